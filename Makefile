@@ -1,0 +1,49 @@
+# make quickstart   trains a small SAGAN on the packaged images, on a CPU, and measures it
+# make test         lint, types and tests
+# make test-slow    the tests that take long
+# make clean        removes what the others made, runs excepted
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_DIR := runs/quickstart
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-slow clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+quickstart: $(VENV)/installed
+	$(BIN)/python -m sagan_tf.train --flagfile=configs/quickstart.cfg --run_dir=$(RUN_DIR)
+	$(BIN)/python tools/label_agreement.py --run_dir=$(RUN_DIR)
+	@echo
+	@echo "The run is in            $(RUN_DIR)"
+	@echo "Pictures it made are in  $(RUN_DIR)/samples"
+	@echo "To see its curves        $(BIN)/tensorboard --logdir=$(RUN_DIR)/tensorboard"
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are older than what says what to install when that has changed: it is then installed again.
+$(VENV)/installed: setup.py pyproject.toml
+	@echo "Installing sagan_tf and what it needs into $(VENV): a few minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "Installing what the tests need"
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,108 @@
+"""The data set that is packaged with this project: 10,000 pictures of Fashion-MNIST."""
+
+from __future__ import annotations
+
+import importlib.resources
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.indexed import IndexedSource
+from sagan_tf.errors import UserError
+
+NAME = "fashion_mnist_10k"
+SPLITS = ("train", "reference")
+
+_READ_AT_ONCE = 64
+
+
+class EmbeddedSource(IndexedSource):
+    """Images held in memory, decoded and resized once."""
+
+    def __init__(self, *, split: str, resolution: int, image_channels: int) -> None:
+        """
+        Args:
+            split: `train` (10,000 images) or `reference` (2,000 others, for statistics).
+            resolution: height and width; the pictures have 28 and are resized.
+            image_channels: 1, 3 (grey thrice) or 4 (and opaque).
+        """
+        images, labels, class_names = load_arrays(split)
+        super().__init__(
+            name=NAME,
+            num_examples=len(images),
+            class_names=class_names,
+            class_counts=np.bincount(labels, minlength=len(class_names)),
+            resolution=resolution,
+            image_channels=image_channels,
+        )
+        # The host keeps them: a GPU's memory is for the networks.
+        with tf.device("/CPU:0"):
+            self._images = tf.constant(resize_grey_images(images, resolution))
+            self._labels = tf.constant(labels.astype(np.int32))
+        self._split = split
+
+    def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
+        def read(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {
+                "image": _with_channels(tf.gather(self._images, indices), self.image_channels),
+                "label": tf.gather(self._labels, indices),
+                "position": positions,
+                "name": tf.strings.join([f"{NAME}/{self._split}/", tf.strings.as_string(indices)]),
+            }
+
+        # Many at once: running a function costs more than reading an image that is in memory.
+        return places.batch(_READ_AT_ONCE).map(read).unbatch()
+
+
+def open_fashion_mnist_10k(data_config: DataConfig, *, resolution: int, image_channels: int) -> EmbeddedSource:
+    """Opens the packaged data set (`data_dir` is not used); an opener for `sources.DATASETS`.
+
+    Raises:
+        UserError: there is no such split.
+    """
+    if data_config.split not in SPLITS:
+        raise UserError(f"split: expected train or reference for {NAME}, received {data_config.split!r}")
+    return EmbeddedSource(split=data_config.split, resolution=resolution, image_channels=image_channels)
+
+
+def load_arrays(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Reads the packaged file.
+
+    Args:
+        split: `train` or `reference`.
+
+    Returns:
+        Images uint8 [n, 28, 28], labels int64 [n], and the names of the 10 classes.
+    """
+    packaged = importlib.resources.files("sagan_tf.data").joinpath(NAME).joinpath(f"{NAME}.npz")
+    with np.load(io.BytesIO(packaged.read_bytes()), allow_pickle=False) as arrays:
+        names = tuple(str(name) for name in arrays["class_names"])
+        return arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int64), names
+
+
+def resize_grey_images(images: np.ndarray, resolution: int) -> np.ndarray:
+    """Resizes as `preprocessing.decode_image` does.
+
+    Args:
+        images: uint8 [n, side, side].
+        resolution: height and width wanted.
+
+    Returns:
+        uint8 [n, resolution, resolution, 1].
+    """
+    resized: np.ndarray = np.empty((len(images), resolution, resolution, 1), np.uint8)
+    for index, image in enumerate(images):
+        picture = Image.fromarray(image).resize((resolution, resolution), Image.Resampling.BICUBIC)
+        resized[index, :, :, 0] = np.asarray(picture)
+    return resized
+
+
+def _with_channels(grey: tf.Tensor, image_channels: int) -> tf.Tensor:
+    """Grey [..., 1] as 1, 3 or 4 channels."""
+    if image_channels == 1:
+        return grey
+    colour = tf.repeat(grey, 3, axis=-1)
+    return colour if image_channels == 3 else tf.concat([colour, tf.fill(tf.shape(grey), np.uint8(255))], axis=-1)

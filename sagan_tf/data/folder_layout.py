@@ -1,0 +1,163 @@
+"""What lies in a folder of images: which files, which classes, and what is wrong with its levels."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from sagan_tf.errors import UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+"""Files that are images, whatever the case of the letters."""
+
+_DEEPEST_LEVEL = 6
+"""How far down misplaced images are looked for: links may lead in circles."""
+
+_logger = logging.getLogger("sagan_tf")
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderLayout:
+    """The images of a folder.
+
+    Attributes:
+        paths: relative to the folder, ordered by class and then by name.
+        labels: int32 [images]; all 0 if there are no classes.
+        class_names: the names of the class subfolders, sorted; empty if the images lie in the folder itself.
+    """
+
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listing:
+    images: list[str]
+    folders: list[str]
+    num_ignored: int
+
+
+def read_folder_layout(data_dir: str) -> FolderLayout:
+    """Finds the images of a data set.
+
+    Hidden files and folders are ignored, and so are files of other kinds (their number is logged). Links are followed.
+
+    Args:
+        data_dir: the data set's folder.
+
+    Returns:
+        Its layout.
+
+    Raises:
+        UserError: the folder is missing, holds no images, or its images are not all at one of the two levels allowed.
+    """
+    root = _existing_folder(data_dir)
+    top = _list(root)
+    classes = {name: _list(root / name) for name in top.folders}
+    _check_nothing_deeper(root, classes)
+    num_ignored = top.num_ignored + sum(listing.num_ignored for listing in classes.values())
+    empty = [name for name, listing in classes.items() if not listing.images]
+    classes = {name: listing for name, listing in classes.items() if listing.images}
+    if top.images and classes:
+        raise UserError(
+            f"data_dir: expected images either in {root} or in its subfolders, received both ({top.images[0]} and "
+            f"{_example(classes)}); move them to one level"
+        )
+    if not top.images:
+        _check_classes(root, classes)
+        if empty:
+            _logger.warning("%s: %d subfolders without images are no classes: %s", root, len(empty), ", ".join(empty))
+    if num_ignored:
+        _logger.info("%s: %d files that are not images were ignored", root, num_ignored)
+    if top.images:
+        return FolderLayout(tuple(top.images), np.zeros(len(top.images), np.int32), ())
+    paths = tuple(os.path.join(name, image) for name, listing in classes.items() for image in listing.images)
+    counts = [len(listing.images) for listing in classes.values()]
+    return FolderLayout(paths, np.repeat(np.arange(len(counts), dtype=np.int32), counts), tuple(classes))
+
+
+def _existing_folder(data_dir: str) -> Path:
+    if not data_dir:
+        raise UserError("data_dir: expected the folder that holds the images, received none; pass --data_dir=FOLDER")
+    root = Path(data_dir)
+    if not root.exists():
+        raise UserError(f"data_dir: expected a folder of images, received {data_dir}, which does not exist")
+    if not root.is_dir():
+        raise UserError(f"data_dir: expected a folder of images, received {data_dir}, which is a file")
+    return root
+
+
+def _list(folder: Path) -> _Listing:
+    """Sorted contents of one folder; hidden entries are left out and not counted."""
+    images, folders, num_ignored = [], [], 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif entry.name.lower().endswith(EXTENSIONS):
+                    images.append(entry.name)
+                else:
+                    num_ignored += 1
+    except OSError as error:
+        raise UserError(f"data_dir: expected a folder that can be read, received {folder}: {error.strerror}") from error
+    return _Listing(sorted(images), sorted(folders), num_ignored)
+
+
+def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
+    """Refuses a level without images and a level that would be one class only."""
+    if not classes:
+        raise UserError(f"data_dir: expected images ({', '.join(EXTENSIONS)}) in {root}, received none")
+    if len(classes) == 1:
+        (name,) = classes
+        raise UserError(
+            f"data_dir: expected a subfolder for each class, received the single subfolder {name} in {root}; for "
+            f"images without labels pass --data_dir={root / name}"
+        )
+
+
+def _check_nothing_deeper(root: Path, classes: dict[str, _Listing]) -> None:
+    """Refuses images below the class folders, and says which folder to pass instead."""
+    deeper = {name: image for name in classes if (image := _first_image_below(root / name, classes[name]))}
+    if not deeper:
+        return
+    problem = f"data_dir: expected images at most one level below {root}, received {next(iter(deeper.values()))}"
+    candidates = [] if any(listing.images for listing in classes.values()) else _folders_of_classes(deeper.values())
+    if not candidates:
+        raise UserError(f"{problem}; move the images of each class into one folder, and these folders into {root}")
+    raise UserError(f"{problem}; pass {' or '.join(f'--data_dir={folder}' for folder in candidates[:4])}")
+
+
+def _folders_of_classes(images: Iterable[Path]) -> list[Path]:
+    """Of the folders two levels above `images`, those that have at least two subfolders with images."""
+
+    def has_classes(folder: Path) -> bool:
+        return sum(bool(_list(folder / name).images) for name in _list(folder).folders) > 1
+
+    return [folder for folder in sorted({image.parent.parent for image in images}) if has_classes(folder)]
+
+
+def _first_image_below(folder: Path, listing: _Listing, level: int = 0) -> Path | None:
+    """Some image in the subfolders of `folder`, or None."""
+    if level == _DEEPEST_LEVEL:
+        return None
+    for name in listing.folders:
+        below = _list(folder / name)
+        if below.images:
+            return folder / name / below.images[0]
+        if (image := _first_image_below(folder / name, below, level + 1)) is not None:
+            return image
+    return None
+
+
+def _example(classes: dict[str, _Listing]) -> str:
+    name, listing = next(iter(classes.items()))
+    return os.path.join(name, listing.images[0])

@@ -1,0 +1,84 @@
+"""Unreadable images: skipped, named once in the log, and too many of them stop the run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from sagan_tf.errors import UserError
+
+LARGEST_FRACTION = 0.01
+"""A data set with a larger part of unreadable images than this is damaged, and training on the rest would hide it."""
+
+_logger = logging.getLogger("sagan_tf")
+
+
+class SkippedImages:
+    """The distinct images of one data set that could not be read. Safe to use from several threads.
+
+    Attributes:
+        error: the `UserError` that stops the run, once there are too many; None before.
+    """
+
+    def __init__(self, num_examples: int) -> None:
+        """
+        Args:
+            num_examples: images in the whole data set, readable or not.
+        """
+        self.error: UserError | None = None
+        self._num_examples = num_examples
+        self._names: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def count(self) -> int:
+        """How many distinct images were skipped so far."""
+        return len(self._names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The skipped images, sorted by name."""
+        with self._lock:
+            return tuple(sorted(self._names))
+
+    def add(self, name: str, reason: str) -> None:
+        """Records that an image was skipped, and logs it the first time.
+
+        Args:
+            name: path of the file or name of the record.
+            reason: why it could not be read.
+
+        Raises:
+            UserError: more than `LARGEST_FRACTION` of the data set's images are unreadable by now.
+        """
+        with self._lock:
+            if name not in self._names:
+                self._names.add(name)
+                _logger.warning("skipped an unreadable image: %s: %s", name, reason)
+            if len(self._names) > LARGEST_FRACTION * self._num_examples:
+                self.error = UserError(
+                    f"data: expected at most {LARGEST_FRACTION:.0%} unreadable images, received {len(self._names)} of "
+                    f"{self._num_examples} so far (the last one {name}: {reason}); each is named in the log: repair or "
+                    "remove them"
+                )
+                raise self.error
+
+    @contextlib.contextmanager
+    def raising_user_errors(self) -> Iterator[None]:
+        """Around `next(iterator)`: turns TensorFlow's wrapping of this data set's errors back into one clear line.
+
+        Raises:
+            UserError: instead of `tf.errors.OpError`, if too many images are unreadable or a record file is damaged.
+        """
+        try:
+            yield
+        except tf.errors.DataLossError as error:
+            raise UserError(f"data: expected intact record files, received a damaged one: {error.message}") from error
+        except tf.errors.OpError:
+            if self.error is not None:
+                raise self.error from None
+            raise

@@ -1,0 +1,132 @@
+"""Record files that `tools/prepare_imagenet.py` writes: their format and how they are opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sequential import RecordFile, SequentialSource
+from sagan_tf.errors import UserError
+
+METADATA_FILE = "dataset.json"
+FORMAT = "sagan_tf.tfrecord.1"
+
+_FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.int64),
+    "name": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TFRecordMetadata:
+    """What `dataset.json` beside the record files says.
+
+    Attributes:
+        split: name of the split.
+        resolution: height and width of the stored images.
+        image_channels: channels of the stored images.
+        class_names: empty if there are no labels.
+        class_counts: images of each class.
+        files: name and number of records of each file.
+    """
+
+    split: str
+    resolution: int
+    image_channels: int
+    class_names: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    files: tuple[tuple[str, int], ...]
+
+    @property
+    def num_examples(self) -> int:
+        """Images in all files."""
+        return sum(count for _, count in self.files)
+
+    def write(self, folder: str) -> None:
+        """Writes `dataset.json` into `folder`."""
+        content = {"format": FORMAT, "num_examples": self.num_examples} | dataclasses.asdict(self)
+        with tf.io.gfile.GFile(os.path.join(folder, METADATA_FILE), "w") as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, folder: str) -> TFRecordMetadata:
+        """Reads `dataset.json` of `folder`.
+
+        Raises:
+            UserError: it is missing or not in this format.
+        """
+        path = os.path.join(folder, METADATA_FILE)
+        if not tf.io.gfile.exists(path):
+            raise UserError(
+                f"data_dir: expected {path}, which tools/prepare_imagenet.py writes beside its record files, but it "
+                "does not exist; prepare the data with that tool, or check --data_dir and --split"
+            )
+        with tf.io.gfile.GFile(path) as file:
+            text = file.read()
+        try:
+            content = json.loads(text)
+            received = content.pop("format")
+            content.pop("num_examples")
+            files = tuple((name, count) for name, count in content.pop("files"))
+            names, counts = tuple(content.pop("class_names")), tuple(content.pop("class_counts"))
+            metadata = cls(files=files, class_names=names, class_counts=counts, **content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"data_dir: expected {path} in the format {FORMAT}, received: {error!r}") from error
+        if received != FORMAT:
+            raise UserError(f"data_dir: expected {path} in the format {FORMAT}, received {received!r}")
+        return metadata
+
+
+def serialize_record(encoded: bytes, label: int, name: bytes) -> bytes:
+    """One record: an encoded image, its label (0 if there are none) and the name it had at its source."""
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+        "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[name])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def parse_record(record: tf.Tensor, record_name: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The inverse of `serialize_record`; see `SequentialSource`."""
+    parsed = tf.io.parse_single_example(record, _FEATURES)
+    name = tf.strings.join([record_name, " (", parsed["name"], ")"])
+    return {"encoded": parsed["image"], "label": tf.cast(parsed["label"], tf.int32), "name": name}
+
+
+def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: int) -> SequentialSource:
+    """Opens the split's folder in `data_config.data_dir`; an opener for `sources.DATASETS`.
+
+    Raises:
+        UserError: there is no metadata file, a record file is missing, or the stored images are smaller than
+            `resolution`.
+    """
+    if not data_config.data_dir:
+        raise UserError("data_dir: expected the folder that tools/prepare_imagenet.py wrote, received none")
+    folder = os.path.join(data_config.data_dir, data_config.split)
+    metadata = TFRecordMetadata.read(folder)
+    if metadata.resolution < resolution:
+        raise UserError(
+            f"resolution: expected at most {metadata.resolution}, at which the images in {folder} are stored, received "
+            f"{resolution}; prepare them again with tools/prepare_imagenet.py --resolution={resolution}"
+        )
+    files = tuple(RecordFile(os.path.join(folder, name), count) for name, count in metadata.files)
+    for file in files:
+        if not tf.io.gfile.exists(file.path):
+            raise UserError(f"data_dir: expected {file.path}, which {METADATA_FILE} names, but it does not exist")
+    return SequentialSource(
+        files,
+        parse=parse_record,
+        shuffle_buffer_size=data_config.shuffle_buffer_size,
+        name=folder,
+        class_names=metadata.class_names,
+        class_counts=np.asarray(metadata.class_counts, np.int64),
+        resolution=resolution,
+        image_channels=image_channels,
+    )

@@ -1,0 +1,242 @@
+"""Flags made from the configuration: dataclass fields -> command line, flagfile and `--help` -> dataclasses.
+
+The only file that knows absl.flags. A private `FlagValues` keeps the flags that libraries define out of `--help` and
+out of a run's `flags.cfg`. Nothing here loads TensorFlow: `--help` and a mistyped flag answer at once. A door:
+
+    def run(argv: Sequence[str] | None = None) -> int:
+        return run_door("sagan_tf.train", __doc__, main, Config, argv=argv)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import pathlib
+import sys
+import textwrap
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from absl import flags as absl_flags
+
+from sagan_tf.config import Config
+from sagan_tf.errors import UserError
+from sagan_tf.option_text import OptionText
+
+__all__ = ["FlagError", "Flags", "config_to_flagfile", "parse_config", "run_door"]
+
+_HELP_FLAGS = ("--help", "-help", "-h")
+_HELP_WIDTH = 100
+
+
+class FlagError(UserError):
+    """A mistake on the command line or in a flagfile."""
+
+
+def parse_config(argv: Sequence[str]) -> Config:
+    """The configuration that `argv` (without the program's name) describes; raises UserError."""
+    (config,) = Flags(Config).parse(argv)
+    return config
+
+
+def config_to_flagfile(config: Config) -> str:
+    """A flagfile with every flag of `config`: parsing `--flagfile` with it gives an equal `Config`."""
+    return Flags(Config).to_flagfile(config)
+
+
+def run_door(
+    program: str, summary: str | None, main: Callable[..., None], *kinds: type, argv: Sequence[str] | None = None
+) -> int:
+    """Runs a door: parses its flags, calls `main`, turns a user's mistake into one line on standard error.
+
+    Args:
+        program: the module's name, as in `python -m <program>`.
+        summary: what the door does, shown by `--help`: its module's docstring.
+        main: called with one object for each of `kinds`.
+        *kinds: the dataclasses that the flags are made from, see `Flags`.
+        argv: the arguments without the program's name; None takes the process's own.
+
+    Returns:
+        The exit status: 0, 2 for a user's mistake, 130 when interrupted from the keyboard.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    usage = f"usage: python -m {program} [--flagfile=FILE] [--name=value ...]"
+    # TensorFlow's own notices on standard error would bury the one line that a mistake gets.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        flags = Flags(*kinds)
+        if any(argument in _HELP_FLAGS for argument in argv):
+            sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.help()}")
+        else:
+            main(*flags.parse(argv))
+    except UserError as error:
+        if isinstance(error, FlagError):
+            sys.stderr.write(f"{usage}; --help shows every flag\n")
+        sys.stderr.write(f"{program}: error: {' '.join(str(error).splitlines())}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{program}: interrupted\n")
+        return 130
+    return 0
+
+
+class Flags:
+    """The flags of some dataclasses.
+
+    Args:
+        *kinds: frozen dataclasses whose fields are made with `config.option`, or whose fields are such dataclasses, as
+            those of `Config` are; their types are those that `OptionText` knows. No name may occur twice.
+    """
+
+    def __init__(self, *kinds: type) -> None:
+        self._kinds = kinds
+        self._values = absl_flags.FlagValues()
+        self._values.set_gnu_getopt(True)  # a stray argument does not end the flags: the flags' mistakes come first
+        for _, part in self._sections():
+            for field, option_text in _option_texts(part):
+                # No default here: a flag that is not given leaves the dataclass its own.
+                self._values[field.name] = absl_flags.Flag(
+                    _Parser(option_text), None, field.name, None, "", boolean=option_text.is_bool
+                )
+
+    def parse(self, argv: Sequence[str]) -> tuple[Any, ...]:
+        """One object for each kind, from arguments without the program's name.
+
+        Raises:
+            FlagError: a flag is unknown or its value does not fit.
+            UserError: a flagfile cannot be read.
+        """
+        self._values.unparse_flags()
+        arguments = list(_expand_flagfiles(argv))
+        try:
+            leftover = self._values(["", *arguments])[1:]
+            if leftover:
+                raise FlagError(f"expected --name=value, received {leftover[0]!r}")
+            return tuple(self._build(kind) for kind in self._kinds)
+        except absl_flags.UnrecognizedFlagError as error:
+            close = difflib.get_close_matches(error.flagname, self._spellings(), n=1)
+            hint = f"; did you mean --{close[0]}?" if close else ""
+            raise FlagError(f"unknown flag --{error.flagname}{hint}") from error
+        except (absl_flags.Error, ValueError) as error:
+            raise FlagError(str(error).removeprefix("flag ")) from error
+
+    def to_flagfile(self, *objects: Any) -> str:
+        """Every flag of `objects`, one object for each kind, one `--name=value` on a line."""
+        values = {name: value for whole in objects for name, value in _option_values(whole)}
+        lines = []
+        for heading, part in self._sections():
+            lines.append(f"# {heading}")
+            lines += [f"--{field.name}={text.write(values[field.name])}" for field, text in _option_texts(part)]
+        return "\n".join(lines) + "\n"
+
+    def help(self) -> str:
+        """What `--help` shows below the summary: every flag with its values, default and meaning."""
+        about_flagfiles = (
+            "Reads flags from FILE, one on a line; a line that starts with # is a comment. What comes later wins. "
+            "A --flagfile line in FILE is relative to FILE."
+        )
+        paragraphs = [_help_entry("--flagfile=FILE", about_flagfiles)]
+        for heading, part in self._sections():
+            entries = [_option_help(field, option_text) for field, option_text in _option_texts(part)]
+            paragraphs.append("\n".join([heading, *entries]))
+        return "\n\n".join(paragraphs) + "\n"
+
+    def _sections(self) -> list[tuple[str, type]]:
+        return [section for kind in self._kinds for section in _sections(kind)]
+
+    def _build(self, kind: type) -> Any:
+        if _is_group(kind):
+            return kind(**{name: self._build(part) for name, part in typing.get_type_hints(kind).items()})
+        names = [field.name for field in dataclasses.fields(kind)]
+        return kind(**{name: self._values[name].value for name in names if self._values[name].present})
+
+    def _spellings(self) -> list[str]:
+        return [
+            "flagfile",
+            "help",
+            *self._values,
+            *(f"no{name}" for name in self._values if self._values[name].boolean),
+        ]
+
+
+class _Parser(absl_flags.ArgumentParser):
+    """What absl calls with a flag's text."""
+
+    def __init__(self, option_text: OptionText) -> None:
+        self.parse = option_text.parse
+
+
+def _is_group(kind: type) -> bool:
+    """Whether the fields of `kind` are dataclasses of options instead of options."""
+    return all(dataclasses.is_dataclass(hint) for hint in typing.get_type_hints(kind).values())
+
+
+def _sections(kind: type) -> list[tuple[str, type]]:
+    """The dataclasses of options in `kind`, each with its heading in `--help` and in a flagfile."""
+    if _is_group(kind):
+        fields = typing.get_type_hints(kind).items()
+        return [(f"{name.capitalize()}: {heading}", part) for name, hint in fields for heading, part in _sections(hint)]
+    return [((kind.__doc__ or kind.__name__).splitlines()[0], kind)]
+
+
+def _option_values(whole: Any) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(whole):
+        value = getattr(whole, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _option_values(value)
+        else:
+            yield field.name, value
+
+
+def _option_texts(part: type) -> Iterator[tuple[dataclasses.Field[Any], OptionText]]:
+    hints = typing.get_type_hints(part)
+    for field in dataclasses.fields(part):
+        yield field, OptionText(hints[field.name], field.metadata["choices"])
+
+
+def _option_help(field: dataclasses.Field[Any], option_text: OptionText) -> str:
+    name = f"--[no]{field.name}" if option_text.is_bool else f"--{field.name}={option_text.placeholder()}"
+    default = option_text.write(field.default) or "empty"
+    return _help_entry(f"{name} (default: {default})", field.metadata["help"])
+
+
+def _help_entry(head: str, text: str) -> str:
+    indent = " " * 6
+    body = textwrap.fill(text, _HELP_WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return f"  {head}\n{body}"
+
+
+def _expand_flagfiles(argv: Sequence[str], including: tuple[pathlib.Path, ...] = ()) -> Iterator[str]:
+    """`argv` with what flagfiles say in their place. absl's own reading takes nested paths from the working folder."""
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            yield argument
+            continue
+        value = value if equals else next(arguments, "")
+        if not value:
+            raise FlagError("--flagfile: expected a file, received none")
+        folder = including[-1].parent if including else pathlib.Path()
+        path = pathlib.Path(os.path.realpath(folder / os.path.expanduser(value)))
+        if path in including:
+            raise UserError(f"--flagfile={value}: the file includes itself")
+        yield from _expand_flagfiles(_read_flagfile(path), (*including, path))
+
+
+def _read_flagfile(path: pathlib.Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--flagfile={path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--flagfile={path}: expected text in UTF-8, received other bytes") from error
+    flags = []
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        if line and not line.startswith(("#", "//")):
+            if not line.startswith("-"):
+                raise FlagError(f"{path}, line {number}: expected --name=value or # and a comment, received {line!r}")
+            flags.append(line)
+    return flags

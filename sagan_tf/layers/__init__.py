@@ -1,0 +1,8 @@
+"""Keras layers of SAGAN: they know nothing about GANs and can be used on their own."""
+
+from sagan_tf.layers.batch_normalization import BatchNormalization
+from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
+from sagan_tf.layers.self_attention import SelfAttention2D
+from sagan_tf.layers.spectral_normalization import SpectralNormalization
+
+__all__ = ["BatchNormalization", "ConditionalBatchNormalization", "SelfAttention2D", "SpectralNormalization"]

@@ -1,0 +1,125 @@
+"""Self-attention over the locations of a feature map.
+
+Reference: Zhang et al., Self-Attention Generative Adversarial Networks, ICML 2019, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.layers.spectral_normalization import spectrally_normalized
+
+FORMS = ("pooled", "paper", "full")
+
+
+@keras.saving.register_keras_serializable(package="sagan_tf")
+class SelfAttention2D(keras.layers.Layer):
+    """y = gamma * o + x, where o_j gathers values from all locations i that location j looks at.
+
+    In the paper's letters: f, g, h are `query`, `key`, `value`; beta is `attention_map`; W_v is `output`; gamma starts
+    at 0, so a new layer is the identity. There is no 1/sqrt(d) scale and the 1x1 convolutions have no biases.
+
+    | form     | query, key channels | value channels              | keys and values       |
+    |----------|---------------------|-----------------------------|-----------------------|
+    | `pooled` | C/8                 | C/2, then 1x1 back to C     | 2x2 max-pooled        |
+    | `paper`  | C/8                 | C/8, then 1x1 back to C     | at full resolution    |
+    | `full`   | C/8                 | C, no output convolution    | at full resolution    |
+
+    Args:
+        form: which of the three forms.
+        spectral_norm: options of `SpectralNormalization` for the 1x1 convolutions; None leaves them plain.
+        kernel_initializer: of the 1x1 convolutions.
+
+    Call arguments:
+        inputs: [batch, height, width, channels], float; at least 2 by 2 for `pooled`.
+        return_attention_map: whether to return the attention map too.
+        training: handed to spectral normalisation.
+
+    Returns:
+        A tensor of the inputs' shape and dtype; with `return_attention_map`, a pair of it and a float32 tensor
+        [batch, height, width, key_height, key_width] whose last two axes sum to 1.
+
+    Raises:
+        ValueError: for an unknown form.
+    """
+
+    def __init__(
+        self,
+        form: str = "pooled",
+        spectral_norm: Mapping[str, Any] | None = None,
+        kernel_initializer: str = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if form not in FORMS:
+            raise ValueError(f"`form` must be one of {FORMS}. Received: {form!r}")
+        self.form = form
+        self.spectral_norm = None if spectral_norm is None else dict(spectral_norm)
+        self.kernel_initializer = kernel_initializer
+
+    def build(self, input_shape: Any) -> None:
+        *_, channels = input_shape
+        narrow = max(channels // 8, 1)
+        value_channels = {"pooled": max(channels // 2, 1), "paper": narrow, "full": channels}[self.form]
+        self.query = self._convolution(narrow, "query")
+        self.key = self._convolution(narrow, "key")
+        self.value = self._convolution(value_channels, "value")
+        for convolution in (self.query, self.key, self.value):
+            convolution.build(input_shape)
+        self.output_convolution = None
+        if self.form != "full":
+            self.output_convolution = self._convolution(channels, "output")
+            self.output_convolution.build((*input_shape[:-1], value_channels))
+        self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros")
+
+    def call(
+        self, inputs: tf.Tensor, return_attention_map: bool = False, training: bool = False
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        query = self.query(inputs, training=training)
+        key = self._pooled(self.key(inputs, training=training))
+        value = self._pooled(self.value(inputs, training=training))
+        logits = tf.matmul(_locations(query), _locations(key), transpose_b=True)
+        attention = tf.nn.softmax(tf.cast(logits, tf.float32))  # sums of many small terms: float32 in every precision
+        gathered = tf.matmul(tf.cast(attention, value.dtype), _locations(value))
+        gathered = tf.reshape(gathered, [-1, *inputs.shape[1:3], value.shape[-1]])
+        if self.output_convolution is not None:
+            gathered = self.output_convolution(gathered, training=training)
+        outputs = inputs + tf.cast(self.gamma, inputs.dtype) * gathered
+        if return_attention_map:
+            return outputs, tf.reshape(attention, [-1, *inputs.shape[1:3], *key.shape[1:3]])
+        return outputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "form": self.form,
+            "spectral_norm": self.spectral_norm,
+            "kernel_initializer": self.kernel_initializer,
+        }
+
+    def _convolution(self, filters: int, name: str) -> keras.layers.Layer:
+        layer = keras.layers.Conv2D(
+            filters,
+            1,
+            use_bias=False,
+            kernel_initializer=self.kernel_initializer,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        return spectrally_normalized(layer, self.spectral_norm)
+
+    def _pooled(self, features: tf.Tensor) -> tf.Tensor:
+        return tf.nn.max_pool2d(features, 2, 2, "VALID") if self.form == "pooled" else features
+
+
+def _locations(features: tf.Tensor) -> tf.Tensor:
+    """[batch, height, width, channels] -> [batch, height * width, channels]."""
+    _, height, width, channels = features.shape
+    return tf.reshape(features, [-1, height * width, channels])

@@ -1,0 +1,142 @@
+"""Spectral normalisation as a wrapper that never overwrites the kernel it normalises.
+
+Reference: Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+CONSTRAINTS = ("equal", "at_most")
+
+
+@keras.saving.register_keras_serializable(package="sagan_tf")
+class SpectralNormalization(keras.layers.Wrapper):
+    """Calls a layer with its kernel W divided by its largest singular value sigma.
+
+    The raw kernel stays the trained variable and sigma is a function of it, so gradients flow through sigma and
+    <W, dL/dW> = 0 under the constraint `equal`. (Keras' own wrapper assigns the normalised kernel back, which loses the
+    raw one and hides sigma from the gradient.) sigma is estimated by power iteration from a persistent vector `u`;
+    no gradient flows through `u` and `v`. `u` moves once in each call with `training=True`. Inside an empty
+    `keras.StatelessScope()` it stays: that is how one network is called for the update of the other.
+
+    W is read as a matrix of [everything else, output channels] (an embedding table is transposed first), and `u` lives
+    on its rows. sigma is always computed in float32.
+
+    Args:
+        layer: a Conv2D, Conv2DTranspose, Dense or Embedding layer; its first weight is normalised.
+        power_iterations: iterations for an estimate, at least 1.
+        epsilon: smallest norm divided by, above 0.
+        constraint: `equal` divides by sigma; `at_most` by max(1, sigma), which leaves small kernels alone.
+
+    Call arguments:
+        inputs: whatever `layer` takes.
+        training: whether `u` moves.
+
+    Returns:
+        What `layer` returns.
+
+    Raises:
+        ValueError: for an argument out of range.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        power_iterations: int = 1,
+        epsilon: float = 1e-8,
+        constraint: str = "equal",
+        **kwargs: Any,
+    ) -> None:
+        if power_iterations < 1:
+            raise ValueError(f"`power_iterations` must be at least 1. Received: {power_iterations}")
+        if not epsilon > 0:
+            raise ValueError(f"`epsilon` must be above 0. Received: {epsilon}")
+        if constraint not in CONSTRAINTS:
+            raise ValueError(f"`constraint` must be one of {CONSTRAINTS}. Received: {constraint!r}")
+        kwargs.setdefault("name", layer.name)
+        # float32 without autocast: the wrapper computes sigma in float32 and hands inputs on as they are, while the
+        # wrapped layer keeps its own (perhaps mixed) precision.
+        kwargs["dtype"] = "float32"
+        super().__init__(layer, autocast=False, **kwargs)
+        self.power_iterations = power_iterations
+        self.epsilon = epsilon
+        self.constraint = constraint
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        rows = self._matrix_shape()[0]
+        # Every replica computes the same new value (it depends on W alone), so the first one's is taken: no all-reduce.
+        self.u = self.add_weight(
+            name="u",
+            shape=(rows, 1),
+            initializer="random_normal",
+            dtype="float32",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        sigma, u = self._estimate()
+        if training:
+            self.u.assign(u)
+        divisor = tf.maximum(sigma, self.epsilon if self.constraint == "equal" else 1.0)
+        kernel = self._kernel
+        with keras.StatelessScope([(kernel, tf.convert_to_tensor(kernel) / divisor)]):
+            return self.layer(inputs)
+
+    def sigma(self) -> tf.Tensor:
+        """The estimate of the kernel's largest singular value that the next call uses: float32 scalar."""
+        return self._estimate()[0]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "power_iterations": self.power_iterations,
+            "epsilon": self.epsilon,
+            "constraint": self.constraint,
+        }
+
+    @property
+    def _kernel(self) -> keras.Variable:
+        return self.layer.weights[0]
+
+    def _estimate(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns sigma (scalar) and the new u ([rows, 1])."""
+        w = self._as_matrix(tf.convert_to_tensor(self._kernel))
+        u = tf.convert_to_tensor(self.u)
+        frozen = tf.stop_gradient(w)
+        for _ in range(self.power_iterations):
+            v = self._unit(tf.matmul(frozen, u, transpose_a=True))
+            u = self._unit(tf.matmul(frozen, v))
+        sigma = tf.matmul(u, tf.matmul(w, v), transpose_a=True)[0, 0]
+        return sigma, u
+
+    def _unit(self, vector: tf.Tensor) -> tf.Tensor:
+        return vector / tf.maximum(tf.norm(vector), self.epsilon)
+
+    def _matrix_shape(self) -> tuple[int, int]:
+        *rest, last = self._kernel.shape
+        if isinstance(self.layer, keras.layers.Embedding):
+            return last, rest[0]
+        columns = rest[-1] if isinstance(self.layer, keras.layers.Conv2DTranspose) else last
+        return self._kernel.value.shape.num_elements() // columns, columns
+
+    def _as_matrix(self, kernel: tf.Tensor) -> tf.Tensor:
+        if isinstance(self.layer, keras.layers.Embedding):
+            return tf.transpose(kernel)
+        if isinstance(self.layer, keras.layers.Conv2DTranspose):
+            kernel = tf.transpose(kernel, [0, 1, 3, 2])  # its kernel is [height, width, output, input]
+        return tf.reshape(kernel, self._matrix_shape())
+
+
+def spectrally_normalized(layer: keras.layers.Layer, options: Mapping[str, Any] | None) -> keras.layers.Layer:
+    """Wraps `layer` in `SpectralNormalization(**options)`; returns it as it is when `options` is None."""
+    return layer if options is None else SpectralNormalization(layer, **options)

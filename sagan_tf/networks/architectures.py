@@ -1,0 +1,129 @@
+"""Stage tables of the networks: how wide each stage is, and at which size of feature map it works.
+
+A new architecture is one entry of `ARCHITECTURES`. The tables of the residual networks are those of SNGAN-projection, the
+official SAGAN code (128 px) and BigGAN-PyTorch / PyTorch-StudioGAN (the other sizes). This file imports no TensorFlow, so
+that a configuration can be checked at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from sagan_tf.config import ModelConfig, Resolutions
+from sagan_tf.errors import UserError
+
+INITIAL_RESOLUTION = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """Widths, as multiples of `base_channels`, for one image size.
+
+    Attributes:
+        initial: channels of the generator's first, 4 by 4 feature map.
+        generator: channels after each generator block; every block doubles the feature map.
+        discriminator: channels after each discriminator block.
+        downsample: whether each discriminator block halves the feature map.
+    """
+
+    initial: int
+    generator: tuple[int, ...]
+    discriminator: tuple[int, ...]
+    downsample: tuple[bool, ...]
+
+    def generator_resolutions(self) -> Resolutions:
+        """Size of the feature map after each generator block."""
+        return tuple(INITIAL_RESOLUTION * 2 ** (index + 1) for index in range(len(self.generator)))
+
+    def discriminator_resolutions(self, resolution: int) -> Resolutions:
+        """Size of the feature map after each discriminator block, for images of `resolution` pixels."""
+        sizes = []
+        for halves in self.downsample:
+            resolution = resolution // 2 if halves else resolution
+            sizes.append(resolution)
+        return tuple(sizes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A family of networks.
+
+    Attributes:
+        blocks: `residual` or `convolutional`.
+        stages: image size -> stages.
+        attention: whether attention and generator spectral normalisation belong to it. A name then always means the
+            same published system: `sngan` has neither.
+    """
+
+    blocks: str
+    stages: Mapping[int, Stages]
+    attention: bool = True
+
+
+_RESIDUAL_STAGES = {
+    # A discriminator half as wide as the generator, as in SNGAN on CIFAR-10 and in PyTorch-StudioGAN.
+    32: Stages(4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False)),
+    64: Stages(16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 4 + (False,)),
+    128: Stages(16, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), (True,) * 5 + (False,)),
+    256: Stages(16, (16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), (True,) * 6 + (False,)),
+}
+_CONVOLUTIONAL_STAGES = {
+    32: Stages(8, (4, 2, 1), (1, 2, 4), (True,) * 3),
+    64: Stages(16, (8, 4, 2, 1), (1, 2, 4, 8), (True,) * 4),
+    128: Stages(16, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 5),
+    256: Stages(16, (16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16), (True,) * 6),
+}
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "sagan": Architecture("residual", _RESIDUAL_STAGES),
+    "sngan": Architecture("residual", _RESIDUAL_STAGES, attention=False),
+    "dcgan": Architecture("convolutional", _CONVOLUTIONAL_STAGES),
+}
+
+
+def find_stages(config: ModelConfig) -> Stages:
+    """The stages that `config` asks for.
+
+    Raises:
+        UserError: if there is no such architecture or image size, or an attention resolution isn't one of its feature
+            maps.
+    """
+    if config.architecture not in ARCHITECTURES:
+        raise UserError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {config.architecture!r}")
+    architecture = ARCHITECTURES[config.architecture]
+    if config.resolution not in architecture.stages:
+        sizes = ", ".join(map(str, architecture.stages))
+        raise UserError(f"resolution: expected one of {sizes} for {config.architecture}, received {config.resolution}")
+    if not architecture.attention:
+        _check_without_attention(config)
+    stages = architecture.stages[config.resolution]
+    _check_attention("generator", config.generator_attention, stages.generator_resolutions())
+    sizes_of_discriminator = stages.discriminator_resolutions(config.resolution)
+    _check_attention("discriminator", config.discriminator_attention, sizes_of_discriminator)
+    return stages
+
+
+def _check_attention(network: str, wanted: Resolutions, available: Resolutions) -> None:
+    # Pooled keys need at least two locations a side, which every stage has.
+    for resolution in wanted:
+        if resolution not in available:
+            sizes = ", ".join(map(str, dict.fromkeys(available)))
+            raise UserError(
+                f"attention_resolutions: expected sizes that the {network} has ({sizes}), received {resolution}; "
+                f"{network}_attention_resolutions sets the {network}'s alone"
+            )
+
+
+def _check_without_attention(config: ModelConfig) -> None:
+    if config.generator_attention or config.discriminator_attention:
+        raise UserError(
+            f"attention_resolutions: expected none (--attention_resolutions=) for architecture {config.architecture}, "
+            f"received {','.join(map(str, config.generator_attention + config.discriminator_attention))}; "
+            "a residual network with attention is architecture sagan"
+        )
+    if config.generator_spectral_norm:
+        raise UserError(
+            f"generator_spectral_norm: expected false for architecture {config.architecture}, received true; a residual "
+            "network with spectral normalisation in the generator is architecture sagan"
+        )

@@ -1,0 +1,29 @@
+"""What stands at an attention resolution: self-attention, or the block that the paper compares it with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.layers.self_attention import SelfAttention2D
+from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
+
+
+def attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str, Any] | None, name: str) -> Any:
+    """Applies the block that `config.attention_block` names to [batch, h, w, c] features; the shape stays."""
+    # TF-GAN's example divides attention kernels by sigma even where it divides others by max(1, sigma).
+    if spectral_norm is not None:
+        spectral_norm = {**spectral_norm, "constraint": "equal"}
+    options = {"form": config.attention_form, "kernel_initializer": config.kernel_initializer, "name": name}
+    if config.attention_block == "residual":
+        return ParameterMatchedBlock(features.shape[-1], spectral_norm=spectral_norm, **options)(features)
+    return SelfAttention2D(spectral_norm=spectral_norm, **options)(features)
+
+
+def spectral_norm_options(config: ModelConfig) -> dict[str, Any]:
+    """The arguments of `SpectralNormalization` that `config` asks for."""
+    return {
+        "power_iterations": config.spectral_norm_power_iterations,
+        "epsilon": config.spectral_norm_epsilon,
+        "constraint": config.spectral_norm_constraint,
+    }

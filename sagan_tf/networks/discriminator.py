@@ -1,0 +1,86 @@
+"""The discriminator: images and labels to logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.layers.spectral_normalization import spectrally_normalized
+from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages
+from sagan_tf.networks.attention_blocks import attention_block, spectral_norm_options
+from sagan_tf.networks.convolutional_blocks import ConvolutionalDiscriminatorBlock
+from sagan_tf.networks.residual_blocks import DiscriminatorBlock
+
+
+def build_discriminator(config: ModelConfig) -> keras.Model:
+    """Builds the discriminator that `config` describes.
+
+    Its call: `discriminator([images, labels], training=...)` with images float32 [batch, resolution, resolution,
+    image_channels] in [-1, 1] and labels int32 [batch], giving logits float32 [batch, 1]; above 0 means real. By
+    conditioning:
+
+    - `projection`: logits = psi(phi(x)) + <embed(y), phi(x)> (Miyato & Koyama, ICLR 2018).
+    - `auxiliary_classifier`: a pair, logits and class logits float32 [batch, num_classes] (Odena et al., ICML 2017).
+    - `none`: labels are taken and ignored.
+
+    It has no normalisation but the spectral one, so every image is judged by itself.
+
+    Raises:
+        UserError: if the architecture has no such image size or feature map.
+        ValueError: if `num_classes` is 0 and the conditioning needs it.
+    """
+    stages = find_stages(config)
+    if config.num_classes < 1 and config.conditioning != "none":
+        raise ValueError(f"`num_classes` must be at least 1 to build the networks. Received: {config.num_classes}")
+    spectral_norm = spectral_norm_options(config) if config.discriminator_spectral_norm else None
+    images = keras.Input((config.resolution, config.resolution, config.image_channels), name="images")
+    labels = keras.Input((), dtype="int32", name="labels")
+    x = images
+    resolutions = stages.discriminator_resolutions(config.resolution)
+    attended: set[int] = set()
+    for index, resolution in enumerate(resolutions, start=1):
+        x = _block(config, stages, index, spectral_norm)(x)
+        # Several blocks may work at one size: attention follows the first.
+        if resolution in config.discriminator_attention and resolution not in attended:
+            x = attention_block(config, x, spectral_norm, f"attention_{resolution}")
+            attended.add(resolution)
+    return keras.Model([images, labels], _outputs(x, labels, config, spectral_norm), name="discriminator")
+
+
+def _block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) -> keras.layers.Layer:
+    options: dict[str, Any] = {
+        "filters": stages.discriminator[index - 1] * config.base_channels,
+        "spectral_norm": spectral_norm,
+        "kernel_initializer": config.kernel_initializer,
+        "name": f"block_{index}",
+    }
+    if ARCHITECTURES[config.architecture].blocks == "convolutional":
+        return ConvolutionalDiscriminatorBlock(**options)
+    return DiscriminatorBlock(downsample=stages.downsample[index - 1], preactivation=index > 1, **options)
+
+
+def _outputs(x: Any, labels: Any, config: ModelConfig, spectral_norm: Any) -> Any:
+    """The head, in float32 in every precision: sums over many features."""
+    x = keras.layers.Activation("relu", dtype="float32", name="activation")(x)
+    features = keras.ops.sum(x, axis=(1, 2))
+
+    def normalized(layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
+        return spectrally_normalized(layer(*args, dtype="float32", **options), spectral_norm)
+
+    dense = {"kernel_initializer": config.kernel_initializer}
+    logits = normalized(keras.layers.Dense, 1, name="logits", **dense)(features)
+    if config.conditioning == "projection":
+        embedding = normalized(
+            keras.layers.Embedding,
+            config.num_classes,
+            features.shape[-1],
+            embeddings_initializer=config.kernel_initializer,
+            name="label_embedding",
+        )(labels)
+        return logits + keras.ops.sum(features * embedding, axis=1, keepdims=True)
+    if config.conditioning == "auxiliary_classifier":
+        class_logits = normalized(keras.layers.Dense, config.num_classes, name="class_logits", **dense)(features)
+        return [logits, class_logits]
+    return logits

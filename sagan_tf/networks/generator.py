@@ -1,0 +1,88 @@
+"""The generator: latents and labels to images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.layers.batch_normalization import BatchNormalization
+from sagan_tf.layers.spectral_normalization import spectrally_normalized
+from sagan_tf.networks.architectures import ARCHITECTURES, INITIAL_RESOLUTION, find_stages
+from sagan_tf.networks.attention_blocks import attention_block, spectral_norm_options
+from sagan_tf.networks.convolutional_blocks import ConvolutionalGeneratorBlock
+from sagan_tf.networks.residual_blocks import GeneratorBlock
+
+_BLOCKS = {"residual": GeneratorBlock, "convolutional": ConvolutionalGeneratorBlock}
+
+
+def build_generator(config: ModelConfig) -> keras.Model:
+    """Builds the generator that `config` describes.
+
+    Its call: `generator([latents, labels], training=...)` with latents float32 [batch, latent_dim] and labels int32
+    [batch] in [0, num_classes), giving images float32 [batch, resolution, resolution, image_channels] in [-1, 1]. With
+    `conditioning="none"` labels are taken and ignored.
+
+    Layers are named after their place: `dense`, `block_1` ..., `attention_<resolution>`, `image`.
+
+    Raises:
+        UserError: if the architecture has no such image size or feature map.
+        ValueError: if `num_classes` is 0 and the conditioning needs it.
+    """
+    stages = find_stages(config)
+    spectral_norm = spectral_norm_options(config) if config.generator_spectral_norm else None
+    batch_norm = _batch_norm_options(config)
+    block = _BLOCKS[ARCHITECTURES[config.architecture].blocks]
+
+    latents = keras.Input((config.latent_dim,), name="latents")
+    labels = keras.Input((), dtype="int32", name="labels")
+    x = _first_feature_map(latents, stages.initial * config.base_channels, config.kernel_initializer, spectral_norm)
+    resolutions = stages.generator_resolutions()
+    for index, (width, resolution) in enumerate(zip(stages.generator, resolutions, strict=True), start=1):
+        x = block(
+            width * config.base_channels,
+            num_classes=_num_classes(config),
+            batch_norm=batch_norm,
+            spectral_norm=spectral_norm,
+            kernel_initializer=config.kernel_initializer,
+            name=f"block_{index}",
+        )([x, labels])
+        if resolution in config.generator_attention:
+            x = attention_block(config, x, spectral_norm, f"attention_{resolution}")
+    images = _images(x, config, spectral_norm, batch_norm)
+    return keras.Model([latents, labels], images, name="generator")
+
+
+def _first_feature_map(latents: Any, channels: int, kernel_initializer: str, spectral_norm: Any) -> Any:
+    size = INITIAL_RESOLUTION
+    dense = keras.layers.Dense(size * size * channels, kernel_initializer=kernel_initializer, name="dense")
+    x = spectrally_normalized(dense, spectral_norm)(latents)
+    return keras.layers.Reshape((size, size, channels), name="first_feature_map")(x)
+
+
+def _images(x: Any, config: ModelConfig, spectral_norm: Any, batch_norm: dict[str, Any]) -> Any:
+    x = BatchNormalization(**batch_norm, name="normalization")(x)
+    x = keras.layers.Activation("relu", name="activation")(x)
+    convolution = keras.layers.Conv2D(
+        config.image_channels, 3, padding="same", kernel_initializer=config.kernel_initializer, name="image"
+    )
+    x = spectrally_normalized(convolution, spectral_norm)(x)
+    return keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
+
+
+def _num_classes(config: ModelConfig) -> int:
+    """Rows of the batch-norm tables: 0 where labels are not used."""
+    if config.conditioning == "none":
+        return 0
+    if config.num_classes < 1:
+        raise ValueError(f"`num_classes` must be at least 1 to build the networks. Received: {config.num_classes}")
+    return config.num_classes
+
+
+def _batch_norm_options(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "momentum": config.batch_norm_momentum,
+        "epsilon": config.batch_norm_epsilon,
+        "synchronized": config.synchronized_batch_norm,
+    }

@@ -1,0 +1,104 @@
+"""A hyper-parameter's value as text: what a command line, a flagfile and `--help` say for it."""
+
+from __future__ import annotations
+
+import math
+import typing
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["OptionText"]
+
+_UNSET = "unset"
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class OptionText:
+    """Text <-> value for one type of option.
+
+    Args:
+        hint: bool, int, float, str, a tuple of any length of one of these (a comma list; the empty text is the empty
+            tuple), or one of all these or None (the text `unset`).
+        choices: the only texts allowed, in a comma list for each of its elements; None: no such limit.
+    """
+
+    def __init__(self, hint: Any, choices: tuple[str, ...] | None = None) -> None:
+        self.is_optional = type(None) in typing.get_args(hint)
+        if self.is_optional:
+            (hint,) = (one for one in typing.get_args(hint) if one is not type(None))
+        self.is_tuple = typing.get_origin(hint) is tuple
+        self.is_bool = hint is bool
+        self.choices = choices
+        self._scalar = _SCALARS[typing.get_args(hint)[0] if self.is_tuple else hint]
+
+    def parse(self, text: str) -> Any:
+        """The value that `text` stands for; raises ValueError, which says what was expected."""
+        if self.is_optional and text == _UNSET:
+            return None
+        try:
+            if self.is_tuple:
+                return tuple(self._parse_one(one.strip()) for one in text.split(",") if text)
+            return self._parse_one(text)
+        except ValueError as error:
+            raise ValueError(f"expected {self._expectation()}") from error
+
+    def write(self, value: Any) -> str:
+        """The text that `parse` makes `value` from; raises ValueError for a text that does not fit on one line."""
+        if value is None:
+            return _UNSET
+        if self.is_tuple:
+            return ",".join(map(_write_one, value))
+        return _write_one(value)
+
+    def placeholder(self) -> str:
+        """Stands for the value in `--help`."""
+        one = "|".join(self.choices) if self.choices else self._scalar.placeholder
+        return f"{one},..." if self.is_tuple else one
+
+    def _parse_one(self, text: str) -> Any:
+        if self.choices and text not in self.choices:
+            raise ValueError
+        return self._scalar.parse(text)
+
+    def _expectation(self) -> str:
+        one = f"one of {', '.join(self.choices)}" if self.choices else self._scalar.expectation
+        expectation = f"a comma list, each {one}" if self.is_tuple else one
+        return f"{expectation}, or {_UNSET}" if self.is_optional else expectation
+
+
+def _write_one(value: bool | int | float | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else _parse_line(str(value))
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
+        raise ValueError
+    return _BOOLEANS[text.lower()]
+
+
+def _parse_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _parse_line(text: str) -> str:
+    # What a line of a flagfile can hold, so that a run's flags.cfg always replays it.
+    if text != text.strip() or len(text.splitlines()) > 1:
+        raise ValueError(f"expected text on one line without blanks at its ends, received {text!r}")
+    return text
+
+
+class _Scalar(typing.NamedTuple):
+    parse: Callable[[str], Any]
+    expectation: str
+    placeholder: str
+
+
+_SCALARS: dict[Any, _Scalar] = {
+    bool: _Scalar(_parse_bool, "true or false", "true|false"),
+    int: _Scalar(int, "a whole number", "INTEGER"),
+    float: _Scalar(_parse_number, "a number", "NUMBER"),
+    str: _Scalar(_parse_line, "text on one line without blanks at its ends", "TEXT"),
+}

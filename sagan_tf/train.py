@@ -1,0 +1,27 @@
+"""Trains a self-attention GAN: `python -m sagan_tf.train --flagfile=configs/quickstart.cfg`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sagan_tf.config import Config
+from sagan_tf.flags import config_to_flagfile, run_door
+
+
+def main(config: Config) -> None:
+    """Trains the run that `config` describes."""
+    from sagan_tf.console import log_to_console  # noqa: PLC0415 - TensorFlow is loaded only when there is work to do
+    from sagan_tf.training.session import train  # noqa: PLC0415
+
+    log_to_console()
+    train(config, config_to_flagfile)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return run_door("sagan_tf.train", __doc__, main, Config, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

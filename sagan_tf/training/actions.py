@@ -1,0 +1,198 @@
+"""What happens beside training: each action is a small callable that the outer loop calls with a `StepReport`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from sagan_tf.errors import UserError
+from sagan_tf.training.checkpoints import Checkpoints
+from sagan_tf.training.loop import StepReport
+from sagan_tf.training.run_directory import write_atomically
+from sagan_tf.visualization.image_grid import image_grid, save_png
+
+_logger = logging.getLogger("sagan_tf")
+_SMALLEST_LOSS_SCALE = 2.0**-10
+
+
+class StopOnNonFinite:
+    """Stops the run when a loss or a gradient is not finite: the state is spoilt, the last checkpoint isn't.
+
+    Args:
+        checkpoints: named in the message.
+        loss_scale: reads the smallest loss scale of the optimizers; a collapsed one is the sign of non-finite gradients
+            under mixed_float16, where single overflows are normal.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, loss_scale: Callable[[], float]) -> None:
+        self._checkpoints = checkpoints
+        self._loss_scale = loss_scale
+
+    def __call__(self, report: StepReport) -> None:
+        bad = [name for name, value in report.metrics.items() if not math.isfinite(value)]
+        if self._loss_scale() < _SMALLEST_LOSS_SCALE:
+            bad.append("loss scale")
+        if bad:
+            kept = self._checkpoints.latest
+            advice = f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved"
+            raise UserError(
+                f"training: expected finite losses and gradients, received {', '.join(bad)} not finite between steps "
+                f"{report.step - report.num_steps} and {report.step}; {advice}"
+            )
+
+
+class Progress:
+    """A progress bar on a terminal, plain lines elsewhere.
+
+    Args:
+        step: steps done when the loop begins.
+        num_steps: steps of the whole run.
+        images_per_step: real images that a step takes.
+        line_every: steps between plain lines.
+    """
+
+    def __init__(self, step: int, num_steps: int, images_per_step: int, line_every: int) -> None:
+        self._num_steps = num_steps
+        self._images_per_step = images_per_step
+        self._line_every = line_every
+        self._began = (time.monotonic(), step)
+        self._bar = tqdm(total=num_steps, initial=step, unit="step", disable=not sys.stderr.isatty(), smoothing=0.1)
+
+    def __call__(self, report: StepReport) -> None:
+        speed = report.num_steps / report.seconds
+        losses = {
+            "images/s": f"{speed * self._images_per_step:.0f}",
+            "d_loss": f"{report.metrics['discriminator_loss']:.3f}",
+            "g_loss": f"{report.metrics['generator_loss']:.3f}",
+        }
+        if not self._bar.disable:
+            self._bar.set_postfix(losses, refresh=False)
+            self._bar.update(report.num_steps)
+            if report.last:
+                self._bar.close()
+        elif report.last or report.step % self._line_every == 0:
+            began, first_step = self._began
+            left = (time.monotonic() - began) / (report.step - first_step) * (self._num_steps - report.step)
+            values = "  ".join(f"{name} {value}" for name, value in losses.items())
+            eta = tqdm.format_interval(left)
+            _logger.info("step %d/%d  %.2f steps/s  %s  ETA %s", report.step, self._num_steps, speed, values, eta)
+
+
+class Scalars:
+    """Means of the training metrics since the last line, with the networks' own scalars: `metrics.jsonl`, TensorBoard.
+
+    Args:
+        path: of `metrics.jsonl`. Lines beyond `step` are dropped: a resumed run writes them again.
+        writer: TensorBoard's.
+        every: steps between lines.
+        images_per_step: real images that a step takes.
+        step: steps done when the loop begins.
+        extra: reads further scalars.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        writer: tf.summary.SummaryWriter,
+        *,
+        every: int,
+        images_per_step: int,
+        step: int,
+        extra: Callable[[], dict[str, float]],
+    ) -> None:
+        self._path = path
+        self._writer = writer
+        self._every = every
+        self._images_per_step = images_per_step
+        self._extra = extra
+        self._reports: list[StepReport] = []
+        drop_lines_after(path, step)
+
+    def __call__(self, report: StepReport) -> None:
+        self._reports.append(report)
+        if not report.last and report.step % self._every:
+            return
+        values = self._means() | self._extra()
+        self._reports.clear()
+        line = {"step": report.step, "kind": "train"} | values
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        with self._writer.as_default(step=report.step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def _means(self) -> dict[str, float]:
+        steps = sum(report.num_steps for report in self._reports)
+        seconds = sum(report.seconds for report in self._reports)
+        means = {
+            name: sum(report.metrics[name] * report.num_steps for report in self._reports) / steps
+            for name in self._reports[0].metrics
+        }
+        return means | {"steps_per_second": steps / seconds, "images_per_second": steps * self._images_per_step / seconds}
+
+
+class SampleGrid:
+    """A grid of images from fixed latents: a PNG and an image in TensorBoard.
+
+    Args:
+        directory: gets `step_<8 digits>.png`.
+        writer: TensorBoard's.
+        draw: makes the images, float32 [rows * columns, R, R, C] in [-1, 1].
+        columns: images in a row.
+        row_names: class of each row; empty for none.
+    """
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        writer: tf.summary.SummaryWriter,
+        draw: Callable[[], np.ndarray],
+        columns: int,
+        row_names: Sequence[str],
+    ) -> None:
+        self._directory = directory
+        self._writer = writer
+        self._draw = draw
+        self._columns = columns
+        self._row_names = row_names
+
+    def __call__(self, report: StepReport) -> None:
+        picture = image_grid(self._draw(), self._columns, self._row_names)
+        save_png(picture, self._directory / f"step_{report.step:08d}.png")
+        with self._writer.as_default(step=report.step):
+            tf.summary.image("samples", np.asarray(picture)[np.newaxis])
+        self._writer.flush()
+
+
+class SaveCheckpoint:
+    """Saves a checkpoint."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+
+    def __call__(self, report: StepReport) -> None:
+        self._checkpoints.save()
+
+
+def drop_lines_after(path: pathlib.Path, step: int) -> None:
+    """Removes the lines of a `metrics.jsonl` that are beyond `step`, or that a crash left half written."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (json.JSONDecodeError, KeyError, TypeError):
+            continue
+    write_atomically(path, "".join(kept))

@@ -1,0 +1,88 @@
+"""The folder of a run: what is in it, and whether a run there can go on with the flags given."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from typing import Any
+
+from sagan_tf.config import option_fields
+from sagan_tf.errors import UserError
+
+_PACKAGES = ("sagan-tf", "tensorflow", "keras", "tensorflow-datasets", "tensorflow-gan", "numpy", "pillow")
+
+
+class RunDirectory:
+    """Paths of a run, and the records that it starts with.
+
+    Args:
+        path: the folder; made if it isn't there.
+
+    Raises:
+        UserError: if it cannot be made or written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+        self.flags = self.path / "flags.cfg"
+        self.versions = self.path / "versions.json"
+        self.startup = self.path / "startup.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.tensorboard = self.path / "tensorboard"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError("no permission to write")
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"run_dir: expected a folder that can be written, received {self.path} ({reason})") from error
+
+    def check_flags(self, flagfile: str) -> None:
+        """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""
+        if not self.flags.exists():
+            return
+        began, given = read_flagfile(self.flags.read_text(encoding="utf-8")), read_flagfile(flagfile)
+        fixed = [name for name, (_, field) in option_fields().items() if not field.metadata["changeable"]]
+        differences = [
+            f"{name}: expected {began[name]!r}, received {given[name]!r}"
+            for name in fixed
+            if name in began and began[name] != given[name]
+        ]
+        if differences:
+            raise UserError(
+                f"{self.path} holds a run with other hyper-parameters: {'; '.join(differences)}. "
+                "Resume with the run's own flags, or choose another --run_dir"
+            )
+
+    def write_records(self, flagfile: str) -> None:
+        """Writes `flags.cfg` (replay with --flagfile) and `versions.json`."""
+        write_atomically(self.flags, flagfile)
+        versions = {"python": platform.python_version(), "machine": platform.machine()}
+        for package in _PACKAGES:
+            try:
+                versions[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                continue  # run from a source tree that was not installed
+        self.write_json(self.versions, versions)
+
+    def write_json(self, path: pathlib.Path, value: Any) -> None:
+        """Writes a JSON file of this folder."""
+        write_atomically(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_flagfile(text: str) -> dict[str, str]:
+    """Name -> value of the `--name=value` lines of a `flags.cfg`."""
+    lines = (line.strip() for line in text.splitlines())
+    return dict(line[2:].split("=", 1) for line in lines if line.startswith("--") and "=" in line)
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Writes a text file so that a reader, or a crash, never sees half of it."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,195 @@
+"""A training run from a configuration: puts the parts together and starts the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.config import Config
+from sagan_tf.data.pipeline import training_dataset
+from sagan_tf.data.source import Source
+from sagan_tf.data.sources import open_source
+from sagan_tf.errors import UserError
+from sagan_tf.losses import LOSSES
+from sagan_tf.networks.architectures import find_stages
+from sagan_tf.training import actions
+from sagan_tf.training.checkpoints import Checkpoints
+from sagan_tf.training.diagnostics import network_scalars
+from sagan_tf.training.loop import Action, Every, run_loop
+from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_images
+from sagan_tf.training.startup import describe_run, log_description
+from sagan_tf.training.state import TrainState, create_state
+from sagan_tf.training.steps import AlternatingUpdates, judge, judge_and_classify
+from sagan_tf.training.strategy import check_batch_size, create_strategy
+from sagan_tf.training.trainer import Trainer
+
+_logger = logging.getLogger("sagan_tf")
+_SAMPLE_COLUMNS = 8
+
+
+def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
+    """Trains the run that `config` describes, from its last checkpoint if there is one, to `num_steps`.
+
+    Args:
+        config: the run.
+        to_flagfile: writes a configuration as a flagfile, for `run_dir/flags.cfg`.
+
+    Raises:
+        UserError: for a configuration, data or a run folder that cannot be used, and when training stops because a loss
+            or gradient is not finite.
+    """
+    check_config(config)
+    strategy = create_strategy(config.training)
+    check_batch_size(config.training, strategy.num_replicas_in_sync)
+    source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
+    config = resolve_classes(config, source)
+    flagfile = to_flagfile(config)
+    run_directory = RunDirectory(config.training.run_dir)
+    run_directory.check_flags(flagfile)
+
+    with strategy.scope():
+        state = create_state(config)
+    checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
+    restored = checkpoints.restore_latest()
+    iterator = _training_iterator(config, source, strategy, int(state.data_position.numpy()))
+    run_directory.write_records(flagfile)
+    _introduce(config, source, state, strategy, run_directory)
+    if restored is not None:
+        _logger.info("resumed from %s at step %d", checkpoints.latest, restored)
+
+    updates = create_updates(config, state)
+    trainer = Trainer(updates, strategy, iterator, config.training)
+    writer = tf.summary.create_file_writer(str(run_directory.tensorboard))
+    run_actions = _actions(config, source, state, run_directory, checkpoints, writer)
+    with source.skipped.raising_user_errors(), contextlib.closing(writer):
+        run_loop(
+            trainer, run_actions, num_steps=config.training.num_steps, steps_per_loop=config.training.steps_per_loop
+        )
+    if source.skipped.count:
+        _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
+    _logger.info("done: %d steps in %s", config.training.num_steps, run_directory.path)
+
+
+def check_config(config: Config) -> None:
+    """Raises UserError for what can be known to be wrong before any data is opened."""
+    find_stages(config.model)
+    if config.training.loss not in LOSSES:
+        raise UserError(f"loss: expected one of {', '.join(LOSSES)}, received {config.training.loss!r}")
+
+
+def resolve_classes(config: Config, source: Source) -> Config:
+    """Fills in `num_classes` from the data, and refuses labels that do not fit the configuration.
+
+    Raises:
+        UserError: if a number of classes is given that the data hasn't, or unlabelled data is to be conditioned on.
+    """
+    found, given = len(source.class_names), config.model.num_classes
+    if config.model.conditioning == "none":
+        found = 0
+    elif not found:
+        raise UserError(
+            f"conditioning: expected none, since {source.name} has no labels, received {config.model.conditioning}"
+        )
+    if given not in (0, found):
+        raise UserError(f"num_classes: expected {found} for {source.name} (0 takes it from the data), received {given}")
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=found))
+
+
+def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
+    """The two updates that `config` asks for, on `state`."""
+    sampler = LatentSampler(
+        seed=config.training.seed,
+        latent_dim=config.model.latent_dim,
+        num_classes=config.model.num_classes,
+        global_batch_size=config.training.global_batch_size,
+    )
+    return AlternatingUpdates(
+        state,
+        LOSSES[config.training.loss],
+        judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge,
+        sampler,
+        config.training.gradient_accumulation_steps,
+    )
+
+
+def _training_iterator(
+    config: Config, source: Source, strategy: tf.distribute.Strategy, position: int
+) -> Iterator[Any]:
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return training_dataset(
+            source,
+            batch_size=context.get_per_replica_batch_size(config.training.global_batch_size),
+            seed=config.training.seed,
+            position=position,
+            random_flip=config.data.random_flip,
+            shard_index=context.input_pipeline_id,
+            num_shards=context.num_input_pipelines,
+        )
+
+    return iter(strategy.distribute_datasets_from_function(of_worker))
+
+
+def _introduce(
+    config: Config, source: Source, state: TrainState, strategy: tf.distribute.Strategy, run_directory: RunDirectory
+) -> None:
+    """Says and records what the run is, looking at its first few images."""
+    with source.skipped.raising_user_errors():
+        dataset = training_dataset(
+            source,
+            batch_size=min(source.num_examples, 16),
+            seed=config.training.seed,
+            position=0,
+            random_flip=False,
+        )
+        images = next(iter(dataset))["images"].numpy()
+    description = describe_run(config, source, state, strategy, images)
+    run_directory.write_json(run_directory.startup, description)
+    log_description(description)
+
+
+def _actions(
+    config: Config,
+    source: Source,
+    state: TrainState,
+    run_directory: RunDirectory,
+    checkpoints: Checkpoints,
+    writer: tf.summary.SummaryWriter,
+) -> list[Action]:
+    training = config.training
+    step = int(state.step.numpy())
+    images_per_step = training.global_batch_size * training.discriminator_steps_per_step
+    rates = {
+        "generator_learning_rate": training.generator_learning_rate,
+        "discriminator_learning_rate": training.discriminator_learning_rate,
+    }
+    read_networks = network_scalars(state)
+    latents, labels = fixed_inputs(
+        config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=training.seed
+    )
+    row_names = [source.class_names[label] for label in labels.numpy()[::_SAMPLE_COLUMNS]] if source.class_names else []
+
+    def draw() -> np.ndarray:
+        return generate_images(state.generator_ema, latents, labels)
+
+    scalars = actions.Scalars(
+        run_directory.metrics,
+        writer,
+        every=training.log_every,
+        images_per_step=images_per_step,
+        step=step,
+        extra=lambda: rates | state.loss_scales() | read_networks(),
+    )
+    return [
+        actions.StopOnNonFinite(checkpoints, lambda: min(state.loss_scales().values(), default=1.0)),
+        actions.Progress(step, training.num_steps, images_per_step, training.log_every),
+        scalars,
+        Every(training.sample_every, actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)),
+        Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints)),
+    ]

@@ -1,0 +1,93 @@
+"""All that a run is: what a checkpoint holds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.config import Config, TrainingConfig
+from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.training.ema import copy_variables
+
+
+class TrainState(tf.Module):
+    """Networks, optimizers and counters of a run.
+
+    Attributes:
+        generator, discriminator: the networks being trained.
+        generator_ema: the averaged generator.
+        generator_optimizer, discriminator_optimizer: their optimizers, with all slots made.
+        step: int64 scalar, generator updates done.
+        data_position: int64 scalar, where in its order of the training images the run stands.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        generator_ema: keras.Model,
+        generator_optimizer: keras.optimizers.Optimizer,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+    ) -> None:
+        super().__init__(name="train_state")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.generator_ema = generator_ema
+        self.generator_optimizer = generator_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        self.step = _counter("step")
+        self.data_position = _counter("data_position")
+
+    def loss_scales(self) -> dict[str, float]:
+        """The current loss scale of each optimizer that has one (mixed_float16), by name."""
+        optimizers = {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+        return {
+            f"{name}_loss_scale": float(optimizer.dynamic_scale.numpy())
+            for name, optimizer in optimizers.items()
+            if isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        }
+
+
+def create_state(config: Config) -> TrainState:
+    """Builds the networks and optimizers that `config` describes, with weights that depend on its seed alone.
+
+    Call it inside the strategy's scope.
+    """
+    keras.utils.set_random_seed(config.training.seed)
+    with _dtype_policy(config.training.precision):
+        generator = build_generator(config.model)
+        discriminator = build_discriminator(config.model)
+        generator_ema = build_generator(config.model)
+    copy_variables(generator.variables, generator_ema.variables)
+    generator_optimizer = create_optimizer(config.training, config.training.generator_learning_rate)
+    discriminator_optimizer = create_optimizer(config.training, config.training.discriminator_learning_rate)
+    # Slots are made now: a checkpoint is restored before the first update.
+    generator_optimizer.build(generator.trainable_variables)
+    discriminator_optimizer.build(discriminator.trainable_variables)
+    return TrainState(generator, discriminator, generator_ema, generator_optimizer, discriminator_optimizer)
+
+
+def create_optimizer(config: TrainingConfig, learning_rate: float) -> keras.optimizers.Optimizer:
+    """Adam, with dynamic loss scaling under mixed_float16."""
+    # Named, or Keras would number the names of a process's optimizers.
+    adam = keras.optimizers.Adam(learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name="adam")
+    return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if config.precision == "mixed_float16" else adam
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Makes the layers built inside compute in this precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _counter(name: str) -> tf.Variable:
+    aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=aggregation, name=name)

@@ -1,0 +1,76 @@
+"""Where a run computes: TensorFlow's distribution strategies by name."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from sagan_tf.config import TrainingConfig
+from sagan_tf.errors import UserError
+
+
+def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
+    """Makes the strategy that `config.strategy` names. Call it before anything else touches TensorFlow's devices.
+
+    Raises:
+        UserError: if the devices or the environment that it needs are not there.
+    """
+    _split_cpu(config.logical_cpus)
+    name = _automatic() if config.strategy == "auto" else config.strategy
+    return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[name]()
+
+
+def check_batch_size(config: TrainingConfig, num_replicas: int) -> None:
+    """Raises UserError unless the global batch can be cut into equal parts for replicas and accumulation."""
+    parts = num_replicas * config.gradient_accumulation_steps
+    if config.global_batch_size % parts:
+        raise UserError(
+            f"global_batch_size: expected a multiple of {parts} ({num_replicas} replicas x "
+            f"{config.gradient_accumulation_steps} accumulation steps), received {config.global_batch_size}"
+        )
+
+
+def _split_cpu(logical_cpus: int) -> None:
+    if logical_cpus == 1:
+        return
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    devices = [tf.config.LogicalDeviceConfiguration()] * logical_cpus
+    try:
+        tf.config.set_logical_device_configuration(cpu, devices)
+    except (RuntimeError, ValueError):  # TensorFlow has started: whoever started it has decided
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found != logical_cpus:
+            raise UserError(f"logical_cpus: expected {found}, as TensorFlow has started, received {logical_cpus}") from None
+
+
+def _automatic() -> str:
+    if os.environ.get("TPU_NAME"):
+        return "tpu"
+    if os.environ.get("TF_CONFIG"):
+        return "multi_worker"
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return "mirrored" if len(devices) > 1 else "one_device"
+
+
+def _one_device() -> tf.distribute.Strategy:
+    return tf.distribute.OneDeviceStrategy("GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0")
+
+
+def _mirrored() -> tf.distribute.Strategy:
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))])
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    if not os.environ.get("TF_CONFIG"):
+        raise UserError("strategy: expected TF_CONFIG in the environment for multi_worker, received none")
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    except (ValueError, tf.errors.OpError, RuntimeError) as error:
+        raise UserError(f"strategy: expected a TPU for tpu, received none ({str(error).splitlines()[0]})") from error
+    return tf.distribute.TPUStrategy(resolver)

@@ -1,0 +1,79 @@
+"""Packaging: what sagan_tf is called, what it needs and which commands it installs."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+
+
+def read_version() -> str:
+    """The version in `sagan_tf/__init__.py`, read as text: importing the package would need what is to be installed."""
+    text = (ROOT / "sagan_tf" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"$', text, flags=re.MULTILINE)
+    if match is None:
+        raise RuntimeError("sagan_tf/__init__.py: expected a line __version__ = ..., found none")
+    return match.group(1)
+
+
+def read_readme() -> str:
+    """The README, shown on package indexes."""
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.exists() else ""
+
+
+# A lower bound is the release that the tests were last run with, unless a comment says otherwise; an upper bound is the
+# next release that may break what is there.
+INSTALL_REQUIRES = [
+    "absl-py>=2.1",
+    "importlib_resources>=6",  # tensorflow-datasets imports it and does not declare it
+    "keras>=3.12,<4",  # tested with 3.15.1; 3.12 is the last that Python 3.10 can have
+    "numpy>=1.26",
+    "Pillow>=10",
+    "tensorboard>=2.20",  # TensorFlow's tf.summary needs it and TensorFlow does not declare it
+    "tensorflow>=2.21,<3",
+    "tensorflow-datasets>=4.9.10,<5",
+    "tensorflow-gan==2.1.0",  # its modules are imported one by one, past an __init__ that fails: pinned
+    "tensorflow-hub>=0.16.1",
+    "tensorflow-probability>=0.25",
+    "tf-keras>=2.21",  # what tensorflow-hub and tensorflow-probability look for beside Keras 3
+    "tqdm>=4.66",
+]
+
+EXTRAS_REQUIRE = {
+    "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
+    "serving": ["tensorflow-serving-api>=2.21,<3"],
+    "tflite": ["ai-edge-litert>=2"],
+    "dev": [
+        "ai-edge-litert>=2",
+        "hypothesis>=6.100",
+        "mypy>=1.11",
+        "pytest>=8",
+        "ruff>=0.12",
+        "scipy>=1.11",
+        "tensorflow-serving-api>=2.21,<3",
+    ],
+}
+
+DOORS = ("train", "evaluate", "sample", "export")
+
+setup(
+    name="sagan-tf",
+    version=read_version(),
+    description="Self-Attention GANs for TensorFlow and Keras 3: train, evaluate, sample, export.",
+    long_description=read_readme(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["sagan_tf", "sagan_tf.*"]),
+    package_data={"sagan_tf": ["data/fashion_mnist_10k/*"]},
+    python_requires=">=3.10",
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": [f"sagan-{door} = sagan_tf.{door}:run" for door in DOORS]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

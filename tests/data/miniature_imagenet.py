@@ -1,0 +1,65 @@
+"""A miniature ILSVRC2012, prepared offline by TFDS's own `imagenet2012` builder from small archives made here."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SYNSETS = ("n01440764", "n01443537", "n01484850")
+"""The first three of the 1,000 classes: labels 0, 1 and 2."""
+
+VALIDATION_IMAGES = 4
+"""Their labels are the first ones of the real validation split: 65, 970, 230 and 809."""
+
+
+def build_miniature_imagenet(data_dir: Path, images_per_class: int = 6, *, damaged: tuple[str, ...] = ()) -> None:
+    """Prepares `imagenet2012` in `data_dir`: split `train` with the classes `SYNSETS`, and a split `validation`.
+
+    Args:
+        data_dir: TFDS's data folder, to be passed as `--data_dir`.
+        images_per_class: images of each class, 40 x 36 pixels or so, each of one colour that tells its class.
+        damaged: names of images, such as `n01440764_0.JPEG`, whose second half is missing.
+    """
+    import tensorflow_datasets as tfds
+
+    manual_dir = data_dir / "downloads" / "manual"
+    manual_dir.mkdir(parents=True)
+    with tarfile.open(manual_dir / "ILSVRC2012_img_train.tar", "w") as archive:
+        for label, synset in enumerate(SYNSETS):
+            content = _synset_archive(label, synset, images_per_class, damaged)
+            _add(archive, f"{synset}.tar", content)
+    # The builder reads this one whether or not the split is wanted.
+    with tarfile.open(manual_dir / "ILSVRC2012_img_val.tar", "w") as archive:
+        for index in range(VALIDATION_IMAGES):
+            _add(archive, f"ILSVRC2012_val_{index + 1:08d}.JPEG", _jpeg(np.full((36, 36, 3), 40 * index, np.uint8)))
+    builder = tfds.builder("imagenet2012", data_dir=str(data_dir))
+    config = tfds.download.DownloadConfig(manual_dir=str(manual_dir), try_download_gcs=False)
+    builder.download_and_prepare(download_config=config)
+
+
+def _synset_archive(label: int, synset: str, count: int, damaged: tuple[str, ...]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for index in range(count):
+            name = f"{synset}_{index}.JPEG"
+            pixels = np.full((36, 40 + index, 3), 20 + index, np.uint8)
+            pixels[..., label % 3] = 220
+            content = _jpeg(pixels)
+            _add(archive, name, content[: len(content) // 2] if name in damaged else content)
+    return buffer.getvalue()
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "JPEG", quality=95)
+    return encoded.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    archive.addfile(entry, io.BytesIO(content))

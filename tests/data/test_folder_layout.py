@@ -1,0 +1,184 @@
+"""Folders as users have them: what is accepted, and what is said about the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.folder_layout import read_folder_layout
+from sagan_tf.data.sources import open_source
+from sagan_tf.errors import UserError
+from tests.data.sample_folders import build_class_folders, image_colour, write_image
+
+RED = (255, 0, 0)
+
+
+def complaint(data_dir: Path | str) -> str:
+    with pytest.raises(UserError) as caught:
+        read_folder_layout(str(data_dir))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_class_folders_are_sorted_by_name(tmp_path: Path) -> None:
+    build_class_folders(tmp_path, ("zebra", "Ähre", "猫", "apple tree"), images_per_class=2)
+    layout = read_folder_layout(str(tmp_path))
+    assert layout.class_names == ("apple tree", "zebra", "Ähre", "猫")
+    assert layout.paths[:3] == ("apple tree/000.png", "apple tree/001.png", "zebra/000.png")
+    np.testing.assert_array_equal(layout.labels, [0, 0, 1, 1, 2, 2, 3, 3])
+    assert layout.labels.dtype == np.int32
+
+
+def test_images_of_unicode_names_are_read_with_their_labels(tmp_path: Path) -> None:
+    build_class_folders(tmp_path, ("Ähre", "猫"), images_per_class=3)
+    source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    for example in source.examples(seed=0, position=0).take(6).as_numpy_iterator():
+        path = Path(example["name"].decode())
+        assert path.parent.name == source.class_names[example["label"]]
+        np.testing.assert_array_equal(example["image"][0, 0], image_colour(example["label"], int(path.stem)))
+
+
+def test_flat_images_are_unlabelled(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "c.WebP"):
+        write_image(tmp_path / name, RED)
+    layout = read_folder_layout(str(tmp_path))
+    assert layout.paths == ("a.png", "b.JPG", "c.WebP")
+    assert layout.class_names == ()
+    np.testing.assert_array_equal(layout.labels, [0, 0, 0])
+
+
+def test_hidden_and_other_files_are_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build_class_folders(tmp_path)
+    (tmp_path / "README.txt").write_text("about")
+    (tmp_path / "cat" / "labels.csv").write_text("1")
+    (tmp_path / "cat" / ".000.png").write_text("hidden")
+    write_image(tmp_path / ".thumbnails" / "1.png", RED)
+    with caplog.at_level(logging.INFO, "sagan_tf"):
+        layout = read_folder_layout(str(tmp_path))
+    assert len(layout.paths) == 12
+    assert f"{tmp_path}: 2 files that are not images were ignored" in caplog.messages
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    build_class_folders(tmp_path / "elsewhere", ("x",), images_per_class=3)
+    build_class_folders(tmp_path / "images", ("cat",), images_per_class=1)
+    (tmp_path / "images" / "dog").symlink_to(tmp_path / "elsewhere" / "x", target_is_directory=True)
+    (tmp_path / "images" / "cat" / "link.png").symlink_to(tmp_path / "elsewhere" / "x" / "000.png")
+    layout = read_folder_layout(str(tmp_path / "images"))
+    assert layout.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(np.bincount(layout.labels), [2, 3])
+
+
+def test_a_link_in_a_circle_ends(tmp_path: Path) -> None:
+    build_class_folders(tmp_path)
+    (tmp_path / "cat" / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert "cat/again" in complaint(tmp_path)
+
+
+def test_an_empty_class_folder_is_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build_class_folders(tmp_path)
+    (tmp_path / "empty one").mkdir()
+    with caplog.at_level(logging.WARNING, "sagan_tf"):
+        assert read_folder_layout(str(tmp_path)).class_names == ("cat", "dog")
+    assert "empty one" in caplog.text
+
+
+def test_no_folder_named() -> None:
+    assert complaint("") == "data_dir: expected the folder that holds the images, received none; pass --data_dir=FOLDER"
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere"
+    assert complaint(missing) == f"data_dir: expected a folder of images, received {missing}, which does not exist"
+
+
+def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", RED)
+    assert complaint(tmp_path / "a.png").endswith("a.png, which is a file")
+
+
+@pytest.mark.parametrize("content", [(), ("notes.txt",), ("cat/notes.txt", "dog/notes.txt")])
+def test_no_images(tmp_path: Path, content: tuple[str, ...]) -> None:
+    for name in content:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no image")
+    message = complaint(tmp_path)
+    assert message == f"data_dir: expected images (.jpg, .jpeg, .png, .webp, .bmp, .gif) in {tmp_path}, received none"
+
+
+def test_one_level_too_high(tmp_path: Path) -> None:
+    build_class_folders(tmp_path / "train")
+    assert f"pass --data_dir={tmp_path / 'train'}" in complaint(tmp_path)
+
+
+def test_one_level_too_high_with_several_splits(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        build_class_folders(tmp_path / split)
+    assert complaint(tmp_path).endswith(
+        f"received {tmp_path / 'train' / 'cat' / '000.png'}; "
+        f"pass --data_dir={tmp_path / 'train'} or --data_dir={tmp_path / 'val'}"
+    )
+
+
+def test_two_levels_too_high(tmp_path: Path) -> None:
+    build_class_folders(tmp_path / "data" / "train")
+    assert complaint(tmp_path).endswith(f"pass --data_dir={tmp_path / 'data' / 'train'}")
+
+
+def test_one_level_too_low_is_unlabelled_and_a_single_class_is_refused(tmp_path: Path) -> None:
+    build_class_folders(tmp_path, ("cat",))
+    assert read_folder_layout(str(tmp_path / "cat")).class_names == ()
+    message = complaint(tmp_path)
+    assert f"received the single subfolder cat in {tmp_path}" in message
+    assert message.endswith(f"for images without labels pass --data_dir={tmp_path / 'cat'}")
+
+
+def test_class_folders_with_a_folder_inside(tmp_path: Path) -> None:
+    """The layout of Tiny ImageNet: no folder that could be passed instead has a subfolder for each class."""
+    for name in ("cat", "dog"):
+        write_image(tmp_path / name / "images" / "1.png", RED)
+    message = complaint(tmp_path)
+    assert message.endswith(f"; move the images of each class into one folder, and these folders into {tmp_path}")
+
+
+def test_names_need_not_be_utf8(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    write_image(tmp_path / "a" / name, RED)
+    for index in range(100):
+        write_image(tmp_path / "b" / f"{index}.png", RED)
+    (tmp_path / "b" / os.fsdecode(b"\xe9.png")).write_bytes(b"no image")
+    source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    examples = list(source.examples(seed=0, position=0).take(110).as_numpy_iterator())
+    assert os.fsencode(tmp_path / "a" / name) in {example["name"] for example in examples}
+    assert str(tmp_path / "b" / "\ufffd.png") in caplog.text
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert complaint(tmp_path).endswith(f"expected a folder that can be read, received {tmp_path}: Permission denied")
+
+
+def test_images_below_the_class_folders(tmp_path: Path) -> None:
+    build_class_folders(tmp_path)
+    write_image(tmp_path / "dog" / "puppies" / "1.png", RED)
+    message = complaint(tmp_path)
+    assert message.endswith(
+        f"dog/puppies/1.png; move the images of each class into one folder, and these folders into {tmp_path}"
+    )
+
+
+def test_images_at_both_levels(tmp_path: Path) -> None:
+    build_class_folders(tmp_path)
+    write_image(tmp_path / "stray.png", RED)
+    assert f"either in {tmp_path} or in its subfolders, received both (stray.png and cat/000.png)" in complaint(
+        tmp_path
+    )

@@ -1,0 +1,162 @@
+"""Batches for training: shapes, range, determinism, flips and what stops them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.pipeline import single_pass_dataset, training_dataset
+from sagan_tf.data.source import Source
+from sagan_tf.data.sources import open_source
+from sagan_tf.errors import UserError
+from tests.data.sample_folders import build_class_folders, build_record_files
+
+
+def open_folder(folder: Path, resolution: int = 16) -> Source:
+    return open_source(DataConfig(dataset="folder", data_dir=str(folder)), resolution=resolution, image_channels=3)
+
+
+def first_batches(source: Source, count: int, *, seed: int = 0, position: int = 0, random_flip: bool = False) -> dict:
+    """`count` batches of 4, joined."""
+    dataset = training_dataset(source, batch_size=4, seed=seed, position=position, random_flip=random_flip)
+    batches = list(dataset.take(count).as_numpy_iterator())
+    return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+
+
+def test_batches_are_static_in_shape_and_scaled(class_folders: Path) -> None:
+    source = open_folder(class_folders)
+    dataset = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=True)
+    assert dataset.element_spec == {
+        "images": tf.TensorSpec([4, 16, 16, 3], tf.float32),
+        "labels": tf.TensorSpec([4], tf.int32),
+        "positions": tf.TensorSpec([4], tf.int64),
+    }
+    batch = first_batches(source, 3)
+    # Blue is 77 in every image; red tells the label.
+    np.testing.assert_allclose(batch["images"][..., 2], 77 / 127.5 - 1, atol=1e-6)
+    red = np.rint((batch["images"][:, 8, 8, 0] + 1) * 127.5)
+    np.testing.assert_array_equal(red, 40 * batch["labels"] + 10)
+    assert sorted(batch["labels"]) == [0] * 6 + [1] * 6
+
+
+def test_batches_run_over_the_end_of_an_epoch(class_folders: Path) -> None:
+    source = open_folder(class_folders)
+    dataset = training_dataset(source, batch_size=5, seed=0, position=0, random_flip=False)
+    positions = np.concatenate([batch["positions"] for batch in dataset.take(6).as_numpy_iterator()])
+    np.testing.assert_array_equal(positions, np.arange(30))
+
+
+def test_resumes_bit_identically_with_flips(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (12, 16, 16, 3)).astype(np.uint8)
+    for index, picture in enumerate(pictures):
+        (tmp_path / f"{index}.png").write_bytes(tf.io.encode_png(picture).numpy())
+    source = open_folder(tmp_path)
+    whole = first_batches(source, 6, random_flip=True)
+    tail = first_batches(source, 3, position=int(whole["positions"][11]) + 1, random_flip=True)
+    for key in whole:
+        np.testing.assert_array_equal(whole[key][12:], tail[key])
+    plain = first_batches(source, 6)
+    flipped = (whole["images"] != plain["images"]).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(whole["images"][flipped], plain["images"][flipped][:, :, ::-1])
+    assert 0 < flipped.sum() < len(flipped)
+
+
+def test_shards_get_different_images(class_folders: Path) -> None:
+    source = open_folder(class_folders)
+    positions = []
+    for index in range(2):
+        dataset = training_dataset(
+            source, batch_size=3, seed=0, position=0, random_flip=False, shard_index=index, num_shards=2
+        )
+        positions.append(next(dataset.as_numpy_iterator())["positions"])
+    np.testing.assert_array_equal(positions, [[0, 2, 4], [1, 3, 5]])
+
+
+@pytest.mark.parametrize(("batch_size", "num_shards"), [(13, 1), (7, 2)])
+def test_refuses_a_batch_larger_than_the_data_set(class_folders: Path, batch_size: int, num_shards: int) -> None:
+    source = open_folder(class_folders)
+    with pytest.raises(UserError, match=rf"global_batch_size: expected at most 12.*received {batch_size * num_shards}"):
+        training_dataset(
+            source, batch_size=batch_size, seed=0, position=0, random_flip=False, shard_index=0, num_shards=num_shards
+        )
+
+
+@pytest.mark.parametrize("kind", ["folder", "tfrecord"])
+def test_a_damaged_image_is_skipped_and_named_once(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    if kind == "folder":
+        build_class_folders(tmp_path, images_per_class=60)
+        (tmp_path / "dog" / "007.png").write_bytes(b"no image")
+    else:
+        build_record_files(tmp_path, records_per_file=(60, 60), num_classes=2, damaged=(7,))
+    source = open_source(DataConfig(dataset=kind, data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    dataset = training_dataset(source, batch_size=17, seed=0, position=0, random_flip=False)
+    with caplog.at_level(logging.WARNING, "sagan_tf"):
+        positions = np.concatenate([batch["positions"] for batch in dataset.take(14).as_numpy_iterator()])
+    assert source.skipped.count == 1
+    (name,) = source.skipped.names
+    assert name.endswith(str(Path("dog", "007.png")) if kind == "folder" else "(image_7)")
+    messages = [record.getMessage() for record in caplog.records if name in record.getMessage()]
+    assert len(messages) == 1
+    missing = sorted(set(range(positions.max() + 1)) - set(positions))
+    assert [place // 120 for place in missing] == [0, 1]  # left out once an epoch; its position is not given again
+
+
+def test_too_many_damaged_images_stop_with_one_clear_line(tmp_path: Path) -> None:
+    build_class_folders(tmp_path, images_per_class=50)
+    for index in range(2):
+        (tmp_path / "dog" / f"{index:03d}.png").write_bytes(b"no image")
+    source = open_folder(tmp_path)
+    dataset = training_dataset(source, batch_size=10, seed=0, position=0, random_flip=False)
+    with pytest.raises(UserError, match="received 2 of 100") as caught, source.skipped.raising_user_errors():
+        list(dataset.take(11))
+    assert caught.value is source.skipped.error
+
+
+def test_a_truncated_record_file_stops_with_one_clear_line(tmp_path: Path) -> None:
+    build_record_files(tmp_path)
+    path = next((tmp_path / "train").glob("*.tfrecord"))
+    path.write_bytes(path.read_bytes()[:-20])
+    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    dataset = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
+    with pytest.raises(UserError, match="expected intact record files"), source.skipped.raising_user_errors():
+        list(dataset.take(8))
+
+
+@pytest.mark.parametrize("kind", ["folder", "tfrecord"])
+def test_single_pass_gives_every_image_once(kind: str, class_folders: Path, record_files: Path) -> None:
+    data_dir = {"folder": class_folders, "tfrecord": record_files}[kind]
+    source = open_source(DataConfig(dataset=kind, data_dir=str(data_dir)), resolution=8, image_channels=3)
+    batches = list(single_pass_dataset(source, batch_size=5).as_numpy_iterator())
+    labels = np.concatenate([batch["labels"] for batch in batches])
+    colours = np.concatenate([batch["images"] for batch in batches])[:, 4, 4]
+    assert len({tuple(colour) for colour in colours}) == source.num_examples == len(labels)
+    np.testing.assert_array_equal(np.bincount(labels), source.class_counts)
+
+
+def test_the_packaged_data_set_is_cheap() -> None:
+    """32 pixels, batch 64: a few ms of CPU (3 measured); the bound leaves room for a busy machine."""
+    source = open_source(DataConfig(dataset="fashion_mnist_10k"), resolution=32, image_channels=1)
+    iterator = iter(training_dataset(source, batch_size=64, seed=0, position=0, random_flip=False))
+    next(iterator)
+    start = time.process_time()
+    for _ in range(50):
+        next(iterator)
+    assert (time.process_time() - start) / 50 < 0.015
+
+
+def test_works_under_a_distribution_strategy(class_folders: Path) -> None:
+    """Each input pipeline is asked for its own shard; the strategy must not shard once more."""
+    source = open_folder(class_folders)
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+
+    def dataset_of(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
+
+    batch = next(iter(strategy.distribute_datasets_from_function(dataset_of)))
+    np.testing.assert_array_equal(batch["positions"], range(4))

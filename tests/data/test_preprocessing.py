@@ -1,0 +1,271 @@
+"""Decoding against independent computations, for every format and mode that is read."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf.data.preprocessing import (
+    UnreadableImageError,
+    decode_image,
+    flip_at_random,
+    scale_to_unit_range,
+    to_uint8,
+)
+
+
+def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def smooth_picture(width: int = 24, height: int = 24) -> np.ndarray:
+    """uint8 [height, width, 3]: red grows to the right, green downwards, so that every orientation shows."""
+    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return np.stack([across, down, np.full_like(across, 90)], axis=-1).astype(np.uint8)
+
+
+def decode(encoded: bytes, image_channels: int = 3, resolution: int = 24) -> np.ndarray:
+    image = decode_image(encoded, resolution=resolution, image_channels=image_channels)
+    assert image.dtype == np.uint8
+    assert image.shape == (resolution, resolution, image_channels)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "tolerance"),
+    [
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("WEBP", {"quality": 95}, 12),
+        ("JPEG", {"quality": 95, "subsampling": 0}, 6),
+        ("JPEG", {"quality": 95, "progressive": True}, 12),
+    ],
+)
+def test_reads_every_colour_format(image_format: str, options: dict[str, object], tolerance: int) -> None:
+    picture = smooth_picture()
+    decoded = decode(encode(Image.fromarray(picture), image_format, **options))
+    assert np.abs(decoded.astype(int) - picture).max() <= tolerance
+
+
+def test_gif_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (24, 24), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decode(encoded), np.broadcast_to([250, 0, 0], (24, 24, 3)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_applies_exif_orientation(orientation: int) -> None:
+    """The stored pixels are the upright picture transformed the other way round, by NumPy."""
+    upright = smooth_picture()
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    encoded = encode(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
+    np.testing.assert_array_equal(decode(encoded), upright)
+
+
+def test_orientation_is_applied_before_the_crop() -> None:
+    """Of a wide image the odd pixel is cut off at the right: the stored top, once it is upright."""
+    stored = np.zeros((25, 24, 3), np.uint8)
+    stored[0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # upright is the stored image turned clockwise: the stored top row is the right column
+    decoded = decode(encode(Image.fromarray(stored), "JPEG", quality=95, subsampling=0, exif=exif))
+    assert decoded.max() < 40
+
+
+@pytest.mark.parametrize("image_channels", [1, 3, 4])
+def test_grey(image_channels: int) -> None:
+    grey = smooth_picture()[..., 0]
+    decoded = decode(encode(Image.fromarray(grey), "PNG"), image_channels)
+    for channel in range(min(image_channels, 3)):
+        np.testing.assert_array_equal(decoded[..., channel], grey)
+    if image_channels == 4:
+        assert (decoded[..., 3] == 255).all()
+
+
+def test_colour_to_grey_is_luma() -> None:
+    picture = smooth_picture()
+    decoded = decode(encode(Image.fromarray(picture), "PNG"), image_channels=1)
+    luma = picture @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(decoded[..., 0] - luma).max() <= 1
+
+
+def test_16_bit_grey_is_scaled_not_clipped() -> None:
+    values = np.linspace(0, 65535, 24 * 24).reshape(24, 24).astype(np.uint16)
+    decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1)
+    np.testing.assert_array_equal(decoded[..., 0], np.rint(values / 257.0))
+
+
+def test_one_bit_image() -> None:
+    values = np.zeros((24, 24), bool)
+    values[:, 12:] = True
+    decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1)
+    np.testing.assert_array_equal(decoded[..., 0], values * 255)
+
+
+@pytest.mark.parametrize("image_channels", [1, 3, 4])
+def test_palette(image_channels: int) -> None:
+    image = Image.new("P", (24, 24), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    decoded = decode(encode(image, "PNG"), image_channels)
+    luma = round(200 * 0.299 + 100 * 0.587 + 50 * 0.114)
+    expected = {1: [luma], 3: [200, 100, 50], 4: [200, 100, 50, 255]}[image_channels]
+    np.testing.assert_array_equal(decoded, np.broadcast_to(expected, decoded.shape))
+
+
+@pytest.mark.parametrize("image_channels", [1, 3, 4])
+def test_palette_with_transparency(image_channels: int) -> None:
+    """The left half is a transparent black, the right half an opaque red."""
+    image = Image.new("P", (24, 24), 0)
+    image.putpalette([0, 0, 0, 250, 0, 0])
+    image.paste(1, (12, 0, 24, 24))
+    decoded = decode(encode(image, "PNG", transparency=0), image_channels)
+    left, right = decoded[12, 0], decoded[12, -1]
+    if image_channels == 4:
+        assert left[3] == 0
+        np.testing.assert_array_equal(right, [250, 0, 0, 255])
+    else:
+        assert (left == 255).all()
+        np.testing.assert_array_equal(right, [[75], [250, 0, 0]][image_channels == 3])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_half_transparent_on_white(mode: str) -> None:
+    image = Image.new("RGBA", (24, 24), (0, 0, 0, 102)).convert(mode)
+    decoded = decode(encode(image, "PNG"))
+    assert np.abs(decoded.astype(int) - 153).max() <= 1  # 0.4 black over 0.6 white
+
+
+def test_alpha_is_kept_with_four_channels() -> None:
+    decoded = decode(encode(Image.new("RGBA", (24, 24), (10, 20, 30, 102)), "WEBP", lossless=True), image_channels=4)
+    np.testing.assert_array_equal(decoded, np.broadcast_to([10, 20, 30, 102], (24, 24, 4)))
+
+
+def test_transparent_colours_do_not_bleed_into_opaque_ones() -> None:
+    """Left half opaque red, right half transparent green; reduced, the colour stays red wherever alpha is not 0."""
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[:, :33] = [255, 0, 0, 255]
+    pixels[:, 33:] = [0, 255, 0, 0]
+    decoded = decode(encode(Image.fromarray(pixels), "PNG"), image_channels=4, resolution=8)
+    assert decoded[..., 1][decoded[..., 3] > 16].max() <= 2
+
+
+def test_cmyk_jpeg() -> None:
+    """No ink is white, full yellow and magenta are red: as a viewer shows it, not inverted."""
+    pixels = np.zeros((24, 24, 4), np.uint8)
+    pixels[:, 12:] = [0, 255, 255, 0]
+    decoded = decode(encode(Image.fromarray(pixels, mode="CMYK"), "JPEG", quality=95)).astype(int)
+    assert np.abs(decoded[:, :8] - 255).max() <= 12
+    assert np.abs(decoded[:, 16:] - [255, 0, 0]).max() <= 12
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 24), (24, 40), (41, 24), (24, 41), (24, 24)])
+def test_crops_the_largest_centre_square(width: int, height: int) -> None:
+    picture = smooth_picture(width, height)
+    left, top = (width - 24) // 2, (height - 24) // 2
+    decoded = decode(encode(Image.fromarray(picture), "PNG"))
+    np.testing.assert_array_equal(decoded, picture[top : top + 24, left : left + 24])
+
+
+def bicubic_weights(source: int, target: int) -> np.ndarray:
+    """[target, source] weights of an antialiased bicubic resize (Keys' kernel, a = -1/2), by its definition."""
+    scale = source / target
+    centres = (np.arange(target) + 0.5) * scale
+    distance = np.abs((np.arange(source)[None, :] + 0.5 - centres[:, None]) / max(scale, 1))
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("target", [8, 13, 40])
+def test_resizes_by_the_definition_of_an_antialiased_bicubic(target: int) -> None:
+    noise = np.random.default_rng(0).integers(64, 192, (32, 32, 3)).astype(np.uint8)
+    weights = bicubic_weights(32, target)
+    expected = np.einsum("ts,shc,uh->tuc", weights, noise.astype(float), weights)
+    decoded = decode(encode(Image.fromarray(noise), "PNG"), resolution=target)
+    assert np.abs(decoded - expected).max() <= 1.5
+
+
+def test_a_fine_grating_is_averaged_not_sampled() -> None:
+    grating = np.zeros((64, 64, 3), np.uint8)
+    grating[:, ::2] = 255
+    decoded = decode(encode(Image.fromarray(grating), "PNG"), resolution=8)
+    assert np.abs(decoded.astype(int) - 127.5).max() <= 12
+
+
+def test_a_large_jpeg_decodes_like_its_full_size() -> None:
+    """JPEG is decoded at a reduced size where that is enough: the result must not show it."""
+    picture = Image.fromarray(smooth_picture(480, 400))
+    encoded = encode(picture, "JPEG", quality=95)
+    expected = picture.crop((40, 0, 440, 400)).resize((24, 24), Image.Resampling.BICUBIC)
+    assert np.abs(decode(encoded).astype(int) - np.asarray(expected)).max() <= 4
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_refuses_damaged_files(cut: int) -> None:
+    encoded = encode(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)), "JPEG")
+    damaged = (b"", b"no image at all", encoded[: len(encoded) // 2])[cut]
+    with pytest.raises(UnreadableImageError, match=r"\w+Error"):
+        decode(damaged)
+
+
+def test_refuses_other_formats() -> None:
+    with pytest.raises(UnreadableImageError, match="cannot identify"):
+        decode(encode(Image.new("RGB", (8, 8)), "TIFF"))
+
+
+def test_refuses_a_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UnreadableImageError, match="DecompressionBomb"):
+        decode(encode(Image.new("RGB", (24, 24)), "PNG"))
+
+
+def test_pillows_protection_is_on() -> None:
+    assert Image.MAX_IMAGE_PIXELS is not None
+
+
+def test_scaling_is_exact_at_the_ends_and_invertible() -> None:
+    values = tf.range(256)
+    scaled = scale_to_unit_range(tf.cast(values, tf.uint8))
+    assert scaled.dtype == tf.float32
+    assert (scaled[0], scaled[-1]) == (-1.0, 1.0)
+    np.testing.assert_array_equal(to_uint8(scaled), values)
+
+
+def test_to_uint8_rounds_and_clips() -> None:
+    values = [-2.0, -1.0 + 0.6 / 127.5, -1.0 + 0.4 / 127.5, 5.0]
+    np.testing.assert_array_equal(to_uint8(tf.constant(values)), [0, 1, 0, 255])
+    np.testing.assert_array_equal(to_uint8(tf.constant(values, tf.float16))[0], 0)
+
+
+def flips(seed: int, positions: range) -> np.ndarray:
+    images = tf.tile(tf.constant([[[[1], [2]]]], tf.uint8), [len(positions), 1, 1, 1])
+    results = flip_at_random(images, seed=seed, positions=tf.constant(positions, tf.int64)).numpy()
+    np.testing.assert_array_equal(np.sort(results, axis=2), images)
+    return results[:, 0, 0, 0] == 2
+
+
+def test_flip_is_a_function_of_seed_and_position() -> None:
+    first = flips(3, range(10000))
+    np.testing.assert_array_equal(first[100:120], flips(3, range(100, 120)))
+    assert 0.48 < first.mean() < 0.52
+    for other in (flips(4, range(10000)), flips(3, range(1, 10001)), flips(3, range(10000, 20000))):
+        assert 0.48 < (first == other).mean() < 0.52

@@ -1,0 +1,36 @@
+"""Two replicas on one CPU, which `tests/conftest.py` has split in two."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+REPLICAS = 2
+
+
+@functools.cache
+def two_replicas() -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(REPLICAS)])
+
+
+def run_on_replicas(function: Callable[..., Any], *parts: Sequence[np.ndarray]) -> list[Any]:
+    """Runs `function(*its own parts)` on each replica, inside one tf.function; returns each replica's results."""
+    strategy = two_replicas()
+
+    def handed_out(values: Sequence[np.ndarray]) -> Any:
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(values[context.replica_id_in_sync_group])
+        )
+
+    results = tf.function(lambda *args: strategy.run(function, args))(*map(handed_out, parts))
+    nested = [strategy.experimental_local_results(result) for result in tf.nest.flatten(results)]
+    return [[value[index].numpy() for value in nested] for index in range(REPLICAS)]
+
+
+def values_on_replicas(variable: keras.Variable) -> list[np.ndarray]:
+    return [value.numpy() for value in two_replicas().experimental_local_results(variable.value)]

@@ -1,0 +1,192 @@
+"""Self-attention against loops over locations, written from the paper's equations."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.layers import SelfAttention2D, SpectralNormalization
+from sagan_tf.layers.self_attention import FORMS
+
+CHANNELS = 16
+every_form = pytest.mark.parametrize("form", FORMS)
+
+
+def images(height: int = 4, width: int = 6, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(2, height, width, CHANNELS)).astype(np.float32)
+
+
+def make(form: str, x: np.ndarray, gamma: float = 0.7, **options: Any) -> SelfAttention2D:
+    keras.utils.set_random_seed(2)
+    layer = SelfAttention2D(form, kernel_initializer="he_normal", **options)
+    layer.build(x.shape)
+    layer.gamma.assign(gamma)
+    return layer
+
+
+def convolutions(layer: SelfAttention2D) -> dict[str, keras.layers.Layer]:
+    """The 1x1 convolutions that the layer has, by name."""
+    return {part.name: part for part in layer._flatten_layers(include_self=False, recursive=False)}
+
+
+def matrices(layer: SelfAttention2D) -> dict[str, np.ndarray]:
+    """[input channels, output channels] of each 1x1 convolution as it is applied, in float64."""
+    result = {}
+    for name, part in convolutions(layer).items():
+        kernel = part.trainable_variables[0].numpy()[0, 0].astype(np.float64)
+        result[name] = kernel / float(part.sigma()) if isinstance(part, SpectralNormalization) else kernel
+    return result
+
+
+def max_pooled(x: np.ndarray) -> np.ndarray:
+    """The largest of every 2x2 square of [height, width, channels]; a last odd row or column is left out."""
+    height, width, channels = x.shape
+    pooled = np.empty((height // 2, width // 2, channels))
+    for row, column in np.ndindex(height // 2, width // 2):
+        square = x[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        pooled[row, column] = square.reshape(4, channels).max(axis=0)
+    return pooled
+
+
+def attend(x: np.ndarray, weights: dict[str, np.ndarray], gamma: float, form: str) -> tuple[np.ndarray, np.ndarray]:
+    """(y, map) of one image [height, width, channels], location by location."""
+    height, width, channels = x.shape
+    query = np.array([[weights["query"].T @ x[i, j] for j in range(width)] for i in range(height)])
+    key = np.array([[weights["key"].T @ x[i, j] for j in range(width)] for i in range(height)])
+    value = np.array([[weights["value"].T @ x[i, j] for j in range(width)] for i in range(height)])
+    if form == "pooled":
+        key, value = max_pooled(key), max_pooled(value)
+    places = list(np.ndindex(*key.shape[:2]))
+    y, beta = np.empty_like(x), np.empty((height, width, *key.shape[:2]))
+    for j in itertools.product(range(height), range(width)):  # the location that looks
+        s = {i: float(key[i] @ query[j]) for i in places}
+        largest = max(s.values())
+        total = sum(np.exp(s[i] - largest) for i in places)
+        gathered = np.zeros(value.shape[-1])
+        for i in places:  # the location looked at
+            beta[j][i] = np.exp(s[i] - largest) / total
+            gathered += beta[j][i] * value[i]
+        o = gathered if form == "full" else weights["output"].T @ gathered
+        y[j] = gamma * o + x[j]
+    return y, beta
+
+
+@every_form
+@pytest.mark.parametrize("spectral_norm", [None, {"power_iterations": 2}])
+@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
+def test_against_loops(form: str, spectral_norm: dict[str, Any] | None, size: tuple[int, int]) -> None:
+    x = images(*size)
+    layer = make(form, x, spectral_norm=spectral_norm)
+    outputs, attention_map = layer(x, return_attention_map=True)
+    for image, y, beta in zip(x, outputs.numpy(), attention_map.numpy(), strict=True):
+        expected_y, expected_map = attend(image.astype(np.float64), matrices(layer), 0.7, form)
+        np.testing.assert_allclose(beta, expected_map, atol=1e-5)
+        np.testing.assert_allclose(y, expected_y, atol=1e-5)
+    np.testing.assert_array_equal(layer(x).numpy(), outputs.numpy())
+
+
+@every_form
+def test_a_new_layer_is_the_identity(form: str) -> None:
+    x = images()
+    layer = SelfAttention2D(form)
+    assert layer(x, training=True).numpy().tobytes() == x.tobytes()
+
+
+@every_form
+def test_each_location_looks_at_places_that_sum_to_one(form: str) -> None:
+    x = 3.0 * images(6, 4)
+    _, attention_map = make(form, x)(x, return_attention_map=True)
+    assert attention_map.shape == ((2, 6, 4, 3, 2) if form == "pooled" else (2, 6, 4, 6, 4))
+    assert attention_map.dtype == tf.float32
+    assert np.all(attention_map >= 0.0)
+    np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
+
+
+def test_a_location_looks_where_its_query_meets_a_key() -> None:
+    """Query and key read channel 0 and 1: the location marked in channel 0 looks at the one marked in channel 1."""
+    x = np.zeros((1, 4, 4, CHANNELS), np.float32)
+    x[0, 0, 1, 0] = 10.0
+    x[0, 3, 2, 1] = 10.0
+    layer = make("paper", x)
+    for name, channel in (("query", 0), ("key", 1)):
+        kernel = np.zeros((1, 1, CHANNELS, CHANNELS // 8), np.float32)
+        kernel[0, 0, channel, 0] = 1.0
+        convolutions(layer)[name].set_weights([kernel])
+    attention_map = layer(x, return_attention_map=True)[1].numpy()
+    assert attention_map[0, 0, 1, 3, 2] > 0.999
+    np.testing.assert_allclose(attention_map[0, 3, 2], 1 / 16, rtol=1e-5)
+
+
+# C = 16: query and key 16 * 2 each, gamma 1; pooled: value 16 * 8, output 8 * 16; paper: 16 * 2 twice; full: 16 * 16.
+@pytest.mark.parametrize(("form", "expected"), [("pooled", 321), ("paper", 129), ("full", 321)])
+def test_parameter_counts(form: str, expected: int) -> None:
+    layer = make(form, images())
+    assert layer.count_params() == expected
+    assert sorted({variable.name for variable in layer.variables}) == ["gamma", "kernel"]
+    assert set(convolutions(layer)) == {"query", "key", "value"} | (set() if form == "full" else {"output"})
+
+
+def test_narrow_feature_maps_keep_one_channel() -> None:
+    x = images()[..., :3]
+    assert [make("pooled", x).query.filters, make("full", x).value.filters] == [1, 3]
+
+
+@every_form
+@pytest.mark.parametrize("spectral_norm", [None, {}])
+def test_gradients_reach_every_weight(form: str, spectral_norm: dict[str, Any] | None) -> None:
+    x = images()
+    layer = make(form, x, spectral_norm=spectral_norm)
+
+    def sizes() -> dict[str, float]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(layer(x, training=True)))
+        gradients = tape.gradient(loss, [variable.value for variable in layer.trainable_variables])
+        names = [variable.path for variable in layer.trainable_variables]
+        return {name: float(tf.norm(gradient)) for name, gradient in zip(names, gradients, strict=True)}
+
+    assert min(sizes().values()) > 1e-3
+    layer.gamma.assign(0.0)
+    assert [name.split("/")[-1] for name, size in sizes().items() if size > 0.0] == ["gamma"]
+
+
+@every_form
+@pytest.mark.parametrize(("precision", "tolerance"), [("mixed_float16", 5e-3), ("mixed_bfloat16", 5e-2)])
+def test_mixed_precision(form: str, precision: str, tolerance: float) -> None:
+    x = images()
+    expected = make(form, x, spectral_norm={})(x).numpy()
+    layer = make(form, x, spectral_norm={}, dtype=precision)
+    outputs, attention_map = layer(x, return_attention_map=True)
+    assert outputs.dtype == layer.compute_dtype
+    assert attention_map.dtype == tf.float32
+    # To half precision's third digit would not do: sums of a thousand places.
+    np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
+    assert {variable.dtype for variable in layer.variables} == {"float32"}
+    np.testing.assert_allclose(tf.cast(outputs, "float32"), expected, atol=tolerance * np.abs(expected).max())
+
+
+def test_spectral_normalisation_is_applied_where_asked() -> None:
+    wrapped = convolutions(make("pooled", images(), spectral_norm={"epsilon": 1e-4})).values()
+    assert {(type(part), part.epsilon) for part in wrapped} == {(SpectralNormalization, 1e-4)}
+    assert {type(part) for part in convolutions(make("pooled", images())).values()} == {keras.layers.Conv2D}
+
+
+def test_an_unknown_form() -> None:
+    message = r"`form` must be one of \('pooled', 'paper', 'full'\). Received: 'google'"
+    with pytest.raises(ValueError, match=message):
+        SelfAttention2D("google")
+
+
+def test_config_round_trip() -> None:
+    layer = SelfAttention2D("full", {"power_iterations": 2}, "orthogonal", name="mine")
+    copy = SelfAttention2D.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    assert (copy.form, copy.spectral_norm, copy.kernel_initializer) == ("full", {"power_iterations": 2}, "orthogonal")
+
+
+def test_output_shape() -> None:
+    assert SelfAttention2D().compute_output_shape((None, 4, 6, 16)) == (None, 4, 6, 16)

@@ -1,0 +1,278 @@
+"""Spectral normalisation against singular values, against NumPy, and what it promises to leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.layers import SpectralNormalization
+from sagan_tf.layers.spectral_normalization import spectrally_normalized
+from tests.layers.replicas import REPLICAS, run_on_replicas, two_replicas, values_on_replicas
+
+LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
+    "conv": lambda **options: keras.layers.Conv2D(5, 3, padding="same", **options),
+    "transposed_conv": lambda **options: keras.layers.Conv2DTranspose(5, 4, 2, padding="same", **options),
+    "dense": lambda **options: keras.layers.Dense(6, **options),
+    "embedding": lambda **options: keras.layers.Embedding(7, 4, **options),
+}
+every_layer = pytest.mark.parametrize("kind", LAYERS)
+
+
+def inputs_for(kind: str) -> np.ndarray:
+    generator = np.random.default_rng(3)
+    if kind == "embedding":
+        return np.array([0, 3, 3, 6], np.int32)
+    return generator.normal(size=(2, 9) if kind == "dense" else (2, 4, 5, 3)).astype(np.float32)
+
+
+def make(kind: str, scale: float = 1.0, layer_options: dict[str, Any] | None = None, **options: Any) -> Any:
+    """A built wrapper whose kernel is normal with deviation `scale`, and inputs for it."""
+    keras.utils.set_random_seed(5)
+    wrapper = SpectralNormalization(LAYERS[kind](**(layer_options or {})), **options)
+    inputs = inputs_for(kind)
+    wrapper.build(inputs.shape)
+    kernel = wrapper.layer.weights[0]
+    kernel.assign(scale * np.random.default_rng(4).normal(size=kernel.shape))
+    return wrapper, inputs
+
+
+def matrix(kind: str, kernel: np.ndarray) -> np.ndarray:
+    """[everything else, output channels], written again here so as not to trust the library's."""
+    if kind == "embedding":
+        return kernel.T
+    if kind == "transposed_conv":  # its kernel is [height, width, output, input]
+        kernel = np.moveaxis(kernel, 2, 3)
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def unmatrix(kind: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if kind == "embedding":
+        return values.T
+    if kind == "transposed_conv":
+        return np.moveaxis(values.reshape(shape[0], shape[1], shape[3], shape[2]), 2, 3)
+    return values.reshape(shape)
+
+
+def power_iteration(w: np.ndarray, u: np.ndarray, iterations: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """(sigma, u, v) in float64."""
+    w, u = w.astype(np.float64), u.astype(np.float64)
+    for _ in range(iterations):
+        v = w.T @ u / np.linalg.norm(w.T @ u)
+        u = w @ v / np.linalg.norm(w @ v)
+    return float((u.T @ w @ v)[0, 0]), u, v
+
+
+def plain_copy(wrapper: SpectralNormalization, kernel: np.ndarray, inputs: np.ndarray) -> keras.layers.Layer:
+    """The wrapped layer without its wrapper, with another kernel."""
+    layer = type(wrapper.layer).from_config(wrapper.layer.get_config())
+    layer.build(inputs.shape)
+    layer.set_weights([kernel, *wrapper.layer.get_weights()[1:]])
+    return layer
+
+
+@every_layer
+@pytest.mark.parametrize("power_iterations", [1, 3])
+def test_sigma_converges_to_the_largest_singular_value(kind: str, power_iterations: int) -> None:
+    wrapper, inputs = make(kind, power_iterations=power_iterations)
+    kernel = wrapper.layer.get_weights()[0]
+    call = tf.function(lambda: wrapper(inputs, training=True))
+    for _ in range(120 // power_iterations):
+        call()
+    expected = np.linalg.svd(matrix(kind, kernel), compute_uv=False)[0]
+    np.testing.assert_allclose(wrapper.sigma().numpy(), expected, rtol=1e-4)
+    plain = plain_copy(wrapper, kernel / expected, inputs)
+    np.testing.assert_allclose(wrapper(inputs).numpy(), plain(inputs).numpy(), rtol=1e-3, atol=1e-4)
+
+
+@every_layer
+@pytest.mark.parametrize("power_iterations", [1, 2, 4])
+def test_one_call_makes_so_many_power_iterations(kind: str, power_iterations: int) -> None:
+    wrapper, inputs = make(kind, power_iterations=power_iterations)
+    w = matrix(kind, wrapper.layer.get_weights()[0])
+    sigma, u, _ = power_iteration(w, wrapper.u.numpy(), power_iterations)
+    np.testing.assert_allclose(wrapper.sigma().numpy(), sigma, rtol=1e-5)
+    wrapper(inputs, training=True)
+    np.testing.assert_allclose(wrapper.u.numpy(), u, atol=1e-5)
+
+
+def test_four_times_the_identity_has_sigma_four() -> None:
+    wrapper = SpectralNormalization(keras.layers.Dense(3, kernel_initializer=keras.initializers.Identity(4.0)))
+    inputs = np.eye(3, dtype=np.float32)
+    np.testing.assert_allclose(wrapper(inputs).numpy(), inputs, rtol=1e-6)
+    np.testing.assert_allclose(wrapper.sigma().numpy(), 4.0, rtol=1e-6)
+
+
+def kernel_gradient(layer: keras.layers.Layer, variable: keras.Variable, inputs: np.ndarray) -> np.ndarray:
+    """Gradient of a fixed, non-linear function of the outputs; dense also for embeddings."""
+    with tf.GradientTape() as tape:
+        outputs = layer(inputs)
+        weights = tf.cos(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), tf.shape(outputs)))
+        loss = tf.reduce_sum(weights * tf.sin(tf.cast(outputs, tf.float32)))
+    return tf.convert_to_tensor(tape.gradient(loss, variable.value)).numpy()
+
+
+@every_layer
+def test_the_gradient_holds_u_and_v_constant(kind: str) -> None:
+    """dL/dW = (G - <G, W> / sigma * u v^T) / sigma for G = dL/d(W / sigma), at a u far from converged.
+
+    Where u has converged, sigma is stationary in u and v, and a gradient through them would not show.
+    """
+    wrapper, inputs = make(kind)
+    kernel = wrapper.layer.get_weights()[0]
+    sigma, u, v = power_iteration(matrix(kind, kernel), wrapper.u.numpy(), 1)
+    plain = plain_copy(wrapper, kernel / sigma, inputs)
+    g = kernel_gradient(plain, plain.weights[0], inputs)
+    expected = (g - np.sum(g * kernel) / sigma * unmatrix(kind, u @ v.T, kernel.shape)) / sigma
+    gradient = kernel_gradient(wrapper, wrapper.layer.weights[0], inputs)
+    np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@every_layer
+def test_the_gradient_is_orthogonal_to_the_kernel(kind: str) -> None:
+    """The outputs do not change with the kernel's scale; under `at_most` those of a small kernel do."""
+
+    def cosine(**options: Any) -> float:
+        wrapper, inputs = make(kind, scale=0.05, **options)
+        kernel = wrapper.layer.get_weights()[0]
+        gradient = kernel_gradient(wrapper, wrapper.layer.weights[0], inputs)
+        return float(np.sum(kernel * gradient) / np.linalg.norm(kernel) / np.linalg.norm(gradient))
+
+    assert abs(cosine(constraint="equal")) < 1e-5
+    assert abs(cosine(constraint="at_most")) > 1e-3
+
+
+@every_layer
+def test_calls_leave_the_raw_weights_alone(kind: str) -> None:
+    wrapper, inputs = make(kind)
+    before = wrapper.layer.get_weights()
+    wrapper(inputs, training=True)
+    tf.function(wrapper)(inputs, training=True)
+    wrapper(inputs, training=False)
+    for old, new in zip(before, wrapper.layer.get_weights(), strict=True):
+        assert old.tobytes() == new.tobytes()
+
+
+@every_layer
+def test_u_moves_in_training_only(kind: str) -> None:
+    wrapper, inputs = make(kind)
+    before = wrapper.u.numpy()
+    wrapper(inputs)
+    wrapper(inputs, training=False)
+    with keras.StatelessScope():
+        outputs = wrapper(inputs, training=True)
+    assert wrapper.u.numpy().tobytes() == before.tobytes()
+    np.testing.assert_array_equal(outputs.numpy(), wrapper(inputs, training=True).numpy())
+    assert wrapper.u.numpy().tobytes() != before.tobytes()
+
+
+def test_u_is_not_trained() -> None:
+    wrapper, _ = make("dense")
+    assert [variable.name for variable in wrapper.trainable_variables] == ["kernel", "bias"]
+    assert [variable.name for variable in wrapper.non_trainable_variables] == ["u"]
+
+
+@pytest.mark.parametrize("scale", [0.01, 10.0])
+def test_at_most_divides_large_kernels_only(scale: float) -> None:
+    wrapper, inputs = make("conv", scale=scale, constraint="at_most")
+    sigma = float(wrapper.sigma())
+    assert (sigma > 1.0) == (scale > 1.0)
+    plain = plain_copy(wrapper, wrapper.layer.get_weights()[0] / max(sigma, 1.0), inputs)
+    np.testing.assert_allclose(wrapper(inputs).numpy(), plain(inputs).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@every_layer
+def test_a_zero_kernel_gives_finite_outputs_and_gradients(kind: str) -> None:
+    wrapper, inputs = make(kind, scale=0.0)
+    assert np.all(np.isfinite(wrapper(inputs, training=True)))
+    assert np.all(np.isfinite(kernel_gradient(wrapper, wrapper.layer.weights[0], inputs)))
+    assert np.all(np.isfinite(wrapper.u))
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind", ["conv", "dense", "embedding"])
+def test_sigma_is_float32_in_mixed_precision(kind: str, precision: str) -> None:
+    wrapper, inputs = make(kind, layer_options={"dtype": precision})
+    kernel = wrapper.layer.get_weights()[0]
+    assert kernel.dtype == np.float32
+    sigma, u, _ = power_iteration(matrix(kind, kernel), wrapper.u.numpy(), 1)
+    assert wrapper.sigma().dtype == tf.float32
+    outer = Around(wrapper, dtype=precision)
+    outputs = outer(inputs, training=True)
+    assert outputs.dtype == tf.as_dtype(precision.removeprefix("mixed_"))
+    # Half precision would be wrong in the third or fourth digit.
+    np.testing.assert_allclose(wrapper.u.numpy(), u, atol=1e-6)
+    expected = plain_copy(wrapper, kernel / sigma, inputs)(inputs)
+    np.testing.assert_allclose(tf.cast(outputs, "float32"), tf.cast(expected, "float32"), rtol=1e-2, atol=1e-3)
+
+
+class Around(keras.layers.Layer):
+    """Calls another layer: under mixed precision it lowers the precision in which that one's variables are read."""
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        return self.layer(inputs, training=training)
+
+
+def test_two_replicas_keep_u_equal() -> None:
+    steps = 3
+    with two_replicas().scope():
+        wrapper, inputs = make("conv")
+    before, w = wrapper.u.numpy(), matrix("conv", wrapper.layer.get_weights()[0])
+
+    def move(images: tf.Tensor) -> tf.Tensor:
+        for _ in range(steps):
+            wrapper(images, training=True)
+        return tf.constant(0)
+
+    run_on_replicas(move, [inputs, inputs + 1.0])
+    values = values_on_replicas(wrapper.u)
+    assert len(values) == REPLICAS
+    assert values[0].tobytes() == values[1].tobytes()
+    np.testing.assert_allclose(values[0], power_iteration(w, before, steps)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"power_iterations": 0}, "`power_iterations` must be at least 1. Received: 0"),
+        ({"epsilon": 0.0}, "`epsilon` must be above 0. Received: 0.0"),
+        ({"epsilon": float("nan")}, "`epsilon` must be above 0. Received: nan"),
+        ({"constraint": "hard"}, r"`constraint` must be one of \('equal', 'at_most'\). Received: 'hard'"),
+    ],
+)
+def test_bad_arguments(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SpectralNormalization(keras.layers.Dense(2), **options)
+
+
+@every_layer
+def test_config_round_trip(kind: str) -> None:
+    wrapper, inputs = make(kind, power_iterations=2, epsilon=1e-5, constraint="at_most", name="mine")
+    copy = SpectralNormalization.from_config(wrapper.get_config())
+    copy.build(inputs.shape)
+    copy.set_weights(wrapper.get_weights())
+    assert copy.get_config() == wrapper.get_config()
+    assert (copy.power_iterations, copy.epsilon, copy.constraint) == (2, 1e-5, "at_most")
+    np.testing.assert_array_equal(copy(inputs).numpy(), wrapper(inputs).numpy())
+
+
+@every_layer
+def test_output_shape(kind: str) -> None:
+    wrapper, inputs = make(kind)
+    assert tuple(wrapper.compute_output_shape(inputs.shape)) == tuple(wrapper(inputs).shape)
+
+
+def test_spectrally_normalized_wraps_or_leaves_alone() -> None:
+    dense = keras.layers.Dense(2, name="dense")
+    assert spectrally_normalized(dense, None) is dense
+    wrapper = spectrally_normalized(dense, {"power_iterations": 3})
+    assert isinstance(wrapper, SpectralNormalization)
+    assert (wrapper.layer, wrapper.power_iterations, wrapper.name) == (dense, 3, "dense")

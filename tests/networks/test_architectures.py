@@ -1,0 +1,111 @@
+"""The stage tables, written out size by size, and what `find_stages` refuses."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.errors import UserError
+from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages
+
+# (kind of blocks, image size) -> block by block: size of the feature map after it, channels / base_channels.
+GENERATORS = {
+    ("residual", 32): [(8, 4), (16, 4), (32, 4)],
+    ("residual", 64): [(8, 8), (16, 4), (32, 2), (64, 1)],
+    ("residual", 128): [(8, 16), (16, 8), (32, 4), (64, 2), (128, 1)],
+    ("residual", 256): [(8, 16), (16, 8), (32, 8), (64, 4), (128, 2), (256, 1)],
+    ("convolutional", 32): [(8, 4), (16, 2), (32, 1)],
+    ("convolutional", 64): [(8, 8), (16, 4), (32, 2), (64, 1)],
+    ("convolutional", 128): [(8, 16), (16, 8), (32, 4), (64, 2), (128, 1)],
+    ("convolutional", 256): [(8, 16), (16, 8), (32, 8), (64, 4), (128, 2), (256, 1)],
+}
+DISCRIMINATORS = {
+    ("residual", 32): [(16, 2), (8, 2), (8, 2), (8, 2)],
+    ("residual", 64): [(32, 1), (16, 2), (8, 4), (4, 8), (4, 16)],
+    ("residual", 128): [(64, 1), (32, 2), (16, 4), (8, 8), (4, 16), (4, 16)],
+    ("residual", 256): [(128, 1), (64, 2), (32, 4), (16, 8), (8, 8), (4, 16), (4, 16)],
+    ("convolutional", 32): [(16, 1), (8, 2), (4, 4)],
+    ("convolutional", 64): [(32, 1), (16, 2), (8, 4), (4, 8)],
+    ("convolutional", 128): [(64, 1), (32, 2), (16, 4), (8, 8), (4, 16)],
+    ("convolutional", 256): [(128, 1), (64, 2), (32, 4), (16, 8), (8, 8), (4, 16)],
+}
+INITIAL = {("residual", 32): 4, ("convolutional", 32): 8}  # every other size: 16
+
+every_size = pytest.mark.parametrize("resolution", [32, 64, 128, 256])
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+
+def plain(**options: Any) -> ModelConfig:
+    """A configuration that every architecture takes."""
+    return ModelConfig(**{"attention_resolutions": (), "generator_spectral_norm": False, **options})
+
+
+@every_architecture
+@every_size
+def test_stages(architecture: str, resolution: int) -> None:
+    stages = find_stages(plain(architecture=architecture, resolution=resolution))
+    key = (ARCHITECTURES[architecture].blocks, resolution)
+    assert stages.initial == INITIAL.get(key, 16)
+    assert list(zip(stages.generator_resolutions(), stages.generator, strict=True)) == GENERATORS[key]
+    sizes = stages.discriminator_resolutions(resolution)
+    assert list(zip(sizes, stages.discriminator, strict=True)) == DISCRIMINATORS[key]
+
+
+def test_architectures() -> None:
+    assert {name: (one.blocks, one.attention) for name, one in ARCHITECTURES.items()} == {
+        "sagan": ("residual", True),
+        "sngan": ("residual", False),
+        "dcgan": ("convolutional", True),
+    }
+
+
+def test_sizes_follow_downsampling() -> None:
+    stages = Stages(4, (1, 1), (1, 2, 2), (True, False, True))
+    assert stages.generator_resolutions() == (8, 16)
+    assert stages.discriminator_resolutions(16) == (8, 8, 4)
+
+
+@pytest.mark.parametrize("attention", [(8,), (16,), (32,), (64,), (64, 8)])
+def test_the_papers_attention_study_fits(attention: tuple[int, ...]) -> None:
+    find_stages(ModelConfig(attention_resolutions=attention))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"architecture": "biggan"}, "architecture: expected one of sagan, sngan, dcgan, received 'biggan'"),
+        ({"resolution": 100}, "resolution: expected one of 32, 64, 128, 256 for sagan, received 100"),
+        (
+            {"attention_resolutions": (48,)},
+            "attention_resolutions: expected sizes that the generator has (8, 16, 32, 64, 128), received 48; "
+            "generator_attention_resolutions sets the generator's alone",
+        ),
+        (
+            {"attention_resolutions": (128,)},
+            "attention_resolutions: expected sizes that the discriminator has (64, 32, 16, 8, 4), received 128; "
+            "discriminator_attention_resolutions sets the discriminator's alone",
+        ),
+        ({"generator_attention_resolutions": (4,)}, "sizes that the generator has (8, 16, 32, 64, 128), received 4"),
+        (
+            {"architecture": "sngan", "generator_spectral_norm": False, "attention_resolutions": (32,)},
+            "attention_resolutions: expected none (--attention_resolutions=) for architecture sngan, received 32,32; "
+            "a residual network with attention is architecture sagan",
+        ),
+        (
+            {"architecture": "sngan", "attention_resolutions": ()},
+            "generator_spectral_norm: expected false for architecture sngan, received true; a residual network with "
+            "spectral normalisation in the generator is architecture sagan",
+        ),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        find_stages(ModelConfig(**options))
+
+
+def test_a_size_for_one_network_alone() -> None:
+    find_stages(ModelConfig(attention_resolutions=(128,), discriminator_attention_resolutions=()))
+    find_stages(ModelConfig(attention_resolutions=(4,), generator_attention_resolutions=()))

@@ -1,0 +1,202 @@
+"""The discriminator: sizes, parameter counts, and its logits from its features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.errors import UserError
+from sagan_tf.layers import SelfAttention2D, SpectralNormalization
+from sagan_tf.networks import build_discriminator
+from sagan_tf.networks.architectures import ARCHITECTURES
+from tests.networks.small_networks import images, labels, leaves, names_of, small_config, stir
+from tests.networks.test_architectures import DISCRIMINATORS
+from tests.networks.test_generator import trainable_count
+
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+every_conditioning = pytest.mark.parametrize("conditioning", ["projection", "auxiliary_classifier", "none"])
+
+# Trainable parameters of the official code and of TF-GAN's example; at 32 px of a width of twice the base.
+GOLDEN_COUNTS = [
+    ({"num_classes": 1000, "attention_resolutions": ()}, 39_443_137),
+    ({"num_classes": 1000, "attention_resolutions": (32,)}, 39_463_618),
+    ({"num_classes": 1000, "attention_resolutions": (64,)}, 39_448_258),
+    ({"resolution": 64, "num_classes": 200, "attention_resolutions": (32,)}, 19_752_642),
+    ({"resolution": 32, "num_classes": 10, "attention_resolutions": (16,)}, 1_075_586),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), GOLDEN_COUNTS)
+def test_golden_parameter_counts(options: dict[str, Any], expected: int) -> None:
+    assert trainable_count(build_discriminator(ModelConfig(**options))) == expected
+
+
+@every_architecture
+@pytest.mark.parametrize("resolution", [32, 64, 128, 256])
+def test_feature_maps(architecture: str, resolution: int) -> None:
+    config = small_config(architecture=architecture, resolution=resolution, base_channels=2, attention_resolutions=())
+    network = build_discriminator(config)
+    blocks = [layer for layer in network.layers if layer.name.startswith("block_")]
+    found = [(block.output.shape[1], block.output.shape[3] // 2) for block in blocks]
+    assert found == DISCRIMINATORS[ARCHITECTURES[architecture].blocks, resolution]
+    assert [tensor.shape for tensor in network.inputs] == [(None, resolution, resolution, 3), (None,)]
+    assert [tensor.dtype for tensor in network.inputs] == ["float32", "int32"]
+    assert network.outputs[0].shape == (None, 1)
+
+
+def features_of(network: keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """phi(x): the sum over all locations of the last ReLU features."""
+    last = [layer for layer in network.layers if layer.name.startswith("block_")][-1]
+    maps = keras.Model(network.inputs, last.output)([pictures, np.zeros(len(pictures), np.int32)]).numpy()
+    features = np.zeros((len(pictures), maps.shape[-1]))
+    for row, column in np.ndindex(*maps.shape[1:3]):
+        features += np.maximum(maps[:, row, column], 0.0)
+    return features
+
+
+def weights_of(network: keras.Model, name: str) -> list[np.ndarray]:
+    """The weights of a head as they are applied: the kernel divided by sigma."""
+    wrapper = network.get_layer(name)
+    kernel, *bias = wrapper.layer.get_weights()
+    return [kernel / wrapper.sigma().numpy(), *bias]
+
+
+@every_architecture
+@pytest.mark.parametrize("image_channels", [1, 3, 4])
+def test_projection(architecture: str, image_channels: int) -> None:
+    """logits = psi(phi(x)) + <embed(y), phi(x)>, image by image."""
+    config = small_config(architecture=architecture, image_channels=image_channels)
+    network = build_discriminator(config)
+    stir(network)
+    pictures, wanted = images(config=config), np.array([2, 0, 2], np.int32)
+    kernel, bias = weights_of(network, "logits")
+    (table,) = weights_of(network, "label_embedding")
+    expected = [
+        [features @ kernel[:, 0] + bias[0] + sum(table[label] * features)]
+        for features, label in zip(features_of(network, pictures), wanted, strict=True)
+    ]
+    logits = network([pictures, wanted])
+    assert logits.shape == (3, 1) and logits.dtype == tf.float32
+    np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_auxiliary_classifier() -> None:
+    network = build_discriminator(small_config(conditioning="auxiliary_classifier"))
+    stir(network)
+    features = features_of(network, images())
+    outputs = network([images(), labels()])
+    assert [output.shape for output in outputs] == [(3, 1), (3, 3)]
+    for name, output in zip(("logits", "class_logits"), outputs, strict=True):
+        kernel, bias = weights_of(network, name)
+        np.testing.assert_allclose(output.numpy(), features @ kernel + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_without_conditioning() -> None:
+    network = build_discriminator(small_config(conditioning="none", num_classes=0))
+    stir(network)
+    kernel, bias = weights_of(network, "logits")
+    expected = features_of(network, images()) @ kernel + bias
+    np.testing.assert_allclose(network([images(), labels()]).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+@every_architecture
+@every_conditioning
+def test_whether_labels_matter(architecture: str, conditioning: str) -> None:
+    """An auxiliary classifier says what it sees: the label is what it is compared with, not an input."""
+    network = build_discriminator(small_config(architecture=architecture, conditioning=conditioning))
+    stir(network)
+    first, second = (tf.nest.flatten(network([images(), np.full(3, label, np.int32)]))[0].numpy() for label in (0, 1))
+    assert np.array_equal(first, second) == (conditioning != "projection")
+
+
+@every_architecture
+def test_every_image_is_judged_by_itself(architecture: str) -> None:
+    network = build_discriminator(small_config(architecture=architecture))
+    stir(network)
+    together = network([images(), labels()], training=False).numpy()
+    for index in range(3):
+        alone = network([images()[index : index + 1], labels()[index : index + 1]], training=False).numpy()
+        np.testing.assert_allclose(alone, together[index : index + 1], rtol=1e-4, atol=1e-5)
+    assert np.ptp(together) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"attention_resolutions": ()}, []),
+        ({"attention_resolutions": (8, 16)}, ["attention_16", "attention_8"]),
+        ({"attention_resolutions": (16,), "generator_attention_resolutions": (32,)}, ["attention_16"]),
+        ({"attention_resolutions": (32,), "discriminator_attention_resolutions": (8,)}, ["attention_8"]),
+        ({"attention_resolutions": (32,), "discriminator_attention_resolutions": ()}, []),
+    ],
+)
+def test_attention_placement(options: dict[str, Any], expected: list[str]) -> None:
+    network = build_discriminator(small_config(**options))
+    assert names_of(network, SelfAttention2D) == expected
+    for name in expected:  # three blocks work at 8: attention follows the first of them
+        block = {"attention_16": "block_1", "attention_8": "block_2"}[name]
+        assert network.get_layer(name).input is network.get_layer(block).output
+        assert network.get_layer(name).input.shape[1] == int(name.removeprefix("attention_"))
+
+
+@every_conditioning
+@pytest.mark.parametrize("wanted", [False, True])
+def test_spectral_normalisation(conditioning: str, wanted: bool) -> None:
+    """It wraps every convolution, dense layer and embedding, or nothing."""
+    network = build_discriminator(small_config(conditioning=conditioning, discriminator_spectral_norm=wanted))
+    wrapped = {path: isinstance(layer, SpectralNormalization) for path, layer in leaves(network)}
+    assert set(wrapped.values()) == {wanted}
+    # Two blocks of three convolutions, two of two (their shortcut is the identity), four of attention, the heads.
+    assert len(wrapped) == 10 + 4 + {"none": 1}.get(conditioning, 2)
+    assert sum(variable.name == "u" for variable in network.variables) == (len(wrapped) if wanted else 0)
+    assert {variable.name for variable in network.trainable_variables} <= {"kernel", "bias", "embeddings", "gamma"}
+
+
+def test_the_networks_are_switched_separately() -> None:
+    for options, expected in (
+        ({"discriminator_spectral_norm": False}, False),
+        ({"generator_spectral_norm": False}, True),
+    ):
+        network = build_discriminator(small_config(**options))
+        assert any(variable.name == "u" for variable in network.variables) == expected
+
+
+@every_architecture
+@every_conditioning
+def test_gradients_reach_every_weight(architecture: str, conditioning: str) -> None:
+    network = build_discriminator(small_config(architecture=architecture, conditioning=conditioning))
+    stir(network)
+    with tf.GradientTape() as tape:
+        outputs = tf.nest.flatten(network([images(), labels()], training=True))
+        loss = tf.add_n([tf.reduce_sum(tf.square(output)) for output in outputs])
+    variables = network.trainable_variables
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    assert all(float(tf.norm(tf.convert_to_tensor(gradient))) > 0.0 for gradient in gradients)
+
+
+def test_mixed_precision_ends_in_float32() -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = build_discriminator(small_config())
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert network.get_layer("block_4").output.dtype == "bfloat16"
+    assert network.get_layer("activation").output.dtype == "float32"
+    assert network.get_layer("label_embedding").output.dtype == "float32"
+    assert network.outputs[0].dtype == "float32"
+
+
+def test_without_classes() -> None:
+    with pytest.raises(ValueError, match="`num_classes` must be at least 1 to build the networks. Received: 0"):
+        build_discriminator(small_config(num_classes=0))
+
+
+def test_a_size_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="resolution: expected one of"):
+        build_discriminator(small_config(resolution=48))

@@ -1,0 +1,141 @@
+"""The residual blocks against compositions of plain operations, in the order in which the paper draws them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.layers import BatchNormalization, ConditionalBatchNormalization, SpectralNormalization
+from sagan_tf.networks.residual_blocks import DiscriminatorBlock, GeneratorBlock, downsample, upsample
+from tests.networks.small_networks import leaves, stir
+
+LABELS = np.array([1, 0], np.int32)
+
+
+def features(channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(2, 4, 6, channels)).astype(np.float32)
+
+
+def test_upsampling_repeats_each_value() -> None:
+    x = features()
+    y = upsample(tf.constant(x)).numpy()
+    assert y.shape == (2, 8, 12, 3)
+    for row, column in np.ndindex(8, 12):
+        np.testing.assert_array_equal(y[:, row, column], x[:, row // 2, column // 2])
+
+
+def test_downsampling_takes_means_of_squares() -> None:
+    x = features()
+    y = downsample(tf.constant(x)).numpy()
+    assert y.shape == (2, 2, 3, 3)
+    for row, column in np.ndindex(2, 3):
+        square = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        np.testing.assert_allclose(y[:, row, column], square.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def convolve(x: tf.Tensor, layer: keras.layers.Layer) -> tf.Tensor:
+    """A SAME convolution with the kernel as it is applied: divided by sigma where there is a wrapper."""
+    divisor = 1.0
+    if isinstance(layer, SpectralNormalization):
+        layer, divisor = layer.layer, layer.sigma()
+    return tf.nn.conv2d(x, layer.kernel.value / divisor, 1, "SAME") + layer.bias.value
+
+
+def normalize(x: tf.Tensor, layer: BatchNormalization) -> tf.Tensor:
+    """ReLU of batch normalisation at inference."""
+    gain, bias = layer.gain.value, layer.bias.value
+    if isinstance(layer, ConditionalBatchNormalization):
+        gain, bias = (tf.gather(table, LABELS)[:, None, None] for table in (gain, bias))
+    standardized = (x - layer.moving_mean.value) / tf.sqrt(layer.moving_variance.value + layer.epsilon)
+    return tf.nn.relu(gain * standardized + bias)
+
+
+def nearest(x: tf.Tensor) -> tf.Tensor:
+    return tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], "nearest")
+
+
+def pooled(x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+
+
+@pytest.mark.parametrize("num_classes", [0, 2])
+@pytest.mark.parametrize("spectral_norm", [None, {}])
+def test_generator_block(num_classes: int, spectral_norm: dict[str, Any] | None) -> None:
+    """up2, conv 1x1 in the shortcut: the block itself convolves first, which must come to the same."""
+    x = features()
+    block = GeneratorBlock(5, num_classes=num_classes, batch_norm={"epsilon": 1e-2}, spectral_norm=spectral_norm)
+    block.build((x.shape, LABELS.shape))
+    stir(block)
+    y = convolve(nearest(normalize(x, block.normalization_1)), block.convolution_1)
+    y = convolve(normalize(y, block.normalization_2), block.convolution_2)
+    expected = y + convolve(nearest(tf.constant(x)), block.shortcut)
+    outputs = block((x, LABELS))
+    np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
+    assert outputs.shape == block.compute_output_shape((x.shape, LABELS.shape)) == (2, 8, 12, 5)
+
+
+def test_generator_block_moves_every_statistic_in_training() -> None:
+    x = features()
+    block = GeneratorBlock(5, num_classes=2, spectral_norm={})
+    block.build((x.shape, LABELS.shape))
+    before = {variable.path: variable.numpy() for variable in block.variables}
+    block((x, LABELS), training=True)
+    moved = {variable.path for variable in block.variables if not np.array_equal(variable, before[variable.path])}
+    assert moved == {variable.path for variable in block.non_trainable_variables}
+    assert len(moved) == 2 * 2 + 3
+
+
+@pytest.mark.parametrize("downsampling", [False, True])
+@pytest.mark.parametrize("preactivation", [False, True])
+@pytest.mark.parametrize("filters", [3, 5])
+@pytest.mark.parametrize("spectral_norm", [None, {}])
+def test_discriminator_block(
+    downsampling: bool, preactivation: bool, filters: int, spectral_norm: dict[str, Any] | None
+) -> None:
+    """conv 1x1, pool in the shortcut: the block itself pools first, which must come to the same."""
+    x = tf.constant(features())
+    block = DiscriminatorBlock(
+        filters, downsample=downsampling, preactivation=preactivation, spectral_norm=spectral_norm
+    )
+    block.build(x.shape)
+    stir(block)
+    y = convolve(tf.nn.relu(x) if preactivation else x, block.convolution_1)
+    y = convolve(tf.nn.relu(y), block.convolution_2)
+    shortcut = x
+    if downsampling or filters != 3:
+        shortcut = convolve(x, block.shortcut)
+    else:
+        assert block.shortcut is None
+    expected = pooled(y) + pooled(shortcut) if downsampling else y + shortcut
+    outputs = block(x)
+    np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
+    assert tuple(outputs.shape) == tuple(block.compute_output_shape(x.shape))
+
+
+@pytest.mark.parametrize("block", [GeneratorBlock(4, 2, spectral_norm={}), DiscriminatorBlock(4, spectral_norm={})])
+def test_spectral_normalisation_wraps_convolutions_and_no_tables(block: keras.layers.Layer) -> None:
+    is_generator = isinstance(block, GeneratorBlock)
+    block.build(((None, 4, 4, 3), (None,)) if is_generator else (None, 4, 4, 3))
+    assert [layer.name for _, layer in leaves(block)] == ["convolution_1", "convolution_2", "shortcut"]
+    assert all(isinstance(layer, SpectralNormalization) for _, layer in leaves(block))
+    tables = [layer for layer in block._flatten_layers() if isinstance(layer, BatchNormalization)]
+    assert len(tables) == (2 if is_generator else 0)
+    assert not any("u" in {variable.name for variable in layer.variables} for layer in tables)
+
+
+def test_config_round_trip() -> None:
+    options = {"spectral_norm": {"epsilon": 1e-4}, "kernel_initializer": "orthogonal", "name": "mine"}
+    generator_block = GeneratorBlock(4, 2, {"momentum": 0.5}, **options)
+    discriminator_block = DiscriminatorBlock(4, downsample=False, preactivation=False, **options)
+    for block in (generator_block, discriminator_block):
+        copy = type(block).from_config(block.get_config())
+        assert copy.get_config() == block.get_config()
+        assert (copy.filters, copy.spectral_norm, copy.kernel_initializer) == (4, {"epsilon": 1e-4}, "orthogonal")
+    copy = GeneratorBlock.from_config(generator_block.get_config())
+    assert (copy.num_classes, copy.batch_norm) == (2, {"momentum": 0.5})
+    copy = DiscriminatorBlock.from_config(discriminator_block.get_config())
+    assert (copy.downsample, copy.preactivation) == (False, False)

@@ -1,0 +1,194 @@
+"""Runs TF-GAN's SAGAN example once, at 128 px, and writes what it computes to an .npz file.
+
+TF-GAN (`tensorflow_gan.examples.self_attention_estimator`) needs TF1 graphs and Keras 2: hence a process of its own.
+
+    TF_USE_LEGACY_KERAS=1 python tests/parity/tfgan_reference.py --output=reference.npz
+
+Keys of the file, NAME being a TF-GAN variable's name without ":0":
+
+    latents, labels, real_images, real_labels      the inputs
+    before/NAME, after/NAME                        variables before and after one training pass
+    gradient/NAME                                  of the network's own loss
+    training_images, inference_images              G(z, y) by batch statistics; by the moving statistics of before/
+    real_logits, fake_logits                       D(x, y), D(G(z), y), shape [batch, 1]
+    discriminator_loss, generator_loss             hinge
+    image_gradient                                 of the generator loss, with respect to training_images
+
+The one training pass is a single `session.run`: real and fake images go through the discriminator as one batch, so that
+each u moves exactly once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import types
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+LATENT_DIM = 128
+
+
+class _AbsentType(type):
+    def __getattr__(cls, name: str) -> type:
+        return Absent
+
+
+class Absent(metaclass=_AbsentType):
+    """Stands for Estimators, gone since TensorFlow 2.16: `import tensorflow_gan` derives from their classes."""
+
+
+def import_tensorflow_gan() -> tuple[Any, Any, Any]:
+    """Imports TF1 and TF-GAN's SAGAN networks.
+
+    Returns:
+        `tensorflow.compat.v1`, TF-GAN's generator module and its discriminator module.
+    """
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import tensorflow as tf
+
+    tf.compat.v1.disable_v2_behavior()
+    tf.compat.v1.enable_resource_variables()
+    tf.estimator = tf.compat.v1.estimator = Absent
+    # tensorflow_hub 0.16 needs pkg_resources, gone since setuptools 81; the networks do not use the hub.
+    sys.modules.setdefault("tensorflow_hub", types.ModuleType("tensorflow_hub"))
+    from tensorflow_gan.examples.self_attention_estimator import discriminator, generator
+
+    return tf.compat.v1, generator, discriminator
+
+
+def random_inputs(rng: np.random.Generator, batch_size: int, num_classes: int) -> Arrays:
+    """Latents [batch, 128], real images [batch, 128, 128, 3] in [-1, 1], and labels [batch] of fakes and of reals.
+
+    The images are patches of 16x16 pixels, because pooling would leave little of noise for the later layers to see.
+    """
+    patches = rng.uniform(-1.0, 1.0, size=(batch_size, 8, 8, 3))
+    return {
+        "latents": rng.normal(size=(batch_size, LATENT_DIM)).astype(np.float32),
+        "labels": rng.integers(num_classes, size=batch_size).astype(np.int32),
+        "real_images": patches.repeat(16, axis=1).repeat(16, axis=2).astype(np.float32),
+        "real_labels": rng.integers(num_classes, size=batch_size).astype(np.int32),
+    }
+
+
+def random_weight(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
+    """A normal weight whose matrix [everything else, output channels] has the largest singular value `sigma`."""
+    weight = rng.normal(size=shape)
+    largest = np.linalg.norm(weight.reshape(-1, shape[-1]), ord=2)
+    return weight * (sigma / largest)
+
+
+def random_values(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+    """A value for every variable that leaves none of its effects out: nothing is 0 or 1.
+
+    Normalised weights get, in turn, a sigma below and above 1: TF-GAN divides by max(1, sigma), except in attention.
+    Biases and beta push most channels, for one class or all, clearly to one side of the ReLU. Were there activations
+    within rounding errors of 0, one gradient of them would be 0 here and not there, and the sums over pixels that the
+    weights' gradients are would differ by 1e-3.
+    """
+    values: Arrays = {}
+    num_weights = 0
+    for name, shape in sorted(shapes.items()):
+        kind = name.rsplit("/", 1)[-1]
+        if kind in ("kernel", "weights", "embedding_map"):
+            value = random_weight(rng, shape, sigma=(0.9, 3.0)[num_weights % 2])
+            num_weights += 1
+        elif kind == "gamma":
+            value = rng.uniform(0.5, 1.0, size=shape)
+        elif kind == "beta":
+            value = rng.choice([-1.0, 1.0], p=[0.25, 0.75], size=shape) * rng.uniform(2.5, 3.5, size=shape)
+        elif kind == "bias":
+            value = rng.uniform(0.2, 0.8, size=shape)
+        elif kind == "moving_mean":
+            value = 0.1 * rng.normal(size=shape)
+        elif kind == "moving_variance":
+            value = rng.uniform(0.5, 1.5, size=shape)
+        elif kind == "sigma_ratio":
+            value = np.asarray(0.7)
+        elif kind == "spectral_norm_u":
+            value = rng.normal(size=shape)
+        else:
+            raise ValueError(f"expected a variable of TF-GAN's SAGAN, received {name}")
+        values[name] = value.astype(np.float32)
+    return values
+
+
+def build_graph(inputs: Arrays, base_channels: int, num_classes: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Builds the training pass and the inference pass.
+
+    Returns:
+        `tensorflow.compat.v1`; the tensors of the training pass by their key in the file; the same of inference.
+    """
+    tf, generator, discriminator = import_tensorflow_gan()
+    batch_size = len(inputs["labels"])
+    latents, labels = tf.constant(inputs["latents"]), tf.constant(inputs["labels"])
+    fakes, generator_weights = generator.generator(latents, labels, base_channels, num_classes, training=True)
+    images = tf.concat([tf.constant(inputs["real_images"]), fakes], axis=0)
+    all_labels = tf.concat([tf.constant(inputs["real_labels"]), labels], axis=0)
+    logits, discriminator_weights = discriminator.discriminator(images, all_labels, base_channels, num_classes)
+    real_logits, fake_logits = logits[:batch_size], logits[batch_size:]
+    real_loss = tf.reduce_mean(tf.nn.relu(1.0 - real_logits))
+    discriminator_loss = real_loss + tf.reduce_mean(tf.nn.relu(1.0 + fake_logits))
+    generator_loss = -tf.reduce_mean(fake_logits)
+    training = {
+        "training_images": fakes,
+        "real_logits": real_logits,
+        "fake_logits": fake_logits,
+        "discriminator_loss": discriminator_loss,
+        "generator_loss": generator_loss,
+        "image_gradient": tf.gradients(generator_loss, fakes)[0],
+    }
+    for loss, weights in ((generator_loss, generator_weights), (discriminator_loss, discriminator_weights)):
+        for weight, gradient in zip(weights, tf.gradients(loss, weights), strict=True):
+            training[f"gradient/{weight.op.name}"] = tf.convert_to_tensor(gradient)
+    variables = len(tf.global_variables())
+    inference, _ = generator.generator(latents, labels, base_channels, num_classes, training=False)
+    if len(tf.global_variables()) != variables:
+        raise RuntimeError("TF-GAN made new variables for inference instead of using those of training")
+    return tf, training, {"inference_images": inference}
+
+
+def reference(batch_size: int, base_channels: int, num_classes: int, seed: int) -> Arrays:
+    """Everything that the file holds; see the head of this module."""
+    rng = np.random.default_rng(seed)
+    inputs = random_inputs(rng, batch_size, num_classes)
+    tf, training, inference = build_graph(inputs, base_channels, num_classes)
+    variables = {variable.op.name: variable for variable in tf.global_variables()}
+    before = random_values(rng, {name: tuple(v.shape.as_list()) for name, v in variables.items()})
+    with tf.Session() as session:
+        for name, variable in variables.items():
+            variable.load(before[name], session)
+        results = dict(session.run(inference))
+        update_ops = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        results.update(session.run((training, update_ops))[0])
+        after = session.run(variables)
+    return (
+        inputs
+        | results
+        | {f"before/{name}": value for name, value in before.items()}
+        | {f"after/{name}": value for name, value in after.items()}
+    )
+
+
+def main() -> None:
+    """Reads the command line, runs TF-GAN and writes the file."""
+    parser = argparse.ArgumentParser(description="Writes what TF-GAN's SAGAN computes, for parity tests.")
+    parser.add_argument("--output", required=True, help="the .npz file to write")
+    parser.add_argument("--batch_size", type=int, default=4)
+    parser.add_argument("--base_channels", type=int, default=8)
+    parser.add_argument("--num_classes", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=2, help="2 leaves some hinge terms flat, others not")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    arrays = reference(arguments.batch_size, arguments.base_channels, arguments.num_classes, arguments.seed)
+    np.savez(arguments.output, **arrays)
+    print(f"{arguments.output}: {len(arrays)} arrays, {time.monotonic() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The configuration refuses what cannot be, and says what it expected."""
+
+import dataclasses
+import typing
+
+import pytest
+
+from sagan_tf.config import PARTS, Config, DataConfig, ModelConfig, TrainingConfig, option_fields, option_values
+from sagan_tf.errors import UserError
+
+ABOVE_ZERO = [
+    (ModelConfig, "resolution"),
+    (ModelConfig, "image_channels"),
+    (ModelConfig, "base_channels"),
+    (ModelConfig, "latent_dim"),
+    (ModelConfig, "spectral_norm_power_iterations"),
+    (ModelConfig, "spectral_norm_epsilon"),
+    (ModelConfig, "batch_norm_epsilon"),
+    (DataConfig, "shuffle_buffer_size"),
+    (TrainingConfig, "global_batch_size"),
+    (TrainingConfig, "num_steps"),
+    (TrainingConfig, "discriminator_steps_per_step"),
+    (TrainingConfig, "gradient_accumulation_steps"),
+    (TrainingConfig, "generator_learning_rate"),
+    (TrainingConfig, "discriminator_learning_rate"),
+    (TrainingConfig, "adam_epsilon"),
+    (TrainingConfig, "logical_cpus"),
+    (TrainingConfig, "steps_per_loop"),
+    (TrainingConfig, "log_every"),
+    (TrainingConfig, "sample_every"),
+    (TrainingConfig, "checkpoint_every"),
+    (TrainingConfig, "keep_checkpoints"),
+]
+AT_LEAST_ZERO = [(ModelConfig, "num_classes"), (TrainingConfig, "ema_start_step"), (TrainingConfig, "seed")]
+FRACTIONS = [
+    (ModelConfig, "batch_norm_momentum"),
+    (TrainingConfig, "adam_beta1"),
+    (TrainingConfig, "adam_beta2"),
+    (TrainingConfig, "ema_decay"),
+]
+CHOICES = [(PARTS[part], name) for name, (part, field) in option_fields().items() if field.metadata["choices"]]
+
+
+@pytest.mark.parametrize(("part", "name"), ABOVE_ZERO)
+def test_above_zero(part: type, name: str) -> None:
+    for value in (0, -1):
+        with pytest.raises(UserError, match=f"^{name}: expected a number above 0, received {value}$"):
+            part(**{name: value})
+    assert getattr(part(**{name: 1}), name) == 1
+
+
+@pytest.mark.parametrize(("part", "name"), AT_LEAST_ZERO)
+def test_at_least_zero(part: type, name: str) -> None:
+    with pytest.raises(UserError, match=f"^{name}: expected 0 or more, received -1$"):
+        part(**{name: -1})
+    assert getattr(part(**{name: 0}), name) == 0
+
+
+@pytest.mark.parametrize(("part", "name"), FRACTIONS)
+def test_fractions(part: type, name: str) -> None:
+    for value in (-0.1, 1.0):
+        with pytest.raises(UserError, match=f"^{name}: expected at least 0 and below 1, received {value}$"):
+            part(**{name: value})
+    assert getattr(part(**{name: 0.0}), name) == 0.0
+
+
+@pytest.mark.parametrize(("part", "name"), CHOICES)
+def test_choices(part: type, name: str) -> None:
+    (field,) = (field for field in dataclasses.fields(part) if field.name == name)
+    expected = ", ".join(field.metadata["choices"])
+    with pytest.raises(UserError) as caught:
+        part(**{name: "other"})
+    assert str(caught.value) == f"{name}: expected one of {expected}, received 'other'"
+    for choice in field.metadata["choices"]:
+        part(**{name: choice})
+
+
+def test_every_number_is_checked() -> None:
+    checked = {name for _, name in ABOVE_ZERO + AT_LEAST_ZERO + FRACTIONS}
+    numbers = {
+        field.name
+        for part in PARTS.values()
+        for field in dataclasses.fields(part)
+        if typing.get_type_hints(part)[field.name] in (int, float)
+    }
+    assert numbers == checked
+
+
+def test_a_run_needs_a_folder() -> None:
+    with pytest.raises(UserError, match="^run_dir: expected a folder, received an empty name$"):
+        TrainingConfig(run_dir="")
+
+
+def test_attention_of_one_network_overrides_that_of_both() -> None:
+    both = ModelConfig(attention_resolutions=(32,))
+    assert (both.generator_attention, both.discriminator_attention) == ((32,), (32,))
+    generator = ModelConfig(attention_resolutions=(32,), generator_attention_resolutions=())
+    assert (generator.generator_attention, generator.discriminator_attention) == ((), (32,))
+    discriminator = ModelConfig(attention_resolutions=(32,), discriminator_attention_resolutions=(8, 16))
+    assert (discriminator.generator_attention, discriminator.discriminator_attention) == ((32,), (8, 16))
+
+
+def test_a_name_is_declared_once() -> None:
+    names = [field.name for part in PARTS.values() for field in dataclasses.fields(part)]
+    assert sorted(names) == sorted(set(names)) == sorted(option_fields())
+
+
+def test_option_values_are_those_of_the_config() -> None:
+    config = Config(ModelConfig(resolution=64), DataConfig(dataset="cifar10"), TrainingConfig(seed=7))
+    changed = {name: value for name, value in option_values(config).items() if value != option_values(Config())[name]}
+    assert changed == {"resolution": 64, "dataset": "cifar10", "seed": 7}
+
+
+def test_every_option_is_explained_and_a_default_fits_its_choices() -> None:
+    for name, (_, field) in option_fields().items():
+        assert field.metadata["help"].endswith("."), name
+        assert not field.metadata["choices"] or field.default in field.metadata["choices"], name
+
+
+def test_what_decides_the_weights_cannot_be_changed_on_resuming() -> None:
+    changeable = {name for name, (_, field) in option_fields().items() if field.metadata["changeable"]}
+    every = {"steps_per_loop", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
+    assert changeable == every | {"data_dir", "run_dir", "num_steps", "strategy", "logical_cpus"}
+
+
+def test_a_config_is_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().model.resolution = 64  # type: ignore[misc]

@@ -1,0 +1,81 @@
+"""Every file in configs/ is an experiment record, parses, fits together and says nothing that the defaults say."""
+
+import pathlib
+
+import pytest
+
+from sagan_tf.config import Config, option_values
+from sagan_tf.flags import parse_config
+from sagan_tf.networks.architectures import find_stages
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.cfg"))
+HEADINGS = ("Reproduces:", "Command:", "Data:", "Hardware:", "Cost:", "Expected:", "Measured:")
+
+every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+
+
+def flag_lines(path: pathlib.Path) -> list[str]:
+    """The lines of a flagfile that are flags."""
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def option_name(line: str) -> str:
+    """The option that a line `--name=value`, `--name` or `--noname` sets."""
+    name = line.partition("=")[0].removeprefix("--")
+    return name if name in option_values(Config()) else name.removeprefix("no")
+
+
+def test_the_expected_configs_are_there() -> None:
+    names = {path.stem for path in CONFIGS}
+    systems = {"sngan_projection", "acgan", "dcgan"}
+    assert names >= {"quickstart", "cifar10", "imagenet", "imagenet_official", "imagenet_paper"} | systems
+
+
+@every_config
+def test_parses_and_has_stages(path: pathlib.Path) -> None:
+    config = parse_config([f"--flagfile={path}"])
+    find_stages(config.model)
+
+
+# Here belongs: every config builds its generator and discriminator by shape inference.
+
+
+@every_config
+def test_begins_with_an_experiment_record(path: pathlib.Path) -> None:
+    lines = path.read_text().splitlines()
+    record = [line for line in lines if line.startswith("#")]
+    assert lines[: len(record)] == record, "comments stand together, at the top"
+    positions = []
+    for heading in HEADINGS:
+        (position,) = (number for number, line in enumerate(record) if line.startswith(f"# {heading}"))
+        assert record[position].removeprefix(f"# {heading}").strip(), f"{heading} says nothing"
+        positions.append(position)
+    assert positions == sorted(positions), "headings are in the order of HEADINGS"
+    assert max(map(len, lines)) <= 120
+
+
+@every_config
+def test_every_line_differs_from_the_defaults(path: pathlib.Path) -> None:
+    values, defaults = option_values(parse_config([f"--flagfile={path}"])), option_values(Config())
+    names = [option_name(line) for line in flag_lines(path)]
+    assert len(names) == len(set(names)), "a flag is given twice"
+    assert [name for name in names if values[name] == defaults[name]] == []
+
+
+@every_config
+def test_no_value_ends_in_a_comment(path: pathlib.Path) -> None:
+    # A comment counts only at the start of a line; after a value it would be part of it.
+    assert [line for line in flag_lines(path) if " #" in line or "//" in line] == []
+
+
+@every_config
+def test_runs_of_two_configs_do_not_share_a_folder(path: pathlib.Path) -> None:
+    relative = path.relative_to(ROOT / "configs").with_suffix("")
+    assert parse_config([f"--flagfile={path}"]).training.run_dir == f"runs/{relative}"
+
+
+@every_config
+def test_its_command_names_it(path: pathlib.Path) -> None:
+    (command,) = (line for line in path.read_text().splitlines() if line.startswith("# Command:"))
+    assert str(path.relative_to(ROOT)) in command or command.split()[-2:] == ["make", path.stem]

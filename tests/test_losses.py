@@ -1,0 +1,82 @@
+"""The adversarial losses against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.losses import LOSSES
+
+REAL = [[2.0], [0.5], [-1.0], [1.0]]
+FAKE = [[-3.0], [-0.5], [0.0], [2.0]]
+
+# Hinge: real (0 + 0.5 + 2 + 0) / 4, fake (0 + 0.5 + 1 + 3) / 4. Least squares: real (1 + 0.25 + 4 + 0) / 4, fake
+# (9 + 0.25 + 0 + 4) / 4, halved; generator ((-4)^2 + (-1.5)^2 + (-1)^2 + 1^2) / 4, halved.
+VALUES = {
+    "hinge": (0.625 + 1.125, 0.375),
+    "wasserstein": (-0.375 - 0.625, 0.375),
+    "least_squares": ((1.3125 + 3.3125) / 2.0, 20.25 / 8.0),
+    "non_saturating": (
+        sum(-math.log(1.0 / (1.0 + math.exp(-x))) for x in (2.0, 0.5, -1.0, 1.0)) / 4.0
+        + sum(-math.log(1.0 - 1.0 / (1.0 + math.exp(-x))) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
+        sum(-math.log(1.0 / (1.0 + math.exp(-x))) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
+    ),
+}
+SIGMOID = {x: 1.0 / (1.0 + math.exp(-x)) for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)}
+
+# 4 times d loss / d (real logit), d loss / d (fake logit), d generator loss / d (fake logit). The second and third real
+# and the last three fake logits are inside the hinge's margin; 1.0 is on its edge, where the slope taken is 0.
+GRADIENTS = {
+    "hinge": ([0.0, -1.0, -1.0, 0.0], [0.0, 1.0, 1.0, 1.0], [-1.0] * 4),
+    "wasserstein": ([-1.0] * 4, [1.0] * 4, [-1.0] * 4),
+    "least_squares": ([1.0, -0.5, -2.0, 0.0], [-3.0, -0.5, 0.0, 2.0], [-4.0, -1.5, -1.0, 1.0]),
+    "non_saturating": (
+        [SIGMOID[x] - 1.0 for x in (2.0, 0.5, -1.0, 1.0)],
+        [SIGMOID[x] for x in (-3.0, -0.5, 0.0, 2.0)],
+        [SIGMOID[x] - 1.0 for x in (-3.0, -0.5, 0.0, 2.0)],
+    ),
+}
+every_loss = pytest.mark.parametrize("name", LOSSES)
+
+
+def test_names() -> None:
+    assert list(LOSSES) == ["hinge", "non_saturating", "least_squares", "wasserstein"]
+
+
+@every_loss
+def test_values(name: str) -> None:
+    discriminator_loss = LOSSES[name].discriminator(tf.constant(REAL), tf.constant(FAKE))
+    generator_loss = LOSSES[name].generator(tf.constant(FAKE))
+    assert discriminator_loss.shape == generator_loss.shape == ()
+    np.testing.assert_allclose([discriminator_loss, generator_loss], VALUES[name], rtol=1e-6)
+
+
+@every_loss
+def test_gradients(name: str) -> None:
+    real, fake = tf.constant(REAL), tf.constant(FAKE)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([real, fake])
+        discriminator_loss = LOSSES[name].discriminator(real, fake)
+        generator_loss = LOSSES[name].generator(fake)
+    found = [*tape.gradient(discriminator_loss, [real, fake]), tape.gradient(generator_loss, fake)]
+    for gradient, expected in zip(found, GRADIENTS[name], strict=True):
+        np.testing.assert_allclose(gradient.numpy()[:, 0], np.array(expected) / 4.0, rtol=1e-5, atol=1e-7)
+
+
+@every_loss
+def test_large_logits_stay_finite(name: str) -> None:
+    large = tf.constant([[1e4], [-1e4]])
+    assert math.isfinite(LOSSES[name].discriminator(large, large))
+    assert math.isfinite(LOSSES[name].generator(large))
+
+
+@pytest.mark.parametrize(
+    ("name", "loss_without_information"),
+    [("hinge", 2.0), ("wasserstein", 0.0), ("non_saturating", 2.0 * math.log(2.0)), ("least_squares", 0.5)],
+)
+def test_a_discriminator_that_knows_nothing(name: str, loss_without_information: float) -> None:
+    zeros = tf.zeros([3, 1])
+    np.testing.assert_allclose(LOSSES[name].discriminator(zeros, zeros), loss_without_information, rtol=1e-6)

@@ -1,0 +1,200 @@
+"""The shape of the code: who imports whom, how long things are, that every file has its tests."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "sagan_tf"
+LIBRARY = sorted(PACKAGE.rglob("*.py"))
+SOURCES = LIBRARY + sorted((ROOT / "tools").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+DOORS = ("train", "evaluate", "sample", "export")
+
+# A module imports from its own package and from lower ranks only.
+RANKS = {
+    "errors": -1,
+    "config": 0,
+    "layers": 1,
+    "data": 1,
+    "losses": 1,
+    "visualization": 1,
+    "networks": 2,
+    "training": 3,
+    "evaluation": 4,
+    "serving": 5,
+    **dict.fromkeys(DOORS, 6),
+}
+# The command line stands beside the ranks: it imports from rank 0 and below, and only doors and tools import it.
+COMMAND_LINE = ("flags", "option_text", "console")
+
+# Third parties with one door each: module -> the only files (or folders) that import it.
+ONE_DOOR = {
+    "absl.flags": ("sagan_tf/flags.py",),
+    "tensorflow_gan": ("sagan_tf/evaluation/extractors.py",),
+    "tensorflow_hub": ("sagan_tf/evaluation/extractors.py",),
+}
+FORBIDDEN_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle")
+
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 60
+
+# Source files without a test file of the same name, each with the reason.
+TESTED_ELSEWHERE = {
+    "sagan_tf/errors.py": "one exception without code; every test of a user's mistake uses it",
+    "sagan_tf/__init__.py": "test_the_package_loads_its_parts_when_they_are_used, below",
+}
+
+every_library_file = pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+every_source_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def imports(tree: ast.AST, package: str = "") -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of everything that `tree` imports; relative imports are taken from `package`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            # By way of importlib; a name that is not written out stays unseen.
+            yield from ((node.lineno, str(name.value)) for name in node.args[:1] if isinstance(name, ast.Constant))
+
+
+def imports_of(path: pathlib.Path) -> list[tuple[int, str]]:
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    return list(imports(ast.parse(path.read_text()), package))
+
+
+def is_within(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def unit_of(path: pathlib.Path) -> str:
+    """The subpackage or module of sagan_tf that `path` belongs to; empty for sagan_tf/__init__.py."""
+    first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if first == "__init__" else first
+
+
+def may_import(unit: str, imported: str) -> bool:
+    """Whether files of `unit` may import `imported`, both subpackages or modules of sagan_tf."""
+    if unit == imported:
+        return True
+    if unit in COMMAND_LINE:
+        return imported in COMMAND_LINE or RANKS[imported] <= 0
+    if imported in COMMAND_LINE:
+        return unit in DOORS
+    return RANKS[imported] < RANKS[unit]
+
+
+def longest_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """(name, lines without its docstring) of every function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            first = node.body[0]
+            if ast.get_docstring(node) is not None:
+                lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+            yield node.name, lines
+
+
+def test_the_rule_of_ranks() -> None:
+    allowed = [("training", "networks"), ("layers", "layers"), ("train", "flags"), ("flags", "config")]
+    allowed += [("evaluation", "training"), ("flags", "option_text"), ("export", "serving"), ("config", "errors")]
+    forbidden = [("training", "evaluation"), ("layers", "losses"), ("training", "flags"), ("flags", "layers")]
+    forbidden += [("data", "train"), ("networks", "training"), ("train", "evaluate"), ("errors", "config")]
+    assert [pair for pair in allowed if not may_import(*pair)] == []
+    assert [pair for pair in forbidden if may_import(*pair)] == []
+
+
+@every_library_file
+def test_imports_point_downwards(path: pathlib.Path) -> None:
+    unit = unit_of(path)
+    assert unit in RANKS or unit in COMMAND_LINE or not unit, f"{unit} has no rank"
+    for line, name in imports_of(path):
+        if is_within(name, "sagan_tf"):
+            imported = (name.split(".") + [""])[1]
+            if imported in ("", "__version__"):
+                continue
+            assert imported in RANKS or imported in COMMAND_LINE, f"{path}:{line} imports {name}, which has no rank"
+            assert unit and may_import(unit, imported), f"{path}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_third_parties_have_one_door(path: pathlib.Path) -> None:
+    relative = str(path.relative_to(ROOT))
+    for line, name in imports_of(path):
+        for module, doors in ONE_DOOR.items():
+            is_library = relative.startswith("sagan_tf/")
+            assert not is_within(name, module) or not is_library or relative in doors, f"{path}:{line} imports {name}"
+        assert not any(is_within(name, module) for module in FORBIDDEN_IMPORTS), f"{path}:{line} imports {name}"
+
+
+@every_library_file
+def test_no_assert_and_no_print_in_the_library(path: pathlib.Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}: assert: raise an error that says what is wrong"
+        is_print = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        assert not is_print or unit_of(path) in DOORS, f"{path}:{node.lineno}: print"
+
+
+@every_source_file
+def test_files_and_functions_are_short(path: pathlib.Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= LONGEST_FILE, f"{path} has more than {LONGEST_FILE} lines"
+    too_long = [one for one in longest_functions(ast.parse(text)) if one[1] > LONGEST_FUNCTION]
+    assert too_long == [], f"{path}: functions of more than {LONGEST_FUNCTION} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_left_for_later(path: pathlib.Path) -> None:
+    marks = ("TO" + "DO", "FIX" + "ME", "X" * 3)
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        assert not any(mark in line for mark in marks), f"{path}:{number}: {line.strip()}"
+
+
+@every_library_file
+def test_every_file_begins_with_its_docstring(path: pathlib.Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def mirror(path: pathlib.Path) -> pathlib.Path:
+    """The test file of a source file: tests/ has the folders of sagan_tf/, tools/ is tested in tests/tools/."""
+    folder = path.relative_to(ROOT).parent
+    folder = path.relative_to(PACKAGE).parent if folder.parts[0] == "sagan_tf" else folder
+    return ROOT / "tests" / folder / f"test_{path.name}"
+
+
+def has_code(path: pathlib.Path) -> bool:
+    """Whether a file defines anything: the __init__ of a subpackage only names what it offers."""
+    nodes = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return any(isinstance(node, nodes) for node in ast.walk(ast.parse(path.read_text())))
+
+
+@every_source_file
+def test_every_file_has_its_tests(path: pathlib.Path) -> None:
+    relative = str(path.relative_to(ROOT))
+    if path.name == "__init__.py" and not has_code(path):
+        return
+    tested = mirror(path).exists()
+    assert tested != (relative in TESTED_ELSEWHERE), f"{relative}: expected {mirror(path).relative_to(ROOT)}"
+
+
+def test_the_package_loads_its_parts_when_they_are_used() -> None:
+    program = (
+        "import sys, sagan_tf\n"
+        "assert not any(name.startswith('sagan_tf.') or name == 'tensorflow' for name in sys.modules)\n"
+        "assert sagan_tf.config.Config().model.resolution == 128\n"
+        "assert 'networks' in dir(sagan_tf) and not hasattr(sagan_tf, 'network')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_the_list_of_exceptions_names_files_that_are_there() -> None:
+    assert [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists()] == []

@@ -1,0 +1,105 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.training.gradients import apply_gradients
+from tests.training.tiny import (
+    differences,
+    make_updates,
+    one_device,
+    real_batch,
+    run_in_replica,
+    tiny_config,
+    two_replicas,
+    values,
+)
+
+DRAW = tf.constant(3, tf.int64)
+
+
+def sgd() -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(0.1)
+
+
+def test_accumulation_in_parts_gives_the_update_of_the_whole_batch():
+    # The discriminator has no batch statistics, so parts must change nothing. Its fakes do: they are made alike by a
+    # generator that ignores its batch.
+    results = []
+    for parts in (1, 2, 4):
+        config = tiny_config(gradient_accumulation_steps=parts)
+        updates = make_updates(config, sgd)
+        for variable in updates.state.generator.trainable_variables:
+            if variable.name == "kernel":
+                variable.assign(tf.zeros_like(variable))
+        metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+        results.append((values(updates.state.discriminator), {name: float(value) for name, value in metrics.items()}))
+    for variables, metrics in results[1:]:
+        for name, value in results[0][0].items():
+            np.testing.assert_allclose(variables[name], value, atol=1e-5, err_msg=name)
+        assert metrics == pytest.approx(results[0][1], abs=1e-4)
+
+
+def test_state_moves_once_in_an_update_of_several_parts():
+    config = tiny_config(gradient_accumulation_steps=2)
+    updates = make_updates(config)
+    layer = updates.state.generator.get_layer("block_1").convolution_1
+    w, u = layer.layer.kernel.numpy().reshape(-1, layer.layer.filters), layer.u.numpy()
+    run_in_replica(updates.generator_step, DRAW)
+    once = w @ (w.T @ u)
+    np.testing.assert_allclose(layer.u.numpy(), once / np.linalg.norm(once), atol=1e-6)
+
+
+def test_gradient_norm_is_that_of_the_mean_loss():
+    config = tiny_config()
+    updates = make_updates(config, lambda: keras.optimizers.SGD(1.0))
+    before = values(updates.state.generator)
+    trainable = [f"{i} {v.path}" for i, v in enumerate(updates.state.generator.variables) if v.trainable]
+    metrics = run_in_replica(updates.generator_step, DRAW)
+    after = values(updates.state.generator)
+    moved = sum(((before[name] - after[name]) ** 2).sum() for name in trainable) ** 0.5
+    assert float(metrics["generator_gradient_norm"]) == pytest.approx(moved, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_updates_both_networks(precision: str):
+    config = tiny_config(precision=precision)
+    updates = make_updates(config)
+    state = updates.state
+    before = values(state.generator), values(state.discriminator)
+    metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+    metrics |= run_in_replica(updates.generator_step, DRAW)
+    assert np.isfinite([float(value) for value in metrics.values()]).all()
+    assert float(metrics["generator_gradient_norm"]) > 0
+    assert differences(before[0], values(state.generator)) and differences(before[1], values(state.discriminator))
+    assert all(variable.dtype == "float32" for variable in state.generator.variables)
+    assert keras.config.dtype_policy().name == "float32", "the caller's own precision is left alone"
+    images = state.generator_ema([tf.zeros([1, 5]), tf.zeros([1], tf.int32)])
+    assert images.dtype == tf.float32
+
+
+@pytest.mark.parametrize("make_strategy", [one_device, two_replicas])
+def test_an_overflow_on_any_replica_skips_the_update_on_all(make_strategy):
+    strategy = make_strategy()
+    with strategy.scope():
+        variable = keras.Variable([1.0, 2.0])
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0), initial_scale=8.0)
+        optimizer.build([variable])
+
+    @tf.function
+    def step(bad: tf.Tensor) -> tf.Tensor:
+        def replica() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            last = tf.equal(context.replica_id_in_sync_group, context.num_replicas_in_sync - 1)
+            gradient = tf.constant([8.0, 8.0]) / context.num_replicas_in_sync
+            gradient = tf.where(tf.logical_and(bad, last), float("inf"), gradient)
+            return apply_gradients(optimizer, [gradient], [variable])
+
+        return strategy.reduce("MEAN", strategy.run(replica), axis=None)
+
+    step(tf.constant(True))
+    assert variable.numpy().tolist() == [1.0, 2.0]
+    assert float(optimizer.dynamic_scale.numpy()) == 4.0
+    norm = step(tf.constant(False))
+    assert variable.numpy().tolist() == [-1.0, 0.0]  # gradient 8 at scale 4 is 2
+    assert float(norm) == pytest.approx(np.hypot(2.0, 2.0))

@@ -1,0 +1,61 @@
+import json
+import os
+import pathlib
+
+import pytest
+
+from sagan_tf.errors import UserError
+from sagan_tf.flags import config_to_flagfile
+from sagan_tf.training.run_directory import RunDirectory, read_flagfile, write_atomically
+from tests.training.tiny import tiny_config
+
+
+def test_records(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path / "a" / "run")
+    run_directory.write_records("--seed=3\n")
+    assert (tmp_path / "a" / "run" / "flags.cfg").read_text() == "--seed=3\n"
+    versions = json.loads((tmp_path / "a" / "run" / "versions.json").read_text())
+    assert versions["keras"].startswith("3.") and "tensorflow" in versions and "python" in versions
+
+
+def test_changes_that_decide_the_weights_are_refused(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path)
+    run_directory.write_records(config_to_flagfile(tiny_config()))
+    changed = tiny_config(base_channels=4, seed=9, num_steps=77, attention_resolutions=(8, 16))
+    with pytest.raises(UserError) as raised:
+        run_directory.check_flags(config_to_flagfile(changed))
+    message = str(raised.value)
+    assert "base_channels: expected '2', received '4'" in message
+    assert "seed: expected '0', received '9'" in message
+    assert "attention_resolutions: expected '16', received '8,16'" in message
+    assert "num_steps" not in message and "\n" not in message
+
+
+def test_safe_changes_are_taken(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path)
+    run_directory.check_flags(config_to_flagfile(tiny_config()))  # nothing there yet
+    run_directory.write_records(config_to_flagfile(tiny_config()))
+    run_directory.check_flags(config_to_flagfile(tiny_config(num_steps=77, log_every=5, keep_checkpoints=9)))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: pathlib.Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="run_dir: expected a folder that can be written, received .*file"):
+        RunDirectory(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(tmp_path: pathlib.Path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="no permission to write"):
+        RunDirectory(tmp_path)
+
+
+def test_flagfile_lines():
+    assert read_flagfile("# --a=1\n--b=2\n\n  --c=x=y\n--d=\n") == {"b": "2", "c": "x=y", "d": ""}
+
+
+def test_atomic_writing_leaves_nothing_else(tmp_path: pathlib.Path):
+    write_atomically(tmp_path / "file", "one")
+    write_atomically(tmp_path / "file", "two")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "two"

@@ -1,0 +1,61 @@
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.networks import build_generator
+from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_images
+from tests.training.tiny import tiny_config
+
+
+def draw(sampler: LatentSampler, number: int) -> tuple[np.ndarray, np.ndarray]:
+    latents, labels = sampler.draw(tf.constant(number, tf.int64))
+    return latents.numpy(), labels.numpy()
+
+
+def test_draws_are_a_function_of_seed_and_number():
+    sampler = LatentSampler(seed=1, latent_dim=4, num_classes=10, global_batch_size=6)
+    again = LatentSampler(seed=1, latent_dim=4, num_classes=10, global_batch_size=6)
+    other = LatentSampler(seed=2, latent_dim=4, num_classes=10, global_batch_size=6)
+    np.testing.assert_array_equal(draw(sampler, 3)[0], draw(again, 3)[0])
+    np.testing.assert_array_equal(draw(sampler, 3)[1], draw(again, 3)[1])
+    assert not np.isclose(draw(sampler, 3)[0], draw(sampler, 4)[0]).any()
+    assert not np.isclose(draw(sampler, 3)[0], draw(other, 3)[0]).any()
+
+
+def test_latents_are_standard_normal_and_labels_uniform():
+    sampler = LatentSampler(seed=0, latent_dim=64, num_classes=4, global_batch_size=4000)
+    latents, labels = draw(sampler, 0)
+    # Standard errors: 1 / sqrt(256,000) = 0.002 and sqrt(1000 * 3 / 4) = 27.
+    assert abs(latents.mean()) < 0.01 and abs(latents.std() - 1) < 0.01
+    counts = np.bincount(labels, minlength=4)
+    assert counts.shape == (4,) and abs(counts - 1000).max() < 140
+    assert labels.dtype == np.int32 and latents.dtype == np.float32
+
+
+def test_labels_are_zero_without_classes():
+    labels = draw(LatentSampler(seed=0, latent_dim=4, num_classes=0, global_batch_size=50), 0)[1]
+    assert (labels == 0).all()
+
+
+def test_fixed_inputs_have_a_row_a_class_with_the_same_latents():
+    latents, labels = fixed_inputs(5, 3, 4, seed=0)
+    assert labels.numpy().tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    np.testing.assert_array_equal(latents[:4], latents[4:8])
+    assert len(np.unique(latents[:4].numpy(), axis=0)) == 4
+
+
+def test_fixed_inputs_spread_over_many_classes_and_do_without_any():
+    labels = fixed_inputs(5, 1000, 2, seed=0)[1].numpy()
+    assert labels[::2].tolist() == list(range(0, 1000, 100))
+    latents, labels = fixed_inputs(5, 0, 3, seed=0)
+    assert latents.shape == (9, 5) and labels.numpy().tolist() == [0] * 9
+    assert len(np.unique(latents.numpy(), axis=0)) == 9
+
+
+def test_images_do_not_depend_on_the_batch_size():
+    config = tiny_config()
+    generator = build_generator(config.model)
+    latents, labels = fixed_inputs(config.model.latent_dim, config.model.num_classes, 3, seed=0)
+    whole = generate_images(generator, latents, labels, batch_size=100)
+    parts = generate_images(generator, latents, labels, batch_size=2)
+    assert whole.shape == (9, 32, 32, 1)
+    np.testing.assert_allclose(whole, parts, atol=1e-5)

@@ -1,0 +1,137 @@
+import dataclasses
+import json
+import logging
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import Config
+from sagan_tf.errors import UserError
+from sagan_tf.flags import config_to_flagfile
+from sagan_tf.training.session import check_config, resolve_classes, train
+from sagan_tf.training.state import create_state
+from tests.training.tiny import all_values, differences, tiny_config
+
+
+class FakeSource:
+    name = "pictures"
+
+    def __init__(self, *class_names: str) -> None:
+        self.class_names = class_names
+
+
+def test_classes_come_from_the_data():
+    assert resolve_classes(tiny_config(num_classes=0), FakeSource("a", "b")).model.num_classes == 2
+    assert resolve_classes(tiny_config(num_classes=2), FakeSource("a", "b")).model.num_classes == 2
+    unconditional = tiny_config(num_classes=0, conditioning="none")
+    assert resolve_classes(unconditional, FakeSource("a", "b")).model.num_classes == 0
+    assert resolve_classes(unconditional, FakeSource()).model.num_classes == 0
+
+
+def test_labels_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="num_classes: expected 2 for pictures .*, received 3"):
+        resolve_classes(tiny_config(num_classes=3), FakeSource("a", "b"))
+    with pytest.raises(UserError, match="conditioning: expected none, since pictures has no labels, received projection"):
+        resolve_classes(tiny_config(num_classes=0), FakeSource())
+
+
+def test_unknown_names_are_refused_before_data_is_opened():
+    with pytest.raises(UserError, match="loss: expected one of hinge, .*, received 'hinges'"):
+        check_config(tiny_config(loss="hinges"))
+    with pytest.raises(UserError, match="architecture: expected one of sagan, .*, received 'biggan'"):
+        check_config(tiny_config(architecture="biggan"))
+
+
+def run_config(run_dir: pathlib.Path, num_steps: int, **options: object) -> Config:
+    return tiny_config(
+        **{
+            "dataset": "fashion_mnist_10k",
+            "num_classes": 0,
+            "random_flip": True,
+            "discriminator_steps_per_step": 2,
+            "ema_start_step": 2,
+            "strategy": "one_device",
+            "run_dir": str(run_dir),
+            "num_steps": num_steps,
+            "log_every": 2,
+            "sample_every": 4,
+            "checkpoint_every": 3,
+        }
+        | options
+    )
+
+
+def final_values(config: Config) -> dict[str, np.ndarray]:
+    """What the newest checkpoint of a run holds, read into a state made anew."""
+    model = dataclasses.replace(config.model, num_classes=10)
+    state = create_state(dataclasses.replace(config, model=model))
+    latest = tf.train.latest_checkpoint(str(pathlib.Path(config.training.run_dir) / "checkpoints"))
+    tf.train.Checkpoint(state=state).restore(latest).assert_consumed()
+    return all_values(state)
+
+
+def test_a_resumed_run_is_bit_identical_to_one_that_never_stopped(tmp_path: pathlib.Path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(run_config(whole, 6), config_to_flagfile)
+    train(run_config(parts, 3), config_to_flagfile)
+    halfway = final_values(run_config(parts, 3))
+    train(run_config(parts, 6), config_to_flagfile)
+    expected, received = final_values(run_config(whole, 6)), final_values(run_config(parts, 6))
+    assert differences(expected, received) == set()
+    assert len(differences(halfway, received)) > 100
+    assert received["step"] == 6 and received["data_position"] == 6 * 2 * 4
+    lines = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (whole, parts)]
+    assert [line["step"] for line in lines[0]] == [2, 4, 6]
+    assert lines[0][-1]["discriminator_loss"] == lines[1][-1]["discriminator_loss"]
+
+
+def test_a_run_writes_what_the_contract_says(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="sagan_tf")
+    train(run_config(tmp_path, 4), config_to_flagfile)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "checkpoints",
+        "flags.cfg",
+        "metrics.jsonl",
+        "samples",
+        "startup.json",
+        "tensorboard",
+        "versions.json",
+    }
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step_00000004.png"]
+    assert "--num_classes=10\n" in (tmp_path / "flags.cfg").read_text()
+    line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["kind"] == "train" and line["step"] == 4
+    wanted = {"discriminator_loss", "generator_loss", "real_logits", "fake_logits", "discriminator_gradient_norm"}
+    wanted |= {"generator_gradient_norm", "generator_learning_rate", "images_per_second"}
+    wanted |= {"gamma/generator/attention_16", "gamma/discriminator/attention_16", "sigma/generator/dense"}
+    assert wanted <= line.keys()
+    for said in ("10000 images", "10 classes", "range [-1.00, 1.00]", "parameters: generator", "devices: "):
+        assert said in caplog.text
+    # Once done, the same command has nothing to do and changes nothing.
+    before = final_values(run_config(tmp_path, 4))
+    train(run_config(tmp_path, 4), config_to_flagfile)
+    assert differences(before, final_values(run_config(tmp_path, 4))) == set()
+
+
+def test_changed_hyper_parameters_are_refused(tmp_path: pathlib.Path):
+    train(run_config(tmp_path, 1), config_to_flagfile)
+    with pytest.raises(UserError, match="adam_beta2: expected '0.999', received '0.9'"):
+        train(run_config(tmp_path, 2, adam_beta2=0.9), config_to_flagfile)
+
+
+def test_non_finite_training_stops_and_keeps_the_last_good_checkpoint(tmp_path: pathlib.Path):
+    train(run_config(tmp_path, 3), config_to_flagfile)
+    good = final_values(run_config(tmp_path, 3))
+    exploding = run_config(tmp_path, 9)
+    text = config_to_flagfile(exploding)
+    flags = (tmp_path / "flags.cfg").read_text()
+    (tmp_path / "flags.cfg").write_text(flags.replace("--generator_learning_rate=0.0001", "--generator_learning_rate=1e+38"))
+    exploding = dataclasses.replace(
+        exploding, training=dataclasses.replace(exploding.training, generator_learning_rate=1e38)
+    )
+    assert text != config_to_flagfile(exploding)
+    with pytest.raises(UserError, match="expected finite losses and gradients, .*last good checkpoint is .*step-3"):
+        train(exploding, config_to_flagfile)
+    assert differences(good, final_values(run_config(tmp_path, 3))) == set()

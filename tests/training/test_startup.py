@@ -1,0 +1,61 @@
+import logging
+
+import numpy as np
+import pytest
+
+from sagan_tf.training.startup import describe_run, estimate_memory, log_description
+from tests.training.tiny import make_state, one_device, tiny_config
+
+
+class FakeSource:
+    name = "pictures"
+    num_examples = 30
+    class_counts_sample_size = 30
+
+    def __init__(self, **counts: int) -> None:
+        self.class_names = tuple(counts)
+        self.class_counts = np.array(list(counts.values()), np.int64)
+
+
+def describe(source: FakeSource) -> dict:
+    config = tiny_config()
+    images = np.linspace(-0.5, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)
+    return describe_run(config, source, make_state(config, one_device()), one_device(), images)
+
+
+def test_description_holds_what_decides_a_run():
+    description = describe(FakeSource(cat=10, dog=12, owl=8))
+    assert description["data"]["label_histogram"] == {"cat": 10, "dog": 12, "owl": 8}
+    assert description["data"]["image_range"] == [-0.5, 1.0] and description["data"]["image_shape"] == [32, 32, 1]
+    assert description["configuration"]["base_channels"] == 2 and description["replicas"] == 1
+    assert description["parameters"]["generator"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("counts", "warned"),
+    [
+        ({"cat": 10, "dog": 12, "owl": 8}, False),
+        ({"cat": 1, "dog": 28, "owl": 1}, True),
+        ({"cat": 15, "dog": 15}, False),
+        ({"cat": 30}, True),
+        ({}, False),
+    ],
+)
+def test_a_dominant_label_is_shouted_about(counts: dict, warned: bool, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="sagan_tf")
+    log_description(describe(FakeSource(**counts)))
+    assert ("ONE LABEL DOMINATES" in caplog.text) == warned
+    assert ("labels: none" in caplog.text) == (not counts)
+
+
+def test_memory_grows_with_what_needs_it():
+    state = make_state(tiny_config(), one_device())
+
+    def estimate(replicas: int = 1, **options: object) -> int:
+        return estimate_memory(tiny_config(**options), state, replicas)
+
+    assert estimate(global_batch_size=64) > estimate(global_batch_size=4)
+    assert estimate(2, global_batch_size=64) == estimate(global_batch_size=32)
+    assert estimate(global_batch_size=64, gradient_accumulation_steps=2) == estimate(global_batch_size=32)
+    assert estimate(attention_form="full") > estimate()
+    assert estimate(precision="mixed_bfloat16") < estimate()

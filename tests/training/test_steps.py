@@ -1,0 +1,98 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.losses import LOSSES
+from tests.training.tiny import differences, make_updates, real_batch, run_in_replica, tiny_config, values
+
+DRAW = tf.constant(0, tf.int64)
+
+
+def test_networks_share_no_variable():
+    state = make_updates(tiny_config()).state
+    networks = (state.generator, state.discriminator, state.generator_ema)
+    owned = [id(variable) for network in networks for variable in network.variables]
+    assert len(owned) == len(set(owned))
+
+
+def test_discriminator_step_moves_the_discriminator_alone():
+    config = tiny_config()
+    updates = make_updates(config)
+    state = updates.state
+    before = [values(part) for part in (state.generator, state.generator_ema, state.generator_optimizer)]
+    discriminator = values(state.discriminator)
+    run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+    after = [values(part) for part in (state.generator, state.generator_ema, state.generator_optimizer)]
+    assert [differences(a, b) for a, b in zip(before, after, strict=True)] == [set(), set(), set()]
+    # Every weight and every u moves; hinge gives each weight a gradient at the start.
+    assert differences(discriminator, values(state.discriminator)) == set(discriminator)
+
+
+def test_generator_step_moves_the_generator_alone():
+    updates = make_updates(tiny_config())
+    state = updates.state
+    before = [values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
+    generator = values(state.generator)
+    run_in_replica(updates.generator_step, DRAW)
+    after = [values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
+    assert [differences(a, b) for a, b in zip(before, after, strict=True)] == [set(), set(), set()]
+    moved = differences(generator, values(state.generator))
+    assert {name for name in generator if "moving" in name or name.endswith("/u")} <= moved
+    assert {name for name in generator if "kernel" in name} <= moved
+
+
+def test_u_moves_once_though_the_discriminator_sees_real_and_fake_images():
+    config = tiny_config()
+    updates = make_updates(config)
+    layer = updates.state.discriminator.get_layer("block_1").convolution_2
+    w = layer.layer.kernel.numpy().reshape(-1, layer.layer.filters)
+    u = layer.u.numpy()
+    run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+    once = w @ (w.T @ u)
+    np.testing.assert_allclose(layer.u.numpy(), once / np.linalg.norm(once), atol=1e-6)
+    twice = w @ (w.T @ once)
+    assert np.abs(twice / np.linalg.norm(twice) - layer.u.numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_losses_reported_are_those_of_the_networks(loss: str):
+    config = tiny_config(loss=loss)
+    updates = make_updates(config)
+    images, labels = real_batch(config)
+    latents, fake_labels = updates.sampler.draw(DRAW)
+    with keras.StatelessScope():
+        fakes = updates.state.generator([latents, fake_labels], training=True)
+        real = updates.state.discriminator([images, labels], training=True)
+        fake = updates.state.discriminator([fakes, fake_labels], training=True)
+    expected = float(LOSSES[loss].discriminator(real, fake))
+    metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
+    assert float(metrics["discriminator_loss"]) == pytest.approx(expected, abs=1e-5)
+    assert float(metrics["real_logits"]) == pytest.approx(float(tf.reduce_mean(real)), abs=1e-5)
+    assert float(metrics["fake_logits"]) == pytest.approx(float(tf.reduce_mean(fake)), abs=1e-5)
+    assert np.isfinite(float(run_in_replica(updates.generator_step, DRAW)["generator_loss"]))
+
+
+def test_auxiliary_classifier_learns_the_labels_of_real_and_fake_images():
+    config = tiny_config(conditioning="auxiliary_classifier", architecture="dcgan", attention_resolutions=())
+    updates = make_updates(config)
+    images, labels = real_batch(config)
+    latents, fake_labels = updates.sampler.draw(DRAW)
+    entropies = []
+    with keras.StatelessScope():
+        fakes = updates.state.generator([latents, fake_labels], training=True)
+        for batch, wanted in ((images, labels), (fakes, fake_labels)):
+            logits, class_logits = updates.state.discriminator([batch, wanted], training=True)
+            probabilities = tf.nn.softmax(class_logits).numpy()
+            entropies.append(-np.log(probabilities[np.arange(4), wanted.numpy()]).mean())
+            entropies.append(float(tf.reduce_mean(tf.nn.relu(1 - logits if batch is images else 1 + logits))))
+    metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
+    assert float(metrics["discriminator_loss"]) == pytest.approx(sum(entropies), abs=1e-4)
+
+
+def test_unconditional_networks_train():
+    config = tiny_config(conditioning="none", num_classes=0)
+    updates = make_updates(config)
+    metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+    assert np.isfinite([float(value) for value in metrics.values()]).all()
+    assert np.isfinite(float(run_in_replica(updates.generator_step, DRAW)["generator_loss"]))

@@ -1,0 +1,32 @@
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import TrainingConfig
+from sagan_tf.errors import UserError
+from sagan_tf.training.strategy import check_batch_size, create_strategy
+
+
+def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    # tests/conftest.py split the CPU in two.
+    assert isinstance(create_strategy(TrainingConfig()), tf.distribute.MirroredStrategy)
+    assert create_strategy(TrainingConfig(strategy="mirrored")).num_replicas_in_sync == 2
+    assert create_strategy(TrainingConfig(strategy="one_device")).num_replicas_in_sync == 1
+    assert create_strategy(TrainingConfig(strategy="mirrored", logical_cpus=2)).num_replicas_in_sync == 2
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="strategy: expected TF_CONFIG in the environment for multi_worker"):
+        create_strategy(TrainingConfig(strategy="multi_worker"))
+    with pytest.raises(UserError, match="strategy: expected a TPU for tpu, received none"):
+        create_strategy(TrainingConfig(strategy="tpu"))
+    with pytest.raises(UserError, match="logical_cpus: expected 2, as TensorFlow has started, received 3"):
+        create_strategy(TrainingConfig(logical_cpus=3))
+
+
+def test_batches_must_divide():
+    config = TrainingConfig(global_batch_size=12, gradient_accumulation_steps=3)
+    check_batch_size(config, 2)
+    with pytest.raises(UserError, match=r"multiple of 24 \(8 replicas x 3 accumulation steps\), received 12"):
+        check_batch_size(config, 8)

@@ -1,0 +1,99 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.tiny import make_trainer, one_device, tiny_config, two_replicas, values
+
+
+def test_a_step_is_so_many_discriminator_updates_and_one_generator_update():
+    trainer = make_trainer(tiny_config(discriminator_steps_per_step=3), one_device())
+    metrics = trainer.train(2)
+    assert trainer.step == 2
+    assert int(trainer.state.discriminator_optimizer.iterations.numpy()) == 6
+    assert int(trainer.state.generator_optimizer.iterations.numpy()) == 2
+    assert int(trainer.state.data_position.numpy()) == 6 * 4
+    assert set(metrics) == {
+        "discriminator_loss",
+        "generator_loss",
+        "real_logits",
+        "fake_logits",
+        "discriminator_gradient_norm",
+        "generator_gradient_norm",
+    }
+
+
+def test_metrics_are_means_over_the_steps():
+    one_by_one = make_trainer(tiny_config(), one_device())
+    at_once = make_trainer(tiny_config(), one_device())
+    singles = [one_by_one.train(1) for _ in range(3)]
+    means = {name: float(np.mean([single[name] for single in singles])) for name in singles[0]}
+    assert at_once.train(3) == pytest.approx(means, rel=1e-4, abs=1e-5)
+
+
+def test_the_loop_is_traced_once_for_any_number_of_steps():
+    trainer = make_trainer(tiny_config(), one_device())
+    for steps in (1, 2, 3):
+        trainer.train(steps)
+    assert trainer._compiled_loop.experimental_get_tracing_count() == 1
+
+
+def test_average_is_a_copy_until_its_start_and_an_average_from_there():
+    trainer = make_trainer(tiny_config(ema_start_step=2, ema_decay=0.75), one_device())
+    state = trainer.state
+    trainer.train(1)
+    copied = values(state.generator)
+    assert all((values(state.generator_ema)[name] == copied[name]).all() for name in copied)
+    trainer.train(1)
+    for (name, live), average in zip(
+        values(state.generator).items(), values(state.generator_ema).values(), strict=True
+    ):
+        np.testing.assert_allclose(average, 0.75 * copied[name] + 0.25 * live, atol=1e-6, err_msg=name)
+
+
+def test_compiled_by_xla_gives_the_same_step():
+    plain = make_trainer(tiny_config(), one_device(), lambda: keras.optimizers.SGD(0.01))
+    compiled = make_trainer(tiny_config(jit_compile=True), one_device(), lambda: keras.optimizers.SGD(0.01))
+    assert compiled.train(1) == pytest.approx(plain.train(1), rel=1e-3, abs=1e-4)
+
+
+def test_two_replicas_equal_one_on_the_same_global_batch():
+    # SGD: Adam with beta1 = 0 would hide a wrong factor in the gradients.
+    config = tiny_config(synchronized_batch_norm=True, discriminator_steps_per_step=2, ema_decay=0.5)
+    trainers = [make_trainer(config, make(), lambda: keras.optimizers.SGD(0.02)) for make in (one_device, two_replicas)]
+    metrics = [trainer.train(3) for trainer in trainers]
+    for part in ("generator", "discriminator", "generator_ema"):
+        one, two = (values(getattr(trainer.state, part)) for trainer in trainers)
+        for name, value in one.items():
+            np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=f"{part} {name}")
+    for name in ("discriminator_loss", "generator_loss", "real_logits", "fake_logits"):
+        assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4)
+    assert trainers[0].state.data_position.numpy() == trainers[1].state.data_position.numpy() == 3 * 2 * 4
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_replicas_stay_equal_with_their_own_batch_statistics(precision: str):
+    config = tiny_config(precision=precision, gradient_accumulation_steps=2)
+    trainer = make_trainer(config, two_replicas())
+    trainer.train(2)
+    state = trainer.state
+    for network in (state.generator, state.discriminator, state.generator_ema):
+        for variable in network.variables:
+            first, second = (copy.numpy() for copy in variable.value.values)
+            np.testing.assert_array_equal(first, second, err_msg=variable.path)
+
+
+def test_replicas_draw_different_latents_that_together_are_the_global_draw():
+    config = tiny_config()
+    trainer = make_trainer(config, two_replicas())
+    from sagan_tf.training.session import create_updates
+
+    sampler = create_updates(config, trainer.state).sampler
+    strategy = trainer._strategy
+    drawn = strategy.run(tf.function(sampler.draw_for_replica), (tf.constant(5, tf.int64),))
+    latents = [part.numpy() for part in strategy.experimental_local_results(drawn[0])]
+    assert not np.isclose(latents[0], latents[1]).any()
+    whole = sampler.draw(tf.constant(5, tf.int64))
+    np.testing.assert_array_equal(np.concatenate(latents), whole[0].numpy())
+    labels = [part.numpy() for part in strategy.experimental_local_results(drawn[1])]
+    np.testing.assert_array_equal(np.concatenate(labels), whole[1].numpy())

@@ -1,0 +1,127 @@
+"""The smallest networks and data that the training code can be tested with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.config import Config, DataConfig, ModelConfig, TrainingConfig
+from sagan_tf.training.session import create_updates
+from sagan_tf.training.state import TrainState, create_state
+from sagan_tf.training.steps import AlternatingUpdates
+from sagan_tf.training.trainer import Trainer
+
+NUM_CLASSES = 3
+
+
+def tiny_config(**options: Any) -> Config:
+    """32 px, 8 and 4 channels, batch 4, attention at 16; `options` by flag name, wherever they belong."""
+    defaults = {
+        "resolution": 32,
+        "image_channels": 1,
+        "base_channels": 2,
+        "latent_dim": 5,
+        "num_classes": NUM_CLASSES,
+        "attention_resolutions": (16,),
+        "global_batch_size": 4,
+        "ema_start_step": 0,
+        "steps_per_loop": 2,
+    }
+    options = defaults | options
+    parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+    return Config(
+        **{
+            name: part(**{field.name: options[field.name] for field in dataclasses.fields(part) if field.name in options})
+            for name, part in parts.items()
+        }
+    )
+
+
+def one_device() -> tf.distribute.Strategy:
+    return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+def two_replicas() -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def make_state(config: Config, strategy: tf.distribute.Strategy, optimizer: Any = None) -> TrainState:
+    """A state whose gammas are not 0, so that attention takes part; `optimizer` makes one in place of Adam."""
+    with strategy.scope():
+        state = create_state(config)
+        for network in (state.generator, state.discriminator, state.generator_ema):
+            for variable in network.trainable_variables:
+                if variable.name == "gamma":
+                    variable.assign(0.5)
+        if optimizer is not None:
+            state.generator_optimizer, state.discriminator_optimizer = optimizer(), optimizer()
+            state.generator_optimizer.build(state.generator.trainable_variables)
+            state.discriminator_optimizer.build(state.discriminator.trainable_variables)
+    return state
+
+
+def make_updates(config: Config, optimizer: Any = None) -> AlternatingUpdates:
+    return create_updates(config, make_state(config, one_device(), optimizer))
+
+
+def make_trainer(config: Config, strategy: tf.distribute.Strategy, optimizer: Any = None, position: int = 0) -> Trainer:
+    state = make_state(config, strategy, optimizer)
+    return Trainer(create_updates(config, state), strategy, make_iterator(config, strategy, position), config.training)
+
+
+def make_iterator(config: Config, strategy: tf.distribute.Strategy, position: int = 0) -> Iterator[Any]:
+    """Batches of random images that are a function of the position."""
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        size = context.get_per_replica_batch_size(config.training.global_batch_size)
+        dataset = tf.data.Dataset.range(position, 2**40)
+        shape = [config.model.resolution, config.model.resolution, config.model.image_channels]
+        dataset = dataset.map(
+            lambda p: {
+                "images": tf.random.stateless_uniform(shape, [7, p], -1.0, 1.0),
+                "labels": tf.cast(p % NUM_CLASSES, tf.int32),
+                "positions": p,
+            }
+        )
+        return dataset.batch(size, drop_remainder=True)
+
+    return iter(strategy.distribute_datasets_from_function(of_worker))
+
+
+def real_batch(config: Config) -> tuple[tf.Tensor, tf.Tensor]:
+    batch = next(make_iterator(config, one_device()))
+    return batch["images"], batch["labels"]
+
+
+def values(network: keras.Model | keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
+    """Every variable of a network or an optimizer, by path."""
+    return {f"{index} {variable.path}": variable.numpy() for index, variable in enumerate(network.variables)}
+
+
+def all_values(state: TrainState) -> dict[str, np.ndarray]:
+    """Every variable of a state."""
+    parts = {
+        "generator": state.generator,
+        "discriminator": state.discriminator,
+        "generator_ema": state.generator_ema,
+        "generator_optimizer": state.generator_optimizer,
+        "discriminator_optimizer": state.discriminator_optimizer,
+    }
+    found = {f"{name} {path}": value for name, part in parts.items() for path, value in values(part).items()}
+    return found | {"step": state.step.numpy(), "data_position": state.data_position.numpy()}
+
+
+def differences(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
+    """Names of the variables that are not bit-identical."""
+    assert before.keys() == after.keys()
+    return {name for name in before if before[name].tobytes() != after[name].tobytes()}
+
+
+def run_in_replica(function: Any, *arguments: Any) -> Any:
+    """Runs an update in replica context on one device, compiled."""
+    return one_device().run(tf.function(function, autograph=False), arguments)

@@ -1,0 +1,159 @@
+"""Makes the packaged data set: a balanced subset of Fashion-MNIST, the same bytes each time.
+
+    apt-get install dataset-fashion-mnist
+    python tools/make_fashion_mnist_10k.py
+
+The rule: of each class, the first `--images_per_class` images in the order of the original training file, and the first
+`--reference_images_per_class` in the order of the original test file. The two splits are disjoint because the two
+original files are. Beside the images it writes `PROVENANCE.md`, which says all this with the checksums.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CLASS_NAMES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+INPUT_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+OUTPUT_FILE = "fashion_mnist_10k.npz"
+PROVENANCE = """\
+# Where fashion_mnist_10k comes from
+
+A balanced subset of **Fashion-MNIST** (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747;
+https://github.com/zalandoresearch/fashion-mnist), Copyright 2017 Zalando SE, https://tech.zalando.com, under the MIT
+licence in `LICENSE` beside this file. The images are unchanged.
+
+- Source: Debian package `dataset-fashion-mnist`, version {package_version},
+  installed in `/usr/share/datasets/fashion-mnist`.
+- Split `train`: of each of the 10 classes, the first {images_per_class:,} images in the order of
+  `train-images-idx3-ubyte.gz`.
+- Split `reference`: of each class, the first {reference_images_per_class:,} images in the order of
+  `t10k-images-idx3-ubyte.gz`, which shares no record with the training file.
+- Both splits keep the order of their original file.
+- Arrays: `train_images` uint8 [{train_count}, 28, 28], `train_labels` uint8 [{train_count}], `reference_images` uint8
+  [{reference_count}, 28, 28], `reference_labels` uint8 [{reference_count}], `class_names` unicode [10].
+- Made by `python tools/make_fashion_mnist_10k.py`, which writes this file too. The arrays are the same everywhere; the
+  bytes of the file are the same wherever zlib is the same (here {zlib_version}).
+
+| file | sha256 |
+|---|---|
+{checksums}
+"""
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Reads one gzipped IDX file of unsigned bytes.
+
+    Args:
+        path: the file; its header is two zero bytes, the type 8 (uint8), the number of dimensions and each dimension.
+
+    Returns:
+        uint8 array of the dimensions that the header gives.
+
+    Raises:
+        ValueError: the file is not IDX of unsigned bytes.
+    """
+    content = gzip.decompress(path.read_bytes())
+    if content[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path}: expected an IDX file of unsigned bytes, received one that starts {content[:4]!r}")
+    rank = content[3]
+    shape = np.frombuffer(content, dtype=">i4", count=rank, offset=4)
+    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices, ascending, of the first `count` examples of every class.
+
+    Args:
+        labels: integers [n].
+        count: examples of each class.
+
+    Returns:
+        int64 [classes * count].
+
+    Raises:
+        ValueError: a class has fewer examples.
+    """
+    chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
+    if any(len(indices) < count for indices in chosen):
+        raise ValueError(f"expected at least {count} images of each class, received fewer")
+    return np.sort(np.concatenate(chosen))
+
+
+def make_arrays(source: Path, images_per_class: int, reference_images_per_class: int) -> dict[str, np.ndarray]:
+    """The arrays of the packaged file, by name (see PROVENANCE)."""
+    train_images, train_labels, reference_images, reference_labels = (read_idx(source / name) for name in INPUT_FILES)
+    train = first_of_each_class(train_labels, images_per_class)
+    reference = first_of_each_class(reference_labels, reference_images_per_class)
+    return {
+        "train_images": train_images[train],
+        "train_labels": train_labels[train],
+        "reference_images": reference_images[reference],
+        "reference_labels": reference_labels[reference],
+        "class_names": np.array(CLASS_NAMES),
+    }
+
+
+def provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
+    """The text of PROVENANCE.md for the file that now lies in `output`."""
+    package = ["dpkg-query", "--show", "--showformat=${Version}", "dataset-fashion-mnist"]
+    version = subprocess.run(package, capture_output=True, text=True, check=False).stdout or "unknown"
+    files = [source / name for name in INPUT_FILES] + [output / OUTPUT_FILE]
+    rows = [f"| `{path.name}` | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" for path in files]
+    return PROVENANCE.format(
+        package_version=version,
+        images_per_class=options.images_per_class,
+        reference_images_per_class=options.reference_images_per_class,
+        train_count=options.images_per_class * len(CLASS_NAMES),
+        reference_count=options.reference_images_per_class * len(CLASS_NAMES),
+        zlib_version=zlib.ZLIB_RUNTIME_VERSION,
+        checksums="\n".join(rows),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(description="Makes the packaged data set from the original Fashion-MNIST files.")
+    parser.add_argument("--source", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "sagan_tf" / "data" / "fashion_mnist_10k")
+    parser.add_argument("--images_per_class", type=int, default=1000)
+    parser.add_argument("--reference_images_per_class", type=int, default=200)
+    options = parser.parse_args(arguments)
+    missing = [name for name in INPUT_FILES if not (options.source / name).is_file()]
+    if missing:
+        message = f"--source: expected {', '.join(missing)} in {options.source}; apt-get install dataset-fashion-mnist"
+        print(message, file=sys.stderr)
+        return 2
+    arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
+    options.output.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(options.output / OUTPUT_FILE, **arrays)
+    (options.output / "PROVENANCE.md").write_text(provenance(options.source, options.output, options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
