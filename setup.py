@@ -56,12 +56,12 @@ EXTRAS_REQUIRE = {
     ],
 }
 
-DOORS = ("train", "evaluate", "sample", "export")
+DOORS = ("train",)
 
 setup(
     name="sagan-tf",
     version=read_version(),
-    description="Self-Attention GANs for TensorFlow and Keras 3: train, evaluate, sample, export.",
+    description="Self-Attention GANs for TensorFlow and Keras 3.",
     long_description=read_readme(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

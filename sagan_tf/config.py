@@ -119,7 +119,7 @@ class DataConfig:
         "tools/prepare_imagenet.py, in data_dir) or the name of a TFDS data set such as imagenet2012 or cifar10.",
     )
     data_dir: str = option("", "Where the data is; empty: TFDS's own default folder.", changeable=True)
-    split: str = option("train", "Split to train on (TFDS and tfrecord).")
+    split: str = option("train", "Split to train on; folder has none.")
     random_flip: bool = option(False, "Flip every other image left to right, at random (best published: no).")
     shuffle_buffer_size: int = option(
         16384, "Encoded images held for shuffling where images are read in sequence (TFDS and tfrecord)."
@@ -162,9 +162,7 @@ class TrainingConfig:
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
         changeable=True,
     )
-    logical_cpus: int = option(
-        1, "Split the CPU into this many devices: tries mirrored without GPUs.", changeable=True
-    )
+    logical_cpus: int = option(1, "Split the CPU into this many devices: tries mirrored without GPUs.", changeable=True)
     steps_per_loop: int = option(100, "Most steps run in one call of the compiled loop.", changeable=True)
     log_every: int = option(100, "Steps between scalars in metrics.jsonl and TensorBoard.", changeable=True)
     sample_every: int = option(1000, "Steps between sample grids.", changeable=True)

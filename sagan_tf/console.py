@@ -3,7 +3,31 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+
+_VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without the notices that it prints on standard error, unless the environment asks for them.
+
+    They would bury the one line that a mistake gets. Its libraries print some before they read any setting, so standard
+    error itself is turned away during the import; what goes wrong still arrives as a Python exception.
+    """
+    if "tensorflow" in sys.modules or _VERBOSITY in os.environ:
+        return
+    os.environ[_VERBOSITY] = "3"
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
 
 
 def log_to_console() -> None:

@@ -63,8 +63,6 @@ def run_door(
     """
     argv = sys.argv[1:] if argv is None else argv
     usage = f"usage: python -m {program} [--flagfile=FILE] [--name=value ...]"
-    # TensorFlow's own notices on standard error would bury the one line that a mistake gets.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         flags = Flags(*kinds)
         if any(argument in _HELP_FLAGS for argument in argv):

@@ -11,10 +11,13 @@ from sagan_tf.flags import config_to_flagfile, run_door
 
 def main(config: Config) -> None:
     """Trains the run that `config` describes."""
-    from sagan_tf.console import log_to_console  # noqa: PLC0415 - TensorFlow is loaded only when there is work to do
-    from sagan_tf.training.session import train  # noqa: PLC0415
+    # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
+    from sagan_tf.console import load_tensorflow, log_to_console
 
+    load_tensorflow()
     log_to_console()
+    from sagan_tf.training.session import train
+
     train(config, config_to_flagfile)
 
 

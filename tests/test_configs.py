@@ -1,11 +1,14 @@
 """Every file in configs/ is an experiment record, parses, fits together and says nothing that the defaults say."""
 
+import dataclasses
 import pathlib
 
+import keras
 import pytest
 
 from sagan_tf.config import Config, option_values
 from sagan_tf.flags import parse_config
+from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import find_stages
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -38,7 +41,20 @@ def test_parses_and_has_stages(path: pathlib.Path) -> None:
     find_stages(config.model)
 
 
-# Here belongs: every config builds its generator and discriminator by shape inference.
+@every_config
+def test_builds_its_networks_by_shape_inference(path: pathlib.Path) -> None:
+    config = parse_config([f"--flagfile={path}"]).model
+    num_classes = 0 if config.conditioning == "none" else 1000
+    config = dataclasses.replace(config, num_classes=num_classes)
+    # Nothing is allocated: variables made in this scope stay shapes.
+    with keras.StatelessScope(initialize_variables=False):
+        generator, discriminator = build_generator(config), build_discriminator(config)
+    image_shape = (None, config.resolution, config.resolution, config.image_channels)
+    assert generator.output_shape == image_shape
+    assert discriminator.input_shape == [image_shape, (None,)]
+    logits = {"auxiliary_classifier": [(None, 1), (None, 1000)]}.get(config.conditioning, (None, 1))
+    assert discriminator.output_shape == logits
+    assert all(variable._value is None for variable in generator.variables + discriminator.variables)
 
 
 @every_config

@@ -1,8 +1,8 @@
 """How often a classifier that has only seen real images sees the class that a generated image was made for.
 
-`python tools/label_agreement.py --run_dir=runs/quickstart` trains a small classifier on the packaged Fashion-MNIST images
-(half a minute on two cores), then shows it images of the run's averaged generator. The classifier's accuracy on real
-images that neither it nor the GAN has seen is the ceiling to compare with.
+`python tools/label_agreement.py --run_dir=runs/quickstart` trains a small classifier on the packaged Fashion-MNIST
+images (half a minute on two cores), then shows it images of the run's averaged generator. The classifier's accuracy on
+real images that neither it nor the GAN has seen is the ceiling to compare with.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def measure(run_dir: pathlib.Path, num_samples: int) -> None:
 
     config = parse_config([f"--flagfile={run_dir / 'flags.cfg'}"])
     if config.data.dataset != "fashion_mnist_10k" or config.model.conditioning == "none":
-        raise UserError(f"run_dir: expected a conditional run on fashion_mnist_10k, received one on {config.data.dataset}")
+        raise UserError(
+            f"run_dir: expected a conditional run on fashion_mnist_10k, received one on {config.data.dataset}"
+        )
 
     def real_images(split: str) -> tuple[np.ndarray, np.ndarray]:
         source = open_source(

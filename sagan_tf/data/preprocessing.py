@@ -73,9 +73,6 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
         image = image.convert("RGBA")
         if mode != "RGBA":
             image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
-    elif image.mode == "P":
-        # A palette has no luma of its own: to grey by way of its colours.
-        image = image.convert("RGB")
     return image.convert(mode)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -113,6 +114,19 @@ class SequentialSource(Source):
 
 def _count(files: tuple[RecordFile, ...]) -> int:
     return sum(file.num_examples for file in files)
+
+
+def check_files_exist(files: tuple[RecordFile, ...]) -> None:
+    """Raises a `UserError` if one of `files` is missing."""
+    # One listing for each folder: asking for a thousand files by name takes a minute on remote storage.
+    folders = {os.path.dirname(file.path) for file in files}
+    present = {os.path.join(folder, name) for folder in folders for name in tf.io.gfile.listdir(folder)}
+    missing = [file.path for file in files if file.path not in present]
+    if missing:
+        raise UserError(
+            f"data_dir: expected the record file {missing[0]}, which does not exist ({len(missing)} of {len(files)} "
+            "are missing); prepare the data set again"
+        )
 
 
 def records_in_order(files: tuple[RecordFile, ...]) -> tf.data.Dataset:

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sequential import RecordFile, SequentialSource, records_in_order
+from sagan_tf.data.sequential import RecordFile, SequentialSource, check_files_exist, records_in_order
+from sagan_tf.data.skipped_images import SkippedImages
 from sagan_tf.errors import UserError
 
 _SMALLEST_LABEL_SAMPLE = 4096
@@ -107,7 +108,9 @@ def _record_files(builder: Any, data_config: DataConfig) -> tuple[RecordFile, ..
     except (KeyError, ValueError) as error:
         expected = ", ".join(builder.info.splits)
         raise UserError(f"split: expected one of {expected}, received {data_config.split!r}") from error
-    return tuple(RecordFile(str(part.filename), part.take, part.skip) for part in instructions)
+    files = tuple(RecordFile(str(part.filename), part.take, part.skip) for part in instructions)
+    check_files_exist(files)
+    return files
 
 
 def _parser(features: Any) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
@@ -140,7 +143,8 @@ def _count_labels(
         return np.zeros(num_classes, np.int64), 0
     sample = tuple(RecordFile(file.path, math.ceil(fraction * file.num_examples), file.skip) for file in files)
     labels = records_in_order(sample).map(lambda name, record: parse(record, name)["label"])
-    received = np.fromiter(labels.as_numpy_iterator(), np.int64)
+    with SkippedImages(num_examples).raising_user_errors():
+        received = np.fromiter(labels.as_numpy_iterator(), np.int64)
     if (received < 0).any():
         raise UserError(f"split: expected labelled images, received images without labels in {files[0].path}")
     return np.bincount(received, minlength=num_classes), len(received)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sequential import RecordFile, SequentialSource
+from sagan_tf.data.sequential import RecordFile, SequentialSource, check_files_exist
 from sagan_tf.errors import UserError
 
 METADATA_FILE = "dataset.json"
@@ -117,9 +117,7 @@ def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: i
             f"{resolution}; prepare them again with tools/prepare_imagenet.py --resolution={resolution}"
         )
     files = tuple(RecordFile(os.path.join(folder, name), count) for name, count in metadata.files)
-    for file in files:
-        if not tf.io.gfile.exists(file.path):
-            raise UserError(f"data_dir: expected {file.path}, which {METADATA_FILE} names, but it does not exist")
+    check_files_exist(files)
     return SequentialSource(
         files,
         parse=parse_record,

@@ -32,9 +32,7 @@ class BatchNormalization(keras.layers.Layer):
     Reference: Ioffe & Szegedy, Batch Normalization, ICML 2015.
     """
 
-    def __init__(
-        self, momentum: float = 0.9, epsilon: float = 1e-5, synchronized: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, synchronized: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
@@ -72,7 +70,7 @@ class BatchNormalization(keras.layers.Layer):
             setattr(self, name, weight)
 
     def _normalize(self, inputs: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, training: bool) -> tf.Tensor:
-        """gain * (inputs - mean) / sqrt(variance + epsilon) + bias; gain and bias float32 [channels] or [batch, channels]."""
+        """gain * (inputs - mean) / sqrt(variance + epsilon) + bias, gain and bias [channels] or [batch, channels]."""
         if not training:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             return _affine(inputs, mean, variance + self.epsilon, gain, bias)

@@ -5,6 +5,7 @@ Reference: Miyato et al., Spectral Normalization for Generative Adversarial Netw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -127,7 +128,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         if isinstance(self.layer, keras.layers.Embedding):
             return last, rest[0]
         columns = rest[-1] if isinstance(self.layer, keras.layers.Conv2DTranspose) else last
-        return self._kernel.value.shape.num_elements() // columns, columns
+        return math.prod(self._kernel.shape) // columns, columns
 
     def _as_matrix(self, kernel: tf.Tensor) -> tf.Tensor:
         if isinstance(self.layer, keras.layers.Embedding):

@@ -1,8 +1,8 @@
 """Stage tables of the networks: how wide each stage is, and at which size of feature map it works.
 
-A new architecture is one entry of `ARCHITECTURES`. The tables of the residual networks are those of SNGAN-projection, the
-official SAGAN code (128 px) and BigGAN-PyTorch / PyTorch-StudioGAN (the other sizes). This file imports no TensorFlow, so
-that a configuration can be checked at once.
+A new architecture is one entry of `ARCHITECTURES`. The tables of the residual networks are those of SNGAN-projection,
+the official SAGAN code (128 px) and BigGAN-PyTorch / PyTorch-StudioGAN (the other sizes). This file imports no
+TensorFlow, so that a configuration can be checked at once.
 """
 
 from __future__ import annotations
@@ -124,6 +124,6 @@ def _check_without_attention(config: ModelConfig) -> None:
         )
     if config.generator_spectral_norm:
         raise UserError(
-            f"generator_spectral_norm: expected false for architecture {config.architecture}, received true; a residual "
-            "network with spectral normalisation in the generator is architecture sagan"
+            f"generator_spectral_norm: expected false for architecture {config.architecture}, received true; a "
+            "residual network with spectral normalisation in the generator is architecture sagan"
         )

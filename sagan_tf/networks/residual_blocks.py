@@ -102,7 +102,9 @@ class ConditionedBlock(Block):
     def _build_normalization(self, layer: keras.layers.Layer, features: Any, labels: Any) -> None:
         layer.build((features, labels) if self.num_classes else features)
 
-    def _normalize(self, layer: keras.layers.Layer, features: tf.Tensor, labels: tf.Tensor, training: bool) -> tf.Tensor:
+    def _normalize(
+        self, layer: keras.layers.Layer, features: tf.Tensor, labels: tf.Tensor, training: bool
+    ) -> tf.Tensor:
         inputs = (features, labels) if self.num_classes else features
         return tf.nn.relu(layer(inputs, training=training))
 

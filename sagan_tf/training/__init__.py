@@ -1,0 +1,1 @@
+"""State, updates, loops and what a run writes."""

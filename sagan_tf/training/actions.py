@@ -138,7 +138,10 @@ class Scalars:
             name: sum(report.metrics[name] * report.num_steps for report in self._reports) / steps
             for name in self._reports[0].metrics
         }
-        return means | {"steps_per_second": steps / seconds, "images_per_second": steps * self._images_per_step / seconds}
+        return means | {
+            "steps_per_second": steps / seconds,
+            "images_per_second": steps * self._images_per_step / seconds,
+        }
 
 
 class SampleGrid:

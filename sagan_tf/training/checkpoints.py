@@ -52,7 +52,9 @@ class Checkpoints:
             status.assert_consumed()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"checkpoint: expected one of this configuration, received {self.latest} ({reason})") from error
+            raise UserError(
+                f"checkpoint: expected one of this configuration, received {self.latest} ({reason})"
+            ) from error
         return int(self._state.step.numpy())
 
 

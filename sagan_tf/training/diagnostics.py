@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -20,18 +21,17 @@ def network_scalars(state: TrainState) -> Callable[[], dict[str, float]]:
     """
     readers: dict[str, Callable[[], tf.Tensor]] = {}
     for network in (state.generator, state.discriminator):
-        for layer in network._flatten_layers(include_self=False):  # noqa: SLF001 - Keras has no public way
+        for layer in network._flatten_layers(include_self=False):  # Keras has no public way to reach nested layers
             if isinstance(layer, SelfAttention2D):
-                readers[f"gamma/{network.name}/{layer.path}"] = lambda layer=layer: tf.convert_to_tensor(layer.gamma)
+                readers[f"gamma/{network.name}/{layer.path}"] = functools.partial(tf.convert_to_tensor, layer.gamma)
             elif isinstance(layer, SpectralNormalization):
                 readers[f"sigma/{network.name}/{layer.path}"] = layer.sigma
-    names = [name.replace(f"{network}/{network}/", f"{network}/") for name in readers for network in [name.split("/")[1]]]
 
     @tf.function
     def read_all() -> tf.Tensor:
         return tf.stack([tf.cast(read(), tf.float32) for read in readers.values()])
 
-    return lambda: dict(zip(names, read_all().numpy().tolist(), strict=True)) if names else {}
+    return lambda: dict(zip(readers, read_all().numpy().tolist(), strict=True)) if readers else {}
 
 
 def parameter_count(network: keras.Model) -> int:

@@ -14,9 +14,7 @@ def copy_variables(sources: Sequence[keras.Variable], targets: Sequence[keras.Va
         target.assign(source.value)
 
 
-def move_average(
-    averages: Sequence[keras.Variable], variables: Sequence[keras.Variable], decay: tf.Tensor
-) -> None:
+def move_average(averages: Sequence[keras.Variable], variables: Sequence[keras.Variable], decay: tf.Tensor) -> None:
     """average <- decay * average + (1 - decay) * variable, for every variable of a network.
 
     Batch norm's moving statistics and spectral norm's `u` are averaged with the weights that they belong to: averaged

@@ -19,10 +19,7 @@ class RunDirectory:
     """Paths of a run, and the records that it starts with.
 
     Args:
-        path: the folder; made if it isn't there.
-
-    Raises:
-        UserError: if it cannot be made or written.
+        path: the folder; `create` makes it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -34,13 +31,18 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.tensorboard = self.path / "tensorboard"
+
+    def create(self) -> None:
+        """Makes the folder if it isn't there; raises UserError if it cannot be made or written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError("no permission to write")
         except OSError as error:
             reason = error.strerror or error
-            raise UserError(f"run_dir: expected a folder that can be written, received {self.path} ({reason})") from error
+            raise UserError(
+                f"run_dir: expected a folder that can be written, received {self.path} ({reason})"
+            ) from error
 
     def check_flags(self, flagfile: str) -> None:
         """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""

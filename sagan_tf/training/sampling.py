@@ -80,9 +80,7 @@ def fixed_inputs(
     return tf.tile(latents, [rows, 1]), tf.repeat(tf.constant(classes, tf.int32), columns)
 
 
-def generate_images(
-    generator: keras.Model, latents: tf.Tensor, labels: tf.Tensor, batch_size: int = 16
-) -> np.ndarray:
+def generate_images(generator: keras.Model, latents: tf.Tensor, labels: tf.Tensor, batch_size: int = 16) -> np.ndarray:
     """Images of a generator at inference (moving statistics), worked through in batches.
 
     Args:

@@ -59,6 +59,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
     checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
     restored = checkpoints.restore_latest()
     iterator = _training_iterator(config, source, strategy, int(state.data_position.numpy()))
+    run_directory.create()  # not before: a mistake in the flags or the data leaves nothing behind
     run_directory.write_records(flagfile)
     _introduce(config, source, state, strategy, run_directory)
     if restored is not None:
@@ -190,6 +191,8 @@ def _actions(
         actions.StopOnNonFinite(checkpoints, lambda: min(state.loss_scales().values(), default=1.0)),
         actions.Progress(step, training.num_steps, images_per_step, training.log_every),
         scalars,
-        Every(training.sample_every, actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)),
+        Every(
+            training.sample_every, actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
+        ),
         Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints)),
     ]

@@ -30,7 +30,9 @@ def describe_run(
             "name": source.name,
             "num_examples": source.num_examples,
             "num_classes": len(source.class_names),
-            "label_histogram": dict(zip(source.class_names, source.class_counts.tolist(), strict=True)) if labelled else {},
+            "label_histogram": dict(zip(source.class_names, source.class_counts.tolist(), strict=True))
+            if labelled
+            else {},
             "label_histogram_sample_size": source.class_counts_sample_size,
             "image_shape": list(images.shape[1:]),
             "image_range": [float(images.min()), float(images.max())],

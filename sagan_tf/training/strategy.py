@@ -41,7 +41,9 @@ def _split_cpu(logical_cpus: int) -> None:
     except (RuntimeError, ValueError):  # TensorFlow has started: whoever started it has decided
         found = len(tf.config.list_logical_devices("CPU"))
         if found != logical_cpus:
-            raise UserError(f"logical_cpus: expected {found}, as TensorFlow has started, received {logical_cpus}") from None
+            raise UserError(
+                f"logical_cpus: expected {found}, as TensorFlow has started, received {logical_cpus}"
+            ) from None
 
 
 def _automatic() -> str:

@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagan_tf.config import DataConfig
 from sagan_tf.data.folder_layout import read_folder_layout
-from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
-from tests.data.sample_folders import build_class_folders, image_colour, write_image
+from tests.data.sample_folders import build_class_folders, write_image
 
 RED = (255, 0, 0)
 
@@ -33,15 +31,6 @@ def test_class_folders_are_sorted_by_name(tmp_path: Path) -> None:
     assert layout.paths[:3] == ("apple tree/000.png", "apple tree/001.png", "zebra/000.png")
     np.testing.assert_array_equal(layout.labels, [0, 0, 1, 1, 2, 2, 3, 3])
     assert layout.labels.dtype == np.int32
-
-
-def test_images_of_unicode_names_are_read_with_their_labels(tmp_path: Path) -> None:
-    build_class_folders(tmp_path, ("Ähre", "猫"), images_per_class=3)
-    source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
-    for example in source.examples(seed=0, position=0).take(6).as_numpy_iterator():
-        path = Path(example["name"].decode())
-        assert path.parent.name == source.class_names[example["label"]]
-        np.testing.assert_array_equal(example["image"][0, 0], image_colour(example["label"], int(path.stem)))
 
 
 def test_flat_images_are_unlabelled(tmp_path: Path) -> None:
@@ -145,18 +134,6 @@ def test_class_folders_with_a_folder_inside(tmp_path: Path) -> None:
         write_image(tmp_path / name / "images" / "1.png", RED)
     message = complaint(tmp_path)
     assert message.endswith(f"; move the images of each class into one folder, and these folders into {tmp_path}")
-
-
-def test_names_need_not_be_utf8(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    name = os.fsdecode(b"caf\xe9.png")
-    write_image(tmp_path / "a" / name, RED)
-    for index in range(100):
-        write_image(tmp_path / "b" / f"{index}.png", RED)
-    (tmp_path / "b" / os.fsdecode(b"\xe9.png")).write_bytes(b"no image")
-    source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
-    examples = list(source.examples(seed=0, position=0).take(110).as_numpy_iterator())
-    assert os.fsencode(tmp_path / "a" / name) in {example["name"] for example in examples}
-    assert str(tmp_path / "b" / "\ufffd.png") in caplog.text
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

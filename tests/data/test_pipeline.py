@@ -118,16 +118,6 @@ def test_too_many_damaged_images_stop_with_one_clear_line(tmp_path: Path) -> Non
     assert caught.value is source.skipped.error
 
 
-def test_a_truncated_record_file_stops_with_one_clear_line(tmp_path: Path) -> None:
-    build_record_files(tmp_path)
-    path = next((tmp_path / "train").glob("*.tfrecord"))
-    path.write_bytes(path.read_bytes()[:-20])
-    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
-    dataset = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
-    with pytest.raises(UserError, match="expected intact record files"), source.skipped.raising_user_errors():
-        list(dataset.take(8))
-
-
 @pytest.mark.parametrize("kind", ["folder", "tfrecord"])
 def test_single_pass_gives_every_image_once(kind: str, class_folders: Path, record_files: Path) -> None:
     data_dir = {"folder": class_folders, "tfrecord": record_files}[kind]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data import sources
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import DATASETS, open_source
-from sagan_tf.errors import UserError
 
 KINDS = ("fashion_mnist_10k", "folder", "tfrecord", "tfrecord_in_one_file", "imagenet2012")
 Opener = Callable[[str], Source]
@@ -59,21 +56,6 @@ def assert_same(received: list[dict[str, Any]], expected: list[dict[str, Any]]) 
             np.testing.assert_array_equal(one[key], other[key])
 
 
-def test_opening_does_not_load_tensorflow_datasets() -> None:
-    """It takes seconds, and only TFDS data sets need it."""
-    for path in Path(sources.__file__).parent.glob("*.py"):
-        imported = [
-            ast.unparse(node) for node in ast.parse(path.read_text()).body if "import" in type(node).__name__.lower()
-        ]
-        assert not any("tensorflow_datasets" in statement for statement in imported), path
-
-
-def test_a_home_folder_is_expanded(class_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(class_folders.parent))
-    config = DataConfig(dataset="folder", data_dir=f"~/{class_folders.name}")
-    assert open_source(config, resolution=8, image_channels=3).num_examples == 12
-
-
 def test_every_named_data_set_has_a_row() -> None:
     assert set(DATASETS) <= set(KINDS)
 
@@ -103,6 +85,7 @@ def test_each_epoch_is_another_permutation(opened: Opener, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_order_is_a_function_of_the_seed(opened: Opener, kind: str) -> None:
     source = opened(kind)
+    tf.random.set_seed(11)
     first = names(stream(source, source.num_examples, seed=1))
     tf.random.set_seed(77)  # TensorFlow's global seed must not matter
     assert names(stream(source, source.num_examples, seed=1)) == first
@@ -141,15 +124,6 @@ def test_shards_by_record_deal_out_the_one_stream(opened: Opener, kind: str) -> 
         assert_same(stream(source, 10, shard_index=index, num_shards=2), whole[index::2])
 
 
-def test_shards_by_file_read_only_their_own_files(opened: Opener) -> None:
-    files = [
-        {name.split(b"#")[0] for name in names(stream(opened("tfrecord"), 10, shard_index=index, num_shards=3))}
-        for index in range(3)
-    ]
-    assert [len(paths) for paths in files] == [1, 1, 1]
-    assert len(set.union(*files)) == 3
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_class_counts_are_the_label_histogram(opened: Opener, kind: str) -> None:
     source = opened(kind)
@@ -161,29 +135,3 @@ def test_class_counts_are_the_label_histogram(opened: Opener, kind: str) -> None
         assert set(labels) == {0}
         assert source.class_counts.shape == (0,)
     assert source.class_counts_sample_size == source.num_examples
-
-
-@pytest.mark.parametrize("image_channels", [1, 3, 4])
-@pytest.mark.parametrize("dataset", ["fashion_mnist_10k", "folder", "tfrecord"])
-def test_gives_the_channels_asked_for(
-    class_folders: Path, record_files: Path, dataset: str, image_channels: int
-) -> None:
-    data_dir = record_files if dataset == "tfrecord" else class_folders
-    config = DataConfig(dataset=dataset, data_dir=str(data_dir))
-    source = open_source(config, resolution=8, image_channels=image_channels)
-    (example,) = stream(source, 1)
-    assert example["image"].shape == (8, 8, image_channels)
-
-
-def test_refuses_other_channels() -> None:
-    with pytest.raises(UserError, match=r"image_channels: expected 1 .*received 2"):
-        open_source(DataConfig(dataset="fashion_mnist_10k"), resolution=8, image_channels=2)
-
-
-def test_a_uniform_order_of_few_images(class_folders: Path) -> None:
-    """Over many epochs each of the 12 images is about equally often the first: alike seeds give unlike orders."""
-    source = open_source(DataConfig(dataset="folder", data_dir=str(class_folders)), resolution=1, image_channels=1)
-    first = [example["name"] for example in stream(source, 12 * 600)[::12]]
-    counts = np.unique(first, return_counts=True)[1]
-    assert len(counts) == 12
-    assert ((counts - 50) ** 2 / 50).sum() < 31.3  # chi-square, 11 degrees of freedom, 0.1 %

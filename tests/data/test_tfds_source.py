@@ -136,6 +136,22 @@ def test_unknown_split(miniature_imagenet: Path) -> None:
     assert message == "split: expected one of train, validation, received 'test'"
 
 
+def test_a_missing_record_file(miniature_imagenet: Path, tmp_path: Path) -> None:
+    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
+    (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
+    path.unlink()
+    assert f"expected the record file {path}, which does not exist (1 of 1 are missing)" in complaint(
+        "imagenet2012", tmp_path
+    )
+
+
+def test_a_truncated_record_file(miniature_imagenet: Path, tmp_path: Path) -> None:
+    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
+    (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
+    path.write_bytes(path.read_bytes()[:-20])
+    assert complaint("imagenet2012", tmp_path).startswith("data: expected intact record files, received a damaged one:")
+
+
 def test_an_empty_split(miniature_imagenet: Path) -> None:
     message = complaint("imagenet2012", miniature_imagenet, "train[:0]")
     assert message == "split: expected at least one image, received none in imagenet2012 (train[:0])"

@@ -153,4 +153,7 @@ def test_a_missing_record_file(tmp_path: Path) -> None:
     build_record_files(tmp_path)
     path = sorted((tmp_path / "train").glob("*.tfrecord"))[1]
     path.unlink()
-    assert complaint(tmp_path) == f"data_dir: expected {path}, which dataset.json names, but it does not exist"
+    assert complaint(tmp_path) == (
+        f"data_dir: expected the record file {path}, which does not exist (1 of 3 are missing); "
+        "prepare the data set again"
+    )

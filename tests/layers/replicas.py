@@ -27,7 +27,8 @@ def run_on_replicas(function: Callable[..., Any], *parts: Sequence[np.ndarray]) 
             lambda context: tf.constant(values[context.replica_id_in_sync_group])
         )
 
-    results = tf.function(lambda *args: strategy.run(function, args))(*map(handed_out, parts))
+    step = tf.function(lambda *args: strategy.run(function, args), autograph=False)
+    results = step(*map(handed_out, parts))
     nested = [strategy.experimental_local_results(result) for result in tf.nest.flatten(results)]
     return [[value[index].numpy() for value in nested] for index in range(REPLICAS)]
 

@@ -36,7 +36,7 @@ def test_golden_parameter_counts(options: dict[str, Any], expected: int) -> None
     assert trainable_count(build_discriminator(ModelConfig(**options))) == expected
 
 
-@every_architecture
+@pytest.mark.parametrize("architecture", ["sagan", "dcgan"])  # sngan has sagan's stages: test_architectures.py
 @pytest.mark.parametrize("resolution", [32, 64, 128, 256])
 def test_feature_maps(architecture: str, resolution: int) -> None:
     config = small_config(architecture=architecture, resolution=resolution, base_channels=2, attention_resolutions=())
@@ -47,6 +47,14 @@ def test_feature_maps(architecture: str, resolution: int) -> None:
     assert [tensor.shape for tensor in network.inputs] == [(None, resolution, resolution, 3), (None,)]
     assert [tensor.dtype for tensor in network.inputs] == ["float32", "int32"]
     assert network.outputs[0].shape == (None, 1)
+
+
+def test_only_the_first_block_takes_its_input_as_it_is() -> None:
+    """An image has negative values that mean something: no ReLU before the first convolution."""
+    network = build_discriminator(small_config())
+    blocks = [layer for layer in network.layers if layer.name.startswith("block_")]
+    assert [block.preactivation for block in blocks] == [False, True, True, True]
+    assert [block.downsample for block in blocks] == [True, True, False, False]
 
 
 def features_of(network: keras.Model, pictures: np.ndarray) -> np.ndarray:
@@ -66,8 +74,7 @@ def weights_of(network: keras.Model, name: str) -> list[np.ndarray]:
     return [kernel / wrapper.sigma().numpy(), *bias]
 
 
-@every_architecture
-@pytest.mark.parametrize("image_channels", [1, 3, 4])
+@pytest.mark.parametrize(("architecture", "image_channels"), [("sagan", 3), ("sngan", 1), ("dcgan", 4)])
 def test_projection(architecture: str, image_channels: int) -> None:
     """logits = psi(phi(x)) + <embed(y), phi(x)>, image by image."""
     config = small_config(architecture=architecture, image_channels=image_channels)
@@ -186,6 +193,9 @@ def test_mixed_precision_ends_in_float32() -> None:
         network = build_discriminator(small_config())
     finally:
         keras.config.set_dtype_policy(before)
+    heads = {"logits": "float32", "label_embedding": "float32"}
+    for path, wrapper in leaves(network):
+        assert wrapper.layer.compute_dtype == heads.get(path, "bfloat16"), path
     assert network.get_layer("block_4").output.dtype == "bfloat16"
     assert network.get_layer("activation").output.dtype == "float32"
     assert network.get_layer("label_embedding").output.dtype == "float32"

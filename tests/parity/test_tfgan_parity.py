@@ -167,7 +167,7 @@ def training_pass(networks: dict[str, keras.Model], reference: Arrays) -> Arrays
 def relative_differences(ours: Arrays, reference: Arrays, keys: list[str]) -> dict[str, float]:
     """Largest difference in each array, relative to the largest entry of the arrays of the same layer.
 
-    Not of the array itself: the gradient of a bias before batch normalisation is 0, and both sides have rounding errors.
+    Not of the array itself: the gradient of a bias before batch normalisation is 0, with rounding errors.
     """
     largest: dict[str, float] = {}
     for key in keys:

@@ -12,6 +12,8 @@ from tests.training.tiny import tiny_config
 
 def test_records(tmp_path: pathlib.Path):
     run_directory = RunDirectory(tmp_path / "a" / "run")
+    assert not (tmp_path / "a").exists()
+    run_directory.create()
     run_directory.write_records("--seed=3\n")
     assert (tmp_path / "a" / "run" / "flags.cfg").read_text() == "--seed=3\n"
     versions = json.loads((tmp_path / "a" / "run" / "versions.json").read_text())
@@ -41,14 +43,14 @@ def test_safe_changes_are_taken(tmp_path: pathlib.Path):
 def test_a_folder_that_cannot_be_made(tmp_path: pathlib.Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="run_dir: expected a folder that can be written, received .*file"):
-        RunDirectory(tmp_path / "file" / "run")
+        RunDirectory(tmp_path / "file" / "run").create()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(tmp_path: pathlib.Path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="no permission to write"):
-        RunDirectory(tmp_path)
+        RunDirectory(tmp_path).create()
 
 
 def test_flagfile_lines():

@@ -33,7 +33,9 @@ def test_classes_come_from_the_data():
 def test_labels_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="num_classes: expected 2 for pictures .*, received 3"):
         resolve_classes(tiny_config(num_classes=3), FakeSource("a", "b"))
-    with pytest.raises(UserError, match="conditioning: expected none, since pictures has no labels, received projection"):
+    with pytest.raises(
+        UserError, match="conditioning: expected none, since pictures has no labels, received projection"
+    ):
         resolve_classes(tiny_config(num_classes=0), FakeSource())
 
 
@@ -127,7 +129,9 @@ def test_non_finite_training_stops_and_keeps_the_last_good_checkpoint(tmp_path: 
     exploding = run_config(tmp_path, 9)
     text = config_to_flagfile(exploding)
     flags = (tmp_path / "flags.cfg").read_text()
-    (tmp_path / "flags.cfg").write_text(flags.replace("--generator_learning_rate=0.0001", "--generator_learning_rate=1e+38"))
+    (tmp_path / "flags.cfg").write_text(
+        flags.replace("--generator_learning_rate=0.0001", "--generator_learning_rate=1e+38")
+    )
     exploding = dataclasses.replace(
         exploding, training=dataclasses.replace(exploding.training, generator_learning_rate=1e38)
     )

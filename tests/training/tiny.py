@@ -36,7 +36,9 @@ def tiny_config(**options: Any) -> Config:
     parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
     return Config(
         **{
-            name: part(**{field.name: options[field.name] for field in dataclasses.fields(part) if field.name in options})
+            name: part(
+                **{field.name: options[field.name] for field in dataclasses.fields(part) if field.name in options}
+            )
             for name, part in parts.items()
         }
     )

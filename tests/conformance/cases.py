@@ -1,0 +1,117 @@
+"""One row for each public layer, block and network: how to make it, and inputs for it.
+
+A new one gets a row here, or `test_coverage.py` fails; `test_conformance.py` then tests it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.layers import BatchNormalization, ConditionalBatchNormalization, SelfAttention2D, SpectralNormalization
+from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.networks.convolutional_blocks import ConvolutionalDiscriminatorBlock, ConvolutionalGeneratorBlock
+from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
+from sagan_tf.networks.residual_blocks import DiscriminatorBlock, GeneratorBlock
+
+BATCH = 2
+LABELS = np.array([1, 0], np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A row.
+
+    Attributes:
+        name: of the test.
+        subject: the class, or the function that builds the network.
+        create: makes a layer or a network.
+        inputs: a batch for it.
+    """
+
+    name: str
+    subject: Callable[..., Any]
+    create: Callable[[], keras.layers.Layer]
+    inputs: tuple[np.ndarray, ...]
+
+    def network(self) -> keras.Model:
+        """What is made, as a network: a layer gets inputs and nothing else."""
+        created = self.create()
+        if isinstance(created, keras.Model):
+            return created
+        symbols = [keras.Input(array.shape[1:], dtype=array.dtype.name) for array in self.inputs]
+        return keras.Model(symbols, created(symbols if len(symbols) > 1 else symbols[0]))
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(BATCH, *shape)).astype(np.float32)
+
+
+FEATURES = normal(4, 4, 8)
+CONDITIONED = (FEATURES, LABELS)
+SMALL = ModelConfig(
+    resolution=32, num_classes=2, base_channels=2, latent_dim=4, attention_resolutions=(8,), attention_form="pooled"
+)
+SMALL_DCGAN = dataclasses.replace(SMALL, architecture="dcgan", conditioning="auxiliary_classifier", image_channels=1)
+
+
+def normalized(
+    layer: Callable[..., keras.layers.Layer], *args: Any, **options: Any
+) -> Callable[[], keras.layers.Layer]:
+    return lambda: SpectralNormalization(layer(*args), **options)
+
+
+CASES = [
+    Case("normalized_conv", SpectralNormalization, normalized(keras.layers.Conv2D, 3, 3), (FEATURES,)),
+    Case("normalized_transposed", SpectralNormalization, normalized(keras.layers.Conv2DTranspose, 3, 4), (FEATURES,)),
+    Case(
+        "normalized_dense", SpectralNormalization, normalized(keras.layers.Dense, 3, power_iterations=2), (normal(5),)
+    ),
+    Case("normalized_embedding", SpectralNormalization, normalized(keras.layers.Embedding, 2, 3), (LABELS,)),
+    Case("attention_pooled", SelfAttention2D, lambda: SelfAttention2D("pooled", {}), (FEATURES,)),
+    Case("attention_paper", SelfAttention2D, lambda: SelfAttention2D("paper"), (FEATURES,)),
+    Case("attention_full", SelfAttention2D, lambda: SelfAttention2D("full", {"epsilon": 1e-6}), (FEATURES,)),
+    Case("batch_norm", BatchNormalization, BatchNormalization, (FEATURES,)),
+    Case("batch_norm_synchronized", BatchNormalization, lambda: BatchNormalization(synchronized=True), (FEATURES,)),
+    Case(
+        "conditional_batch_norm", ConditionalBatchNormalization, lambda: ConditionalBatchNormalization(2), CONDITIONED
+    ),
+    Case("generator_block", GeneratorBlock, lambda: GeneratorBlock(4, 2, spectral_norm={}), CONDITIONED),
+    Case(
+        "discriminator_block",
+        DiscriminatorBlock,
+        lambda: DiscriminatorBlock(8, downsample=False, preactivation=False, spectral_norm={}),
+        (FEATURES,),
+    ),
+    Case(
+        "convolutional_generator_block",
+        ConvolutionalGeneratorBlock,
+        lambda: ConvolutionalGeneratorBlock(4, 2, spectral_norm={}),
+        CONDITIONED,
+    ),
+    Case(
+        "convolutional_discriminator_block",
+        ConvolutionalDiscriminatorBlock,
+        lambda: ConvolutionalDiscriminatorBlock(4, spectral_norm={}),
+        (FEATURES,),
+    ),
+    Case(
+        "parameter_matched_block",
+        ParameterMatchedBlock,
+        lambda: ParameterMatchedBlock(8, spectral_norm={}),
+        (FEATURES,),
+    ),
+    Case("generator", build_generator, lambda: build_generator(SMALL), (normal(4), LABELS)),
+    Case("discriminator", build_discriminator, lambda: build_discriminator(SMALL), (normal(32, 32, 3), LABELS)),
+    Case(
+        "dcgan_discriminator",
+        build_discriminator,
+        lambda: build_discriminator(SMALL_DCGAN),
+        (normal(32, 32, 1), LABELS),
+    ),
+]

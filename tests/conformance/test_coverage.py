@@ -1,0 +1,57 @@
+"""No public layer, block or network without a row in `cases.py`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import keras
+
+import sagan_tf.layers
+import sagan_tf.networks
+from tests.conformance.cases import CASES
+
+PACKAGES = (sagan_tf.layers, sagan_tf.networks)
+
+
+def modules(package: ModuleType) -> Iterator[ModuleType]:
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        yield importlib.import_module(found.name)
+
+
+def is_subject(name: str, value: Any) -> bool:
+    """Layers that can be called (a base class has no `call` of its own) and functions that build networks."""
+    if name.startswith("_"):
+        return False
+    if inspect.isclass(value):
+        return issubclass(value, keras.layers.Layer) and value.call is not keras.layers.Layer.call
+    return inspect.isfunction(value) and name.startswith("build_")
+
+
+def subjects() -> set[Any]:
+    return {
+        value
+        for package in PACKAGES
+        for module in modules(package)
+        for name, value in vars(module).items()
+        if is_subject(name, value) and value.__module__ == module.__name__
+    }
+
+
+def test_everything_public_has_a_row() -> None:
+    found = subjects()
+    assert {sagan_tf.layers.SelfAttention2D, sagan_tf.networks.build_generator} <= found
+    missing = found - {case.subject for case in CASES}
+    assert not missing, f"no row in tests/conformance/cases.py: {sorted(one.__name__ for one in missing)}"
+
+
+def test_rows_name_what_they_make() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+    for case in CASES:
+        assert case.subject in subjects()
+        if inspect.isclass(case.subject):
+            assert type(case.create()) is case.subject
