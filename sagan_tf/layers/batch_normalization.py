@@ -34,6 +34,10 @@ class BatchNormalization(keras.layers.Layer):
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, synchronized: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not 0.0 <= momentum < 1.0:
+            raise ValueError(f"`momentum` must be at least 0 and below 1. Received: {momentum}")
+        if not epsilon > 0.0:
+            raise ValueError(f"`epsilon` must be above 0. Received: {epsilon}")
         self.momentum = momentum
         self.epsilon = epsilon
         self.synchronized = synchronized
@@ -75,7 +79,7 @@ class BatchNormalization(keras.layers.Layer):
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             return _affine(inputs, mean, variance + self.epsilon, gain, bias)
         if self.synchronized:
-            mean, variance = _replica_moments(inputs)
+            mean, variance = _replica_moments(inputs, tf.convert_to_tensor(self.moving_mean))
             self._move(mean, variance)
             return _affine(inputs, mean, variance + self.epsilon, gain, bias)
         standardized, mean, variance = _fused_moments(inputs, self.epsilon)
@@ -116,13 +120,17 @@ def _fused_moments(x: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, 
     return outputs.y, outputs.batch_mean, outputs.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
 
 
-def _replica_moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and population variance of each channel over all replicas, float32."""
-    x = tf.cast(x, tf.float32)
+def _replica_moments(x: tf.Tensor, shift: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and population variance of each channel over all replicas, float32.
+
+    E[x^2] - E[x]^2 loses a digit for each factor of 3 between mean and deviation: it is taken about `shift`, a guess
+    of the mean that is the same on every replica.
+    """
+    x = tf.cast(x, tf.float32) - shift
     moments = [tf.reduce_mean(x, [0, 1, 2]), tf.reduce_mean(tf.square(x), [0, 1, 2])]
     context = tf.distribute.get_replica_context()
     if context is not None and context.num_replicas_in_sync > 1:
         moments = context.all_reduce(tf.distribute.ReduceOp.MEAN, moments)
     mean, mean_of_squares = moments
     # Rounding may leave the difference a little below 0 where a channel is constant.
-    return mean, tf.maximum(mean_of_squares - tf.square(mean), 0.0)
+    return shift + mean, tf.maximum(mean_of_squares - tf.square(mean), 0.0)

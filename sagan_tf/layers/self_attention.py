@@ -62,7 +62,10 @@ class SelfAttention2D(keras.layers.Layer):
         self.kernel_initializer = kernel_initializer
 
     def build(self, input_shape: Any) -> None:
-        *_, channels = input_shape
+        _, height, width, channels = input_shape
+        least = 2 if self.form == "pooled" else 1
+        if not all(isinstance(size, int) and size >= least for size in (height, width)):
+            raise ValueError(f"Inputs must have a known size of at least {least}x{least}. Received: {height}x{width}")
         narrow = max(channels // 8, 1)
         value_channels = {"pooled": max(channels // 2, 1), "paper": narrow, "full": channels}[self.form]
         self.query = self._convolution(narrow, "query")
@@ -82,8 +85,9 @@ class SelfAttention2D(keras.layers.Layer):
         query = self.query(inputs, training=training)
         key = self._pooled(self.key(inputs, training=training))
         value = self._pooled(self.value(inputs, training=training))
-        logits = tf.matmul(_locations(query), _locations(key), transpose_b=True)
-        attention = tf.nn.softmax(tf.cast(logits, tf.float32))  # sums of many small terms: float32 in every precision
+        # float32 in every precision: logits have no 1/sqrt(d) scale and overflow float16; the softmax sums small terms.
+        query, key = tf.cast(query, tf.float32), tf.cast(key, tf.float32)
+        attention = tf.nn.softmax(tf.matmul(_locations(query), _locations(key), transpose_b=True))
         gathered = tf.matmul(tf.cast(attention, value.dtype), _locations(value))
         gathered = tf.reshape(gathered, [-1, *inputs.shape[1:3], value.shape[-1]])
         if self.output_convolution is not None:

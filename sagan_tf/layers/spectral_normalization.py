@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 CONSTRAINTS = ("equal", "at_most")
+_SUPPORTED = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense, keras.layers.Embedding)
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
@@ -53,6 +54,9 @@ class SpectralNormalization(keras.layers.Wrapper):
         constraint: str = "equal",
         **kwargs: Any,
     ) -> None:
+        if not isinstance(layer, _SUPPORTED):
+            names = ", ".join(kind.__name__ for kind in _SUPPORTED)
+            raise ValueError(f"`layer` must be one of {names}. Received: {type(layer).__name__}")
         if power_iterations < 1:
             raise ValueError(f"`power_iterations` must be at least 1. Received: {power_iterations}")
         if not epsilon > 0:
@@ -84,7 +88,8 @@ class SpectralNormalization(keras.layers.Wrapper):
     def call(self, inputs: Any, training: bool = False) -> Any:
         sigma, u = self._estimate()
         if training:
-            self.u.assign(u)
+            # A zero kernel gives u = 0, from which no later iteration would come back: u then stays.
+            self.u.assign(tf.where(tf.reduce_any(u != 0.0), u, tf.convert_to_tensor(self.u)))
         divisor = tf.maximum(sigma, self.epsilon if self.constraint == "equal" else 1.0)
         kernel = self._kernel
         with keras.StatelessScope([(kernel, tf.convert_to_tensor(kernel) / divisor)]):

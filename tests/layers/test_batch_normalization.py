@@ -191,6 +191,28 @@ def test_statistics_are_float32_in_mixed_precision(synchronized: bool, precision
     np.testing.assert_allclose(tf.cast(outputs, "float32"), expected, atol=0.1)
 
 
+@either_kernel
+def test_a_mean_far_above_the_deviation(synchronized: bool) -> None:
+    """As soon as the moving mean is near, the variance about it is exact: E[x^2] - E[x]^2 would be 8 % off."""
+    x = np.random.default_rng(1).normal(100.0, 0.1, size=(16, 4, 4, CHANNELS)).astype(np.float32)
+    layer = make(synchronized=synchronized)
+    layer.moving_mean.assign([99.0, 100.0, 101.0])
+    layer(x, training=True)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), moved([0.3, 1.5, 6.0], moments(x)[1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 1.0}, "`momentum` must be at least 0 and below 1. Received: 1.0"),
+        ({"epsilon": 0.0}, "`epsilon` must be above 0. Received: 0.0"),
+    ],
+)
+def test_bad_arguments(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BatchNormalization(**options)
+
+
 def test_config_round_trip() -> None:
     layer = BatchNormalization(0.5, 1e-3, True, name="mine")
     copy = BatchNormalization.from_config(layer.get_config())

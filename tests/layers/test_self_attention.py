@@ -175,6 +175,19 @@ def test_spectral_normalisation_is_applied_where_asked() -> None:
     assert {type(part) for part in convolutions(make("pooled", images())).values()} == {keras.layers.Conv2D}
 
 
+def test_large_features_do_not_overflow_float16() -> None:
+    x = (1000.0 * images()).astype(np.float16)
+    _, attention_map = make("paper", x, dtype="mixed_float16")(x, return_attention_map=True)
+    np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("form", "size", "least"), [("pooled", (1, 4), "2x2"), ("full", (None, 4), "1x1")])
+def test_a_size_that_does_not_do(form: str, size: tuple[int | None, int], least: str) -> None:
+    message = f"Inputs must have a known size of at least {least}. Received: {size[0]}x{size[1]}"
+    with pytest.raises(ValueError, match=message):
+        SelfAttention2D(form).build((None, *size, CHANNELS))
+
+
 def test_an_unknown_form() -> None:
     message = r"`form` must be one of \('pooled', 'paper', 'full'\). Received: 'google'"
     with pytest.raises(ValueError, match=message):

@@ -193,6 +193,23 @@ def test_a_zero_kernel_gives_finite_outputs_and_gradients(kind: str) -> None:
     assert np.all(np.isfinite(wrapper.u))
 
 
+def test_u_comes_back_from_a_zero_kernel() -> None:
+    wrapper, inputs = make("dense", scale=0.0)
+    wrapper(inputs, training=True)
+    wrapper.layer.kernel.assign(3.0 * np.eye(9, 6))
+    for _ in range(2):
+        wrapper(inputs, training=True)
+    np.testing.assert_allclose(wrapper.sigma().numpy(), 3.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [keras.layers.ReLU(), keras.layers.DepthwiseConv2D(3)])
+def test_layers_that_it_does_not_know(layer: keras.layers.Layer) -> None:
+    name = type(layer).__name__
+    message = f"`layer` must be one of Conv2D, Conv2DTranspose, Dense, Embedding. Received: {name}"
+    with pytest.raises(ValueError, match=message):
+        SpectralNormalization(layer)
+
+
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("kind", ["conv", "dense", "embedding"])
 def test_sigma_is_float32_in_mixed_precision(kind: str, precision: str) -> None:

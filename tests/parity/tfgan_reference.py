@@ -66,13 +66,14 @@ def import_tensorflow_gan() -> tuple[Any, Any, Any]:
 def random_inputs(rng: np.random.Generator, batch_size: int, num_classes: int) -> Arrays:
     """Latents [batch, 128], real images [batch, 128, 128, 3] in [-1, 1], and labels [batch] of fakes and of reals.
 
-    The images are patches of 16x16 pixels, because pooling would leave little of noise for the later layers to see.
+    The images are patches of 16x16 pixels and some noise: noise alone would leave little to see after pooling.
     """
-    patches = rng.uniform(-1.0, 1.0, size=(batch_size, 8, 8, 3))
+    patches = rng.uniform(-0.8, 0.8, size=(batch_size, 8, 8, 3)).repeat(16, axis=1).repeat(16, axis=2)
+    noise = rng.uniform(-0.2, 0.2, size=patches.shape)
     return {
         "latents": rng.normal(size=(batch_size, LATENT_DIM)).astype(np.float32),
         "labels": rng.integers(num_classes, size=batch_size).astype(np.int32),
-        "real_images": patches.repeat(16, axis=1).repeat(16, axis=2).astype(np.float32),
+        "real_images": (patches + noise).astype(np.float32),
         "real_labels": rng.integers(num_classes, size=batch_size).astype(np.int32),
     }
 
@@ -88,7 +89,7 @@ def random_values(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]]) 
     """A value for every variable that leaves none of its effects out: nothing is 0 or 1.
 
     Normalised weights get, in turn, a sigma below and above 1: TF-GAN divides by max(1, sigma), except in attention.
-    beta, and in the discriminator biases, push most channels, for one class or all, clearly to one side of the ReLU; see `well_conditioned`.
+    beta, and biases in the discriminator, push most channels clearly to one side of the ReLU: see `well_conditioned`.
     """
     values: Arrays = {}
     num_weights = 0
@@ -151,18 +152,28 @@ def well_conditioned(tf: Any, real_logits: Any, fake_logits: Any) -> Any:
     """Whether rounding errors cannot decide the results, and the hinge is flat for some images of each kind, not all.
 
     Where an activation lies within rounding errors of 0, its gradient may be 0 here and not there. A weight's gradient
-    is a sum of a million such terms of both signs, so that a single one makes it differ by 1e-3.
+    is a sum of a million such terms of both signs, so that a single one makes it differ by 1e-3. The like is true of
+    ties in max-pooling.
     """
     conditions = []
-    for network, distance in (("generator/", 1e-5), ("discriminator/", 5e-6)):
-        operations = tf.get_default_graph().get_operations()
-        relus = [
-            operation for operation in operations if operation.type == "Relu" and operation.name.startswith(network)
-        ]
-        conditions += [tf.reduce_min(tf.abs(relu.inputs[0])) > distance for relu in relus]
+    for operation in tf.get_default_graph().get_operations():
+        distance = 1e-5 if operation.name.startswith("generator/") else 5e-6
+        if operation.type == "Relu":
+            conditions.append(tf.reduce_min(tf.abs(operation.inputs[0])) > distance)
+        elif operation.type == "MaxPool":
+            conditions.append(smallest_lead(tf, operation.inputs[0]) > distance)
     for margins in (1.0 - real_logits, 1.0 + fake_logits):
         conditions += [tf.reduce_min(margins) < -0.01, tf.reduce_max(margins) > 0.01]
     return tf.reduce_all(conditions)
+
+
+def smallest_lead(tf: Any, features: Any) -> Any:
+    """By how much the largest of 2x2 neighbours exceeds the second largest, where it does so least."""
+    _, height, width, channels = features.shape.as_list()
+    squares = tf.reshape(features, [-1, height // 2, 2, width // 2, 2, channels])
+    squares = tf.reshape(tf.transpose(squares, [0, 1, 3, 5, 2, 4]), [-1, 4])
+    largest = tf.nn.top_k(squares, 2).values
+    return tf.reduce_min(largest[:, 0] - largest[:, 1])
 
 
 def set_variables(session: Any, variables: dict[str, Any], values: Arrays) -> None:
