@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from sagan_tf.networks.residual_blocks import Block, ConditionedBlock
+from sagan_tf.networks.blocks import Block, ConditionedBlock
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")

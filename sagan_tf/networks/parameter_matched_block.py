@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from sagan_tf.networks.residual_blocks import Block
+from sagan_tf.networks.blocks import Block
 
 # Kernel sizes of the two convolutions, tried in this order: an ordinary residual block first.
 _KERNEL_SIZES = ((3, 3), (3, 1), (1, 1))

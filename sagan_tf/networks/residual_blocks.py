@@ -1,112 +1,16 @@
-"""The residual blocks of SNGAN and SAGAN, and the block that stands in for attention in the paper's control.
+"""The residual blocks of SNGAN and SAGAN.
 
 References: Miyato et al., ICLR 2018, appendix; Zhang et al., ICML 2019, section 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers.batch_normalization import BatchNormalization
-from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
-from sagan_tf.layers.spectral_normalization import spectrally_normalized
-
-
-class Block(keras.layers.Layer):
-    """What all blocks have: a width and the options of their convolutions.
-
-    Args:
-        filters: channels of the output.
-        spectral_norm: options of `SpectralNormalization` for the convolutions; None leaves them plain.
-        kernel_initializer: of the convolutions.
-    """
-
-    def __init__(
-        self,
-        filters: int,
-        spectral_norm: Mapping[str, Any] | None = None,
-        kernel_initializer: str = "glorot_uniform",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.spectral_norm = None if spectral_norm is None else dict(spectral_norm)
-        self.kernel_initializer = kernel_initializer
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "spectral_norm": self.spectral_norm,
-            "kernel_initializer": self.kernel_initializer,
-        }
-
-    def _convolution(
-        self,
-        filters: int,
-        size: int,
-        name: str,
-        layer: type[keras.layers.Layer] = keras.layers.Conv2D,
-        **options: Any,
-    ) -> keras.layers.Layer:
-        convolution = layer(
-            filters,
-            size,
-            padding="same",
-            kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name=name,
-            **options,
-        )
-        return spectrally_normalized(convolution, self.spectral_norm)
-
-
-class ConditionedBlock(Block):
-    """A generator block: doubles the feature map; its normalisation may depend on the class.
-
-    Args:
-        num_classes: rows of the batch-norm tables; 0 for batch normalisation that doesn't know classes.
-        batch_norm: options of the batch normalisation.
-
-    Call arguments:
-        inputs: a pair: [batch, height, width, channels] float, and labels int32 [batch].
-
-    Returns:
-        [batch, 2 * height, 2 * width, filters].
-    """
-
-    def __init__(
-        self, filters: int, num_classes: int = 0, batch_norm: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(filters, **kwargs)
-        self.num_classes = num_classes
-        self.batch_norm = dict(batch_norm or {})
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        batch, height, width, _ = input_shape[0]
-        return (batch, 2 * height, 2 * width, self.filters)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_classes": self.num_classes, "batch_norm": self.batch_norm}
-
-    def _normalization(self, name: str) -> keras.layers.Layer:
-        options = {**self.batch_norm, "dtype": self.dtype_policy, "name": name}
-        if self.num_classes:
-            return ConditionalBatchNormalization(self.num_classes, **options)
-        return BatchNormalization(**options)
-
-    def _build_normalization(self, layer: keras.layers.Layer, features: Any, labels: Any) -> None:
-        layer.build((features, labels) if self.num_classes else features)
-
-    def _normalize(
-        self, layer: keras.layers.Layer, features: tf.Tensor, labels: tf.Tensor, training: bool
-    ) -> tf.Tensor:
-        inputs = (features, labels) if self.num_classes else features
-        return tf.nn.relu(layer(inputs, training=training))
+from sagan_tf.networks.blocks import Block, ConditionedBlock
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
