@@ -14,11 +14,11 @@ from sagan_tf.training.state import TrainState
 
 
 class Checkpoints:
-    """Saves and restores a `TrainState` in a folder.
+    """Saves a `TrainState` in a folder, and keeps the newest few.
 
     Args:
         directory: where; made with the first checkpoint.
-        state: what is saved and restored in place.
+        state: what is saved.
         keep: how many of the newest are kept.
     """
 
@@ -38,24 +38,24 @@ class Checkpoints:
         """Saves the state as it is and returns the checkpoint's path prefix, which ends in the step."""
         return self._manager.save(checkpoint_number=int(self._state.step.numpy()))
 
-    def restore_latest(self) -> int | None:
-        """Restores the newest checkpoint, every value of it, and returns its step; None if there is none.
 
-        Raises:
-            UserError: if the checkpoint does not hold this state's variables, one for one.
-        """
-        if self.latest is None:
-            return None
-        try:
-            status = self._checkpoint.restore(self.latest)
-            status.assert_existing_objects_matched()
-            status.assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"checkpoint: expected one of this configuration, received {self.latest} ({reason})"
-            ) from error
-        return int(self._state.step.numpy())
+def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
+    """Restores the newest checkpoint in a folder, every value of it, and returns its step; None if there is none.
+
+    Raises:
+        UserError: if the checkpoint does not hold this state's variables, one for one.
+    """
+    latest = tf.train.latest_checkpoint(str(directory))
+    if latest is None:
+        return None
+    try:
+        status = tf.train.Checkpoint(state=state).restore(latest)
+        status.assert_existing_objects_matched()
+        status.assert_consumed()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"checkpoint: expected one of this configuration, received {latest} ({reason})") from error
+    return int(state.step.numpy())
 
 
 def load_averaged_generator(config: Config, directory: pathlib.Path) -> tuple[keras.Model, int]:

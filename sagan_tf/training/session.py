@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training import actions
-from sagan_tf.training.checkpoints import Checkpoints
+from sagan_tf.training.checkpoints import Checkpoints, restore_latest
 from sagan_tf.training.diagnostics import network_scalars
 from sagan_tf.training.loop import Action, Every, run_loop
 from sagan_tf.training.run_directory import RunDirectory
@@ -27,7 +28,7 @@ from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_ima
 from sagan_tf.training.startup import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates, judge, judge_and_classify
-from sagan_tf.training.strategy import check_batch_size, create_strategy
+from sagan_tf.training.strategy import check_batch_size, create_strategy, is_chief
 from sagan_tf.training.trainer import Trainer
 
 _logger = logging.getLogger("sagan_tf")
@@ -56,15 +57,18 @@ def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
 
     with strategy.scope():
         state = create_state(config)
-    checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
-    restored = checkpoints.restore_latest()
+    restored = restore_latest(state, run_directory.checkpoints)
     iterator = _training_iterator(config, source, strategy, int(state.data_position.numpy()))
+    if not is_chief(strategy):
+        # Every worker takes part in saving, one keeps it.
+        run_directory = RunDirectory(tempfile.mkdtemp(prefix="sagan_tf_worker_"))
     run_directory.create()  # not before: a mistake in the flags or the data leaves nothing behind
     run_directory.write_records(flagfile)
     _introduce(config, source, state, strategy, run_directory)
     if restored is not None:
-        _logger.info("resumed from %s at step %d", checkpoints.latest, restored)
+        _logger.info("resumed at step %d", restored)
 
+    checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
     updates = create_updates(config, state)
     trainer = Trainer(updates, strategy, iterator, config.training)
     writer = tf.summary.create_file_writer(str(run_directory.tensorboard))

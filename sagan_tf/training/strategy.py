@@ -21,6 +21,22 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[name]()
 
 
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    """Processes that read data for `strategy`."""
+    resolver = strategy.cluster_resolver
+    tasks = resolver.cluster_spec().as_dict() if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else {}
+    return sum(len(addresses) for addresses in tasks.values()) or 1
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes the run's folder."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return True
+    resolver = strategy.cluster_resolver
+    has_chief = "chief" in resolver.cluster_spec().as_dict()
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
 def check_batch_size(config: TrainingConfig, num_replicas: int) -> None:
     """Raises UserError unless the global batch can be cut into equal parts for replicas and accumulation."""
     parts = num_replicas * config.gradient_accumulation_steps

@@ -11,6 +11,7 @@ from sagan_tf.config import TrainingConfig
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.gradients import Metrics
 from sagan_tf.training.steps import AlternatingUpdates
+from sagan_tf.training.strategy import num_workers
 
 
 class Trainer:
@@ -81,6 +82,10 @@ class Trainer:
         return {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in metrics.items()}
 
     def _next_position(self, positions: Any) -> tf.Tensor:
-        """The position after the last one that any replica of this worker was given."""
+        """Where every worker can go on: beyond the last position that any replica was given.
+
+        Workers take positions in turn, so the next round begins at a multiple of their number.
+        """
         replicas = self._strategy.experimental_local_results(positions)
-        return tf.reduce_max(tf.concat(replicas, 0)) + 1
+        last, workers = tf.reduce_max(tf.concat(replicas, 0)), num_workers(self._strategy)
+        return (last // workers + 1) * workers
