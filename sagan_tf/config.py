@@ -177,6 +177,8 @@ class TrainingConfig:
         _check_at_least_zero(self, "ema_start_step", "seed")
         _check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay")
         _check_choices(self)
+        if self.seed >= 2**31:
+            raise UserError(f"seed: expected a number below 2147483648, received {self.seed}")
         if not self.run_dir:
             raise UserError("run_dir: expected a folder, received an empty name")
 

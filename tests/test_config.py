@@ -56,6 +56,12 @@ def test_at_least_zero(part: type, name: str) -> None:
     assert getattr(part(**{name: 0}), name) == 0
 
 
+def test_seeds_that_tensorflow_cannot_take() -> None:
+    with pytest.raises(UserError, match="^seed: expected a number below 2147483648, received 2147483648$"):
+        TrainingConfig(seed=2**31)
+    assert TrainingConfig(seed=2**31 - 1).seed == 2**31 - 1
+
+
 @pytest.mark.parametrize(("part", "name"), FRACTIONS)
 def test_fractions(part: type, name: str) -> None:
     for value in (-0.1, 1.0):

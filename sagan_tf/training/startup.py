@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,16 @@ def log_description(description: dict[str, Any]) -> None:
     _logger.info("parameters: generator %s, discriminator %s", *(f"{n:,}" for n in parameters.values()))
     gibibytes = description["estimated_memory_bytes_per_replica"] / 2**30
     _logger.info("devices: %s; about %.1f GiB of memory each", ", ".join(description["devices"]), gibibytes)
+    settings = " ".join(f"{name}={_shown(value)}" for name, value in description["configuration"].items())
+    for line in textwrap.wrap(f"configuration: {settings}", 118, subsequent_indent="  ", break_on_hyphens=False):
+        _logger.info("%s", line)
     _warn_of_dominant_label(histogram)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "unset" if value is None else str(value) or "''"
 
 
 def estimate_memory(config: Config, state: TrainState, num_replicas: int) -> int:
