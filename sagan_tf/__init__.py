@@ -12,11 +12,9 @@ _SUBMODULES = (
     "config",
     "data",
     "errors",
-    "evaluation",
     "layers",
     "losses",
     "networks",
-    "serving",
     "training",
     "visualization",
 )

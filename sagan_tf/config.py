@@ -13,6 +13,7 @@ from typing import Any
 from sagan_tf.errors import UserError
 
 Resolutions = tuple[int, ...]
+_TOO_LARGE = 2**31  # TensorFlow counts in 32 bits in places
 
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] | None = None, changeable: bool = False) -> Any:
@@ -94,7 +95,7 @@ class ModelConfig:
         _check_positive(self, "spectral_norm_power_iterations", "spectral_norm_epsilon", "batch_norm_epsilon")
         _check_at_least_zero(self, "num_classes")
         _check_fraction(self, "batch_norm_momentum")
-        _check_choices(self)
+        _check_every_field(self)
 
     @property
     def generator_attention(self) -> Resolutions:
@@ -127,6 +128,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _check_positive(self, "shuffle_buffer_size")
+        _check_every_field(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +160,8 @@ class TrainingConfig:
     strategy: str = option(
         "auto",
         "auto (TPU, several workers, several GPUs or one device, whichever is there), one_device, mirrored, "
-        "multi_worker (from TF_CONFIG) or tpu.",
+        "multi_worker (from TF_CONFIG) or tpu. Another number of replicas changes batch statistics that are not "
+        "synchronized.",
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
         changeable=True,
     )
@@ -176,9 +179,7 @@ class TrainingConfig:
         _check_positive(self, "checkpoint_every", "keep_checkpoints")
         _check_at_least_zero(self, "ema_start_step", "seed")
         _check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay")
-        _check_choices(self)
-        if self.seed >= 2**31:
-            raise UserError(f"seed: expected a number below 2147483648, received {self.seed}")
+        _check_every_field(self)
         if not self.run_dir:
             raise UserError("run_dir: expected a folder, received an empty name")
 
@@ -223,8 +224,11 @@ def _check_fraction(part: Any, *names: str) -> None:
             raise UserError(f"{name}: expected at least 0 and below 1, received {getattr(part, name)}")
 
 
-def _check_choices(part: Any) -> None:
+def _check_every_field(part: Any) -> None:
     for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if isinstance(value, int) and value >= _TOO_LARGE:
+            raise UserError(f"{field.name}: expected a number below {_TOO_LARGE}, received {value}")
         choices = field.metadata["choices"]
         if choices and getattr(part, field.name) not in choices:
             expected = ", ".join(choices)

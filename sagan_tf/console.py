@@ -18,6 +18,7 @@ def load_tensorflow() -> None:
     if "tensorflow" in sys.modules or _VERBOSITY in os.environ:
         return
     os.environ[_VERBOSITY] = "3"
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     standard_error = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

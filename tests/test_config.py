@@ -56,9 +56,10 @@ def test_at_least_zero(part: type, name: str) -> None:
     assert getattr(part(**{name: 0}), name) == 0
 
 
-def test_seeds_that_tensorflow_cannot_take() -> None:
-    with pytest.raises(UserError, match="^seed: expected a number below 2147483648, received 2147483648$"):
-        TrainingConfig(seed=2**31)
+def test_numbers_that_tensorflow_cannot_take() -> None:
+    for part, name in ((TrainingConfig, "seed"), (TrainingConfig, "ema_start_step"), (ModelConfig, "base_channels")):
+        with pytest.raises(UserError, match=f"^{name}: expected a number below 2147483648, received 2147483648$"):
+            part(**{name: 2**31})
     assert TrainingConfig(seed=2**31 - 1).seed == 2**31 - 1
 
 

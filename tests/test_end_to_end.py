@@ -81,7 +81,16 @@ def test_record_files_train(tmp_path: pathlib.Path):
     check_run(tmp_path / "run", 32)
 
 
-@pytest.mark.parametrize("config", ["sngan_projection", "acgan", "dcgan", "imagenet_official", "imagenet_paper"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "sngan_projection",
+        "acgan",
+        "dcgan",
+        pytest.param("imagenet_official", marks=pytest.mark.slow),
+        pytest.param("imagenet_paper", marks=pytest.mark.slow),
+    ],
+)
 def test_the_systems_compared_train_from_their_configs(tmp_path: pathlib.Path, config: str):
     build_picture_folder(tmp_path / "fruit")
     flags = [f"--flagfile={ROOT / 'configs' / config}.cfg", "--dataset=folder", f"--data_dir={tmp_path / 'fruit'}"]

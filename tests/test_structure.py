@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -195,6 +196,7 @@ def test_the_package_loads_its_parts_when_they_are_used() -> None:
         "import sys, sagan_tf\n"
         "assert not any(name.startswith('sagan_tf.') or name == 'tensorflow' for name in sys.modules)\n"
         "assert sagan_tf.config.Config().model.resolution == 128\n"
+        "assert all(hasattr(sagan_tf, name) for name in sagan_tf.__all__)\n"
         "assert 'networks' in dir(sagan_tf) and not hasattr(sagan_tf, 'network')\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
@@ -202,3 +204,10 @@ def test_the_package_loads_its_parts_when_they_are_used() -> None:
 
 def test_the_list_of_exceptions_names_files_that_are_there() -> None:
     assert [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists()] == []
+
+
+def test_the_readme_is_finished_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not re.findall(r"@[A-Z_]+@", text)
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (ROOT / link).exists(), link

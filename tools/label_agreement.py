@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 from sagan_tf.config import DataConfig
+from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
 
@@ -25,8 +26,10 @@ def main() -> int:
     parser.add_argument("--run_dir", type=pathlib.Path, required=True, help="a run on fashion_mnist_10k")
     parser.add_argument("--num_samples", type=int, default=10_000, help="generated images (default: 10000)")
     arguments = parser.parse_args()
+    if arguments.num_samples < 1:
+        parser.error(f"--num_samples: expected at least 1, received {arguments.num_samples}")
     try:
-        measure(arguments.run_dir, arguments.num_samples)
+        measure(arguments.run_dir.expanduser(), arguments.num_samples)
     except UserError as error:
         sys.stderr.write(f"{parser.prog}: error: {error}\n")
         return 2
@@ -35,11 +38,13 @@ def main() -> int:
 
 def measure(run_dir: pathlib.Path, num_samples: int) -> None:
     """Trains the classifier, measures a run, prints a table."""
+    load_tensorflow()
     import keras
     import numpy as np
     import tensorflow as tf
 
     from sagan_tf.data.pipeline import single_pass_dataset
+    from sagan_tf.data.preprocessing import scale_to_unit_range
     from sagan_tf.data.sources import open_source
     from sagan_tf.training.checkpoints import load_averaged_generator
     from sagan_tf.training.sampling import LatentSampler, generate_images
@@ -57,8 +62,8 @@ def measure(run_dir: pathlib.Path, num_samples: int) -> None:
             image_channels=config.model.image_channels,
         )
         batches = list(single_pass_dataset(source, batch_size=1000).as_numpy_iterator())
-        images = np.concatenate([batch["images"] for batch in batches]).astype(np.float32) / 127.5 - 1.0
-        return images, np.concatenate([batch["labels"] for batch in batches])
+        images = np.concatenate([batch["images"] for batch in batches])
+        return scale_to_unit_range(images).numpy(), np.concatenate([batch["labels"] for batch in batches])
 
     generator, step = load_averaged_generator(config, run_dir / "checkpoints")
     keras.utils.set_random_seed(0)

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
         split=options.split,
         shuffle_buffer_size=options.shuffle_buffer_size,
     )
-    output = options.output / options.split
+    output = options.output.expanduser() / options.split
     try:
         if output.exists():
             raise UserError(
@@ -135,7 +135,10 @@ def main(arguments: list[str] | None = None) -> int:
         with whole_or_nothing(output) as folder:
             metadata = write_record_files(source, folder, options)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(f"tools/prepare_imagenet.py: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"tools/prepare_imagenet.py: error: --output: cannot write {output}: {error}", file=sys.stderr)
         return 2
     print(
         f"{output}: {metadata.num_examples} images of {len(metadata.class_names)} classes in "

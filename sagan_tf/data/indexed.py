@@ -31,6 +31,11 @@ class IndexedSource(Source):
 
         return self._read(tf.data.Dataset.range(first // count, tf.int64.max).flat_map(epoch_places))
 
+    def preview(self, count: int) -> tf.data.Dataset:
+        """See `Source.preview`."""
+        places = tf.data.Dataset.range(min(count, self.num_examples))
+        return self._read(places.map(lambda index: (index, index)))
+
     @abc.abstractmethod
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
         """Reads records.

@@ -79,6 +79,11 @@ class SequentialSource(Source):
             records = records.filter(lambda place, name, record: place % num_shards == shard_index)
         return readable_examples(records, self._read, self)
 
+    def preview(self, count: int) -> tf.data.Dataset:
+        """See `Source.preview`: past the shuffle buffer, which would have to be filled first."""
+        records = records_in_order(self._files).take(count).enumerate()
+        return readable_examples(records.map(lambda place, record: (place, *record)), self._read, self)
+
     def _shard_by_file(
         self, files: tuple[RecordFile, ...], seed: int, position: int, shard_index: int, num_shards: int
     ) -> tf.data.Dataset:

@@ -64,6 +64,10 @@ class Source(abc.ABC):
             no labels), "position": int64 scalar, "name": string scalar (path or record name)}.
         """
 
+    @abc.abstractmethod
+    def preview(self, count: int) -> tf.data.Dataset:
+        """The first readable ones of the first `count` records as they are stored: examples as above, read at once."""
+
 
 def first_position_of_shard(position: int, *, shard_index: int, num_shards: int) -> int:
     """The smallest position from `position` on that belongs to the shard."""

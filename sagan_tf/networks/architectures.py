@@ -104,6 +104,19 @@ def find_stages(config: ModelConfig) -> Stages:
     return stages
 
 
+def used_classes(config: ModelConfig) -> int:
+    """Classes that the networks know: 0 with `conditioning="none"`.
+
+    Raises:
+        ValueError: if `num_classes` is 0 and the conditioning needs it.
+    """
+    if config.conditioning == "none":
+        return 0
+    if config.num_classes < 1:
+        raise ValueError(f"`num_classes` must be at least 1 to build the networks. Received: {config.num_classes}")
+    return config.num_classes
+
+
 def _check_attention(network: str, wanted: Resolutions, available: Resolutions) -> None:
     # Pooled keys need at least two locations a side, which every stage has.
     for resolution in wanted:

@@ -18,12 +18,3 @@ def attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str,
     if config.attention_block == "residual":
         return ParameterMatchedBlock(features.shape[-1], spectral_norm=spectral_norm, **options)(features)
     return SelfAttention2D(spectral_norm=spectral_norm, **options)(features)
-
-
-def spectral_norm_options(config: ModelConfig) -> dict[str, Any]:
-    """The arguments of `SpectralNormalization` that `config` asks for."""
-    return {
-        "power_iterations": config.spectral_norm_power_iterations,
-        "epsilon": config.spectral_norm_epsilon,
-        "constraint": config.spectral_norm_constraint,
-    }

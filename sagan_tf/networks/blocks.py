@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sagan_tf.config import ModelConfig
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
@@ -104,3 +105,12 @@ class ConditionedBlock(Block):
     ) -> tf.Tensor:
         inputs = (features, labels) if self.num_classes else features
         return tf.nn.relu(layer(inputs, training=training))
+
+
+def spectral_norm_options(config: ModelConfig) -> dict[str, Any]:
+    """The arguments of `SpectralNormalization` that `config` asks for."""
+    return {
+        "power_iterations": config.spectral_norm_power_iterations,
+        "epsilon": config.spectral_norm_epsilon,
+        "constraint": config.spectral_norm_constraint,
+    }

@@ -8,8 +8,9 @@ import keras
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
-from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages
-from sagan_tf.networks.attention_blocks import attention_block, spectral_norm_options
+from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages, used_classes
+from sagan_tf.networks.attention_blocks import attention_block
+from sagan_tf.networks.blocks import spectral_norm_options
 from sagan_tf.networks.convolutional_blocks import ConvolutionalDiscriminatorBlock
 from sagan_tf.networks.residual_blocks import DiscriminatorBlock
 
@@ -32,8 +33,7 @@ def build_discriminator(config: ModelConfig) -> keras.Model:
         ValueError: if `num_classes` is 0 and the conditioning needs it.
     """
     stages = find_stages(config)
-    if config.num_classes < 1 and config.conditioning != "none":
-        raise ValueError(f"`num_classes` must be at least 1 to build the networks. Received: {config.num_classes}")
+    used_classes(config)  # refuses a configuration without them
     spectral_norm = spectral_norm_options(config) if config.discriminator_spectral_norm else None
     images = keras.Input((config.resolution, config.resolution, config.image_channels), name="images")
     labels = keras.Input((), dtype="int32", name="labels")

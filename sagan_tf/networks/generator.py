@@ -9,8 +9,9 @@ import keras
 from sagan_tf.config import ModelConfig
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
-from sagan_tf.networks.architectures import ARCHITECTURES, INITIAL_RESOLUTION, find_stages
-from sagan_tf.networks.attention_blocks import attention_block, spectral_norm_options
+from sagan_tf.networks.architectures import ARCHITECTURES, INITIAL_RESOLUTION, find_stages, used_classes
+from sagan_tf.networks.attention_blocks import attention_block
+from sagan_tf.networks.blocks import spectral_norm_options
 from sagan_tf.networks.convolutional_blocks import ConvolutionalGeneratorBlock
 from sagan_tf.networks.residual_blocks import GeneratorBlock
 
@@ -31,6 +32,7 @@ def build_generator(config: ModelConfig) -> keras.Model:
         ValueError: if `num_classes` is 0 and the conditioning needs it.
     """
     stages = find_stages(config)
+    num_classes = used_classes(config)
     spectral_norm = spectral_norm_options(config) if config.generator_spectral_norm else None
     batch_norm = _batch_norm_options(config)
     block = _BLOCKS[ARCHITECTURES[config.architecture].blocks]
@@ -42,7 +44,7 @@ def build_generator(config: ModelConfig) -> keras.Model:
     for index, (width, resolution) in enumerate(zip(stages.generator, resolutions, strict=True), start=1):
         x = block(
             width * config.base_channels,
-            num_classes=_num_classes(config),
+            num_classes=num_classes,
             batch_norm=batch_norm,
             spectral_norm=spectral_norm,
             kernel_initializer=config.kernel_initializer,
@@ -69,15 +71,6 @@ def _images(x: Any, config: ModelConfig, spectral_norm: Any, batch_norm: dict[st
     )
     x = spectrally_normalized(convolution, spectral_norm)(x)
     return keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
-
-
-def _num_classes(config: ModelConfig) -> int:
-    """Rows of the batch-norm tables: 0 where labels are not used."""
-    if config.conditioning == "none":
-        return 0
-    if config.num_classes < 1:
-        raise ValueError(f"`num_classes` must be at least 1 to build the networks. Received: {config.num_classes}")
-    return config.num_classes
 
 
 def _batch_norm_options(config: ModelConfig) -> dict[str, Any]:

@@ -77,14 +77,16 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_postfix(losses, refresh=False)
             self._bar.update(report.num_steps)
-            if report.last:
-                self._bar.close()
         elif report.last or report.step % self._line_every == 0:
             began, first_step = self._began
             left = (time.monotonic() - began) / (report.step - first_step) * (self._num_steps - report.step)
             values = "  ".join(f"{name} {value}" for name, value in losses.items())
             eta = tqdm.format_interval(left)
             _logger.info("step %d/%d  %.2f steps/s  %s  ETA %s", report.step, self._num_steps, speed, values, eta)
+
+    def close(self) -> None:
+        """Ends the bar's line, so that what is printed next begins its own."""
+        self._bar.close()
 
 
 class Scalars:
@@ -192,7 +194,7 @@ def drop_lines_after(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")

@@ -53,16 +53,15 @@ class InnerLoop(Protocol):
         """Runs steps and returns their mean metrics."""
 
 
-def run_loop(trainer: InnerLoop, actions: Sequence[Action], *, num_steps: int, steps_per_loop: int) -> None:
+def run_loop(trainer: InnerLoop, actions: Sequence[Action], *, num_steps: int, intervals: Sequence[int]) -> None:
     """Trains until `num_steps` steps are done in all.
 
-    Each call of the inner loop ends at the next multiple of `steps_per_loop` or of an `Every` action's interval,
-    whichever comes first, so every action runs exactly at its steps. Actions run in order.
+    Each call of the inner loop ends at the next multiple of any of `intervals`, whichever comes first, so every action
+    that has its interval there runs exactly at its steps. Actions run in order.
 
     Raises:
         RuntimeError: if the inner loop did not do the steps that it was asked for.
     """
-    intervals = [steps_per_loop, *(action.steps for action in actions if isinstance(action, Every))]
     step = trainer.step
     while step < num_steps:
         stop = min(num_steps, *((step // interval + 1) * interval for interval in intervals))

@@ -23,7 +23,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = pathlib.Path(path)
+        self.path = pathlib.Path(path).expanduser()
         self.flags = self.path / "flags.cfg"
         self.versions = self.path / "versions.json"
         self.startup = self.path / "startup.json"
@@ -46,19 +46,40 @@ class RunDirectory:
 
     def check_flags(self, flagfile: str) -> None:
         """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""
-        if not self.flags.exists():
-            return
-        began, given = read_flagfile(self.flags.read_text(encoding="utf-8")), read_flagfile(flagfile)
         fixed = [name for name, (_, field) in option_fields().items() if not field.metadata["changeable"]]
+        try:
+            began, given = read_flagfile(self.flags.read_text(encoding="utf-8")), read_flagfile(flagfile)
+        except FileNotFoundError:
+            if self.checkpoints.exists():
+                raise UserError(f"run_dir: expected the flags of the run in {self.flags}, received none") from None
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"run_dir: expected readable flags in {self.flags}, received {error}") from error
+        missing = [name for name in fixed if name not in began]
+        if missing:
+            raise UserError(f"run_dir: expected every flag in {self.flags}, found no {', '.join(missing)}")
         differences = [
             f"{name}: expected {began[name]!r}, received {given[name]!r}"
             for name in fixed
-            if name in began and began[name] != given[name]
+            if began[name] != given[name]
         ]
         if differences:
             raise UserError(
                 f"{self.path} holds a run with other hyper-parameters: {'; '.join(differences)}. "
                 "Resume with the run's own flags, or choose another --run_dir"
+            )
+
+    def check_data(self, num_examples: int, class_names: tuple[str, ...]) -> None:
+        """Raises UserError if the run in this folder began with other data: its order of images would mean nothing."""
+        try:
+            data = json.loads(self.startup.read_text(encoding="utf-8"))["data"]
+            began = data["num_examples"], tuple(data["label_histogram"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # a record for people: a run can go on without it
+        if began != (num_examples, class_names):
+            raise UserError(
+                f"data: expected {began[0]} images of {len(began[1])} classes, as the run in {self.path} began, "
+                f"received {num_examples} of {len(class_names)}, or other class names"
             )
 
     def write_records(self, flagfile: str) -> None:

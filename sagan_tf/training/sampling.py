@@ -1,8 +1,8 @@
 """Latents and labels for the generator, drawn as a pure function of (seed, draw number).
 
 Every replica draws the global batch and takes its own rows, so a run sees the same latents whatever the number of
-replicas, replicas never share a latent, and a resumed run needs no generator state. A global batch of latents is small
-(256 x 128 floats), so drawing all of it everywhere costs nothing.
+replicas, replicas never share a latent, and a resumed run needs no generator state. (XLA makes other normal numbers of
+the same random bits.) A global batch of latents is small, 256 x 128 floats: drawing all of it everywhere costs nothing.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.data.pipeline import training_dataset
+from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
@@ -33,6 +34,7 @@ from sagan_tf.training.trainer import Trainer
 
 _logger = logging.getLogger("sagan_tf")
 _SAMPLE_COLUMNS = 8
+_PREVIEWED_IMAGES = 16
 
 
 def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
@@ -58,28 +60,45 @@ def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
     with strategy.scope():
         state = create_state(config)
     restored = restore_latest(state, run_directory.checkpoints)
-    iterator = _training_iterator(config, source, strategy, int(state.data_position.numpy()))
-    if not is_chief(strategy):
-        # Every worker takes part in saving, one keeps it.
-        run_directory = RunDirectory(tempfile.mkdtemp(prefix="sagan_tf_worker_"))
-    run_directory.create()  # not before: a mistake in the flags or the data leaves nothing behind
-    run_directory.write_records(flagfile)
-    _introduce(config, source, state, strategy, run_directory)
     if restored is not None:
-        _logger.info("resumed at step %d", restored)
+        run_directory.check_data(source.num_examples, source.class_names)
+        if restored >= config.training.num_steps:
+            _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
+            return
+    iterator = _training_iterator(config, source, strategy, int(state.data_position.numpy()))
+    with contextlib.ExitStack() as stack:
+        if not is_chief(strategy):  # every worker takes part in saving, one keeps it
+            run_directory = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
+        run_directory.create()  # not before: a mistake in the flags or the data leaves nothing behind
+        run_directory.write_records(flagfile)
+        _introduce(config, source, state, strategy, run_directory)
+        if restored is not None:
+            _logger.info("resumed at step %d", restored)
+        trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
+        _run(config, source, trainer, run_directory, stack)
 
-    checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
-    updates = create_updates(config, state)
-    trainer = Trainer(updates, strategy, iterator, config.training)
+
+def _run(
+    config: Config, source: Source, trainer: Trainer, run_directory: RunDirectory, stack: contextlib.ExitStack
+) -> None:
+    """Trains to the end; what has to be closed is closed by `stack`."""
+    training = config.training
+    checkpoints = Checkpoints(run_directory.checkpoints, trainer.state, training.keep_checkpoints)
     writer = tf.summary.create_file_writer(str(run_directory.tensorboard))
-    run_actions = _actions(config, source, state, run_directory, checkpoints, writer)
-    with source.skipped.raising_user_errors(), contextlib.closing(writer):
-        run_loop(
-            trainer, run_actions, num_steps=config.training.num_steps, steps_per_loop=config.training.steps_per_loop
-        )
+    stack.callback(writer.close)
+    images_per_step = training.global_batch_size * training.discriminator_steps_per_step
+    progress = actions.Progress(trainer.step, training.num_steps, images_per_step, training.log_every)
+    stack.callback(progress.close)
+    scales = trainer.state.loss_scales
+    guard = actions.StopOnNonFinite(checkpoints, lambda: min(scales().values(), default=1.0))
+    records = _records(config, source, trainer.state, run_directory, writer)
+    save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
+    intervals = [training.steps_per_loop, training.log_every, training.sample_every, training.checkpoint_every]
+    with source.skipped.raising_user_errors():
+        run_loop(trainer, [guard, progress, *records, save], num_steps=training.num_steps, intervals=intervals)
     if source.skipped.count:
         _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
-    _logger.info("done: %d steps in %s", config.training.num_steps, run_directory.path)
+    _logger.info("done: %d steps in %s", training.num_steps, run_directory.path)
 
 
 def check_config(config: Config) -> None:
@@ -146,57 +165,43 @@ def _introduce(
 ) -> None:
     """Says and records what the run is, looking at its first few images."""
     with source.skipped.raising_user_errors():
-        dataset = training_dataset(
-            source,
-            batch_size=min(source.num_examples, 16),
-            seed=config.training.seed,
-            position=0,
-            random_flip=False,
-        )
-        images = next(iter(dataset))["images"].numpy()
+        examples = list(source.preview(_PREVIEWED_IMAGES).as_numpy_iterator())
+    if not examples:
+        raise UserError(f"data: expected readable images, received none among the first {_PREVIEWED_IMAGES}")
+    images = scale_to_unit_range(tf.stack([example["image"] for example in examples])).numpy()
     description = describe_run(config, source, state, strategy, images)
     run_directory.write_json(run_directory.startup, description)
     log_description(description)
 
 
-def _actions(
+def _records(
     config: Config,
     source: Source,
     state: TrainState,
     run_directory: RunDirectory,
-    checkpoints: Checkpoints,
     writer: tf.summary.SummaryWriter,
 ) -> list[Action]:
+    """The actions that write scalars and sample grids."""
     training = config.training
-    step = int(state.step.numpy())
-    images_per_step = training.global_batch_size * training.discriminator_steps_per_step
     rates = {
         "generator_learning_rate": training.generator_learning_rate,
         "discriminator_learning_rate": training.discriminator_learning_rate,
     }
     read_networks = network_scalars(state)
-    latents, labels = fixed_inputs(
-        config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=training.seed
-    )
-    row_names = [source.class_names[label] for label in labels.numpy()[::_SAMPLE_COLUMNS]] if source.class_names else []
-
-    def draw() -> np.ndarray:
-        return generate_images(state.generator_ema, latents, labels)
-
     scalars = actions.Scalars(
         run_directory.metrics,
         writer,
         every=training.log_every,
-        images_per_step=images_per_step,
-        step=step,
+        images_per_step=training.global_batch_size * training.discriminator_steps_per_step,
+        step=int(state.step.numpy()),
         extra=lambda: rates | state.loss_scales() | read_networks(),
     )
-    return [
-        actions.StopOnNonFinite(checkpoints, lambda: min(state.loss_scales().values(), default=1.0)),
-        actions.Progress(step, training.num_steps, images_per_step, training.log_every),
-        scalars,
-        Every(
-            training.sample_every, actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
-        ),
-        Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints)),
-    ]
+    inputs = fixed_inputs(config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=training.seed)
+    rows = inputs[1].numpy()[::_SAMPLE_COLUMNS] if config.model.num_classes else []
+    row_names = [source.class_names[label] for label in rows]
+
+    def draw() -> np.ndarray:
+        return generate_images(state.generator_ema, *inputs)
+
+    grid = actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
+    return [scalars, Every(training.sample_every, grid)]

@@ -27,6 +27,10 @@ class Judgement(NamedTuple):
     class_losses: tf.Tensor
 
 
+DISCRIMINATOR_METRICS = ("discriminator_loss", "real_logits", "fake_logits", "discriminator_gradient_norm")
+GENERATOR_METRICS = ("generator_loss", "generator_gradient_norm")
+"""Keys of what the two updates return, in order."""
+
 Judge = Callable[[keras.Model, tf.Tensor, tf.Tensor], Judgement]
 
 
@@ -73,7 +77,7 @@ class AlternatingUpdates:
             draw: int64 scalar, the number of the draw of latents and fake labels.
 
         Returns:
-            Scalars of this replica.
+            Scalars of this replica, `DISCRIMINATOR_METRICS`.
         """
         latents, fake_labels = self.sampler.draw_for_replica(draw)
 
@@ -100,7 +104,7 @@ class AlternatingUpdates:
         return {**metrics, "discriminator_gradient_norm": norm}
 
     def generator_step(self, draw: tf.Tensor) -> Metrics:
-        """One update of the generator; `draw` and the result as in `discriminator_step`."""
+        """One update of the generator; returns `GENERATOR_METRICS`; `draw` as in `discriminator_step`."""
         latents, labels = self.sampler.draw_for_replica(draw)
 
         def loss_of(latents, labels):  # type: ignore[no-untyped-def]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.errors import UserError
+
+_logger = logging.getLogger("sagan_tf")
 
 
 def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
@@ -18,6 +21,8 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     """
     _split_cpu(config.logical_cpus)
     name = _automatic() if config.strategy == "auto" else config.strategy
+    if os.path.exists("/dev/nvidia0") and not tf.config.list_physical_devices("GPU"):
+        _logger.warning("this machine has an NVIDIA GPU that TensorFlow cannot use: pip install 'sagan-tf[gpu]'")
     return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[name]()
 
 
@@ -39,6 +44,8 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 def check_batch_size(config: TrainingConfig, num_replicas: int) -> None:
     """Raises UserError unless the global batch can be cut into equal parts for replicas and accumulation."""
+    if config.jit_compile and num_replicas > 1 and config.strategy != "tpu":
+        raise UserError(f"jit_compile: expected one replica (XLA cannot hold all-reduces), received {num_replicas}")
     parts = num_replicas * config.gradient_accumulation_steps
     if config.global_batch_size % parts:
         raise UserError(
@@ -76,14 +83,23 @@ def _one_device() -> tf.distribute.Strategy:
 
 
 def _mirrored() -> tf.distribute.Strategy:
-    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))])
+    gpus = tf.config.list_logical_devices("GPU")
+    if gpus:
+        return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(len(gpus))])
+    cpus = [f"CPU:{index}" for index in range(len(tf.config.list_logical_devices("CPU")))]
+    # Between parts of one CPU nothing has to travel: the default's collectives would only cost, and a second strategy
+    # in one process would reuse the keys of the first one's.
+    return tf.distribute.MirroredStrategy(cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def _multi_worker() -> tf.distribute.Strategy:
     if not os.environ.get("TF_CONFIG"):
         raise UserError("strategy: expected TF_CONFIG in the environment for multi_worker, received none")
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"strategy: expected TF_CONFIG to describe a cluster, received {reason}") from error
 
 
 def _tpu() -> tf.distribute.Strategy:

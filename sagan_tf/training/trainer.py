@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from sagan_tf.config import TrainingConfig
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.gradients import Metrics
-from sagan_tf.training.steps import AlternatingUpdates
+from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS, AlternatingUpdates
 from sagan_tf.training.strategy import num_workers
 
 
@@ -38,10 +38,8 @@ class Trainer:
         self._strategy = strategy
         self._iterator = iterator
         self._config = config
-        compiled = config.jit_compile
-        self._discriminator_step = tf.function(updates.discriminator_step, jit_compile=compiled, autograph=False)
-        self._generator_step = tf.function(updates.generator_step, jit_compile=compiled, autograph=False)
-        self._metric_names: list[str] = []
+        self._discriminator_step = _replica_function(updates.discriminator_step, config.jit_compile)
+        self._generator_step = _replica_function(updates.generator_step, config.jit_compile)
         self._compiled_loop = tf.function(self._loop)
 
     @property
@@ -50,36 +48,36 @@ class Trainer:
         return int(self.state.step.numpy())
 
     def train(self, num_steps: int) -> dict[str, float]:
-        """Runs `num_steps` steps and returns the metrics, means over them."""
+        """Runs `num_steps` steps and returns the metrics: means over all updates and replicas."""
         with self._strategy.scope():
             # A tensor: a Python number would be compiled in, and a new one trace the loop again.
             totals = self._compiled_loop(self._iterator, tf.constant(num_steps, tf.int32))
-        return dict(zip(self._metric_names, (totals / num_steps).numpy().tolist(), strict=True))
+        return dict(zip(DISCRIMINATOR_METRICS + GENERATOR_METRICS, (totals / num_steps).numpy().tolist(), strict=True))
 
     def _loop(self, iterator: Iterator[Any], num_steps: tf.Tensor) -> tf.Tensor:
-        totals = self._step(iterator)
-        for _ in tf.range(1, num_steps):
+        totals = tf.zeros([len(DISCRIMINATOR_METRICS) + len(GENERATOR_METRICS)])
+        for _ in tf.range(num_steps):
             totals += self._step(iterator)
         return totals
 
     def _step(self, iterator: Iterator[Any]) -> tf.Tensor:
+        """One step; returns its metrics, float32 [metrics]."""
         state, repeats = self.state, self._config.discriminator_steps_per_step
         first_draw = state.step * (repeats + 1)
-        metrics: Metrics = {}
+        discriminator_metrics = []
         for index in range(repeats):
             batch = next(iterator)
-            metrics = self._run(self._discriminator_step, batch["images"], batch["labels"], first_draw + index)
+            arguments = (batch["images"], batch["labels"], first_draw + index)
+            discriminator_metrics.append(self._run(self._discriminator_step, arguments))
             state.data_position.assign(self._next_position(batch["positions"]))
-        metrics |= self._run(self._generator_step, first_draw + repeats)
+        generator_metrics = self._run(self._generator_step, (first_draw + repeats,))
         state.step.assign_add(1)
         decay = tf.where(state.step < self._config.ema_start_step, 0.0, self._config.ema_decay)
         move_average(state.generator_ema.variables, state.generator.variables, decay)
-        self._metric_names = list(metrics)
-        return tf.stack(list(metrics.values()))
+        return tf.concat([tf.add_n(discriminator_metrics) / repeats, generator_metrics], 0)
 
-    def _run(self, step: Any, *arguments: Any) -> Metrics:
-        metrics = self._strategy.run(step, arguments)
-        return {name: self._strategy.reduce("MEAN", value, axis=None) for name, value in metrics.items()}
+    def _run(self, step: Callable[..., tf.Tensor], arguments: tuple[Any, ...]) -> tf.Tensor:
+        return self._strategy.reduce("MEAN", self._strategy.run(step, arguments), axis=None)
 
     def _next_position(self, positions: Any) -> tf.Tensor:
         """Where every worker can go on: beyond the last position that any replica was given.
@@ -89,3 +87,17 @@ class Trainer:
         replicas = self._strategy.experimental_local_results(positions)
         last, workers = tf.reduce_max(tf.concat(replicas, 0)), num_workers(self._strategy)
         return (last // workers + 1) * workers
+
+
+def _replica_function(step: Callable[..., Metrics], jit_compile: bool) -> Callable[..., tf.Tensor]:
+    """An update that returns its metrics as one vector, so that they are reduced over replicas at once.
+
+    Without XLA it is no `tf.function` of its own: replicas that share a traced function share its collectives' keys,
+    and their all-reduces then meet in the wrong order.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def run(*arguments: Any) -> tf.Tensor:
+        return tf.stack(list(step(*arguments).values()))
+
+    return tf.function(run, jit_compile=True) if jit_compile else run

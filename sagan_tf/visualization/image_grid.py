@@ -31,6 +31,8 @@ def image_grid(images: np.ndarray, columns: int, row_names: Sequence[str] = ()) 
     if count % columns:
         raise ValueError(f"`images` must fill rows of {columns}. Received: {count} images")
     rows = count // columns
+    # One line each, and only what can be drawn: class names may be any folder names.
+    row_names = [" ".join(name.encode("utf-8", "replace").decode().split()) for name in row_names]
     if row_names and len(row_names) != rows:
         raise ValueError(f"`row_names` must have {rows} entries. Received: {len(row_names)}")
     factor = max(1, -(-_LEAST_TILE // height))

@@ -11,7 +11,8 @@ import pytest
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
 from sagan_tf.layers.self_attention import FORMS
 from sagan_tf.networks import build_discriminator, build_generator
-from sagan_tf.networks.attention_blocks import attention_block, spectral_norm_options
+from sagan_tf.networks.attention_blocks import attention_block
+from sagan_tf.networks.blocks import spectral_norm_options
 from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
 from tests.networks.small_networks import leaves, small_config
 

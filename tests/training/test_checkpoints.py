@@ -7,7 +7,7 @@ from sagan_tf.training.checkpoints import Checkpoints, load_averaged_generator, 
 from tests.training.tiny import all_values, differences, make_state, make_trainer, one_device, tiny_config, values
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path, precision: str):
     config = tiny_config(precision=precision)
     trainer = make_trainer(config, one_device())
@@ -26,10 +26,10 @@ def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path, precision: st
 
 
 def test_newest_few_are_kept(tmp_path: pathlib.Path):
-    trainer = make_trainer(tiny_config(), one_device())
-    checkpoints = Checkpoints(tmp_path, trainer.state, keep=2)
+    state = make_state(tiny_config(), one_device())
+    checkpoints = Checkpoints(tmp_path, state, keep=2)
     for _ in range(3):
-        trainer.train(1)
+        state.step.assign_add(1)
         checkpoints.save()
     assert sorted(path.name for path in tmp_path.glob("*.index")) == ["step-2.index", "step-3.index"]
 
@@ -61,3 +61,20 @@ def test_the_averaged_generator_is_loaded_alone(tmp_path: pathlib.Path):
         load_averaged_generator(tiny_config(base_channels=4), tmp_path)
     with pytest.raises(UserError, match="checkpoint: expected one in .*, received none"):
         load_averaged_generator(config, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])
+def test_damage_is_said_and_never_begins_a_run_anew(tmp_path: pathlib.Path, damage: str):
+    Checkpoints(tmp_path, make_state(tiny_config(), one_device()), keep=1).save()
+    data, listing = tmp_path / "step-0.data-00000-of-00001", tmp_path / "checkpoint"
+    if damage == "cut":
+        data.write_bytes(data.read_bytes()[:1000])
+    elif damage == "gone":
+        data.unlink()
+    elif damage == "no list":
+        listing.unlink()
+    else:
+        listing.write_text("" if damage == "empty list" else "nonsense")
+    expected = "an intact one, received .*step-0" if damage in ("cut", "gone") else ".*checkpoint to name one of step-0"
+    with pytest.raises(UserError, match=f"checkpoint: expected {expected}"):
+        restore_latest(make_state(tiny_config(), one_device()), tmp_path)

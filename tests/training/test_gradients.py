@@ -61,15 +61,18 @@ def test_gradient_norm_is_that_of_the_mean_loss():
     assert float(metrics["generator_gradient_norm"]) == pytest.approx(moved, rel=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_half_precision_updates_both_networks(precision: str):
     config = tiny_config(precision=precision)
     updates = make_updates(config)
     state = updates.state
     before = values(state.generator), values(state.discriminator)
-    metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
-    metrics |= run_in_replica(updates.generator_step, DRAW)
-    assert np.isfinite([float(value) for value in metrics.values()]).all()
+    for _ in range(15):  # under float16 the first scales overflow, and their updates are skipped
+        metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+        metrics |= run_in_replica(updates.generator_step, DRAW)
+        assert np.isfinite([float(value) for value in metrics.values()]).all()
+        if metrics["generator_gradient_norm"] > 0 and metrics["discriminator_gradient_norm"] > 0:
+            break
     assert float(metrics["generator_gradient_norm"]) > 0
     assert differences(before[0], values(state.generator)) and differences(before[1], values(state.discriminator))
     assert all(variable.dtype == "float32" for variable in state.generator.variables)

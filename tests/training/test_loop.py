@@ -20,7 +20,7 @@ class FakeTrainer:
 def test_calls_end_at_multiples_of_every_interval():
     trainer, sampled, saved = FakeTrainer(), [], []
     actions = [Every(3, lambda report: sampled.append(report.step)), Every(5, lambda report: saved.append(report.step))]
-    run_loop(trainer, actions, num_steps=11, steps_per_loop=4)
+    run_loop(trainer, actions, num_steps=11, intervals=[4, 3, 5])
     assert trainer.calls == [3, 1, 1, 1, 2, 1, 1, 1]  # 3 4 5 6 8 9 10 11
     assert sampled == [3, 6, 9, 11]
     assert saved == [5, 10, 11]
@@ -28,14 +28,14 @@ def test_calls_end_at_multiples_of_every_interval():
 
 def test_a_resumed_run_keeps_to_the_same_steps():
     trainer, sampled = FakeTrainer(step=5), []
-    run_loop(trainer, [Every(4, lambda report: sampled.append(report.step))], num_steps=12, steps_per_loop=100)
+    run_loop(trainer, [Every(4, lambda report: sampled.append(report.step))], num_steps=12, intervals=[100, 4])
     assert trainer.calls == [3, 4]
     assert sampled == [8, 12]
 
 
 def test_reports_say_what_was_done_and_when_it_is_over():
     reports: list[StepReport] = []
-    run_loop(FakeTrainer(), [reports.append], num_steps=5, steps_per_loop=2)
+    run_loop(FakeTrainer(), [reports.append], num_steps=5, intervals=[2])
     assert [(report.step, report.num_steps, report.last) for report in reports] == [
         (2, 2, False),
         (4, 2, False),
@@ -46,10 +46,10 @@ def test_reports_say_what_was_done_and_when_it_is_over():
 
 def test_nothing_is_done_beyond_the_end():
     trainer = FakeTrainer(step=5)
-    run_loop(trainer, [lambda report: pytest.fail("an action ran")], num_steps=5, steps_per_loop=2)
+    run_loop(trainer, [lambda report: pytest.fail("an action ran")], num_steps=5, intervals=[2])
     assert trainer.calls == []
 
 
 def test_missing_steps_are_noticed():
     with pytest.raises(RuntimeError, match="asked to reach step 2 and reached 1"):
-        run_loop(FakeTrainer(lost=1), [], num_steps=4, steps_per_loop=2)
+        run_loop(FakeTrainer(lost=1), [], num_steps=4, intervals=[2])

@@ -61,3 +61,30 @@ def test_atomic_writing_leaves_nothing_else(tmp_path: pathlib.Path):
     write_atomically(tmp_path / "file", "one")
     write_atomically(tmp_path / "file", "two")
     assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "two"
+
+
+@pytest.mark.parametrize("content", [b"", b"--seed=0\n", b"\xff\xfe\x00"])
+def test_a_damaged_record_of_flags_stops_a_run(tmp_path: pathlib.Path, content: bytes):
+    (tmp_path / "flags.cfg").write_bytes(content)
+    with pytest.raises(UserError, match="run_dir: expected .*flags.cfg"):
+        RunDirectory(tmp_path).check_flags(config_to_flagfile(tiny_config()))
+
+
+def test_checkpoints_without_a_record_of_flags_stop_a_run(tmp_path: pathlib.Path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="run_dir: expected the flags of the run in .*flags.cfg, received none"):
+        RunDirectory(tmp_path).check_flags(config_to_flagfile(tiny_config()))
+
+
+def test_other_data_is_refused(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path)
+    run_directory.check_data(10, ("a", "b"))  # nothing there yet
+    run_directory.write_json(run_directory.startup, {"data": {"num_examples": 10, "label_histogram": {"a": 4, "b": 6}}})
+    run_directory.check_data(10, ("a", "b"))
+    for other in ((11, ("a", "b")), (10, ("a", "c"))):
+        with pytest.raises(UserError, match="data: expected 10 images of 2 classes, as the run in"):
+            run_directory.check_data(*other)
+
+
+def test_home_is_expanded():
+    assert RunDirectory("~/run").path == pathlib.Path.home() / "run"

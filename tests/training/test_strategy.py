@@ -25,6 +25,18 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):
         create_strategy(TrainingConfig(logical_cpus=3))
 
 
+def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TF_CONFIG", "garbage")
+    with pytest.raises(UserError, match="strategy: expected TF_CONFIG to describe a cluster"):
+        create_strategy(TrainingConfig(strategy="multi_worker"))
+
+
+def test_xla_has_one_replica():
+    check_batch_size(TrainingConfig(jit_compile=True), 1)
+    with pytest.raises(UserError, match="jit_compile: expected one replica"):
+        check_batch_size(TrainingConfig(jit_compile=True), 2)
+
+
 def test_batches_must_divide():
     config = TrainingConfig(global_batch_size=12, gradient_accumulation_steps=3)
     check_batch_size(config, 2)

@@ -14,6 +14,7 @@ from sagan_tf.config import Config, DataConfig, ModelConfig, TrainingConfig
 from sagan_tf.training.session import create_updates
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates
+from sagan_tf.training.strategy import create_strategy
 from sagan_tf.training.trainer import Trainer
 
 NUM_CLASSES = 3
@@ -49,7 +50,7 @@ def one_device() -> tf.distribute.Strategy:
 
 
 def two_replicas() -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return create_strategy(TrainingConfig(strategy="mirrored"))
 
 
 def make_state(config: Config, strategy: tf.distribute.Strategy, optimizer: Any = None) -> TrainState:
