@@ -91,8 +91,17 @@ def test_the_tool_leaves_nothing_when_it_fails(tmp_path: Path, capsys: pytest.Ca
 def test_the_tool_does_not_overwrite(class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train").mkdir()
     assert prepare(class_folders, tmp_path) == 2
-    assert capsys.readouterr().err.startswith("--output: expected a folder without train in it")
+    expected = "tools/prepare_imagenet.py: error: --output: expected a folder without train in it"
+    assert capsys.readouterr().err.startswith(expected)
     assert list((tmp_path / "train").iterdir()) == []
+
+
+def test_the_tool_says_when_it_cannot_write(
+    class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert prepare(class_folders, tmp_path / "file" / "records") == 2
+    assert capsys.readouterr().err.startswith("tools/prepare_imagenet.py: error: --output: cannot write")
 
 
 @pytest.mark.parametrize("option", ["--image_channels=4", "--quality=0", "--resolution=0", "--num_shards=-1"])
