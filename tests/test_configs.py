@@ -38,7 +38,7 @@ def test_the_expected_configs_are_there() -> None:
 @every_config
 def test_parses_and_has_stages(path: pathlib.Path) -> None:
     config = parse_config([f"--flagfile={path}"])
-    find_stages(config.model)
+    assert find_stages(config.model).generator_resolutions()[-1] == config.model.resolution
 
 
 @every_config

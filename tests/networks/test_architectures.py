@@ -70,7 +70,8 @@ def test_sizes_follow_downsampling() -> None:
 
 @pytest.mark.parametrize("attention", [(8,), (16,), (32,), (64,), (64, 8)])
 def test_the_papers_attention_study_fits(attention: tuple[int, ...]) -> None:
-    find_stages(ModelConfig(attention_resolutions=attention))
+    stages = find_stages(ModelConfig(attention_resolutions=attention))
+    assert set(attention) <= set(stages.generator_resolutions()) & set(stages.discriminator_resolutions(128))
 
 
 @pytest.mark.parametrize(
@@ -107,5 +108,6 @@ def test_what_is_refused(options: dict[str, Any], message: str) -> None:
 
 
 def test_a_size_for_one_network_alone() -> None:
-    find_stages(ModelConfig(attention_resolutions=(128,), discriminator_attention_resolutions=()))
-    find_stages(ModelConfig(attention_resolutions=(4,), generator_attention_resolutions=()))
+    last_of_generator = ModelConfig(attention_resolutions=(128,), discriminator_attention_resolutions=())
+    last_of_discriminator = ModelConfig(attention_resolutions=(4,), generator_attention_resolutions=())
+    assert find_stages(last_of_generator) == find_stages(last_of_discriminator) == find_stages(ModelConfig())
