@@ -5,12 +5,14 @@ Reference: Zhang et al., Self-Attention Generative Adversarial Networks, ICML 20
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.blockwise_attention import blockwise_attention, dense_attention, has_large_map
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 
 FORMS = ("pooled", "paper", "full")
@@ -33,6 +35,9 @@ class SelfAttention2D(keras.layers.Layer):
         form: which of the three forms.
         spectral_norm: options of `SpectralNormalization` for the 1x1 convolutions; None leaves them plain.
         kernel_initializer: of the 1x1 convolutions.
+        blockwise: whether queries are worked through in blocks, so that memory grows linearly with the number of
+            locations and not with its square; None: where the map is large (`has_large_map`). A call that returns the
+            map is never in blocks; one in blocks has no second derivative (`LookupError`).
 
     Call arguments:
         inputs: [batch, height, width, channels], float; at least 2 by 2 for `pooled`.
@@ -52,6 +57,7 @@ class SelfAttention2D(keras.layers.Layer):
         form: str = "pooled",
         spectral_norm: Mapping[str, Any] | None = None,
         kernel_initializer: str = "glorot_uniform",
+        blockwise: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,6 +66,7 @@ class SelfAttention2D(keras.layers.Layer):
         self.form = form
         self.spectral_norm = None if spectral_norm is None else dict(spectral_norm)
         self.kernel_initializer = kernel_initializer
+        self.blockwise = blockwise
 
     def build(self, input_shape: Any) -> None:
         _, height, width, channels = input_shape
@@ -87,8 +94,11 @@ class SelfAttention2D(keras.layers.Layer):
         value = self._pooled(self.value(inputs, training=training))
         # float32 in every precision: logits have no 1/sqrt(d) scale and overflow float16; the softmax sums small terms.
         query, key = tf.cast(query, tf.float32), tf.cast(key, tf.float32)
-        attention = tf.nn.softmax(tf.matmul(_locations(query), _locations(key), transpose_b=True))
-        gathered = tf.matmul(tf.cast(attention, value.dtype), _locations(value))
+        operands = _locations(query), _locations(key), _locations(value)
+        if self._in_blocks(query.shape, key.shape) and not return_attention_map:
+            gathered = blockwise_attention(*operands)
+        else:
+            gathered, attention = dense_attention(*operands)
         gathered = tf.reshape(gathered, [-1, *inputs.shape[1:3], value.shape[-1]])
         if self.output_convolution is not None:
             gathered = self.output_convolution(gathered, training=training)
@@ -106,6 +116,7 @@ class SelfAttention2D(keras.layers.Layer):
             "form": self.form,
             "spectral_norm": self.spectral_norm,
             "kernel_initializer": self.kernel_initializer,
+            "blockwise": self.blockwise,
         }
 
     def _convolution(self, filters: int, name: str) -> keras.layers.Layer:
@@ -118,6 +129,11 @@ class SelfAttention2D(keras.layers.Layer):
             name=name,
         )
         return spectrally_normalized(layer, self.spectral_norm)
+
+    def _in_blocks(self, query_shape: tf.TensorShape, key_shape: tf.TensorShape) -> bool:
+        if self.blockwise is not None:
+            return self.blockwise
+        return has_large_map(math.prod(query_shape[1:3]), math.prod(key_shape[1:3]))
 
     def _pooled(self, features: tf.Tensor) -> tf.Tensor:
         return tf.nn.max_pool2d(features, 2, 2, "VALID") if self.form == "pooled" else features

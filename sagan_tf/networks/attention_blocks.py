@@ -14,7 +14,11 @@ def attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str,
     # TF-GAN's example divides attention kernels by sigma even where it divides others by max(1, sigma).
     if spectral_norm is not None:
         spectral_norm = {**spectral_norm, "constraint": "equal"}
-    options = {"form": config.attention_form, "kernel_initializer": config.kernel_initializer, "name": name}
+    options: dict[str, Any] = {
+        "form": config.attention_form,
+        "kernel_initializer": config.kernel_initializer,
+        "name": name,
+    }
     if config.attention_block == "residual":
         return ParameterMatchedBlock(features.shape[-1], spectral_norm=spectral_norm, **options)(features)
     return SelfAttention2D(spectral_norm=spectral_norm, **options)(features)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,11 +12,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import SelfAttention2D, SpectralNormalization
+from sagan_tf.layers import SelfAttention2D, SpectralNormalization, self_attention
+from sagan_tf.layers.blockwise_attention import blockwise_attention
 from sagan_tf.layers.self_attention import FORMS
 
 CHANNELS = 16
 every_form = pytest.mark.parametrize("form", FORMS)
+dense_and_blockwise = pytest.mark.parametrize("blockwise", [False, True])
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several to an image of the sizes tested here, the last one smaller."""
+    in_small_blocks = functools.partial(blockwise_attention, block_bytes=4 * 24 * 7)
+    monkeypatch.setattr(self_attention, "blockwise_attention", in_small_blocks)
 
 
 def images(height: int = 4, width: int = 6, seed: int = 1) -> np.ndarray:
@@ -77,17 +88,19 @@ def attend(x: np.ndarray, weights: dict[str, np.ndarray], gamma: float, form: st
 
 
 @every_form
+@dense_and_blockwise
 @pytest.mark.parametrize("spectral_norm", [None, {"power_iterations": 2}])
 @pytest.mark.parametrize("size", [(4, 6), (5, 3)])
-def test_against_loops(form: str, spectral_norm: dict[str, Any] | None, size: tuple[int, int]) -> None:
+def test_against_loops(form: str, blockwise: bool, spectral_norm: dict[str, Any] | None, size: tuple[int, int]) -> None:
     x = images(*size)
-    layer = make(form, x, spectral_norm=spectral_norm)
+    layer = make(form, x, spectral_norm=spectral_norm, blockwise=blockwise)
     outputs, attention_map = layer(x, return_attention_map=True)
     for image, y, beta in zip(x, outputs.numpy(), attention_map.numpy(), strict=True):
         expected_y, expected_map = attend(image.astype(np.float64), matrices(layer), 0.7, form)
         np.testing.assert_allclose(beta, expected_map, atol=1e-5)
         np.testing.assert_allclose(y, expected_y, atol=1e-5)
-    np.testing.assert_array_equal(layer(x).numpy(), outputs.numpy())
+    # Without its map, which a layer in blocks gathers in another way.
+    np.testing.assert_allclose(layer(x).numpy(), outputs.numpy(), atol=1e-5 if blockwise else 0.0)
 
 
 @every_form
@@ -154,13 +167,85 @@ def test_gradients_reach_every_weight(form: str, spectral_norm: dict[str, Any] |
     assert [name.split("/")[-1] for name, size in sizes().items() if size > 0.0] == ["gamma"]
 
 
+def accumulated_gradients(layer: SelfAttention2D, x: np.ndarray) -> list[np.ndarray]:
+    """By inputs and weights, summed over an update in two parts, as `sagan_tf.training.gradients` makes one."""
+
+    def gradients(part: tf.Tensor) -> list[tf.Tensor]:
+        sources = [part, *(variable.value for variable in layer.trainable_variables)]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            loss = tf.reduce_sum(tf.sin(3.0 * layer(part, training=True)))
+        return tape.gradient(loss, sources)
+
+    @tf.function(autograph=False)
+    def update(first: tf.Tensor, second: tf.Tensor) -> list[tf.Tensor]:
+        with keras.StatelessScope():
+            total = gradients(first)
+        with tf.control_dependencies(total):
+            return [one + other for one, other in zip(total, gradients(tf.identity(second)), strict=True)]
+
+    return [gradient.numpy() for gradient in update(x, x[::-1])]
+
+
 @every_form
+@pytest.mark.parametrize("size", [(4, 6), (7, 5)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_gradients_in_blocks_are_those_of_the_dense_form(form: str, size: tuple[int, int], batch: int) -> None:
+    x = np.random.default_rng(3).normal(size=(batch, *size, CHANNELS)).astype(np.float32)
+    dense, ours = (make(form, x, spectral_norm={}, blockwise=blockwise) for blockwise in (False, True))
+    for gradient, expected in zip(accumulated_gradients(ours, x), accumulated_gradients(dense, x), strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
+        assert np.abs(expected).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "options", "in_blocks"),
+    [
+        ("pooled", (64, 64), {}, False),
+        ("pooled", (66, 64), {}, True),
+        ("paper", (45, 45), {}, False),
+        ("paper", (64, 64), {}, True),
+        ("full", (64, 64), {}, True),
+        ("full", (64, 64), {"blockwise": False}, False),
+        ("pooled", (4, 6), {"blockwise": True}, True),
+    ],
+)
+@pytest.mark.parametrize("batch", [None, 8])
+def test_large_maps_are_computed_in_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    size: tuple[int, int],
+    options: dict[str, Any],
+    in_blocks: bool,
+    batch: int | None,
+) -> None:
+    calls = []
+
+    def spy(*operands: tf.Tensor) -> tf.Tensor:
+        calls.append(operands)
+        return blockwise_attention(*operands)
+
+    monkeypatch.setattr(self_attention, "blockwise_attention", spy)
+    layer = SelfAttention2D(form, **options)
+    specification = tf.TensorSpec([batch, *size, CHANNELS])
+
+    def trace(call: Callable[[tf.Tensor], Any]) -> None:
+        tf.function(call, autograph=False).get_concrete_function(specification)
+
+    trace(lambda x: layer(x, return_attention_map=True))
+    assert not calls
+    trace(layer)
+    assert len(calls) == in_blocks
+
+
+@every_form
+@dense_and_blockwise
 @pytest.mark.parametrize(("precision", "tolerance"), [("mixed_float16", 5e-3), ("mixed_bfloat16", 5e-2)])
-def test_mixed_precision(form: str, precision: str, tolerance: float) -> None:
+def test_mixed_precision(form: str, blockwise: bool, precision: str, tolerance: float) -> None:
     x = images()
     expected = make(form, x, spectral_norm={})(x).numpy()
-    layer = make(form, x, spectral_norm={}, dtype=precision)
-    outputs, attention_map = layer(x, return_attention_map=True)
+    layer = make(form, x, spectral_norm={}, dtype=precision, blockwise=blockwise)
+    outputs, attention_map = layer(x), layer(x, return_attention_map=True)[1]
     assert outputs.dtype == layer.compute_dtype
     assert attention_map.dtype == tf.float32
     # To half precision's third digit would not do: sums of a thousand places.
@@ -195,10 +280,11 @@ def test_an_unknown_form() -> None:
 
 
 def test_config_round_trip() -> None:
-    layer = SelfAttention2D("full", {"power_iterations": 2}, "orthogonal", name="mine")
+    layer = SelfAttention2D("full", {"power_iterations": 2}, "orthogonal", blockwise=True, name="mine")
     copy = SelfAttention2D.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
     assert (copy.form, copy.spectral_norm, copy.kernel_initializer) == ("full", {"power_iterations": 2}, "orthogonal")
+    assert copy.blockwise is True
 
 
 def test_output_shape() -> None:

@@ -1,0 +1,183 @@
+"""Attention in blocks against the dense form, which `test_self_attention.py` holds against loops."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from sagan_tf.layers.blockwise_attention import (
+    BLOCK_BYTES,
+    LARGEST_DENSE_MAP_BYTES,
+    blockwise_attention,
+    dense_attention,
+    has_large_map,
+)
+
+Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+FLOAT32_BYTES = 4
+SIZES = {  # batch, queries, keys, channels of query and key, channels of value, queries in a block
+    "even": (3, 24, 12, 3, 5, 8),
+    "last_block_filled_up": (3, 35, 12, 2, 6, 8),
+    "one_image": (1, 35, 35, 2, 2, 9),
+    "one_query_a_block": (2, 5, 7, 1, 3, 1),
+    "one_block": (2, 9, 4, 2, 3, 100),
+    "larger_values": (2, 50, 50, 2, 16, 16),
+}
+BLOCKS = functools.partial(blockwise_attention, block_bytes=8 * 12 * FLOAT32_BYTES)  # of 8 queries by 12 keys
+SPECS = [tf.TensorSpec([None, *shape]) for shape in ((35, 2), (12, 2), (12, 6))]
+
+
+def operands(batch: int, queries: int, keys: int, narrow: int, wide: int, scale: float = 1.0) -> list[tf.Tensor]:
+    random = np.random.default_rng(1)
+    shapes = (batch, queries, narrow), (batch, keys, narrow), (batch, keys, wide)
+    return [tf.constant(scale * random.normal(size=shape), tf.float32) for shape in shapes]
+
+
+def dense(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    return dense_attention(query, key, value)[0]
+
+
+def with_gradients(attend: Attention, *inputs: tf.Tensor) -> list[tf.Tensor]:
+    """Outputs, and the gradients of a loss whose slope differs from place to place."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = attend(*inputs)
+        slopes = tf.reshape(tf.range(tf.size(outputs)) % 7 - 2, tf.shape(outputs))
+        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * tf.cast(slopes, tf.float32))
+    return [outputs, *tape.gradient(loss, inputs)]
+
+
+def assert_close(ours: Sequence[tf.Tensor], expected: Sequence[tf.Tensor], tolerance: float = 1e-5) -> None:
+    for one, other in zip(ours, expected, strict=True):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        one, other = tf.cast(one, tf.float32).numpy(), tf.cast(other, tf.float32).numpy()
+        assert np.abs(other).max() > 0.01
+        np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max())
+
+
+@pytest.mark.parametrize("scale", [1.0, 5.0])
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_equals_the_dense_form(size: tuple[int, ...], scale: float) -> None:
+    *shape, rows = size
+    inputs = operands(*shape, scale=scale)
+    blocks = functools.partial(blockwise_attention, block_bytes=rows * shape[2] * FLOAT32_BYTES)
+    assert_close(with_gradients(blocks, *inputs), with_gradients(dense, *inputs))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("bfloat16", 4e-2)])
+def test_values_of_half_precision(dtype: str, tolerance: float) -> None:
+    query, key, value = operands(3, 35, 12, 2, 6)
+    expected = with_gradients(dense, query, key, value)
+    ours = with_gradients(BLOCKS, query, key, tf.cast(value, dtype))
+    assert_close(ours, [tf.cast(expected[0], dtype), *expected[1:3], tf.cast(expected[3], dtype)], tolerance)
+
+
+def test_sums_over_blocks_are_not_of_half_precision() -> None:
+    """Each of 4,096 blocks adds 1/4 to a key's value gradient: in bfloat16 the sum would stop at 64."""
+    query, key, value = tf.zeros([1, 4096, 1]), tf.zeros([1, 4, 1]), tf.ones([1, 4, 1], tf.bfloat16)
+    one_query = functools.partial(blockwise_attention, block_bytes=4 * FLOAT32_BYTES)
+    with tf.GradientTape() as tape:
+        tape.watch(value)
+        loss = tf.reduce_sum(tf.cast(tf.function(one_query, autograph=False)(query, key, value), tf.float32))
+    np.testing.assert_array_equal(tf.cast(tape.gradient(loss, value), tf.float32), 1024.0)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_one_function_for_every_batch(jit_compile: bool) -> None:
+    function = tf.function(
+        lambda *inputs: with_gradients(BLOCKS, *inputs),
+        input_signature=SPECS,
+        jit_compile=jit_compile,
+        autograph=False,
+    )
+    for batch in (1, 3):
+        inputs = operands(batch, 35, 12, 2, 6)
+        assert_close(function(*inputs), with_gradients(dense, *inputs))
+
+
+def test_an_empty_batch() -> None:
+    results = with_gradients(BLOCKS, *operands(0, 35, 12, 2, 6))
+    assert [result.shape for result in results] == [(0, 35, 6), (0, 35, 2), (0, 12, 2), (0, 12, 6)]
+
+
+def test_saved_model(tmp_path: pathlib.Path) -> None:
+    """The gradient survives too."""
+    module = tf.Module()
+    module.attend = tf.function(BLOCKS, input_signature=SPECS, autograph=False)
+    tf.saved_model.save(module, tmp_path)
+    inputs = operands(3, 35, 12, 2, 6)
+    assert_close(with_gradients(tf.saved_model.load(tmp_path).attend, *inputs), with_gradients(dense, *inputs))
+
+
+def test_tflite() -> None:
+    inputs = operands(1, 35, 12, 2, 6)
+    function = tf.function(BLOCKS, autograph=False).get_concrete_function(*map(tf.TensorSpec.from_tensor, inputs))
+    model = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+    interpreter = Interpreter(model_content=model)
+    interpreter.allocate_tensors()
+    arrays = {tuple(tensor.shape): tensor for tensor in inputs}
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], arrays[tuple(detail["shape"])])
+    interpreter.invoke()
+    (output,) = interpreter.get_output_details()
+    assert_close([tf.constant(interpreter.get_tensor(output["index"]))], [dense(*inputs)])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_second_derivative_is_refused(compiled: bool) -> None:
+    def second_derivative(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(query)
+            gradient = with_gradients(BLOCKS, query, key, value)[1]
+        return outer.gradient(gradient, query)
+
+    function = tf.function(second_derivative, autograph=False) if compiled else second_derivative
+    with pytest.raises(LookupError, match=r"no second derivative; SelfAttention2D\(blockwise=False\) has"):
+        function(*operands(1, 35, 12, 2, 6))
+
+
+def nodes_of(attend: Attention, *shapes: Sequence[int | None]) -> list[tf.compat.v1.NodeDef]:
+    """Of forward and backward pass, loop bodies included."""
+    function = tf.function(lambda *inputs: with_gradients(attend, *inputs), autograph=False)
+    graph = function.get_concrete_function(*map(tf.TensorSpec, shapes)).graph.as_graph_def(add_shapes=True)
+    return [*graph.node, *(node for body in graph.library.function for node in body.node_def)]
+
+
+def largest_tensor_bytes(nodes: list[tf.compat.v1.NodeDef]) -> int:
+    shapes = [tf.TensorShape(shape) for node in nodes for shape in node.attr["_output_shapes"].list.shape]
+    assert all(shape.is_fully_defined() for shape in shapes) and len(shapes) > 10
+    return FLOAT32_BYTES * max(shape.num_elements() for shape in shapes)
+
+
+def test_memory_grows_linearly() -> None:
+    """No tensor of forward or backward pass is larger than a block or what comes in, and loops take turns."""
+    block_bytes = 200 * 20 * FLOAT32_BYTES
+    blocks = functools.partial(blockwise_attention, block_bytes=block_bytes)
+    for locations in (200, 400, 800):
+        shapes = [2, locations, 1], [2, locations, 1], [2, locations, 3]
+        nodes = nodes_of(blocks, *shapes)
+        assert largest_tensor_bytes(nodes) <= max(block_bytes, 2 * locations * 3 * FLOAT32_BYTES)
+        assert largest_tensor_bytes(nodes_of(dense, *shapes)) == 2 * locations**2 * FLOAT32_BYTES
+        loops = [node for node in nodes if "While" in node.op]
+        assert len(loops) == 4  # over images and their blocks, forward and backward
+        assert {node.attr["parallel_iterations"].i for node in loops} == {1}
+
+
+def test_16384_locations() -> None:
+    """In the size that `tools/benchmarks/attention.py` times: the largest tensor is 1/128 of the map."""
+    shapes = [1, 16384, 8], [1, 16384, 8], [1, 16384, 8]
+    assert largest_tensor_bytes(nodes_of(blockwise_attention, *shapes)) == BLOCK_BYTES == 2**30 // 128
+    assert largest_tensor_bytes(nodes_of(dense, *shapes)) == 2**30
+
+
+def test_what_a_large_map_is() -> None:
+    assert LARGEST_DENSE_MAP_BYTES == 4096 * 1024 * FLOAT32_BYTES  # `pooled` at 64x64, where the networks have it
+    sizes = [(1024, 256), (1024, 1024), (4096, 1024), (4097, 1024), (4096, 4096), (16384, 4096), (16384, 16384)]
+    assert [has_large_map(*size) for size in sizes] == [False, False, False, True, True, True, True]
