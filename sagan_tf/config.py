@@ -83,6 +83,12 @@ class ModelConfig:
     synchronized_batch_norm: bool = option(
         False, "Batch statistics over all replicas instead of each replica's own (best published: its own)."
     )
+    resampling: str = option(
+        "auto",
+        "How the residual blocks' convolutions, and the resampling next to them, are computed: auto takes the fastest "
+        "of several forms with the same result but for rounding; plain does one thing after the other.",
+        choices=("auto", "plain"),
+    )
     kernel_initializer: str = option(
         "glorot_uniform",
         "Initial weights of convolutions, dense layers and embeddings; the official code and the best published run "

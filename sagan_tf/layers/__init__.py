@@ -2,7 +2,14 @@
 
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
+from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
 
-__all__ = ["BatchNormalization", "ConditionalBatchNormalization", "SelfAttention2D", "SpectralNormalization"]
+__all__ = [
+    "BatchNormalization",
+    "ConditionalBatchNormalization",
+    "ResamplingConvolution",
+    "SelfAttention2D",
+    "SpectralNormalization",
+]

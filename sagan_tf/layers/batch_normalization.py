@@ -80,44 +80,72 @@ class BatchNormalization(keras.layers.Layer):
             return _affine(inputs, mean, variance + self.epsilon, gain, bias)
         if self.synchronized:
             mean, variance = _replica_moments(inputs, tf.convert_to_tensor(self.moving_mean))
-            self._move(mean, variance)
+            self._move(tf.stop_gradient(mean), tf.stop_gradient(variance))
             return _affine(inputs, mean, variance + self.epsilon, gain, bias)
-        standardized, mean, variance = _fused_moments(inputs, self.epsilon)
+        outputs, mean, variance = _normalized_by_batch(inputs, gain, bias, self.epsilon)
         self._move(mean, variance)
-        if gain.shape.rank == 2:
-            gain, bias = gain[:, None, None, :], bias[:, None, None, :]
-        return standardized * tf.cast(gain, inputs.dtype) + tf.cast(bias, inputs.dtype)
+        return outputs
 
     def _move(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = tf.convert_to_tensor(moving)
-            moving.assign(old + (1.0 - self.momentum) * (tf.stop_gradient(batch) - old))
+            moving.assign(old + (1.0 - self.momentum) * (batch - old))
 
 
 def _affine(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Normalisation as one multiplication and one addition a pixel."""
     scale = gain * tf.math.rsqrt(variance)
-    offset = bias - mean * scale
-    if scale.shape.rank == 2:
-        scale, offset = scale[:, None, None, :], offset[:, None, None, :]
-    return x * tf.cast(scale, x.dtype) + tf.cast(offset, x.dtype)
+    return x * _per_pixel(scale, x.dtype) + _per_pixel(bias - mean * scale, x.dtype)
 
 
-def _fused_moments(x: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Standardised x, mean and population variance of each channel, in one kernel (which takes epsilon as it is)."""
+def _normalized_by_batch(
+    x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Normalised x, and mean and population variance of each channel, which no gradient flows through.
+
+    One kernel takes the moments and standardises. The gradient is written out so that the standardised x, as large as x
+    itself, isn't kept for it.
+    """
     channels = x.shape[-1]
-    outputs = tf.raw_ops.FusedBatchNormV3(
-        x=x,
-        scale=tf.ones([channels]),
-        offset=tf.zeros([channels]),
-        mean=tf.zeros([0]),
-        variance=tf.zeros([0]),
-        epsilon=epsilon,
-        is_training=True,
-    )
-    count = tf.cast(tf.size(x) // channels, tf.float32)
-    # The kernel returns the sample variance (divided by count - 1).
-    return outputs.y, outputs.batch_mean, outputs.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
+    ones = tf.ones([channels])
+    options = {"epsilon": epsilon, "is_training": True}
+
+    @tf.custom_gradient
+    def normalized(x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) -> Any:
+        kernel = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=ones, offset=tf.zeros([channels]), mean=tf.zeros([0]), variance=tf.zeros([0]), **options
+        )
+
+        def gradient(upstream: tf.Tensor, *of_moments: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            of_x = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=upstream * _per_pixel(gain, x.dtype),
+                x=x,
+                scale=ones,
+                reserve_space_1=kernel.reserve_space_1,
+                reserve_space_2=kernel.reserve_space_2,
+                reserve_space_3=kernel.reserve_space_3,
+                **options,
+            ).x_backprop
+            axes = [1, 2] if gain.shape.rank == 2 else [0, 1, 2]
+            upstream = tf.cast(upstream, tf.float32)
+            centred = tf.cast(x, tf.float32) - kernel.batch_mean
+            of_gain = tf.reduce_sum(upstream * centred, axes) * tf.math.rsqrt(variance + epsilon)
+            return of_x, of_gain, tf.reduce_sum(upstream, axes)
+
+        count = tf.cast(tf.size(x) // channels, tf.float32)
+        # The kernel returns the sample variance (divided by count - 1).
+        variance = kernel.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
+        outputs = kernel.y * _per_pixel(gain, x.dtype) + _per_pixel(bias, x.dtype)
+        return (outputs, kernel.batch_mean, variance), gradient
+
+    outputs, mean, variance = normalized(x, gain, bias)
+    return outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)
+
+
+def _per_pixel(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """[channels] as it is, or [batch, channels] -> [batch, 1, 1, channels]."""
+    values = tf.cast(values, dtype)
+    return values[:, tf.newaxis, tf.newaxis, :] if values.shape.rank == 2 else values
 
 
 def _replica_moments(x: tf.Tensor, shift: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -5,14 +5,16 @@ Reference: Miyato et al., Spectral Normalization for Generative Adversarial Netw
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 CONSTRAINTS = ("equal", "at_most")
+_TYPICAL_BATCH = 16
 _SUPPORTED = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense, keras.layers.Embedding)
 
 
@@ -71,6 +73,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         self.power_iterations = power_iterations
         self.epsilon = epsilon
         self.constraint = constraint
+        self._folded: tf.Tensor | None = None
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
@@ -86,14 +89,35 @@ class SpectralNormalization(keras.layers.Wrapper):
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
+        if self._folded is not None:
+            return self._call_with(self._folded, inputs)
         sigma, u = self._estimate()
         if training:
             # A zero kernel gives u = 0, from which no later iteration would come back: u then stays.
             self.u.assign(tf.where(tf.reduce_any(u != 0.0), u, tf.convert_to_tensor(self.u)))
-        divisor = tf.maximum(sigma, self.epsilon if self.constraint == "equal" else 1.0)
-        kernel = self._kernel
-        with keras.StatelessScope([(kernel, tf.convert_to_tensor(kernel) / divisor)]):
-            return self.layer(inputs)
+        divisor = self._divisor(sigma)
+        # In half precision it is always the kernel: it is divided before it is rounded, and quotients can't overflow.
+        in_float32 = self.layer.compute_dtype == "float32"
+        if in_float32 and isinstance(self.layer, keras.layers.Embedding):
+            return _divided(self.layer(inputs), divisor)
+        if in_float32 and self._is_larger_than(inputs):
+            return self.layer(_divided(tf.cast(inputs, tf.float32), divisor))
+        # Not before the inputs are there, or a compiled network would begin by making all its kernels at once.
+        with tf.control_dependencies([inputs]):
+            kernel = _divided(tf.convert_to_tensor(self._kernel), divisor)
+        return self._call_with(kernel, inputs)
+
+    @contextlib.contextmanager
+    def folded(self) -> Iterator[None]:
+        """A context in which calls use the kernel as it is now, divided by its sigma: for inference only.
+
+        A function that is traced inside has the divided kernel as a constant, and no power iteration.
+        """
+        self._folded = tf.convert_to_tensor(self._kernel) / self._divisor(self.sigma())
+        try:
+            yield
+        finally:
+            self._folded = None
 
     def sigma(self) -> tf.Tensor:
         """The estimate of the kernel's largest singular value that the next call uses: float32 scalar."""
@@ -110,6 +134,13 @@ class SpectralNormalization(keras.layers.Wrapper):
             "constraint": self.constraint,
         }
 
+    def _call_with(self, kernel: tf.Tensor, inputs: Any) -> Any:
+        with keras.StatelessScope([(self._kernel, kernel)]):
+            return self.layer(inputs)
+
+    def _divisor(self, sigma: tf.Tensor) -> tf.Tensor:
+        return tf.maximum(sigma, self.epsilon if self.constraint == "equal" else 1.0)
+
     @property
     def _kernel(self) -> keras.Variable:
         return self.layer.weights[0]
@@ -118,15 +149,22 @@ class SpectralNormalization(keras.layers.Wrapper):
         """Returns sigma (scalar) and the new u ([rows, 1])."""
         w = self._as_matrix(tf.convert_to_tensor(self._kernel))
         u = tf.convert_to_tensor(self.u)
-        frozen = tf.stop_gradient(w)
         for _ in range(self.power_iterations):
-            v = self._unit(tf.matmul(frozen, u, transpose_a=True))
-            u = self._unit(tf.matmul(frozen, v))
-        sigma = tf.matmul(u, tf.matmul(w, v), transpose_a=True)[0, 0]
-        return sigma, u
+            v = self._unit(tf.stop_gradient(tf.matmul(w, u, transpose_a=True)))
+            wv = tf.matmul(w, v)
+            u = self._unit(tf.stop_gradient(wv))
+        return tf.matmul(u, wv, transpose_a=True)[0, 0], u
 
     def _unit(self, vector: tf.Tensor) -> tf.Tensor:
         return vector / tf.maximum(tf.norm(vector), self.epsilon)
+
+    def _is_larger_than(self, inputs: tf.Tensor) -> bool:
+        """Whether the kernel is larger than a batch of inputs: then it is they that are divided, with the same result.
+
+        It goes by one example's size and not by the batch's, so that an example's result is the same in every batch.
+        """
+        sizes = inputs.shape[1:]
+        return sizes.is_fully_defined() and _TYPICAL_BATCH * math.prod(sizes) < math.prod(self._kernel.shape)
 
     def _matrix_shape(self) -> tuple[int, int]:
         *rest, last = self._kernel.shape
@@ -141,6 +179,17 @@ class SpectralNormalization(keras.layers.Wrapper):
         if isinstance(self.layer, keras.layers.Conv2DTranspose):
             kernel = tf.transpose(kernel, [0, 1, 3, 2])  # its kernel is [height, width, output, input]
         return tf.reshape(kernel, self._matrix_shape())
+
+
+@tf.custom_gradient
+def _divided(x: tf.Tensor, divisor: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
+    """x / divisor (a scalar), both float32; the gradient reads x half as often as the derived one."""
+    quotient = x / divisor
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return upstream / divisor, -tf.reduce_sum(upstream * quotient) / divisor
+
+    return quotient, gradient
 
 
 def spectrally_normalized(layer: keras.layers.Layer, options: Mapping[str, Any] | None) -> keras.layers.Layer:

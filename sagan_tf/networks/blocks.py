@@ -11,6 +11,7 @@ import tensorflow as tf
 from sagan_tf.config import ModelConfig
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
+from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 
 
@@ -21,6 +22,7 @@ class Block(keras.layers.Layer):
         filters: channels of the output.
         spectral_norm: options of `SpectralNormalization` for the convolutions; None leaves them plain.
         kernel_initializer: of the convolutions.
+        convolution_form: `auto` or `plain`, see `layers.ResamplingConvolution`.
     """
 
     def __init__(
@@ -28,12 +30,14 @@ class Block(keras.layers.Layer):
         filters: int,
         spectral_norm: Mapping[str, Any] | None = None,
         kernel_initializer: str = "glorot_uniform",
+        convolution_form: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.spectral_norm = None if spectral_norm is None else dict(spectral_norm)
         self.kernel_initializer = kernel_initializer
+        self.convolution_form = convolution_form
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -41,25 +45,25 @@ class Block(keras.layers.Layer):
             "filters": self.filters,
             "spectral_norm": self.spectral_norm,
             "kernel_initializer": self.kernel_initializer,
+            "convolution_form": self.convolution_form,
         }
 
     def _convolution(
         self,
         filters: int,
-        size: int,
+        size: int | tuple[int, int],
         name: str,
         layer: type[keras.layers.Layer] = keras.layers.Conv2D,
         **options: Any,
     ) -> keras.layers.Layer:
-        convolution = layer(
-            filters,
-            size,
-            padding="same",
-            kernel_initializer=self.kernel_initializer,
-            dtype=self.dtype_policy,
-            name=name,
-            **options,
-        )
+        return self._normalized(layer, filters, size, name=name, padding="same", **options)
+
+    def _resampling_convolution(self, size: int, name: str, resampling: str = "none") -> keras.layers.Layer:
+        form = {"resampling": resampling, "form": self.convolution_form}
+        return self._normalized(ResamplingConvolution, self.filters, size, name=name, **form)
+
+    def _normalized(self, layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
+        convolution = layer(*args, kernel_initializer=self.kernel_initializer, dtype=self.dtype_policy, **options)
         return spectrally_normalized(convolution, self.spectral_norm)
 
 

@@ -54,6 +54,7 @@ def _block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) 
         "filters": stages.discriminator[index - 1] * config.base_channels,
         "spectral_norm": spectral_norm,
         "kernel_initializer": config.kernel_initializer,
+        "convolution_form": config.resampling,
         "name": f"block_{index}",
     }
     if ARCHITECTURES[config.architecture].blocks == "convolutional":

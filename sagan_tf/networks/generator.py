@@ -48,6 +48,7 @@ def build_generator(config: ModelConfig) -> keras.Model:
             batch_norm=batch_norm,
             spectral_norm=spectral_norm,
             kernel_initializer=config.kernel_initializer,
+            convolution_form=config.resampling,
             name=f"block_{index}",
         )([x, labels])
         if resolution in config.generator_attention:

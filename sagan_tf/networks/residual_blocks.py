@@ -20,14 +20,13 @@ class GeneratorBlock(ConditionedBlock):
     def build(self, input_shape: Any) -> None:
         features, labels = input_shape
         outputs = self.compute_output_shape(input_shape)
-        upsampled = (*outputs[:3], features[-1])
         self.normalization_1 = self._normalization("normalization_1")
-        self.convolution_1 = self._convolution(self.filters, 3, "convolution_1")
+        self.convolution_1 = self._resampling_convolution(3, "convolution_1", "up")
         self.normalization_2 = self._normalization("normalization_2")
-        self.convolution_2 = self._convolution(self.filters, 3, "convolution_2")
-        self.shortcut = self._convolution(self.filters, 1, "shortcut")
+        self.convolution_2 = self._resampling_convolution(3, "convolution_2")
+        self.shortcut = self._resampling_convolution(1, "shortcut", "up")
         self._build_normalization(self.normalization_1, features, labels)
-        self.convolution_1.build(upsampled)
+        self.convolution_1.build(features)
         self._build_normalization(self.normalization_2, outputs, labels)
         self.convolution_2.build(outputs)
         self.shortcut.build(features)
@@ -35,11 +34,10 @@ class GeneratorBlock(ConditionedBlock):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
         features, labels = inputs
         x = self._normalize(self.normalization_1, features, labels, training)
-        x = self.convolution_1(upsample(x), training=training)
+        x = self.convolution_1(x, training=training)
         x = self._normalize(self.normalization_2, x, labels, training)
         x = self.convolution_2(x, training=training)
-        # A 1x1 convolution and nearest-neighbour upsampling commute: convolving first costs a quarter.
-        return x + upsample(self.shortcut(features, training=training))
+        return x + self.shortcut(features, training=training)
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
@@ -47,7 +45,7 @@ class DiscriminatorBlock(Block):
     """(ReLU,) conv 3x3, ReLU, conv 3x3, average pool; shortcut: conv 1x1 and average pool.
 
     Args:
-        filters, spectral_norm, kernel_initializer: as for `Block`.
+        filters, spectral_norm, kernel_initializer, convolution_form: as for `Block`.
         downsample: whether to halve the feature map. If not, and the width stays, the shortcut is the identity.
         preactivation: whether to begin with a ReLU: not in the first block, whose input is an image.
 
@@ -65,26 +63,21 @@ class DiscriminatorBlock(Block):
 
     def build(self, input_shape: Any) -> None:
         inside = (*input_shape[:3], self.filters)
-        self.convolution_1 = self._convolution(self.filters, 3, "convolution_1")
-        self.convolution_2 = self._convolution(self.filters, 3, "convolution_2")
+        resampling = "down" if self.downsample else "none"
+        self.convolution_1 = self._resampling_convolution(3, "convolution_1")
         self.convolution_1.build(input_shape)
+        self.convolution_2 = self._resampling_convolution(3, "convolution_2", resampling)
         self.convolution_2.build(inside)
         self.shortcut = None
         if self.downsample or input_shape[-1] != self.filters:
-            self.shortcut = self._convolution(self.filters, 1, "shortcut")
+            self.shortcut = self._resampling_convolution(1, "shortcut", resampling)
             self.shortcut.build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = tf.nn.relu(inputs) if self.preactivation else inputs
         x = self.convolution_1(x, training=training)
         x = self.convolution_2(tf.nn.relu(x), training=training)
-        # A 1x1 convolution and average pooling commute: pooling first costs a quarter.
-        shortcut = inputs
-        if self.downsample:
-            x, shortcut = downsample(x), downsample(shortcut)
-        if self.shortcut is not None:
-            shortcut = self.shortcut(shortcut, training=training)
-        return x + shortcut
+        return x + (inputs if self.shortcut is None else self.shortcut(inputs, training=training))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch, height, width, _ = input_shape
@@ -93,13 +86,3 @@ class DiscriminatorBlock(Block):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "downsample": self.downsample, "preactivation": self.preactivation}
-
-
-def upsample(features: tf.Tensor) -> tf.Tensor:
-    """Doubles height and width, each value repeated: [b, h, w, c] -> [b, 2h, 2w, c]."""
-    return tf.repeat(tf.repeat(features, 2, axis=1), 2, axis=2)
-
-
-def downsample(features: tf.Tensor) -> tf.Tensor:
-    """Means of 2x2 squares: [b, h, w, c] -> [b, h/2, w/2, c]."""
-    return tf.nn.avg_pool2d(features, 2, 2, "VALID")

@@ -13,7 +13,13 @@ import keras
 import numpy as np
 
 from sagan_tf.config import ModelConfig
-from sagan_tf.layers import BatchNormalization, ConditionalBatchNormalization, SelfAttention2D, SpectralNormalization
+from sagan_tf.layers import (
+    BatchNormalization,
+    ConditionalBatchNormalization,
+    ResamplingConvolution,
+    SelfAttention2D,
+    SpectralNormalization,
+)
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.convolutional_blocks import ConvolutionalDiscriminatorBlock, ConvolutionalGeneratorBlock
 from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
@@ -73,6 +79,26 @@ CASES = [
         "normalized_dense", SpectralNormalization, normalized(keras.layers.Dense, 3, power_iterations=2), (normal(5),)
     ),
     Case("normalized_embedding", SpectralNormalization, normalized(keras.layers.Embedding, 2, 3), (LABELS,)),
+    # Its inputs are divided by sigma, and not its kernel, which is larger.
+    Case("normalized_wide_dense", SpectralNormalization, normalized(keras.layers.Dense, 24), (normal(5),)),
+    Case(
+        "upsampling_convolution",
+        ResamplingConvolution,
+        lambda: ResamplingConvolution(3, 3, "up", "strided"),
+        (FEATURES,),
+    ),
+    Case(
+        "downsampling_convolution",
+        ResamplingConvolution,
+        lambda: ResamplingConvolution(3, 3, "down", "minimal"),
+        (FEATURES,),
+    ),
+    Case(
+        "normalized_minimal_convolution",
+        SpectralNormalization,
+        normalized(ResamplingConvolution, 3, 3, "none", "minimal"),
+        (FEATURES,),
+    ),
     Case("attention_pooled", SelfAttention2D, lambda: SelfAttention2D("pooled", {}), (FEATURES,)),
     Case("attention_paper", SelfAttention2D, lambda: SelfAttention2D("paper"), (FEATURES,)),
     Case("attention_full", SelfAttention2D, lambda: SelfAttention2D("full", {"epsilon": 1e-6}), (FEATURES,)),

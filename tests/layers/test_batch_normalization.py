@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +11,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import BatchNormalization
+from sagan_tf.layers.batch_normalization import _normalized_by_batch
+from tests.graphs import waits_for
 from tests.layers.replicas import run_on_replicas, two_replicas, values_on_replicas
 
 CHANNELS = 3
@@ -106,6 +109,104 @@ def test_gradients(synchronized: bool) -> None:
         loss = weighted_sum(formula(x, gain, bias), weights)
     for ours, expected in zip(gradients, tape.gradient(loss, [x, gain, bias]), strict=True):
         np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def gradients(function: Callable[..., Any], *sources: tf.Tensor, weights: np.ndarray) -> list[tf.Tensor]:
+    """The outputs of `function(*sources)`, and the gradients of all sources for `weights` as upstream gradient."""
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        outputs = function(*sources)
+    return [outputs, *tape.gradient(outputs, sources, tf.cast(weights, outputs.dtype))]
+
+
+def assert_close(ours: list[tf.Tensor], expected: list[tf.Tensor], tolerance: float) -> None:
+    """Differences are within `tolerance` of the largest value."""
+    for one, other in zip(ours, expected, strict=True):
+        one, other = (tf.cast(tensor, "float64").numpy() for tensor in (one, other))
+        np.testing.assert_allclose(one, other, rtol=0.0, atol=tolerance * np.abs(other).max())
+
+
+def by_batch(x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """What the layers call in training."""
+    return _normalized_by_batch(x, gain, bias, EPSILON)[0]
+
+
+def exactly(x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """`formula` in float64."""
+    gain, bias = (tf.cast(values, tf.float64) for values in (gain, bias))
+    if gain.shape.rank == 2:
+        gain, bias = gain[:, None, None], bias[:, None, None]
+    return formula(tf.cast(x, tf.float64), gain, bias)
+
+
+@pytest.mark.parametrize("of_each_image", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 100.0])
+@pytest.mark.parametrize("shape", [(1, 2, 2), (4, 1, 1), (3, 4, 6)], ids=str)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_written_out_gradient(
+    of_each_image: bool, shift: float, shape: tuple[int, int, int], compiled: bool
+) -> None:
+    """Against what TensorFlow derives from the formula; gain and bias [channels] or [batch, channels]."""
+    generator = np.random.default_rng(3)
+    x, weights = generator.normal(shift, 2.0, size=(*shape, CHANNELS)), generator.normal(size=(*shape, CHANNELS))
+    tables = generator.normal(size=(2, shape[0], CHANNELS) if of_each_image else (2, CHANNELS))
+    sources = [tf.constant(values, tf.float32) for values in (x, *tables)]
+    function = tf.function(by_batch, autograph=False) if compiled else by_batch
+    ours, expected = (gradients(one, *sources, weights=weights) for one in (function, exactly))
+    assert {tensor.dtype for tensor in ours} == {tf.float32}
+    assert_close(ours, expected, 1e-4)
+
+
+@pytest.mark.parametrize("of_each_image", [False, True])
+def test_the_written_out_gradient_of_a_single_value(of_each_image: bool) -> None:
+    shape = (1, CHANNELS) if of_each_image else (CHANNELS,)
+    x, gain, bias = tf.fill([1, 1, 1, CHANNELS], 3.0), tf.fill(shape, 2.0), tf.fill(shape, -1.0)
+    weights = np.reshape(np.float32([1.0, 2.0, 3.0]), (1, 1, 1, CHANNELS))
+    outputs, of_x, of_gain, of_bias = gradients(by_batch, x, gain, bias, weights=weights)
+    np.testing.assert_array_equal(outputs.numpy(), -np.ones(x.shape))
+    np.testing.assert_array_equal(of_x.numpy(), np.zeros(x.shape))
+    np.testing.assert_array_equal(of_gain.numpy(), np.zeros(shape))
+    np.testing.assert_array_equal(of_bias.numpy(), np.reshape(weights, shape))
+
+
+@pytest.mark.parametrize("of_each_image", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 2e-2), ("float16", 3e-3)])
+def test_the_written_out_gradient_in_half_precision(of_each_image: bool, dtype: str, tolerance: float) -> None:
+    generator = np.random.default_rng(3)
+    x, weights = (tf.cast(generator.normal(size=(4, 8, 8, CHANNELS)), dtype) for _ in range(2))
+    tables = generator.normal(size=(2, 4, CHANNELS) if of_each_image else (2, CHANNELS))
+    sources = [x, *(tf.constant(values, tf.float32) for values in tables)]
+    ours, expected = (gradients(one, *sources, weights=weights) for one in (by_batch, exactly))
+    assert [tensor.dtype for tensor in ours] == [x.dtype, x.dtype, tf.float32, tf.float32]
+    assert_close(ours, expected, tolerance)
+
+
+def test_no_gradient_flows_through_the_moving_statistics() -> None:
+    x, ones = tf.constant(images()), tf.ones([CHANNELS])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, ones])
+        _, mean, variance = _normalized_by_batch(x, ones, ones, EPSILON)
+    np.testing.assert_allclose(mean.numpy(), moments(images())[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(variance.numpy(), moments(images())[1], rtol=1e-5)
+    for statistic in (mean, variance):
+        assert tape.gradient(statistic, [x, ones]) == [None, None]
+
+
+def test_the_standardized_inputs_are_not_kept_for_the_gradient() -> None:
+    """Of what is as large as the inputs, the backward pass reads the inputs and the upstream gradient alone."""
+    x = tf.constant(images(4))
+
+    @tf.function(autograph=False)
+    def both(x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
+        return gradients(by_batch, x, gain, bias, weights=upstream)
+
+    graph = both.get_concrete_function(x, tf.ones([CHANNELS]), tf.ones([CHANNELS]), x).graph
+    (forward,) = (one for one in graph.get_operations() if one.type == "FusedBatchNormV3")
+    standardized_inputs = forward.outputs[0].name
+    readers = [one for one in graph.get_operations() if standardized_inputs in {tensor.name for tensor in one.inputs}]
+    assert len(readers) == 1  # the product with the gain
+    backward = graph.outputs[1:]
+    assert all(readers[0].name not in waits_for(tensor.op) for tensor in backward)
 
 
 @either_kernel

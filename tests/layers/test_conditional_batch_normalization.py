@@ -67,8 +67,10 @@ def gradients(layer: ConditionalBatchNormalization, x: tf.Tensor, weights: np.nd
 
 
 @pytest.mark.parametrize("synchronized", [False, True])
-def test_gradients(synchronized: bool) -> None:
-    x, layer = tf.constant(images()), make(synchronized=synchronized)
+@pytest.mark.parametrize("shift", [0.0, 100.0])
+def test_gradients(synchronized: bool, shift: float) -> None:
+    x, layer = tf.constant(shift + images()), make(synchronized=synchronized)
+    layer.moving_mean.assign(tf.fill([CHANNELS], shift))  # synchronised replicas take their variance about it
     weights = np.random.default_rng(2).normal(size=x.shape).astype(np.float32)
     gain, bias = tf.constant(GAINS), tf.constant(BIASES)
     with tf.GradientTape() as tape:

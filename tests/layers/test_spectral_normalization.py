@@ -19,15 +19,20 @@ LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
     "transposed_conv": lambda **options: keras.layers.Conv2DTranspose(5, 4, 2, padding="same", **options),
     "dense": lambda **options: keras.layers.Dense(6, **options),
     "embedding": lambda **options: keras.layers.Embedding(7, 4, **options),
+    # Their kernels are larger than sixteen examples of their inputs.
+    "wide_conv": lambda **options: keras.layers.Conv2D(40, 3, padding="same", **options),
+    "wide_transposed_conv": lambda **options: keras.layers.Conv2DTranspose(80, 4, 2, padding="same", **options),
+    "wide_dense": lambda **options: keras.layers.Dense(20, **options),
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
+every_constraint = pytest.mark.parametrize("constraint", ["equal", "at_most"])
 
 
 def inputs_for(kind: str) -> np.ndarray:
     generator = np.random.default_rng(3)
     if kind == "embedding":
         return np.array([0, 3, 3, 6], np.int32)
-    return generator.normal(size=(2, 9) if kind == "dense" else (2, 4, 5, 3)).astype(np.float32)
+    return generator.normal(size=(2, 9) if "dense" in kind else (2, 4, 5, 3)).astype(np.float32)
 
 
 def make(kind: str, scale: float = 1.0, layer_options: dict[str, Any] | None = None, **options: Any) -> Any:
@@ -45,7 +50,7 @@ def matrix(kind: str, kernel: np.ndarray) -> np.ndarray:
     """[everything else, output channels], written again here so as not to trust the library's."""
     if kind == "embedding":
         return kernel.T
-    if kind == "transposed_conv":  # its kernel is [height, width, output, input]
+    if "transposed" in kind:  # its kernel is [height, width, output, input]
         kernel = np.moveaxis(kernel, 2, 3)
     return kernel.reshape(-1, kernel.shape[-1])
 
@@ -53,7 +58,7 @@ def matrix(kind: str, kernel: np.ndarray) -> np.ndarray:
 def unmatrix(kind: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if kind == "embedding":
         return values.T
-    if kind == "transposed_conv":
+    if "transposed" in kind:
         return np.moveaxis(values.reshape(shape[0], shape[1], shape[3], shape[2]), 2, 3)
     return values.reshape(shape)
 
@@ -116,6 +121,99 @@ def kernel_gradient(layer: keras.layers.Layer, variable: keras.Variable, inputs:
     return tf.convert_to_tensor(tape.gradient(loss, variable.value)).numpy()
 
 
+def derived(wrapper: SpectralNormalization, inputs: tf.Tensor) -> tf.Tensor:
+    """What the wrapper returns, with the kernel divided, and nothing done to what TensorFlow derives from that."""
+    kernel, u = tf.convert_to_tensor(wrapper.layer.weights[0]), tf.convert_to_tensor(wrapper.u)
+    w = tf.transpose(kernel) if kernel.shape.rank == 2 and kernel.shape[0] != u.shape[0] else kernel
+    w = tf.transpose(w, [0, 1, 3, 2]) if isinstance(wrapper.layer, keras.layers.Conv2DTranspose) else w
+    w = tf.reshape(w, [u.shape[0], -1])
+    for _ in range(wrapper.power_iterations):
+        v = tf.stop_gradient(tf.linalg.normalize(tf.transpose(w) @ u)[0])
+        u = tf.stop_gradient(tf.linalg.normalize(w @ v)[0])
+    sigma = tf.reduce_sum(u * (w @ v))
+    divisor = sigma if wrapper.constraint == "equal" else tf.maximum(sigma, 1.0)
+    with keras.StatelessScope([(wrapper.layer.weights[0], kernel / divisor)]):
+        return wrapper.layer(inputs)
+
+
+@every_layer
+@every_constraint
+@pytest.mark.parametrize("power_iterations", [1, 2])
+@pytest.mark.parametrize("scale", [0.02, 1.0])
+@pytest.mark.parametrize("batch", [1, 100])
+def test_outputs_and_gradients_are_those_of_the_divided_kernel(
+    kind: str, constraint: str, power_iterations: int, scale: float, batch: int
+) -> None:
+    """Whatever is divided: for sigma above and below 1, of the inputs, the kernel and the bias."""
+    wrapper, inputs = make(kind, scale, constraint=constraint, power_iterations=power_iterations)
+    assert (float(wrapper.sigma()) > 1.0) == (scale == 1.0)
+    inputs = tf.constant(np.resize(inputs, (batch, *inputs.shape[1:])))
+    sources = [variable.value for variable in wrapper.trainable_variables]
+    sources += [] if kind == "embedding" else [inputs]
+    found = []
+    for function in (wrapper, lambda inputs: derived(wrapper, inputs)):
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            outputs = function(inputs)
+        upstream = tf.sin(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), tf.shape(outputs)))
+        found.append([outputs, *map(tf.convert_to_tensor, tape.gradient(outputs, sources, upstream))])
+    for ours, expected in zip(*found, strict=True):
+        scale_of_expected = np.abs(expected.numpy()).max()
+        np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0.0, atol=1e-5 * scale_of_expected)
+
+
+class Observed(keras.layers.Dense):
+    """Keeps what it last computed with."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        self.seen = inputs, tf.convert_to_tensor(self.kernel)
+        return super().call(inputs)
+
+
+@pytest.mark.parametrize(("units", "divides_inputs"), [(15, False), (16, False), (17, True), (40, True)])
+def test_what_is_divided_depends_on_one_example_and_not_on_the_batch(units: int, divides_inputs: bool) -> None:
+    wrapper = SpectralNormalization(Observed(units))
+    wrapper.build((None, 9))
+    kernel, sigma = wrapper.layer.get_weights()[0], wrapper.sigma().numpy()
+    for batch in (1, 16, 1000):
+        inputs = np.ones((batch, 9), np.float32)
+        wrapper(inputs)
+        seen, seen_kernel = (tensor.numpy() for tensor in wrapper.layer.seen)
+        np.testing.assert_allclose(seen, inputs / sigma if divides_inputs else inputs, rtol=1e-6)
+        np.testing.assert_allclose(seen_kernel, kernel if divides_inputs else kernel / sigma, rtol=1e-6)
+    tf.function(wrapper, autograph=False).get_concrete_function(tf.TensorSpec([None, 9]))
+    assert (wrapper.layer.seen[0].op.type == "Placeholder") != divides_inputs
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_inputs_of_another_type_are_divided_in_float32(dtype: str) -> None:
+    wrapper, _ = make("wide_dense", scale=1e-5)
+    inputs = np.arange(-9, 9).reshape(2, 9)
+    expected = plain_copy(wrapper, wrapper.layer.get_weights()[0] / wrapper.sigma().numpy(), inputs)(inputs * 1.0)
+    outputs = wrapper(tf.constant(inputs, dtype))
+    assert outputs.dtype == tf.float32
+    np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_unknown_sizes_leave_the_inputs_alone() -> None:
+    wrapper, inputs = make("wide_conv")
+    call = tf.function(wrapper, input_signature=[tf.TensorSpec([None, None, None, 3])], autograph=False)
+    np.testing.assert_allclose(call(inputs).numpy(), wrapper(inputs).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["conv", "wide_conv", "wide_dense", "embedding"])
+@pytest.mark.parametrize("scale", [0.0, 1e-7])
+def test_small_kernels_in_float16(kind: str, scale: float) -> None:
+    """Neither inputs divided by their sigma nor the kernel itself would be in the range of float16."""
+    wrapper, inputs = make(kind, scale, layer_options={"dtype": "mixed_float16"})
+    exact, _ = make(kind, scale)
+    exact.set_weights(wrapper.get_weights())
+    inputs = inputs if kind == "embedding" else 10.0 * inputs
+    outputs, expected = wrapper(inputs), exact(inputs)
+    assert (outputs.dtype, expected.dtype) == (tf.float16, tf.float32)
+    np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=0.0, atol=4e-3 * np.abs(expected).max())
+
+
 @every_layer
 def test_the_gradient_holds_u_and_v_constant(kind: str) -> None:
     """dL/dW = (G - <G, W> / sigma * u v^T) / sigma for G = dL/d(W / sigma), at a u far from converged.
@@ -144,6 +242,35 @@ def test_the_gradient_is_orthogonal_to_the_kernel(kind: str) -> None:
 
     assert abs(cosine(constraint="equal")) < 1e-5
     assert abs(cosine(constraint="at_most")) > 1e-3
+
+
+@every_layer
+@every_constraint
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_folded_calls_use_the_kernel_as_it_was(kind: str, constraint: str, precision: str) -> None:
+    wrapper, inputs = make(kind, constraint=constraint, layer_options={"dtype": precision})
+    expected = wrapper(inputs)
+    with wrapper.folded():
+        eager = wrapper(inputs)
+        compiled = tf.function(wrapper, autograph=False).get_concrete_function(tf.constant(inputs))
+    wrapper.layer.weights[0].assign(tf.zeros_like(wrapper.layer.weights[0]))
+    assert not wrapper(inputs).numpy().any()  # it is seen again; biases are 0
+    scale = np.abs(tf.cast(expected, "float32")).max()
+    tolerance = (1e-5 if precision == "float32" else 1e-2) * scale
+    for outputs in (eager, compiled(tf.constant(inputs))):
+        assert outputs.dtype == expected.dtype
+        np.testing.assert_allclose(tf.cast(outputs, "float32"), tf.cast(expected, "float32"), rtol=0.0, atol=tolerance)
+    biases = [variable.value for variable in wrapper.layer.weights[1:]]
+    assert all(any(one is bias for bias in biases) for one in compiled.graph.variables)
+
+
+def test_an_error_ends_folding() -> None:
+    wrapper, inputs = make("dense")
+    expected = wrapper(2.0 * inputs).numpy()
+    with pytest.raises(KeyError), wrapper.folded():
+        raise KeyError
+    wrapper.layer.kernel.assign(2.0 * wrapper.layer.kernel)
+    np.testing.assert_allclose(wrapper(2.0 * inputs).numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
 @every_layer
@@ -211,7 +338,7 @@ def test_layers_that_it_does_not_know(layer: keras.layers.Layer) -> None:
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("kind", ["conv", "dense", "embedding"])
+@pytest.mark.parametrize("kind", ["conv", "dense", "embedding", "wide_conv", "wide_dense"])
 def test_sigma_is_float32_in_mixed_precision(kind: str, precision: str) -> None:
     wrapper, inputs = make(kind, layer_options={"dtype": precision})
     kernel = wrapper.layer.get_weights()[0]

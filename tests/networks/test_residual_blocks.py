@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import BatchNormalization, ConditionalBatchNormalization, SpectralNormalization
-from sagan_tf.networks.residual_blocks import DiscriminatorBlock, GeneratorBlock, downsample, upsample
+from sagan_tf.networks.residual_blocks import DiscriminatorBlock, GeneratorBlock
 from tests.networks.small_networks import leaves, stir
 
 LABELS = np.array([1, 0], np.int32)
@@ -18,23 +18,6 @@ LABELS = np.array([1, 0], np.int32)
 
 def features(channels: int = 3) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(2, 4, 6, channels)).astype(np.float32)
-
-
-def test_upsampling_repeats_each_value() -> None:
-    x = features()
-    y = upsample(tf.constant(x)).numpy()
-    assert y.shape == (2, 8, 12, 3)
-    for row, column in np.ndindex(8, 12):
-        np.testing.assert_array_equal(y[:, row, column], x[:, row // 2, column // 2])
-
-
-def test_downsampling_takes_means_of_squares() -> None:
-    x = features()
-    y = downsample(tf.constant(x)).numpy()
-    assert y.shape == (2, 2, 3, 3)
-    for row, column in np.ndindex(2, 3):
-        square = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-        np.testing.assert_allclose(y[:, row, column], square.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
 
 
 def convolve(x: tf.Tensor, layer: keras.layers.Layer) -> tf.Tensor:
