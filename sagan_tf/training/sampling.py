@@ -7,11 +7,15 @@ the same random bits.) A global batch of latents is small, 256 x 128 floats: dra
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from sagan_tf.layers import SpectralNormalization
 
 _LATENTS, _LABELS = 0, 1  # two independent streams of one seed
 
@@ -78,6 +82,28 @@ def fixed_inputs(
     classes = [index * num_classes // rows for index in range(rows)]
     latents = tf.random.stateless_normal([columns, latent_dim], [seed, 2], alg="philox")
     return tf.tile(latents, [rows, 1]), tf.repeat(tf.constant(classes, tf.int32), columns)
+
+
+def compiled_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """The generator at inference (moving statistics), for many images.
+
+    What is made of the kernels alone is computed now, not with each batch: sigma, the kernels divided by it, and the
+    sums of their taps that convolutions multiply with. Make a new one when the weights have changed.
+
+    Args:
+        generator: a network of `build_generator`.
+
+    Returns:
+        A compiled function of latents float32 [n, latent_dim] and labels int32 [n], for any n, giving images as
+        `generator` does.
+    """
+    latents, labels = (tf.TensorSpec(one.shape, one.dtype) for one in generator.inputs)
+    function = tf.function(lambda latents, labels: generator([latents, labels], training=False), autograph=False)
+    with contextlib.ExitStack() as stack:
+        for layer in generator._flatten_layers():
+            if isinstance(layer, SpectralNormalization):
+                stack.enter_context(layer.folded())
+        return function.get_concrete_function(latents, labels)
 
 
 def generate_images(generator: keras.Model, latents: tf.Tensor, labels: tf.Tensor, batch_size: int = 16) -> np.ndarray:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.config import Config, option_values
+from sagan_tf.config import Config, Resolutions, option_values
 from sagan_tf.data.source import Source
+from sagan_tf.layers.blockwise_attention import has_large_map
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training.diagnostics import parameter_count
 from sagan_tf.training.state import TrainState
@@ -108,10 +109,16 @@ def _activations_per_image(config: Config) -> int:
         7 * width * base * size**2
         for width, size in zip(stages.generator, stages.generator_resolutions(), strict=True)
     )
-    shrink = 4 if config.model.attention_form == "pooled" else 1
-    maps = 2 * sum(size**4 // shrink for size in config.model.generator_attention)
-    maps_of_discriminator = 2 * sum(size**4 // shrink for size in config.model.discriminator_attention)
+    maps = _attention_maps(config, config.model.generator_attention)
+    maps_of_discriminator = _attention_maps(config, config.model.discriminator_attention)
     return max(2 * (discriminator + maps_of_discriminator), generator + maps + discriminator + maps_of_discriminator)
+
+
+def _attention_maps(config: Config, sizes: Resolutions) -> int:
+    """Values of the maps, and of their gradients, that are in memory whole."""
+    shrink = 4 if config.model.attention_form == "pooled" else 1
+    maps = [(size**2, size**2 // shrink) for size in sizes]
+    return 2 * sum(queries * keys for queries, keys in maps if not has_large_map(queries, keys))
 
 
 def _warn_of_dominant_label(histogram: dict[str, int]) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.training.adam import Adam
 from sagan_tf.training.ema import copy_variables
 
 
@@ -73,7 +74,7 @@ def create_state(config: Config) -> TrainState:
 def create_optimizer(config: TrainingConfig, learning_rate: float) -> keras.optimizers.Optimizer:
     """Adam, with dynamic loss scaling under mixed_float16."""
     # Named, or Keras would number the names of a process's optimizers.
-    adam = keras.optimizers.Adam(learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name="adam")
+    adam = Adam(learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name="adam")
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if config.precision == "mixed_float16" else adam
 
 

@@ -54,6 +54,11 @@ class Trainer:
             totals = self._compiled_loop(self._iterator, tf.constant(num_steps, tf.int32))
         return dict(zip(DISCRIMINATOR_METRICS + GENERATOR_METRICS, (totals / num_steps).numpy().tolist(), strict=True))
 
+    def loop_graph(self) -> tf.Graph:
+        """The graph of the compiled loop, to look at."""
+        with self._strategy.scope():
+            return self._compiled_loop.get_concrete_function(self._iterator, tf.constant(1, tf.int32)).graph
+
     def _loop(self, iterator: Iterator[Any], num_steps: tf.Tensor) -> tf.Tensor:
         totals = tf.zeros([len(DISCRIMINATOR_METRICS) + len(GENERATOR_METRICS)])
         for _ in tf.range(num_steps):
@@ -70,7 +75,10 @@ class Trainer:
             arguments = (batch["images"], batch["labels"], first_draw + index)
             discriminator_metrics.append(self._run(self._discriminator_step, arguments))
             state.data_position.assign(self._next_position(batch["positions"]))
-        generator_metrics = self._run(self._generator_step, (first_draw + repeats,))
+        # The generator's update waits for the discriminator's, or the activations of both would be in memory at once.
+        with tf.control_dependencies(discriminator_metrics):
+            draw = tf.identity(first_draw + repeats)
+        generator_metrics = self._run(self._generator_step, (draw,))
         state.step.assign_add(1)
         decay = tf.where(state.step < self._config.ema_start_step, 0.0, self._config.ema_decay)
         move_average(state.generator_ema.variables, state.generator.variables, decay)

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from sagan_tf.training.adam import Adam
+from sagan_tf.training.state import create_optimizer
 from tests.training.tiny import all_values, differences, make_state, one_device, tiny_config, values
 
 
@@ -27,6 +29,20 @@ def test_precision_is_of_the_networks_and_nobody_elses(precision: str):
     assert set(state.loss_scales()) == (
         {"generator_loss_scale", "discriminator_loss_scale"} if precision == "mixed_float16" else set()
     )
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_optimizers_keep_no_more_than_they_need(precision: str):
+    """One array of a weight's size where beta_1 is 0, which it is unless a configuration says otherwise."""
+    for beta_1, kept in ((None, 1), (0.5, 2)):
+        options = {} if beta_1 is None else {"adam_beta1": beta_1}
+        config = tiny_config(precision=precision, adam_beta2=0.9, adam_epsilon=1e-6, **options).training
+        optimizer = create_optimizer(config, 0.1)
+        weight = keras.Variable([[1.0, 2.0]])
+        optimizer.build([weight])
+        adam = optimizer.inner_optimizer if precision == "mixed_float16" else optimizer
+        assert (type(adam), adam.beta_1, adam.beta_2, adam.epsilon) == (Adam, beta_1 or 0.0, 0.9, 1e-6)
+        assert sum(variable.shape == weight.shape for variable in adam.variables) == kept
 
 
 def test_optimizers_have_their_own_learning_rates():

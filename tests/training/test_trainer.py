@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.graphs import waits_for
 from tests.training.tiny import make_trainer, one_device, tiny_config, two_replicas, values
 
 
@@ -49,6 +50,24 @@ def test_average_is_a_copy_until_its_start_and_an_average_from_there():
         values(state.generator).items(), values(state.generator_ema).values(), strict=True
     ):
         np.testing.assert_allclose(average, 0.75 * copied[name] + 0.25 * live, atol=1e-6, err_msg=name)
+
+
+def test_the_generators_update_waits_for_the_discriminators(monkeypatch: pytest.MonkeyPatch):
+    """Or the activations of both would be in memory at once: no latents of the one before the metrics of the other."""
+    updates = 2
+    trainer = make_trainer(tiny_config(discriminator_steps_per_step=updates), one_device())
+    judge, generate = trainer._discriminator_step, trainer._generator_step
+    monkeypatch.setattr(trainer, "_discriminator_step", lambda *parts: tf.identity(judge(*parts), name="judged"))
+    monkeypatch.setattr(trainer, "_generator_step", lambda draw: generate(tf.identity(draw, name="generator_draw")))
+    graph = trainer.loop_graph()
+    (loop,) = (one for one in graph.get_operations() if one.type == "While")
+    body = graph._get_function(loop.get_attr("body").name).graph
+    operations = {one.name: one for one in body.get_operations()}
+    judged = {name for name in operations if name.startswith("while/judged")}
+    assert len(judged) == updates
+    assert judged <= waits_for(operations["while/generator_draw"])
+    latents = [one for one in operations.values() if one.type.startswith("StatelessRandomNormal")]
+    assert sorted("while/generator_draw" in waits_for(one) for one in latents) == [False] * updates + [True]
 
 
 @pytest.mark.slow
