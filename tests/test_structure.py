@@ -50,7 +50,16 @@ TESTED_ELSEWHERE = {
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
     "sagan_tf/train.py": "tests/test_end_to_end.py opens this door as a user does",
     "tools/make_fashion_mnist_10k.py": "tests/data/test_embedded.py makes the packaged file again",
-    "tools/prepare_imagenet.py": "tests/data/test_tfrecord.py prepares and reads back",
+    "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
+    "tools/benchmarks/matrix_product_worker.py": "tests/tools/test_benchmark_processes.py runs it",
+    "tools/benchmarks/pipeline_data.py": "tests/tools/test_benchmark_pipeline.py makes its data",
+    "tools/benchmarks/pipeline_worker.py": "tests/tools/test_benchmark_pipeline.py runs it",
+    "tools/benchmarks/sampling.py": "tests/tools/test_benchmark.py",
+    "tools/benchmarks/sampling_worker.py": "tests/tools/test_benchmark_processes.py runs it",
+    "tools/benchmarks/startup.py": "tests/tools/test_benchmark.py",
+    "tools/benchmarks/tf_gan_peer.py": "tests/tools/test_benchmark_processes.py runs it",
+    "tools/benchmarks/train_step.py": "tests/tools/test_benchmark.py",
+    "tools/benchmarks/train_step_worker.py": "tests/tools/test_benchmark_processes.py runs it",
     "sagan_tf/__init__.py": "test_the_package_loads_its_parts_when_they_are_used, below",
 }
 
@@ -172,6 +181,8 @@ def test_every_file_begins_with_its_docstring(path: pathlib.Path) -> None:
 def mirror(path: pathlib.Path) -> pathlib.Path:
     """The test file of a source file: tests/ has the folders of sagan_tf/, tools/ is tested in tests/tools/."""
     folder = path.relative_to(ROOT).parent
+    if folder.as_posix() == "tools/benchmarks":
+        return ROOT / "tests" / "tools" / f"test_benchmark_{path.name}"
     folder = path.relative_to(PACKAGE).parent if folder.parts[0] == "sagan_tf" else folder
     return ROOT / "tests" / folder / f"test_{path.name}"
 

@@ -4,7 +4,8 @@
     python tools/prepare_imagenet.py --dataset=folder --data_dir=IMAGES --split=train --output=DIR --resolution=128
 
 Training then reads DIR with `--dataset=tfrecord --data_dir=DIR --split=train`. Nothing appears as DIR/train before
-everything is written.
+everything is written. Interrupted, the same command goes on from the shards that were finished; the result is the same
+bytes, whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -12,25 +13,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
-import numpy as np
-import tensorflow as tf
-import tqdm
-
-from sagan_tf.config import DataConfig
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
-from sagan_tf.data.tfrecord import TFRecordMetadata, serialize_record
+from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
+from tools.preparation.progress import Progress
+from tools.preparation.unfinished import FinishedShard, UnfinishedWork, unfinished_work
+from tools.preparation.workers import WorkerError, write_shards
+
+if TYPE_CHECKING:
+    from sagan_tf.data.source import Source
+    from sagan_tf.data.tfrecord import TFRecordMetadata
+    from tools.preparation.shards import Shard
 
 IMAGES_PER_FILE = 5000
 """By default: files of some 70 MB at 128 pixels, 256 for ImageNet: up to 256 workers then have files of their own."""
+
+NAME = "tools/prepare_imagenet.py"
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,106 +52,139 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--format", default="jpeg", choices=("jpeg", "png"), help="png loses nothing and is larger")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG")
     parser.add_argument(
-        "--shuffle_buffer_size", type=int, default=16384, help="records mixed where they come in sequence"
+        "--shuffle_buffer_size", type=int, default=16384, help="records mixed where TFDS has not stored them at random"
     )
+    parser.add_argument("--num_workers", type=int, default=num_cores(), help="processes; default: one for each core")
     options = parser.parse_args(arguments)
     if options.image_channels == 4 and options.format == "jpeg":
         parser.error("--image_channels=4: expected --format=png, since JPEG has no alpha")
-    if options.resolution < 1 or options.num_shards < 0:
-        parser.error("expected --resolution of at least 1 and --num_shards of at least 0")
+    if min(options.resolution, options.num_workers, options.shuffle_buffer_size) < 1 or options.num_shards < 0:
+        parser.error(
+            "expected --resolution, --num_workers and --shuffle_buffer_size of at least 1, and --num_shards of at "
+            "least 0"
+        )
     if not 1 <= options.quality <= 100:
         parser.error(f"--quality: expected 1 to 100, received {options.quality}")
     return options
 
 
-def encoded_records(source: Source, image_format: str, quality: int) -> tf.data.Dataset:
-    """One shuffled epoch of `source` with images encoded: dataset of (position, label, name, encoded)."""
-
-    def encode(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        if image_format == "png":
-            encoded = tf.io.encode_png(example["image"])
-        else:
-            encoded = tf.io.encode_jpeg(example["image"], quality=quality, chroma_downsampling=False)
-        return example["position"], example["label"], example["name"], encoded
-
-    epoch = source.examples(seed=0, position=0).take_while(lambda example: example["position"] < source.num_examples)
-    return epoch.map(encode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def write_record_files(source: Source, folder: Path, options: argparse.Namespace) -> TFRecordMetadata:
-    """Writes the record files and the metadata into `folder`, with a progress bar."""
-    total = source.num_examples
-    num_shards = min(total, options.num_shards or max(1, total // IMAGES_PER_FILE))
-    names = [f"{options.split}-{index:05d}-of-{num_shards:05d}.tfrecord" for index in range(num_shards)]
-    counts: np.ndarray = np.zeros(num_shards, np.int64)
-    class_counts: np.ndarray = np.zeros(len(source.class_names), np.int64)
-    with contextlib.ExitStack() as writers, tqdm.tqdm(total=total, unit="image") as progress:
-        # All files are open at once and take turns, so that each gets images of the whole epoch.
-        files = [writers.enter_context(tf.io.TFRecordWriter(str(folder / name))) for name in names]
-        with source.skipped.raising_user_errors():
-            for position, label, name, encoded in encoded_records(
-                source, options.format, options.quality
-            ).as_numpy_iterator():
-                shard = position % num_shards
-                files[shard].write(serialize_record(encoded, int(label), name))
-                counts[shard] += 1
-                if len(class_counts):
-                    class_counts[label] += 1
-                progress.update(position + 1 - progress.n)
-    metadata = TFRecordMetadata(
-        split=options.split,
-        resolution=options.resolution,
-        image_channels=options.image_channels,
-        class_names=source.class_names,
-        class_counts=tuple(class_counts.tolist()),
-        files=tuple(zip(names, counts.tolist(), strict=True)),
-    )
-    metadata.write(str(folder))
-    return metadata
+def settings_of(options: argparse.Namespace, source: Source, num_shards: int) -> dict[str, Any]:
+    """What decides the bytes of the output."""
+    from PIL import __version__ as pillow
+
+    names = ("dataset", "data_dir", "split", "resolution", "image_channels", "format", "quality", "shuffle_buffer_size")
+    settings = {f"--{name}": getattr(options, name) for name in names}
+    return settings | {"--num_shards": num_shards, "images": source.fingerprint(), "Pillow": pillow}
 
 
-@contextlib.contextmanager
-def whole_or_nothing(folder: Path) -> Iterator[Path]:
-    """Gives a folder to write in that becomes `folder` at the end, or vanishes if anything fails."""
-    unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    try:
-        yield unfinished
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+def shards_to_write(
+    source: Source, work: UnfinishedWork, options: argparse.Namespace, num_shards: int, finished: set[int]
+) -> Iterator[Shard]:
+    """The shards that are not finished, made when they are asked for."""
+    from tools.preparation.shards import Shard
+
+    for index in range(num_shards):
+        if index not in finished:
+            name = f"{options.split}-{index:05d}-of-{num_shards:05d}.tfrecord"
+            yield Shard(index, name, source.part(index, num_shards), work, options.format, options.quality)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
-    options = parse_arguments(arguments)
+def prepare(options: argparse.Namespace, output: Path) -> str:
+    """Writes the files; returns what to say of them."""
+    load_tensorflow()
+    from sagan_tf.config import DataConfig
+    from sagan_tf.data.sources import open_source
+
     data_config = DataConfig(
         dataset=options.dataset,
         data_dir=options.data_dir,
         split=options.split,
         shuffle_buffer_size=options.shuffle_buffer_size,
     )
-    output = options.output.expanduser() / options.split
-    try:
-        if output.exists():
-            raise UserError(
-                f"--output: expected a folder without {options.split} in it, received {output}, which exists"
-            )
-        source = open_source(data_config, resolution=options.resolution, image_channels=options.image_channels)
-        with whole_or_nothing(output) as folder:
-            metadata = write_record_files(source, folder, options)
-    except UserError as error:
-        print(f"tools/prepare_imagenet.py: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"tools/prepare_imagenet.py: error: --output: cannot write {output}: {error}", file=sys.stderr)
-        return 2
-    print(
+    source = open_source(data_config, resolution=options.resolution, image_channels=options.image_channels)
+    num_shards = min(source.num_examples, options.num_shards or max(1, source.num_examples // IMAGES_PER_FILE))
+    with unfinished_work(output) as work:
+        finished = work.begin(settings_of(options, source, num_shards))
+        try:
+            finished = write_the_rest(source, work, options, num_shards, finished)
+        except WorkerError:
+            raise
+        except UserError:  # of the data: what is finished is of no use once that is repaired
+            work.discard()
+            raise
+        metadata = metadata_of(options, source, finished)
+        metadata.write(str(work.files))
+        work.publish()
+    return (
         f"{output}: {metadata.num_examples} images of {len(metadata.class_names)} classes in "
         f"{len(metadata.files)} files; {source.skipped.count} unreadable images left out"
     )
-    return 0
+
+
+def write_the_rest(
+    source: Source,
+    work: UnfinishedWork,
+    options: argparse.Namespace,
+    num_shards: int,
+    finished: dict[int, FinishedShard],
+) -> dict[int, FinishedShard]:
+    """Writes the shards that are not `finished`, with a progress bar; returns all by number.
+
+    Raises:
+        KeyboardInterrupt: the user's, with what to say of it.
+    """
+    with contextlib.closing(Progress(source, finished)) as progress:
+        shards = shards_to_write(source, work, options, num_shards, set(finished))
+        num_workers = max(1, min(options.num_workers, num_shards - len(finished)))
+        try:
+            with contextlib.closing(write_shards(shards, num_workers, progress.observe)) as written:
+                for shard in written:
+                    progress.finish(shard)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{progress}; the same command goes on from there") from None
+        return progress.finished
+
+
+def metadata_of(options: argparse.Namespace, source: Source, finished: dict[int, FinishedShard]) -> TFRecordMetadata:
+    """What `dataset.json` says of the finished shards."""
+    from sagan_tf.data.tfrecord import TFRecordMetadata
+
+    shards = [finished[index] for index in sorted(finished)]
+    return TFRecordMetadata(
+        split=options.split,
+        resolution=options.resolution,
+        image_channels=options.image_channels,
+        class_names=source.class_names,
+        class_counts=tuple(map(sum, zip(*(shard.class_counts for shard in shards), strict=True))),
+        files=tuple((shard.file, shard.num_images) for shard in shards),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    options = parse_arguments(arguments)
+    output = options.output.expanduser() / options.split
+    try:
+        print(prepare(options, output))
+        return 0
+    except KeyboardInterrupt as interruption:
+        print(f"{NAME}: interrupted: {str(interruption) or 'before it began to write'}", file=sys.stderr)
+        return INTERRUPTED
+    except UserError as error:
+        print(f"{NAME}: error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(
+            f"{NAME}: error: --output: cannot write {output}: {error}; the same command goes on from there",
+            file=sys.stderr,
+        )
+    return 2
 
 
 if __name__ == "__main__":
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's memory is for training
     sys.exit(main())

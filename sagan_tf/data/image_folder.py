@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.decoding import image_or_skip, readable_examples
+from sagan_tf.data.decoding import decode_readable, decoded_chunks
 from sagan_tf.data.folder_layout import FolderLayout, read_folder_layout
 from sagan_tf.data.indexed import IndexedSource
 
@@ -36,20 +37,37 @@ class FolderSource(IndexedSource):
         self._folder = folder
         self._layout = layout
 
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        digest = hashlib.sha256()
+        for path in self._layout.paths:
+            try:
+                status = os.stat(self._folder / path)
+                digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+            except OSError:  # an unreadable image, when its turn comes
+                digest.update(os.fsencode(f"{path}\0missing\0"))
+        return digest.hexdigest()[:16]
+
+    def _select(self, indices: np.ndarray) -> FolderSource:
+        layout = self._layout
+        paths = tuple(layout.paths[index] for index in indices)
+        chosen = FolderLayout(paths, layout.labels[indices], layout.class_names)
+        return FolderSource(self._folder, chosen, resolution=self.resolution, image_channels=self.image_channels)
+
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
-        def load(index: np.int64) -> tuple[np.ndarray, np.bool_, np.int32, bytes]:
-            path = self._folder / self._layout.paths[index]
-            name = os.fsencode(path)  # a file name need not be UTF-8
-            image, readable = image_or_skip(path.read_bytes, name.decode(errors="replace"), self)
-            return image, readable, self._layout.labels[index], name
+        def load(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+            paths = [self._folder / self._layout.paths[index] for index in indices]
+            names = [os.fsencode(path) for path in paths]  # a file name need not be UTF-8
+            files = [(path.read_bytes, name.decode(errors="replace")) for path, name in zip(paths, names, strict=True)]
+            images, readable = decode_readable(files, self)
+            return images, readable, self._layout.labels[indices[readable]], np.array(names, object)[readable]
 
-        def read(position: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = (tf.uint8, tf.bool, tf.int32, tf.string)
-            image, readable, label, name = tf.numpy_function(load, [index], outputs)
-            example = {"image": image, "position": position, "readable": tf.ensure_shape(readable, [])}
-            return example | {"label": tf.ensure_shape(label, []), "name": tf.ensure_shape(name, [])}
+        def read(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = (tf.uint8, tf.int64, tf.int32, tf.string)
+            images, readable, labels, names = tf.numpy_function(load, [indices], outputs)
+            return {"image": images, "label": labels, "position": tf.gather(positions, readable), "name": names}
 
-        return readable_examples(places, read, self)
+        return decoded_chunks(places, read, self)
 
 
 def open_folder(data_config: DataConfig, *, resolution: int, image_channels: int) -> FolderSource:

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import abc
 
+import numpy as np
 import tensorflow as tf
 
+from sagan_tf.data.skipped_images import SkippedImages
 from sagan_tf.data.source import Source, epoch_seed, first_position_of_shard
 
 
 class IndexedSource(Source):
     """A source that needs no shuffle buffer: each epoch is a true permutation, and resuming reads nothing in vain."""
 
-    def examples(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
-        """See `Source.examples`."""
+    def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
+        """See `Source.chunks`."""
         first = first_position_of_shard(position, shard_index=shard_index, num_shards=num_shards)
         count = self.num_examples
 
         def epoch_places(epoch: tf.Tensor) -> tf.data.Dataset:
-            # A whole permutation an epoch (10 ms for a million) rather than index_shuffle, whose orders are alike for
-            # seeds that are alike.
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(count, dtype=tf.int64), seed=epoch_seed(seed, epoch), alg="philox"
-            )
             epoch_start = epoch * count
             start = tf.maximum(epoch_start, tf.constant(first, tf.int64))
             start += (shard_index - start) % num_shards
             positions = tf.range(start, epoch_start + count, num_shards)
-            return tf.data.Dataset.from_tensor_slices((positions, tf.gather(order, positions - epoch_start)))
+            indices = tf.gather(self._order(seed, epoch), positions - epoch_start)
+            return tf.data.Dataset.from_tensor_slices((positions, indices))
 
         return self._read(tf.data.Dataset.range(first // count, tf.int64.max).flat_map(epoch_places))
 
-    def preview(self, count: int) -> tf.data.Dataset:
-        """See `Source.preview`."""
-        places = tf.data.Dataset.range(min(count, self.num_examples))
-        return self._read(places.map(lambda index: (index, index)))
+    def stored_chunks(self, count: int) -> tf.data.Dataset:
+        """See `Source.stored_chunks`."""
+        return self._read(tf.data.Dataset.range(min(count, self.num_examples)).enumerate())
+
+    def part(self, index: int, count: int) -> Source:
+        """See `Source.part`: every `count`-th image of one epoch."""
+        part = self._select(self._order(seed=0, epoch=tf.constant(0)).numpy()[index::count])
+        part.skipped = SkippedImages(self.num_examples, log=False)
+        return part
+
+    def _order(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+        """The indices in the order of an epoch, int64 [num_examples]."""
+        # A whole permutation an epoch (10 ms for a million) rather than index_shuffle, whose orders are alike for
+        # seeds that are alike.
+        places = tf.range(self.num_examples, dtype=tf.int64)
+        return tf.random.experimental.stateless_shuffle(places, seed=epoch_seed(seed, epoch), alg="philox")
+
+    @abc.abstractmethod
+    def _select(self, indices: np.ndarray) -> IndexedSource:
+        """A source of these images, in this order; `indices` is int64 [images]."""
 
     @abc.abstractmethod
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
@@ -44,5 +58,5 @@ class IndexedSource(Source):
             places: dataset of (position, index), both int64 scalars.
 
         Returns:
-            Dataset of examples as in `Source.examples`, in the same order, without the unreadable ones.
+            Dataset of examples as in `Source.chunks`, in the same order, without the unreadable ones.
         """

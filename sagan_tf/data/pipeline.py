@@ -50,8 +50,8 @@ def training_dataset(
         # Scaled here rather than one by one: a quarter of the bytes to gather, one operation for the whole batch.
         return {"images": scale_to_unit_range(images), "labels": batch["label"], "positions": positions}
 
-    dataset = source.examples(seed=seed, position=position, shard_index=shard_index, num_shards=num_shards)
-    dataset = dataset.batch(batch_size, drop_remainder=True).map(finish)
+    dataset = source.chunks(seed=seed, position=position, shard_index=shard_index, num_shards=num_shards)
+    dataset = dataset.rebatch(batch_size, drop_remainder=True).map(finish)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
+import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.data.decoding import image_or_skip, readable_examples
+from sagan_tf.data import record_files
+from sagan_tf.data.decoding import decode_readable, decoded_chunks
+from sagan_tf.data.record_files import RecordFile, count_records
+from sagan_tf.data.skipped_images import SkippedImages
 from sagan_tf.data.source import Source, epoch_seed, first_position_of_shard
 from sagan_tf.errors import UserError
 
 _FILES_READ_AT_ONCE = 16
 _LARGEST_IMBALANCE = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class RecordFile:
-    """A stretch of one TFRecord file.
-
-    Attributes:
-        path: the file.
-        num_examples: records in the stretch.
-        skip: records of the file before it.
-    """
-
-    path: str
-    num_examples: int
-    skip: int = 0
 
 
 class SequentialSource(Source):
@@ -47,14 +35,16 @@ class SequentialSource(Source):
         *,
         parse: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]],
         shuffle_buffer_size: int,
+        stored_at_random: bool = True,
         **attributes: Any,
     ) -> None:
         """
         Args:
             files: where the records are.
-            parse: (serialized record, name of the record by file and number) -> {"encoded": string scalar, "label":
-                int32 scalar, "name": string scalar}.
+            parse: (serialized records, names of the records by file and number), both string [records] -> {"encoded":
+                string [records], "label": int32 [records], "name": string [records]}; can be sent to another process.
             shuffle_buffer_size: encoded records held for shuffling.
+            stored_at_random: the records were shuffled before they were written, as TFDS and our own tool do.
             **attributes: see `Source`, `num_examples` excepted.
 
         Raises:
@@ -63,100 +53,95 @@ class SequentialSource(Source):
         self._files = tuple(file for file in files if file.num_examples)
         if not self._files:
             raise UserError(f"split: expected at least one image, received none in {attributes['name']}")
-        super().__init__(num_examples=_count(self._files), **attributes)
+        super().__init__(num_examples=count_records(self._files), **attributes)
         self._parse = parse
         self._shuffle_buffer_size = shuffle_buffer_size
+        self._stored_at_random = stored_at_random
+        self._mixes_stored = False
 
-    def examples(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
-        """See `Source.examples`. Where the files can be dealt out evenly, a shard reads only its own."""
+    def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
+        """See `Source.chunks`. Where the files can be dealt out evenly, a shard reads only its own."""
         shares = [self._files[index::num_shards] for index in range(num_shards)]
-        counts = [_count(share) for share in shares]
+        counts = [count_records(share) for share in shares]
         # A shard with fewer records would show each of them more often than the others show theirs.
         if min(counts) >= (1 - _LARGEST_IMBALANCE) * max(counts):
-            records = self._shard_by_file(shares[shard_index], seed, position, shard_index, num_shards)
-        else:
-            records = self._records(self._files, seed, position)
-            records = records.filter(lambda place, name, record: place % num_shards == shard_index)
-        return readable_examples(records, self._read, self)
+            first = first_position_of_shard(position, shard_index=shard_index, num_shards=num_shards)
+            share = shares[shard_index]
+            records = self._records(share, seed, first // num_shards)
+            # The k-th record has position k * num_shards + shard_index.
+            return self._decoded(records, share, lambda places: places * num_shards + shard_index)
+        records = self._records(self._files, seed, position)
+        records = records.filter(lambda place, record: place % num_shards == shard_index)
+        return self._decoded(records, self._files)
 
-    def preview(self, count: int) -> tf.data.Dataset:
-        """See `Source.preview`: past the shuffle buffer, which would have to be filled first."""
-        records = records_in_order(self._files).take(count).enumerate()
-        return readable_examples(records.map(lambda place, record: (place, *record)), self._read, self)
+    def stored_chunks(self, count: int) -> tf.data.Dataset:
+        """See `Source.stored_chunks`: past the shuffle buffer, which would have to be filled first."""
+        if self._mixes_stored:
+            return self._decoded(self._records(self._files, 0, 0).take(min(count, self.num_examples)), self._files)
+        return self._decoded(record_files.records_in_order(self._files).take(count).enumerate(), self._files)
 
-    def _shard_by_file(
-        self, files: tuple[RecordFile, ...], seed: int, position: int, shard_index: int, num_shards: int
-    ) -> tf.data.Dataset:
-        """(position, name, record) from a shard's files; its k-th record has position k * num_shards + shard_index."""
-        first = first_position_of_shard(position, shard_index=shard_index, num_shards=num_shards)
-        records = self._records(files, seed, first // num_shards)
-        return records.map(lambda place, name, record: (place * num_shards + shard_index, name, record))
+    def part(self, index: int, count: int) -> Source:
+        """See `Source.part`.
+
+        Of records stored at random, consecutive ones are a fair sample, and all parts together read each file once.
+        Of others a part takes every `count`-th, mixed through the shuffle buffer, and reads every file. Class counts
+        stay those of the whole: its own would have to be read.
+        """
+        part = copy.copy(self)
+        deal_out = record_files.consecutive_part if self._stored_at_random else record_files.strided_part
+        part._files = deal_out(self._files, index, count)
+        part._mixes_stored = not self._stored_at_random
+        part.num_examples = count_records(part._files)
+        part.skipped = SkippedImages(self.num_examples, log=False)
+        return part
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return record_files.digest_of_files(self._files)
 
     def _records(self, files: tuple[RecordFile, ...], seed: int, first: int) -> tf.data.Dataset:
-        """(place, name, serialized record) of `files`, epoch after epoch, from place `first` on."""
-        count = _count(files)
+        """(place, record as `records_of` gives it) of `files`, epoch after epoch, from place `first` on."""
+        count = count_records(files)
 
         def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
             # A buffer's shuffle mixes TensorFlow's global seed into its own: fixed here, in this function's graph only.
             tf.compat.v1.set_random_seed(1)
             start = tf.maximum(tf.constant(first, tf.int64) - epoch * count, 0)
             shuffled = _epoch_of_files(files, epoch_seed(seed, epoch), self._shuffle_buffer_size)
-            places = shuffled.enumerate(start=epoch * count).skip(start)
-            return places.map(lambda place, record: (place, *record))
+            return shuffled.enumerate(start=epoch * count).skip(start)
 
         return tf.data.Dataset.range(first // count, tf.int64.max).flat_map(epoch_records)
 
-    def _read(self, position: tf.Tensor, record_name: tf.Tensor, record: tf.Tensor) -> dict[str, tf.Tensor]:
-        def decode(encoded: bytes, name: bytes) -> tuple[np.ndarray, np.bool_]:
-            return image_or_skip(lambda: encoded, name.decode(errors="replace"), self)
+    def _decoded(
+        self,
+        records: tf.data.Dataset,
+        files: tuple[RecordFile, ...],
+        position_of: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    ) -> tf.data.Dataset:
+        """The chunks of (place, record of `files`), where `position_of` makes positions of places."""
 
-        parsed = self._parse(record, record_name)
-        outputs = (tf.uint8, tf.bool)
-        image, readable = tf.numpy_function(decode, [parsed["encoded"], parsed["name"]], outputs)
-        example = {"image": image, "position": position, "readable": tf.ensure_shape(readable, [])}
-        return example | {"label": parsed["label"], "name": parsed["name"]}
+        def decode(encoded: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            pairs = zip(encoded, names, strict=True)
+            # bytes: a function that gives the image, which needs no reading any more.
+            images = [(functools.partial(bytes, image), name.decode(errors="replace")) for image, name in pairs]
+            return decode_readable(images, self)
 
+        def read(places: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+            indices, numbers, serialized = record
+            parsed = self._parse(serialized, record_files.record_names(files, indices, numbers))
+            inputs = [parsed["encoded"], parsed["name"]]
+            images, readable = tf.numpy_function(decode, inputs, (tf.uint8, tf.int64))
+            columns = {"label": parsed["label"], "position": position_of(places), "name": parsed["name"]}
+            return {"image": images} | {key: tf.gather(column, readable) for key, column in columns.items()}
 
-def _count(files: tuple[RecordFile, ...]) -> int:
-    return sum(file.num_examples for file in files)
-
-
-def check_files_exist(files: tuple[RecordFile, ...]) -> None:
-    """Raises a `UserError` if one of `files` is missing."""
-    # One listing for each folder: asking for a thousand files by name takes a minute on remote storage.
-    folders = {os.path.dirname(file.path) for file in files}
-    present = {os.path.join(folder, name) for folder in folders for name in tf.io.gfile.listdir(folder)}
-    missing = [file.path for file in files if file.path not in present]
-    if missing:
-        raise UserError(
-            f"data_dir: expected the record file {missing[0]}, which does not exist ({len(missing)} of {len(files)} "
-            "are missing); prepare the data set again"
-        )
-
-
-def records_in_order(files: tuple[RecordFile, ...]) -> tf.data.Dataset:
-    """The records of `files`, one file after another: dataset of (name, serialized record), both string scalars."""
-    return _stretches(files, tf.range(len(files))).flat_map(_records_of)
-
-
-def _stretches(files: tuple[RecordFile, ...], order: tf.Tensor) -> tf.data.Dataset:
-    """The arguments of `_records_of` for each file, in the order of the indices `order`."""
-    paths = tf.constant([file.path for file in files])
-    skip = tf.constant([file.skip for file in files], tf.int64)
-    take = tf.constant([file.num_examples for file in files], tf.int64)
-    return tf.data.Dataset.from_tensor_slices(tuple(tf.gather(column, order) for column in (paths, skip, take)))
-
-
-def _records_of(path: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
-    records = tf.data.TFRecordDataset(path).enumerate().skip(skip).take(take)
-    return records.map(lambda index, record: (tf.strings.join([path, "#", tf.strings.as_string(index)]), record))
+        return decoded_chunks(records, read, self)
 
 
 def _epoch_of_files(files: tuple[RecordFile, ...], seed: tf.Tensor, shuffle_buffer_size: int) -> tf.data.Dataset:
-    """(name, serialized record) of all files, in the order that `seed` gives."""
+    """The records of all files, as `record_files.records_of` gives them, in the order that `seed` gives."""
     order = tf.random.experimental.stateless_shuffle(tf.range(len(files)), seed=seed, alg="philox")
-    records = _stretches(files, order).interleave(
-        _records_of,
+    records = record_files.stretches(files, order).interleave(
+        record_files.records_of,
         cycle_length=min(_FILES_READ_AT_ONCE, len(files)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,29 +25,43 @@ class SkippedImages:
         error: the `UserError` that stops the run, once there are too many; None before.
     """
 
-    def __init__(self, num_examples: int) -> None:
+    def __init__(self, num_examples: int, *, log: bool = True) -> None:
         """
         Args:
             num_examples: images in the whole data set, readable or not.
+            log: name each in the log; else that is left to whoever asks for `reasons`.
         """
         self.error: UserError | None = None
         self._num_examples = num_examples
-        self._names: set[str] = set()
+        self._log = log
+        self._reasons: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())  # which cannot be sent to another process
 
     @property
     def count(self) -> int:
         """How many distinct images were skipped so far."""
-        return len(self._names)
+        return len(self._reasons)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The skipped images, sorted by name."""
         with self._lock:
-            return tuple(sorted(self._names))
+            return tuple(sorted(self._reasons))
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why each of them could not be read, by name."""
+        with self._lock:
+            return dict(self._reasons)
 
     def add(self, name: str, reason: str) -> None:
-        """Records that an image was skipped, and logs it the first time.
+        """Records that an image was skipped.
 
         Args:
             name: path of the file or name of the record.
@@ -56,14 +71,15 @@ class SkippedImages:
             UserError: more than `LARGEST_FRACTION` of the data set's images are unreadable by now.
         """
         with self._lock:
-            if name not in self._names:
-                self._names.add(name)
-                _logger.warning("skipped an unreadable image: %s: %s", name, reason)
-            if len(self._names) > LARGEST_FRACTION * self._num_examples:
+            if name not in self._reasons:
+                self._reasons[name] = reason
+                if self._log:
+                    _logger.warning("skipped an unreadable image: %s: %s", name, reason)
+            if len(self._reasons) > LARGEST_FRACTION * self._num_examples:
                 self.error = UserError(
-                    f"data: expected at most {LARGEST_FRACTION:.0%} unreadable images, received {len(self._names)} of "
-                    f"{self._num_examples} so far (the last one {name}: {reason}); each is named in the log: repair or "
-                    "remove them"
+                    f"data: expected at most {LARGEST_FRACTION:.0%} unreadable images, received {len(self._reasons)} "
+                    f"of {self._num_examples} so far (the last one {name}: {reason}); each is named in the log: repair "
+                    "or remove them"
                 )
                 raise self.error
 

@@ -46,6 +46,14 @@ class Source(abc.ABC):
         self.skipped = SkippedImages(num_examples)
 
     @abc.abstractmethod
+    def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
+        """The stream of `examples`, some at once: cheaper, since handing on a tensor costs more than a small picture.
+
+        Returns:
+            Dataset of {"image": uint8 [chunk, resolution, resolution, image_channels], "label": int32 [chunk],
+            "position": int64 [chunk], "name": string [chunk]}, where the length of a chunk varies and may be 0.
+        """
+
     def examples(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
         """An endless stream of images, each epoch in another order; the order is a function of `seed` alone.
 
@@ -63,10 +71,27 @@ class Source(abc.ABC):
             Dataset of {"image": uint8 [resolution, resolution, image_channels], "label": int32 scalar (0 if there are
             no labels), "position": int64 scalar, "name": string scalar (path or record name)}.
         """
+        return self.chunks(seed=seed, position=position, shard_index=shard_index, num_shards=num_shards).unbatch()
 
     @abc.abstractmethod
+    def stored_chunks(self, count: int) -> tf.data.Dataset:
+        """The readable ones of the first `count` records as they are stored, read at once: see `chunks`."""
+
     def preview(self, count: int) -> tf.data.Dataset:
-        """The first readable ones of the first `count` records as they are stored: examples as above, read at once."""
+        """The readable ones of the first `count` records as they are stored: see `examples`."""
+        return self.stored_chunks(count).unbatch()
+
+    @abc.abstractmethod
+    def part(self, index: int, count: int) -> Source:
+        """One of `count` sources that together hold every record once, each a fair sample of all.
+
+        A function of the data set and the two numbers, which can be sent to another process. The limit of its `skipped`
+        is that of the whole data set, and it logs nothing.
+        """
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """A few letters that are others when the files are others: by their names, sizes and times."""
 
 
 def first_position_of_shard(position: int, *, shard_index: int, num_shards: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import os
@@ -12,12 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sequential import RecordFile, SequentialSource, check_files_exist, records_in_order
+from sagan_tf.data.record_files import RecordFile, check_files_exist, records_in_order
+from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.data.skipped_images import SkippedImages
 from sagan_tf.errors import UserError
 
 _SMALLEST_LABEL_SAMPLE = 4096
 _LABEL_SAMPLE_BYTES = 256 * 2**20
+_LABELS_READ_AT_ONCE = 64
 
 
 def open_tfds(data_config: DataConfig, *, resolution: int, image_channels: int) -> SequentialSource:
@@ -31,7 +34,7 @@ def open_tfds(data_config: DataConfig, *, resolution: int, image_channels: int) 
     builder = _prepared_builder(data_config)
     features = _image_features(builder, data_config.dataset)
     files = _record_files(builder, data_config)
-    parse = _parser(features)
+    parse = _Parser(tuple(features))
     class_names = tuple(features["label"].names) if "label" in features else ()
     num_bytes = builder.info.splits[data_config.split].num_bytes
     counts, sample_size = _count_labels(files, parse, len(class_names), num_bytes)
@@ -39,6 +42,7 @@ def open_tfds(data_config: DataConfig, *, resolution: int, image_channels: int) 
         files,
         parse=parse,
         shuffle_buffer_size=data_config.shuffle_buffer_size,
+        stored_at_random=not builder.info.disable_shuffling,
         name=f"{data_config.dataset} ({data_config.split})",
         class_names=class_names,
         class_counts=counts,
@@ -113,21 +117,24 @@ def _record_files(builder: Any, data_config: DataConfig) -> tuple[RecordFile, ..
     return files
 
 
-def _parser(features: Any) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    """See `SequentialSource`: a parser that leaves the image encoded."""
-    import tensorflow_datasets as tfds
+@dataclasses.dataclass(frozen=True)
+class _Parser:
+    """See `SequentialSource`: a parser that leaves the images encoded.
 
-    decoders = {"image": tfds.decode.SkipDecoding()}
+    Attributes:
+        features: names of those that are read, among "image", "label" and "file_name".
+    """
 
-    def parse(record: tf.Tensor, record_name: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = features.deserialize_example(record, decoders=decoders)
-        name = record_name
-        if "file_name" in example:
-            name = tf.strings.join([record_name, " (", example["file_name"], ")"])
-        label = tf.cast(example["label"], tf.int32) if "label" in example else tf.constant(0, tf.int32)
-        return {"encoded": example["image"], "label": label, "name": name}
+    features: tuple[str, ...]
 
-    return parse
+    def __call__(self, records: tf.Tensor, names: tf.Tensor) -> dict[str, tf.Tensor]:
+        # As TFDS serializes tfds.features.Image, ClassLabel and Text; its own parser takes one record at a time.
+        dtypes = {"image": tf.string, "label": tf.int64, "file_name": tf.string}
+        stored = tf.io.parse_example(records, {key: tf.io.FixedLenFeature([], dtypes[key]) for key in self.features})
+        if "file_name" in stored:
+            names = tf.strings.join([names, " (", stored["file_name"], ")"])
+        labels = tf.cast(stored["label"], tf.int32) if "label" in stored else tf.zeros(tf.shape(records), tf.int32)
+        return {"encoded": stored["image"], "label": labels, "name": names}
 
 
 def _count_labels(
@@ -142,9 +149,10 @@ def _count_labels(
     if not files:
         return np.zeros(num_classes, np.int64), 0
     sample = tuple(RecordFile(file.path, math.ceil(fraction * file.num_examples), file.skip) for file in files)
-    labels = records_in_order(sample).map(lambda name, record: parse(record, name)["label"])
+    records = records_in_order(sample).batch(_LABELS_READ_AT_ONCE)
+    labels = records.map(lambda index, number, record: parse(record, tf.strings.as_string(number))["label"])
     with SkippedImages(num_examples).raising_user_errors():
-        received = np.fromiter(labels.as_numpy_iterator(), np.int64)
+        received = np.concatenate(list(labels.as_numpy_iterator()))
     if (received < 0).any():
         raise UserError(f"split: expected labelled images, received images without labels in {files[0].path}")
     return np.bincount(received, minlength=num_classes), len(received)

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sequential import RecordFile, SequentialSource, check_files_exist
+from sagan_tf.data.record_files import RecordFile, check_files_exist
+from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.errors import UserError
 
 METADATA_FILE = "dataset.json"
@@ -49,10 +50,13 @@ class TFRecordMetadata:
         return sum(count for _, count in self.files)
 
     def write(self, folder: str) -> None:
-        """Writes `dataset.json` into `folder`."""
+        """Writes `dataset.json` into `folder`; raises an `OSError` if it cannot."""
         content = {"format": FORMAT, "num_examples": self.num_examples} | dataclasses.asdict(self)
-        with tf.io.gfile.GFile(os.path.join(folder, METADATA_FILE), "w") as file:
-            file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        try:
+            with tf.io.gfile.GFile(os.path.join(folder, METADATA_FILE), "w") as file:
+                file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
 
     @classmethod
     def read(cls, folder: str) -> TFRecordMetadata:
@@ -90,14 +94,15 @@ def serialize_record(encoded: bytes, label: int, name: bytes) -> bytes:
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
         "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[name])),
     }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    # Deterministic: a map's order is otherwise another one in each process.
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
-def parse_record(record: tf.Tensor, record_name: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The inverse of `serialize_record`; see `SequentialSource`."""
-    parsed = tf.io.parse_single_example(record, _FEATURES)
-    name = tf.strings.join([record_name, " (", parsed["name"], ")"])
-    return {"encoded": parsed["image"], "label": tf.cast(parsed["label"], tf.int32), "name": name}
+def parse_records(records: tf.Tensor, names: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The inverse of `serialize_record`, for many; see `SequentialSource`."""
+    parsed = tf.io.parse_example(records, _FEATURES)
+    names = tf.strings.join([names, " (", parsed["name"], ")"])
+    return {"encoded": parsed["image"], "label": tf.cast(parsed["label"], tf.int32), "name": names}
 
 
 def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: int) -> SequentialSource:
@@ -120,7 +125,7 @@ def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: i
     check_files_exist(files)
     return SequentialSource(
         files,
-        parse=parse_record,
+        parse=parse_records,
         shuffle_buffer_size=data_config.shuffle_buffer_size,
         name=folder,
         class_names=metadata.class_names,

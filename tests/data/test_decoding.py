@@ -1,4 +1,4 @@
-"""An image is decoded or marked; nothing else ends the stream."""
+"""Images are decoded or left out; nothing else ends the stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.decoding import image_or_skip, readable_examples
+from sagan_tf.data.decoding import CHUNK, decode_readable, decoded_chunks
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 
@@ -22,33 +22,41 @@ def source(class_folders: Path) -> Source:
     return opened
 
 
-def test_a_readable_image(source: Source) -> None:
-    encoded = tf.io.encode_png(np.full((9, 9, 3), 7, np.uint8)).numpy()
-    image, readable = image_or_skip(lambda: encoded, "name", source)
-    assert readable
-    np.testing.assert_array_equal(image, np.full((4, 4, 3), 7))
+def png(value: int) -> bytes:
+    return tf.io.encode_png(np.full((9, 9, 3), value, np.uint8)).numpy()
+
+
+def test_readable_images(source: Source) -> None:
+    images, readable = decode_readable([(lambda: png(7), "a"), (lambda: png(8), "b")], source)
+    np.testing.assert_array_equal(images, np.broadcast_to([[[[7]]], [[[8]]]], (2, 4, 4, 3)))
+    assert (images.dtype, readable.tolist()) == (np.uint8, [0, 1])
     assert source.skipped.count == 0
 
 
-def test_an_unreadable_image(source: Source) -> None:
-    image, readable = image_or_skip(lambda: b"no image", "name", source)
-    assert not readable
-    assert (image.shape, image.dtype) == ((4, 4, 3), np.uint8)
-    assert source.skipped.names == ("name",)
+def test_an_unreadable_image_and_a_file_that_vanished(source: Source, tmp_path: Path) -> None:
+    files = [(lambda: b"no image", "damaged"), (lambda: png(7), "a"), ((tmp_path / "x.png").read_bytes, "gone")]
+    images, readable = decode_readable(files, source)
+    assert (images.shape, readable.tolist()) == ((1, 4, 4, 3), [1])
+    assert source.skipped.names == ("damaged", "gone")
 
 
-def test_a_file_that_vanished(source: Source, tmp_path: Path) -> None:
-    readable = image_or_skip((tmp_path / "gone.png").read_bytes, "gone", source)[1]
-    assert not readable
-    assert source.skipped.names == ("gone",)
+def test_no_readable_image(source: Source) -> None:
+    images, readable = decode_readable([(lambda: b"no image", "damaged")], source)
+    assert (images.shape, images.dtype, readable.shape, readable.dtype) == ((0, 4, 4, 3), np.uint8, (0,), np.int64)
 
 
-def test_keeps_the_order_and_leaves_out_what_is_marked(source: Source) -> None:
-    def read(position: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = tf.zeros([4, 4, 3], tf.uint8)
-        example = {"image": image, "label": 0, "position": position, "name": "x"}
-        return example | {"readable": position % 3 != 1}
+def test_keeps_the_order_whatever_is_left_out(source: Source) -> None:
+    """Some chunks are shorter and one is empty."""
 
-    examples = readable_examples(tf.data.Dataset.range(8), read, source)
-    assert [int(example["position"]) for example in examples] == [0, 2, 3, 5, 6]
-    assert "readable" not in examples.element_spec
+    def read(positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        left_out = (positions % 3 == 1) | (positions // CHUNK == 1)
+        kept = tf.boolean_mask(positions, ~left_out)
+        image = tf.cast(tf.broadcast_to(kept[:, None, None, None], [tf.size(kept), 4, 4, 3]), tf.uint8)
+        return {"image": image, "label": kept, "position": kept, "name": tf.strings.as_string(kept)}
+
+    chunks = decoded_chunks(tf.data.Dataset.range(100), read, source)
+    expected = [position for position in range(100) if position % 3 != 1 and position // CHUNK != 1]
+    assert [int(example["position"]) for example in chunks.unbatch()] == expected
+    for batch in chunks.rebatch(7):
+        np.testing.assert_array_equal(batch["image"][:, 3, 3, 2], batch["position"])
+    assert 0 in [len(chunk["label"]) for chunk in chunks]

@@ -34,3 +34,33 @@ def test_names_need_not_be_utf8(tmp_path: Path, caplog: pytest.LogCaptureFixture
     examples = list(source.examples(seed=0, position=0).take(110).as_numpy_iterator())
     assert os.fsencode(tmp_path / "a" / name) in {example["name"] for example in examples}
     assert str(tmp_path / "b" / "\ufffd.png") in caplog.text
+
+
+def test_the_fingerprint_tells_other_files(tmp_path: Path) -> None:
+    build_class_folders(tmp_path)
+    path = tmp_path / "cat" / "000.png"
+    os.utime(path, ns=(5, 5))
+
+    def fingerprint() -> str:
+        config = DataConfig(dataset="folder", data_dir=str(tmp_path))
+        return open_source(config, resolution=8, image_channels=3).fingerprint()
+
+    first = fingerprint()
+    assert first == fingerprint()
+    os.utime(path, ns=(6, 6))
+    touched = fingerprint()
+    path.write_bytes(path.read_bytes() + b" ")
+    os.utime(path, ns=(6, 6))
+    longer = fingerprint()
+    path.rename(tmp_path / "cat" / "another.png")
+    assert len({first, touched, longer, fingerprint()}) == 4
+
+
+def test_a_file_that_vanishes_is_an_unreadable_image(tmp_path: Path) -> None:
+    build_class_folders(tmp_path, images_per_class=60)
+    source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    before = source.fingerprint()
+    (tmp_path / "dog" / "007.png").unlink()
+    assert source.fingerprint() != before
+    assert len(list(source.preview(120))) == 119
+    assert source.skipped.names == (str(tmp_path / "dog" / "007.png"),)

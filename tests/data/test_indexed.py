@@ -18,3 +18,14 @@ def test_a_uniform_order_of_few_images(class_folders: Path) -> None:
     counts = np.unique(first, return_counts=True)[1]
     assert len(counts) == 12
     assert ((counts - 25) ** 2 / 25).sum() < 31.3  # chi-square, 11 degrees of freedom, 0.1 %
+
+
+def test_parts_are_mixed(class_folders: Path) -> None:
+    """A folder is ordered by class; a part of one class only would be no sample of it."""
+    source = open_source(DataConfig(dataset="folder", data_dir=str(class_folders)), resolution=1, image_channels=1)
+    for index in range(2):
+        part = source.part(index, 2)
+        labels = [int(example["label"]) for example in part.preview(6)]
+        assert set(labels) == {0, 1}
+        assert labels != sorted(labels)
+        np.testing.assert_array_equal(part.class_counts, np.bincount(labels))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import io
+import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from sagan_tf.data.preprocessing import (
     scale_to_unit_range,
     to_uint8,
 )
+from tools.benchmarks.pipeline_data import jpeg, photograph
 
 
 def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -60,11 +64,9 @@ def test_gif_gives_its_first_frame() -> None:
     np.testing.assert_array_equal(decode(encoded), np.broadcast_to([250, 0, 0], (24, 24, 3)))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_applies_exif_orientation(orientation: int) -> None:
-    """The stored pixels are the upright picture transformed the other way round, by NumPy."""
-    upright = smooth_picture()
-    stored = {
+def as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """The pixels that a file of this EXIF orientation holds, by NumPy."""
+    return {
         1: upright,
         2: upright[:, ::-1],
         3: upright[::-1, ::-1],
@@ -74,20 +76,27 @@ def test_applies_exif_orientation(orientation: int) -> None:
         7: upright[::-1, ::-1].swapaxes(0, 1),
         8: np.rot90(upright, -1),
     }[orientation]
+
+
+def encode_turned(upright: np.ndarray, orientation: int, image_format: str = "PNG", **options: object) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    encoded = encode(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
-    np.testing.assert_array_equal(decode(encoded), upright)
+    stored = np.ascontiguousarray(as_stored(upright, orientation))
+    return encode(Image.fromarray(stored), image_format, exif=exif, **options)
 
 
-def test_orientation_is_applied_before_the_crop() -> None:
-    """Of a wide image the odd pixel is cut off at the right: the stored top, once it is upright."""
-    stored = np.zeros((25, 24, 3), np.uint8)
-    stored[0] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6  # upright is the stored image turned clockwise: the stored top row is the right column
-    decoded = decode(encode(Image.fromarray(stored), "JPEG", quality=95, subsampling=0, exif=exif))
-    assert decoded.max() < 40
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_applies_exif_orientation(orientation: int) -> None:
+    upright = smooth_picture()
+    np.testing.assert_array_equal(decode(encode_turned(upright, orientation)), upright)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("width", "height"), [(25, 24), (24, 25)])
+def test_the_odd_pixel_is_cut_off_where_the_upright_picture_ends(orientation: int, width: int, height: int) -> None:
+    """At the right or bottom, wherever that is stored."""
+    upright = smooth_picture(width, height)
+    np.testing.assert_array_equal(decode(encode_turned(upright, orientation)), upright[:24, :24])
 
 
 @pytest.mark.parametrize("image_channels", [1, 3, 4])
@@ -211,12 +220,77 @@ def test_a_fine_grating_is_averaged_not_sampled() -> None:
     assert np.abs(decoded.astype(int) - 127.5).max() <= 12
 
 
-def test_a_large_jpeg_decodes_like_its_full_size() -> None:
-    """JPEG is decoded at a reduced size where that is enough: the result must not show it."""
-    picture = Image.fromarray(smooth_picture(480, 400))
-    encoded = encode(picture, "JPEG", quality=95)
-    expected = picture.crop((40, 0, 440, 400)).resize((24, 24), Image.Resampling.BICUBIC)
-    assert np.abs(decode(encoded).astype(int) - np.asarray(expected)).max() <= 4
+def psnr(images: np.ndarray, others: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB."""
+    return 10 * math.log10(255**2 / np.mean((images.astype(float) - others) ** 2))
+
+
+def decoded_in_full(encoded: bytes, resolution: int) -> np.ndarray:
+    """The largest centre square of a JPEG, every pixel of it decoded and then resized."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.crop((left, top, left + side, top + side))
+        return np.asarray(square.resize((resolution, resolution), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize(
+    ("size", "resolution"),
+    [
+        ((500, 375), 128),  # 1/2, ImageNet's usual size: 1.46 times the resolution is left
+        ((360, 360), 128),  # 1/2, the smallest that is reduced
+        ((375, 501), 128),  # 1/2, of odd height, with half a pixel at the edge
+        ((500, 375), 64),  # 1/4
+        ((500, 375), 32),  # 1/8
+        ((1024, 768), 128),  # 1/4
+    ],
+)
+def test_reduced_decoding_cannot_be_seen(size: tuple[int, int], resolution: int) -> None:
+    for seed in range(2):
+        encoded = jpeg(photograph(seed, *size))
+        assert psnr(decode(encoded, resolution=resolution), decoded_in_full(encoded, resolution)) >= 40
+
+
+@pytest.mark.parametrize(("side", "scale"), [(359, 1), (360, 2), (719, 2), (720, 4), (1440, 8), (4000, 8)])
+def test_how_far_a_jpeg_is_reduced(side: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 1.4 x 128 = 180 pixels are left."""
+    sizes = []
+    resize = Image.Image.resize
+
+    def recording(image: Image.Image, *arguments: Any, **options: Any) -> Image.Image:
+        sizes.append(image.size)
+        return resize(image, *arguments, **options)
+
+    encoded = encode(Image.new("RGB", (side, side)), "JPEG")
+    monkeypatch.setattr(Image.Image, "resize", recording)
+    decode(encoded, resolution=128)
+    assert sizes == [(-(-side // scale),) * 2]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduced_jpeg_is_upright_and_not_shifted(orientation: int) -> None:
+    """The reduced size is odd and its last column is half a pixel, which may be stored at any side."""
+    upright = smooth_picture(501, 375)
+    decoded = decode(encode_turned(upright, orientation, "JPEG", quality=95), resolution=128)
+    expected = Image.fromarray(upright).crop((63, 0, 438, 375)).resize((128, 128), Image.Resampling.BICUBIC)
+    difference = decoded.astype(int) - np.asarray(expected)
+    assert np.abs(difference).max() <= 3
+    assert np.abs(difference.mean(axis=(0, 1))).max() < 0.2  # a shift by a pixel of the reduced picture is 1.3 levels
+
+
+def test_an_image_of_the_right_size_is_not_resized() -> None:
+    """As the record files of tools/prepare_imagenet.py hold them."""
+    encoded = jpeg(photograph(0, 128, 128))
+    with Image.open(io.BytesIO(encoded)) as image:
+        np.testing.assert_array_equal(decode(encoded, resolution=128), np.asarray(image))
+
+
+def test_an_image_decodes_the_same_whatever_else_does() -> None:
+    encoded = [jpeg(photograph(seed)) for seed in range(3)]
+    alone = [decode(one, resolution=128) for one in encoded]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for index, image in enumerate(pool.map(lambda index: decode(encoded[index % 3], resolution=128), range(24))):
+            np.testing.assert_array_equal(image, alone[index % 3])
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2])

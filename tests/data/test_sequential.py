@@ -8,9 +8,10 @@ import pytest
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.pipeline import training_dataset
-from sagan_tf.data.sequential import RecordFile, SequentialSource, check_files_exist, records_in_order
+from sagan_tf.data.record_files import RecordFile
+from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.data.sources import open_source
-from sagan_tf.data.tfrecord import parse_record
+from sagan_tf.data.tfrecord import parse_records
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_record_files
 
@@ -25,24 +26,9 @@ def test_shards_by_file_read_only_their_own_files(record_files: Path) -> None:
     assert len(set.union(*files)) == 3
 
 
-def record_numbers(files: tuple[RecordFile, ...]) -> list[int]:
-    return [int(name.split(b"#")[1]) for name, _ in records_in_order(files).as_numpy_iterator()]
-
-
-def test_a_stretch_of_a_file(record_files: Path) -> None:
-    first, second, _ = (str(path) for path in sorted((record_files / "train").glob("*.tfrecord")))
-    stretches = (RecordFile(first, 2, skip=3), RecordFile(second, 2))
-    assert record_numbers(stretches) == [3, 4, 0, 1]
-
-
 def test_no_records(record_files: Path) -> None:
     with pytest.raises(UserError, match="expected at least one image, received none in nothing"):
-        SequentialSource((RecordFile("x", 0),), parse=parse_record, shuffle_buffer_size=2, name="nothing")
-
-
-def test_missing_files_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"record file .*/a, which does not exist \(2 of 2 are missing\)"):
-        check_files_exist((RecordFile(str(tmp_path / "a"), 1), RecordFile(str(tmp_path / "b"), 1)))
+        SequentialSource((RecordFile("x", 0),), parse=parse_records, shuffle_buffer_size=2, name="nothing")
 
 
 def test_a_truncated_record_file_stops_with_one_clear_line(tmp_path: Path) -> None:

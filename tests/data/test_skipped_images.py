@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import tensorflow as tf
@@ -21,6 +22,24 @@ def test_counts_and_names_each_image_once(caplog: pytest.LogCaptureFixture) -> N
     assert skipped.names == ("a.jpg", "b.jpg")
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [f"skipped an unreadable image: {name}: cut short" for name in ("b.jpg", "a.jpg")]
+
+
+def test_left_to_whoever_asks(caplog: pytest.LogCaptureFixture) -> None:
+    skipped = SkippedImages(1000, log=False)
+    skipped.add("b.jpg", "cut short")
+    skipped.add("b.jpg", "another reason")
+    assert skipped.reasons == {"b.jpg": "cut short"}
+    assert caplog.messages == []
+
+
+def test_can_be_sent_to_another_process() -> None:
+    skipped = SkippedImages(200)
+    skipped.add("a", "r")
+    sent = ForkingPickler.loads(ForkingPickler.dumps(skipped))
+    sent.add("b", "r")
+    assert (sent.names, skipped.names) == (("a", "b"), ("a",))
+    with pytest.raises(UserError, match="received 3 of 200"):
+        sent.add("c", "r")
 
 
 def test_one_percent_is_allowed_and_more_is_not() -> None:

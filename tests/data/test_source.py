@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 from sagan_tf.config import DataConfig
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import DATASETS, open_source
+from sagan_tf.errors import UserError
 
 KINDS = ("fashion_mnist_10k", "folder", "tfrecord", "tfrecord_in_one_file", "imagenet2012")
 Opener = Callable[[str], Source]
@@ -68,6 +70,55 @@ def test_examples_have_the_shapes_promised(opened: Opener, kind: str) -> None:
         "position": tf.TensorSpec([], tf.int64),
         "name": tf.TensorSpec([], tf.string),
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_are_the_examples_some_at_once(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    chunks = source.chunks(seed=1, position=3, shard_index=1, num_shards=2)
+    examples = source.examples(seed=1, position=3, shard_index=1, num_shards=2)
+    for key, spec in examples.element_spec.items():
+        assert chunks.element_spec[key] == tf.TensorSpec([None, *spec.shape], spec.dtype)
+    joined = next(chunks.rebatch(20).as_numpy_iterator())
+    assert_same(
+        [{key: values[index] for key, values in joined.items()} for index in range(20)],
+        stream(source, 20, seed=1, position=3, shard_index=1, num_shards=2),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_hold_every_image_once_and_can_be_sent(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    whole = sorted(names(list(source.preview(source.num_examples).as_numpy_iterator())))
+    together = []
+    for index in range(3):
+        part = source.part(index, 3)
+        sent = ForkingPickler.loads(ForkingPickler.dumps(part))
+        examples = list(sent.preview(sent.num_examples).as_numpy_iterator())
+        assert len(examples) == part.num_examples
+        assert_same(examples, list(source.part(index, 3).preview(part.num_examples).as_numpy_iterator()))
+        together += names(examples)
+    assert sorted(together) == whole
+    assert source.num_examples == len(whole)  # the source itself is what it was
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_has_the_limit_of_the_whole_and_logs_nothing(
+    opened: Opener, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = opened(kind)
+    part = source.part(0, 3)
+    for index in range(source.num_examples // 100):
+        part.skipped.add(str(index), "cut short")
+    with pytest.raises(UserError, match=f" of {source.num_examples} so far"):
+        part.skipped.add("one more", "cut short")
+    assert source.skipped.count == 0
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_fingerprint_is_that_of_the_files(opened: Opener, kind: str) -> None:
+    assert opened(kind).fingerprint() == opened(kind).fingerprint() != ""
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,6 +17,7 @@ from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
 from tests.data.miniature_imagenet import SYNSETS, VALIDATION_IMAGES, build_miniature_imagenet
+from tools.prepare_imagenet import main
 
 
 def open_tfds(dataset: str, data_dir: Path | str, split: str = "train") -> Source:
@@ -31,7 +32,9 @@ def complaint(*arguments: Any) -> str:
     return str(caught.value)
 
 
-def write_data_set(data_dir: Path, name: str, features: dict[str, Any], examples: list[dict[str, Any]]) -> None:
+def write_data_set(
+    data_dir: Path, name: str, features: dict[str, Any], examples: list[dict[str, Any]], **options: Any
+) -> None:
     """Prepares a TFDS data set that no code defines, as a user would with `tfds.dataset_builders.store_as_tfds...`."""
     builder_class = type(
         name,
@@ -39,7 +42,9 @@ def write_data_set(data_dir: Path, name: str, features: dict[str, Any], examples
         {
             "__module__": __name__,
             "VERSION": tfds.core.Version("1.0.0"),
-            "_info": lambda self: tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features)),
+            "_info": lambda self: tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features), **options
+            ),
             "_split_generators": lambda self, manager: {"train": enumerate(examples)},
             "_generate_examples": lambda self: iter(()),
         },
@@ -194,3 +199,32 @@ def test_refuses_other_file_formats(miniature_imagenet: Path, tmp_path: Path) ->
     info.write_text(info.read_text().replace('"tfrecord"', '"array_record"'))
     message = complaint("imagenet2012", tmp_path)
     assert message == "dataset: expected imagenet2012 prepared as tfrecord files, received array_record"
+
+
+@pytest.mark.parametrize("disable_shuffling", [False, True])
+def test_parts_are_fair_samples(tmp_path: Path, disable_shuffling: bool) -> None:
+    """TFDS shuffles what it prepares, unless told not to: then one class comes after the other."""
+    features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
+    image = np.zeros((8, 8, 3), np.uint8)
+    examples = [{"image": image, "label": index // 60} for index in range(120)]
+    name = "Sorted" if disable_shuffling else "Shuffled"
+    write_data_set(tmp_path, name, features, examples, disable_shuffling=disable_shuffling)
+    source = open_tfds(name.lower(), tmp_path)
+    names = []
+    for index in range(3):
+        part = source.part(index, 3)
+        read = list(part.preview(part.num_examples).as_numpy_iterator())
+        labels = np.array([example["label"] for example in read])
+        assert 10 <= labels.sum() <= 30
+        assert np.abs(np.diff(labels)).sum() >= 2  # nor is it sorted within
+        names += [example["name"] for example in read]
+    assert len(set(names)) == len(names) == 120
+
+
+def test_the_preparation_tool_reads_it(miniature_imagenet: Path, tmp_path: Path) -> None:
+    options = ["--dataset=imagenet2012", f"--data_dir={miniature_imagenet}", f"--output={tmp_path}", "--resolution=16"]
+    assert main([*options, "--num_shards=4", "--num_workers=1"]) == 0
+    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=16, image_channels=3)
+    assert source.num_examples == 18
+    assert len(source.class_names) == 1000
+    np.testing.assert_array_equal(source.class_counts[:4], [6, 6, 6, 0])

@@ -1,0 +1,95 @@
+import json
+import pathlib
+
+import pytest
+
+from tools import benchmark
+from tools.benchmarks import sampling, startup, train_step
+
+
+class FakeWorker:
+    """Takes the time and memory that its module and arguments say, without a process."""
+
+    seconds = {"tf_gan_peer": 2.0, "plain": 1.5, "auto": 0.5}
+
+    def __init__(self, module: str, arguments: list[str] | tuple[str, ...] = ()) -> None:
+        self.module = module.rsplit(".", 1)[1]
+        form = next((one.split("=")[1] for one in arguments if one.startswith("--resampling=")), "auto")
+        self.time = self.seconds.get(self.module, self.seconds[form])
+
+    def __enter__(self) -> "FakeWorker":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def ready(self) -> dict[str, float]:
+        return {"flops_per_image": 1e9, "seconds_to_first_step": 3.0}
+
+    def run(self) -> dict[str, float]:
+        if self.module == "matrix_product_worker":
+            return {"flops_per_second": 32e9}
+        return {"seconds": self.time, "peak_memory_bytes": 2_000_000_000}
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_step, "Worker", FakeWorker)
+    monkeypatch.setattr(sampling, "Worker", FakeWorker)
+
+
+def test_the_json_of_a_training_step(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    assert benchmark.main(["train_step", "--peer=tf_gan", f"--json={tmp_path / 'step.json'}"]) == 0
+    result = json.loads((tmp_path / "step.json").read_text())
+    assert result["ratio"] == 4.0
+    assert result["ours"]["seconds"] == 0.5 and result["ours"]["images_per_second"] == 16.0
+    assert result["peer"]["seconds"] == 2.0 and result["peer"]["peak_memory_bytes"] == 2_000_000_000
+    assert result["share_of_matrix_product"] == 0.5  # 8 images of 1 GFLOP in half a second, of 32 GFLOP/s
+    assert result["sizes"]["resolution"] == 128 and result["machine"]["cores"] >= 1
+    printed = capsys.readouterr().out
+    assert "4.00 times as fast" in printed and "2.00 GB" in printed and "50% of a matrix product's 32" in printed
+
+
+def test_other_peers_and_none(capsys: pytest.CaptureFixture) -> None:
+    assert benchmark.main(["train_step", "--peer=plain"]) == 0
+    assert "3.00 times as fast" in capsys.readouterr().out
+    assert benchmark.main(["train_step"]) == 0
+    assert "times as fast" not in capsys.readouterr().out
+
+
+def test_sampling(capsys: pytest.CaptureFixture) -> None:
+    assert benchmark.main(["sampling", "--peer=tf_gan", "--batch_sizes", "1", "16"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [["1", "ours"], ["1", "peer"], ["16", "ours"], ["16", "peer"]]
+    assert lines[2].endswith("4.00") and "32.0" in lines[4]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["train_step", "--rounds=4"], "rounds: expected at least 5, received 4"),
+        (["train_step", "--peer=tf_gan", "--resolution=64"], "peer: expected 128 px and 3 channels"),
+        (["sampling", "--rounds=1"], "rounds: expected at least 5, received 1"),
+        (["startup", "--flagfile=absent.cfg"], "flagfile: expected a file, received absent.cfg"),
+        (["train_step", "--json=absent/file.json"], "json: expected a file in a folder that exists"),
+    ],
+)
+def test_mistakes_get_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
+    assert benchmark.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"tools/benchmark.py: error: {message}")
+
+
+def test_startup_times_the_line_it_waits_for() -> None:
+    program = ["-c", "print('step 0/1'); print('step 1/1', flush=True); import time; time.sleep(60)"]
+    assert 0.0 < startup._seconds_to_line(program, "step 1/") < 30.0
+    assert startup._seconds_to_line(["-c", "print('usage')"], None) > 0.0
+
+
+@pytest.mark.slow
+def test_a_real_step_of_small_networks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.undo()
+    sizes = ["--resolution=32", "--base_channels=8", "--num_classes=3", "--attention_resolution=16", "--rounds=5"]
+    assert benchmark.main(["train_step", *sizes, "--peer=plain"]) == 0
+    printed = capsys.readouterr().out
+    assert "times as fast" in printed and "GFLOP an image" in printed

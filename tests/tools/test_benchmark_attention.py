@@ -1,0 +1,68 @@
+"""The benchmark of attention, on a layer so small that only its workings are measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tools.benchmarks import attention
+from tools.benchmarks.workers import ROOT
+
+
+def options_of(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    attention.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_what_is_measured_by_default() -> None:
+    """One image of 16,384 locations, in the form whose map is largest."""
+    assert vars(options_of()) == {"form": "paper", "locations": 128, "channels": 64, "batch": 1, "rounds": 7}
+
+
+def test_both_are_measured_and_give_the_same_gradients() -> None:
+    result = attention.run(options_of("--locations=48", "--channels=8", "--batch=2", "--rounds=3"))
+    assert json.loads(json.dumps(result)) == result
+    assert (result["form"], result["locations"], result["channels"], result["batch"]) == ("paper", 48, 8, 2)
+    for name in ("dense", "blockwise"):
+        assert len(result[name]["seconds"]) == 3 and min(result[name]["seconds"]) > 0.0
+    assert result["dense"]["peak_extra_bytes"] >= 2 * 48**4 * 4  # the map is among it
+    assert 0.0 < result["memory_ratio"] == result["blockwise"]["peak_extra_bytes"] / result["dense"]["peak_extra_bytes"]
+    assert 0.0 <= result["relative_difference"] < 1e-5
+    assert result["time_ratio"] > 0.0
+
+
+def test_table() -> None:
+    result = {
+        "form": "paper",
+        "locations": 128,
+        "channels": 64,
+        "batch": 1,
+        "dense": {"seconds": [1.0, 3.0, 2.0], "peak_extra_bytes": 2**31},
+        "blockwise": {"seconds": [1.5, 1.5, 1.5], "peak_extra_bytes": 2**26},
+        "time_ratio": 0.75,
+        "memory_ratio": 1 / 32,
+        "relative_difference": 0.0,
+    }
+    assert attention.rows(result) == [
+        ["paper, 1 x 128 x 128 x 64", "forward and backward", "peak extra memory"],
+        ["dense", "2.00 s (1.00 s to 3.00 s)", "2,048 MiB"],
+        ["blockwise", "1.50 s (1.50 s to 1.50 s)", "64 MiB"],
+        ["blockwise / dense", "0.75", "0.031"],
+    ]
+
+
+def test_a_number_that_does_not_do(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        options_of("--rounds=0")
+    assert re.search(r"argument --rounds: must be at least 1, received 0", capsys.readouterr().err)
+
+
+def test_tensorflow_is_left_to_the_workers() -> None:
+    program = "import sys, tools.benchmarks.attention; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -1,0 +1,48 @@
+"""The programs that benchmarks start in processes of their own, on small networks: each answers what it is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.benchmarks.workers import Worker
+
+SIZES = ["--batch_size=2", "--base_channels=4", "--num_classes=3"]
+TRAINING = ["--resolution=32", "--image_channels=1", "--attention_resolution=16", "--precision=float32"]
+
+
+def answers(module: str, *arguments: str) -> tuple[dict[str, float], dict[str, float]]:
+    """What a worker says of itself, and what it has measured the second time."""
+    with Worker(f"tools.benchmarks.{module}", arguments) as worker:
+        about = worker.ready()
+        worker.run()
+        return about, worker.run()
+
+
+@pytest.mark.slow
+def test_training_steps() -> None:
+    found = {
+        form: answers("train_step_worker", *SIZES, *TRAINING, f"--resampling={form}") for form in ("auto", "plain")
+    }
+    for about, measured in found.values():
+        assert measured["seconds"] > 0.0 and measured["peak_memory_bytes"] > 2**26
+        assert about["seconds_to_first_step"] > measured["seconds"]
+    assert 0.0 < found["auto"][0]["flops_per_image"] < 0.8 * found["plain"][0]["flops_per_image"]
+
+
+@pytest.mark.slow
+def test_sampling() -> None:
+    _, measured = answers("sampling_worker", *SIZES)
+    assert measured["seconds"] > 0.0
+
+
+@pytest.mark.slow
+def test_matrix_product() -> None:
+    _, measured = answers("matrix_product_worker")
+    assert measured["flops_per_second"] > 1e8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["train", "sample"])
+def test_tf_gan(task: str) -> None:
+    _, measured = answers("tf_gan_peer", task, *SIZES)
+    assert measured["seconds"] > 0.0 and measured["peak_memory_bytes"] > 2**26

@@ -1,0 +1,124 @@
+"""Images a second of the input pipeline: from original JPEGs and prepared records, beside plain TFDS pipelines."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sagan_tf.console import load_tensorflow
+from sagan_tf.errors import UserError
+from tools.benchmarks.measure import median_ratio
+from tools.benchmarks.workers import Worker
+
+SUMMARY = "images a second of the input pipeline, beside a plain TFDS pipeline"
+
+PIPELINES = {
+    "plain": "plain TFDS: decode, crop, resize (bilinear, aliases)",
+    "plain_antialiased": "plain TFDS: the same, antialiased bicubic as ours",
+    "ours": "ours, the same TFDS records",
+    "ours_folder": "ours, the same JPEGs in a folder",
+    "plain_prepared": "plain TensorFlow, prepared records",
+    "ours_prepared": "ours, prepared records",
+}
+
+_WORKER = "tools.benchmarks.pipeline_worker"
+_LEAST_ROUNDS = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what can be asked for."""
+    add_batch_arguments(parser)
+    parser.add_argument("--images", type=int, default=1024, help="500 x 375 JPEGs to make, 32 of them different")
+    parser.add_argument("--rounds", type=int, default=7, help="times that each is measured, taking turns")
+
+
+def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares a round, for this benchmark and its workers."""
+    parser.add_argument("--resolution", type=int, default=128, help="of the images in the batches")
+    parser.add_argument("--batch", type=int, default=64, help="images in a batch")
+    parser.add_argument("--batches", type=int, default=20, help="batches in a round")
+    parser.add_argument("--warm_up", type=int, default=8, help="batches before a round that are not counted")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Makes the data and measures every pipeline, each in a process of its own, in turns.
+
+    Returns:
+        The options; `jpeg_bytes`, the mean size of a JPEG; for each of `PIPELINES` the `seconds` and
+        `processor_seconds` for an image in every round, and its `speed_ratio` to `plain` and `plain_antialiased`: the
+        median of the images a second in relation to theirs, over the rounds.
+
+    Raises:
+        UserError: an option is too small.
+    """
+    _check(options)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        jpeg_bytes = _make_data(Path(folder), options)
+        names = ("resolution", "batch", "batches", "warm_up")
+        arguments = [*(f"--{name}={getattr(options, name)}" for name in names), f"--data={folder}"]
+        workers = [stack.enter_context(Worker(_WORKER, [*arguments, f"--pipeline={name}"])) for name in PIPELINES]
+        about = [worker.ready() for worker in workers]
+        rounds = [[worker.run() for worker in workers] for _ in range(options.rounds)]
+    measured = {
+        name: {key: [turn[key] for turn in turns] for key in turns[0]} | said
+        for name, turns, said in zip(PIPELINES, zip(*rounds, strict=True), about, strict=True)
+    }
+    for figures in measured.values():
+        figures["speed_ratio"] = {
+            other: median_ratio(measured[other]["seconds"], figures["seconds"])
+            for other in ("plain", "plain_antialiased")
+        }
+    return {name: getattr(options, name) for name in (*names, "images", "rounds")} | {
+        "jpeg_bytes": jpeg_bytes,
+        "pipelines": measured,
+    }
+
+
+def rows(result: dict[str, Any]) -> list[list[str]]:
+    """A table of what `run` returns."""
+    size = f"{result['resolution']} px from 500 x 375 JPEGs of {result['jpeg_bytes'] / 1000:.0f} kB"
+    table = [[size, "images/s", "processor time", "x plain", "x antialiased"]]
+    for name, title in PIPELINES.items():
+        figures = result["pipelines"][name]
+        speeds = [1 / seconds for seconds in figures["seconds"]]
+        table.append(
+            [
+                title,
+                f"{statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})",
+                f"{statistics.median(figures['processor_seconds']) * 1e3:.2f} ms",
+                f"{figures['speed_ratio']['plain']:.2f}",
+                f"{figures['speed_ratio']['plain_antialiased']:.2f}",
+            ]
+        )
+    return table
+
+
+def _check(options: argparse.Namespace) -> None:
+    least = {"rounds": _LEAST_ROUNDS, "batches": 1, "batch": 1, "resolution": 1, "warm_up": 0, "images": options.batch}
+    for name, value in least.items():
+        if getattr(options, name) < value:
+            raise UserError(f"{name}: expected at least {value}, received {getattr(options, name)}")
+
+
+def _make_data(folder: Path, options: argparse.Namespace) -> float:
+    """Writes a folder of JPEGs, the same as a TFDS data set, and prepared; returns the mean size of a JPEG."""
+    load_tensorflow()
+    from tools import prepare_imagenet
+    from tools.benchmarks.pipeline_data import NUM_FILES, write_folder, write_tfds
+
+    paths = write_folder(folder / "folder", options.images)
+    write_tfds(folder / "tfds", paths)
+    output = folder / "prepared"
+    arguments = [
+        "--dataset=folder",
+        f"--data_dir={folder / 'folder'}",
+        f"--output={output}",
+        f"--num_shards={NUM_FILES}",
+    ]
+    arguments += [f"--resolution={options.resolution}", "--num_workers=1"]
+    prepare_imagenet.prepare(prepare_imagenet.parse_arguments(arguments), output / "train")
+    return statistics.mean(path.stat().st_size for path in paths)

@@ -1,0 +1,125 @@
+"""TF-GAN's SAGAN example (`tensorflow_gan.examples.self_attention_estimator`) as a worker: training steps or sampling.
+
+Its networks, losses and training operations are its own; what its Estimator would do around them, gone from TensorFlow,
+is done here in the same way: an update is one `session.run` of TF-GAN's generator or discriminator operation, latents
+come with the data, real images with their labels. It needs TF1 graphs and Keras 2, hence a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import types
+from typing import Any
+
+from tools.benchmarks.measure import peak_memory_bytes
+from tools.benchmarks.workers import serve
+
+LATENT_DIM = 128
+
+
+class _AbsentType(type):
+    def __getattr__(cls, name: str) -> type:
+        return Absent
+
+
+class Absent(metaclass=_AbsentType):
+    """Stands for Estimators, gone since TensorFlow 2.16: `import tensorflow_gan` derives from their classes."""
+
+
+def import_tensorflow_gan() -> tuple[Any, Any, Any, Any]:
+    """Imports TF1, TF-GAN and its SAGAN networks.
+
+    Returns:
+        `tensorflow.compat.v1`, `tensorflow_gan`, and TF-GAN's modules `generator` and `discriminator` of SAGAN.
+    """
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import tensorflow as tf
+
+    tf.compat.v1.disable_v2_behavior()
+    tf.compat.v1.enable_resource_variables()
+    tf.estimator = tf.compat.v1.estimator = Absent
+    # tensorflow_hub 0.16 needs pkg_resources, gone since setuptools 81; the networks do not use the hub.
+    sys.modules.setdefault("tensorflow_hub", types.ModuleType("tensorflow_hub"))
+    import tensorflow_gan
+    from tensorflow_gan.examples.self_attention_estimator import discriminator, generator
+
+    return tf.compat.v1, tensorflow_gan, generator, discriminator
+
+
+def training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[Any, Any]]:
+    """Builds what TF-GAN's GANEstimator would.
+
+    Returns:
+        TF1, a session with initialised variables, and the operations of the two updates in TF-GAN's order.
+    """
+    tf, tfgan, generator, discriminator = import_tensorflow_gan()
+    batch, width, classes = options.batch_size, options.base_channels, options.num_classes
+    real = {
+        "images": tf.Variable(tf.random.uniform([batch, 128, 128, 3], -1.0, 1.0), trainable=False),
+        "labels": tf.Variable(tf.random.uniform([batch], 0, classes, tf.int32), trainable=False),
+    }
+    real = {name: tf.convert_to_tensor(value) for name, value in real.items()}
+
+    def generate(latents: Any) -> dict[str, Any]:
+        labels = tf.squeeze(tf.random.categorical(tf.zeros([batch, classes]), 1), -1)
+        labels = tf.cast(labels, tf.int32)
+        return {"images": generator.generator(latents, labels, width, classes, training=True)[0], "labels": labels}
+
+    def discriminate(judged: dict[str, Any], _: Any) -> Any:
+        return discriminator.discriminator(judged["images"], judged["labels"], width, classes)[0]
+
+    latents = tf.random.normal([batch, LATENT_DIM])
+    model = tfgan.gan_model(generate, discriminate, real, latents, check_shapes=False)
+    # tfgan.gan_loss would only call these two, but uses inspect.getargspec, gone since Python 3.11.
+    loss = tfgan.GANLoss(
+        tfgan.losses.wasserstein_hinge_generator_loss(model, add_summaries=False),
+        tfgan.losses.wasserstein_hinge_discriminator_loss(model, add_summaries=False),
+    )
+    tf.train.create_global_step()
+    adams = tf.train.AdamOptimizer(1e-4, 0.0), tf.train.AdamOptimizer(4e-4, 0.0)
+    operations = tfgan.gan_train_ops(model, loss, *adams)
+    session = tf.Session()
+    session.run(tf.global_variables_initializer())
+    return tf, session, (operations.generator_train_op, operations.discriminator_train_op)
+
+
+def sampling_operation(options: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """TF1, a session, and the images of random latents and labels by the moving statistics."""
+    tf, _, generator, _ = import_tensorflow_gan()
+    latents = tf.random.normal([options.batch_size, LATENT_DIM])
+    labels = tf.random.uniform([options.batch_size], 0, options.num_classes, tf.int32)
+    images, _ = generator.generator(latents, labels, options.base_channels, options.num_classes, training=False)
+    session = tf.Session()
+    session.run(tf.global_variables_initializer())
+    return tf, session, images
+
+
+def main() -> None:
+    """Builds, warms up and serves."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=("train", "sample"))
+    parser.add_argument("--batch_size", type=int, required=True)
+    parser.add_argument("--base_channels", type=int, required=True)
+    parser.add_argument("--num_classes", type=int, required=True)
+    options = parser.parse_args()
+    if options.task == "train":
+        _, session, operations = training_operations(options)
+    else:
+        _, session, images = sampling_operation(options)
+        operations = (images,)
+
+    def run() -> dict[str, Any]:
+        start = time.perf_counter()
+        for operation in operations:
+            session.run(operation)
+        return {"seconds": time.perf_counter() - start, "peak_memory_bytes": peak_memory_bytes()}
+
+    run(), run()
+    serve({}, run)
+
+
+if __name__ == "__main__":
+    main()

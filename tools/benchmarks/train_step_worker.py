@@ -1,0 +1,93 @@
+"""This project's training step as a worker: the real `Trainer` on random images, one step whenever it is told to."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from sagan_tf.config import Config, ModelConfig, TrainingConfig
+from sagan_tf.training.session import create_updates
+from sagan_tf.training.state import create_state
+from sagan_tf.training.strategy import create_strategy
+from sagan_tf.training.trainer import Trainer
+from tools.benchmarks.arithmetic import graph_multiply_adds
+from tools.benchmarks.measure import peak_memory_bytes
+from tools.benchmarks.workers import serve
+
+WARM_UP = 2
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--resolution", type=int, required=True)
+    parser.add_argument("--image_channels", type=int, required=True)
+    parser.add_argument("--base_channels", type=int, required=True)
+    parser.add_argument("--num_classes", type=int, required=True)
+    parser.add_argument("--attention_resolution", type=int, required=True)
+    parser.add_argument("--batch_size", type=int, required=True)
+    parser.add_argument("--precision", required=True)
+    parser.add_argument("--resampling", required=True)
+    parser.add_argument("--jit_compile", action="store_true")
+    return parser.parse_args(arguments)
+
+
+def create_config(options: argparse.Namespace) -> Config:
+    """The run that the options describe."""
+    model = ModelConfig(
+        resolution=options.resolution,
+        image_channels=options.image_channels,
+        base_channels=options.base_channels,
+        num_classes=options.num_classes,
+        attention_resolutions=(options.attention_resolution,) if options.attention_resolution else (),
+        resampling=options.resampling,
+    )
+    training = TrainingConfig(
+        global_batch_size=options.batch_size,
+        precision=options.precision,
+        jit_compile=options.jit_compile,
+        strategy="one_device",
+    )
+    return Config(model=model, training=training)
+
+
+def create_trainer(config: Config) -> Trainer:
+    """A trainer whose data are the same random images in every step."""
+    batch, size = config.training.global_batch_size, config.model.resolution
+    images = {
+        "images": tf.random.uniform([batch, size, size, config.model.image_channels], -1.0, 1.0),
+        "labels": tf.random.uniform([batch], 0, config.model.num_classes, tf.int32),
+        "positions": tf.range(batch, dtype=tf.int64),
+    }
+    strategy = create_strategy(config.training)
+    with strategy.scope():
+        state = create_state(config)
+    dataset = tf.data.Dataset.from_tensors(images).repeat()
+    iterator = iter(strategy.experimental_distribute_dataset(dataset))
+    return Trainer(create_updates(config, state), strategy, iterator, config.training)
+
+
+def main() -> None:
+    """Builds, warms up and serves."""
+    config = create_config(parse())
+    start = time.perf_counter()
+    trainer = create_trainer(config)
+    trainer.train(1)
+    first_step = time.perf_counter() - start
+    for _ in range(WARM_UP - 1):
+        trainer.train(1)
+    flops = 2 * graph_multiply_adds(trainer.loop_graph()) / config.training.global_batch_size
+
+    def run() -> dict[str, Any]:
+        start = time.perf_counter()
+        trainer.train(1)
+        return {"seconds": time.perf_counter() - start, "peak_memory_bytes": peak_memory_bytes()}
+
+    serve({"flops_per_image": flops, "seconds_to_first_step": first_step}, run)
+
+
+if __name__ == "__main__":
+    main()
