@@ -18,6 +18,7 @@ from sagan_tf.layers.convolution_forms import (
     strided_up,
     upsample,
 )
+from tests.graphs import waits_for
 from tools.benchmarks.arithmetic import graph_multiply_adds
 
 Form = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -76,6 +77,32 @@ def assert_runs_compiled(form: Form, resampling: str, batches: tuple[int, ...], 
     for batch in batches:
         x, kernel = (array.astype(np.float32) for array in operands((6, 4), batch))
         assert_close(function(x, kernel), result_and_gradients(PLAIN[resampling], x, kernel))
+
+
+def assert_near_in_half_precision(form: Form, resampling: str, dtype: str) -> None:
+    """As near to the exact result and gradients as half precision lets them be."""
+    x, kernel = (tf.cast(array, dtype) for array in operands((6, 4)))
+    ours = result_and_gradients(form, x, kernel)
+    exact = result_and_gradients(PLAIN[resampling], tf.cast(x, tf.float64), tf.cast(kernel, tf.float64))
+    assert {tensor.dtype for tensor in ours} == {tf.as_dtype(dtype)}
+    assert_close(ours, exact, 3e-2 if dtype == "bfloat16" else 4e-3)
+
+
+def assert_prepares_a_known_kernel(form: Form, resampling: str) -> None:
+    """With a kernel that the graph has as a constant, what is made of it is made once; the result is the same."""
+    x, kernel = (tf.constant(array, tf.float32) for array in operands((6, 4)))
+    compiled = tf.function(lambda x: form(x, kernel), input_signature=[tf.TensorSpec([None, 6, 4, 5])], autograph=False)
+    operations = compiled.get_concrete_function().graph.get_operations()
+    products = [one for one in operations if one.type in ("MatMul", "BatchMatMulV2")]
+    assert all("x" in waits_for(one) for one in products)
+    found = []
+    for function in (compiled, lambda x: PLAIN[resampling](x, kernel)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            result = function(x)
+            loss = tf.reduce_sum(tf.sin(result))
+        found.append([result, tape.gradient(loss, x)])
+    assert_close(*found)
 
 
 def convolved(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -149,6 +176,18 @@ def test_gradients_of_plain_forms(resampling: str) -> None:
         np.testing.assert_allclose(of_kernel[index].numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+@every_plain
+@pytest.mark.parametrize("jit_compile", [None, True])
+def test_plain_forms_compiled_for_any_batch(resampling: str, jit_compile: bool | None) -> None:
+    assert_runs_compiled(PLAIN[resampling], resampling, (3,) if jit_compile else (1, 3), jit_compile=jit_compile)
+
+
+@every_plain
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_plain_forms_in_half_precision(resampling: str, dtype: str) -> None:
+    assert_near_in_half_precision(PLAIN[resampling], resampling, dtype)
+
+
 @every_strided
 @every_size
 @every_batch
@@ -171,12 +210,7 @@ def test_strided_forms_in_float64(resampling: str) -> None:
 @every_strided
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_strided_forms_in_half_precision(resampling: str, dtype: str) -> None:
-    """As near to the exact result as half precision lets them be."""
-    x, kernel = (tf.cast(array, dtype) for array in operands((6, 4)))
-    ours = result_and_gradients(STRIDED[resampling], x, kernel)
-    exact = result_and_gradients(PLAIN[resampling], tf.cast(x, tf.float64), tf.cast(kernel, tf.float64))
-    assert {tensor.dtype for tensor in ours} == {tf.as_dtype(dtype)}
-    assert_close(ours, exact, 3e-2 if dtype == "bfloat16" else 4e-3)
+    assert_near_in_half_precision(STRIDED[resampling], resampling, dtype)
 
 
 @every_strided
@@ -187,6 +221,11 @@ def test_strided_forms_compiled_for_any_batch(resampling: str) -> None:
 @every_strided
 def test_strided_forms_by_xla(resampling: str) -> None:
     assert_runs_compiled(STRIDED[resampling], resampling, (3,), jit_compile=True)
+
+
+@every_strided
+def test_strided_forms_prepare_a_known_kernel(resampling: str) -> None:
+    assert_prepares_a_known_kernel(STRIDED[resampling], resampling)
 
 
 def products(form: Form, locations: int) -> float:

@@ -13,6 +13,8 @@ from tests.layers.test_convolution_forms import (
     Form,
     assert_close,
     assert_equals_plain,
+    assert_near_in_half_precision,
+    assert_prepares_a_known_kernel,
     assert_runs_compiled,
     every_batch,
     every_size,
@@ -55,12 +57,12 @@ def test_float64(resampling: str) -> None:
 @every_minimal
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(resampling: str, dtype: str) -> None:
-    """As near to the exact result as half precision lets them be."""
-    x, kernel = (tf.cast(array, dtype) for array in operands((6, 4)))
-    ours = result_and_gradients(MINIMAL[resampling], x, kernel)
-    exact = result_and_gradients(PLAIN[resampling], tf.cast(x, tf.float64), tf.cast(kernel, tf.float64))
-    assert {tensor.dtype for tensor in ours} == {tf.as_dtype(dtype)}
-    assert_close(ours, exact, 3e-2 if dtype == "bfloat16" else 4e-3)
+    assert_near_in_half_precision(MINIMAL[resampling], resampling, dtype)
+
+
+@every_minimal
+def test_they_prepare_a_known_kernel(resampling: str) -> None:
+    assert_prepares_a_known_kernel(MINIMAL[resampling], resampling)
 
 
 @every_minimal

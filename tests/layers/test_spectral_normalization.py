@@ -140,14 +140,13 @@ def derived(wrapper: SpectralNormalization, inputs: tf.Tensor) -> tf.Tensor:
 @every_constraint
 @pytest.mark.parametrize("power_iterations", [1, 2])
 @pytest.mark.parametrize("scale", [0.02, 1.0])
-@pytest.mark.parametrize("batch", [1, 100])
 def test_outputs_and_gradients_are_those_of_the_divided_kernel(
-    kind: str, constraint: str, power_iterations: int, scale: float, batch: int
+    kind: str, constraint: str, power_iterations: int, scale: float
 ) -> None:
     """Whatever is divided: for sigma above and below 1, of the inputs, the kernel and the bias."""
     wrapper, inputs = make(kind, scale, constraint=constraint, power_iterations=power_iterations)
     assert (float(wrapper.sigma()) > 1.0) == (scale == 1.0)
-    inputs = tf.constant(np.resize(inputs, (batch, *inputs.shape[1:])))
+    inputs = tf.constant(inputs)
     sources = [variable.value for variable in wrapper.trainable_variables]
     sources += [] if kind == "embedding" else [inputs]
     found = []
@@ -266,11 +265,10 @@ def test_folded_calls_use_the_kernel_as_it_was(kind: str, constraint: str, preci
 
 def test_an_error_ends_folding() -> None:
     wrapper, inputs = make("dense")
-    expected = wrapper(2.0 * inputs).numpy()
     with pytest.raises(KeyError), wrapper.folded():
         raise KeyError
-    wrapper.layer.kernel.assign(2.0 * wrapper.layer.kernel)
-    np.testing.assert_allclose(wrapper(2.0 * inputs).numpy(), expected, rtol=1e-5, atol=1e-6)
+    wrapper.layer.kernel.assign(tf.zeros_like(wrapper.layer.kernel))
+    assert not wrapper(inputs).numpy().any()
 
 
 @every_layer
