@@ -86,6 +86,17 @@ def test_what_an_effect_needs_counts() -> None:
     assert counted(function, A, B) == PRODUCT
 
 
+def test_what_an_effect_in_a_loop_needs_counts() -> None:
+    variable = tf.Variable(tf.zeros([4, 5]))
+
+    def function(a: tf.Tensor, b: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        for _ in tf.range(steps):
+            variable.assign_add(tf.matmul(a, b))
+        return steps
+
+    assert counted(function, A, B, tf.constant(3)) == PRODUCT
+
+
 def test_control_inputs_count() -> None:
     def function(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies([tf.matmul(a, b)]):
