@@ -49,6 +49,7 @@ TESTED_ELSEWHERE = {
     "sagan_tf/errors.py": "one exception without code; every test of a user's mistake uses it",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
     "sagan_tf/train.py": "tests/test_end_to_end.py opens this door as a user does",
+    "tools/tf_gan.py": "tests/parity runs TF-GAN with it",
     "tools/make_fashion_mnist_10k.py": "tests/data/test_embedded.py makes the packaged file again",
     "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
     "tools/benchmarks/matrix_product_worker.py": "tests/tools/test_benchmark_processes.py runs it",

@@ -128,7 +128,8 @@ def _normalized_by_batch(
             ).x_backprop
             axes = [1, 2] if gain.shape.rank == 2 else [0, 1, 2]
             upstream = tf.cast(upstream, tf.float32)
-            centred = tf.cast(x, tf.float32) - kernel.batch_mean
+            with tf.control_dependencies([upstream]):  # or it would be made in the forward pass, and kept
+                centred = tf.cast(x, tf.float32) - kernel.batch_mean
             of_gain = tf.reduce_sum(upstream * centred, axes) * tf.math.rsqrt(variance + epsilon)
             return of_x, of_gain, tf.reduce_sum(upstream, axes)
 

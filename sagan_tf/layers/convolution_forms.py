@@ -7,11 +7,12 @@
 All take x float [batch, height, width, inputs] of known height and width, and k [3, 3, inputs, outputs], and pad with
 zeros. Products with the kernel for each location of the smaller side (of each 2x2 square, for `same`):
 
-| form      | up, pooled | same | how                                                                               |
-|-----------|------------|------|-----------------------------------------------------------------------------------|
-| `plain`   | 36         | 36   | as written above                                                                  |
-| `strided` | 16         |      | one convolution of stride 2 (transposed for `up`), whose 4x4 taps are sums of k's |
-| `minimal` | 9          | 16   | see `minimal_convolution`                                                         |
+| form        | up, pooled | same | how                                                                               |
+|-------------|------------|------|-----------------------------------------------------------------------------------|
+| `plain`     | 36         | 36   | as written above                                                                  |
+| `strided`   | 16         |      | one convolution of stride 2 (transposed for `up`), whose 4x4 taps are sums of k's |
+| `minimal_2` | 9          | 16   | see `minimal_convolution`                                                         |
+| `minimal_4` | 6.25       | 9    | see `minimal_convolution`                                                         |
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.layers.minimal_convolution import combined_taps, computed_once
+from sagan_tf.layers.minimal_convolution import combined_taps, prepared
 
 # What the taps of a 3-tap kernel add up to when it is applied to values that each appear twice.
 _SUMS_OF_NEIGHBOURS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
@@ -47,15 +48,15 @@ def strided_up(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     _, height, width, _ = x.shape
     # A transposed convolution has its kernel back to front, and as [height, width, outputs, inputs].
     sums = np.kron(_SUMS_OF_NEIGHBOURS, _SUMS_OF_NEIGHBOURS)[::-1]
-    with computed_once(kernel):
-        taps = combined_taps(tf.transpose(kernel, [0, 1, 3, 2]), sums)
+    with prepared(kernel, x):
+        taps = combined_taps(tf.transpose(kernel, [0, 1, 3, 2]), sums, x)
         kernel = tf.reshape(taps, [4, 4, *taps.shape[1:]])
     return tf.nn.conv2d_transpose(x, kernel, [_size(x, 0), 2 * height, 2 * width, kernel.shape[2]], 2, "SAME")
 
 
 def strided_pooled(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """`pooled` as a convolution of stride 2."""
-    taps = combined_taps(kernel, np.kron(_SUMS_OF_NEIGHBOURS, _SUMS_OF_NEIGHBOURS) / 4)
+    taps = combined_taps(kernel, np.kron(_SUMS_OF_NEIGHBOURS, _SUMS_OF_NEIGHBOURS) / 4, x)
     return tf.nn.conv2d(x, tf.reshape(taps, [4, 4, *taps.shape[1:]]), 2, "SAME")
 
 

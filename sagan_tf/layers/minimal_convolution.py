@@ -1,215 +1,249 @@
-"""Convolutions with the fewest products: additions around matrix products, in the manner of Winograd.
+"""Convolutions with few products: small matrices of constants around matrix products, in the manner of Winograd.
 
-The functions that `convolution_forms` calls `up`, `pooled` and `same`, for feature maps that are small against their
-width: they save products, of which there are inputs * outputs for each location, and add sums, of which there are
-inputs or outputs. In one dimension, with s the sum of the taps k0, k1, k2, `up` gives at 2i and 2i + 1
+The functions that `convolution_forms` calls `up`, `pooled` and `same`, for wide layers: they save products, of which
+there are inputs * outputs for each location, and add sums, of which there are inputs or outputs. In one dimension,
+`same` takes a window of m + 2 values to a tile of m results,
 
-    k0 x[i-1] + (k1 + k2) x[i]  =  s x[i] - k0 (x[i] - x[i-1])
-    (k0 + k1) x[i] + k2 x[i+1]  =  s x[i] + k2 (x[i+1] - x[i])
+    results = R ((T taps) * (W window))
 
-3 products with the kernel in place of 4 in the strided form and 6 in the plain one; in two dimensions 9, 16 and 36.
-`pooled` is the transpose of `up`, and so is its computation. `same` is Winograd's F(2, 3): 4 products for two
-neighbouring results in place of 6; in two dimensions 16 in place of 36.
+with m + 2 products in place of 3m. R, T and W come of multiplying polynomials by way of their values at m + 1 points
+and at infinity (`_winograd`). Before `up`, a window has its values in pairs. With the points 0, 1, -1, a, -a the row of
+W that belongs to -1 has coefficients that cancel in pairs, so that its product isn't needed. `pooled` is the transpose
+of `up`, and so is its computation. In two dimensions, products for a tile of m by m results at full resolution:
 
-The gradients are written out. They are the transposed transforms; derived automatically, they would take the slices and
-sums apart one by one, which takes several times as long.
+| m | `same`             | `up`, `pooled`                 |
+|---|--------------------|--------------------------------|
+| 2 | 16 in place of 36  | 9 in place of 36 (strided 16)  |
+| 4 | 36 in place of 144 | 25 in place of 144 (strided 64)|
 
-Reference: Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
+Rounding errors grow with m: in float32 about 1e-6 and 1e-5 of the largest result.
+
+The gradients are written out. They are the same computation transposed; derived automatically, they would keep the
+windows, which are several times as large as the features, from the forward to the backward pass.
+
+References: Winograd, Arithmetic Complexity of Computations, SIAM 1980; Lavin & Gray, Fast Algorithms for Convolutional
+Neural Networks, CVPR 2016.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-Gradients = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, None]]
-
-# Rows make of the 3 taps of a kernel in one dimension what is multiplied with; `np.kron` makes it two.
-_SUM_FIRST_LAST = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 1]])
-_SUM_LAST_FIRST = np.array([[1, 1, 1], [0, 0, 1], [1, 0, 0]])
-_WINOGRAD = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-_FOR_UP = np.kron(_SUM_LAST_FIRST, _SUM_LAST_FIRST)
-_FOR_POOLED = np.kron(_SUM_FIRST_LAST, _SUM_FIRST_LAST) / 4
-_FOR_SAME = np.kron(_WINOGRAD, _WINOGRAD)
+# By the size m of a tile. With 5/8 rounding errors are a little smaller than with 1/2, 3/4 or 2.
+_POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 0.625, -0.625)}
 
 
-def minimal_up(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """`up` by 9 products for each location of x: [b, h, w, i] -> [b, 2h, 2w, o]."""
-    return _up(x, kernel, combined_taps(kernel, _FOR_UP))
+@dataclasses.dataclass(frozen=True)
+class Tiles:
+    """Takes a feature map apart into tiles, and each tile to some linear combinations of its locations.
+
+    Attributes:
+        side: height and width of a tile.
+        combinations: [combinations, side * side], of the locations of a tile row by row.
+    """
+
+    side: int
+    combinations: np.ndarray
+
+    def apart(self, x: tf.Tensor) -> tf.Tensor:
+        """[b, h, w, c] -> [combinations, b * tiles, c], h and w multiples of `side`."""
+        tiles = tf.space_to_batch(x, [self.side] * 2, [[0, 0], [0, 0]])
+        return _combined(self.combinations, tf.reshape(tiles, [self.side**2, -1]), x.shape[3])
+
+    def together(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        """The transpose of `apart`: [combinations, b * tiles, c] -> [b, height, width, c]."""
+        channels = rows.shape[2]
+        tiles = _combined(self.combinations.T, tf.reshape(rows, [rows.shape[0], -1]), channels)
+        tiles = tf.reshape(tiles, [-1, height // self.side, width // self.side, channels])
+        return tf.batch_to_space(tiles, [self.side] * 2, [[0, 0], [0, 0]])
 
 
-def minimal_pooled(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """`pooled` by 9 products for each location of the result: [b, h, w, i] -> [b, h/2, w/2, o], h and w even."""
-    return _pooled(x, kernel, combined_taps(kernel, _FOR_POOLED))
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """The same for windows, which are tiles with a margin of one location all round and so overlap.
+
+    Attributes:
+        side: height and width of a tile without the margin; windows stand `side` apart.
+        combinations: [combinations, (side + 2) ** 2], of a window's locations row by row; beyond the edge they are 0.
+    """
+
+    side: int
+    combinations: np.ndarray
+
+    def apart(self, x: tf.Tensor) -> tf.Tensor:
+        """[b, h, w, c] -> [combinations, b * tiles, c], h and w multiples of `side`."""
+        _, height, width, channels = x.shape
+        height, width = height // self.side, width // self.side
+        phases = tf.space_to_batch(x, [self.side] * 2, [self._margin] * 2)
+        phases = tf.reshape(phases, [self.side] * 2 + [-1, height + self._shifts, width + self._shifts, channels])
+        parts = [
+            phases[: part.rows, : part.columns, :, part.down : part.down + height, part.right : part.right + width]
+            for part in self._parts()
+        ]
+        locations = tf.concat([tf.reshape(part, [part.shape[0] * part.shape[1], -1]) for part in parts], 0)
+        return _combined(self._in_order(), locations, channels)
+
+    def together(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        """The transpose of `apart`: [combinations, b * tiles, c] -> [b, height, width, c]."""
+        channels = rows.shape[2]
+        height, width = height // self.side, width // self.side
+        locations = _combined(self._in_order().T, tf.reshape(rows, [rows.shape[0], -1]), channels)
+        padded = []
+        parts = self._parts()
+        for values, part in zip(tf.split(locations, [part.rows * part.columns for part in parts]), parts, strict=True):
+            values = tf.reshape(values, [part.rows, part.columns, -1, height, width, channels])
+            missing = [[0, self.side - part.rows], [0, self.side - part.columns]]
+            place = [[part.down, self._shifts - part.down], [part.right, self._shifts - part.right]]
+            padded.append(tf.pad(values, [*missing, [0, 0], *place, [0, 0]]))
+        phases = tf.reshape(tf.add_n(padded), [-1, height + self._shifts, width + self._shifts, channels])
+        return tf.batch_to_space(phases, [self.side] * 2, [self._margin] * 2)
+
+    @property
+    def _shifts(self) -> int:
+        """How many tiles further than it begins a window ends, the margin counted to the tiles."""
+        return (self.side + 1) // self.side
+
+    @property
+    def _margin(self) -> list[int]:
+        return [1, self._shifts * self.side - 1]
+
+    def _parts(self) -> list[_Part]:
+        sizes = [min(self.side, self.side + 2 - shift * self.side) for shift in range(self._shifts + 1)]
+        shifts = np.ndindex(self._shifts + 1, self._shifts + 1)
+        return [_Part(down, right, sizes[down], sizes[right]) for down, right in shifts]
+
+    def _in_order(self) -> np.ndarray:
+        """The combinations, their columns in the order in which `apart` finds the locations."""
+        order = [
+            (part.down * self.side + row) * (self.side + 2) + part.right * self.side + column
+            for part in self._parts()
+            for row, column in np.ndindex(part.rows, part.columns)
+        ]
+        return self.combinations[:, order]
 
 
-def minimal_same(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """`same` by 16 products for each 2x2 square: [b, h, w, i] -> [b, h, w, o], h and w even."""
-    return _same(x, kernel, combined_taps(kernel, _FOR_SAME))
+class _Part(NamedTuple):
+    """The locations of a window that lie in one tile, so many tiles down and right of where the window begins."""
+
+    down: int
+    right: int
+    rows: int
+    columns: int
 
 
-# The gradients are of x and the kernel; what was made of the kernel before gets none.
+@dataclasses.dataclass(frozen=True)
+class MinimalConvolution:
+    """A 3x3 convolution with a kernel [3, 3, inputs, outputs]: a form, see `convolution_forms`.
+
+    Attributes:
+        inputs, outputs: how features are taken apart, and results put together.
+        taps: [combinations, 9], what of the kernel's taps is multiplied with the combinations of the features.
+        scale: height of the results / height of the features.
+    """
+
+    inputs: Tiles | Windows
+    outputs: Tiles | Windows
+    taps: np.ndarray
+    scale: float
+
+    def __call__(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        _, height, width, _ = x.shape
+        sizes = round(height * self.scale), round(width * self.scale)
+
+        # The gradients are of x and the kernel; what was made of the kernel before gets none.
+        @tf.custom_gradient
+        def convolve(x: tf.Tensor, kernel: tf.Tensor, taps: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
+                collected = self.outputs.apart(upstream)
+                taps = combined_taps(kernel, self.taps, upstream)
+                of_x = self.inputs.together(tf.matmul(collected, taps, transpose_b=True), height, width)
+                of_taps = tf.matmul(self.inputs.apart(_again(x, upstream)), collected, transpose_a=True)
+                return of_x, _of_kernel(of_taps, self.taps), None
+
+            return self.outputs.together(tf.matmul(self.inputs.apart(x), taps), *sizes), gradient
+
+        return convolve(x, kernel, combined_taps(kernel, self.taps, x))
 
 
-@tf.custom_gradient
-def _up(x: tf.Tensor, kernel: tf.Tensor, taps: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
-    rows = _rows(x[tf.newaxis])
-
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        collected = _rows(tf.stack(_both_axes(_sums_and_differences, upstream)))
-        taps = combined_taps(_again(kernel, upstream), _FOR_UP)
-        of_x = tf.reduce_sum(tf.matmul(collected, taps, transpose_b=True), 0)
-        of_taps = tf.matmul(rows, collected, transpose_a=True)
-        return tf.reshape(of_x, tf.shape(x)), _of_kernel(of_taps, _FOR_UP), None
-
-    products = _maps(tf.matmul(rows, taps), x.shape[1], x.shape[2])
-    return _both_axes_back(_transposed_sums, products), gradient
-
-
-@tf.custom_gradient
-def _pooled(x: tf.Tensor, kernel: tf.Tensor, taps: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
-    _, height, width, inputs = x.shape
-    outputs = kernel.shape[3]
-
-    def collected(x: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(tf.concat(_both_axes(_sums_and_differences, x), -1), [-1, 9 * inputs])
-
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        rows = tf.reshape(upstream, [-1, outputs])
-        of_taps = tf.matmul(collected(_again(x, upstream)), rows, transpose_a=True)
-        taps = combined_taps(_again(kernel, upstream), _FOR_POOLED)
-        of_collected = _maps(tf.matmul(rows[tf.newaxis], taps, transpose_b=True), height // 2, width // 2)
-        of_x = _both_axes_back(_transposed_sums, of_collected)
-        return of_x, _of_kernel(tf.reshape(of_taps, [9, inputs, outputs]), _FOR_POOLED), None
-
-    products = tf.matmul(collected(x), tf.reshape(taps, [9 * inputs, outputs]))
-    return tf.reshape(products, [-1, height // 2, width // 2, outputs]), gradient
+def _winograd(points: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """R [m, products], T [products, 3] and W [products, m + 2] of the module's text, for one dimension."""
+    count, results = len(points) + 1, len(points) - 1
+    of_results, taps, window = np.zeros([results, count]), np.zeros([count, 3]), np.zeros([count, count])
+    for index, point in enumerate(points):
+        others = [other for other in points if other != point]
+        of_results[:, index] = point ** np.arange(results)
+        taps[index] = point ** np.arange(3) / np.prod(point - np.array(others))
+        window[index, :-1] = np.poly(others)[::-1]
+    of_results[-1, -1] = taps[-1, -1] = 1.0  # the point at infinity
+    window[-1] = np.poly(points)[::-1]
+    return of_results, taps, window
 
 
-@tf.custom_gradient
-def _same(x: tf.Tensor, kernel: tf.Tensor, taps: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
-    _, height, width, _ = x.shape
-
-    def tiles(x: tf.Tensor) -> tf.Tensor:
-        return _rows(tf.stack(_both_axes(_tiles, x)))
-
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        collected = _rows(tf.stack(_both_axes(_transposed_results, upstream)))
-        taps = combined_taps(_again(kernel, upstream), _FOR_SAME)
-        of_tiles = _maps(tf.matmul(collected, taps, transpose_b=True), height // 2, width // 2)
-        of_taps = tf.matmul(tiles(_again(x, upstream)), collected, transpose_a=True)
-        return _both_axes_back(_transposed_tiles, of_tiles), _of_kernel(of_taps, _FOR_SAME), None
-
-    products = _maps(tf.matmul(tiles(x), taps), height // 2, width // 2)
-    return _both_axes_back(_results, products), gradient
+def _twice(matrix: np.ndarray) -> np.ndarray:
+    """What a matrix does in one dimension, in two."""
+    return np.kron(matrix, matrix)
 
 
-def combined_taps(kernel: tf.Tensor, combinations: np.ndarray) -> tf.Tensor:
-    """Sums of a kernel's taps: [3, 3, i, o] and [n, 9] -> [n, i, o]."""
-    with computed_once(kernel):
-        # One product with a constant: shifting and adding by slices takes several times as long.
-        taps = tf.matmul(tf.constant(combinations, kernel.dtype), tf.reshape(kernel, [9, -1]))
-        return tf.reshape(taps, [-1, *kernel.shape[2:]])
+def _same(tile: int) -> MinimalConvolution:
+    results, taps, window = _winograd(_POINTS[tile])
+    return MinimalConvolution(Windows(tile, _twice(window)), Tiles(tile, _twice(results.T)), _twice(taps), 1.0)
 
 
-def computed_once(kernel: tf.Tensor) -> contextlib.AbstractContextManager[None]:
-    """A context in which what is made of a kernel whose value a graph has as a constant is computed as it is built."""
+def _up(tile: int) -> MinimalConvolution:
+    results, taps, window = _winograd(_POINTS[tile])
+    repeated = np.zeros([tile + 2, tile // 2 + 2])  # a window of features to one of features that appear twice
+    repeated[np.arange(tile + 2), (np.arange(tile + 2) + 1) // 2] = 1.0
+    window = window @ repeated
+    needed = window.any(1)
+    inputs = Windows(tile // 2, _twice(window[needed]))
+    return MinimalConvolution(inputs, Tiles(tile, _twice(results[:, needed].T)), _twice(taps[needed]), 2.0)
+
+
+def _pooled(tile: int) -> MinimalConvolution:
+    """(the mean of squares is a quarter of repetition transposed, and the convolution that of the turned kernel.)"""
+    up = _up(tile)
+    return MinimalConvolution(up.outputs, up.inputs, up.taps[:, ::-1] / 4.0, 0.5)
+
+
+SAME, UP, POOLED = ({f"minimal_{tile}": form(tile) for tile in _POINTS} for form in (_same, _up, _pooled))
+"""The three functions, each in a form for every size of tile."""
+
+
+def combined_taps(kernel: tf.Tensor, combinations: np.ndarray, after: tf.Tensor) -> tf.Tensor:
+    """Sums of a kernel's taps, made when `after` is there: [3, 3, i, o] and [n, 9] -> [n, i, o]."""
+    with prepared(kernel, after):
+        return _combined(combinations, tf.reshape(kernel, [9, -1]), *kernel.shape[2:])
+
+
+def prepared(kernel: tf.Tensor, after: tf.Tensor) -> contextlib.AbstractContextManager[None]:
+    """A context to make something of a kernel in: as a graph is built if it has the kernel's value as a constant.
+
+    Otherwise when `after` is there, or the graph would begin by making it of all kernels and keep it until it is used.
+    """
     known = hasattr(kernel, "numpy") and not tf.executing_eagerly()
-    return tf.init_scope() if known else contextlib.nullcontext()
+    return tf.init_scope() if known else tf.control_dependencies([after])
 
 
 def _of_kernel(of_taps: tf.Tensor, combinations: np.ndarray) -> tf.Tensor:
     """The transpose of `combined_taps`: [n, i, o] -> [3, 3, i, o]."""
-    flat = tf.reshape(of_taps, [len(combinations), -1])
-    of_kernel = tf.matmul(tf.constant(combinations, of_taps.dtype), flat, transpose_a=True)
+    of_kernel = _combined(combinations.T, tf.reshape(of_taps, [len(combinations), -1]), of_taps.shape[2])
     return tf.reshape(of_kernel, [3, 3, *of_taps.shape[1:]])
+
+
+def _combined(combinations: np.ndarray, parts: tf.Tensor, *sizes: int) -> tf.Tensor:
+    """[n, parts] and [parts, values] -> [n, values], the values shaped as [..., *sizes]."""
+    # One product with a constant: adding the parts one by one takes several times as long.
+    combined = tf.matmul(tf.constant(combinations, parts.dtype), parts)
+    return tf.reshape(combined, [len(combinations), -1, *sizes] if len(sizes) == 1 else [-1, *sizes])
 
 
 def _again(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     """x, for what is computed again in the backward pass because keeping it would take several times x's memory."""
     with tf.control_dependencies([upstream]):  # or the graph's optimizer would find it computed already, and keep it
         return tf.identity(x)
-
-
-def _rows(x: tf.Tensor) -> tf.Tensor:
-    """[n, b, h, w, c] -> [n, b * h * w, c]."""
-    return tf.reshape(x, [x.shape[0], -1, x.shape[4]])
-
-
-def _maps(rows: tf.Tensor, height: int, width: int) -> list[tf.Tensor]:
-    """[n, b * h * w, c] -> n times [b, h, w, c]."""
-    return tf.unstack(tf.reshape(rows, [rows.shape[0], -1, height, width, rows.shape[2]]))
-
-
-def _both_axes(split: Callable[..., tuple[tf.Tensor, ...]], x: tf.Tensor) -> list[tf.Tensor]:
-    """Applies a transform that makes n arrays of one to the height, and to the width of each: n * n arrays."""
-    return [part for rows in split(x, axis=1) for part in split(rows, axis=2)]
-
-
-def _both_axes_back(join: Callable[..., tf.Tensor], parts: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Applies a transform that makes one array of n to n * n arrays in the order of `_both_axes`."""
-    count = round(len(parts) ** 0.5)
-    rows = [join(*parts[first : first + count], axis=2) for first in range(0, len(parts), count)]
-    return join(*rows, axis=1)
-
-
-def _sums_and_differences(x: tf.Tensor, axis: int) -> tuple[tf.Tensor, ...]:
-    """What `pooled` multiplies, for each pair i: x[2i] + x[2i+1], x[2i-1] - x[2i+1], x[2i+2] - x[2i]."""
-    even, odd = _pairs(x, axis)
-    return even + odd, _later(odd, axis) - odd, _earlier(even, axis) - even
-
-
-def _transposed_sums(total: tf.Tensor, left: tf.Tensor, right: tf.Tensor, axis: int) -> tf.Tensor:
-    """The transpose of `_sums_and_differences`: what becomes of the products of `up`."""
-    return _interleaved(total - right + _later(right, axis), total - left + _earlier(left, axis), axis)
-
-
-def _tiles(x: tf.Tensor, axis: int) -> tuple[tf.Tensor, ...]:
-    """What `same` multiplies, for each pair i of results."""
-    even, odd = _pairs(x, axis)
-    return _later(odd, axis) - odd, even + odd, odd - even, even - _earlier(even, axis)
-
-
-def _transposed_tiles(first: tf.Tensor, plus: tf.Tensor, minus: tf.Tensor, last: tf.Tensor, axis: int) -> tf.Tensor:
-    even = plus - minus + last - _later(last, axis)
-    odd = plus + minus - first + _earlier(first, axis)
-    return _interleaved(even, odd, axis)
-
-
-def _results(first: tf.Tensor, plus: tf.Tensor, minus: tf.Tensor, last: tf.Tensor, axis: int) -> tf.Tensor:
-    """What becomes of the products of `same`."""
-    return _interleaved(first + plus + minus, plus - minus - last, axis)
-
-
-def _transposed_results(x: tf.Tensor, axis: int) -> tuple[tf.Tensor, ...]:
-    even, odd = _pairs(x, axis)
-    return even, even + odd, even - odd, -odd
-
-
-def _pairs(x: tf.Tensor, axis: int) -> list[tf.Tensor]:
-    """The values at even places along an axis, and those at odd places."""
-    shape = [-1, *x.shape[1:]]
-    return tf.unstack(tf.reshape(x, [*shape[:axis], shape[axis] // 2, 2, *shape[axis + 1 :]]), axis=axis + 1)
-
-
-def _interleaved(even: tf.Tensor, odd: tf.Tensor, axis: int) -> tf.Tensor:
-    """The inverse of `_pairs`."""
-    shape = [-1, *even.shape[1:]]
-    return tf.reshape(tf.stack([even, odd], axis + 1), [*shape[:axis], 2 * shape[axis], *shape[axis + 1 :]])
-
-
-def _later(x: tf.Tensor, axis: int) -> tf.Tensor:
-    """x moved one place up along an axis, a zero coming in."""
-    return _padded(x[(slice(None),) * axis + (slice(0, -1),)], axis, [1, 0])
-
-
-def _earlier(x: tf.Tensor, axis: int) -> tf.Tensor:
-    """x moved one place down along an axis, a zero coming in."""
-    return _padded(x[(slice(None),) * axis + (slice(1, None),)], axis, [0, 1])
-
-
-def _padded(x: tf.Tensor, axis: int, padding: list[int]) -> tf.Tensor:
-    return tf.pad(x, [padding if one == axis else [0, 0] for one in range(x.shape.rank)])

@@ -16,16 +16,18 @@ from sagan_tf.layers import minimal_convolution as minimal
 from sagan_tf.layers.convolution_forms import downsample, upsample
 
 FORMS: dict[str, dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]] = {
-    "none": {"plain": forms.plain_same, "minimal": minimal.minimal_same},
-    "up": {"plain": forms.plain_up, "strided": forms.strided_up, "minimal": minimal.minimal_up},
-    "down": {"plain": forms.plain_pooled, "strided": forms.strided_pooled, "minimal": minimal.minimal_pooled},
+    "none": {"plain": forms.plain_same, **minimal.SAME},
+    "up": {"plain": forms.plain_up, "strided": forms.strided_up, **minimal.UP},
+    "down": {"plain": forms.plain_pooled, "strided": forms.strided_pooled, **minimal.POOLED},
 }
 """The forms of a 3x3 convolution by the resampling next to it. A 1x1 convolution has `plain`, and any other name."""
 
-# Measured, forward and backward, 8 to 128 images: at 32 pixels `minimal` takes 0.7 to 1.0 of the time of the next best
-# form, at 4 to 16 pixels 0.3 to 0.7, and at 64 pixels 1.0 to 2.0; with half as many channels as these, 1.0 to 1.6.
-_LARGEST_MINIMAL_SIDE = 32
-_LEAST_MINIMAL_CHANNELS = {"none": 384, "up": 512, "down": 512}
+# Of inputs and outputs together; below, the additions of a minimal form take longer than the products that it saves.
+# Measured, forward and backward, 8 and 16 images, 4 to 128 pixels: from here on it takes 0.4 to 1.05 of the time of the
+# next best form. On maps of less than 16 pixels the larger tiles don't pay.
+_LEAST_CHANNELS = {"none": 192, "up": 256, "down": 192}
+_LEAST_CHANNELS_OF_SMALL_MAPS = 384
+_SMALL_MAP = 8
 _FIXED = ("strides", "padding", "data_format", "dilation_rate", "groups", "activation")
 
 
@@ -43,14 +45,14 @@ class ResamplingConvolution(keras.layers.Conv2D):
         **kwargs: `use_bias`, initializers, regularizers and constraints of `keras.layers.Conv2D`.
 
     Call arguments:
-        inputs: [batch, height, width, channels] float, of known height and width; even ones for `down`, and for
-            `minimal` without resampling.
+        inputs: [batch, height, width, channels] float, of known height and width; even ones for `down`; the results at
+            full resolution must be tiles of the form's size for `minimal_2` and `minimal_4`.
 
     Returns:
         [batch, height, width, filters], with twice the height and width for `up`, and half of it for `down`.
 
     Raises:
-        ValueError: for an argument out of range, and for an odd or unknown size where a known or even one is needed.
+        ValueError: for an argument out of range, and for a size that is unknown or no multiple of what the form needs.
     """
 
     def __init__(
@@ -74,12 +76,11 @@ class ResamplingConvolution(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         self._check_size(inputs.shape)
-        # A value that spectral normalisation has put in the variable's place is taken as it is, see `computed_once`.
+        # A value that spectral normalisation has put in the variable's place is taken as it is, see `prepared`.
         value = self.kernel.value
         kernel = value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(self.kernel)
         if self.kernel_size[0] == 3:
-            form = self.form if self.form != "auto" else fastest_form(self.resampling, inputs.shape[1:], self.filters)
-            return self._biased(FORMS[self.resampling][form](inputs, kernel))
+            return self._biased(FORMS[self.resampling][self._chosen_form(inputs)](inputs, kernel))
         plain = self.form == "plain"
         if self.resampling == "up":
             return self._pointwise(upsample(inputs), kernel) if plain else upsample(self._pointwise(inputs, kernel))
@@ -100,12 +101,17 @@ class ResamplingConvolution(keras.layers.Conv2D):
             del config[fixed]
         return {**config, "kernel_size": self.kernel_size[0], "resampling": self.resampling, "form": self.form}
 
+    def _chosen_form(self, inputs: tf.Tensor) -> str:
+        if self.form != "auto":
+            return self.form
+        return fastest_form(self.resampling, tuple(inputs.shape[1:]), self.filters, self.compute_dtype)
+
     def _check_size(self, shape: Any) -> None:
-        in_tiles = self.resampling == "none" and self.form == "minimal" and self.kernel_size[0] == 3
-        divisor = 2 if self.resampling == "down" or in_tiles else 1
+        tile = int(self.form[-1]) if self.form.startswith("minimal") and self.kernel_size[0] == 3 else 1
+        divisor = max(tile // 2, 1) if self.resampling == "up" else max(tile, 2 if self.resampling == "down" else 1)
         if any(size is None or size % divisor for size in shape[1:3]):
-            kind = "known and even" if divisor == 2 else "known"
-            raise ValueError(f"Inputs must have a {kind} height and width. Received: {tuple(shape[1:3])}")
+            multiples = "" if divisor == 1 else f", both multiples of {divisor}"
+            raise ValueError(f"Inputs must have a known height and width{multiples}. Received: {tuple(shape[1:3])}")
 
     def _pointwise(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return self._biased(tf.nn.conv2d(inputs, kernel, 1, "SAME"))
@@ -114,22 +120,31 @@ class ResamplingConvolution(keras.layers.Conv2D):
         return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias)) if self.use_bias else outputs
 
 
-def fastest_form(resampling: str, inputs: tuple[int, int, int], filters: int) -> str:
-    """The fastest form of a 3x3 convolution on two CPU cores; not measured on other devices.
+def fastest_form(resampling: str, inputs: tuple[int, int, int], filters: int, dtype: str = "float32") -> str:
+    """The fastest form of a 3x3 convolution on two CPU cores.
 
-    `minimal` saves products, of which there are inputs * outputs for each location, and pays with sums, of which there
-    are inputs or outputs: it is for wide layers, and for feature maps small enough that the sums stay in the cache. It
-    goes by one image's size and not by the batch's, so that an image is computed in the same way in every batch.
+    Minimal forms save products, of which there are inputs * outputs for each location, and pay with sums, of which
+    there are inputs or outputs: they are for wide layers. It goes by one image's size and not by the batch's, so that
+    an image is computed in the same way in every batch. Where there is a GPU or TPU, products are cheap against memory
+    traffic: there it is the form of fewest products that is a single convolution (not measured).
 
     Args:
         resampling: `up`, `down` or `none`.
         inputs: height, width and channels.
         filters: channels of the output.
+        dtype: what is computed in. In half precision the rounding errors of the larger tiles would be too large.
     """
     height, width, channels = inputs
-    larger_side = max(height, width) * (2 if resampling == "up" else 1)
-    # `up` takes any size; the others work on pairs of rows and columns.
-    pairs = resampling == "up" or (height % 2 == 0 and width % 2 == 0)
-    if larger_side <= _LARGEST_MINIMAL_SIDE and channels + filters >= _LEAST_MINIMAL_CHANNELS[resampling] and pairs:
-        return "minimal"
+    scale = 2 if resampling == "up" else 1
+    sides, total = (scale * height, scale * width), channels + filters
+    if max(sides) <= _SMALL_MAP or dtype != "float32":
+        tile, least = 2, _LEAST_CHANNELS_OF_SMALL_MAPS
+    else:
+        tile, least = 4, _LEAST_CHANNELS[resampling]
+    if total >= least and all(side % tile == 0 for side in sides) and not _has_accelerator():
+        return f"minimal_{tile}"
     return "plain" if resampling == "none" else "strided"
+
+
+def _has_accelerator() -> bool:
+    return any(device.device_type != "CPU" for device in tf.config.get_visible_devices())

@@ -90,13 +90,13 @@ CASES = [
     Case(
         "downsampling_convolution",
         ResamplingConvolution,
-        lambda: ResamplingConvolution(3, 3, "down", "minimal"),
+        lambda: ResamplingConvolution(3, 3, "down", "minimal_4"),
         (FEATURES,),
     ),
     Case(
         "normalized_minimal_convolution",
         SpectralNormalization,
-        normalized(ResamplingConvolution, 3, 3, "none", "minimal"),
+        normalized(ResamplingConvolution, 3, 3, "none", "minimal_4"),
         (FEATURES,),
     ),
     Case("attention_pooled", SelfAttention2D, lambda: SelfAttention2D("pooled", {}), (FEATURES,)),

@@ -207,6 +207,9 @@ def test_the_standardized_inputs_are_not_kept_for_the_gradient() -> None:
     assert len(readers) == 1  # the product with the gain
     backward = graph.outputs[1:]
     assert all(readers[0].name not in waits_for(tensor.op) for tensor in backward)
+    # What is made of the inputs for the gradient alone is not made before the backward pass.
+    (centred,) = (one for one in graph.get_operations() if one.type == "Sub" and one.outputs[0].shape == x.shape)
+    assert graph.inputs[3].op.name in waits_for(centred)
 
 
 @either_kernel

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers.minimal_convolution import combined_taps, minimal_pooled, minimal_same, minimal_up
+from sagan_tf.layers.minimal_convolution import POOLED, SAME, UP, Tiles, Windows, combined_taps
 from tests.graphs import waits_for
 from tests.layers.test_convolution_forms import (
     PLAIN,
@@ -17,71 +17,117 @@ from tests.layers.test_convolution_forms import (
     assert_prepares_a_known_kernel,
     assert_runs_compiled,
     every_batch,
-    every_size,
     operands,
     products,
     result_and_gradients,
 )
 
-MINIMAL: dict[str, Form] = {"up": minimal_up, "down": minimal_pooled, "none": minimal_same}
+FORMS: dict[str, dict[str, Form]] = {"up": UP, "down": POOLED, "none": SAME}
+CASES = [(resampling, tile) for resampling in FORMS for tile in (2, 4)]
 
-every_minimal = pytest.mark.parametrize("resampling", MINIMAL)
+every_minimal = pytest.mark.parametrize(("resampling", "tile"), CASES)
+
+
+def minimal(resampling: str, tile: int) -> Form:
+    return FORMS[resampling][f"minimal_{tile}"]
+
+
+def fitting(size: tuple[int, int], resampling: str, tile: int) -> tuple[int, int]:
+    """A size of features that gives as many tiles of results along each axis as `size` says."""
+    side = tile // 2 if resampling == "up" else tile
+    return size[0] * side, size[1] * side
 
 
 @every_minimal
-@every_size
+@pytest.mark.parametrize("tiles", [(1, 1), (2, 2), (3, 3), (1, 4), (5, 2)], ids=str)
 @every_batch
-def test_they_equal_the_plain_ones(resampling: str, size: tuple[int, int], batch: int) -> None:
-    assert_equals_plain(MINIMAL[resampling], resampling, *operands(size, batch))
+def test_they_equal_the_plain_ones(resampling: str, tile: int, tiles: tuple[int, int], batch: int) -> None:
+    size = fitting(tiles, resampling, tile)
+    assert_equals_plain(minimal(resampling, tile), resampling, *operands(size, batch), tolerance=2e-5)
+
+
+@every_minimal
+def test_many_channels(resampling: str, tile: int) -> None:
+    """Rounding errors grow with the number of values that are summed, and so does what they are compared with."""
+    assert_equals_plain(minimal(resampling, tile), resampling, *operands((8, 8), 2, 256, 200), tolerance=2e-5)
 
 
 @every_minimal
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 6), (6, 1)])
-def test_single_channels(resampling: str, inputs: int, outputs: int) -> None:
-    assert_equals_plain(MINIMAL[resampling], resampling, *operands((4, 6), 2, inputs, outputs))
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 5)])
-def test_up_takes_odd_sizes(size: tuple[int, int]) -> None:
-    assert_equals_plain(minimal_up, "up", *operands(size))
+def test_single_channels(resampling: str, tile: int, inputs: int, outputs: int) -> None:
+    assert_equals_plain(minimal(resampling, tile), resampling, *operands((4, 8), 2, inputs, outputs))
 
 
 @every_minimal
-def test_float64(resampling: str) -> None:
+def test_taking_apart_and_putting_together_are_transposes(resampling: str, tile: int) -> None:
+    """<apart(x), y> = <x, together(y)> for both sides of every form."""
+    generator = np.random.default_rng(1)
+    form = minimal(resampling, tile)
+    for one in (form.inputs, form.outputs):
+        x = generator.normal(size=(2, 3 * one.side, 2 * one.side, 5))
+        apart = one.apart(tf.constant(x)).numpy()
+        assert apart.shape == (len(one.combinations), 2 * 3 * 2, 5)
+        y = generator.normal(size=apart.shape)
+        together = one.together(tf.constant(y), *x.shape[1:3]).numpy()
+        assert together.shape == x.shape
+        np.testing.assert_allclose(np.sum(apart * y), np.sum(x * together), rtol=1e-10)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+def test_windows_are_what_stands_around_a_tile(side: int) -> None:
+    x = np.random.default_rng(1).normal(size=(2, 2 * side, 3 * side, 5))
+    window = side + 2
+    ours = Windows(side, np.eye(window**2)).apart(tf.constant(x)).numpy()
+    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    for number, (row, column) in enumerate(np.ndindex(window, window)):
+        expected = padded[:, row : row + 2 * side : side, column : column + 3 * side : side]
+        np.testing.assert_array_equal(ours[number], expected.reshape(-1, 5))
+
+
+def test_tiles_do_not_overlap() -> None:
+    x = np.random.default_rng(1).normal(size=(2, 4, 6, 5))
+    ours = Tiles(2, np.eye(4)).apart(tf.constant(x)).numpy()
+    for number, (row, column) in enumerate(np.ndindex(2, 2)):
+        np.testing.assert_array_equal(ours[number], x[:, row::2, column::2].reshape(-1, 5))
+
+
+@every_minimal
+def test_float64(resampling: str, tile: int) -> None:
     """To the last digits: the identities are exact, and so are the constants in them."""
-    x, kernel = operands((6, 4))
+    x, kernel = operands((8, 4))
     expected = result_and_gradients(PLAIN[resampling], x, kernel)
-    assert_close(result_and_gradients(MINIMAL[resampling], x, kernel), expected, 1e-12)
+    assert_close(result_and_gradients(minimal(resampling, tile), x, kernel), expected, 1e-12)
 
 
-@every_minimal
+@pytest.mark.parametrize("resampling", FORMS)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(resampling: str, dtype: str) -> None:
-    assert_near_in_half_precision(MINIMAL[resampling], resampling, dtype)
+    """Of the small tiles: the large ones aren't for it."""
+    assert_near_in_half_precision(minimal(resampling, 2), resampling, dtype)
 
 
 @every_minimal
-def test_they_prepare_a_known_kernel(resampling: str) -> None:
-    assert_prepares_a_known_kernel(MINIMAL[resampling], resampling)
+def test_they_prepare_a_known_kernel(resampling: str, tile: int) -> None:
+    assert_prepares_a_known_kernel(minimal(resampling, tile), resampling)
 
 
 @every_minimal
-def test_compiled_for_any_batch(resampling: str) -> None:
-    assert_runs_compiled(MINIMAL[resampling], resampling, (1, 3))
+def test_compiled_for_any_batch(resampling: str, tile: int) -> None:
+    assert_runs_compiled(minimal(resampling, tile), resampling, (1, 3), (8, 4))
 
 
 @every_minimal
-def test_by_xla(resampling: str) -> None:
-    assert_runs_compiled(MINIMAL[resampling], resampling, (3,), jit_compile=True)
+def test_by_xla(resampling: str, tile: int) -> None:
+    assert_runs_compiled(minimal(resampling, tile), resampling, (3,), (8, 4), jit_compile=True)
 
 
 @every_minimal
-def test_one_gradient_alone(resampling: str) -> None:
+def test_one_gradient_alone(resampling: str, tile: int) -> None:
     """Of the features while the kernel is a constant, as in an update of the other network; and the reverse."""
-    x, kernel = (tf.constant(array) for array in operands((4, 6)))
+    x, kernel = (tf.constant(array) for array in operands((4, 8)))
     for watched in (x, kernel):
         gradients = []
-        for form in (MINIMAL[resampling], PLAIN[resampling]):
+        for form in (minimal(resampling, tile), PLAIN[resampling]):
             with tf.GradientTape() as tape:
                 tape.watch(watched)
                 loss = tf.reduce_sum(tf.sin(form(x, kernel)))
@@ -90,38 +136,46 @@ def test_one_gradient_alone(resampling: str) -> None:
 
 
 @every_minimal
-def test_one_image_is_computed_as_in_any_batch(resampling: str) -> None:
+def test_one_image_is_computed_as_in_any_batch(resampling: str, tile: int) -> None:
     x, kernel = (array.astype(np.float32) for array in operands((4, 4), 4))
-    together = MINIMAL[resampling](tf.constant(x), tf.constant(kernel)).numpy()
-    alone = MINIMAL[resampling](tf.constant(x[2:3]), tf.constant(kernel)).numpy()
+    together = minimal(resampling, tile)(tf.constant(x), tf.constant(kernel)).numpy()
+    alone = minimal(resampling, tile)(tf.constant(x[2:3]), tf.constant(kernel)).numpy()
     np.testing.assert_allclose(together[2:3], alone, rtol=0.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("resampling", "locations", "expected"), [("up", 8 * 4, 9), ("down", 4 * 2, 9), ("none", 4 * 2, 16)]
+    ("resampling", "tile", "locations", "expected"),
+    [
+        ("up", 2, 8 * 4, 9),
+        ("up", 4, 8 * 4, 6.25),
+        ("down", 2, 4 * 2, 9),
+        ("down", 4, 4 * 2, 6.25),
+        ("none", 2, 4 * 2, 16),
+        ("none", 4, 4 * 2, 9),
+    ],
 )
-def test_products(resampling: str, locations: int, expected: int) -> None:
-    assert products(MINIMAL[resampling], locations) == expected
+def test_products(resampling: str, tile: int, locations: int, expected: float) -> None:
+    assert products(minimal(resampling, tile), locations) == expected
 
 
-@pytest.mark.parametrize("resampling", ["down", "none"])
-def test_transformed_features_are_made_again_for_the_gradient(resampling: str) -> None:
-    """They are 9/4 and 4 times as large as the features: what is multiplied in the backward pass waits for it."""
+@every_minimal
+def test_transformed_features_are_made_again_for_the_gradient(resampling: str, tile: int) -> None:
+    """They are up to 9 times as large as the features: what is multiplied in the backward pass waits for it."""
     x, kernel = (array.astype(np.float32) for array in operands((8, 8), 2))
 
     @tf.function(autograph=False)
     def gradient(x: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(kernel)
-            result = MINIMAL[resampling](x, kernel)
+            result = minimal(resampling, tile)(x, kernel)
         return tape.gradient(result, kernel, upstream)
 
-    upstream = MINIMAL[resampling](tf.constant(x), tf.constant(kernel))
+    upstream = minimal(resampling, tile)(tf.constant(x), tf.constant(kernel))
     graph = gradient.get_concrete_function(tf.constant(x), tf.constant(kernel), upstream).graph
     kinds = {"MatMul": "transpose_a", "BatchMatMulV2": "adj_x"}
     products = [one for one in graph.get_operations() if one.type in kinds and one.get_attr(kinds[one.type])]
-    # Of features and upstream gradients; the other product is of the constant that `combined_taps` multiplies by.
-    (of_taps,) = (one for one in products if one.inputs[0].op.type != "Const")
+    # Of features and upstream gradients; other products are with constants.
+    (of_taps,) = (one for one in products if not {"Const"} & {source.op.type for source in one.inputs})
     assert {"x", "upstream"} <= waits_for(of_taps.inputs[0].op)
 
 
@@ -129,5 +183,16 @@ def test_combined_taps() -> None:
     _, kernel = operands((2, 2))
     combinations = np.random.default_rng(2).normal(size=(4, 9))
     expected = np.einsum("nt,tio->nio", combinations, kernel.reshape(9, 5, 7))
-    ours = combined_taps(tf.constant(kernel), combinations)
+    ours = combined_taps(tf.constant(kernel), combinations, tf.zeros([]))
     np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@every_minimal
+def test_taps_wait_for_the_features(resampling: str, tile: int) -> None:
+    """Or a network would make those of all its kernels at the start of a step, and keep them until they are used."""
+    spec = [tf.TensorSpec([2, 8, 8, 5]), tf.TensorSpec([3, 3, 5, 7])]
+    graph = tf.function(minimal(resampling, tile), input_signature=spec, autograph=False).get_concrete_function().graph
+    products = [one for one in graph.get_operations() if one.type in ("MatMul", "BatchMatMulV2")]
+    assert len(products) == 4  # of windows, taps, their products, and results
+    features = graph.inputs[0].op.name
+    assert all(features in waits_for(one) for one in products)

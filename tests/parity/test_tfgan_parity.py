@@ -26,7 +26,7 @@ from sagan_tf.networks import build_discriminator, build_generator
 Arrays = dict[str, np.ndarray]
 
 TOLERANCE = 1e-4
-SCRIPT = Path(__file__).with_name("tfgan_reference.py")
+ROOT = Path(__file__).parents[2]
 CONFIG = ModelConfig(
     architecture="sagan",
     resolution=128,
@@ -94,8 +94,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Arrays:
     sizes = [f"--base_channels={CONFIG.base_channels}", f"--num_classes={CONFIG.num_classes}"]
     # On a GPU, convolutions in TensorFloat-32 would differ by more than the tolerance.
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
-    command = [sys.executable, str(SCRIPT), f"--output={path}", *sizes]
-    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "tests.parity.tfgan_reference", f"--output={path}", *sizes]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert process.returncode == 0, process.stderr
     with np.load(path) as arrays:
         return dict(arrays)

@@ -2,7 +2,7 @@
 
 TF-GAN (`tensorflow_gan.examples.self_attention_estimator`) needs TF1 graphs and Keras 2: hence a process of its own.
 
-    TF_USE_LEGACY_KERAS=1 python tests/parity/tfgan_reference.py --output=reference.npz
+    python -m tests.parity.tfgan_reference --output=reference.npz
 
 Keys of the file, NAME being a TF-GAN variable's name without ":0":
 
@@ -21,46 +21,16 @@ each u moves exactly once.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
-import types
 from typing import Any
 
 import numpy as np
 
+from tools.tf_gan import LATENT_DIM, import_tensorflow_gan
+
 Arrays = dict[str, np.ndarray]
 
-LATENT_DIM = 128
 MOST_TRIALS = 40
-
-
-class _AbsentType(type):
-    def __getattr__(cls, name: str) -> type:
-        return Absent
-
-
-class Absent(metaclass=_AbsentType):
-    """Stands for Estimators, gone since TensorFlow 2.16: `import tensorflow_gan` derives from their classes."""
-
-
-def import_tensorflow_gan() -> tuple[Any, Any, Any]:
-    """Imports TF1 and TF-GAN's SAGAN networks.
-
-    Returns:
-        `tensorflow.compat.v1`, TF-GAN's generator module and its discriminator module.
-    """
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    import tensorflow as tf
-
-    tf.compat.v1.disable_v2_behavior()
-    tf.compat.v1.enable_resource_variables()
-    tf.estimator = tf.compat.v1.estimator = Absent
-    # tensorflow_hub 0.16 needs pkg_resources, gone since setuptools 81; the networks do not use the hub.
-    sys.modules.setdefault("tensorflow_hub", types.ModuleType("tensorflow_hub"))
-    from tensorflow_gan.examples.self_attention_estimator import discriminator, generator
-
-    return tf.compat.v1, generator, discriminator
 
 
 def random_inputs(rng: np.random.Generator, batch_size: int, num_classes: int) -> Arrays:
@@ -173,7 +143,7 @@ def set_variables(session: Any, variables: dict[str, Any], values: Arrays) -> No
 def reference(batch_size: int, base_channels: int, num_classes: int, seed: int) -> Arrays:
     """Everything that the file holds; see the head of this module."""
     rng = np.random.default_rng(seed)
-    tf, generator, discriminator = import_tensorflow_gan()
+    tf, _, generator, discriminator = import_tensorflow_gan()
     inputs = random_inputs(rng, batch_size, num_classes)
     placeholders = {name: tf.placeholder(value.dtype, value.shape) for name, value in inputs.items()}
     training, suitable = build_graph(tf, generator, discriminator, placeholders, base_channels, num_classes)

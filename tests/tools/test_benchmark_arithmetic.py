@@ -63,6 +63,12 @@ def test_one_matrix_for_a_whole_batch() -> None:
     assert counted(tf.matmul, tf.ones([9, 4, 6]), B[tf.newaxis]) == 9 * PRODUCT
 
 
+def test_a_product_with_a_constant_stands_for_additions() -> None:
+    ones = tf.constant(1.0, shape=[6, 5])
+    assert counted(lambda a: tf.matmul(a, tf.constant(ones.numpy())), A) == 0
+    assert counted(lambda b: tf.matmul(tf.constant(ones.numpy()), b, transpose_a=True), tf.ones([6, 4])) == 0
+
+
 def test_everything_else_is_free() -> None:
     assert counted(lambda a: tf.reduce_sum(tf.nn.relu(a) * a + tf.exp(a)), A) == 0
 
@@ -106,7 +112,7 @@ def test_control_inputs_count() -> None:
 
 
 def test_the_body_of_a_loop_counts_once() -> None:
-    square = tf.ones([4, 4])
+    square = tf.Variable(tf.ones([4, 4]))
 
     def function(x: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         for _ in tf.range(steps):
@@ -139,6 +145,7 @@ def test_every_branch_of_a_switch_counts() -> None:
 @pytest.mark.parametrize("operation", ["Conv2D", "MatMul"])
 def test_sizes_that_are_not_known(operation: str) -> None:
     specs = {"Conv2D": tf.TensorSpec([None, 6, 8, 3]), "MatMul": tf.TensorSpec([None, 6])}
-    functions = {"Conv2D": lambda x: tf.nn.conv2d(x, KERNEL, 1, "SAME"), "MatMul": lambda x: tf.matmul(x, B)}
+    matrix = tf.Variable(B)
+    functions = {"Conv2D": lambda x: tf.nn.conv2d(x, KERNEL, 1, "SAME"), "MatMul": lambda x: tf.matmul(x, matrix)}
     with pytest.raises(ValueError, match=rf"the size of {operation} is not known before it runs: \[None, "):
         counted(functions[operation], specs[operation])

@@ -20,7 +20,7 @@ def graph_multiply_adds(graph: tf.Graph) -> int:
     """Multiply-adds of the convolutions and matrix products in a graph and in the functions that it calls.
 
     A loop's body counts once, and so does every branch, taken or not. Everything else, which is additions and the like
-    on single values, is not counted.
+    on single values, is not counted; nor are products with constants, which stand for additions.
 
     Raises:
         ValueError: an operation's size is not known before it runs.
@@ -47,7 +47,7 @@ def _of_operation(operation: tf.Operation) -> int:
     if operation.type in _CONVOLUTIONS:
         kernel, result = _CONVOLUTIONS[operation.type](operation)
         return _known(operation, [*result[:3], *kernel])
-    if operation.type in ("MatMul", "BatchMatMulV2"):
+    if operation.type in ("MatMul", "BatchMatMulV2") and not any(one.op.type == "Const" for one in operation.inputs):
         transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
         contracted = operation.inputs[0].shape[-2 if transposed else -1]
         return _known(operation, [*operation.outputs[0].shape, contracted])

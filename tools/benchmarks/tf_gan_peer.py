@@ -8,45 +8,12 @@ come with the data, real images with their labels. It needs TF1 graphs and Keras
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
-import types
 from typing import Any
 
 from tools.benchmarks.measure import peak_memory_bytes
 from tools.benchmarks.workers import serve
-
-LATENT_DIM = 128
-
-
-class _AbsentType(type):
-    def __getattr__(cls, name: str) -> type:
-        return Absent
-
-
-class Absent(metaclass=_AbsentType):
-    """Stands for Estimators, gone since TensorFlow 2.16: `import tensorflow_gan` derives from their classes."""
-
-
-def import_tensorflow_gan() -> tuple[Any, Any, Any, Any]:
-    """Imports TF1, TF-GAN and its SAGAN networks.
-
-    Returns:
-        `tensorflow.compat.v1`, `tensorflow_gan`, and TF-GAN's modules `generator` and `discriminator` of SAGAN.
-    """
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    import tensorflow as tf
-
-    tf.compat.v1.disable_v2_behavior()
-    tf.compat.v1.enable_resource_variables()
-    tf.estimator = tf.compat.v1.estimator = Absent
-    # tensorflow_hub 0.16 needs pkg_resources, gone since setuptools 81; the networks do not use the hub.
-    sys.modules.setdefault("tensorflow_hub", types.ModuleType("tensorflow_hub"))
-    import tensorflow_gan
-    from tensorflow_gan.examples.self_attention_estimator import discriminator, generator
-
-    return tf.compat.v1, tensorflow_gan, generator, discriminator
+from tools.tf_gan import LATENT_DIM, import_tensorflow_gan
 
 
 def training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[Any, Any]]:
