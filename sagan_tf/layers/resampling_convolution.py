@@ -5,6 +5,7 @@ The trained variable is the 3x3 or 1x1 kernel in every form: checkpoints and spe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,10 +25,11 @@ FORMS: dict[str, dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]] = {
 
 # Of inputs and outputs together; below, the additions of a minimal form take longer than the products that it saves.
 # Measured, forward and backward, 8 and 16 images, 4 to 128 pixels: from here on it takes 0.4 to 1.05 of the time of the
-# next best form. On maps of less than 16 pixels the larger tiles don't pay.
-_LEAST_CHANNELS = {"none": 192, "up": 256, "down": 192}
-_LEAST_CHANNELS_OF_SMALL_MAPS = 384
-_SMALL_MAP = 8
+# next best form.
+_LEAST_CHANNELS = {2: {"none": 384, "up": 384, "down": 384}, 4: {"none": 192, "up": 256, "down": 192}}
+# Inputs * outputs for each location. Larger tiles have more taps for a kernel: from here on they cost as much as they
+# save with many images, and for a single one, where reading taps takes most of the time, more.
+_LARGE_KERNEL = 2048
 _FIXED = ("strides", "padding", "data_format", "dilation_rate", "groups", "activation")
 
 
@@ -136,12 +138,11 @@ def fastest_form(resampling: str, inputs: tuple[int, int, int], filters: int, dt
     """
     height, width, channels = inputs
     scale = 2 if resampling == "up" else 1
-    sides, total = (scale * height, scale * width), channels + filters
-    if max(sides) <= _SMALL_MAP or dtype != "float32":
-        tile, least = 2, _LEAST_CHANNELS_OF_SMALL_MAPS
-    else:
-        tile, least = 4, _LEAST_CHANNELS[resampling]
-    if total >= least and all(side % tile == 0 for side in sides) and not _has_accelerator():
+    sides = scale * height, scale * width
+    small_tiles = dtype != "float32" or channels * filters >= _LARGE_KERNEL * math.prod(sides)
+    tile = 2 if small_tiles else 4
+    is_wide = channels + filters >= _LEAST_CHANNELS[tile][resampling]
+    if is_wide and all(side % tile == 0 for side in sides) and not _has_accelerator():
         return f"minimal_{tile}"
     return "plain" if resampling == "none" else "strided"
 

@@ -194,18 +194,21 @@ def test_auto_goes_by_width_and_not_by_the_batch(resampling: str, width: int, us
         ("up", (64, 64, 128), 64, "strided"),
         ("up", (8, 8, 100), 156, "minimal_4"),  # the sum counts
         ("up", (8, 7, 256), 256, "strided"),  # 14 results are no whole number of tiles
-        ("up", (4, 4, 192), 192, "minimal_2"),  # up to 8 pixels, the larger side's
-        ("up", (4, 4, 192), 191, "strided"),
+        ("up", (8, 8, 1024), 512, "minimal_2"),  # a kernel that is large against the 16 x 16 results
+        ("up", (8, 8, 1024), 511, "minimal_4"),
+        ("up", (1, 1, 192), 192, "minimal_2"),
+        ("up", (1, 1, 192), 191, "strided"),
         ("up", (3, 1, 256), 256, "minimal_2"),
         ("down", (64, 64, 96), 96, "minimal_4"),
         ("down", (16, 16, 95), 96, "strided"),
         ("down", (32, 34, 256), 256, "strided"),
-        ("down", (8, 8, 383), 1, "minimal_2"),
-        ("down", (8, 8, 192), 191, "strided"),
+        ("down", (8, 8, 383), 1, "minimal_4"),
+        ("down", (4, 4, 192), 192, "minimal_2"),
+        ("down", (4, 4, 192), 191, "strided"),
         ("none", (128, 128, 96), 96, "minimal_4"),
-        ("none", (16, 4, 96), 96, "minimal_4"),  # the longer side counts
+        ("none", (16, 4, 96), 96, "minimal_4"),
         ("none", (32, 32, 95), 96, "plain"),
-        ("none", (4, 4, 192), 191, "plain"),
+        ("none", (2, 2, 192), 191, "plain"),
         ("none", (8, 7, 512), 512, "plain"),
         ("none", (7, 8, 512), 512, "plain"),
     ],

@@ -18,7 +18,7 @@ TOLERANCE = 1e-4
 # At this width every form is the fastest for some layer of either network.
 WIDE = {
     "resolution": 64,
-    "base_channels": 32,
+    "base_channels": 48,
     "num_classes": 3,
     "latent_dim": 6,
     "attention_resolutions": (16,),
