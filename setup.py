@@ -30,6 +30,7 @@ INSTALL_REQUIRES = [
     "importlib_resources>=6",  # tensorflow-datasets imports it and does not declare it
     "keras>=3.12,<4",  # tested with 3.15.1; 3.12 is the last that Python 3.10 can have
     "numpy>=1.26",
+    "packaging>=23",
     "Pillow>=10",
     "tensorboard>=2.20",  # TensorFlow's tf.summary needs it and TensorFlow does not declare it
     "tensorflow>=2.21,<3",
@@ -56,7 +57,7 @@ EXTRAS_REQUIRE = {
     ],
 }
 
-DOORS = ("train",)
+DOORS = ("train", "evaluate")
 
 setup(
     name="sagan-tf",
@@ -66,7 +67,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["sagan_tf", "sagan_tf.*"]),
-    package_data={"sagan_tf": ["data/fashion_mnist_10k/*"]},
+    package_data={"sagan_tf": ["data/fashion_mnist_10k/*", "evaluation/*.npz"]},
     python_requires=">=3.10",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -18,7 +18,12 @@ def main(config: Config) -> None:
     log_to_console()
     from sagan_tf.training.session import train
 
-    train(config, config_to_flagfile)
+    if not config.evaluation.evaluate_every:
+        train(config, config_to_flagfile)
+        return
+    from sagan_tf.evaluation.session import training_evaluation
+
+    train(config, config_to_flagfile, training_evaluation)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -148,11 +148,11 @@ def test_learning_happens(tmp_path: pathlib.Path):
     flags += ["--global_batch_size=16", "--steps_per_loop=50", "--strategy=one_device", f"--run_dir={tmp_path / 'run'}"]
     assert run(flags) == 0
     from sagan_tf.flags import parse_config
-    from sagan_tf.training.checkpoints import load_averaged_generator
+    from sagan_tf.training.checkpoints import load_generator
     from sagan_tf.training.sampling import fixed_inputs, generate_images
 
     config = parse_config([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"])
-    generator, step = load_averaged_generator(config, tmp_path / "run" / "checkpoints")
+    generator, step = load_generator(config, tmp_path / "run" / "checkpoints")
     images = generate_images(generator, *fixed_inputs(128, 2, 16, seed=3))
     dark, light = images[:16].mean(), images[16:].mean()
     assert step == 150

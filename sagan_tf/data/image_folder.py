@@ -16,7 +16,11 @@ from sagan_tf.data.indexed import IndexedSource
 
 
 class FolderSource(IndexedSource):
-    """Image files, read and decoded each time they are drawn."""
+    """Image files, read and decoded each time they are drawn.
+
+    Attributes:
+        layout: what lies in the folder.
+    """
 
     def __init__(self, folder: Path, layout: FolderLayout, *, resolution: int, image_channels: int) -> None:
         """
@@ -35,12 +39,12 @@ class FolderSource(IndexedSource):
             image_channels=image_channels,
         )
         self._folder = folder
-        self._layout = layout
+        self.layout = layout
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
         digest = hashlib.sha256()
-        for path in self._layout.paths:
+        for path in self.layout.paths:
             try:
                 status = os.stat(self._folder / path)
                 digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"))
@@ -49,18 +53,18 @@ class FolderSource(IndexedSource):
         return digest.hexdigest()[:16]
 
     def _select(self, indices: np.ndarray) -> FolderSource:
-        layout = self._layout
+        layout = self.layout
         paths = tuple(layout.paths[index] for index in indices)
         chosen = FolderLayout(paths, layout.labels[indices], layout.class_names)
         return FolderSource(self._folder, chosen, resolution=self.resolution, image_channels=self.image_channels)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
         def load(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-            paths = [self._folder / self._layout.paths[index] for index in indices]
+            paths = [self._folder / self.layout.paths[index] for index in indices]
             names = [os.fsencode(path) for path in paths]  # a file name need not be UTF-8
             files = [(path.read_bytes, name.decode(errors="replace")) for path, name in zip(paths, names, strict=True)]
             images, readable = decode_readable(files, self)
-            return images, readable, self._layout.labels[indices[readable]], np.array(names, object)[readable]
+            return images, readable, self.layout.labels[indices[readable]], np.array(names, object)[readable]
 
         def read(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = (tf.uint8, tf.int64, tf.int32, tf.string)

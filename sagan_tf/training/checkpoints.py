@@ -14,6 +14,9 @@ from sagan_tf.errors import UserError
 from sagan_tf.networks import build_generator
 from sagan_tf.training.state import TrainState
 
+BEST = "best"
+"""The folder beside the newest checkpoints that holds the best one."""
+
 
 class Checkpoints:
     """Saves a `TrainState` in a folder, and keeps the newest few.
@@ -57,28 +60,48 @@ def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
     return int(state.step.numpy())
 
 
-def load_averaged_generator(config: Config, directory: pathlib.Path) -> tuple[keras.Model, int]:
-    """Builds a run's averaged generator and fills it from the newest checkpoint.
+def load_generator(
+    config: Config, directory: pathlib.Path, checkpoint: str = "latest", *, averaged: bool = True
+) -> tuple[keras.Model, int]:
+    """Builds a run's generator and fills it from a checkpoint.
 
     Args:
         config: the run's.
         directory: its folder of checkpoints.
+        checkpoint: `latest`, `best` (by the first metric of evaluations while training) or a step.
+        averaged: the averaged generator, or else the one that is trained.
 
     Returns:
         The generator and the step of the checkpoint.
 
     Raises:
-        UserError: if there is no checkpoint, a damaged one, or one of another configuration.
+        UserError: if there is no such checkpoint, a damaged one, or one of another configuration.
     """
-    latest = newest_checkpoint(directory)
-    if latest is None:
-        raise UserError(f"checkpoint: expected one in {directory}, received none")
+    prefix = find_checkpoint(directory, checkpoint)
     generator = build_generator(config.model)
     step = tf.Variable(0, dtype=tf.int64)
-    checkpoint = tf.train.Checkpoint(state=tf.train.Checkpoint(generator_ema=generator, step=step))
-    with _explaining(latest):
-        checkpoint.restore(latest).expect_partial().assert_existing_objects_matched()
+    part = {"generator_ema" if averaged else "generator": generator, "step": step}
+    with _explaining(prefix):
+        restored = tf.train.Checkpoint(state=tf.train.Checkpoint(**part)).restore(prefix)
+        restored.expect_partial().assert_existing_objects_matched()
     return generator, int(step.numpy())
+
+
+def find_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:
+    """Path prefix of the checkpoint `latest`, `best` or of a step; raises UserError if there is none."""
+    if checkpoint == "latest":
+        found = newest_checkpoint(directory)
+    elif checkpoint == "best":
+        found = newest_checkpoint(directory / BEST)
+    else:
+        prefixes = (directory / f"step-{int(checkpoint)}", directory / BEST / f"step-{int(checkpoint)}")
+        found = next((str(prefix) for prefix in prefixes if prefix.with_name(f"{prefix.name}.index").exists()), None)
+    if found is None:
+        steps = sorted(int(path.stem.partition("-")[2]) for path in directory.glob("step-*.index"))
+        received = f"only steps {', '.join(map(str, steps))}" if steps else "none"
+        hint = "; --evaluate_every keeps it" if checkpoint == "best" else ""
+        raise UserError(f"checkpoint: expected {checkpoint} in {directory}, received {received}{hint}")
+    return found
 
 
 def newest_checkpoint(directory: pathlib.Path) -> str | None:

@@ -21,8 +21,9 @@ from sagan_tf.errors import UserError
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training import actions
-from sagan_tf.training.checkpoints import Checkpoints, restore_latest
+from sagan_tf.training.checkpoints import BEST, Checkpoints, restore_latest
 from sagan_tf.training.diagnostics import network_scalars
+from sagan_tf.training.evaluation_action import Evaluate, Evaluation
 from sagan_tf.training.loop import Action, Every, run_loop
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_images
@@ -37,12 +38,16 @@ _SAMPLE_COLUMNS = 8
 _PREVIEWED_IMAGES = 16
 
 
-def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
+MakeEvaluation = Callable[[Config, Source, tf.distribute.Strategy], Evaluation]
+
+
+def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation: MakeEvaluation | None = None) -> None:
     """Trains the run that `config` describes, from its last checkpoint if there is one, to `num_steps`.
 
     Args:
         config: the run.
         to_flagfile: writes a configuration as a flagfile, for `run_dir/flags.cfg`.
+        make_evaluation: opens what evaluates the run's generator every `evaluate_every` steps; None: nothing does.
 
     Raises:
         UserError: for a configuration, data or a run folder that cannot be used, and when training stops because a loss
@@ -65,6 +70,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
         if restored >= config.training.num_steps:
             _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
             return
+    evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
     iterator = _training_iterator(config, source, strategy, int(state.data_position.numpy()))
     with contextlib.ExitStack() as stack:
         if not is_chief(strategy):  # every worker takes part in saving, one keeps it
@@ -75,11 +81,16 @@ def train(config: Config, to_flagfile: Callable[[Config], str]) -> None:
         if restored is not None:
             _logger.info("resumed at step %d", restored)
         trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
-        _run(config, source, trainer, run_directory, stack)
+        _run(config, source, trainer, run_directory, evaluation, stack)
 
 
 def _run(
-    config: Config, source: Source, trainer: Trainer, run_directory: RunDirectory, stack: contextlib.ExitStack
+    config: Config,
+    source: Source,
+    trainer: Trainer,
+    run_directory: RunDirectory,
+    evaluation: Evaluation | None,
+    stack: contextlib.ExitStack,
 ) -> None:
     """Trains to the end; what has to be closed is closed by `stack`."""
     training = config.training
@@ -94,11 +105,34 @@ def _run(
     records = _records(config, source, trainer.state, run_directory, writer)
     save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
     intervals = [training.steps_per_loop, training.log_every, training.sample_every, training.checkpoint_every]
+    if evaluation is not None:
+        evaluate = _evaluate_action(config, evaluation, trainer.state, run_directory, writer)
+        records.append(Every(config.evaluation.evaluate_every, evaluate))
+        intervals.append(config.evaluation.evaluate_every)
     with source.skipped.raising_user_errors():
         run_loop(trainer, [guard, progress, *records, save], num_steps=training.num_steps, intervals=intervals)
     if source.skipped.count:
         _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
     _logger.info("done: %d steps in %s", training.num_steps, run_directory.path)
+
+
+def _evaluate_action(
+    config: Config,
+    evaluation: Evaluation,
+    state: TrainState,
+    run_directory: RunDirectory,
+    writer: tf.summary.SummaryWriter,
+) -> Evaluate:
+    best = run_directory.checkpoints / BEST
+    return Evaluate(
+        evaluation,
+        state.generator_ema,
+        run_directory.metrics,
+        writer,
+        Checkpoints(best, state, keep=1),
+        best / "best.json",
+        config.evaluation.collapse_patience,
+    )
 
 
 def check_config(config: Config) -> None:

@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.training.checkpoints import Checkpoints, load_averaged_generator, restore_latest
+from sagan_tf.training.checkpoints import Checkpoints, load_generator, restore_latest
 from tests.training.tiny import all_values, differences, make_state, make_trainer, one_device, tiny_config, values
 
 
@@ -53,14 +53,14 @@ def test_the_averaged_generator_is_loaded_alone(tmp_path: pathlib.Path):
     trainer = make_trainer(config, one_device())
     trainer.train(2)
     Checkpoints(tmp_path, trainer.state, keep=1).save()
-    generator, step = load_averaged_generator(config, tmp_path)
+    generator, step = load_generator(config, tmp_path)
     assert step == 2
     assert differences(values(trainer.state.generator_ema), values(generator)) == set()
     assert differences(values(trainer.state.generator), values(generator)) != set()
     with pytest.raises(UserError, match="checkpoint: expected one of this configuration"):
-        load_averaged_generator(tiny_config(base_channels=4), tmp_path)
+        load_generator(tiny_config(base_channels=4), tmp_path)
     with pytest.raises(UserError, match="checkpoint: expected one in .*, received none"):
-        load_averaged_generator(config, tmp_path / "nowhere")
+        load_generator(config, tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])

@@ -1,0 +1,31 @@
+"""Evaluates a run, a folder of images or real data: `python -m sagan_tf.evaluate --run_dir=DIR --metrics=fid50k`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sagan_tf.config import EvaluationConfig
+from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.flags import parse_config, run_door
+
+
+def main(options: EvaluateOptions, evaluation: EvaluationConfig) -> None:
+    """Evaluates what the options name."""
+    # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
+    from sagan_tf.console import load_tensorflow, log_to_console
+
+    load_tensorflow()
+    log_to_console()
+    from sagan_tf.evaluation.session import evaluate
+
+    evaluate(options, evaluation, lambda path: parse_config([f"--flagfile={path}"]))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return run_door("sagan_tf.evaluate", __doc__, main, EvaluateOptions, EvaluationConfig, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,1 @@
+"""Metrics of generated images, with protocols that names fix."""

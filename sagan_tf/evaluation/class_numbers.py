@@ -1,0 +1,56 @@
+"""Whose class 3 is whose: labels of images as those who compare them number the classes, by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sagan_tf.errors import UserError
+
+_SHOWN = 3
+
+
+def class_numbers(metric: str, class_names: tuple[str, ...], known: tuple[str, ...], whose: str) -> np.ndarray:
+    """For each of the images' classes its number among the known ones.
+
+    Args:
+        metric: for messages.
+        class_names: of the images' labels. Names that are all whole numbers may stand for the known classes' numbers.
+        known: the classes of whoever compares.
+        whose: they are, for messages.
+
+    Returns:
+        int32 [classes of the images].
+
+    Raises:
+        UserError: there are no classes on either side, or the images have one that is not known.
+    """
+    if not class_names or not known:
+        received = f"{whose} without known classes" if class_names else "images without labels"
+        raise UserError(f"metrics: expected classes that images and {whose} share for {metric}, received {received}")
+    if stand_for_numbers(class_names, known):
+        class_names, known = tuple(str(int(name)) for name in class_names), tuple(map(str, range(len(known))))
+    unknown = [name for name in class_names if name not in known]
+    if unknown:
+        raise UserError(
+            f"metrics: expected the classes of {whose} ({_list(known)}) for {metric}, received {unknown[0]!r}"
+        )
+    return np.array([known.index(name) for name in class_names], np.int32)
+
+
+def check_all_classes(metric: str, numbers: np.ndarray, known: tuple[str, ...]) -> None:
+    """Raises UserError unless every known class is one of the images'."""
+    missing = [name for number, name in enumerate(known) if number not in numbers]
+    if missing:
+        raise UserError(
+            f"images: expected images of every class for {metric}, received none of {_list(tuple(missing))} "
+            f"({len(missing)} of {len(known)} classes)"
+        )
+
+
+def stand_for_numbers(class_names: tuple[str, ...], known: tuple[str, ...]) -> bool:
+    """Whether names of folders such as 0, 1, 2 are the numbers of the known classes."""
+    return all(name.isdecimal() for name in class_names) and not set(class_names) <= set(known)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")

@@ -1,0 +1,118 @@
+"""Features of images and of a generator's images, each replica of a strategy working on its share of every batch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from sagan_tf.data.pipeline import single_pass_dataset
+from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.data.source import Source
+from sagan_tf.evaluation.extractors import Extractor
+from sagan_tf.training.sampling import LatentSampler
+
+_FIRST_DRAW = 2**40
+"""Of latents: a run of the same seed will not have trained on them."""
+_DRAWN_AT_ONCE = 1000
+"""Latents. It is part of what an image is a function of, and so not the batch size."""
+
+
+class Batch(NamedTuple):
+    """Features float32 [n, d], logits float32 [n, classes] and labels int32 [n] of some images."""
+
+    features: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray
+
+
+class Extraction:
+    """Runs an extractor under a strategy.
+
+    Args:
+        extractor: opened in the strategy's scope.
+        strategy: where it runs.
+        batch_size: images at once, over all replicas; rounded up to a multiple of their number.
+    """
+
+    def __init__(self, extractor: Extractor, strategy: tf.distribute.Strategy, batch_size: int) -> None:
+        self.extractor = extractor
+        self._strategy = strategy
+        replicas = strategy.num_replicas_in_sync
+        self.batch_size = -(-batch_size // replicas) * replicas
+
+    def of_source(self, source: Source, count: int | None = None) -> Iterator[Batch]:
+        """Features of the first `count` images (None: all) of a source, in its fixed random order.
+
+        Raises:
+            UserError: the source has more unreadable images than it may have.
+        """
+        self.extractor.check_channels(source.image_channels)
+        extract = self._on_replicas(self.extractor)
+        left = source.num_examples if count is None else min(count, source.num_examples)
+        with source.skipped.raising_user_errors():
+            for batch in single_pass_dataset(source, batch_size=self.batch_size).as_numpy_iterator():
+                images, labels = batch["images"][:left], batch["labels"][:left]
+                left -= len(images)
+                features, logits = extract(images)
+                yield Batch(features, logits, labels)
+                if not left:
+                    return
+
+    def of_generator(
+        self, generator: keras.Model, latent_dim: int, num_classes: int, count: int, seed: int
+    ) -> Iterator[Batch]:
+        """Features of `count` images of a generator at inference, rounded to 8 bits as a saved picture is.
+
+        The i-th image is a function of `seed` and i alone, whatever the batch size and the number of replicas.
+        """
+        self.extractor.check_channels(generator.output_shape[-1])
+        sampler = LatentSampler(seed, latent_dim, num_classes, _DRAWN_AT_ONCE)
+        draws = [sampler.draw(tf.constant(_FIRST_DRAW + draw, tf.int64)) for draw in range(-(-count // _DRAWN_AT_ONCE))]
+        latents, labels = (np.concatenate(parts)[:count] for parts in zip(*draws, strict=True))
+        extract = self._on_replicas(
+            lambda latents, labels: self.extractor(to_uint8(generator([latents, labels], training=False)))
+        )
+        for start in range(0, count, self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            features, logits = extract(latents[rows], labels[rows])
+            yield Batch(features, logits, labels[rows])
+
+    def _on_replicas(self, function: Callable[..., tuple[tf.Tensor, ...]]) -> Callable[..., list[np.ndarray]]:
+        """A compiled function of a batch's arrays that every replica does its rows of."""
+
+        @tf.function(autograph=False)
+        def run(*arrays: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            results = self._strategy.run(lambda *whole: tuple(function(*map(_own_rows, whole))), args=arrays)
+            if self._strategy.num_replicas_in_sync == 1:
+                return results
+            return tuple(self._strategy.gather(one, axis=0) for one in results)
+
+        def on_batch(*arrays: np.ndarray) -> list[np.ndarray]:
+            # Filled up with its own rows again: every replica gets as many, and the function is traced once.
+            filled = [tf.constant(np.resize(one, (self.batch_size, *one.shape[1:]))) for one in arrays]
+            with self._strategy.scope():
+                return [one.numpy()[: len(arrays[0])] for one in run(*filled)]
+
+        return on_batch
+
+
+def _own_rows(batch: tf.Tensor) -> tf.Tensor:
+    """This replica's rows of a batch that every replica has whole."""
+    context = tf.distribute.get_replica_context()
+    rows = batch.shape[0] // context.num_replicas_in_sync
+    first = tf.cast(context.replica_id_in_sync_group, tf.int32) * rows
+    return tf.slice(batch, [first] + [0] * (batch.shape.rank - 1), [rows, *batch.shape[1:]])
+
+
+def with_progress(batches: Iterable[Batch], count: int, what: str) -> Iterator[Batch]:
+    """The batches, with a progress bar on a terminal: of `count` images, called `what`."""
+    with tqdm(total=count, unit="image", desc=what, disable=not sys.stderr.isatty()) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch.labels))

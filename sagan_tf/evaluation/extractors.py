@@ -1,0 +1,215 @@
+"""What turns images into features and class logits: Inception, the packaged classifier, any SavedModel."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from sagan_tf.data.embedded import load_arrays
+from sagan_tf.data.preprocessing import scale_to_unit_range
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation import tf_gan
+from sagan_tf.evaluation.fashion_mnist_classifier import RESOLUTION, load_classifier
+
+INCEPTION_VARIABLE = "SAGAN_TF_INCEPTION_DIR"
+"""The environment variable that says where TF-GAN's Inception lies."""
+
+
+class Outputs(NamedTuple):
+    """What an extractor says of a batch: features float32 [batch, d] and class logits float32 [batch, classes]."""
+
+    features: tf.Tensor
+    logits: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractorOptions:
+    """Which extractor.
+
+    Attributes:
+        name: `inception`, `fashion_mnist` or the folder of a SavedModel.
+        inception_dir: where TF-GAN's Inception lies; empty: `INCEPTION_VARIABLE`, and if that is empty too, the hub.
+        features, logits: names of a SavedModel's outputs.
+    """
+
+    name: str = "inception"
+    inception_dir: str = ""
+    features: str = "pool_3"
+    logits: str = "logits"
+
+
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+    """A network that extracts features, and how images are brought to it: part of the protocol of every metric.
+
+    Attributes:
+        name: for people.
+        identity: name and a digest of the weights: others if the features are others.
+        size: height and width that the network takes; None: it takes any.
+        channels: channels that it takes; None: any.
+        class_names: what its logits stand for; empty if that is not known.
+        network: float32 [batch, height, width, channels] in [-1, 1] to `Outputs`.
+    """
+
+    name: str
+    identity: str
+    size: tuple[int, int] | None
+    channels: int | None
+    class_names: tuple[str, ...]
+    network: Callable[[tf.Tensor], Outputs]
+
+    def __call__(self, images: tf.Tensor) -> Outputs:
+        """Of images uint8 [batch, height, width, channels]."""
+        x = scale_to_unit_range(images)
+        if self.channels == 3 and x.shape[-1] == 1:
+            x = tf.repeat(x, 3, axis=-1)
+        if self.size is not None and tuple(x.shape[1:3]) != self.size:
+            smaller = self.size[0] < x.shape[1] or self.size[1] < x.shape[2]
+            x = tf.image.resize(x, self.size, method="bilinear", antialias=smaller)
+        return self.network(x)
+
+    @property
+    def preprocessing(self) -> str:
+        """What `__call__` does, in words, for records."""
+        size = "its own size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        return f"uint8, scaled to [-1, 1], bilinear (half-pixel centres, antialiased when reduced) to {size}"
+
+    def check_channels(self, image_channels: int) -> None:
+        """Raises UserError unless it can be shown images of so many channels."""
+        if self.channels not in (None, image_channels) and not (self.channels == 3 and image_channels == 1):
+            raise UserError(
+                f"extractor: expected images of {self.channels} channels for {self.name}, received {image_channels}"
+            )
+
+
+def open_extractor(options: ExtractorOptions) -> Extractor:
+    """Opens an extractor; call it inside the strategy's scope. A new one is an entry in `EXTRACTORS`.
+
+    Raises:
+        UserError: it is not there, or it is not what an extractor must be.
+    """
+    opener = EXTRACTORS.get(options.name)
+    if opener is not None:
+        return opener(options)
+    folder = pathlib.Path(options.name).expanduser()
+    if not folder.is_dir():
+        known = ", ".join(EXTRACTORS)
+        raise UserError(f"extractor: expected {known} or the folder of a SavedModel, received {options.name}")
+    return _open_saved_model(folder, str(folder), options)
+
+
+def _open_inception(options: ExtractorOptions) -> Extractor:
+    folder = pathlib.Path(options.inception_dir or os.environ.get(INCEPTION_VARIABLE) or _fetch_inception())
+    extractor = _open_saved_model(folder.expanduser(), "inception", options)
+    # The module takes images of any size and would not say that it is made for this one.
+    size = (tf_gan.INCEPTION_IMAGE_SIZE, tf_gan.INCEPTION_IMAGE_SIZE)
+    return dataclasses.replace(extractor, size=size, channels=3)
+
+
+def _fetch_inception() -> str:
+    try:
+        return tf_gan.fetch_from_hub(tf_gan.INCEPTION_HANDLE)
+    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"extractor: expected TF-GAN's Inception, which could not be fetched ({reason}); where there is a network, "
+            f"fetch {tf_gan.INCEPTION_HANDLE}?tf-hub-format=compressed, unpack this .tar.gz into a folder (which then "
+            f"holds saved_model.pb and variables), and pass --inception_dir=FOLDER or set {INCEPTION_VARIABLE}=FOLDER"
+        ) from error
+
+
+def _open_fashion_mnist(options: ExtractorOptions) -> Extractor:
+    classifier, digest = load_classifier()
+
+    def network(images: tf.Tensor) -> Outputs:
+        return Outputs(*classifier(images, training=False))
+
+    names = load_arrays("reference")[2]
+    return Extractor("fashion_mnist", f"fashion_mnist/{digest}", (RESOLUTION, RESOLUTION), 1, names, network)
+
+
+EXTRACTORS: dict[str, Callable[[ExtractorOptions], Extractor]] = {
+    "inception": _open_inception,
+    "fashion_mnist": _open_fashion_mnist,
+}
+
+
+class _SavedModel:
+    """A SavedModel as an extractor's network, called by its signature or, without one, by its `__call__`."""
+
+    def __init__(self, folder: pathlib.Path, options: ExtractorOptions) -> None:
+        self._fields = options.features, options.logits
+        self._model = _load(folder)  # kept: its functions hold its variables weakly
+        self._function, self._spec = self._function_of_images(folder)
+        outputs = self._function.structured_outputs
+        if not isinstance(outputs, dict) or any(field not in outputs for field in self._fields):
+            received = ", ".join(sorted(outputs)) if isinstance(outputs, dict) else "outputs without names"
+            raise UserError(
+                f"extractor: expected outputs named {' and '.join(self._fields)} in {folder}, received {received}; "
+                "name them with --extractor_features and --extractor_logits"
+            )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that it takes, if it says so."""
+        sizes = tuple(self._spec.shape[1:3]) if self._spec.shape.rank == 4 else (None, None)
+        return None if None in sizes else sizes
+
+    @property
+    def channels(self) -> int | None:
+        """Channels that it takes, if it says so."""
+        return self._spec.shape[3] if self._spec.shape.rank == 4 else None
+
+    def __call__(self, images: tf.Tensor) -> Outputs:
+        outputs = self._function(images)
+        return Outputs(*(tf.reshape(tf.cast(outputs[field], tf.float32), [len(images), -1]) for field in self._fields))
+
+    def _function_of_images(self, folder: pathlib.Path) -> tuple[Any, tf.TensorSpec]:
+        """The function to call and what it takes: one float32 tensor."""
+        signatures = getattr(self._model, "signatures", {})
+        candidates = [signatures[name] for name in signatures if name == "serving_default"]
+        candidates += getattr(getattr(self._model, "__call__", None), "concrete_functions", [])  # noqa: B004
+        for function in candidates:
+            inputs = tf.nest.flatten(function.structured_input_signature)
+            specs = [one for one in inputs if isinstance(one, tf.TensorSpec)]
+            if len(specs) == 1 and specs[0].dtype == tf.float32:
+                return function, specs[0]
+        raise UserError(
+            f"extractor: expected a signature serving_default or a call that takes one float32 tensor of images in "
+            f"{folder}, received {', '.join(signatures) or 'no signature'}"
+        )
+
+
+def _load(folder: pathlib.Path) -> Any:
+    if not (folder / "saved_model.pb").is_file():
+        raise UserError(f"extractor: expected a SavedModel (saved_model.pb and variables) in {folder}, received none")
+    try:
+        return tf.saved_model.load(str(folder))
+    except Exception as error:  # the loader raises nearly every kind of exception on damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"extractor: expected an intact SavedModel in {folder}, received {reason}") from error
+
+
+def _open_saved_model(folder: pathlib.Path, name: str, options: ExtractorOptions) -> Extractor:
+    network = _SavedModel(folder, options)
+    outputs = f"{options.features},{options.logits}"
+    return Extractor(
+        name, f"{pathlib.Path(name).name}/{outputs}/{_digest(folder)}", network.size, network.channels, (), network
+    )
+
+
+def _digest(folder: pathlib.Path) -> str:
+    """A few letters that are others if the SavedModel's graph or weights are others."""
+    digest = hashlib.sha256()
+    for path in [folder / "saved_model.pb", *sorted((folder / "variables").glob("*"))]:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()[:16]

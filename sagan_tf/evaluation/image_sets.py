@@ -1,0 +1,84 @@
+"""The images that a metric is of, or a reference: a data set's split by name, or a folder, opened as a `Source`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from PIL import Image
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.image_folder import FolderSource, open_folder
+from sagan_tf.data.preprocessing import FORMATS
+from sagan_tf.data.source import Source
+from sagan_tf.data.sources import open_source
+from sagan_tf.errors import UserError
+
+
+def is_folder(text: str) -> bool:
+    """Whether `text` names a folder, and not `DATASET:SPLIT`."""
+    return os.path.isdir(os.path.expanduser(text)) or ":" not in text
+
+
+def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_channels: int) -> Source:
+    """Opens `DATASET:SPLIT` or a folder, brought to a size as for training.
+
+    Args:
+        flag: the flag that `text` comes from, for messages.
+        text: what to open.
+        data_dir: where data sets lie.
+        resolution: height and width wanted.
+        image_channels: channels wanted.
+
+    Raises:
+        UserError: it isn't there, or is laid out in another way.
+    """
+    if is_folder(text):
+        config = DataConfig(dataset="folder", data_dir=os.path.expanduser(text))
+    else:
+        dataset, _, split = text.partition(":")
+        config = DataConfig(dataset=dataset, split=split, data_dir=data_dir)
+    try:
+        return open_source(config, resolution=resolution, image_channels=image_channels)
+    except UserError as error:
+        raise UserError(f"{flag}={text}: {error}") from error
+
+
+def open_finished_images(folder: str, image_channels: int | None = None) -> FolderSource:
+    """Opens a folder of images that are taken as they are, none cropped or resized: square, and all of one size.
+
+    Args:
+        folder: with the images, or with a subfolder a class.
+        image_channels: channels wanted; None: 1 if the first image is grey, else 3.
+
+    Raises:
+        UserError: it isn't there, an image cannot be opened, or they are of several sizes.
+    """
+    path = os.path.expanduser(folder)
+    try:
+        layout = open_folder(DataConfig(data_dir=path), resolution=1, image_channels=1).layout
+    except UserError as error:
+        raise UserError(f"images={folder}: {error}") from error
+    first, side, mode = "", 0, ""
+    for name in layout.paths:
+        size, mode_of_this = _size_and_mode(pathlib.Path(path, name))
+        if not first:
+            first, side, mode = name, size[0], mode_of_this
+        if size != (side, side):
+            raise UserError(
+                f"images: expected square images, all of one size, received {side} x {side} pixels ({first}) and "
+                f"{size[0]} x {size[1]} ({name})"
+                if first != name
+                else f"images: expected square images, received {size[0]} x {size[1]} pixels ({name})"
+            )
+    channels = image_channels or (1 if mode in ("1", "L", "I;16", "I") else 3)
+    return FolderSource(pathlib.Path(path), layout, resolution=side, image_channels=channels)
+
+
+def _size_and_mode(path: pathlib.Path) -> tuple[tuple[int, int], str]:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size, image.mode
+    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
+        reason = "no image of a known format" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise UserError(f"images: expected readable images, received {path} ({reason})") from error

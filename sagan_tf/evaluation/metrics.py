@@ -1,0 +1,153 @@
+"""Metrics by name. A name is a protocol: which features, how many images, which formula; never compare two names.
+
+`fid50k` is the family `fid` on the first 50 thousand images; without a number it is on all the images that are given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation import distances, tf_gan
+from sagan_tf.evaluation.statistics import AGREEMENT, FEATURES, PROBABILITIES, STATISTICS, Gathered
+
+Value = float | dict[str, float]
+_DENSE_NEIGHBOURS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Metrics that differ in the number of images only.
+
+    Attributes:
+        compute: of what was gathered of the images and of the reference.
+        needs: what it needs of the images.
+        needs_of_reference: what it needs of the reference; empty: it needs none.
+        lower_is_better: which way it should go.
+        inception: True: Inception's features only; False: others only, since the name says so; None: any.
+        protocol: in words, for records.
+        least: images that it needs at least.
+        by_class: whether it compares class with class.
+    """
+
+    compute: Callable[[Gathered, Gathered], Value]
+    needs: tuple[str, ...]
+    needs_of_reference: tuple[str, ...]
+    lower_is_better: bool
+    inception: bool | None
+    protocol: str
+    least: int = 2
+    by_class: bool = False
+
+
+def _frechet(images: Gathered, reference: Gathered) -> Value:
+    return distances.frechet_distance(images.moments, reference.moments)
+
+
+def _score(images: Gathered, reference: Gathered) -> Value:
+    return distances.classifier_score(images.probabilities)
+
+
+def _kernel(images: Gathered, reference: Gathered) -> Value:
+    distance, error = tf_gan.kernel_distance(images.features, reference.features)
+    return {"value": distance} if math.isnan(error) else {"value": distance, "standard_error": error}
+
+
+def _precision_recall(images: Gathered, reference: Gathered) -> Value:
+    precision, recall = distances.precision_and_recall(images.features, reference.features[: images.count])
+    return {"precision": precision, "recall": recall}
+
+
+def _density_coverage(images: Gathered, reference: Gathered) -> Value:
+    real = reference.features[: images.count]
+    density, coverage = distances.density_and_coverage(images.features, real, _DENSE_NEIGHBOURS)
+    return {"density": density, "coverage": coverage}
+
+
+def _within_classes(images: Gathered, reference: Gathered) -> Value:
+    return distances.mean_distance_within_classes(images.features, images.labels, reference.features, reference.labels)
+
+
+def _agreement(images: Gathered, reference: Gathered) -> Value:
+    return images.agreement
+
+
+_FID = "Frechet distance of mean and unbiased covariance, float64"
+_IS = "exp(E KL(p(y|x) || p(y))), one split"
+_KID = "block estimator of the polynomial kernel's distance, blocks of 1,024"
+_INTRA = "mean over classes of the Frechet distance within a class"
+
+METRICS: dict[str, Family] = {
+    "fid": Family(_frechet, (STATISTICS,), (STATISTICS,), True, True, _FID),
+    "is": Family(_score, (PROBABILITIES,), (), False, True, _IS),
+    "kid": Family(_kernel, (FEATURES,), (FEATURES,), True, True, _KID),
+    "intra_fid": Family(_within_classes, (FEATURES,), (FEATURES,), True, True, _INTRA, by_class=True),
+    "fcd": Family(_frechet, (STATISTICS,), (STATISTICS,), True, False, _FID),
+    "classifier_score": Family(_score, (PROBABILITIES,), (), False, False, _IS),
+    "kcd": Family(_kernel, (FEATURES,), (FEATURES,), True, False, _KID),
+    "intra_fcd": Family(_within_classes, (FEATURES,), (FEATURES,), True, False, _INTRA, by_class=True),
+    "precision_recall": Family(
+        _precision_recall, (FEATURES,), (FEATURES,), False, None, "improved precision and recall, k = 3", 4
+    ),
+    "density_coverage": Family(
+        _density_coverage, (FEATURES,), (FEATURES,), False, None, "density and coverage, k = 5", 6
+    ),
+    "label_agreement": Family(
+        _agreement, (AGREEMENT,), (), False, None, "fraction whose likeliest class is the label asked for", 1
+    ),
+}
+"""Families by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A family at a number of images.
+
+    Attributes:
+        name: as given, such as `fid50k`.
+        family: what is computed.
+        size: number of images; None: all that are given.
+    """
+
+    name: str
+    family: Family
+    size: int | None
+
+
+def find_metrics(names: Sequence[str]) -> list[Metric]:
+    """The metrics of some names.
+
+    Raises:
+        UserError: there is no such metric, or there are no names.
+    """
+    if not names:
+        raise UserError(f"metrics: expected names such as fid50k, of the families {', '.join(METRICS)}, received none")
+    return [_find(name) for name in dict.fromkeys(names)]
+
+
+def _find(name: str) -> Metric:
+    family, thousands = re.fullmatch(r"(.*?)(?:([1-9]\d{0,6})k)?", name).groups()  # type: ignore[union-attr]
+    if family not in METRICS:
+        raise UserError(
+            f"metrics: expected one of {', '.join(METRICS)}, alone or with a number of thousands such as fid50k, "
+            f"received {name!r}"
+        )
+    return Metric(name, METRICS[family], int(thousands) * 1000 if thousands else None)
+
+
+def record_values(name: str, value: Value) -> dict[str, Value]:
+    """A metric's values as a record has them: its name is a key; a standard error has one of its own."""
+    if isinstance(value, dict) and "value" in value:
+        return {name if part == "value" else f"{name}_{part}": number for part, number in value.items()}
+    return {name: value}
+
+
+def scalar_values(name: str, value: Value) -> dict[str, float]:
+    """The same as single numbers with a name each."""
+    scalars: dict[str, float] = {}
+    for key, one in record_values(name, value).items():
+        scalars |= {f"{key}/{part}": number for part, number in one.items()} if isinstance(one, dict) else {key: one}
+    return scalars

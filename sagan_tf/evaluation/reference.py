@@ -1,0 +1,114 @@
+"""What metrics compare with: computed once of a set of real images, kept in an .npz file that says what it is of."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation.statistics import Gathered, Moments
+
+MOST_KEPT = 50_000
+"""Features kept beside mean and covariance, for metrics that are not functions of those."""
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """What a reference is of: two with the same one are the same.
+
+    Attributes:
+        images: data set and split, or folder.
+        fingerprint: of the files.
+        count: images.
+        resolution, image_channels: of the images, as they were decoded, cropped and resized.
+        extractor: its identity.
+        preprocessing: how the extractor brought them to its own size.
+        class_names: of the labels.
+    """
+
+    images: str
+    fingerprint: str
+    count: int
+    resolution: int
+    image_channels: int
+    extractor: str
+    preprocessing: str
+    class_names: tuple[str, ...]
+
+    @property
+    def file_name(self) -> str:
+        """A file's name for it."""
+        digest = hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        words = "".join(letter if letter.isalnum() else "_" for letter in os.path.basename(self.images))
+        return f"{words}_{self.resolution}px_{digest}.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Statistics and features of real images, and what they are of."""
+
+    provenance: Provenance
+    gathered: Gathered
+
+
+def save_reference(reference: Reference, path: pathlib.Path) -> None:
+    """Writes a reference, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    gathered = reference.gathered
+    arrays = {
+        "format": np.int64(_FORMAT),
+        "provenance": np.array(json.dumps(dataclasses.asdict(reference.provenance))),
+        "mean": gathered.moments.mean,
+        "covariance": gathered.moments.covariance,
+        "features": gathered.features,
+        "labels": gathered.labels,
+    }
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            np.savez(file, **arrays)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UserError(f"reference: expected to write {path}, received {error.strerror}") from error
+
+
+def load_reference(path: pathlib.Path) -> Reference:
+    """Reads a reference.
+
+    Raises:
+        UserError: the file cannot be read, or is no reference of this project.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            if int(arrays["format"]) != _FORMAT:
+                raise UserError(f"reference: expected format {_FORMAT} in {path}, received {int(arrays['format'])}")
+            fields: dict[str, Any] = json.loads(str(arrays["provenance"]))
+            provenance = Provenance(**fields | {"class_names": tuple(fields["class_names"])})
+            moments = Moments(provenance.count, arrays["mean"], arrays["covariance"])
+            return Reference(
+                provenance,
+                Gathered(provenance.count, moments, features=arrays["features"], labels=arrays["labels"]),
+            )
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"reference: expected a file that can be read, received {path} ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"reference: expected an .npz file that sagan_tf.evaluate wrote, received {path} ({error})"
+        ) from error

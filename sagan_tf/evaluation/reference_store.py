@@ -1,0 +1,76 @@
+"""Finds a reference: in the file that was asked for, among those kept, or by computing it now."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+
+from sagan_tf.data.source import Source
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation.extraction import Extraction, with_progress
+from sagan_tf.evaluation.reference import MOST_KEPT, Provenance, Reference, load_reference, save_reference
+from sagan_tf.evaluation.statistics import FEATURES, STATISTICS, Gathered, Gatherer
+
+_logger = logging.getLogger("sagan_tf")
+_CACHE_VARIABLE = "XDG_CACHE_HOME"
+
+
+def find_reference(text: str, source: Source | None, extraction: Extraction, directory: str) -> Reference:
+    """The reference of some real images: from its file, or computed now and kept there.
+
+    Args:
+        text: what was asked for, for records; a path that ends in .npz is read.
+        source: the images, opened; None for a file.
+        extraction: runs the extractor.
+        directory: where references are kept; empty: the user's cache.
+
+    Raises:
+        UserError: a file that was asked for is of another extractor.
+    """
+    extractor = extraction.extractor
+    if source is None:
+        reference = load_reference(pathlib.Path(text).expanduser())
+        if reference.provenance.extractor != extractor.identity:
+            raise UserError(
+                f"reference: expected features of the extractor {extractor.identity}, received {text} with features of "
+                f"{reference.provenance.extractor}"
+            )
+        return reference
+    provenance = Provenance(
+        text,
+        source.fingerprint(),
+        source.num_examples,
+        source.resolution,
+        source.image_channels,
+        extractor.identity,
+        extractor.preprocessing,
+        source.class_names,
+    )
+    path = reference_directory(directory) / provenance.file_name
+    if path.exists():
+        reference = load_reference(path)
+        if reference.provenance == provenance:
+            _logger.info("reference: %s", path)
+            return reference
+    reference = Reference(provenance, _gather_reference(source, extraction))
+    save_reference(reference, path)
+    _logger.info("reference: %d images of %s, kept in %s", reference.gathered.count, text, path)
+    return reference
+
+
+def reference_directory(directory: str) -> pathlib.Path:
+    """Where references are kept."""
+    if directory:
+        return pathlib.Path(directory).expanduser()
+    cache = os.environ.get(_CACHE_VARIABLE) or "~/.cache"
+    return pathlib.Path(cache).expanduser() / "sagan_tf" / "references"
+
+
+def _gather_reference(source: Source, extraction: Extraction) -> Gathered:
+    gatherer = Gatherer(None, (STATISTICS, FEATURES), MOST_KEPT)
+    for batch in with_progress(extraction.of_source(source), source.num_examples, "reference"):
+        gatherer.add(*batch)
+    if gatherer.count < 2:
+        raise UserError(f"reference: expected at least 2 images, received {gatherer.count} in {source.name}")
+    return gatherer.gathered()

@@ -1,0 +1,236 @@
+"""An evaluation from its options: a run's, a folder's, or one in the middle of training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.config import Config, DataConfig, EvaluationConfig, TrainingConfig
+from sagan_tf.data.source import Source
+from sagan_tf.data.sources import open_source
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation.evaluator import Evaluator, Result, needs_reference
+from sagan_tf.evaluation.extraction import Extraction
+from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
+from sagan_tf.evaluation.image_sets import is_folder, open_finished_images, open_images
+from sagan_tf.evaluation.metrics import Metric, find_metrics
+from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.evaluation.reference import Reference
+from sagan_tf.evaluation.reference_store import find_reference
+from sagan_tf.training.checkpoints import load_generator
+from sagan_tf.training.run_directory import RunDirectory, write_atomically
+from sagan_tf.training.strategy import create_strategy
+
+_logger = logging.getLogger("sagan_tf")
+_DEFAULT_EXTRACTOR = "inception"
+_METRICS_OF_FASHION_MNIST = ("fcd10k", "classifier_score10k", "label_agreement10k")
+_METRICS_OF_OTHERS = ("fid50k", "is50k")
+
+
+def evaluate(
+    options: EvaluateOptions, evaluation: EvaluationConfig, read_config: Callable[[pathlib.Path], Config]
+) -> None:
+    """Evaluates what `options` name; prints a table, and writes the record to the run's folder and to `options.output`.
+
+    Args:
+        options: what to evaluate.
+        evaluation: how.
+        read_config: reads a run's `flags.cfg`.
+
+    Raises:
+        UserError: something is missing, or does not fit together; nothing has then been written but, perhaps, a
+            reference.
+    """
+    output = pathlib.Path(options.output).expanduser() if options.output else None
+    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise UserError(f"output: expected a file in a folder that exists, received {options.output}")
+    run = _open_run(options, read_config) if options.run_dir else None
+    evaluation = resolve(evaluation, run.config.evaluation if run else None)
+    metrics = find_metrics(evaluation.metrics)
+    placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus)
+    strategy = create_strategy(placement)
+    with strategy.scope():
+        extractor = open_extractor(_extractor_options(evaluation))
+    extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
+    if run:
+        record = _of_run(run, options, evaluation, metrics, extraction, strategy)
+    else:
+        result = _of_images(options, evaluation, metrics, extraction)
+        record = {"kind": "evaluation", "images": options.images} | result.record()
+    if output is not None:
+        write_atomically(output, json.dumps(record, indent=2) + "\n")
+    _print_table(record, metrics)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    config: Config
+    directory: RunDirectory
+
+
+def _open_run(options: EvaluateOptions, read_config: Callable[[pathlib.Path], Config]) -> _Run:
+    directory = RunDirectory(options.run_dir)
+    if not directory.flags.is_file():
+        raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
+    return _Run(read_config(directory.flags), directory)
+
+
+def resolve(evaluation: EvaluationConfig, of_run: EvaluationConfig | None = None) -> EvaluationConfig:
+    """Fills in what was left empty: from the run's own configuration, and then from the defaults."""
+    names = ["metrics", "extractor", "inception_dir", "reference"]
+    if of_run is not None and evaluation.extractor not in ("", of_run.extractor):
+        of_run = dataclasses.replace(of_run, metrics=())  # which are those of the run's own extractor
+    elif of_run is not None and not evaluation.extractor:
+        names += ["extractor_features", "extractor_logits"]
+        evaluation = dataclasses.replace(evaluation, extractor_features="", extractor_logits="")
+    found = {name: getattr(evaluation, name) or getattr(of_run or EvaluationConfig(), name) for name in names}
+    found["extractor"] = found["extractor"] or _DEFAULT_EXTRACTOR
+    is_packaged = found["extractor"] == "fashion_mnist"
+    found["metrics"] = found["metrics"] or (_METRICS_OF_FASHION_MNIST if is_packaged else _METRICS_OF_OTHERS)
+    return dataclasses.replace(evaluation, **found)
+
+
+def _extractor_options(evaluation: EvaluationConfig) -> ExtractorOptions:
+    return ExtractorOptions(
+        evaluation.extractor, evaluation.inception_dir, evaluation.extractor_features, evaluation.extractor_logits
+    )
+
+
+def _of_run(
+    run: _Run,
+    options: EvaluateOptions,
+    evaluation: EvaluationConfig,
+    metrics: list[Metric],
+    extraction: Extraction,
+    strategy: tf.distribute.Strategy,
+) -> dict[str, Any]:
+    """Evaluates a run's generator and writes the record to the run's folder."""
+    config = run.config
+    if options.data_dir:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=options.data_dir))
+    with strategy.scope():
+        generator, step = load_generator(
+            config, run.directory.checkpoints, options.checkpoint, averaged=options.generator_weights == "ema"
+        )
+    source = open_source(config.data, **_size_of(config))
+    reference = _reference_of_run(config, source, evaluation, metrics, extraction)
+    evaluator = Evaluator(extraction, metrics, reference)
+    names = source.class_names if config.model.num_classes else ()
+    result = evaluator.of_generator(generator, config.model, names, evaluation.num_samples, options.seed)
+    about = {"step": step, "kind": "evaluation", "generator_weights": options.generator_weights}
+    record = about | result.record()
+    with run.directory.metrics.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    writer = tf.summary.create_file_writer(str(run.directory.tensorboard))
+    with writer.as_default(step=step):
+        for name, value in result.scalars().items():
+            tf.summary.scalar(f"evaluation/{name}", value)
+    writer.close()
+    return record
+
+
+def _of_images(
+    options: EvaluateOptions, evaluation: EvaluationConfig, metrics: list[Metric], extraction: Extraction
+) -> Result:
+    extractor = extraction.extractor
+    channels = options.image_channels or extractor.channels
+    if is_folder(options.images):
+        source: Source = open_finished_images(options.images, channels)
+    else:
+        resolution = options.resolution or (extractor.size or (0, 0))[0]
+        if not resolution:
+            raise UserError(f"resolution: expected a size for {options.images}, since {extractor.name} takes any")
+        source = open_images(
+            "images",
+            options.images,
+            data_dir=options.data_dir,
+            resolution=resolution,
+            image_channels=channels or 3,
+        )
+    reference = None
+    if needs_reference(metrics) and evaluation.reference:
+        reference = _find_reference(evaluation, options.data_dir, source.resolution, source.image_channels, extraction)
+    return Evaluator(extraction, metrics, reference).of_images(source)
+
+
+def _reference_of_run(
+    config: Config, source: Source, evaluation: EvaluationConfig, metrics: list[Metric], extraction: Extraction
+) -> Reference | None:
+    if not needs_reference(metrics):
+        return None
+    if evaluation.reference:
+        return _find_reference(
+            evaluation, config.data.data_dir, config.model.resolution, config.model.image_channels, extraction
+        )
+    return find_reference(_name_of(config.data), source, extraction, evaluation.reference_dir)
+
+
+def _size_of(config: Config) -> dict[str, int]:
+    return {"resolution": config.model.resolution, "image_channels": config.model.image_channels}
+
+
+def _find_reference(
+    evaluation: EvaluationConfig, data_dir: str, resolution: int, image_channels: int, extraction: Extraction
+) -> Reference:
+    text = evaluation.reference
+    source = None
+    if not text.endswith(".npz"):
+        size = {"resolution": resolution, "image_channels": image_channels}
+        source = open_images("reference", text, data_dir=data_dir, **size)
+    return find_reference(text, source, extraction, evaluation.reference_dir)
+
+
+def _name_of(data: DataConfig) -> str:
+    return data.data_dir if data.dataset == "folder" else f"{data.dataset}:{data.split}"
+
+
+def training_evaluation(
+    config: Config, source: Source, strategy: tf.distribute.Strategy
+) -> Callable[[keras.Model], Result]:
+    """What evaluates a run's generator while it trains; opens extractor and reference now: mistakes show at once.
+
+    Args:
+        config: the run's.
+        source: its training images, the reference unless `config.evaluation.reference` names another.
+        strategy: where the run computes.
+
+    Raises:
+        UserError: something is missing, or does not fit together.
+    """
+    evaluation = resolve(config.evaluation)
+    metrics = find_metrics(evaluation.metrics)
+    with strategy.scope():
+        extractor = open_extractor(_extractor_options(evaluation))
+    extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
+    reference = _reference_of_run(config, source, evaluation, metrics, extraction)
+    evaluator = Evaluator(extraction, metrics, reference)
+    names = source.class_names if config.model.num_classes else ()
+    return lambda generator: evaluator.of_generator(
+        generator, config.model, names, evaluation.num_samples, config.training.seed
+    )
+
+
+def _print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
+    what = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
+    _logger.info("%s; extractor %s", what, record["extractor"])
+    if record["reference"]:
+        _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
+    for metric in metrics:
+        better = "lower is better" if metric.family.lower_is_better else "higher is better"
+        count = record["num_samples"][metric.name]
+        _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, _shown(metric.name, record), count, better)
+
+
+def _shown(name: str, record: dict[str, Any]) -> str:
+    value = record[name]
+    if isinstance(value, dict):
+        return "  ".join(f"{part} {one:.4f}" for part, one in value.items())
+    error = record.get(f"{name}_standard_error")
+    return f"{value:.4f}" if error is None else f"{value:.4f} +- {error:.4f}"
