@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.layers.minimal_convolution import combined_taps, prepared
+from sagan_tf.layers.kernel_taps import combined_taps, prepared
 
 # What the taps of a 3-tap kernel add up to when it is applied to values that each appear twice.
 _SUMS_OF_NEIGHBOURS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])

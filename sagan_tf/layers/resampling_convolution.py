@@ -24,9 +24,9 @@ FORMS: dict[str, dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]] = {
 """The forms of a 3x3 convolution by the resampling next to it. A 1x1 convolution has `plain`, and any other name."""
 
 # Of inputs and outputs together; below, the additions of a minimal form take longer than the products that it saves.
-# Measured, forward and backward, 8 and 16 images, 4 to 128 pixels: from here on it takes 0.4 to 1.05 of the time of the
-# next best form.
-_LEAST_CHANNELS = {2: {"none": 384, "up": 384, "down": 384}, 4: {"none": 192, "up": 256, "down": 192}}
+# Measured in float32 on two cores, forward and backward, 8 and 16 images, 4 to 128 pixels: from here on it takes 0.4 to
+# 1.05 of the time of the next best form.
+_LEAST_CHANNELS = {2: dict.fromkeys(FORMS, 384), 4: {"none": 192, "up": 256, "down": 192}}
 # Inputs * outputs for each location. Larger tiles have more taps for a kernel: from here on they cost as much as they
 # save with many images, and for a single one, where reading taps takes most of the time, more.
 _LARGE_KERNEL = 2048
@@ -47,8 +47,8 @@ class ResamplingConvolution(keras.layers.Conv2D):
         **kwargs: `use_bias`, initializers, regularizers and constraints of `keras.layers.Conv2D`.
 
     Call arguments:
-        inputs: [batch, height, width, channels] float, of known height and width; even ones for `down`; the results at
-            full resolution must be tiles of the form's size for `minimal_2` and `minimal_4`.
+        inputs: [batch, height, width, channels] float, of known height and width; even ones for `down`. At the larger
+            side of the resampling they must be multiples of 2 for `minimal_2` and of 4 for `minimal_4`.
 
     Returns:
         [batch, height, width, filters], with twice the height and width for `up`, and half of it for `down`.
@@ -78,7 +78,7 @@ class ResamplingConvolution(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         self._check_size(inputs.shape)
-        # A value that spectral normalisation has put in the variable's place is taken as it is, see `prepared`.
+        # A value that spectral normalisation has put in the variable's place is taken as it is, see `kernel_taps`.
         value = self.kernel.value
         kernel = value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(self.kernel)
         if self.kernel_size[0] == 3:
@@ -106,11 +106,14 @@ class ResamplingConvolution(keras.layers.Conv2D):
     def _chosen_form(self, inputs: tf.Tensor) -> str:
         if self.form != "auto":
             return self.form
-        return fastest_form(self.resampling, tuple(inputs.shape[1:]), self.filters, self.compute_dtype)
+        return fastest_form(
+            self.resampling, tuple(inputs.shape[1:]), self.filters, self.compute_dtype, accelerator=has_accelerator()
+        )
 
     def _check_size(self, shape: Any) -> None:
-        tile = int(self.form[-1]) if self.form.startswith("minimal") and self.kernel_size[0] == 3 else 1
-        divisor = max(tile // 2, 1) if self.resampling == "up" else max(tile, 2 if self.resampling == "down" else 1)
+        form = FORMS[self.resampling].get(self.form) if self.kernel_size[0] == 3 else None
+        default = 2 if self.resampling == "down" else 1
+        divisor = form.inputs.side if isinstance(form, minimal.MinimalConvolution) else default
         if any(size is None or size % divisor for size in shape[1:3]):
             multiples = "" if divisor == 1 else f", both multiples of {divisor}"
             raise ValueError(f"Inputs must have a known height and width{multiples}. Received: {tuple(shape[1:3])}")
@@ -122,30 +125,36 @@ class ResamplingConvolution(keras.layers.Conv2D):
         return tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias)) if self.use_bias else outputs
 
 
-def fastest_form(resampling: str, inputs: tuple[int, int, int], filters: int, dtype: str = "float32") -> str:
+def fastest_form(
+    resampling: str, inputs: tuple[int, int, int], filters: int, dtype: str = "float32", *, accelerator: bool = False
+) -> str:
     """The fastest form of a 3x3 convolution on two CPU cores.
 
     Minimal forms save products, of which there are inputs * outputs for each location, and pay with sums, of which
-    there are inputs or outputs: they are for wide layers. It goes by one image's size and not by the batch's, so that
-    an image is computed in the same way in every batch. Where there is a GPU or TPU, products are cheap against memory
-    traffic: there it is the form of fewest products that is a single convolution (not measured).
+    there are inputs or outputs: they are for wide layers. Small tiles are for kernels that are large against the
+    feature map, for sizes that large tiles don't fit, and for half precision, in which the large tiles' rounding errors
+    would be too large. It goes by one image's size and not by the batch's, so that an image is computed in the same way
+    in every batch.
 
     Args:
         resampling: `up`, `down` or `none`.
         inputs: height, width and channels.
         filters: channels of the output.
-        dtype: what is computed in. In half precision the rounding errors of the larger tiles would be too large.
+        dtype: what is computed in.
+        accelerator: whether it is computed on a GPU or TPU. Products are cheap there against memory traffic: it is then
+            the form of fewest products that is a single convolution (not measured).
     """
     height, width, channels = inputs
     scale = 2 if resampling == "up" else 1
     sides = scale * height, scale * width
-    small_tiles = dtype != "float32" or channels * filters >= _LARGE_KERNEL * math.prod(sides)
-    tile = 2 if small_tiles else 4
-    is_wide = channels + filters >= _LEAST_CHANNELS[tile][resampling]
-    if is_wide and all(side % tile == 0 for side in sides) and not _has_accelerator():
-        return f"minimal_{tile}"
+    has_large_kernel = channels * filters >= _LARGE_KERNEL * math.prod(sides)
+    for tile in (2,) if has_large_kernel or dtype in ("bfloat16", "float16") else (4, 2):
+        is_wide = channels + filters >= _LEAST_CHANNELS[tile][resampling]
+        if is_wide and all(side % tile == 0 for side in sides) and not accelerator:
+            return f"minimal_{tile}"
     return "plain" if resampling == "none" else "strided"
 
 
-def _has_accelerator() -> bool:
-    return any(device.device_type != "CPU" for device in tf.config.get_visible_devices())
+def has_accelerator() -> bool:
+    """Whether TensorFlow computes on a GPU or TPU."""
+    return any(device.device_type in ("GPU", "TPU") for device in tf.config.list_logical_devices())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import ResamplingConvolution, SpectralNormalization
+from sagan_tf.layers import ResamplingConvolution, SpectralNormalization, resampling_convolution
 from sagan_tf.layers.resampling_convolution import FORMS, fastest_form
 from tests.layers.test_convolution_forms import assert_close, operands
 from tools.benchmarks.arithmetic import graph_multiply_adds
@@ -23,6 +23,12 @@ CASES = [(resampling, form) for resampling, forms in FORMS.items() for form in (
 every_case = pytest.mark.parametrize(("resampling", "form"), CASES)
 every_resampling = pytest.mark.parametrize("resampling", FORMS)
 every_kernel_size = pytest.mark.parametrize("kernel_size", [1, 3])
+
+
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `auto` takes does not depend on the machine that the tests run on."""
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
 
 
 def features(batch: int = 3, size: tuple[int, int] = SIZE, channels: int = CHANNELS) -> np.ndarray:
@@ -193,7 +199,8 @@ def test_auto_goes_by_width_and_not_by_the_batch(resampling: str, width: int, us
         ("up", (16, 16, 128), 127, "strided"),
         ("up", (64, 64, 128), 64, "strided"),
         ("up", (8, 8, 100), 156, "minimal_4"),  # the sum counts
-        ("up", (8, 7, 256), 256, "strided"),  # 14 results are no whole number of tiles
+        ("up", (8, 7, 256), 256, "minimal_2"),  # 14 results are no whole number of large tiles
+        ("up", (8, 7, 128), 255, "strided"),
         ("up", (8, 8, 1024), 512, "minimal_2"),  # a kernel that is large against the 16 x 16 results
         ("up", (8, 8, 1024), 511, "minimal_4"),
         ("up", (1, 1, 192), 192, "minimal_2"),
@@ -201,13 +208,17 @@ def test_auto_goes_by_width_and_not_by_the_batch(resampling: str, width: int, us
         ("up", (3, 1, 256), 256, "minimal_2"),
         ("down", (64, 64, 96), 96, "minimal_4"),
         ("down", (16, 16, 95), 96, "strided"),
-        ("down", (32, 34, 256), 256, "strided"),
+        ("down", (32, 34, 256), 256, "minimal_2"),
+        ("down", (18, 18, 192), 191, "strided"),
+        ("down", (18, 18, 192), 192, "minimal_2"),
         ("down", (8, 8, 383), 1, "minimal_4"),
         ("down", (4, 4, 192), 192, "minimal_2"),
         ("down", (4, 4, 192), 191, "strided"),
         ("none", (128, 128, 96), 96, "minimal_4"),
         ("none", (16, 4, 96), 96, "minimal_4"),
         ("none", (32, 32, 95), 96, "plain"),
+        ("none", (14, 14, 192), 192, "minimal_2"),
+        ("none", (6, 6, 192), 191, "plain"),
         ("none", (2, 2, 192), 191, "plain"),
         ("none", (8, 7, 512), 512, "plain"),
         ("none", (7, 8, 512), 512, "plain"),
@@ -223,6 +234,7 @@ def test_half_precision_takes_small_tiles(dtype: str) -> None:
     assert fastest_form("none", (16, 16, 192), 192, dtype) == "minimal_2"
     assert fastest_form("none", (16, 16, 192), 191, dtype) == "plain"
     assert fastest_form("down", (64, 64, 96), 96, dtype) == "strided"
+    assert fastest_form("none", (16, 16, 192), 192, "float64") == "minimal_4"
 
 
 def test_mixed_precision_asks_for_its_form(used: list[tuple[str, str]]) -> None:
@@ -231,11 +243,20 @@ def test_mixed_precision_asks_for_its_form(used: list[tuple[str, str]]) -> None:
     assert used == [("none", "minimal_2")]
 
 
-def test_where_there_is_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda: [*tf.config.list_physical_devices("CPU"), gpu])
-    assert fastest_form("none", (16, 16, 512), 512) == "plain"
-    assert fastest_form("up", (4, 4, 1024), 1024) == fastest_form("down", (8, 8, 512), 512) == "strided"
+def test_where_there_is_an_accelerator(monkeypatch: pytest.MonkeyPatch, used: list[tuple[str, str]]) -> None:
+    assert fastest_form("none", (16, 16, 512), 512, accelerator=True) == "plain"
+    assert fastest_form("up", (4, 4, 1024), 1024, accelerator=True) == "strided"
+    assert fastest_form("down", (8, 8, 512), 512, accelerator=True) == "strided"
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    ResamplingConvolution(192, 3)(tf.zeros([1, 16, 16, 192]))
+    assert used == [("none", "plain")]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("CPU", False), ("GPU", True), ("TPU", True), ("XLA_CPU", False)])
+def test_accelerators(kind: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: [tf.config.LogicalDevice(f"/{kind}:0", kind)])
+    assert resampling_convolution.has_accelerator() is expected
 
 
 def test_auto_takes_odd_sizes_where_there_is_a_form_for_them() -> None:

@@ -24,7 +24,7 @@ class FakeWorker:
         pass
 
     def ready(self) -> dict[str, float]:
-        return {"flops_per_image": 1e9, "seconds_to_first_step": 3.0}
+        return {"flops_per_image": 1e9, "flops_per_image_with_transforms": 2e9, "seconds_to_first_step": 3.0}
 
     def run(self) -> dict[str, float]:
         if self.module == "matrix_product_worker":

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
+from sagan_tf.layers.tiles import TRANSFORM
+
+# TensorFlow numbers the scopes of a graph that have one name.
+_IN_TRANSFORM = re.compile(rf"(?:^|/){TRANSFORM}(?:_\d+)?/")
 
 # For each operation, which of (inputs, outputs) has the kernel and which the convolution's result.
 _CONVOLUTIONS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
@@ -16,18 +22,25 @@ _CONVOLUTIONS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
 }
 
 
-def graph_multiply_adds(graph: tf.Graph) -> int:
+def graph_multiply_adds(graph: tf.Graph, *, transforms: bool = False) -> int:
     """Multiply-adds of the convolutions and matrix products in a graph and in the functions that it calls.
 
     A loop's body counts once, and so does every branch, taken or not. Everything else, which is additions and the like
-    on single values, is not counted; nor are products with constants, which stand for additions.
+    on single values, is not counted.
+
+    Args:
+        graph: what to count.
+        transforms: whether products of `layers.tiles.combined` count: with small matrices of constants, in place of
+            additions.
 
     Raises:
         ValueError: an operation's size is not known before it runs.
     """
     operations = _used(graph)
+    counted = [one for one in operations if transforms or not _IN_TRANSFORM.search(one.name)]
     called = [function for operation in operations for function in _called(operation)]
-    return sum(map(_of_operation, operations)) + sum(map(graph_multiply_adds, called))
+    inside = sum(graph_multiply_adds(function, transforms=transforms) for function in called)
+    return sum(map(_of_operation, counted)) + inside
 
 
 def _used(graph: tf.Graph) -> list[tf.Operation]:
@@ -47,7 +60,7 @@ def _of_operation(operation: tf.Operation) -> int:
     if operation.type in _CONVOLUTIONS:
         kernel, result = _CONVOLUTIONS[operation.type](operation)
         return _known(operation, [*result[:3], *kernel])
-    if operation.type in ("MatMul", "BatchMatMulV2") and not any(one.op.type == "Const" for one in operation.inputs):
+    if operation.type in ("MatMul", "BatchMatMulV2"):
         transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
         contracted = operation.inputs[0].shape[-2 if transposed else -1]
         return _known(operation, [*operation.outputs[0].shape, contracted])

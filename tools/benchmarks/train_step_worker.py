@@ -79,14 +79,22 @@ def main() -> None:
     first_step = time.perf_counter() - start
     for _ in range(WARM_UP - 1):
         trainer.train(1)
-    flops = 2 * graph_multiply_adds(trainer.loop_graph()) / config.training.global_batch_size
+    graph, batch = trainer.loop_graph(), config.training.global_batch_size
+    flops, with_transforms = (2 * graph_multiply_adds(graph, transforms=one) / batch for one in (False, True))
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
         trainer.train(1)
         return {"seconds": time.perf_counter() - start, "peak_memory_bytes": peak_memory_bytes()}
 
-    serve({"flops_per_image": flops, "seconds_to_first_step": first_step}, run)
+    serve(
+        {
+            "flops_per_image": flops,
+            "flops_per_image_with_transforms": with_transforms,
+            "seconds_to_first_step": first_step,
+        },
+        run,
+    )
 
 
 if __name__ == "__main__":
