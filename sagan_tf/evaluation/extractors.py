@@ -168,7 +168,8 @@ class _SavedModel:
 
     def __call__(self, images: tf.Tensor) -> Outputs:
         outputs = self._function(images)
-        return Outputs(*(tf.reshape(tf.cast(outputs[field], tf.float32), [len(images), -1]) for field in self._fields))
+        rows = tf.shape(images)[0]
+        return Outputs(*(tf.reshape(tf.cast(outputs[field], tf.float32), [rows, -1]) for field in self._fields))
 
     def _function_of_images(self, folder: pathlib.Path) -> tuple[Any, tf.TensorSpec]:
         """The function to call and what it takes: one float32 tensor."""

@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.training.checkpoints import Checkpoints, load_generator, restore_latest
+from sagan_tf.training.checkpoints import BEST, Checkpoints, find_checkpoint, load_generator, restore_latest
 from tests.training.tiny import all_values, differences, make_state, make_trainer, one_device, tiny_config, values
 
 
@@ -59,8 +59,33 @@ def test_the_averaged_generator_is_loaded_alone(tmp_path: pathlib.Path):
     assert differences(values(trainer.state.generator), values(generator)) != set()
     with pytest.raises(UserError, match="checkpoint: expected one of this configuration"):
         load_generator(tiny_config(base_channels=4), tmp_path)
-    with pytest.raises(UserError, match="checkpoint: expected one in .*, received none"):
+    with pytest.raises(UserError, match="checkpoint: expected latest in .*, received none"):
         load_generator(config, tmp_path / "nowhere")
+
+
+def test_checkpoints_by_name(tmp_path: pathlib.Path):
+    """The newest, the best, one of a step, which may be the best alone; the generator that is trained."""
+    config = tiny_config(ema_decay=0.5)
+    trainer = make_trainer(config, one_device())
+    checkpoints, best = (
+        Checkpoints(tmp_path, trainer.state, keep=2),
+        Checkpoints(tmp_path / BEST, trainer.state, keep=1),
+    )
+    trainer.train(1)
+    best.save()
+    for _ in range(2):
+        trainer.train(1)
+        checkpoints.save()
+    names = {"latest": "step-3", "best": "best/step-1", "2": "step-2", "1": "best/step-1"}
+    for name, expected in names.items():
+        assert find_checkpoint(tmp_path, name) == str(tmp_path / expected)
+        assert load_generator(config, tmp_path, name)[1] == int(expected[-1])
+    live, step = load_generator(config, tmp_path, averaged=False)
+    assert step == 3 and differences(values(trainer.state.generator), values(live)) == set()
+    with pytest.raises(UserError, match=r"^checkpoint: expected 7 in .*, received only steps 2, 3$"):
+        find_checkpoint(tmp_path, "7")
+    with pytest.raises(UserError, match=r"^checkpoint: expected best in .*, received none; --evaluate_every keeps it$"):
+        find_checkpoint(tmp_path / "nowhere", "best")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])

@@ -1,0 +1,202 @@
+"""`python -m sagan_tf.evaluate` as a user calls it: files in, one record out; a mistake gets one line and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorflow.python.summary.summary_iterator import summary_iterator
+
+from sagan_tf import evaluate, train
+from sagan_tf.config import EvaluationConfig
+from sagan_tf.data.embedded import load_arrays
+from sagan_tf.evaluation.session import resolve
+from tests.evaluation.fake_extractors import save_extractor
+
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device"]
+MEASURES = ["--extractor=fashion_mnist", "--num_samples=300", "--reference=fashion_mnist_10k:reference"]
+
+
+@pytest.fixture(autouse=True)
+def console() -> None:
+    """The door's handler writes where standard output was when it began."""
+    logging.getLogger("sagan_tf").handlers = []
+
+
+@pytest.fixture(scope="module")
+def references(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("references"))
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory, references: str) -> pathlib.Path:
+    """A run of six steps that was evaluated after every second."""
+    path = tmp_path_factory.mktemp("run")
+    flags = [*SMALL, *MEASURES, "--metrics=fcd,label_agreement", "--evaluate_every=2", "--num_steps=6"]
+    flags += ["--checkpoint_every=4", "--keep_checkpoints=9", f"--reference_dir={references}", f"--run_dir={path}"]
+    assert train.run(flags) == 0
+    return path
+
+
+def lines_of(run_dir: pathlib.Path) -> list[dict]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "evaluation"]
+
+
+def write_images(folder: pathlib.Path, count: int) -> str:
+    images, labels, _ = load_arrays("reference")
+    for index in range(count):
+        (folder / str(labels[index])).mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(images[index]).resize((32, 32), Image.Resampling.BICUBIC)
+        picture.save(folder / str(labels[index]) / f"{index}.png")
+    return str(folder)
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    assert evaluate.run(flags) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[-1].startswith("sagan_tf.evaluate: error: ") and "Traceback" not in "".join(printed)
+    return printed[-1].removeprefix("sagan_tf.evaluate: error: ")
+
+
+def test_while_training(run_dir: pathlib.Path) -> None:
+    lines = lines_of(run_dir)
+    assert [line["step"] for line in lines[:3]] == [2, 4, 6]
+    assert all(line["num_samples"] == {"fcd": 300, "label_agreement": 300} for line in lines[:3])
+    best = json.loads((run_dir / "checkpoints" / "best" / "best.json").read_text())
+    values = {line["step"]: line["fcd"] for line in lines[:3]}
+    assert best == {"step": min(values, key=values.get), "metric": "fcd", "value": min(values.values())}
+    assert (run_dir / "checkpoints" / "best" / f"step-{best['step']}.index").exists()
+
+
+def test_of_a_run(
+    run_dir: pathlib.Path, references: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Extractor, metrics and reference are the run's own; what training said of the checkpoint is said again."""
+    before, during = len(lines_of(run_dir)), lines_of(run_dir)[2]
+    output = tmp_path / "result.json"
+    flags = [f"--run_dir={run_dir}", "--num_samples=300", f"--reference_dir={references}", f"--output={output}"]
+    assert evaluate.run(flags) == 0
+    record = json.loads(output.read_text())
+    assert lines_of(run_dir)[before:] == [record]
+    assert (record["step"], record["generator_weights"], record["seed"]) == (6, "ema", 0)
+    np.testing.assert_allclose(record["fcd"], during["fcd"], rtol=1e-4)
+    assert "fcd" in capsys.readouterr().out
+    tags = set()
+    for path in (run_dir / "tensorboard").iterdir():
+        tags |= {(event.step, one.tag) for event in summary_iterator(str(path)) for one in event.summary.value}
+    assert (6, "evaluation/fcd") in tags
+
+
+def test_other_checkpoints_and_weights(run_dir: pathlib.Path, references: str, tmp_path: pathlib.Path) -> None:
+    found = {}
+    best = json.loads((run_dir / "checkpoints" / "best" / "best.json").read_text())["step"]
+    for name, flag in {"4": "--checkpoint=4", "best": "--checkpoint=best", "live": "--generator_weights=live"}.items():
+        output = tmp_path / name
+        flags = [f"--run_dir={run_dir}", flag, "--num_samples=60", f"--reference_dir={references}"]
+        assert evaluate.run([*flags, f"--output={output}"]) == 0
+        found[name] = json.loads(output.read_text())
+    assert [found[name]["step"] for name in ("4", "best", "live")] == [4, best, 6]
+    assert found["live"]["generator_weights"] == "live"
+
+
+def test_of_a_folder_and_of_real_data(references: str, tmp_path: pathlib.Path) -> None:
+    """The same pictures by file and by name of the data set: the same numbers."""
+    folder = write_images(tmp_path / "images", 2000)
+    results = []
+    for images in (folder, "fashion_mnist_10k:reference"):
+        output = tmp_path / "result.json"
+        flags = [f"--images={images}", "--extractor=fashion_mnist", f"--reference_dir={references}"]
+        flags += ["--reference=fashion_mnist_10k:reference", "--metrics=fcd,label_agreement", f"--output={output}"]
+        assert evaluate.run(flags) == 0
+        results.append(json.loads(output.read_text()))
+    assert abs(results[0]["fcd"]) < 1e-3 and results[0]["images"] == folder
+    np.testing.assert_allclose(results[0]["fcd"], results[1]["fcd"], atol=1e-4)
+    assert results[0]["label_agreement"] == results[1]["label_agreement"] > 0.9
+
+
+def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
+    """A module of the right signature in the place of TF-GAN's; images of one folder against another's."""
+    module = tmp_path / "module"
+    save_extractor(module)
+    one, other = (write_images(tmp_path / name, count) for name, count in (("one", 20), ("other", 30)))
+    output = tmp_path / "result.json"
+    flags = [f"--images={one}", f"--reference={other}", "--extractor=inception", f"--inception_dir={module}"]
+    flags += ["--metrics=fid,is,kid", f"--reference_dir={tmp_path / 'references'}", f"--output={output}"]
+    assert evaluate.run(flags) == 0
+    record = json.loads(output.read_text())
+    assert np.isfinite([record[name] for name in ("fid", "is", "kid")]).all() and 1.0 <= record["is"] <= 1008.0
+    assert record["preprocessing"].endswith("to 299x299")
+    (kept,) = (tmp_path / "references").iterdir()
+    assert evaluate.run([*flags[:1], f"--reference={kept}", *flags[2:]]) == 0
+    assert json.loads(output.read_text())["fid"] == record["fid"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "expected either --run_dir or --images, received neither"),
+        (["--run_dir=a", "--images=b"], "expected either --run_dir or --images, received both"),
+        (["--run_dir=nowhere"], "run_dir: expected the folder of a run, with flags.cfg in it, received nowhere"),
+        (["--images=nowhere", "--extractor=fashion_mnist", "--metrics=fcd"], "images=nowhere: data_dir: expected a "),
+        (["--images=nowhere", "--metrics=fjd"], "metrics: expected one of fid, is, "),
+        (["--images=a", "--extractor=nowhere"], "extractor: expected inception, fashion_mnist or the folder of a "),
+        (["--images=a", "--output=nowhere/result.json"], "output: expected a file in a folder that exists, received "),
+        (["--images=fashion_mnist_10k:tset", "--extractor=fashion_mnist"], "images=fashion_mnist_10k:tset: split: "),
+        (["--run_dir=a", "--checkpoint=newest"], "checkpoint: expected latest, best or a step, received 'newest'"),
+    ],
+)
+def test_mistakes(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert error_of(capsys, *flags).startswith(message)
+
+
+def test_mistakes_with_files(tmp_path: pathlib.Path, references: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_images(tmp_path / "images", 12)
+    common = [f"--images={folder}", "--extractor=fashion_mnist", f"--reference_dir={tmp_path / 'references'}"]
+    common.append(f"--output={tmp_path / 'result.json'}")
+    few = error_of(capsys, *common, "--metrics=classifier_score10k")
+    assert few == f"images: expected at least 10000 for classifier_score10k, received 12 in {folder}"
+    assert error_of(capsys, *common, "--metrics=fcd").startswith("reference: expected DATASET:SPLIT, a folder of ")
+    Image.new("L", (28, 28)).save(tmp_path / "images" / "9" / "small.png")
+    mixed = error_of(capsys, *common, "--metrics=classifier_score")
+    assert mixed.startswith("images: expected square images, all of one size, received 32 x 32 pixels (")
+    (tmp_path / "images" / "9" / "small.png").write_text("no image")
+    unreadable = error_of(capsys, *common, "--metrics=classifier_score")
+    assert unreadable.startswith("images: expected readable images, received ") and "small.png" in unreadable
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images"]
+
+
+def test_a_checkpoint_of_another_configuration(
+    run_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "run"
+    other.mkdir()
+    flags = (run_dir / "flags.cfg").read_text().replace("--base_channels=2", "--base_channels=4")
+    (other / "flags.cfg").write_text(flags)
+    (other / "checkpoints").symlink_to(run_dir / "checkpoints")
+    message = error_of(capsys, f"--run_dir={other}", "--metrics=label_agreement", "--num_samples=10")
+    assert message.startswith("checkpoint: expected one of this configuration, received ")
+    assert not (other / "metrics.jsonl").exists()
+
+
+def test_what_is_left_empty() -> None:
+    """Comes from the run, and then from the defaults; a run's metrics only with its extractor."""
+    assert resolve(EvaluationConfig()).metrics == ("fid50k", "is50k")
+    assert resolve(EvaluationConfig()).extractor == "inception"
+    packaged = resolve(EvaluationConfig(extractor="fashion_mnist")).metrics
+    assert packaged == ("fcd10k", "classifier_score10k", "label_agreement10k")
+    own = EvaluationConfig(
+        ("fcd",), "folder", reference="a:b", inception_dir="c", extractor_features="d", extractor_logits="e"
+    )
+    found = resolve(EvaluationConfig(), own)
+    assert (found.metrics, found.extractor, found.reference, found.inception_dir) == (("fcd",), "folder", "a:b", "c")
+    assert (found.extractor_features, found.extractor_logits) == ("d", "e")
+    assert resolve(EvaluationConfig(("is",), reference="x.npz"), own).reference == "x.npz"
+    assert resolve(EvaluationConfig(("is",)), own).metrics == ("is",)
+    changed = resolve(EvaluationConfig(extractor="fashion_mnist"), own)
+    assert (changed.metrics, changed.extractor_features) == (packaged, "pool_3")
