@@ -5,7 +5,16 @@ import typing
 
 import pytest
 
-from sagan_tf.config import PARTS, Config, DataConfig, ModelConfig, TrainingConfig, option_fields, option_values
+from sagan_tf.config import (
+    PARTS,
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TrainingConfig,
+    option_fields,
+    option_values,
+)
 from sagan_tf.errors import UserError
 
 ABOVE_ZERO = [
@@ -30,8 +39,16 @@ ABOVE_ZERO = [
     (TrainingConfig, "sample_every"),
     (TrainingConfig, "checkpoint_every"),
     (TrainingConfig, "keep_checkpoints"),
+    (EvaluationConfig, "num_samples"),
+    (EvaluationConfig, "evaluation_batch_size"),
+    (EvaluationConfig, "collapse_patience"),
 ]
-AT_LEAST_ZERO = [(ModelConfig, "num_classes"), (TrainingConfig, "ema_start_step"), (TrainingConfig, "seed")]
+AT_LEAST_ZERO = [
+    (ModelConfig, "num_classes"),
+    (TrainingConfig, "ema_start_step"),
+    (TrainingConfig, "seed"),
+    (EvaluationConfig, "evaluate_every"),
+]
 FRACTIONS = [
     (ModelConfig, "batch_norm_momentum"),
     (TrainingConfig, "adam_beta1"),
@@ -127,7 +144,8 @@ def test_every_option_is_explained_and_a_default_fits_its_choices() -> None:
 def test_what_decides_the_weights_cannot_be_changed_on_resuming() -> None:
     changeable = {name for name, (_, field) in option_fields().items() if field.metadata["changeable"]}
     every = {"steps_per_loop", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
-    assert changeable == every | {"data_dir", "run_dir", "num_steps", "strategy", "logical_cpus"}
+    of_evaluation = {field.name for field in dataclasses.fields(EvaluationConfig)}
+    assert changeable == every | of_evaluation | {"data_dir", "run_dir", "num_steps", "strategy", "logical_cpus"}
 
 
 def test_a_config_is_frozen() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagan_tf.config import Config, DataConfig, ModelConfig, TrainingConfig, option, option_fields, option_values
+from sagan_tf.config import PARTS, Config, DataConfig, ModelConfig, TrainingConfig, option, option_fields, option_values
 from sagan_tf.errors import UserError
 from sagan_tf.flags import FlagError, Flags, config_to_flagfile, parse_config, run_door
 
@@ -24,7 +24,7 @@ class SampleOptions:
 
     mode: str = option("grid", "Kind of picture.", choices=("grid", "classes"))
     rows: int = option(8, "Rows of the grid.")
-    metrics: tuple[str, ...] = option(("fid50k",), "Metrics.")
+    modes: tuple[str, ...] = option(("fid50k",), "Modes.")
 
 
 def door(*argv: str) -> int:
@@ -168,6 +168,8 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
     if "attention_resolutions" in name:
         tuples = st.lists(st.integers(1, 512), max_size=4).map(tuple)
         return tuples if field.default is not None else st.none() | tuples
+    if name == "metrics":
+        return st.lists(st.text(st.sampled_from("fidk05_"), min_size=1), max_size=3).map(tuple)
     if isinstance(field.default, bool):
         return st.booleans()
     if isinstance(field.default, int):
@@ -179,10 +181,10 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
-    parts: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "training": {}}
+    values: dict[str, dict[str, Any]] = {name: {} for name in PARTS}
     for name, (part, _) in option_fields().items():
-        parts[part][name] = draw(values_of(name))
-    return Config(ModelConfig(**parts["model"]), DataConfig(**parts["data"]), TrainingConfig(**parts["training"]))
+        values[part][name] = draw(values_of(name))
+    return Config(**{name: part(**values[name]) for name, part in PARTS.items()})
 
 
 @given(config=configs())
@@ -219,8 +221,8 @@ def test_help_shows_every_flag_with_its_default_values_and_meaning(capsys: pytes
 
 def test_a_door_hands_its_options_to_main() -> None:
     received = []
-    status = run_door("sagan_tf.sample", None, received.append, SampleOptions, argv=["--rows=3", "--metrics=a,b"])
-    assert (status, received) == (0, [SampleOptions(rows=3, metrics=("a", "b"))])
+    status = run_door("sagan_tf.sample", None, received.append, SampleOptions, argv=["--rows=3", "--modes=a,b"])
+    assert (status, received) == (0, [SampleOptions(rows=3, modes=("a", "b"))])
 
 
 def test_a_bad_flag_is_a_usage_line_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:

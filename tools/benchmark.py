@@ -5,6 +5,7 @@
     python tools/benchmark.py attention
     python tools/benchmark.py pipeline
     python tools/benchmark.py startup
+    python tools/benchmark.py evaluation
 
 Times depend on the machine and on what else it does; ratios of what took turns in one run do so much less.
 `BENCHMARK --help` lists a benchmark's options. --json writes the figures with the machine and the versions.
@@ -26,7 +27,7 @@ from sagan_tf.errors import UserError
 from tools.benchmarks.measure import machine
 from tools.benchmarks.workers import WorkerError
 
-BENCHMARKS = ("train_step", "sampling", "attention", "pipeline", "startup")
+BENCHMARKS = ("train_step", "sampling", "attention", "pipeline", "startup", "evaluation")
 """Modules of `tools.benchmarks`, each with SUMMARY, add_arguments(parser), run(options) and rows(result)."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -19,9 +18,6 @@ from sagan_tf.evaluation.extractors import EXTRACTORS
 from sagan_tf.evaluation.metrics import Metric, Value, record_values, scalar_values
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.statistics import AGREEMENT, FEATURES, Gathered, Gatherer
-
-_logger = logging.getLogger("sagan_tf")
-_CACHE_VARIABLE = "XDG_CACHE_HOME"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +140,7 @@ class Evaluator:
             and {
                 "images": reference.provenance.images,
                 "fingerprint": reference.provenance.fingerprint,
-                "num_samples": reference.provenance.count,
+                "num_samples": reference.gathered.count,
             },
         }
 

@@ -97,7 +97,7 @@ def open_extractor(options: ExtractorOptions) -> Extractor:
     opener = EXTRACTORS.get(options.name)
     if opener is not None:
         return opener(options)
-    folder = pathlib.Path(options.name).expanduser()
+    folder = pathlib.Path(os.path.expanduser(options.name))
     if not folder.is_dir():
         known = ", ".join(EXTRACTORS)
         raise UserError(f"extractor: expected {known} or the folder of a SavedModel, received {options.name}")
@@ -105,8 +105,9 @@ def open_extractor(options: ExtractorOptions) -> Extractor:
 
 
 def _open_inception(options: ExtractorOptions) -> Extractor:
-    folder = pathlib.Path(options.inception_dir or os.environ.get(INCEPTION_VARIABLE) or _fetch_inception())
-    extractor = _open_saved_model(folder.expanduser(), "inception", options)
+    place = options.inception_dir or os.environ.get(INCEPTION_VARIABLE) or _fetch_inception()
+    folder = pathlib.Path(os.path.expanduser(place))
+    extractor = _open_saved_model(folder, "inception", options)
     # The module takes images of any size and would not say that it is made for this one.
     size = (tf_gan.INCEPTION_IMAGE_SIZE, tf_gan.INCEPTION_IMAGE_SIZE)
     return dataclasses.replace(extractor, size=size, channels=3)
@@ -115,7 +116,7 @@ def _open_inception(options: ExtractorOptions) -> Extractor:
 def _fetch_inception() -> str:
     try:
         return tf_gan.fetch_from_hub(tf_gan.INCEPTION_HANDLE)
-    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+    except Exception as error:  # an interrupted download raises what the archive's reader raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"extractor: expected TF-GAN's Inception, which could not be fetched ({reason}); where there is a network, "
@@ -179,12 +180,19 @@ class _SavedModel:
         for function in candidates:
             inputs = tf.nest.flatten(function.structured_input_signature)
             specs = [one for one in inputs if isinstance(one, tf.TensorSpec)]
-            if len(specs) == 1 and specs[0].dtype == tf.float32:
+            if len(specs) == 1 and specs[0].dtype == tf.float32 and _takes_batches(specs[0].shape):
                 return function, specs[0]
         raise UserError(
-            f"extractor: expected a signature serving_default or a call that takes one float32 tensor of images in "
-            f"{folder}, received {', '.join(signatures) or 'no signature'}"
+            f"extractor: expected a signature serving_default or a call that takes one float32 tensor of images, "
+            f"as many as there are, in {folder}, received {', '.join(signatures) or 'no signature'}"
         )
+
+
+def _takes_batches(shape: tf.TensorShape) -> bool:
+    """Whether it is of any number of images, and of one size or of any."""
+    if shape.rank is None:
+        return True
+    return shape.rank == 4 and shape[0] is None and (shape[1] is None) == (shape[2] is None)
 
 
 def _load(folder: pathlib.Path) -> Any:
@@ -199,10 +207,9 @@ def _load(folder: pathlib.Path) -> Any:
 
 def _open_saved_model(folder: pathlib.Path, name: str, options: ExtractorOptions) -> Extractor:
     network = _SavedModel(folder, options)
-    outputs = f"{options.features},{options.logits}"
-    return Extractor(
-        name, f"{pathlib.Path(name).name}/{outputs}/{_digest(folder)}", network.size, network.channels, (), network
-    )
+    kind = name if name in EXTRACTORS else "saved_model"  # and not the folder's name: it may be moved
+    identity = f"{kind}/{options.features},{options.logits}/{_digest(folder)}"
+    return Extractor(name, identity, network.size, network.channels, (), network)
 
 
 def _digest(folder: pathlib.Path) -> str:

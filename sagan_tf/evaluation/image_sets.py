@@ -34,7 +34,7 @@ def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_c
         UserError: it isn't there, or is laid out in another way.
     """
     if is_folder(text):
-        config = DataConfig(dataset="folder", data_dir=os.path.expanduser(text))
+        config = DataConfig(dataset="folder", data_dir=text)
     else:
         dataset, _, split = text.partition(":")
         config = DataConfig(dataset=dataset, split=split, data_dir=data_dir)
@@ -71,7 +71,7 @@ def open_finished_images(folder: str, image_channels: int | None = None) -> Fold
                 if first != name
                 else f"images: expected square images, received {size[0]} x {size[1]} pixels ({name})"
             )
-    channels = image_channels or (1 if mode in ("1", "L", "I;16", "I") else 3)
+    channels = image_channels or (1 if mode in ("1", "L", "LA", "I;16", "I") else 3)
     return FolderSource(pathlib.Path(path), layout, resolution=side, image_channels=channels)
 
 

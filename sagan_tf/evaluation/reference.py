@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from sagan_tf.evaluation.statistics import Gathered, Moments
 MOST_KEPT = 50_000
 """Features kept beside mean and covariance, for metrics that are not functions of those."""
 
+_LONGEST_WORDS = 40
 _FORMAT = 1
 
 
@@ -49,7 +50,9 @@ class Provenance:
     def file_name(self) -> str:
         """A file's name for it."""
         digest = hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:12]
-        words = "".join(letter if letter.isalnum() else "_" for letter in os.path.basename(self.images))
+        words = "".join(
+            letter if letter.isalnum() else "_" for letter in os.path.basename(self.images)[:_LONGEST_WORDS]
+        )
         return f"{words}_{self.resolution}px_{digest}.npz"
 
 
@@ -71,6 +74,7 @@ def save_reference(reference: Reference, path: pathlib.Path) -> None:
     arrays = {
         "format": np.int64(_FORMAT),
         "provenance": np.array(json.dumps(dataclasses.asdict(reference.provenance))),
+        "count": np.int64(gathered.count),
         "mean": gathered.moments.mean,
         "covariance": gathered.moments.covariance,
         "features": gathered.features,
@@ -83,8 +87,10 @@ def save_reference(reference: Reference, path: pathlib.Path) -> None:
             np.savez(file, **arrays)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(f"reference: expected to write {path}, received {error.strerror}") from error
+        raise UserError(f"reference: expected to write {path}, received {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
+            beside.unlink(missing_ok=True)
 
 
 def load_reference(path: pathlib.Path) -> Reference:
@@ -99,16 +105,19 @@ def load_reference(path: pathlib.Path) -> Reference:
                 raise UserError(f"reference: expected format {_FORMAT} in {path}, received {int(arrays['format'])}")
             fields: dict[str, Any] = json.loads(str(arrays["provenance"]))
             provenance = Provenance(**fields | {"class_names": tuple(fields["class_names"])})
-            moments = Moments(provenance.count, arrays["mean"], arrays["covariance"])
+            count = int(arrays["count"])
+            moments = Moments(count, arrays["mean"], arrays["covariance"])
             return Reference(
                 provenance,
-                Gathered(provenance.count, moments, features=arrays["features"], labels=arrays["labels"]),
+                Gathered(count, moments, features=arrays["features"], labels=arrays["labels"]),
             )
     except UserError:
         raise
     except OSError as error:
-        raise UserError(f"reference: expected a file that can be read, received {path} ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"reference: expected a file that can be read, received {path} ({error.strerror or error})"
+        ) from error
+    except Exception as error:  # damaged archives raise nearly every kind of exception
         raise UserError(
             f"reference: expected an .npz file that sagan_tf.evaluate wrote, received {path} ({error})"
         ) from error

@@ -30,7 +30,7 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
     """
     extractor = extraction.extractor
     if source is None:
-        reference = load_reference(pathlib.Path(text).expanduser())
+        reference = load_reference(pathlib.Path(os.path.expanduser(text)))
         if reference.provenance.extractor != extractor.identity:
             raise UserError(
                 f"reference: expected features of the extractor {extractor.identity}, received {text} with features of "
@@ -49,10 +49,10 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
     )
     path = reference_directory(directory) / provenance.file_name
     if path.exists():
-        reference = load_reference(path)
-        if reference.provenance == provenance:
+        kept = _kept(path)
+        if kept is not None and kept.provenance == provenance:
             _logger.info("reference: %s", path)
-            return reference
+            return kept
     reference = Reference(provenance, _gather_reference(source, extraction))
     save_reference(reference, path)
     _logger.info("reference: %d images of %s, kept in %s", reference.gathered.count, text, path)
@@ -62,9 +62,18 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
 def reference_directory(directory: str) -> pathlib.Path:
     """Where references are kept."""
     if directory:
-        return pathlib.Path(directory).expanduser()
+        return pathlib.Path(os.path.expanduser(directory))
     cache = os.environ.get(_CACHE_VARIABLE) or "~/.cache"
     return pathlib.Path(cache).expanduser() / "sagan_tf" / "references"
+
+
+def _kept(path: pathlib.Path) -> Reference | None:
+    """A reference from the store; None, with a warning, if its file is damaged: it is then computed anew."""
+    try:
+        return load_reference(path)
+    except UserError as error:
+        _logger.warning("%s; computed anew", error)
+        return None
 
 
 def _gather_reference(source: Source, extraction: Extraction) -> Gathered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,7 @@ def evaluate(
         UserError: something is missing, or does not fit together; nothing has then been written but, perhaps, a
             reference.
     """
-    output = pathlib.Path(options.output).expanduser() if options.output else None
+    output = pathlib.Path(os.path.expanduser(options.output)) if options.output else None
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise UserError(f"output: expected a file in a folder that exists, received {options.output}")
     run = _open_run(options, read_config) if options.run_dir else None

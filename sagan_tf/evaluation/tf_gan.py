@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.machinery
 import importlib.util
+import math
 import sys
 import types
 from typing import Any
@@ -18,7 +19,10 @@ import numpy as np
 import tensorflow as tf
 from packaging import version
 
+from sagan_tf.errors import UserError
+
 INCEPTION_IMAGE_SIZE = 299
+_KERNEL_BLOCK = 1024
 INCEPTION_HANDLE = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 """What TF-GAN calls INCEPTION_TFHUB; importing it from there would load the hub."""
 
@@ -32,9 +36,18 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float
     """TF-GAN's kernel distance of two sets of features, [n, d] and [m, d] in random order, and its standard error.
 
     With at most 1,024 images, which are one block, there is no standard error: it is NaN.
+
+    Raises:
+        UserError: one set is so much smaller that a block would have less than two of it.
     """
+    blocks = math.ceil(max(len(first), len(second)) / _KERNEL_BLOCK)
+    if min(len(first), len(second)) // blocks < 2:
+        raise UserError(
+            f"metrics: expected sets of features of more equal sizes for a kernel distance, received {len(first)} and "
+            f"{len(second)}: each of {blocks} blocks needs two of both"
+        )
     function = _classifier_metrics().kernel_classifier_distance_and_std_from_activations
-    distance, error = function(tf.constant(first), tf.constant(second), dtype=tf.float64)
+    distance, error = function(tf.constant(first), tf.constant(second), max_block_size=_KERNEL_BLOCK, dtype=tf.float64)
     return float(distance), float(error)
 
 

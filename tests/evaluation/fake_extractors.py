@@ -1,4 +1,4 @@
-"""Extractors that cost nothing: SavedModels with the interface of TF-GAN's Inception, and some that only resemble it."""
+"""Extractors that cost nothing: SavedModels with the interface of TF-GAN's Inception or nearly, and one that counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FakeNetwork(tf.Module):
         return tf.nn.relu(described @ self.kernel), described @ self.logits_kernel
 
 
-class _CalledWithImages(tf.Module):
+class _Callable(tf.Module):
     """A model with a `__call__`, as the hub's are: of images, or of images and a second tensor."""
 
     def __init__(self, function: Any, network: FakeNetwork) -> None:
@@ -67,7 +67,8 @@ def save_extractor(
     inputs: int = 1,
     names: tuple[str, str] | None = ("pool_3", "logits"),
     flat: bool = True,
-    by_signature: bool = False,
+    callable_: bool = True,
+    signature_dtype: tf.DType | None = None,
     seed: int = 0,
 ) -> FakeNetwork:
     """Saves a `FakeNetwork` as a SavedModel.
@@ -75,11 +76,12 @@ def save_extractor(
     Args:
         folder: to be made.
         image_shape: what it says that it takes: height, width, channels; None: nothing, not even the rank.
-        dtype: of the images.
-        inputs: how many tensors it takes.
+        dtype: of the images that it can be called with.
+        inputs: how many tensors it is called with.
         names: of its outputs: features, logits; None: they have none.
         flat: whether outputs are [batch, d], and not [batch, 1, 1, d].
-        by_signature: it has the signature `serving_default` and cannot be called otherwise.
+        callable_: whether it can be called, as the hub's modules can.
+        signature_dtype: of the images of its signature `serving_default`; None: it has none.
         seed: of the weights.
 
     Returns:
@@ -92,15 +94,17 @@ def save_extractor(
         found = found if flat else tuple(one[:, None, None, :] for one in found)
         return found if names is None else dict(zip(names, found, strict=True))
 
-    spec = tf.TensorSpec(None if image_shape is None else [None, *image_shape], dtype, "images")
-    if by_signature:
-        signature = tf.function(of_images, autograph=False).get_concrete_function(spec)
-        tf.saved_model.save(network, str(folder), signatures={"serving_default": signature})
-    else:
-        model = _CalledWithImages(of_images, network)
-        # Not get_concrete_function with `others` unset: the number of inputs is part of what is saved.
-        model.__call__.get_concrete_function(spec, *[tf.TensorSpec([None], tf.float32)] * (inputs - 1))
-        tf.saved_model.save(model, str(folder))
+    def spec(dtype: tf.DType) -> tf.TensorSpec:
+        return tf.TensorSpec(None if image_shape is None else [None, *image_shape], dtype, "images")
+
+    signatures = {}
+    if signature_dtype is not None:
+        function = tf.function(of_images, autograph=False)
+        signatures["serving_default"] = function.get_concrete_function(spec(signature_dtype))
+    model = _Callable(of_images, network) if callable_ else network
+    if callable_:
+        model.__call__.get_concrete_function(spec(dtype), *[tf.TensorSpec([None], tf.float32)] * (inputs - 1))
+    tf.saved_model.save(model, str(folder), signatures=signatures)
     return network
 
 

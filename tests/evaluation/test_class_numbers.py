@@ -53,7 +53,9 @@ def test_classes_on_one_side_only(names: tuple[str, ...], known: tuple[str, ...]
         (("-1", "0"), ANIMALS[:2], "cat, dog", "'-1'"),
     ],
 )
-def test_a_class_that_is_not_known(names: tuple[str, ...], known: tuple[str, ...], expected: str, received: str) -> None:
+def test_a_class_that_is_not_known(
+    names: tuple[str, ...], known: tuple[str, ...], expected: str, received: str
+) -> None:
     whole = rf"^metrics: expected the classes of extractor e \({expected}\) for label_agreement, received {received}$"
     with pytest.raises(UserError, match=whole):
         class_numbers("label_agreement", names, known, "extractor e")
@@ -72,7 +74,9 @@ def test_all_classes_are_there() -> None:
     ],
 )
 def test_classes_without_images(numbers: list[int], missing: str) -> None:
-    with pytest.raises(UserError, match=f"^images: expected images of every class for fid, received none of {missing}$"):
+    with pytest.raises(
+        UserError, match=f"^images: expected images of every class for fid, received none of {missing}$"
+    ):
         check_all_classes("fid", np.array(numbers, np.int32), ANIMALS)
 
 

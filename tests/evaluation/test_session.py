@@ -1,4 +1,4 @@
-"""`python -m sagan_tf.evaluate` as a user calls it: files in, one record out; a mistake gets one line and leaves nothing."""
+"""`python -m sagan_tf.evaluate` as a user calls it: files in, a record out; mistakes get one line and write nothing."""
 
 from __future__ import annotations
 

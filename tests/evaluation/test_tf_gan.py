@@ -14,6 +14,7 @@ import scipy.linalg
 import tensorflow as tf
 from packaging import version
 
+from sagan_tf.errors import UserError
 from sagan_tf.evaluation import tf_gan
 
 LARGEST_BLOCK = 1024
@@ -157,3 +158,11 @@ def test_the_handle_and_the_size_are_what_tf_gan_says() -> None:
     source = Path(folder, "python", "eval", "inception_metrics.py").read_text(encoding="utf-8")
     assert f"INCEPTION_TFHUB = '{tf_gan.INCEPTION_HANDLE}'" in source
     assert f"INCEPTION_DEFAULT_IMAGE_SIZE = {tf_gan.INCEPTION_IMAGE_SIZE}" in source
+
+
+@pytest.mark.parametrize(("first", "second"), [(2050, 5), (3, 5000)])
+def test_sets_that_leave_a_block_without_two(first: int, second: int) -> None:
+    """TF-GAN would give NaN."""
+    one, other = np.zeros((first, 2), np.float32), np.zeros((second, 2), np.float32)
+    with pytest.raises(UserError, match=rf"^metrics: .* kernel distance, received {first} and {second}: each of "):
+        tf_gan.kernel_distance(one, other)

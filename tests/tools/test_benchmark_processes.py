@@ -36,6 +36,14 @@ def test_sampling() -> None:
 
 
 @pytest.mark.slow
+def test_evaluation() -> None:
+    _, measured = answers("evaluation_worker", "inception", "--images=2", "--batch_size=2")
+    assert measured["extractor_seconds"] > 0.0 and measured["images_per_second"] > 0.0
+    _, measured = answers("evaluation_worker", "statistics", "--features=3000")
+    assert measured["statistics_seconds"] > 0.0 and measured["peak_memory_bytes"] > 2**26
+
+
+@pytest.mark.slow
 def test_matrix_product() -> None:
     _, measured = answers("matrix_product_worker")
     assert measured["flops_per_second"] > 1e8

@@ -1,0 +1,60 @@
+"""Evaluation at real size: images a second through an Inception, and 50,000 features of 2,048 numbers to a distance."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tools.benchmarks.measure import Timing, median_ratio
+from tools.benchmarks.workers import Worker
+
+SUMMARY = "images/s through an InceptionV3 of real size; time and memory of statistics and Frechet distance"
+
+_WORKER = "tools.benchmarks.evaluation_worker"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much of what is evaluated."""
+    parser.add_argument("--images", type=int, default=96, help="128 px images in a measured evaluation")
+    parser.add_argument("--batch_size", type=int, default=32, help="images shown to the extractor at once")
+    parser.add_argument("--features", type=int, default=50_000, help="feature vectors of 2,048 numbers")
+    parser.add_argument("--rounds", type=int, default=5, help="measured evaluations")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measures; `share_outside_extractor` is the median over the rounds of what the extractor alone doesn't take."""
+    sizes = [f"--images={options.images}", f"--batch_size={options.batch_size}"]
+    with Worker(_WORKER, ["inception", *sizes]) as worker:
+        worker.ready()
+        rounds = [worker.run() for _ in range(options.rounds)]
+    with Worker(_WORKER, ["statistics", f"--features={options.features}"]) as worker:
+        worker.ready()
+        statistics = worker.run()
+    evaluations, extractor = ([one[name] for one in rounds] for name in ("evaluation_seconds", "extractor_seconds"))
+    return {
+        "sizes": {"images": options.images, "batch_size": options.batch_size, "features": options.features},
+        "evaluation_seconds": evaluations,
+        "extractor_seconds": extractor,
+        "images_per_second": Timing(tuple(one["images_per_second"] for one in rounds)).median,
+        "share_outside_extractor": 1.0 - median_ratio(extractor, evaluations),
+        "statistics": statistics,
+    }
+
+
+def rows(result: dict[str, Any]) -> list[list[str]]:
+    """A table of what `run` returns."""
+    sizes, statistics = result["sizes"], result["statistics"]
+    seconds = f"{statistics['statistics_seconds']:.1f} s and {statistics['distance_seconds']:.1f} s"
+    return [
+        [
+            "InceptionV3, 299 px",
+            f"{result['images_per_second']:.1f} images/s",
+            str(Timing(tuple(result["evaluation_seconds"]))),
+        ],
+        ["outside the extractor", f"{result['share_outside_extractor']:.1%} of the time", ""],
+        [
+            f"{sizes['features']:,} x 2,048 features",
+            f"statistics and distance {seconds}",
+            f"{statistics['peak_memory_bytes'] / 1e9:.2f} GB at most",
+        ],
+    ]
