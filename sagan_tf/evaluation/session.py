@@ -21,13 +21,13 @@ from sagan_tf.evaluation.evaluator import Evaluator, Result, needs_reference
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
 from sagan_tf.evaluation.image_sets import is_folder, open_finished_images, open_images
-from sagan_tf.evaluation.metrics import Metric, find_metrics
+from sagan_tf.evaluation.metrics import Metric, find_metrics, scalar_values
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.reference_store import find_reference
 from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.run_directory import RunDirectory, write_atomically
-from sagan_tf.training.strategy import create_strategy
+from sagan_tf.training.strategy import create_strategy, is_chief
 
 _logger = logging.getLogger("sagan_tf")
 _DEFAULT_EXTRACTOR = "inception"
@@ -62,6 +62,9 @@ def evaluate(
     extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
     if run:
         record = _of_run(run, options, evaluation, metrics, extraction, strategy)
+        if not is_chief(strategy):  # every worker takes its share, and one writes
+            return
+        _write_to_run(record, metrics, run.directory)
     else:
         result = _of_images(options, evaluation, metrics, extraction)
         record = {"kind": "evaluation", "images": options.images} | result.record()
@@ -112,7 +115,7 @@ def _of_run(
     extraction: Extraction,
     strategy: tf.distribute.Strategy,
 ) -> dict[str, Any]:
-    """Evaluates a run's generator and writes the record to the run's folder."""
+    """The record of a run's generator."""
     config = run.config
     if options.data_dir:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=options.data_dir))
@@ -126,15 +129,19 @@ def _of_run(
     names = source.class_names if config.model.num_classes else ()
     result = evaluator.of_generator(generator, config.model, names, evaluation.num_samples, options.seed)
     about = {"step": step, "kind": "evaluation", "generator_weights": options.generator_weights}
-    record = about | result.record()
-    with run.directory.metrics.open("a", encoding="utf-8") as file:
+    return about | result.record()
+
+
+def _write_to_run(record: dict[str, Any], metrics: list[Metric], directory: RunDirectory) -> None:
+    """To `metrics.jsonl` and TensorBoard."""
+    with directory.metrics.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
-    writer = tf.summary.create_file_writer(str(run.directory.tensorboard))
-    with writer.as_default(step=step):
-        for name, value in result.scalars().items():
-            tf.summary.scalar(f"evaluation/{name}", value)
+    writer = tf.summary.create_file_writer(str(directory.tensorboard))
+    with writer.as_default(step=record["step"]):
+        for metric in metrics:
+            for name, value in scalar_values(metric.name, record[metric.name]).items():
+                tf.summary.scalar(f"evaluation/{name}", value)
     writer.close()
-    return record
 
 
 def _of_images(

@@ -233,8 +233,8 @@ def test_outputs_that_are_missing(tmp_path: Path, names: tuple[str, str] | None,
 def test_saved_models_that_do_not_take_images(tmp_path: Path, saved: dict[str, Any], received: str) -> None:
     save_extractor(tmp_path, **saved)
     message = (
-        "^extractor: expected a signature serving_default or a call that takes one float32 tensor of images, as many as "
-        f"there are, in {tmp_path}, received {received}$"
+        "^extractor: expected a signature serving_default or a call that takes one float32 tensor of images, as many "
+        f"as there are, in {tmp_path}, received {received}$"
     )
     with pytest.raises(UserError, match=message):
         open_folder(tmp_path)
