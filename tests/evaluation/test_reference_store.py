@@ -137,6 +137,21 @@ def test_a_file_of_another_set_in_its_place_is_replaced(images: Path, store: Pat
     assert load_reference(path).provenance == reference.provenance
 
 
+def test_a_damaged_file_in_the_store_is_computed_anew(
+    images: Path, store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counting = CountingExtractor()
+    expected = find(images, store, counting).gathered.moments.mean
+    (kept,) = store.iterdir()
+    kept.write_bytes(kept.read_bytes()[:500])
+    shown = counting.shown
+    with caplog.at_level(logging.WARNING, logger="sagan_tf"):
+        found = find(images, store, counting)
+    np.testing.assert_array_equal(found.gathered.moments.mean, expected)
+    assert counting.shown > shown and "computed anew" in caplog.text
+    assert load_reference(kept).provenance == found.provenance
+
+
 def test_a_file_that_is_asked_for(images: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counting = CountingExtractor()
     reference = find(images, store, counting)
