@@ -28,7 +28,11 @@ def class_numbers(metric: str, class_names: tuple[str, ...], known: tuple[str, .
         received = f"{whose} without known classes" if class_names else "images without labels"
         raise UserError(f"metrics: expected classes that images and {whose} share for {metric}, received {received}")
     if stand_for_numbers(class_names, known):
-        class_names, known = tuple(str(int(name)) for name in class_names), tuple(map(str, range(len(known))))
+        known = tuple(map(str, range(len(known))))
+        class_names = tuple(str(int(name)) for name in class_names)
+        if len(set(class_names)) < len(class_names):
+            twice = next(name for name in class_names if class_names.count(name) > 1)
+            raise UserError(f"images: expected one folder for each class, received several that stand for {twice}")
     unknown = [name for name in class_names if name not in known]
     if unknown:
         raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -12,12 +12,18 @@ import numpy as np
 from sagan_tf.config import ModelConfig
 from sagan_tf.data.source import Source
 from sagan_tf.errors import UserError
+from sagan_tf.evaluation.checks import (
+    check_counts_by_class,
+    check_names,
+    check_number_of_images,
+    check_reference_counts,
+    reference_size,
+)
 from sagan_tf.evaluation.class_numbers import check_all_classes, class_numbers
 from sagan_tf.evaluation.extraction import Batch, Extraction, with_progress
-from sagan_tf.evaluation.extractors import EXTRACTORS
 from sagan_tf.evaluation.metrics import Metric, Value, record_values, scalar_values
 from sagan_tf.evaluation.reference import Provenance, Reference
-from sagan_tf.evaluation.statistics import AGREEMENT, FEATURES, Gathered, Gatherer
+from sagan_tf.evaluation.statistics import AGREEMENT, Gathered, Gatherer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Evaluator:
         self._extraction = extraction
         self._metrics = list(metrics)
         self._reference = reference
-        _check_names(extraction.extractor.name, metrics)
+        check_names(extraction.extractor.name, metrics)
         if needs_reference(metrics):
             self._check_reference()
 
@@ -81,13 +87,15 @@ class Evaluator:
             num_samples: images for metrics without a number in their name.
             seed: of latents and labels.
         """
-        metrics = [dataclasses.replace(metric, size=metric.size or num_samples) for metric in self._metrics]
-        count = max(metric.size or num_samples for metric in metrics)
-        numbers = self._numbers_of_classes(metrics, class_names)
-        if self._reference is not None:
-            self._check_size(config.resolution, config.image_channels)
+        numbers = self.check_generator(config, class_names, num_samples)
+        metrics = _with_sizes(self._metrics, num_samples)
+        count = max(size for _, size in metrics)
         batches = self._extraction.of_generator(generator, config.latent_dim, config.num_classes, count, seed)
-        return self._result(metrics, _renumbered(batches, numbers), count, {"seed": seed})
+        return self._result(metrics, batches, numbers, {"seed": seed})
+
+    def check_generator(self, config: ModelConfig, class_names: tuple[str, ...], num_samples: int) -> _Numbers:
+        """Raises UserError for what `of_generator` would refuse of any generator of this configuration."""
+        return self._check(num_samples, class_names, config.resolution, config.image_channels)
 
     def of_images(self, source: Source) -> Result:
         """Of images that are there.
@@ -95,66 +103,82 @@ class Evaluator:
         Raises:
             UserError: they are too few, or some cannot be read.
         """
-        for metric in self._metrics:
-            least = metric.size or metric.family.least
-            if source.num_examples < least:
-                raise UserError(
-                    f"images: expected at least {least} for {metric.name}, received {source.num_examples} in "
-                    f"{source.name}"
-                )
-        numbers = self._numbers_of_classes(self._metrics, source.class_names)
-        if self._reference is not None:
-            self._check_size(source.resolution, source.image_channels)
-        count = max(metric.size or source.num_examples for metric in self._metrics)
-        batches = _renumbered(self._extraction.of_source(source, count), numbers)
-        with source.skipped.raising_user_errors():
-            result = self._result(self._metrics, batches, count, {})
-        if source.skipped.count:
-            raise UserError(f"images: expected readable images, received {source.skipped.names[0]}, which is not")
-        return result
+        check_number_of_images(self._metrics, source)
+        numbers = self._check(source.num_examples, source.class_names, source.resolution, source.image_channels)
+        metrics = _with_sizes(self._metrics, source.num_examples)
 
-    def _result(self, metrics: Sequence[Metric], batches: Iterable[Batch], count: int, about: dict[str, Any]) -> Result:
+        def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
+            for batch in batches:
+                if source.skipped.count:
+                    break
+                yield batch
+            if source.skipped.count:
+                raise UserError(f"images: expected readable images, received {source.skipped.names[0]}, which is not")
+
+        batches = self._extraction.of_source(source, max(size for _, size in metrics))
+        return self._result(metrics, readable(batches), numbers, {})
+
+    def _result(
+        self, metrics: Sequence[tuple[Metric, int]], batches: Iterable[Batch], numbers: _Numbers, about: dict[str, Any]
+    ) -> Result:
         gatherers = {size: Gatherer(size, needs) for size, needs in _needs_by_size(metrics).items()}
-        for batch in with_progress(batches, count, "images"):
+        for batch in with_progress(batches, max(gatherers), "images"):
+            labels, classes = (batch.labels if one is None else one[batch.labels] for one in numbers)
             for gatherer in gatherers.values():
-                gatherer.add(*batch)
+                gatherer.add(batch.features, batch.logits, labels, classes)
         gathered = {size: gatherer.gathered() for size, gatherer in gatherers.items()}
         reference = self._reference.gathered if self._reference is not None else Gathered()
         values = {}
-        for metric in metrics:
-            _check_counts(metric, gathered[metric.size], reference)
+        for metric, size in metrics:
             if metric.family.by_class:
-                self._check_counts_by_class(metric, gathered[metric.size])
-            values[metric.name] = metric.family.compute(gathered[metric.size], reference)
-        lower_is_better = metrics[0].family.lower_is_better
-        return Result(values, self._protocol(metrics, gathered) | about, lower_is_better)
+                check_counts_by_class(metric.name, "images", gathered[size].labels, self._provenance().class_names)
+            values[metric.name] = metric.family.compute(gathered[size], reference)
+        return Result(values, self._protocol(metrics) | about, metrics[0][0].family.lower_is_better)
 
-    def _protocol(self, metrics: Sequence[Metric], gathered: dict[int | None, Gathered]) -> dict[str, Any]:
-        extractor, reference = self._extraction.extractor, self._reference
-        return {
-            "num_samples": {metric.name: gathered[metric.size].count for metric in metrics},
+    def _check(self, available: int, class_names: tuple[str, ...], resolution: int, image_channels: int) -> _Numbers:
+        """Raises UserError for everything that is known to be wrong before any image is looked at."""
+        self._extraction.extractor.check_channels(image_channels)
+        of_reference = of_extractor = None
+        for metric, size in _with_sizes(self._metrics, available):
+            family = metric.family
+            if size < family.least:
+                raise UserError(f"images: expected at least {family.least} for {metric.name}, received {size}")
+            if AGREEMENT in family.needs:
+                extractor = self._extraction.extractor
+                whose = f"extractor {extractor.name}"
+                of_extractor = class_numbers(metric.name, class_names, extractor.class_names, whose)
+            if family.needs_of_reference:
+                self._check_size(resolution, image_channels)
+                check_reference_counts(metric, size, self._real())
+            if family.by_class:
+                known = self._provenance().class_names
+                of_reference = class_numbers(metric.name, class_names, known, "the reference")
+                check_all_classes(metric.name, of_reference, known)
+                check_counts_by_class(metric.name, "reference", self._real().labels, known)
+        return _Numbers(of_reference, of_extractor)
+
+    def _protocol(self, metrics: Sequence[tuple[Metric, int]]) -> dict[str, Any]:
+        extractor = self._extraction.extractor
+        record: dict[str, Any] = {
+            "num_samples": {metric.name: size for metric, size in metrics},
             "extractor": extractor.identity,
             "preprocessing": extractor.preprocessing,
-            "formulas": {metric.name: metric.family.protocol for metric in metrics},
-            "reference": reference
-            and {
-                "images": reference.provenance.images,
-                "fingerprint": reference.provenance.fingerprint,
-                "num_samples": reference.gathered.count,
-            },
+            "formulas": {metric.name: metric.family.protocol for metric, _ in metrics},
+            "reference": None,
         }
-
-    def _check_counts_by_class(self, metric: Metric, images: Gathered) -> None:
-        names = self._provenance().class_names
-        real = self._reference.gathered if self._reference is not None else Gathered()
-        for whose, labels in (("images", images.labels), ("reference", real.labels)):
-            counts = np.bincount(labels, minlength=len(names))
-            few = np.flatnonzero(counts < 2)
-            if len(few):
-                raise UserError(
-                    f"{whose}: expected at least 2 images of every class for {metric.name}, received {counts[few[0]]} "
-                    f"of {names[few[0]]} ({len(few)} of {len(names)} classes have too few)"
-                )
+        if self._reference is not None:
+            provenance, real = self._reference.provenance, self._reference.gathered
+            record["reference"] = {
+                "images": provenance.images,
+                "fingerprint": provenance.fingerprint,
+                "num_samples": real.count,
+                "num_samples_used": {
+                    metric.name: reference_size(metric, size, real)
+                    for metric, size in metrics
+                    if metric.family.needs_of_reference
+                },
+            }
+        return record
 
     def _check_size(self, resolution: int, image_channels: int) -> None:
         provenance = self._provenance()
@@ -163,19 +187,6 @@ class Evaluator:
                 f"reference: expected images of {resolution} px and {image_channels} channels, as those to evaluate, "
                 f"received {provenance.resolution} px and {provenance.image_channels} channels ({provenance.images})"
             )
-
-    def _numbers_of_classes(self, metrics: Sequence[Metric], class_names: tuple[str, ...]) -> np.ndarray | None:
-        """What the images' labels are to those who compare them; None where nobody does."""
-        numbers = None
-        for metric in metrics:
-            if AGREEMENT in metric.family.needs:
-                extractor = self._extraction.extractor
-                numbers = class_numbers(metric.name, class_names, extractor.class_names, f"extractor {extractor.name}")
-            elif metric.family.by_class:
-                known = self._provenance().class_names
-                numbers = class_numbers(metric.name, class_names, known, "the reference")
-                check_all_classes(metric.name, numbers, known)
-        return numbers
 
     def _check_reference(self) -> None:
         expected, received = self._extraction.extractor.identity, self._provenance().extractor
@@ -187,37 +198,29 @@ class Evaluator:
             raise UserError("reference: expected DATASET:SPLIT, a folder of images or an .npz file, received none")
         return self._reference.provenance
 
+    def _real(self) -> Gathered:
+        return Gathered() if self._reference is None else self._reference.gathered
+
+
+class _Numbers(NamedTuple):
+    """What the images' labels are to the reference and to the extractor; None where nobody compares them."""
+
+    of_reference: np.ndarray | None
+    of_extractor: np.ndarray | None
+
 
 def needs_reference(metrics: Sequence[Metric]) -> bool:
     """Whether any of the metrics compares with real images."""
     return any(metric.family.needs_of_reference for metric in metrics)
 
 
-def _renumbered(batches: Iterable[Batch], numbers: np.ndarray | None) -> Iterator[Batch]:
-    for batch in batches:
-        yield batch if numbers is None else batch._replace(labels=numbers[batch.labels])
+def _with_sizes(metrics: Sequence[Metric], available: int) -> list[tuple[Metric, int]]:
+    """Each metric with the number of images that it is of."""
+    return [(metric, metric.size or available) for metric in metrics]
 
 
-def _needs_by_size(metrics: Sequence[Metric]) -> dict[int | None, set[str]]:
-    needs: dict[int | None, set[str]] = {}
-    for metric in metrics:
-        needs.setdefault(metric.size, set()).update(metric.family.needs)
+def _needs_by_size(metrics: Sequence[tuple[Metric, int]]) -> dict[int, set[str]]:
+    needs: dict[int, set[str]] = {}
+    for metric, size in metrics:
+        needs.setdefault(size, set()).update(metric.family.needs)
     return needs
-
-
-def _check_names(extractor: str, metrics: Sequence[Metric]) -> None:
-    if extractor not in EXTRACTORS:
-        return  # a folder: it may be Inception, or not
-    for metric in metrics:
-        if metric.family.inception not in (None, extractor == "inception"):
-            other = "fcd, kcd and classifier_score" if extractor != "inception" else "fid, kid and is"
-            raise UserError(f"metrics: expected {other} for the extractor {extractor}, received {metric.name}")
-
-
-def _check_counts(metric: Metric, images: Gathered, reference: Gathered) -> None:
-    """Raises UserError where a formula would not be defined."""
-    least = metric.family.least
-    if images.count < least:
-        raise UserError(f"images: expected at least {least} for {metric.name}, received {images.count}")
-    if FEATURES in metric.family.needs_of_reference and len(reference.features) < least:
-        raise UserError(f"reference: expected at least {least} for {metric.name}, received {len(reference.features)}")

@@ -16,6 +16,7 @@ from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.evaluation.extractors import Extractor
 from sagan_tf.training.sampling import LatentSampler
+from sagan_tf.training.strategy import is_chief
 
 _FIRST_DRAW = 2**40
 """Of latents: a run of the same seed will not have trained on them."""
@@ -46,6 +47,11 @@ class Extraction:
         replicas = strategy.num_replicas_in_sync
         self.batch_size = -(-batch_size // replicas) * replicas
 
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one of all workers that writes what they find together."""
+        return is_chief(self._strategy)
+
     def of_source(self, source: Source, count: int | None = None) -> Iterator[Batch]:
         """Features of the first `count` images (None: all) of a source, in its fixed random order.
 
@@ -73,15 +79,12 @@ class Extraction:
         """
         self.extractor.check_channels(generator.output_shape[-1])
         sampler = LatentSampler(seed, latent_dim, num_classes, _DRAWN_AT_ONCE)
-        draws = [sampler.draw(tf.constant(_FIRST_DRAW + draw, tf.int64)) for draw in range(-(-count // _DRAWN_AT_ONCE))]
-        latents, labels = (np.concatenate(parts)[:count] for parts in zip(*draws, strict=True))
         extract = self._on_replicas(
             lambda latents, labels: self.extractor(to_uint8(generator([latents, labels], training=False)))
         )
-        for start in range(0, count, self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            features, logits = extract(latents[rows], labels[rows])
-            yield Batch(features, logits, labels[rows])
+        for latents, labels in _in_batches(sampler, count, self.batch_size):
+            features, logits = extract(latents, labels)
+            yield Batch(features, logits, labels)
 
     def _on_replicas(self, function: Callable[..., tuple[tf.Tensor, ...]]) -> Callable[..., list[np.ndarray]]:
         """A compiled function of a batch's arrays that every replica does its rows of."""
@@ -100,6 +103,21 @@ class Extraction:
                 return [one.numpy()[: len(arrays[0])] for one in run(*filled)]
 
         return on_batch
+
+
+def _in_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The first `count` latents and labels of draw after draw, `batch_size` at a time."""
+    latents: np.ndarray = np.zeros((0, sampler.latent_dim), np.float32)
+    labels: np.ndarray = np.zeros(0, np.int32)
+    draw = 0
+    for start in range(0, count, batch_size):
+        wanted = min(batch_size, count - start)
+        while len(labels) < wanted:
+            more = sampler.draw(tf.constant(_FIRST_DRAW + draw, tf.int64))
+            latents, labels = np.concatenate([latents, more[0]]), np.concatenate([labels, more[1]])
+            draw += 1
+        yield latents[:wanted], labels[:wanted]
+        latents, labels = latents[wanted:], labels[wanted:]
 
 
 def _own_rows(batch: tf.Tensor) -> tf.Tensor:

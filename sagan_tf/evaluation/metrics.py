@@ -10,6 +10,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation import distances, tf_gan
 from sagan_tf.evaluation.statistics import AGREEMENT, FEATURES, PROBABILITIES, STATISTICS, Gathered
@@ -31,6 +33,8 @@ class Family:
         protocol: in words, for records.
         least: images that it needs at least.
         by_class: whether it compares class with class.
+        equal_sizes: whether it takes as many real images as others.
+        by_kernel: whether it is TF-GAN's kernel distance, which works in blocks.
     """
 
     compute: Callable[[Gathered, Gathered], Value]
@@ -41,6 +45,8 @@ class Family:
     protocol: str
     least: int = 2
     by_class: bool = False
+    equal_sizes: bool = False
+    by_kernel: bool = False
 
 
 def _frechet(images: Gathered, reference: Gathered) -> Value:
@@ -57,14 +63,19 @@ def _kernel(images: Gathered, reference: Gathered) -> Value:
 
 
 def _precision_recall(images: Gathered, reference: Gathered) -> Value:
-    precision, recall = distances.precision_and_recall(images.features, reference.features[: images.count])
+    precision, recall = distances.precision_and_recall(*_as_many(images, reference))
     return {"precision": precision, "recall": recall}
 
 
 def _density_coverage(images: Gathered, reference: Gathered) -> Value:
-    real = reference.features[: images.count]
-    density, coverage = distances.density_and_coverage(images.features, real, _DENSE_NEIGHBOURS)
+    density, coverage = distances.density_and_coverage(*_as_many(images, reference), _DENSE_NEIGHBOURS)
     return {"density": density, "coverage": coverage}
+
+
+def _as_many(images: Gathered, reference: Gathered) -> tuple[np.ndarray, np.ndarray]:
+    """As many features of both: balls get smaller as a set gets larger."""
+    count = min(len(images.features), len(reference.features))
+    return images.features[:count], reference.features[:count]
 
 
 def _within_classes(images: Gathered, reference: Gathered) -> Value:
@@ -77,23 +88,32 @@ def _agreement(images: Gathered, reference: Gathered) -> Value:
 
 _FID = "Frechet distance of mean and unbiased covariance, float64"
 _IS = "exp(E KL(p(y|x) || p(y))), one split"
-_KID = "block estimator of the polynomial kernel's distance, blocks of 1,024"
+_KID = "block estimator of the polynomial kernel's distance, blocks of at most 1,024 of the larger set"
 _INTRA = "mean over classes of the Frechet distance within a class"
+
+_PRECISION_RECALL = "improved precision and recall, k = 3"
 
 METRICS: dict[str, Family] = {
     "fid": Family(_frechet, (STATISTICS,), (STATISTICS,), True, True, _FID),
     "is": Family(_score, (PROBABILITIES,), (), False, True, _IS),
-    "kid": Family(_kernel, (FEATURES,), (FEATURES,), True, True, _KID),
+    "kid": Family(_kernel, (FEATURES,), (FEATURES,), True, True, _KID, by_kernel=True),
     "intra_fid": Family(_within_classes, (FEATURES,), (FEATURES,), True, True, _INTRA, by_class=True),
     "fcd": Family(_frechet, (STATISTICS,), (STATISTICS,), True, False, _FID),
     "classifier_score": Family(_score, (PROBABILITIES,), (), False, False, _IS),
-    "kcd": Family(_kernel, (FEATURES,), (FEATURES,), True, False, _KID),
+    "kcd": Family(_kernel, (FEATURES,), (FEATURES,), True, False, _KID, by_kernel=True),
     "intra_fcd": Family(_within_classes, (FEATURES,), (FEATURES,), True, False, _INTRA, by_class=True),
     "precision_recall": Family(
-        _precision_recall, (FEATURES,), (FEATURES,), False, None, "improved precision and recall, k = 3", 4
+        _precision_recall,
+        (FEATURES,),
+        (FEATURES,),
+        False,
+        None,
+        "improved precision and recall, k = 3",
+        4,
+        equal_sizes=True,
     ),
     "density_coverage": Family(
-        _density_coverage, (FEATURES,), (FEATURES,), False, None, "density and coverage, k = 5", 6
+        _density_coverage, (FEATURES,), (FEATURES,), False, None, "density and coverage, k = 5", 6, equal_sizes=True
     ),
     "label_agreement": Family(
         _agreement, (AGREEMENT,), (), False, None, "fraction whose likeliest class is the label asked for", 1

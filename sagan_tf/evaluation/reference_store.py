@@ -54,7 +54,8 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
             _logger.info("reference: %s", path)
             return kept
     reference = Reference(provenance, _gather_reference(source, extraction))
-    save_reference(reference, path)
+    if extraction.writes:
+        save_reference(reference, path)
     _logger.info("reference: %d images of %s, kept in %s", reference.gathered.count, text, path)
     return reference
 

@@ -17,6 +17,7 @@ from sagan_tf.config import Config, DataConfig, EvaluationConfig, TrainingConfig
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
+from sagan_tf.evaluation.checks import check_names, check_number_of_images
 from sagan_tf.evaluation.evaluator import Evaluator, Result, needs_reference
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
@@ -49,12 +50,11 @@ def evaluate(
         UserError: something is missing, or does not fit together; nothing has then been written but, perhaps, a
             reference.
     """
-    output = pathlib.Path(os.path.expanduser(options.output)) if options.output else None
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise UserError(f"output: expected a file in a folder that exists, received {options.output}")
+    output = _checked_output(options.output)
     run = _open_run(options, read_config) if options.run_dir else None
     evaluation = resolve(evaluation, run.config.evaluation if run else None)
     metrics = find_metrics(evaluation.metrics)
+    check_names(evaluation.extractor, metrics)
     placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus)
     strategy = create_strategy(placement)
     with strategy.scope():
@@ -62,15 +62,30 @@ def evaluate(
     extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
     if run:
         record = _of_run(run, options, evaluation, metrics, extraction, strategy)
-        if not is_chief(strategy):  # every worker takes its share, and one writes
-            return
-        _write_to_run(record, metrics, run.directory)
     else:
         result = _of_images(options, evaluation, metrics, extraction)
         record = {"kind": "evaluation", "images": options.images} | result.record()
-    if output is not None:
-        write_atomically(output, json.dumps(record, indent=2) + "\n")
+    if not is_chief(strategy):  # every worker takes its share, and one writes
+        return
+    try:
+        if output is not None:
+            write_atomically(output, json.dumps(record, indent=2) + "\n")
+        if run:
+            _write_to_run(record, metrics, run.directory)
+    except OSError as error:
+        raise UserError(f"expected to write the result, received {error.filename}: {error.strerror}") from error
     _print_table(record, metrics)
+
+
+def _checked_output(text: str) -> pathlib.Path | None:
+    """Where the result goes; None: nowhere."""
+    if not text:
+        return None
+    path = pathlib.Path(os.path.expanduser(text))
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"output: expected a file in a folder that exists and can be written, received {text}")
+    return path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +98,8 @@ def _open_run(options: EvaluateOptions, read_config: Callable[[pathlib.Path], Co
     directory = RunDirectory(options.run_dir)
     if not directory.flags.is_file():
         raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
+    if not os.access(directory.path, os.W_OK | os.X_OK):
+        raise UserError(f"run_dir: expected a folder that can be written, received {options.run_dir}")
     return _Run(read_config(directory.flags), directory)
 
 
@@ -162,6 +179,7 @@ def _of_images(
             resolution=resolution,
             image_channels=channels or 3,
         )
+    check_number_of_images(metrics, source)
     reference = None
     if needs_reference(metrics) and evaluation.reference:
         reference = _find_reference(evaluation, options.data_dir, source.resolution, source.image_channels, extraction)
@@ -214,12 +232,14 @@ def training_evaluation(
     """
     evaluation = resolve(config.evaluation)
     metrics = find_metrics(evaluation.metrics)
+    check_names(evaluation.extractor, metrics)
     with strategy.scope():
         extractor = open_extractor(_extractor_options(evaluation))
     extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
     reference = _reference_of_run(config, source, evaluation, metrics, extraction)
     evaluator = Evaluator(extraction, metrics, reference)
     names = source.class_names if config.model.num_classes else ()
+    evaluator.check_generator(config.model, names, evaluation.num_samples)
     return lambda generator: evaluator.of_generator(
         generator, config.model, names, evaluation.num_samples, config.training.seed
     )

@@ -126,12 +126,22 @@ class Gatherer:
         self._labels: list[np.ndarray] = []
         self._agreeing = 0
 
-    def add(self, features: np.ndarray, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Adds a batch: features [n, d], logits [n, classes], labels [n]. What is beyond `size` is left out."""
+    def add(
+        self, features: np.ndarray, logits: np.ndarray, labels: np.ndarray, classes: np.ndarray | None = None
+    ) -> None:
+        """Adds a batch; what is beyond `size` is left out.
+
+        Args:
+            features: [n, d].
+            logits: [n, classes].
+            labels: [n], kept with the features.
+            classes: [n], which of the logits stands for each image's label; None: the label's own number.
+        """
         left = len(features) if self._size is None else min(len(features), self._size - self.count)
         if left <= 0:
             return
-        features, logits, labels = features[:left], logits[:left], labels[:left]
+        classes = labels if classes is None else classes
+        features, logits, labels, classes = features[:left], logits[:left], labels[:left], classes[:left]
         self.count += left
         if STATISTICS in self._needs:
             self._statistics = self._statistics or FeatureStatistics(features.shape[1])
@@ -145,7 +155,7 @@ class Gatherer:
             self._features.append(features[:free].astype(np.float32))
             self._labels.append(labels[:free].astype(np.int32))
         if AGREEMENT in self._needs:
-            self._agreeing += int(np.sum(logits.argmax(1) == labels))
+            self._agreeing += int(np.sum(logits.argmax(1) == classes))
 
     def gathered(self) -> Gathered:
         """What was gathered."""

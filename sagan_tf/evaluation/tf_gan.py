@@ -40,15 +40,20 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float
     Raises:
         UserError: one set is so much smaller that a block would have less than two of it.
     """
-    blocks = math.ceil(max(len(first), len(second)) / _KERNEL_BLOCK)
-    if min(len(first), len(second)) // blocks < 2:
-        raise UserError(
-            f"metrics: expected sets of features of more equal sizes for a kernel distance, received {len(first)} and "
-            f"{len(second)}: each of {blocks} blocks needs two of both"
-        )
+    check_kernel_sizes(len(first), len(second))
     function = _classifier_metrics().kernel_classifier_distance_and_std_from_activations
     distance, error = function(tf.constant(first), tf.constant(second), max_block_size=_KERNEL_BLOCK, dtype=tf.float64)
     return float(distance), float(error)
+
+
+def check_kernel_sizes(first: int, second: int) -> None:
+    """Raises UserError if one set is so much smaller than the other that a block would have less than two of it."""
+    blocks = math.ceil(max(first, second) / _KERNEL_BLOCK)
+    if min(first, second) // blocks < 2:
+        raise UserError(
+            f"metrics: expected sets of features of more equal sizes for a kernel distance, received {first} and "
+            f"{second}: each of {blocks} blocks needs two of both"
+        )
 
 
 def fetch_from_hub(handle: str) -> str:

@@ -16,6 +16,8 @@ from sagan_tf.training.state import TrainState
 
 BEST = "best"
 """The folder beside the newest checkpoints that holds the best one."""
+BEST_RECORD = "best.json"
+"""The file in it that says which one that is."""
 
 
 class Checkpoints:

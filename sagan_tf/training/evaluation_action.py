@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import keras
@@ -16,6 +17,9 @@ from sagan_tf.training.loop import StepReport
 from sagan_tf.training.run_directory import write_atomically
 
 _logger = logging.getLogger("sagan_tf")
+
+# Of a record: values that differ in one of these are not compared.
+_PROTOCOL = ("num_samples", "extractor", "preprocessing", "reference", "seed")
 
 
 class Result(Protocol):
@@ -44,7 +48,8 @@ class Evaluate:
         metrics_path: `metrics.jsonl`.
         writer: TensorBoard's.
         best: saves the state where the best one is kept.
-        best_path: a JSON file that says which one that is, so that a resumed run goes on from it.
+        best_path: a JSON file beside it, for a resumed run: which one that is, and how the metric went since.
+        kept: what that file said when the run began, see `read_best`.
         patience: evaluations in a row that the first metric may get worse before a warning.
     """
 
@@ -56,6 +61,7 @@ class Evaluate:
         writer: tf.summary.SummaryWriter,
         best: Checkpoints,
         best_path: pathlib.Path,
+        kept: Mapping[str, Any],
         patience: int,
     ) -> None:
         self._evaluation = evaluation
@@ -64,9 +70,8 @@ class Evaluate:
         self._writer = writer
         self._best = best
         self._best_path = best_path
+        self._kept = dict(kept)
         self._patience = patience
-        self._last: float | None = None
-        self._worse_in_a_row = 0
 
     def __call__(self, report: StepReport) -> None:
         result = self._evaluation(self._generator)
@@ -81,36 +86,47 @@ class Evaluate:
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
         _logger.info("evaluation at step %d: %s", report.step, shown)
         name, value = next(iter(scalars.items()))
-        self._keep_if_best(name, value, result.lower_is_better, report.step)
-        self._warn_of_collapse(name, value, result.lower_is_better)
+        protocol = {key: record[key] for key in _PROTOCOL if key in record}
+        if (self._kept.get("metric"), self._kept.get("protocol")) != (name, protocol):
+            if self._kept:
+                _logger.info("evaluations by another metric or protocol do not count: the best one begins anew")
+            self._kept = {"metric": name, "protocol": protocol, "worse_in_a_row": 0}
+        self._follow(value, result.lower_is_better, report.step)
 
-    def _keep_if_best(self, name: str, value: float, lower_is_better: bool, step: int) -> None:
-        before = self._read_best()
-        is_best = before.get("metric") != name or _is_better(value, before["value"], lower_is_better)
-        if is_best:
+    def _follow(self, value: float, lower_is_better: bool, step: int) -> None:
+        """Keeps the checkpoint if it is the best so far, and warns if the metric gets worse again and again."""
+        worse = "last" in self._kept and not _is_at_least_as_good(value, self._kept["last"], lower_is_better)
+        self._kept |= {"last": value, "worse_in_a_row": self._kept["worse_in_a_row"] + 1 if worse else 0}
+        if math.isfinite(value) and (
+            "value" not in self._kept or not _is_at_least_as_good(self._kept["value"], value, lower_is_better)
+        ):
             self._best.save()
-            write_atomically(self._best_path, json.dumps({"step": step, "metric": name, "value": value}) + "\n")
+            self._kept |= {"step": step, "value": value}
             _logger.info("best so far, kept in %s", self._best_path.parent)
-
-    def _read_best(self) -> dict[str, Any]:
-        try:
-            return json.loads(self._best_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-
-    def _warn_of_collapse(self, name: str, value: float, lower_is_better: bool) -> None:
-        worse = self._last is not None and _is_better(self._last, value, lower_is_better)
-        self._worse_in_a_row = self._worse_in_a_row + 1 if worse else 0
-        self._last = value
-        if self._worse_in_a_row >= self._patience:
+        self._best_path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._best_path, json.dumps(self._kept) + "\n")
+        if self._kept["worse_in_a_row"] >= self._patience:
             _logger.warning(
                 "%s has got worse in %d evaluations in a row: the run may be collapsing; the best checkpoint so far is "
                 "in %s",
-                name,
-                self._worse_in_a_row,
+                self._kept["metric"],
+                self._kept["worse_in_a_row"],
                 self._best_path.parent,
             )
 
 
-def _is_better(value: float, other: float, lower_is_better: bool) -> bool:
-    return value < other if lower_is_better else value > other
+def read_best(path: pathlib.Path) -> dict[str, Any]:
+    """What `best.json` says; nothing if there is none or it is damaged."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        valid = {"metric", "protocol", "worse_in_a_row", "last"} <= kept.keys()
+        return kept if valid else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _is_at_least_as_good(value: float, other: float, lower_is_better: bool) -> bool:
+    """A value that is not a number is worse than any other."""
+    if math.isnan(value) or math.isnan(other):
+        return math.isnan(other)
+    return value <= other if lower_is_better else value >= other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -107,5 +108,9 @@ def read_flagfile(text: str) -> dict[str, str]:
 def write_atomically(path: pathlib.Path, text: str) -> None:
     """Writes a text file so that a reader, or a crash, never sees half of it."""
     beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
+            beside.unlink(missing_ok=True)

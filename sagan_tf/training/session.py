@@ -21,9 +21,9 @@ from sagan_tf.errors import UserError
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training import actions
-from sagan_tf.training.checkpoints import BEST, Checkpoints, restore_latest
+from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints, restore_latest
 from sagan_tf.training.diagnostics import network_scalars
-from sagan_tf.training.evaluation_action import Evaluate, Evaluation
+from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
 from sagan_tf.training.loop import Action, Every, run_loop
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_images
@@ -105,12 +105,14 @@ def _run(
     records = _records(config, source, trainer.state, run_directory, writer)
     save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
     intervals = [training.steps_per_loop, training.log_every, training.sample_every, training.checkpoint_every]
+    after_saving: list[Action] = []  # an evaluation may take long: what ends it loses no steps
     if evaluation is not None:
         evaluate = _evaluate_action(config, evaluation, trainer.state, run_directory, writer)
-        records.append(Every(config.evaluation.evaluate_every, evaluate))
+        after_saving.append(Every(config.evaluation.evaluate_every, evaluate))
         intervals.append(config.evaluation.evaluate_every)
+    in_order: list[Action] = [guard, progress, *records, save, *after_saving]
     with source.skipped.raising_user_errors():
-        run_loop(trainer, [guard, progress, *records, save], num_steps=training.num_steps, intervals=intervals)
+        run_loop(trainer, in_order, num_steps=training.num_steps, intervals=intervals)
     if source.skipped.count:
         _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
     _logger.info("done: %d steps in %s", training.num_steps, run_directory.path)
@@ -124,13 +126,16 @@ def _evaluate_action(
     writer: tf.summary.SummaryWriter,
 ) -> Evaluate:
     best = run_directory.checkpoints / BEST
+    # Every worker reads the run's own folder, or they would not agree on what is best.
+    shared = RunDirectory(config.training.run_dir).checkpoints / BEST
     return Evaluate(
         evaluation,
         state.generator_ema,
         run_directory.metrics,
         writer,
         Checkpoints(best, state, keep=1),
-        best / "best.json",
+        best / BEST_RECORD,
+        read_best(shared / BEST_RECORD),
         config.evaluation.collapse_patience,
     )
 

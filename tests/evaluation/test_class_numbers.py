@@ -92,3 +92,10 @@ def test_classes_without_images(numbers: list[int], missing: str) -> None:
 )
 def test_which_names_stand_for_numbers(names: tuple[str, ...], known: tuple[str, ...], expected: bool) -> None:
     assert stand_for_numbers(names, known) is expected
+
+
+def test_two_folders_that_stand_for_one_class() -> None:
+    with pytest.raises(
+        UserError, match=r"^images: expected one folder for each class, received several that stand for 0$"
+    ):
+        class_numbers("intra_fid", ("0", "00", "1"), ("a", "b"), "the reference")

@@ -82,7 +82,9 @@ def test_of_images(tmp_path: pathlib.Path) -> None:
     record = result.record()
     assert record["num_samples"] == dict.fromkeys(names, 36)
     assert record["extractor"] == "folder/1" and "bilinear" in record["preprocessing"]
-    assert record["reference"] == {"images": "real", "fingerprint": "f", "num_samples": 60}
+    used = {"fid": 60, "kid": 60, "precision_recall": 36, "density_coverage": 36, "intra_fid": 60}
+    expected_reference = {"images": "real", "fingerprint": "f", "num_samples": 60, "num_samples_used": used}
+    assert record["reference"] == expected_reference
     assert set(record["formulas"]) == set(names)
 
 
@@ -111,7 +113,7 @@ def test_a_reference_is_needed_only_by_those_who_compare(tmp_path: pathlib.Path)
     [("fashion_mnist", "fid10k", "fcd, kcd and classifier_score"), ("inception", "fcd", "fid, kid and is")],
 )
 def test_a_name_says_whose_features_it_is_of(name: str, metric: str, expected: str) -> None:
-    message = rf"^metrics: expected {expected} for the extractor {name}, received {metric}$"
+    message = rf"^metrics: expected {expected} for the extractor {name}, received {metric}(; others need --extractor)?$"
     with pytest.raises(UserError, match=message):
         evaluator(metric, real=reference(of=f"{name}/1"), by=extractor(name))
 
@@ -166,6 +168,40 @@ def test_classes_go_by_their_names(tmp_path: pathlib.Path) -> None:
     source = open_finished_images(write_images(tmp_path / "images", 4, ("cherry", "apple", "banana")))
     assert source.class_names == CLASSES
     assert evaluator("label_agreement", by=by).of_images(source).values["label_agreement"] == 1.0
+
+
+@pytest.mark.parametrize("metrics", [("label_agreement", "intra_fid"), ("intra_fid", "label_agreement")])
+def test_extractor_and_reference_may_number_classes_in_their_own_ways(
+    metrics: tuple[str, str], tmp_path: pathlib.Path
+) -> None:
+    """Each metric by whoever compares, whatever it is named beside."""
+    by = extractor(class_names=("cherry", "apple", "banana"))
+    source = open_finished_images(write_images(tmp_path / "images", 4, ("cherry", "apple", "banana")))
+    together = evaluator(*metrics, real=reference(), by=by).of_images(source).values
+    assert together["label_agreement"] == 1.0
+    assert (
+        together["intra_fid"] == evaluator("intra_fid", real=reference(), by=by).of_images(source).values["intra_fid"]
+    )
+
+
+def test_what_is_known_to_be_wrong_is_said_before_anything_is_extracted() -> None:
+    """And of a generator that is still to be trained."""
+
+    def never(images: tf.Tensor) -> Outputs:
+        raise AssertionError("the extractor was called")
+
+    by = dataclasses.replace(extractor(), network=never)
+    cases = {
+        ("fid", 1): "images: expected at least 2 for fid, received 1",
+        ("kid", 100_000): "metrics: expected sets of features of more equal sizes for a kernel distance, ",
+        ("precision_recall1k", 8): "reference: expected at least 1000 for precision_recall1k, received 60",
+    }
+    for (metric, samples), message in cases.items():
+        made = evaluator(metric, real=reference(), by=by)
+        with pytest.raises(UserError, match=f"^{message}"):
+            made.check_generator(CONFIG, CLASSES, samples)
+        with pytest.raises(UserError, match=f"^{message}"):
+            made.of_generator(build_generator(CONFIG), CONFIG, CLASSES, samples, seed=0)
 
 
 def test_labels_that_nobody_knows(tmp_path: pathlib.Path) -> None:

@@ -14,6 +14,7 @@ from tensorflow.python.summary.summary_iterator import summary_iterator
 from sagan_tf import evaluate, train
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.data.embedded import load_arrays
+from sagan_tf.evaluation import session
 from sagan_tf.evaluation.session import resolve
 from tests.evaluation.fake_extractors import save_extractor
 
@@ -70,7 +71,8 @@ def test_while_training(run_dir: pathlib.Path) -> None:
     assert all(line["num_samples"] == {"fcd": 300, "label_agreement": 300} for line in lines[:3])
     best = json.loads((run_dir / "checkpoints" / "best" / "best.json").read_text())
     values = {line["step"]: line["fcd"] for line in lines[:3]}
-    assert best == {"step": min(values, key=values.get), "metric": "fcd", "value": min(values.values())}
+    expected = (min(values, key=values.get), "fcd", min(values.values()))
+    assert (best["step"], best["metric"], best["value"]) == expected
     assert (run_dir / "checkpoints" / "best" / f"step-{best['step']}.index").exists()
 
 
@@ -146,8 +148,15 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
         (["--images=nowhere", "--extractor=fashion_mnist", "--metrics=fcd"], "images=nowhere: data_dir: expected a "),
         (["--images=nowhere", "--metrics=fjd"], "metrics: expected one of fid, is, "),
         (["--images=a", "--extractor=nowhere"], "extractor: expected inception, fashion_mnist or the folder of a "),
-        (["--images=a", "--output=nowhere/result.json"], "output: expected a file in a folder that exists, received "),
+        (
+            ["--images=a", "--output=nowhere/result.json"],
+            "output: expected a file in a folder that exists ",
+        ),
         (["--images=fashion_mnist_10k:tset", "--extractor=fashion_mnist"], "images=fashion_mnist_10k:tset: split: "),
+        (
+            ["--images=a", "--metrics=fcd"],
+            "metrics: expected fid, kid and is for the extractor ",
+        ),
         (["--run_dir=a", "--checkpoint=newest"], "checkpoint: expected latest, best or a step, received 'newest'"),
     ],
 )
@@ -200,3 +209,30 @@ def test_what_is_left_empty() -> None:
     assert resolve(EvaluationConfig(("is",)), own).metrics == ("is",)
     changed = resolve(EvaluationConfig(extractor="fashion_mnist"), own)
     assert (changed.metrics, changed.extractor_features) == (packaged, "pool_3")
+
+
+def test_what_cannot_be_written(
+    run_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders are looked at first; a disk that fills up meanwhile is one line too, and the run's records stay whole."""
+    output, before = tmp_path / "result.json", (run_dir / "metrics.jsonl").read_text()
+    flags = [f"--run_dir={run_dir}", "--metrics=label_agreement", "--num_samples=10", f"--output={output}"]
+
+    def full(path: pathlib.Path, text: str) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(session, "write_atomically", full)
+    assert error_of(capsys, *flags) == f"expected to write the result, received {output}: No space left on device"
+    monkeypatch.setattr(session.os, "access", lambda path, mode: False)
+    assert error_of(capsys, *flags).startswith("output: expected a file in a folder that exists and can be written, ")
+    assert error_of(capsys, *flags[:3]) == f"run_dir: expected a folder that can be written, received {run_dir}"
+    assert (run_dir / "metrics.jsonl").read_text() == before
+
+
+def test_training_refuses_metrics_that_it_could_not_compute(tmp_path: pathlib.Path, references: str) -> None:
+    """Before its first step, and before it has written anything."""
+    for flags in (["--metrics=fcd", "--num_samples=1"], ["--metrics=label_agreement", "--conditioning=none"]):
+        run_dir = tmp_path / "run"
+        common = [*SMALL, *MEASURES, *flags, "--evaluate_every=2", "--num_steps=4", f"--reference_dir={references}"]
+        assert train.run([*common, f"--run_dir={run_dir}"]) == 2
+        assert not run_dir.exists()

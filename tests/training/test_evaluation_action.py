@@ -11,17 +11,18 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
-from sagan_tf.training.evaluation_action import Evaluate
+from sagan_tf.training.evaluation_action import Evaluate, read_best
 from sagan_tf.training.loop import StepReport
 
 
 class FakeResult:
-    def __init__(self, value: float, lower_is_better: bool) -> None:
+    def __init__(self, value: float, lower_is_better: bool, extractor: str) -> None:
         self.value = value
+        self.extractor = extractor
         self.lower_is_better = lower_is_better
 
     def record(self) -> dict[str, Any]:
-        return {"fid": self.value, "extractor": "fake/1"}
+        return {"fid": self.value, "extractor": self.extractor}
 
     def scalars(self) -> dict[str, float]:
         return {"fid": self.value, "precision_recall/recall": 0.5}
@@ -41,19 +42,22 @@ class FakeCheckpoints:
 class Run:
     """An action and what it writes, fed with the values of its metric."""
 
-    def __init__(self, folder: pathlib.Path, lower_is_better: bool = True, patience: int = 2) -> None:
+    def __init__(
+        self, folder: pathlib.Path, lower_is_better: bool = True, patience: int = 2, extractor: str = "fake/1"
+    ) -> None:
         self.folder = folder
         self.best = FakeCheckpoints(folder / "best")
         self._values: list[float] = []
         self._step = 0
         writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._action = Evaluate(
-            lambda generator: FakeResult(self._values.pop(0), lower_is_better),
+            lambda generator: FakeResult(self._values.pop(0), lower_is_better, extractor),
             None,
             folder / "metrics.jsonl",
             writer,
             self.best,
             folder / "best" / "best.json",
+            read_best(folder / "best" / "best.json"),
             patience,
         )
 
@@ -86,7 +90,8 @@ def test_the_best_is_kept(lower_is_better: bool, tmp_path: pathlib.Path) -> None
         run.evaluate(sign * value)
         saved.append(run.best.saved)
     assert saved == [1, 1, 2, 2, 2, 3]
-    assert run.best_record() == {"step": 60, "metric": "fid", "value": sign * 1.0}
+    record = run.best_record()
+    assert (record["step"], record["metric"], record["value"]) == (60, "fid", sign * 1.0)
 
 
 def test_a_resumed_run_goes_on_from_the_best_that_was_kept(tmp_path: pathlib.Path) -> None:
@@ -98,8 +103,34 @@ def test_a_resumed_run_goes_on_from_the_best_that_was_kept(tmp_path: pathlib.Pat
     assert resumed.best.saved == 1
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"metric": "kid", "value": 0.001, "step": 4}'])
-def test_the_best_of_another_metric_or_a_damaged_record_does_not_count(damage: str, tmp_path: pathlib.Path) -> None:
+def test_a_value_that_is_not_a_number_is_never_the_best(tmp_path: pathlib.Path) -> None:
+    run = Run(tmp_path)
+    run.evaluate(float("nan"))
+    assert run.best.saved == 0
+    run.evaluate(3.0, float("nan"), 1.0)
+    assert run.best.saved == 2 and run.best_record()["value"] == 1.0
+
+
+def test_values_of_another_protocol_are_not_compared(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    Run(tmp_path).evaluate(2.0)
+    resumed = Run(tmp_path, extractor="fake/2")
+    with caplog.at_level(logging.INFO, logger="sagan_tf"):
+        resumed.evaluate(5.0)
+    assert resumed.best.saved == 1 and resumed.best_record()["value"] == 5.0
+    assert "begins anew" in caplog.text
+
+
+def test_a_resumed_run_remembers_that_it_was_getting_worse(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Run(tmp_path).evaluate(1.0, 2.0)
+    with caplog.at_level(logging.WARNING, logger="sagan_tf"):
+        Run(tmp_path).evaluate(3.0)
+    assert "fid has got worse in 2 evaluations in a row" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"metric": "fid"}', '{"metric": "kid", "value": 0.001, "step": 4}'])
+def test_a_damaged_record_does_not_count(damage: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "best.json").write_text(damage)
     run = Run(tmp_path)
