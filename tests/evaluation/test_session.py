@@ -129,7 +129,12 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
     one, other = (write_images(tmp_path / name, count) for name, count in (("one", 20), ("other", 30)))
     output = tmp_path / "result.json"
     flags = [f"--images={one}", f"--reference={other}", "--extractor=inception", f"--inception_dir={module}"]
-    flags += ["--metrics=fid,is,kid", f"--reference_dir={tmp_path / 'references'}", f"--output={output}"]
+    flags += [
+        "--metrics=fid,is,kid",
+        "--evaluation_batch_size=10",
+        f"--reference_dir={tmp_path / 'references'}",
+        f"--output={output}",
+    ]
     assert evaluate.run(flags) == 0
     record = json.loads(output.read_text())
     assert np.isfinite([record[name] for name in ("fid", "is", "kid")]).all() and 1.0 <= record["is"] <= 1008.0
