@@ -46,6 +46,9 @@ class Extraction:
         self._strategy = strategy
         replicas = strategy.num_replicas_in_sync
         self.batch_size = -(-batch_size // replicas) * replicas
+        # Kept: tracing an extractor takes as long as some images, and a run that trains is evaluated again and again.
+        self._of_images = self._on_replicas(extractor)
+        self._generator: keras.Model | None = None
 
     @property
     def writes(self) -> bool:
@@ -59,13 +62,12 @@ class Extraction:
             UserError: the source has more unreadable images than it may have.
         """
         self.extractor.check_channels(source.image_channels)
-        extract = self._on_replicas(self.extractor)
         left = source.num_examples if count is None else min(count, source.num_examples)
         with source.skipped.raising_user_errors():
             for batch in single_pass_dataset(source, batch_size=self.batch_size).as_numpy_iterator():
                 images, labels = batch["images"][:left], batch["labels"][:left]
                 left -= len(images)
-                features, logits = extract(images)
+                features, logits = self._of_images(images)
                 yield Batch(features, logits, labels)
                 if not left:
                     return
@@ -79,11 +81,13 @@ class Extraction:
         """
         self.extractor.check_channels(generator.output_shape[-1])
         sampler = LatentSampler(seed, latent_dim, num_classes, _DRAWN_AT_ONCE)
-        extract = self._on_replicas(
-            lambda latents, labels: self.extractor(to_uint8(generator([latents, labels], training=False)))
-        )
+        if generator is not self._generator:
+            self._generator = generator
+            self._of_latents = self._on_replicas(
+                lambda latents, labels: self.extractor(to_uint8(generator([latents, labels], training=False)))
+            )
         for latents, labels in _in_batches(sampler, count, self.batch_size):
-            features, logits = extract(latents, labels)
+            features, logits = self._of_latents(latents, labels)
             yield Batch(features, logits, labels)
 
     def _on_replicas(self, function: Callable[..., tuple[tf.Tensor, ...]]) -> Callable[..., list[np.ndarray]]:

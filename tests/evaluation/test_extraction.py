@@ -109,6 +109,26 @@ def test_a_sample_is_rounded_as_a_picture_is() -> None:
     assert to_uint8(tf.constant(features)).dtype == tf.uint8 and len(np.unique(np.round(steps))) > 10
 
 
+def test_a_generator_is_traced_once_and_its_weights_are_read_anew() -> None:
+    """As a run that trains is evaluated: the same network, other weights."""
+    network, measured, traces = generator(), extraction(4), []
+    measured.extractor = dataclasses.replace(
+        measured.extractor, network=lambda images: (traces.append(1), measured_network(images))[1]
+    )
+    measured_network = extraction(4).extractor.network
+
+    def features() -> np.ndarray:
+        return joined(list(measured.of_generator(network, CONFIG.latent_dim, CONFIG.num_classes, 4, 3))).features
+
+    before = features()
+    for variable in network.trainable_variables:
+        variable.assign(variable + 0.1)
+    assert np.abs(features() - before).max() > 1e-3 and len(traces) == 1
+    other = generator()
+    made = joined(list(measured.of_generator(other, CONFIG.latent_dim, CONFIG.num_classes, 4, 3))).features
+    np.testing.assert_allclose(made, before, rtol=0.0, atol=1e-5 * np.abs(before).max())
+
+
 def test_moving_statistics_are_left_alone() -> None:
     network = generator()
     before = [one.numpy() for one in network.variables]
