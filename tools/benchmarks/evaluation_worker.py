@@ -63,7 +63,7 @@ def inception_round(options: argparse.Namespace) -> Callable[[], dict[str, Any]]
         start = time.perf_counter()
         batches = -(-source.num_examples // options.batch_size)
         for _ in range(batches):
-            alone(ready)
+            [output.numpy() for output in alone(ready)]
         alone_seconds = time.perf_counter() - start
         rate = source.num_examples / evaluation
         return {"images_per_second": rate, "evaluation_seconds": evaluation, "extractor_seconds": alone_seconds}
