@@ -8,6 +8,9 @@ from sagan_tf.data.preprocessing import flip_at_random, scale_to_unit_range
 from sagan_tf.data.source import Source
 from sagan_tf.errors import UserError
 
+_BATCHES_AHEAD = 4
+"""Made ready while others are worked on: enough to even out what single images take, and few enough to keep."""
+
 
 def training_dataset(
     source: Source,
@@ -52,7 +55,7 @@ def training_dataset(
 
     dataset = source.chunks(seed=seed, position=position, shard_index=shard_index, num_shards=num_shards)
     dataset = dataset.rebatch(batch_size, drop_remainder=True).map(finish)
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(_options())
 
 
 def single_pass_dataset(source: Source, *, batch_size: int) -> tf.data.Dataset:
@@ -68,12 +71,15 @@ def single_pass_dataset(source: Source, *, batch_size: int) -> tf.data.Dataset:
     examples = source.examples(seed=0, position=0)
     epoch = examples.take_while(lambda example: example["position"] < source.num_examples)
     batches = epoch.batch(batch_size).map(lambda batch: {"images": batch["image"], "labels": batch["label"]})
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    return batches.prefetch(_BATCHES_AHEAD).with_options(_options())
 
 
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
+    # An iterator that is dropped waits for the thread that tunes it, which sleeps for seconds, and longer the longer it
+    # has run. There is little to tune: images are decoded by as many threads as there are cores.
+    options.autotune.enabled = False
     # The source shards by position; TensorFlow must not do so once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options

@@ -172,6 +172,7 @@ class Evaluator:
                 "images": provenance.images,
                 "fingerprint": provenance.fingerprint,
                 "num_samples": real.count,
+                "unreadable": list(self._reference.unreadable),
                 "num_samples_used": {
                     metric.name: reference_size(metric, size, real)
                     for metric, size in metrics

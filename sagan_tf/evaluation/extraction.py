@@ -47,13 +47,25 @@ class Extraction:
         replicas = strategy.num_replicas_in_sync
         self.batch_size = -(-batch_size // replicas) * replicas
         # Kept: tracing an extractor takes as long as some images, and a run that trains is evaluated again and again.
-        self._of_images = self._on_replicas(extractor)
+        self._extract = self._on_replicas(extractor)
         self._generator: keras.Model | None = None
 
     @property
     def writes(self) -> bool:
         """Whether this process is the one of all workers that writes what they find together."""
         return is_chief(self._strategy)
+
+    def all_agree(self, mine: bool) -> bool:
+        """Whether every worker says so: what they do together, all of them must do."""
+
+        @tf.function(autograph=False)
+        def gathered() -> tf.Tensor:
+            return self._strategy.gather(self._strategy.run(lambda: tf.constant([int(mine)])), axis=0)
+
+        if self._strategy.num_replicas_in_sync == 1:
+            return mine
+        with self._strategy.scope():
+            return bool(tf.reduce_all(gathered() == 1))
 
     def of_source(self, source: Source, count: int | None = None) -> Iterator[Batch]:
         """Features of the first `count` images (None: all) of a source, in its fixed random order.
@@ -67,10 +79,15 @@ class Extraction:
             for batch in single_pass_dataset(source, batch_size=self.batch_size).as_numpy_iterator():
                 images, labels = batch["images"][:left], batch["labels"][:left]
                 left -= len(images)
-                features, logits = self._of_images(images)
+                features, logits = self.of_images(images)
                 yield Batch(features, logits, labels)
                 if not left:
                     return
+
+    def of_images(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features and logits of at most `batch_size` images, uint8 [n, height, width, channels]."""
+        features, logits = self._extract(images)
+        return features, logits
 
     def of_generator(
         self, generator: keras.Model, latent_dim: int, num_classes: int, count: int, seed: int

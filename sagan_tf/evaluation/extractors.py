@@ -101,16 +101,28 @@ def open_extractor(options: ExtractorOptions) -> Extractor:
     if not folder.is_dir():
         known = ", ".join(EXTRACTORS)
         raise UserError(f"extractor: expected {known} or the folder of a SavedModel, received {options.name}")
-    return _open_saved_model(folder, str(folder), options)
+    return _as_extractor(_SavedModel(folder, options), folder, str(folder), options)
 
 
 def _open_inception(options: ExtractorOptions) -> Extractor:
     place = options.inception_dir or os.environ.get(INCEPTION_VARIABLE) or _fetch_inception()
     folder = pathlib.Path(os.path.expanduser(place))
-    extractor = _open_saved_model(folder, "inception", options)
+    network = _SavedModel(folder, options)
+    _check_inception(network, folder)
+    extractor = _as_extractor(network, folder, "inception", options)
     # The module takes images of any size and would not say that it is made for this one.
     size = (tf_gan.INCEPTION_IMAGE_SIZE, tf_gan.INCEPTION_IMAGE_SIZE)
     return dataclasses.replace(extractor, size=size, channels=3)
+
+
+def _check_inception(network: _SavedModel, folder: pathlib.Path) -> None:
+    """Raises UserError if it says of itself that it is another network: its numbers would pass for those of papers."""
+    expected = (tf_gan.INCEPTION_FEATURES, tf_gan.INCEPTION_CLASSES)
+    if any(None not in (one, other) and one != other for one, other in zip(network.lengths, expected, strict=True)):
+        raise UserError(
+            f"extractor: expected TF-GAN's Inception ({expected[0]} features, {expected[1]} logits), received "
+            f"{network.lengths[0]} and {network.lengths[1]} in {folder}; for another network, pass --extractor={folder}"
+        )
 
 
 def _fetch_inception() -> str:
@@ -167,6 +179,13 @@ class _SavedModel:
         """Channels that it takes, if it says so."""
         return self._spec.shape[3] if self._spec.shape.rank == 4 else None
 
+    @property
+    def lengths(self) -> tuple[int | None, int | None]:
+        """Of a feature vector and of the logits, as far as it says so."""
+        shapes = [self._function.structured_outputs[field].shape for field in self._fields]
+        features, logits = (shape[1:].num_elements() if shape.rank else None for shape in shapes)
+        return features, logits
+
     def __call__(self, images: tf.Tensor) -> Outputs:
         outputs = self._function(images)
         rows = tf.shape(images)[0]
@@ -205,8 +224,7 @@ def _load(folder: pathlib.Path) -> Any:
         raise UserError(f"extractor: expected an intact SavedModel in {folder}, received {reason}") from error
 
 
-def _open_saved_model(folder: pathlib.Path, name: str, options: ExtractorOptions) -> Extractor:
-    network = _SavedModel(folder, options)
+def _as_extractor(network: _SavedModel, folder: pathlib.Path, name: str, options: ExtractorOptions) -> Extractor:
     kind = name if name in EXTRACTORS else "saved_model"  # and not the folder's name: it may be moved
     identity = f"{kind}/{options.features},{options.logits}/{_digest(folder)}"
     return Extractor(name, identity, network.size, network.channels, (), network)

@@ -20,7 +20,7 @@ MOST_KEPT = 50_000
 """Features kept beside mean and covariance, for metrics that are not functions of those."""
 
 _LONGEST_WORDS = 40
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +58,17 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Statistics and features of real images, and what they are of."""
+    """Statistics and features of real images, and what they are of.
+
+    Attributes:
+        provenance: of all the images that are there.
+        gathered: of those that could be read.
+        unreadable: names of the others.
+    """
 
     provenance: Provenance
     gathered: Gathered
+    unreadable: tuple[str, ...] = ()
 
 
 def save_reference(reference: Reference, path: pathlib.Path) -> None:
@@ -79,6 +86,7 @@ def save_reference(reference: Reference, path: pathlib.Path) -> None:
         "covariance": gathered.moments.covariance,
         "features": gathered.features,
         "labels": gathered.labels,
+        "unreadable": np.array(json.dumps(reference.unreadable)),
     }
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -110,6 +118,7 @@ def load_reference(path: pathlib.Path) -> Reference:
             return Reference(
                 provenance,
                 Gathered(count, moments, features=arrays["features"], labels=arrays["labels"]),
+                tuple(json.loads(str(arrays["unreadable"]))),
             )
     except UserError:
         raise

@@ -48,12 +48,12 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
         source.class_names,
     )
     path = reference_directory(directory) / provenance.file_name
-    if path.exists():
-        kept = _kept(path)
-        if kept is not None and kept.provenance == provenance:
-            _logger.info("reference: %s", path)
-            return kept
-    reference = Reference(provenance, _gather_reference(source, extraction))
+    kept = _kept(path, provenance)
+    # Workers may have stores of their own: one that had to compute it alone would wait for the others for ever.
+    if extraction.all_agree(kept is not None) and kept is not None:
+        _logger.info("reference: %s", path)
+        return kept
+    reference = Reference(provenance, _gather_reference(source, extraction), source.skipped.names)
     if extraction.writes:
         save_reference(reference, path)
     _logger.info("reference: %d images of %s, kept in %s", reference.gathered.count, text, path)
@@ -68,13 +68,16 @@ def reference_directory(directory: str) -> pathlib.Path:
     return pathlib.Path(cache).expanduser() / "sagan_tf" / "references"
 
 
-def _kept(path: pathlib.Path) -> Reference | None:
-    """A reference from the store; None, with a warning, if its file is damaged: it is then computed anew."""
+def _kept(path: pathlib.Path, provenance: Provenance) -> Reference | None:
+    """A reference from the store; None, and with a warning if its file is damaged, where it must be computed."""
+    if not path.exists():
+        return None
     try:
-        return load_reference(path)
+        kept = load_reference(path)
     except UserError as error:
         _logger.warning("%s; computed anew", error)
         return None
+    return kept if kept.provenance == provenance else None
 
 
 def _gather_reference(source: Source, extraction: Extraction) -> Gathered:

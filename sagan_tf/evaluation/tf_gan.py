@@ -22,6 +22,8 @@ from packaging import version
 from sagan_tf.errors import UserError
 
 INCEPTION_IMAGE_SIZE = 299
+INCEPTION_FEATURES = 2048
+INCEPTION_CLASSES = 1008
 _KERNEL_BLOCK = 1024
 INCEPTION_HANDLE = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 """What TF-GAN calls INCEPTION_TFHUB; importing it from there would load the hub."""

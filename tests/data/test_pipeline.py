@@ -150,3 +150,11 @@ def test_works_under_a_distribution_strategy(class_folders: Path) -> None:
 
     batch = next(iter(strategy.distribute_datasets_from_function(dataset_of)))
     np.testing.assert_array_equal(batch["positions"], range(4))
+
+
+def test_dropping_an_iterator_waits_for_nobody(class_folders: Path) -> None:
+    """TensorFlow's tuning thread holds up whoever drops an iterator, for as long as it happens to sleep."""
+    source = open_folder(class_folders)
+    training = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
+    for dataset in (training, single_pass_dataset(source, batch_size=4)):
+        assert dataset.options().autotune.enabled is False

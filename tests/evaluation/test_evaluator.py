@@ -84,6 +84,7 @@ def test_of_images(tmp_path: pathlib.Path) -> None:
     assert record["extractor"] == "folder/1" and "bilinear" in record["preprocessing"]
     used = {"fid": 60, "kid": 60, "precision_recall": 36, "density_coverage": 36, "intra_fid": 60}
     expected_reference = {"images": "real", "fingerprint": "f", "num_samples": 60, "num_samples_used": used}
+    expected_reference["unreadable"] = []
     assert record["reference"] == expected_reference
     assert set(record["formulas"]) == set(names)
 

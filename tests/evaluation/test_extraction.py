@@ -52,6 +52,12 @@ def samples(count: int, batch_size: int, strategy: str = "one_device", seed: int
     return joined(list(made))
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_all_agree_or_not(strategy: str) -> None:
+    of_these = extraction(4, strategy)
+    assert of_these.all_agree(True) and not of_these.all_agree(False)
+
+
 def assert_same(one: Batch, other: Batch) -> None:
     np.testing.assert_array_equal(one.labels, other.labels)
     for ours, theirs in zip(one[:2], other[:2], strict=True):

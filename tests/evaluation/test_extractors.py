@@ -411,6 +411,17 @@ def test_a_folder_without_inception(tmp_path: Path) -> None:
         open_extractor(ExtractorOptions(inception_dir=str(tmp_path)))
 
 
+@pytest.mark.usefixtures("no_inception")
+def test_another_network_in_inceptions_place(tmp_path: Path) -> None:
+    """Its numbers would pass for those of papers."""
+    names = {"names": ("logits", "pool_3")}  # 1,008 logits in the place of 2,048 features
+    save_extractor(tmp_path / "module", **names)
+    message = r"^extractor: expected TF-GAN's Inception \(2048 features, 1008 logits\), received 1008 and 2048 in "
+    with pytest.raises(UserError, match=message):
+        open_extractor(ExtractorOptions(inception_dir=str(tmp_path / "module")))
+    assert open_extractor(ExtractorOptions(str(tmp_path / "module"))).name.endswith("module")
+
+
 # The packaged classifier.
 
 

@@ -204,10 +204,21 @@ def test_a_few_unreadable_images_are_left_out(tmp_path: Path, store: Path) -> No
     folder = tmp_path / "many"
     build_class_folders(folder, images_per_class=60)
     (folder / "cat" / "003.png").write_bytes(b"no image")
-    computed = find(folder, store, CountingExtractor()).gathered
-    assert computed.count == computed.moments.count == len(computed.features) == 119
-    found = find(folder, store, CountingExtractor()).gathered
-    assert found.count == found.moments.count == len(found.features) == 119
+    for _ in range(2):
+        reference = find(folder, store, CountingExtractor())
+        gathered = reference.gathered
+        assert gathered.count == gathered.moments.count == len(gathered.features) == 119
+        assert len(reference.unreadable) == 1 and reference.unreadable[0].endswith("cat/003.png")
+
+
+def test_a_reference_that_another_worker_lacks_is_computed_by_all(
+    images: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find(images, store, CountingExtractor())
+    monkeypatch.setattr(Extraction, "all_agree", lambda self, mine: False)
+    counting = CountingExtractor()
+    find(images, store, counting)
+    assert counting.shown
 
 
 def test_images_of_other_channels(images: Path, store: Path) -> None:

@@ -1,15 +1,12 @@
 """Two processes on this machine train one run."""
 
 import json
-import os
 import pathlib
-import socket
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.workers import run_workers
+
 FLAGS = [
     "--dataset=fashion_mnist_10k",
     "--resolution=32",
@@ -23,32 +20,9 @@ FLAGS = [
 ]
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def train(run_dir: pathlib.Path, num_steps: int) -> list[str]:
     """Runs both workers to the end; returns what they printed."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    workers = []
-    for index in range(2):
-        config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-        command = [sys.executable, "-m", "sagan_tf.train", *FLAGS, f"--num_steps={num_steps}", f"--run_dir={run_dir}"]
-        environment = os.environ | {"TF_CONFIG": json.dumps(config)}
-        workers.append(
-            subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
-        )
-    printed = [worker.communicate(timeout=300)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], "\n".join(printed)
-    return printed
+    return run_workers([["-m", "sagan_tf.train", *FLAGS, f"--num_steps={num_steps}", f"--run_dir={run_dir}"]] * 2)
 
 
 @pytest.mark.slow

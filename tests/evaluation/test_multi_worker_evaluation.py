@@ -1,0 +1,39 @@
+"""Two processes on this machine evaluate one run: each its share, and what they find is what one alone finds."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from sagan_tf import evaluate, train
+from tests.workers import run_workers
+
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=2"]
+MEASURES = ["--extractor=fashion_mnist", "--num_samples=300", "--reference=fashion_mnist_10k:reference"]
+MEASURES += ["--metrics=fcd,classifier_score,label_agreement"]
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds(tmp_path: pathlib.Path) -> None:
+    """The second worker has a store of its own, without the reference that the first one has."""
+    run_dir, stores = tmp_path / "run", [tmp_path / "first", tmp_path / "second"]
+    assert train.run([*SMALL, f"--run_dir={run_dir}"]) == 0
+    outputs = [tmp_path / name for name in ("alone.json", "first.json", "second.json")]
+    flags = [f"--run_dir={run_dir}", *MEASURES]
+    alone = [*flags, f"--output={outputs[0]}", f"--reference_dir={stores[0]}", "--strategy=one_device"]
+    assert evaluate.run(alone) == 0
+    together = ["-m", "sagan_tf.evaluate", *flags, "--strategy=multi_worker"]
+    of_each = [[*together, f"--output={outputs[1 + i]}", f"--reference_dir={stores[i]}"] for i in range(2)]
+    run_workers(of_each)
+
+    first, second = (json.loads(path.read_text()) for path in outputs[:2])
+    for name in ("fcd", "classifier_score", "label_agreement"):
+        np.testing.assert_allclose(second[name], first[name], rtol=1e-4, err_msg=name)
+    # One worker writes: no second file, and no line stands twice.
+    assert not outputs[2].exists()
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines].count("evaluation") == 2
