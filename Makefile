@@ -24,9 +24,12 @@ quickstart: $(VENV)/installed
 	@echo "The same for 2,000 real pictures that it was not trained on, which is as good as it gets:"
 	$(BIN)/python -m sagan_tf.evaluate $(FLOOR)
 	@echo
+	$(BIN)/python -m sagan_tf.sample --run_dir=$(RUN_DIR) --mode=attention --output=$(RUN_DIR)/attention.html --overwrite
+	@echo
 	@echo "The run is in            $(RUN_DIR)"
 	@echo "Pictures it made are in  $(RUN_DIR)/samples"
-	@echo "To see its curves        $(BIN)/tensorboard --logdir=$(RUN_DIR)/tensorboard"
+	@echo "Where it looks           $(RUN_DIR)/attention.html"
+	@echo "To see its curves        $(BIN)/tensorboard --logdir=$(RUN_DIR)"
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -174,7 +174,11 @@ class TrainingConfig:
     logical_cpus: int = option(1, "Split the CPU into this many devices: tries mirrored without GPUs.", changeable=True)
     steps_per_loop: int = option(100, "Most steps run in one call of the compiled loop.", changeable=True)
     log_every: int = option(100, "Steps between scalars in metrics.jsonl and TensorBoard.", changeable=True)
-    sample_every: int = option(1000, "Steps between sample grids.", changeable=True)
+    sample_every: int = option(1000, "Steps between sample grids and attention maps.", changeable=True)
+    histogram_every: int = option(0, "Steps between histograms of the weights; 0: none.", changeable=True)
+    profile_steps: tuple[int, ...] = option(
+        (), "FIRST,LAST: profile the steps after FIRST up to LAST for TensorBoard; empty: none.", changeable=True
+    )
     checkpoint_every: int = option(1000, "Steps between checkpoints.", changeable=True)
     keep_checkpoints: int = option(3, "Newest checkpoints kept.", changeable=True)
 
@@ -183,7 +187,11 @@ class TrainingConfig:
         _check_positive(self, "gradient_accumulation_steps", "generator_learning_rate", "discriminator_learning_rate")
         _check_positive(self, "adam_epsilon", "logical_cpus", "steps_per_loop", "log_every", "sample_every")
         _check_positive(self, "checkpoint_every", "keep_checkpoints")
-        _check_at_least_zero(self, "ema_start_step", "seed")
+        _check_at_least_zero(self, "ema_start_step", "seed", "histogram_every")
+        steps = self.profile_steps
+        if steps and (len(steps) != 2 or not 0 <= steps[0] < steps[1]):
+            received = ",".join(map(str, steps))
+            raise UserError(f"profile_steps: expected FIRST,LAST with 0 <= FIRST < LAST, received {received}")
         _check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay")
         _check_every_field(self)
         if not self.run_dir:
@@ -250,12 +258,7 @@ class Config:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
 
-PARTS: dict[str, Any] = {
-    "model": ModelConfig,
-    "data": DataConfig,
-    "training": TrainingConfig,
-    "evaluation": EvaluationConfig,
-}
+PARTS: dict[str, Any] = {field.name: field.default_factory for field in dataclasses.fields(Config)}
 
 
 def option_fields() -> dict[str, tuple[str, dataclasses.Field[Any]]]:

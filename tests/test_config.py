@@ -47,6 +47,7 @@ AT_LEAST_ZERO = [
     (ModelConfig, "num_classes"),
     (TrainingConfig, "ema_start_step"),
     (TrainingConfig, "seed"),
+    (TrainingConfig, "histogram_every"),
     (EvaluationConfig, "evaluate_every"),
 ]
 FRACTIONS = [
@@ -110,6 +111,13 @@ def test_every_number_is_checked() -> None:
     assert numbers == checked
 
 
+@pytest.mark.parametrize("steps", [(1,), (1, 2, 3), (2, 2), (3, 2), (-1, 2)])
+def test_steps_of_a_profile(steps: tuple[int, ...]) -> None:
+    received = ",".join(map(str, steps))
+    with pytest.raises(UserError, match=f"^profile_steps: expected FIRST,LAST with 0 <= FIRST < LAST, .* {received}$"):
+        TrainingConfig(profile_steps=steps)
+
+
 def test_a_run_needs_a_folder() -> None:
     with pytest.raises(UserError, match="^run_dir: expected a folder, received an empty name$"):
         TrainingConfig(run_dir="")
@@ -144,6 +152,7 @@ def test_every_option_is_explained_and_a_default_fits_its_choices() -> None:
 def test_what_decides_the_weights_cannot_be_changed_on_resuming() -> None:
     changeable = {name for name, (_, field) in option_fields().items() if field.metadata["changeable"]}
     every = {"steps_per_loop", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}
+    every |= {"histogram_every", "profile_steps"}
     of_evaluation = {field.name for field in dataclasses.fields(EvaluationConfig)}
     assert changeable == every | of_evaluation | {"data_dir", "run_dir", "num_steps", "strategy", "logical_cpus"}
 

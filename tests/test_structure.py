@@ -27,6 +27,7 @@ RANKS = {
     "networks": 2,
     "training": 3,
     "evaluation": 4,
+    "samples": 5,
     "serving": 5,
     **dict.fromkeys(DOORS, 6),
 }
@@ -35,6 +36,7 @@ COMMAND_LINE = ("flags", "option_text", "console")
 
 # Third parties with one door each: module -> the only files (or folders) that import it.
 ONE_DOOR = {
+    "tensorboard": ("sagan_tf/training/tensorboard.py",),
     "absl.flags": ("sagan_tf/flags.py",),
     "tensorflow_gan": ("sagan_tf/evaluation/tf_gan.py",),
     "tensorflow_hub": ("sagan_tf/evaluation/tf_gan.py",),
@@ -49,6 +51,7 @@ TESTED_ELSEWHERE = {
     "sagan_tf/errors.py": "one exception without code; every test of a user's mistake uses it",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
     "sagan_tf/evaluate.py": "tests/evaluation/test_session.py opens this door as a user does",
+    "sagan_tf/sample.py": "tests/samples/test_session.py opens this door as a user does",
     "sagan_tf/train.py": "tests/test_end_to_end.py opens this door as a user does",
     "tools/train_fashion_mnist_classifier.py": "tests/evaluation/test_fashion_mnist_classifier.py judges what it makes",
     "tools/tf_gan.py": "tests/parity runs TF-GAN with it",
@@ -56,6 +59,8 @@ TESTED_ELSEWHERE = {
     "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
     "tools/benchmarks/evaluation.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/evaluation_worker.py": "tests/tools/test_benchmark_processes.py runs it",
+    "tools/benchmarks/image_files.py": "tests/tools/test_benchmark_processes.py runs it",
+    "tools/benchmarks/image_files_worker.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/matrix_product_worker.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/pipeline_data.py": "tests/tools/test_benchmark_pipeline.py makes its data",
     "tools/benchmarks/pipeline_worker.py": "tests/tools/test_benchmark_pipeline.py runs it",

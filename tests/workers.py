@@ -15,7 +15,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 def run_workers(commands: Sequence[Sequence[str]], timeout: float = 300) -> list[str]:
     """Runs one worker for each list of arguments of Python, all to their end; returns what they printed."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(len(commands))]}
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(commands))]}
     workers = []
     for index, command in enumerate(commands):
         config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
@@ -31,7 +31,8 @@ def run_workers(commands: Sequence[Sequence[str]], timeout: float = 300) -> list
     return printed
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))

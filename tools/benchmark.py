@@ -2,6 +2,7 @@
 
     python tools/benchmark.py train_step --peer=tf_gan --json=FILE
     python tools/benchmark.py sampling --peer=tf_gan
+    python tools/benchmark.py image_files
     python tools/benchmark.py attention
     python tools/benchmark.py pipeline
     python tools/benchmark.py startup
@@ -27,7 +28,7 @@ from sagan_tf.errors import UserError
 from tools.benchmarks.measure import machine
 from tools.benchmarks.workers import WorkerError
 
-BENCHMARKS = ("train_step", "sampling", "attention", "pipeline", "startup", "evaluation")
+BENCHMARKS = ("train_step", "sampling", "image_files", "attention", "pipeline", "startup", "evaluation")
 """Modules of `tools.benchmarks`, each with SUMMARY, add_arguments(parser), run(options) and rows(result)."""
 
 

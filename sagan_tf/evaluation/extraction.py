@@ -15,6 +15,7 @@ from sagan_tf.data.pipeline import single_pass_dataset
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.evaluation.extractors import Extractor
+from sagan_tf.training.replicas import on_replicas
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.strategy import is_chief
 
@@ -110,12 +111,7 @@ class Extraction:
     def _on_replicas(self, function: Callable[..., tuple[tf.Tensor, ...]]) -> Callable[..., list[np.ndarray]]:
         """A compiled function of a batch's arrays that every replica does its rows of."""
 
-        @tf.function(autograph=False)
-        def run(*arrays: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            results = self._strategy.run(lambda *whole: tuple(function(*map(_own_rows, whole))), args=arrays)
-            if self._strategy.num_replicas_in_sync == 1:
-                return results
-            return tuple(self._strategy.gather(one, axis=0) for one in results)
+        run = tf.function(on_replicas(self._strategy, function), autograph=False)
 
         def on_batch(*arrays: np.ndarray) -> list[np.ndarray]:
             # Filled up with its own rows again: every replica gets as many, and the function is traced once.
@@ -139,14 +135,6 @@ def _in_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterator
             draw += 1
         yield latents[:wanted], labels[:wanted]
         latents, labels = latents[wanted:], labels[wanted:]
-
-
-def _own_rows(batch: tf.Tensor) -> tf.Tensor:
-    """This replica's rows of a batch that every replica has whole."""
-    context = tf.distribute.get_replica_context()
-    rows = batch.shape[0] // context.num_replicas_in_sync
-    first = tf.cast(context.replica_id_in_sync_group, tf.int32) * rows
-    return tf.slice(batch, [first] + [0] * (batch.shape.rank - 1), [rows, *batch.shape[1:]])
 
 
 def with_progress(batches: Iterable[Batch], count: int, what: str) -> Iterator[Batch]:

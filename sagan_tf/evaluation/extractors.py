@@ -226,11 +226,11 @@ def _load(folder: pathlib.Path) -> Any:
 
 def _as_extractor(network: _SavedModel, folder: pathlib.Path, name: str, options: ExtractorOptions) -> Extractor:
     kind = name if name in EXTRACTORS else "saved_model"  # and not the folder's name: it may be moved
-    identity = f"{kind}/{options.features},{options.logits}/{_digest(folder)}"
+    identity = f"{kind}/{options.features},{options.logits}/{digest_of_saved_model(folder)}"
     return Extractor(name, identity, network.size, network.channels, (), network)
 
 
-def _digest(folder: pathlib.Path) -> str:
+def digest_of_saved_model(folder: pathlib.Path) -> str:
     """A few letters that are others if the SavedModel's graph or weights are others."""
     digest = hashlib.sha256()
     for path in [folder / "saved_model.pb", *sorted((folder / "variables").glob("*"))]:

@@ -107,6 +107,32 @@ class SelfAttention2D(keras.layers.Layer):
             return outputs, tf.reshape(attention, [-1, *inputs.shape[1:3], *key.shape[1:3]])
         return outputs
 
+    def attention_rows(self, inputs: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """Where single locations look, at inference: rows of the attention map, without the rest of it.
+
+        Args:
+            inputs: as for the call.
+            queries: int32 [batch, n, 2], row and column of each location.
+
+        Returns:
+            float32 [batch, n, key_height, key_width] whose last two axes sum to 1.
+
+        Raises:
+            tf.errors.InvalidArgumentError: a query lies outside the feature map.
+        """
+        size = tf.constant(tuple(inputs.shape[1:3]), tf.int32)
+        with tf.control_dependencies(
+            [
+                tf.debugging.assert_non_negative(queries, "queries must be at least 0"),
+                tf.debugging.assert_less(queries, size, "queries must lie in the feature map"),
+            ]
+        ):
+            places = queries[..., 0] * size[1] + queries[..., 1]
+        query = _locations(tf.cast(self.query(inputs), tf.float32))
+        key = self._pooled(tf.cast(self.key(inputs), tf.float32))
+        logits = tf.matmul(tf.gather(query, places, batch_dims=1), _locations(key), transpose_b=True)
+        return tf.reshape(tf.nn.softmax(logits), [-1, tf.shape(queries)[1], *key.shape[1:3]])
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 

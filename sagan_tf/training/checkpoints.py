@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
-from sagan_tf.networks import build_generator
+from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.training.state import TrainState
 
 BEST = "best"
@@ -79,14 +79,26 @@ def load_generator(
     Raises:
         UserError: if there is no such checkpoint, a damaged one, or one of another configuration.
     """
-    prefix = find_checkpoint(directory, checkpoint)
     generator = build_generator(config.model)
+    step = _fill(generator, "generator_ema" if averaged else "generator", find_checkpoint(directory, checkpoint))
+    return generator, step
+
+
+def load_discriminator(config: Config, directory: pathlib.Path, checkpoint: str = "latest") -> keras.Model:
+    """Builds a run's discriminator and fills it from a checkpoint: see `load_generator`."""
+    discriminator = build_discriminator(config.model)
+    _fill(discriminator, "discriminator", find_checkpoint(directory, checkpoint))
+    return discriminator
+
+
+def _fill(network: keras.Model, name: str, prefix: str) -> int:
+    """Fills a network from the part of a checkpoint of this name; returns the checkpoint's step."""
     step = tf.Variable(0, dtype=tf.int64)
-    part = {"generator_ema" if averaged else "generator": generator, "step": step}
     with _explaining(prefix):
-        restored = tf.train.Checkpoint(state=tf.train.Checkpoint(**part)).restore(prefix)
+        part = tf.train.Checkpoint(**{name: network, "step": step})
+        restored = tf.train.Checkpoint(state=part).restore(prefix)
         restored.expect_partial().assert_existing_objects_matched()
-    return generator, int(step.numpy())
+    return int(step.numpy())
 
 
 def find_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:

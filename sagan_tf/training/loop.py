@@ -53,18 +53,26 @@ class InnerLoop(Protocol):
         """Runs steps and returns their mean metrics."""
 
 
-def run_loop(trainer: InnerLoop, actions: Sequence[Action], *, num_steps: int, intervals: Sequence[int]) -> None:
+def run_loop(
+    trainer: InnerLoop,
+    actions: Sequence[Action],
+    *,
+    num_steps: int,
+    intervals: Sequence[int],
+    stops: Sequence[int] = (),
+) -> None:
     """Trains until `num_steps` steps are done in all.
 
-    Each call of the inner loop ends at the next multiple of any of `intervals`, whichever comes first, so every action
-    that has its interval there runs exactly at its steps. Actions run in order.
+    Each call of the inner loop ends at the next multiple of any of `intervals` or at the next of `stops`, whichever
+    comes first, so every action that has its interval there runs exactly at its steps. Actions run in order.
 
     Raises:
         RuntimeError: if the inner loop did not do the steps that it was asked for.
     """
     step = trainer.step
     while step < num_steps:
-        stop = min(num_steps, *((step // interval + 1) * interval for interval in intervals))
+        ends = [(step // interval + 1) * interval for interval in intervals] + [one for one in stops if one > step]
+        stop = min(num_steps, *ends)
         began = time.monotonic()
         metrics = trainer.train(stop - step)
         seconds = time.monotonic() - began

@@ -72,16 +72,27 @@ class RunDirectory:
 
     def check_data(self, num_examples: int, class_names: tuple[str, ...]) -> None:
         """Raises UserError if the run in this folder began with other data: its order of images would mean nothing."""
-        try:
-            data = json.loads(self.startup.read_text(encoding="utf-8"))["data"]
-            began = data["num_examples"], tuple(data["label_histogram"])
-        except (OSError, ValueError, KeyError, TypeError):
+        began = self._data()
+        if began is None:
             return  # a record for people: a run can go on without it
         if began != (num_examples, class_names):
             raise UserError(
                 f"data: expected {began[0]} images of {len(began[1])} classes, as the run in {self.path} began, "
                 f"received {num_examples} of {len(class_names)}, or other class names"
             )
+
+    def class_names(self, num_classes: int) -> tuple[str, ...]:
+        """Names of the run's classes as it began; empty if that is not known."""
+        data = self._data()
+        return data[1] if data is not None and len(data[1]) == num_classes else ()
+
+    def _data(self) -> tuple[int, tuple[str, ...]] | None:
+        """Number of images and names of classes that the run began with, if its record says so."""
+        try:
+            data = json.loads(self.startup.read_text(encoding="utf-8"))["data"]
+            return data["num_examples"], tuple(data["label_histogram"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def write_records(self, flagfile: str) -> None:
         """Writes `flags.cfg` (replay with --flagfile) and `versions.json`."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -17,7 +18,9 @@ import tensorflow as tf
 
 from sagan_tf.layers import SpectralNormalization
 
-_LATENTS, _LABELS = 0, 1  # two independent streams of one seed
+_LATENTS, _LABELS, _PICTURES = 0, 1, 2  # independent streams of one seed
+NO_TRUNCATION = 8.0
+"""Of a normal distribution, 1e-15 lies beyond: nothing that a float32 latent could show."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +67,49 @@ class LatentSampler:
         return tf.random.fold_in(tf.constant([self.seed, stream], tf.int64), number, alg="philox")
 
 
+def latents_of_seeds(
+    seeds: tf.Tensor | np.ndarray, latent_dim: int, truncation: tf.Tensor | float = math.inf
+) -> tf.Tensor:
+    """Latents of single pictures, each a function of its own seed and truncation: the same picture wherever it stands.
+
+    Truncated latents are those of a normal distribution cut off at +-truncation (Brock et al., ICLR 2019), of the same
+    quantile as without: a picture changes continuously with the truncation and keeps its character.
+
+    Args:
+        seeds: int64 [n].
+        latent_dim: length of a latent vector.
+        truncation: at least 0, a scalar or [n]; 0 gives the mean, 8 and more (or infinity) no truncation.
+
+    Returns:
+        float32 [n, latent_dim].
+    """
+    with tf.device("CPU:0"):  # other devices round otherwise, and pictures would be others
+        return _latents_of_seeds(tf.cast(seeds, tf.int64), tf.cast(truncation, tf.float64), latent_dim)
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _latents_of_seeds(seeds: tf.Tensor, truncation: tf.Tensor, latent_dim: int) -> tf.Tensor:
+    def of_one(seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal([latent_dim], tf.stack([seed, _PICTURES]), alg="philox")
+
+    latents = tf.map_fn(of_one, seeds, fn_output_signature=tf.TensorSpec([latent_dim], tf.float32))
+    threshold = tf.broadcast_to(truncation, tf.shape(seeds))[:, tf.newaxis]
+    return tf.where(threshold < NO_TRUNCATION, _truncated(latents, threshold), latents)
+
+
+def _truncated(latents: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
+    """The quantiles of latents in a normal distribution that is cut off at +-threshold."""
+    # In the lower tail, where numbers near 0 are exact, and in float64: those near 1 are not.
+    lower_tail = tf.math.erfc(tf.abs(tf.cast(latents, tf.float64)) / math.sqrt(2.0)) / 2.0
+    cut = tf.math.erfc(threshold / math.sqrt(2.0)) / 2.0
+    magnitude = -tf.math.ndtri(cut + lower_tail * (1.0 - 2.0 * cut))
+    return tf.sign(latents) * tf.cast(tf.minimum(magnitude, threshold), tf.float32)
+
+
 def fixed_inputs(
     latent_dim: int, num_classes: int, columns: int, *, seed: int, max_classes: int = 10
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Inputs of a sample grid: a row a class, the same latents in each row.
+    """Inputs of a sample grid: a row a class, the same latents in each row, of the seeds from `seed` on.
 
     Classes beyond `max_classes` are left out, evenly over the range of labels. Without classes there are `columns` rows
     of different latents.
@@ -76,12 +118,17 @@ def fixed_inputs(
         Latents float32 [rows * columns, latent_dim] and labels int32 [rows * columns], row by row.
     """
     if num_classes < 1:
-        latents = tf.random.stateless_normal([columns * columns, latent_dim], [seed, 2], alg="philox")
+        latents = latents_of_seeds(seed + np.arange(columns * columns), latent_dim)
         return latents, tf.zeros([columns * columns], tf.int32)
-    rows = min(num_classes, max_classes)
-    classes = [index * num_classes // rows for index in range(rows)]
-    latents = tf.random.stateless_normal([columns, latent_dim], [seed, 2], alg="philox")
-    return tf.tile(latents, [rows, 1]), tf.repeat(tf.constant(classes, tf.int32), columns)
+    classes = spread_classes(num_classes, max_classes)
+    latents = latents_of_seeds(seed + np.arange(columns), latent_dim)
+    return tf.tile(latents, [len(classes), 1]), tf.repeat(tf.constant(classes, tf.int32), columns)
+
+
+def spread_classes(num_classes: int, most: int) -> list[int]:
+    """At most `most` classes, evenly over the range of labels."""
+    rows = min(num_classes, most)
+    return [index * num_classes // rows for index in range(rows)]
 
 
 def compiled_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
@@ -99,11 +146,18 @@ def compiled_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor
     """
     latents, labels = (tf.TensorSpec(one.shape, one.dtype) for one in generator.inputs)
     function = tf.function(lambda latents, labels: generator([latents, labels], training=False), autograph=False)
+    with folded(generator):
+        return function.get_concrete_function(latents, labels)
+
+
+@contextlib.contextmanager
+def folded(network: keras.Model) -> Iterator[None]:
+    """A context in which calls and traces of a network use its kernels as they are now, divided by their sigma."""
     with contextlib.ExitStack() as stack:
-        for layer in generator._flatten_layers():
+        for layer in network._flatten_layers():
             if isinstance(layer, SpectralNormalization):
                 stack.enter_context(layer.folded())
-        return function.get_concrete_function(latents, labels)
+        yield
 
 
 def generate_images(generator: keras.Model, latents: tf.Tensor, labels: tf.Tensor, batch_size: int = 16) -> np.ndarray:

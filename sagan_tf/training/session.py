@@ -14,16 +14,19 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.data.pipeline import training_dataset
-from sagan_tf.data.preprocessing import scale_to_unit_range
+from sagan_tf.data.preprocessing import scale_to_unit_range, to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
+from sagan_tf.layers import SelfAttention2D
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
+from sagan_tf.networks.attention_maps import attended_pictures
 from sagan_tf.training import actions
 from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints, restore_latest
 from sagan_tf.training.diagnostics import network_scalars
 from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
+from sagan_tf.training.inspection_actions import AttentionMaps, Histograms, Profile
 from sagan_tf.training.loop import Action, Every, run_loop
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_images
@@ -31,11 +34,16 @@ from sagan_tf.training.startup import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates, judge, judge_and_classify
 from sagan_tf.training.strategy import check_batch_size, create_strategy, is_chief
+from sagan_tf.training.tensorboard import write_introduction
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.visualization.attention_maps import AttendedPicture
 
 _logger = logging.getLogger("sagan_tf")
 _SAMPLE_COLUMNS = 8
 _PREVIEWED_IMAGES = 16
+_ATTENDED_PICTURES = 3
+_ATTENDED_A_SIDE = 16
+"""Locations of which attention maps are looked at: enough to choose the dots among."""
 
 
 MakeEvaluation = Callable[[Config, Source, tf.distribute.Strategy], Evaluation]
@@ -97,6 +105,7 @@ def _run(
     checkpoints = Checkpoints(run_directory.checkpoints, trainer.state, training.keep_checkpoints)
     writer = tf.summary.create_file_writer(str(run_directory.tensorboard))
     stack.callback(writer.close)
+    write_introduction(writer, config)
     images_per_step = training.global_batch_size * training.discriminator_steps_per_step
     progress = actions.Progress(trainer.step, training.num_steps, images_per_step, training.log_every)
     stack.callback(progress.close)
@@ -110,9 +119,16 @@ def _run(
         evaluate = _evaluate_action(config, evaluation, trainer.state, run_directory, writer)
         after_saving.append(Every(config.evaluation.evaluate_every, evaluate))
         intervals.append(config.evaluation.evaluate_every)
+    if training.histogram_every:
+        intervals.append(training.histogram_every)
+    if training.profile_steps:
+        first, last = training.profile_steps
+        profile = Profile(str(run_directory.tensorboard), first, last, trainer.step)
+        stack.callback(profile.close)
+        after_saving.append(profile)
     in_order: list[Action] = [guard, progress, *records, save, *after_saving]
     with source.skipped.raising_user_errors():
-        run_loop(trainer, in_order, num_steps=training.num_steps, intervals=intervals)
+        run_loop(trainer, in_order, num_steps=training.num_steps, intervals=intervals, stops=training.profile_steps)
     if source.skipped.count:
         _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
     _logger.info("done: %d steps in %s", training.num_steps, run_directory.path)
@@ -220,7 +236,7 @@ def _records(
     run_directory: RunDirectory,
     writer: tf.summary.SummaryWriter,
 ) -> list[Action]:
-    """The actions that write scalars and sample grids."""
+    """The actions that write scalars, pictures and histograms."""
     training = config.training
     rates = {
         "generator_learning_rate": training.generator_learning_rate,
@@ -235,12 +251,33 @@ def _records(
         step=int(state.step.numpy()),
         extra=lambda: rates | state.loss_scales() | read_networks(),
     )
-    inputs = fixed_inputs(config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=training.seed)
+    pictures = [Every(training.sample_every, one) for one in _pictures(config, source, state, run_directory, writer)]
+    if training.histogram_every:
+        histograms = Histograms(writer, [state.generator, state.discriminator])
+        pictures.append(Every(training.histogram_every, histograms))
+    return [scalars, *pictures]
+
+
+def _pictures(
+    config: Config,
+    source: Source,
+    state: TrainState,
+    run_directory: RunDirectory,
+    writer: tf.summary.SummaryWriter,
+) -> list[Action]:
+    """Sample grids, and attention maps of the first picture of some of their rows."""
+    inputs = fixed_inputs(config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=config.training.seed)
     rows = inputs[1].numpy()[::_SAMPLE_COLUMNS] if config.model.num_classes else []
     row_names = [source.class_names[label] for label in rows]
 
     def draw() -> np.ndarray:
         return generate_images(state.generator_ema, *inputs)
 
+    def look() -> list[AttendedPicture]:
+        first = [one[::_SAMPLE_COLUMNS][:_ATTENDED_PICTURES] for one in inputs]
+        images = to_uint8(generate_images(state.generator_ema, *first)).numpy()
+        return attended_pictures(state.generator_ema, first, images, row_names or [""] * len(images), _ATTENDED_A_SIDE)
+
     grid = actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
-    return [scalars, Every(training.sample_every, grid)]
+    has_attention = any(isinstance(layer, SelfAttention2D) for layer in state.generator_ema.layers)
+    return [grid, AttentionMaps(writer, look)] if has_attention else [grid]

@@ -26,6 +26,12 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[name]()
 
 
+def create_local_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:
+    """`one_device`, `mirrored`, or with `auto` whichever uses all of this machine's devices; TF_CONFIG is not asked."""
+    _split_cpu(logical_cpus)
+    return {"one_device": _one_device, "mirrored": _mirrored}[_local() if name == "auto" else name]()
+
+
 def num_workers(strategy: tf.distribute.Strategy) -> int:
     """Processes that read data for `strategy`."""
     resolver = strategy.cluster_resolver
@@ -74,6 +80,10 @@ def _automatic() -> str:
         return "tpu"
     if os.environ.get("TF_CONFIG"):
         return "multi_worker"
+    return _local()
+
+
+def _local() -> str:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return "mirrored" if len(devices) > 1 else "one_device"
 

@@ -1,67 +1,121 @@
-"""Pictures of many images: rows of images, with the class written beside each row."""
+"""Pictures of many images: rows of images, with names beside the rows, above the columns and below single images."""
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 2
-_LEAST_TILE = 48
+LEAST_TILE = 48
 """Small images are enlarged by a whole factor until a tile is at least this many pixels, so that one can see them."""
+_LONGEST_ROW_NAME = 60
+LARGEST_SIDE = 16_384
+"""Pixels; what viewers and browsers still open."""
+
+_Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def image_grid(images: np.ndarray, columns: int, row_names: Sequence[str] = ()) -> Image.Image:
+    """Lays out images float [rows * columns, height, width, channels] in [-1, 1]: see `sheet`."""
+    return sheet(np.clip(np.rint((images + 1.0) * 127.5), 0, 255).astype(np.uint8), columns, row_names=row_names)
+
+
+def sheet(
+    images: np.ndarray,
+    columns: int,
+    *,
+    row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+    captions: Sequence[str] = (),
+    least_tile: int = LEAST_TILE,
+) -> Image.Image:
     """Lays images out in rows.
 
     Args:
-        images: float [rows * columns, height, width, channels] in [-1, 1], row by row; 1, 3 or 4 channels.
+        images: uint8 [rows * columns, height, width, channels], row by row; 1, 3 or 4 channels.
         columns: images in a row.
         row_names: written to the left of the rows; empty for none.
+        column_names: written above the columns; empty for none.
+        captions: written below each image, cut off where they are longer than it is wide; empty for none.
+        least_tile: images are enlarged by a whole factor until they are at least so high.
 
     Returns:
         A picture, grey images as RGB.
 
     Raises:
-        ValueError: if the images don't fill whole rows, or there are names for another number of rows.
+        ValueError: if the images don't fill whole rows, or there are names for another number of places.
     """
     count, height, width, channels = images.shape
     if count % columns:
         raise ValueError(f"`images` must fill rows of {columns}. Received: {count} images")
     rows = count // columns
-    # One line each, and only what can be drawn: class names may be any folder names.
-    row_names = [" ".join(name.encode("utf-8", "replace").decode().split()) for name in row_names]
-    if row_names and len(row_names) != rows:
-        raise ValueError(f"`row_names` must have {rows} entries. Received: {len(row_names)}")
-    factor = max(1, -(-_LEAST_TILE // height))
-    pixels = np.clip(np.rint((images + 1.0) * 127.5), 0, 255).astype(np.uint8)
-    pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
-    tile_height, tile_width = height * factor + _GAP, width * factor + _GAP
+    row_names = [name[:_LONGEST_ROW_NAME] for name in _drawable("row_names", row_names, rows)]
+    column_names = _drawable("column_names", column_names, columns)
+    captions = _drawable("captions", captions, count)
+    factor = max(1, -(-least_tile // height))
+    tile_height, tile_width = height * factor, width * factor
     mode = "RGBA" if channels == 4 else "RGB"
-    font = ImageFont.load_default(size=min(max(tile_height // 4, 12), 24))
-    margin = _margin(row_names, font)
-    canvas = Image.new(mode, (margin + columns * tile_width + _GAP, rows * tile_height + _GAP), "white")
+    font = ImageFont.load_default(size=min(max((tile_height + _GAP) // 4, 12), 24))
+    small = ImageFont.load_default(size=min(max(tile_height // 8, 11), 18))
+    left = int(max((font.getlength(name) for name in row_names), default=-4 * _GAP)) + 4 * _GAP
+    top = _line(small) if column_names else 0
+    pitch = tile_height + _GAP + (_line(small) if captions else 0)
+    canvas = Image.new(mode, (left + columns * (tile_width + _GAP) + _GAP, top + rows * pitch + _GAP), "white")
     draw = ImageDraw.Draw(canvas)
-    for index, tile in enumerate(pixels):
+    for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        picture = Image.fromarray(tile[..., 0] if channels == 1 else tile).convert(mode)
-        canvas.paste(picture, (margin + column * tile_width + _GAP, row * tile_height + _GAP))
+        x, y = left + column * (tile_width + _GAP) + _GAP, top + row * pitch + _GAP
+        picture = Image.fromarray(image[..., 0] if channels == 1 else image).convert(mode)
+        canvas.paste(picture.resize((tile_width, tile_height), Image.Resampling.NEAREST), (x, y))
+        if captions:
+            text = _shortened(captions[index], small, tile_width)
+            draw.text((x + tile_width / 2, y + tile_height + _line(small) / 2), text, "black", small, anchor="mm")
     for row, name in enumerate(row_names):
-        draw.text((margin - 2 * _GAP, (row + 0.5) * tile_height), name, "black", font, anchor="rm")
+        draw.text((left - 2 * _GAP, top + (row + 0.5) * pitch), name, "black", font, anchor="rm")
+    for column, name in enumerate(column_names):
+        text = _shortened(name, small, tile_width)
+        draw.text((left + (column + 0.5) * (tile_width + _GAP) + _GAP / 2, top / 2), text, "black", small, anchor="mm")
     return canvas
+
+
+def fits(columns: int, rows: int, image_size: int, least_tile: int = LEAST_TILE) -> bool:
+    """Whether a sheet of so many square images of `image_size` pixels, with names, is not too large to be looked at."""
+    pitch = image_size * max(1, -(-least_tile // image_size)) + _GAP + _line(ImageFont.load_default(size=18))
+    return (max(columns, rows) + 1) * pitch <= LARGEST_SIDE
 
 
 def save_png(picture: Image.Image, path: pathlib.Path) -> None:
     """Writes a PNG so that nobody sees half of it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    picture.save(beside, format="PNG")
-    beside.replace(path)
+    try:
+        picture.save(beside, format="PNG")
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
+            beside.unlink(missing_ok=True)
 
 
-def _margin(row_names: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> int:
-    if not row_names:
-        return 0
-    return int(max(font.getlength(name) for name in row_names)) + 4 * _GAP
+def _drawable(what: str, names: Sequence[str], count: int) -> list[str]:
+    """One line each, and only what can be drawn: class names may be any folder names."""
+    if names and len(names) != count:
+        raise ValueError(f"`{what}` must have {count} entries. Received: {len(names)}")
+    return [" ".join(name.encode("utf-8", "replace").decode().split()) for name in names]
+
+
+def _line(font: _Font) -> int:
+    """Height of a line of text."""
+    return int(font.size * 1.5) if isinstance(font, ImageFont.FreeTypeFont) else 16
+
+
+def _shortened(text: str, font: _Font, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"

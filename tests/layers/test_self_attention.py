@@ -289,3 +289,37 @@ def test_config_round_trip() -> None:
 
 def test_output_shape() -> None:
     assert SelfAttention2D().compute_output_shape((None, 4, 6, 16)) == (None, 4, 6, 16)
+
+
+@every_form
+@pytest.mark.parametrize("size", [(4, 6), (5, 7)])
+@pytest.mark.parametrize("spectral_norm", [None, {}])
+def test_rows_are_those_of_the_map(form: str, size: tuple[int, int], spectral_norm: dict[str, Any] | None) -> None:
+    x = images(*size)
+    layer = make(form, x, spectral_norm=spectral_norm)
+    whole = layer(x, return_attention_map=True)[1].numpy()
+    # Other locations for each image, some of them twice.
+    queries = np.array([[[0, 0], [3, 5], [1, 2], [1, 2]], [[2, 4], [0, 5], [3, 0], [0, 0]]], np.int32)
+    rows = layer.attention_rows(tf.constant(x), tf.constant(queries)).numpy()
+    assert rows.dtype == np.float32 and rows.shape == (2, 4, *whole.shape[3:])
+    for image, number in np.ndindex(2, 4):
+        row, column = queries[image, number]
+        np.testing.assert_allclose(rows[image, number], whole[image, row, column], atol=1e-6)
+    np.testing.assert_allclose(rows.sum(axis=(2, 3)), 1.0, rtol=1e-5)
+
+
+def test_reading_rows_changes_no_weight() -> None:
+    x = images()
+    layer = make("pooled", x, spectral_norm={})
+    before = [variable.numpy() for variable in layer.variables]
+    layer.attention_rows(tf.constant(x), tf.constant([[[1, 5]], [[3, 0]]]))
+    for variable, value in zip(layer.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+@pytest.mark.parametrize("query", [(4, 0), (0, 6), (-1, 0), (0, -1), (100, 100)])
+def test_rows_of_locations_that_are_none(query: tuple[int, int]) -> None:
+    """Those beyond the last column would be locations of the next row."""
+    x = images()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="queries must"):
+        make("pooled", x).attention_rows(tf.constant(x), tf.constant([[[0, 0]], [query]], tf.int32))

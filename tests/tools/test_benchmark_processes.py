@@ -54,3 +54,8 @@ def test_matrix_product() -> None:
 def test_tf_gan(task: str) -> None:
     _, measured = answers("tf_gan_peer", task, *SIZES)
     assert measured["seconds"] > 0.0 and measured["peak_memory_bytes"] > 2**26
+
+
+def test_image_files() -> None:
+    _, measured = answers("image_files_worker", "--run_dir=", "--images=20", "--batch_size=8")
+    assert measured["generator_seconds"] > 0.0 and measured["files_seconds"] > 0.0

@@ -26,6 +26,12 @@ def test_calls_end_at_multiples_of_every_interval():
     assert saved == [5, 10, 11]
 
 
+def test_calls_end_at_single_stops_too():
+    trainer = FakeTrainer(step=3)
+    run_loop(trainer, [], num_steps=12, intervals=[5], stops=(2, 4, 10, 11, 40))
+    assert trainer.calls == [1, 1, 5, 1, 1]  # 4 5 10 11 12
+
+
 def test_a_resumed_run_keeps_to_the_same_steps():
     trainer, sampled = FakeTrainer(step=5), []
     run_loop(trainer, [Every(4, lambda report: sampled.append(report.step))], num_steps=12, intervals=[100, 4])

@@ -1,10 +1,22 @@
+import math
+
 import keras
 import numpy as np
+import pytest
+import scipy.stats
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.networks import build_generator
-from sagan_tf.training.sampling import LatentSampler, compiled_generator, fixed_inputs, generate_images
+from sagan_tf.training.sampling import (
+    LatentSampler,
+    compiled_generator,
+    fixed_inputs,
+    folded,
+    generate_images,
+    latents_of_seeds,
+    spread_classes,
+)
 from tests.training.tiny import tiny_config
 
 
@@ -89,3 +101,75 @@ def test_a_compiled_generator_prepares_kernels_once():
         operation for operation in operations if operation.type == "MatMul" and "transform" not in operation.name
     ]
     assert products and all(operation.inputs[0].shape[0] is None for operation in products)
+
+
+def test_latents_of_a_seed_do_not_depend_on_what_else_is_asked_for():
+    seeds = np.array([3, 2**62 - 1, 0, 2**62 + 5, 3])
+    together = latents_of_seeds(seeds, 6).numpy()
+    assert together.dtype == np.float32 and together.shape == (5, 6)
+    for seed, latent in zip(seeds, together, strict=True):
+        np.testing.assert_array_equal(latents_of_seeds(np.array([seed]), 6)[0], latent)
+    compiled = tf.function(lambda seeds: latents_of_seeds(seeds, 6), autograph=False)
+    np.testing.assert_array_equal(compiled(tf.constant(seeds)), together)
+    assert len(np.unique(together[:4])) == 24
+
+
+def test_latents_of_seeds_are_standard_normal():
+    latents = latents_of_seeds(np.arange(2000), 64).numpy()
+    assert abs(latents.mean()) < 0.01 and abs(latents.std() - 1) < 0.01
+    assert abs(np.mean(latents[:-1] * latents[1:])) < 0.01  # those of neighbouring seeds have nothing in common
+
+
+@pytest.mark.parametrize("truncation", [1e-3, 0.25, 0.5, 1.0, 2.0, 4.0, 7.9])
+def test_truncated_latents_are_the_same_quantiles(truncation):
+    seeds = np.arange(300)
+    free = latents_of_seeds(seeds, 32).numpy().astype(np.float64)
+    found = latents_of_seeds(seeds, 32, truncation).numpy()
+    cut = scipy.stats.norm.cdf(-truncation)
+    quantiles = cut + scipy.stats.norm.cdf(-np.abs(free)) * (1.0 - 2.0 * cut)
+    expected = -np.sign(free) * scipy.stats.norm.ppf(quantiles)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found).max() <= np.float32(truncation) and np.abs(free).max() > 3.5
+    assert scipy.stats.kstest(found.ravel(), scipy.stats.truncnorm(-truncation, truncation).cdf).pvalue > 1e-3
+
+
+def test_the_ends_of_truncation():
+    seeds = np.arange(50)
+    free = latents_of_seeds(seeds, 32).numpy()
+    assert np.all(latents_of_seeds(seeds, 32, 0.0).numpy() == 0.0)
+    for none in (8.0, 100.0, math.inf):
+        np.testing.assert_array_equal(latents_of_seeds(seeds, 32, none), free)
+
+
+def test_a_truncation_for_each_row():
+    seeds, truncation = np.array([4, 4, 4, 9, 4]), np.array([math.inf, 0.5, 0.0, 0.5, 8.0])
+    found = latents_of_seeds(seeds, 16, truncation).numpy()
+    for row in range(5):
+        alone = latents_of_seeds(seeds[row : row + 1], 16, float(truncation[row]))
+        np.testing.assert_array_equal(found[row], alone[0])
+    np.testing.assert_array_equal(found[0], found[4])
+
+
+def test_classes_are_spread_evenly():
+    assert spread_classes(3, 10) == [0, 1, 2]
+    assert spread_classes(10, 10) == list(range(10))
+    assert spread_classes(1000, 4) == [0, 250, 500, 750]
+    assert spread_classes(7, 3) == [0, 2, 4]
+
+
+def test_a_folded_network_computes_the_same_and_moves_no_vector():
+    """Within the context: outside of it, training moves the vectors of power iterations as ever."""
+    keras.utils.set_random_seed(3)
+    config = tiny_config().model
+    generator = build_generator(config)
+    latents, labels = tf.random.normal([4, config.latent_dim]), tf.constant([0, 1, 2, 0])
+    others = [variable for variable in generator.variables if "moving" not in variable.name]
+    before = [variable.numpy() for variable in others]
+    expected = generator([latents, labels], training=False).numpy()
+    with folded(generator):
+        np.testing.assert_allclose(generator([latents, labels], training=False), expected, atol=1e-5)
+        generator([latents, labels], training=True)
+    for variable, value in zip(others, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+    generator([latents, labels], training=True)
+    assert any(np.any(variable.numpy() != value) for variable, value in zip(others, before, strict=True))

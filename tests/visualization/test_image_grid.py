@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf.visualization.image_grid import image_grid, save_png
+from sagan_tf.visualization.image_grid import LARGEST_SIDE, LEAST_TILE, fits, image_grid, save_png, sheet
 
 GAP = 2
 
@@ -116,3 +116,69 @@ def test_an_interrupted_save_leaves_the_old_picture(tmp_path: pathlib.Path, monk
     with pytest.raises(OSError, match="no space"):
         save_png(image_grid(flat_images([1.0]), columns=1), path)
     assert path.read_bytes() == before
+
+
+def random_pictures(count: int, size: int = 48, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 256, (count, size, size, channels), np.uint8)
+
+
+def test_a_sheet_shows_pixels_as_they_are() -> None:
+    images = random_pictures(4)
+    pixels = np.asarray(sheet(images, 2))
+    for index, image in enumerate(images):
+        top, left = GAP + index // 2 * (48 + GAP), GAP + index % 2 * (48 + GAP)
+        np.testing.assert_array_equal(pixels[top : top + 48, left : left + 48], image)
+
+
+def test_names_above_columns_and_below_images_move_nothing_else() -> None:
+    white = np.full((4, 48, 48, 3), 255, np.uint8)
+    without = sheet(white, 2)
+    above = sheet(white, 2, column_names=["", "cat"])
+    top = above.size[1] - without.size[1]
+    assert top > 0 and above.size[0] == without.size[0]
+    pixels = np.asarray(above)
+    np.testing.assert_array_equal(pixels[top:], np.asarray(without))
+    assert pixels[:top, :51].min() == 255 > 100 > pixels[:top, 51:].min()
+    below = np.asarray(sheet(white, 2, captions=["", "dog", "", ""]))
+    line = (below.shape[0] - without.size[1]) // 2
+    assert line > 0 and below.shape[1] == without.size[0]
+    rows, columns = np.nonzero(below.mean(axis=-1) < 100)
+    assert rows.min() >= GAP + 48 and rows.max() < GAP + 48 + line and columns.min() >= 52
+
+
+def test_long_names_are_cut_off_within_their_column() -> None:
+    white = np.full((3, 48, 48, 3), 255, np.uint8)
+    long = "a name that is much longer than the picture is wide"
+    for options in ({"column_names": ["", long, ""]}, {"captions": ["", long, ""]}):
+        columns = np.nonzero(np.asarray(sheet(white, 3, **options)).mean(axis=-1) < 128)[1]
+        assert columns.min() >= 50 and columns.max() < 102
+        assert np.array_equal(sheet(white, 3, **options), sheet(white, 3, **options))
+
+
+def test_least_tiles() -> None:
+    assert sheet(random_pictures(1, 32), 1, least_tile=96).size == (96 + 2 * GAP, 96 + 2 * GAP)
+    assert sheet(random_pictures(1, 32), 1, least_tile=97).size == (128 + 2 * GAP, 128 + 2 * GAP)
+    assert sheet(random_pictures(1, 32), 1, least_tile=1).size == (32 + 2 * GAP, 32 + 2 * GAP)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"column_names": ["a"]}, "`column_names` must have 3 entries. Received: 1"),
+        ({"captions": ["a"] * 5}, "`captions` must have 6 entries. Received: 5"),
+    ],
+)
+def test_names_for_another_number_of_places(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sheet(random_pictures(6), 3, **options)
+
+
+@pytest.mark.parametrize(("size", "least"), [(32, LEAST_TILE), (128, LEAST_TILE), (32, 160), (256, 1)])
+def test_what_fits_is_not_too_large(size: int, least: int) -> None:
+    most = max(count for count in range(1, 500) if fits(count, 1, size, least))
+    assert fits(1, most, size, least) and not fits(1, most + 1, size, least) and not fits(most + 1, 1, size, least)
+    one = np.zeros((most, size, size, 1), np.uint8)
+    names = {"captions": ["a"] * most, "least_tile": least}
+    wide = sheet(one, most, row_names=["class 1"], column_names=["b"] * most, **names)
+    tall = sheet(one, 1, column_names=["b"], **names)
+    assert 0.7 * LARGEST_SIDE < wide.size[0] <= LARGEST_SIDE and 0.7 * LARGEST_SIDE < tall.size[1] <= LARGEST_SIDE

@@ -1,0 +1,30 @@
+"""Makes pictures of a run or an exported model: `python -m sagan_tf.sample --run_dir=DIR --mode=grid --output=FILE`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sagan_tf.flags import parse_config, run_door
+from sagan_tf.samples.options import SampleOptions
+
+
+def main(options: SampleOptions) -> None:
+    """Makes the pictures that the options ask for."""
+    # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
+    from sagan_tf.console import load_tensorflow, log_to_console
+
+    load_tensorflow()
+    log_to_console()
+    from sagan_tf.samples.session import make_samples
+
+    make_samples(options, lambda path: parse_config([f"--flagfile={path}"]))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return run_door("sagan_tf.sample", __doc__, main, SampleOptions, argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,1 @@
+"""Pictures of a generator for people and for other programs: what `python -m sagan_tf.sample` makes."""

@@ -1,0 +1,47 @@
+"""Between classes: a generator whose labels stand for mixtures of a run's classes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from sagan_tf.config import Config
+from sagan_tf.layers import ConditionalBatchNormalization
+from sagan_tf.networks import build_generator
+from sagan_tf.samples.generators import Generator, as_generator
+
+
+def blended_generator(network: keras.Model, config: Config, weights: np.ndarray) -> Generator:
+    """A generator of mixed classes: the gains and biases of its label i are means over the classes of the given one.
+
+    A class is nothing else to the generator than its rows in the tables of conditional batch normalisation.
+
+    Args:
+        network: of `build_generator`, with classes.
+        config: of its run.
+        weights: float32 [labels, num_classes], how much of each class is in each new label; rows sum to 1.
+
+    Returns:
+        A generator of [labels] classes without names.
+    """
+    model = dataclasses.replace(config.model, num_classes=len(weights))
+    blended = build_generator(model)
+    for old, new in zip(network._flatten_layers(), blended._flatten_layers(), strict=True):
+        if isinstance(old, ConditionalBatchNormalization):
+            new.set_weights([_blended(variable, weights) for variable in old.weights])
+    tables = {id(v) for layer in blended._flatten_layers() if _has_tables(layer) for v in layer.weights}
+    for source, target in zip(network.variables, blended.variables, strict=True):
+        if id(target) not in tables:
+            target.assign(source)
+    return as_generator(blended, dataclasses.replace(config, model=model), (), "a mixture of classes")
+
+
+def _has_tables(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, ConditionalBatchNormalization)
+
+
+def _blended(variable: keras.Variable, weights: np.ndarray) -> np.ndarray:
+    value = np.asarray(variable)
+    return weights @ value if value.ndim == 2 else value  # tables have a row a class, statistics are shared

@@ -1,0 +1,52 @@
+"""Any number of pictures in one .npz file, written as they are made: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+
+from sagan_tf.errors import UserError
+
+
+def write_archive(
+    path: pathlib.Path,
+    batches: Iterable[np.ndarray],
+    shape: tuple[int, int, int],
+    seeds: np.ndarray,
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+) -> None:
+    """Writes an archive, whole or not at all.
+
+    Args:
+        path: of the file.
+        batches: pictures uint8 [n, *shape], in all as many as there are seeds.
+        shape: height, width and channels.
+        seeds, labels: int64 and int32 [pictures].
+        class_names: of the labels.
+
+    Raises:
+        UserError: the disk does not take it.
+    """
+    beside = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+            with archive.open("images.npy", "w", force_zip64=True) as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (len(seeds), *shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+                for batch in batches:
+                    file.write(np.ascontiguousarray(batch).tobytes())
+            for name, array in {"labels": labels, "seeds": seeds, "class_names": np.array(class_names, str)}.items():
+                with archive.open(f"{name}.npy", "w") as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+        beside.replace(path)
+    except OSError as error:
+        raise UserError(f"output: expected to write {path}, received {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
+            beside.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""Pictures from options: opens the generator, makes what the mode asks for, and writes it."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from collections.abc import Callable
+
+import keras
+from PIL import Image
+
+from sagan_tf.config import Config
+from sagan_tf.errors import UserError
+from sagan_tf.samples import sheets
+from sagan_tf.samples.attention import attention_html, attention_picture
+from sagan_tf.samples.generators import Generator, generator_of_run, generator_of_saved_model
+from sagan_tf.samples.images import check_images_output, images
+from sagan_tf.samples.labels import find_labels
+from sagan_tf.samples.nearest import nearest
+from sagan_tf.samples.options import SampleOptions
+from sagan_tf.samples.output import output_file, write_picture
+from sagan_tf.samples.standing_statistics import use_standing_statistics
+from sagan_tf.training.run_directory import write_atomically
+from sagan_tf.training.strategy import create_local_strategy
+
+_logger = logging.getLogger("sagan_tf")
+
+SHEETS: dict[str, Callable[[Generator, SampleOptions], Image.Image]] = {
+    "grid": sheets.grid,
+    "classes": sheets.classes,
+    "interpolation": sheets.interpolation,
+    "truncation": sheets.truncation,
+    "nearest": nearest,
+    "attention": attention_picture,
+}
+"""What makes one picture for each mode; `images` and the page of `attention` write on their own."""
+
+
+def make_samples(options: SampleOptions, read_config: Callable[[pathlib.Path], Config]) -> None:
+    """Makes what the options ask for.
+
+    Args:
+        options: what to make, and where to write it.
+        read_config: reads a run's `flags.cfg`.
+
+    Raises:
+        UserError: something is missing or does not fit together; nothing has then been written.
+    """
+    if options.mode == "images":
+        check_images_output(options)
+        images(_open_generator(options, read_config), options)
+        return
+    suffixes = (".png", ".html") if options.mode == "attention" else (".png",)
+    path = output_file(options.output, suffixes, options.overwrite)
+    generator = _open_generator(options, read_config)
+    if path.suffix.lower() == ".html":
+        _write_page(attention_html(generator, options), path)
+    else:
+        write_picture(SHEETS[options.mode](generator, options), path)
+    _logger.info("%s of %s in %s", options.mode, generator.name, path)
+
+
+def _open_generator(options: SampleOptions, read_config: Callable[[pathlib.Path], Config]) -> Generator:
+    if options.saved_model:
+        return generator_of_saved_model(options.saved_model)
+
+    def prepare(network: keras.Model, config: Config, num_classes: int, class_names: tuple[str, ...]) -> None:
+        if options.standing_batches:
+            labels = find_labels(options.labels, num_classes, class_names)
+            truncation = options.threshold()
+            use_standing_statistics(network, labels, options.standing_batches, truncation, config.model.latent_dim)
+
+    strategy = create_local_strategy(options.strategy, options.logical_cpus)
+    return generator_of_run(
+        options.run_dir, read_config, options.checkpoint, options.generator_weights, strategy, prepare
+    )
+
+
+def _write_page(page: str, path: pathlib.Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, page)
+    except OSError as error:
+        raise UserError(f"output: expected to write {path}, received {error.strerror or error}") from error

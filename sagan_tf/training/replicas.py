@@ -1,0 +1,36 @@
+"""Work on a whole batch shared by the replicas of a strategy, outside of training: each takes its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def on_replicas(
+    strategy: tf.distribute.Strategy, function: Callable[..., tuple[tf.Tensor, ...]]
+) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """A function of whole tensors [n, ...] that every replica does its rows of; n must be a multiple of their number.
+
+    Args:
+        strategy: where it runs.
+        function: tensors [n, ...] to a tuple of tensors [n, ...], row by row.
+    """
+
+    def of_whole(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        results = strategy.run(lambda *whole: tuple(function(*map(_own_rows, whole))), args=tensors)
+        if strategy.num_replicas_in_sync == 1:
+            return results
+        return tuple(strategy.gather(one, axis=0) for one in results)
+
+    return of_whole
+
+
+def _own_rows(batch: tf.Tensor) -> tf.Tensor:
+    """This replica's rows of a batch that every replica has whole."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return batch
+    rows = tf.shape(batch)[0] // context.num_replicas_in_sync
+    first = tf.cast(context.replica_id_in_sync_group, tf.int32) * rows
+    return tf.ensure_shape(batch[first : first + rows], [None, *batch.shape[1:]])

@@ -1,0 +1,78 @@
+"""What TensorBoard shows beside curves and pictures: the configuration, what runs differ in, and a page that opens on
+what matters. The only door to TensorBoard's plugins.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalar
+from tensorboard.plugins.hparams import api as hparams
+
+from sagan_tf.config import Config, option_fields, option_values
+
+_WATCHED = ("discriminator_loss", "generator_loss", "images_per_second")
+_CHARTS = {
+    "What matters": {
+        "losses": ["discriminator_loss", "generator_loss"],
+        "logits: real above fake, apart but not ever further": ["real_logits", "fake_logits"],
+        "attention gates: 0 is attention that is not used": ["gamma/.*"],
+        "gradient norms": ["discriminator_gradient_norm", "generator_gradient_norm"],
+        "metrics": ["evaluation/.*"],
+        "images a second": ["images_per_second"],
+    },
+    "Spectral norms": {
+        "generator": ["sigma/generator/.*"],
+        "discriminator": ["sigma/discriminator/.*"],
+    },
+}
+"""Categories of the Custom Scalars page, their charts, and the tags (regular expressions) in each."""
+
+
+def write_introduction(writer: tf.summary.SummaryWriter, config: Config) -> None:
+    """Writes the configuration as text and as HParams, and the layout of the Custom Scalars page."""
+    with writer.as_default(step=0):
+        tf.summary.text("configuration", _as_table(config))
+        tf.summary.experimental.write_raw_pb(custom_scalar.pb(_layout()).SerializeToString())
+        metrics = [*_WATCHED, *(f"evaluation/{name}" for name in config.evaluation.metrics)]
+        hparams.hparams_config([hparams.HParam(name) for name in _compared(config)], list(map(hparams.Metric, metrics)))
+        hparams.hparams(_compared(config), trial_id=config.training.run_dir)
+    writer.flush()
+
+
+def _layout() -> layout_pb2.Layout:
+    categories = []
+    for title, charts in _CHARTS.items():
+        as_charts = [
+            layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=tags))
+            for name, tags in charts.items()
+        ]
+        categories.append(layout_pb2.Category(title=title, chart=as_charts))
+    return layout_pb2.Layout(category=categories)
+
+
+def _compared(config: Config) -> dict[str, bool | int | float | str]:
+    """What runs may differ in: every hyper-parameter that decides the weights. Lists are written out."""
+    fields, values = option_fields(), option_values(config)
+    names = [name for name, (_, field) in fields.items() if not field.metadata["changeable"]]
+    return {name: _plain(values[name]) for name in names}
+
+
+def _plain(value: object) -> bool | int | float | str:
+    if isinstance(value, bool | int | float | str):
+        return value
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _as_table(config: Config) -> str:
+    """Every flag as a table in Markdown, those that differ from their defaults first and in bold."""
+    fields, values = option_fields(), option_values(config)
+    changed = [name for name in fields if values[name] != fields[name][1].default]
+    rows = [f"| **{name}** | **{_cell(values[name])}** |" for name in changed]
+    rows += [f"| {name} | {_cell(values[name])} |" for name in fields if name not in changed]
+    return "\n".join(["| flag | value |", "|---|---|", *rows])
+
+
+def _cell(value: object) -> str:
+    text = "empty" if value in ("", ()) else str(_plain(value))
+    return text.replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")

@@ -1,0 +1,101 @@
+"""A headless Chromium to look at pages with, spoken to through two pipes: no package, no port, no network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+_DEEP_TEXT = """
+(function deep(node) {
+  if (node.nodeType === 3) return node.textContent;
+  if (["SCRIPT", "STYLE"].includes(node.nodeName)) return "";
+  const inside = node.shadowRoot ? deep(node.shadowRoot) : "";
+  return inside + " " + [...node.childNodes].map(deep).join(" ");
+})(document.body)
+"""
+
+
+class Page:
+    """One page of a browser."""
+
+    def __init__(self, to_browser: int, from_browser: int) -> None:
+        self._to, self._from = to_browser, from_browser
+        self._number, self._rest = 0, b""
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def open(self, address: str) -> None:
+        """Goes to an address."""
+        self._call("Page.navigate", session=self._session, url=address)
+
+    def evaluate(self, script: str) -> Any:
+        """The value of an expression on the page."""
+        found = self._call("Runtime.evaluate", session=self._session, expression=script, returnByValue=True)
+        return found["result"].get("value")
+
+    def wait_for(self, script: str, seconds: float = 60.0) -> Any:
+        """The expression's value once it is true."""
+        end = time.monotonic() + seconds
+        while not (value := self.evaluate(script)):
+            assert time.monotonic() < end, f"not within {seconds} s: {script}; the page says: {self.text()[:2000]}"
+            time.sleep(0.2)
+        return value
+
+    def text(self) -> str:
+        """All text of the page, that in web components included."""
+        return self.evaluate(_DEEP_TEXT) or ""
+
+    def wait_for_text(self, *wanted: str) -> None:
+        """Waits until the page shows all of these."""
+        for one in wanted:
+            self.wait_for(f"({_DEEP_TEXT.strip()}).includes({json.dumps(one)})")
+
+    def _call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if session is not None:
+            message["sessionId"] = session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while True:
+            while b"\0" not in self._rest:
+                self._rest += os.read(self._from, 2**16)
+            line, _, self._rest = self._rest.partition(b"\0")
+            answer = json.loads(line)
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+
+@contextlib.contextmanager
+def browser_page(profile: str) -> Iterator[Page]:
+    """A page of a new browser, which keeps its files in the folder `profile`; skips the test where there is none."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium on this machine")
+    to_browser, from_browser = os.pipe(), os.pipe()
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
+    # The browser reads from descriptor 3 and writes to 4.
+    shell = f"exec 3<&{to_browser[0]} 4>&{from_browser[1]}; exec {program} {' '.join(flags)} about:blank"
+    process = subprocess.Popen(
+        ["bash", "-c", shell],
+        pass_fds=(to_browser[0], from_browser[1]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for end in (to_browser[0], from_browser[1]):
+        os.close(end)
+    try:
+        yield Page(to_browser[1], from_browser[0])
+    finally:
+        process.kill()
+        process.wait()
+        for end in (to_browser[1], from_browser[0]):
+            os.close(end)

@@ -1,0 +1,109 @@
+"""The report of a run: everything of it in one page, which shows in a browser."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan_tf import train
+from sagan_tf.training.run_directory import RunDirectory
+from tests.browser import browser_page
+from tools.report import curves, read_lines, report, sample_grids
+
+ROOT = pathlib.Path(__file__).parents[2]
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=4"]
+SMALL += ["--log_every=2", "--sample_every=2"]
+EVALUATION = {
+    "step": 4,
+    "kind": "evaluation",
+    "fcd": 12.34567,
+    "precision_recall": {"precision": 0.5, "recall": 0.25},
+    "formulas": {"fcd": "", "precision_recall": ""},
+    "generator_weights": "ema",
+    "extractor": "fashion_mnist/1",
+    "reference": {"images": "<script>alert(1)</script>"},
+}
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("runs") / "small_run"
+    assert train.run([*SMALL, f"--run_dir={path}"]) == 0
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(EVALUATION) + '\n{"step": 6, "half a li')
+    return path
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "tools/report.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_page_of_a_run(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    result = call(f"--run_dir={run_dir}")
+    assert result.returncode == 0, result.stderr
+    page = (run_dir / "report.html").read_text()
+    assert page.count("<svg") == 6 and page.count("data:image/png;base64,") == 3
+    for text in ("Run small_run", "after 4 steps", "12.3457", "precision 0.5000, recall 0.2500", "base_channels"):
+        assert text in page, text
+    assert "<script>" not in page
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []  # it needs no other file
+    with browser_page(str(tmp_path / "profile")) as browser:
+        browser.open(f"file://{run_dir}/report.html")
+        browser.wait_for_text("Where the generator looks", "discriminator_loss: ", "step 2", "tensorflow")
+        loaded = "[...document.images].map(one => one.complete && one.naturalWidth > 100).join()"
+        assert browser.evaluate(loaded) == "true,true,true"
+
+
+def test_curves_leave_out_what_is_no_number() -> None:
+    lines = [{"step": 1, "generator_loss": None, "discriminator_loss": float("nan")}]
+    assert curves(lines) == ""
+    lines.append({"step": 2, "generator_loss": 1.5, "discriminator_loss": float("inf")})
+    assert curves(lines).count("<svg") == 1 and "generator_loss: 1.5" in curves(lines)
+    assert curves([]) == ""
+
+
+def test_a_run_without_attention_has_a_report(tmp_path: pathlib.Path) -> None:
+    flags = [*SMALL, "--attention_block=residual", f"--run_dir={tmp_path}"]
+    assert train.run(flags) == 0
+    assert "expected a generator with attention layers" in report(RunDirectory(tmp_path))
+
+
+def test_grids_are_spread_over_the_run(tmp_path: pathlib.Path) -> None:
+    for step in range(1, 21):
+        Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / f"step_{step:08d}.png")
+    (tmp_path / "step_last.png").touch()
+    assert re.findall(r"<figcaption>step (\d+)<", sample_grids(tmp_path)) == ["1", "5", "9", "12", "16", "20"]
+
+
+def test_lines_that_are_none_are_left_out(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert read_lines(path) == []
+    path.write_text('{"step": 1}\n3\n{"no": 1}\n{"step": "x"}\n{"step": 2, "a": 1}\n{"ste')
+    assert read_lines(path) == [{"step": 1}, {"step": 2, "a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--run_dir=/nowhere"], "run_dir: expected the folder of a run, with flags.cfg in it"),
+        (
+            ["--run_dir=RUN", "--output=/nowhere/a.html"],
+            "output: expected a file in a folder that exists",
+        ),
+    ],
+)
+def test_mistakes(run_dir: pathlib.Path, flags: list[str], message: str) -> None:
+    result = call(*(flag.replace("RUN", str(run_dir)) for flag in flags))
+    assert (
+        result.returncode == 2
+        and result.stderr.startswith(f"report: error: {message}")
+        and len(result.stderr.splitlines()) == 1
+    )
