@@ -168,6 +168,9 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
     if "attention_resolutions" in name:
         tuples = st.lists(st.integers(1, 512), max_size=4).map(tuple)
         return tuples if field.default is not None else st.none() | tuples
+    if name == "profile_steps":
+        pairs = st.tuples(st.integers(0, 1000), st.integers(1, 1000)).map(lambda pair: (pair[0], sum(pair)))
+        return st.just(()) | pairs
     if name == "metrics":
         return st.lists(st.text(st.sampled_from("fidk05_"), min_size=1), max_size=3).map(tuple)
     if isinstance(field.default, bool):
