@@ -57,6 +57,8 @@ def _pictures(generator: Generator, options: SampleOptions) -> list[AttendedPict
     pictures = attended_pictures(network, inputs, images, names)
     if not pictures[0].layers:
         raise UserError(f"mode: expected a {options.network} with attention layers for attention, received one without")
+    if not all(np.isfinite(layer.maps).all() for one in pictures for layer in one.layers):
+        raise UserError(f"checkpoint: expected finite weights for attention, received others ({generator.name})")
     return pictures
 
 

@@ -6,12 +6,14 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
+from sagan_tf.visualization.colours import MARKS
+
 _WIDTH, _HEIGHT = 460, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 30, 24
 _LEGEND_LINE = 16
 _TICKS = 6
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Colours that colour-blind people can tell apart too (Okabe and Ito, 2008), those that are seen on white."""
+_COLOURS = tuple(f"rgb{MARKS[index]}" for index in (5, 0, 3, 4, 6, 1))
+"""Those that are seen on white: all but yellow."""
 
 Points = Sequence[tuple[float, float]]
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.samples.attention import parse_places
+from sagan_tf.samples.attention import attention_picture, parse_places
+from sagan_tf.samples.options import SampleOptions
+from tests.samples.tiny_generator import tiny_generator
+
+
+def test_weights_that_are_not_finite() -> None:
+    """One clear line, and no picture of nothing."""
+    generator = tiny_generator()
+    (attention,) = (layer for layer in generator.network.layers if layer.name.startswith("attention_"))
+    attention.query.weights[0].assign(attention.query.weights[0] * float("nan"))
+    with pytest.raises(UserError, match="^checkpoint: expected finite weights for attention, received others"):
+        attention_picture(generator, SampleOptions(run_dir="run", mode="attention", output="a.png"))
 
 
 def test_places() -> None:
