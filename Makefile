@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 RUN_DIR := runs/quickstart
 FLOOR := --images=fashion_mnist_10k:reference --reference=fashion_mnist_10k:train --extractor=fashion_mnist \
          --metrics=fcd,classifier_score,label_agreement
+# Tracing graphs, most of what the tests do, keeps one core busy. Tests of a file share what is slow to make.
+IN_PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
 .DEFAULT_GOAL := help
@@ -35,10 +37,10 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -51,13 +51,14 @@ EXTRAS_REQUIRE = {
         "hypothesis>=6.100",
         "mypy>=1.11",
         "pytest>=8",
+        "pytest-xdist>=3.6",
         "ruff>=0.12",
         "scipy>=1.11",
         "tensorflow-serving-api>=2.21,<3",
     ],
 }
 
-DOORS = ("train", "evaluate")
+DOORS = ("train", "evaluate", "sample")
 
 setup(
     name="sagan-tf",

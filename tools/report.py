@@ -23,17 +23,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
 from sagan_tf.training.run_directory import RunDirectory, read_flagfile, write_atomically
+from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, line_chart
 
 _MOST_GRIDS = 6
-_CHARTS = {
-    "Losses": ("discriminator_loss", "generator_loss"),
-    "Mean logits": ("real_logits", "fake_logits"),
-    "Attention gates (gamma)": ("gamma/*",),
-    "Gradient norms": ("discriminator_gradient_norm", "generator_gradient_norm"),
-    "Sigma of raw kernels, all layers": (),
-    "Images a second": ("images_per_second",),
-}
+_MOST_CURVES = 8
+"""In one chart; of more, the largest and the smallest value are drawn."""
 _NOT_METRICS = ("step", "kind", "seed", "collapse")
 
 
@@ -91,23 +86,27 @@ def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
 def curves(lines: list[dict[str, Any]]) -> str:
     """The charts of what was logged while training."""
     charts = []
-    for title, names in _CHARTS.items():
-        series: dict[str, Points] = {}
-        for name in names:
-            for key in [key for key in (lines[-1] if lines else {}) if re.fullmatch(name.replace("*", ".*"), key)]:
-                series[key] = [(line["step"], line[key]) for line in lines if isinstance(line.get(key), int | float)]
-        if not names:
-            series = _extremes(lines)
+    for title, patterns in (chart for category in CHARTS.values() for chart in category.items()):
+        names = [name for name in (lines[-1] if lines else {}) if any(re.fullmatch(one, name) for one in patterns)]
+        series = (
+            _extremes(lines, names) if len(names) > _MOST_CURVES else {name: _points(lines, name) for name in names}
+        )
         if any(math.isfinite(value) for points in series.values() for _, value in points):
             charts.append(line_chart(title, series))
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
 
 
-def _extremes(lines: list[dict[str, Any]]) -> dict[str, Points]:
-    sigmas = [(line["step"], [value for key, value in line.items() if key.startswith("sigma/")]) for line in lines]
+def _points(lines: list[dict[str, Any]], name: str) -> Points:
+    return [(line["step"], line[name]) for line in lines if isinstance(line.get(name), int | float)]
+
+
+def _extremes(lines: list[dict[str, Any]], names: list[str]) -> dict[str, Points]:
+    values = [
+        (line["step"], [line[name] for name in names if isinstance(line.get(name), int | float)]) for line in lines
+    ]
     return {
-        "largest": [(step, max(values)) for step, values in sigmas if values],
-        "smallest": [(step, min(values)) for step, values in sigmas if values],
+        f"{word} of {len(names)}": [(step, pick(found)) for step, found in values if found]
+        for word, pick in (("largest", max), ("smallest", min))
     }
 
 

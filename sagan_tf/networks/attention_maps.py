@@ -58,13 +58,17 @@ class AttentionReader:
 
 
 def attended_pictures(
-    network: keras.Model, inputs: Sequence[tf.Tensor], images: np.ndarray, names: Sequence[str], most_a_side: int = 32
+    reader: AttentionReader,
+    inputs: Sequence[tf.Tensor],
+    images: np.ndarray,
+    names: Sequence[str],
+    most_a_side: int = 32,
 ) -> list[AttendedPicture]:
     """Pictures with the maps of every attention layer of a network.
 
     Args:
-        network: of `build_generator` or `build_discriminator`.
-        inputs: what it is given, each [n, ...].
+        reader: of the network.
+        inputs: what the network is given, each [n, ...].
         images: uint8 [n, height, width, channels], the pictures that it makes of them or judges.
         names: of the pictures.
         most_a_side: locations of a feature map that are asked, along each side.
@@ -72,7 +76,6 @@ def attended_pictures(
     Returns:
         A picture each; without layers if the network has no attention.
     """
-    reader = AttentionReader(network)
     queries = {name: all_queries(size, most_a_side) for name, size in reader.sizes.items()}
     pictures = []
     for index, image in enumerate(images):  # one by one: a map is as large as many pictures

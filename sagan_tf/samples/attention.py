@@ -13,7 +13,7 @@ from PIL import Image
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
-from sagan_tf.networks.attention_maps import attended_pictures
+from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.samples.generators import Generator
 from sagan_tf.samples.labels import find_labels
 from sagan_tf.samples.options import SampleOptions
@@ -54,7 +54,7 @@ def attention_html(generator: Generator, options: SampleOptions) -> str:
 def _pictures(generator: Generator, options: SampleOptions) -> list[AttendedPicture]:
     """The pictures that the options name; raises UserError if the network has no attention."""
     network, images, inputs, names = _network_and_inputs(generator, options)
-    pictures = attended_pictures(network, inputs, images, names)
+    pictures = attended_pictures(AttentionReader(network), inputs, images, names)
     if not pictures[0].layers:
         raise UserError(f"mode: expected a {options.network} with attention layers for attention, received one without")
     if not all(np.isfinite(layer.maps).all() for one in pictures for layer in one.layers):

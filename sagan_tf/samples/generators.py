@@ -21,13 +21,11 @@ from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extractors import digest_of_saved_model
 from sagan_tf.networks.architectures import used_classes
+from sagan_tf.serving.contract import MODEL_CARD
 from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.replicas import on_replicas
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import compiled_generator, folded, latents_of_seeds
-
-MODEL_CARD = "model_card.json"
-"""The file beside an exported SavedModel that says what it is; its `class_names` are read here."""
 
 
 @dataclasses.dataclass(frozen=True)

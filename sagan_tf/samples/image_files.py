@@ -29,8 +29,6 @@ _THREADS = 3
 _LONGEST_FOLDER_NAME = 100
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
 """Names that Windows keeps for itself."""
-_COMPRESSION = 3
-"""Of zlib's 0 to 9: 9 makes files 3 % smaller and takes a third longer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,15 +132,6 @@ def write_pictures(
     return len(missing)
 
 
-def encode_pngs(pictures: tf.Tensor) -> tf.Tensor:
-    """Pictures uint8 [n, height, width, channels] as PNG files, string [n]."""
-
-    def encode(picture: tf.Tensor) -> tf.Tensor:
-        return tf.io.encode_png(picture, compression=_COMPRESSION)
-
-    return tf.map_fn(encode, pictures, fn_output_signature=tf.string)
-
-
 def _write_all(
     pictures: PictureSet,
     draw: Callable[[np.ndarray, np.ndarray], tf.Tensor],
@@ -184,7 +173,7 @@ def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record:
     """Raises UserError for what is in the way, or, if it may be overwritten, removes it: pictures by their records.
 
     Returns:
-        Whether this very shard was begun before, and goes on.
+        Whether this very shard was begun before, and goes on: cut off, or some of its pictures were removed since.
     """
     if not folder.exists():
         return False
@@ -202,7 +191,7 @@ def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record:
         if there == pictures and not overlap:
             continue  # another shard
         if path == record and there == pictures:
-            goes_on = not complete and not overwrite
+            goes_on = not overwrite and not (complete and _all_there(pictures, seeds, folder))
             if goes_on or overwrite:  # or made anew, file by file
                 continue
         if overwrite and whole:
@@ -220,6 +209,10 @@ def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record:
             f"({there.count} from seed {there.first_seed} on of {there.generator}); {hint}"
         )
     return goes_on
+
+
+def _all_there(pictures: PictureSet, seeds: range, folder: pathlib.Path) -> bool:
+    return all((folder / pictures.path(seed)).exists() for seed in seeds)
 
 
 def _remove(folder: pathlib.Path, pictures: PictureSet, seeds: range, record: pathlib.Path) -> None:

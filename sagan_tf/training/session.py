@@ -18,10 +18,9 @@ from sagan_tf.data.preprocessing import scale_to_unit_range, to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
-from sagan_tf.layers import SelfAttention2D
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
-from sagan_tf.networks.attention_maps import attended_pictures
+from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.training import actions
 from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints, restore_latest
 from sagan_tf.training.diagnostics import network_scalars
@@ -270,14 +269,16 @@ def _pictures(
     rows = inputs[1].numpy()[::_SAMPLE_COLUMNS] if config.model.num_classes else []
     row_names = [source.class_names[label] for label in rows]
 
+    # Once: a Keras model made anew at every look would take seconds, and memory that comes back late.
+    reader = AttentionReader(state.generator_ema)
+
     def draw() -> np.ndarray:
         return generate_images(state.generator_ema, *inputs)
 
     def look() -> list[AttendedPicture]:
         first = [one[::_SAMPLE_COLUMNS][:_ATTENDED_PICTURES] for one in inputs]
         images = to_uint8(generate_images(state.generator_ema, *first)).numpy()
-        return attended_pictures(state.generator_ema, first, images, row_names or [""] * len(images), _ATTENDED_A_SIDE)
+        return attended_pictures(reader, first, images, row_names or [""] * len(images), _ATTENDED_A_SIDE)
 
     grid = actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
-    has_attention = any(isinstance(layer, SelfAttention2D) for layer in state.generator_ema.layers)
-    return [grid, AttentionMaps(writer, look)] if has_attention else [grid]
+    return [grid, AttentionMaps(writer, look)] if reader.sizes else [grid]

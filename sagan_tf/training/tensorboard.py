@@ -10,23 +10,9 @@ from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hparams
 
 from sagan_tf.config import Config, option_fields, option_values
+from sagan_tf.visualization.charts import CHARTS
 
 _WATCHED = ("discriminator_loss", "generator_loss", "images_per_second")
-_CHARTS = {
-    "What matters": {
-        "losses": ["discriminator_loss", "generator_loss"],
-        "logits: real above fake, apart but not ever further": ["real_logits", "fake_logits"],
-        "attention gates: 0 is attention that is not used": ["gamma/.*"],
-        "gradient norms": ["discriminator_gradient_norm", "generator_gradient_norm"],
-        "metrics": ["evaluation/.*"],
-        "images a second": ["images_per_second"],
-    },
-    "Spectral norms": {
-        "generator": ["sigma/generator/.*"],
-        "discriminator": ["sigma/discriminator/.*"],
-    },
-}
-"""Categories of the Custom Scalars page, their charts, and the tags (regular expressions) in each."""
 
 
 def write_introduction(writer: tf.summary.SummaryWriter, config: Config) -> None:
@@ -42,9 +28,9 @@ def write_introduction(writer: tf.summary.SummaryWriter, config: Config) -> None
 
 def _layout() -> layout_pb2.Layout:
     categories = []
-    for title, charts in _CHARTS.items():
+    for title, charts in CHARTS.items():
         as_charts = [
-            layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=tags))
+            layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=list(tags)))
             for name, tags in charts.items()
         ]
         categories.append(layout_pb2.Category(title=title, chart=as_charts))

@@ -16,7 +16,8 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from sagan_tf.networks import build_generator
-from sagan_tf.samples.generators import MODEL_CARD, Generator, generator_of_run, generator_of_saved_model
+from sagan_tf.samples.generators import Generator, generator_of_run, generator_of_saved_model
+from sagan_tf.serving.contract import MODEL_CARD
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.sampling import generate_images, latents_of_seeds
 from tests.networks.small_networks import stir

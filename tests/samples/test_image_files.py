@@ -18,7 +18,8 @@ from PIL import Image
 
 from sagan_tf.errors import UserError
 from sagan_tf.samples import image_files
-from sagan_tf.samples.image_files import PictureSet, class_folders, encode_pngs, write_pictures
+from sagan_tf.samples.image_files import PictureSet, class_folders, write_pictures
+from sagan_tf.visualization.png import encode_pngs
 
 FOLDERS = ("boot", "bag", "coat")
 SET = PictureSet("run, step 2", 10, 11, (2, 0), FOLDERS, None)
@@ -94,6 +95,16 @@ def test_shards_are_the_whole_set_without_repetition(parts: int, tmp_path: pathl
     assert sum(counts) == 11 and max(counts) - min(counts) <= 1
     assert [seed for part in range(parts) for seed in SET.part(part, parts)] == list(range(10, 21))
     assert pngs(tmp_path / "shards") == pngs(tmp_path / "whole")
+
+
+def test_pictures_that_were_removed_are_made_again(tmp_path: pathlib.Path) -> None:
+    write(tmp_path)
+    before = files(tmp_path)
+    for seed in (12, 17):
+        (tmp_path / SET.path(seed)).unlink()
+    assert write(tmp_path) == 2
+    assert files(tmp_path) == before
+    assert "of which 10 to 20 are there" in message(tmp_path)
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3])
@@ -284,13 +295,6 @@ def test_damaged_records_are_refused(text: str, tmp_path: pathlib.Path) -> None:
 )
 def test_folders_of_classes(num_classes: int, names: tuple[str, ...], expected: tuple[str, ...]) -> None:
     assert class_folders(num_classes, names) == expected
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pixels_come_back_as_they_were(channels: int) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 6, channels), np.uint8)
-    for file, expected in zip(encode_pngs(tf.constant(pixels)).numpy(), pixels, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file))).reshape(expected.shape), expected)
 
 
 def test_a_disk_that_fills_up(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

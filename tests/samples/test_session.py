@@ -14,7 +14,8 @@ from PIL import Image
 from sagan_tf import sample, train
 from sagan_tf.flags import parse_config
 from sagan_tf.samples import nearest, output
-from sagan_tf.samples.generators import MODEL_CARD, generator_of_run
+from sagan_tf.samples.generators import generator_of_run
+from sagan_tf.serving.contract import MODEL_CARD
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.state import create_state

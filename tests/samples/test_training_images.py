@@ -25,7 +25,7 @@ def test_they_have_the_size_of_the_run_wherever_they_lie(tmp_path: pathlib.Path)
     folder = str(tmp_path / "images")
     build_class_folders(tmp_path / "images")
     for data_dir, given in ((folder, ""), ("moved", folder), (str(tmp_path), folder)):
-        source = open_training_images(config(data_dir), sample_options(data_dir=given))
+        source = open_training_images(config(data_dir), sample_options(mode="nearest", data_dir=given))
         assert source.num_examples == 12 and len(source.class_names) == 2
         (example,) = source.examples(seed=0, position=0).take(1).as_numpy_iterator()
         assert example["image"].shape == (64, 64, 1) and example["image"].dtype == np.uint8

@@ -50,7 +50,7 @@ def test_a_page_of_a_run(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     result = call(f"--run_dir={run_dir}")
     assert result.returncode == 0, result.stderr
     page = (run_dir / "report.html").read_text()
-    assert page.count("<svg") == 6 and page.count("data:image/png;base64,") == 3
+    assert page.count("<svg") == 7 and page.count("data:image/png;base64,") == 3
     for text in ("Run small_run", "after 4 steps", "12.3457", "precision 0.5000, recall 0.2500", "base_channels"):
         assert text in page, text
     assert "<script>" not in page
@@ -68,6 +68,13 @@ def test_curves_leave_out_what_is_no_number() -> None:
     lines.append({"step": 2, "generator_loss": 1.5, "discriminator_loss": float("inf")})
     assert curves(lines).count("<svg") == 1 and "generator_loss: 1.5" in curves(lines)
     assert curves([]) == ""
+
+
+def test_of_many_curves_the_extremes() -> None:
+    names = [f"sigma/generator/layer_{index}" for index in range(9)]
+    few, many = ([{"step": 1} | {name: float(index) for index, name in enumerate(names[:count])}] for count in (8, 9))
+    assert "layer_7: 7" in curves(few) and "largest" not in curves(few)
+    assert "largest of 9: 8" in curves(many) and "smallest of 9: 0" in curves(many) and "layer_" not in curves(many)
 
 
 def test_a_run_without_attention_has_a_report(tmp_path: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ from tensorflow.python.summary.summary_iterator import summary_iterator
 from sagan_tf import train
 from sagan_tf.config import Config, ModelConfig, TrainingConfig
 from sagan_tf.training.tensorboard import write_introduction
+from sagan_tf.visualization.charts import CHARTS
 from tests.browser import browser_page
 from tests.workers import free_ports
 
@@ -65,6 +66,7 @@ def test_introduction(tmp_path: pathlib.Path) -> None:
     assert "| **resolution** | **64** |" in text and "runs/a\\|b" in text and "| latent\\_dim |" not in text
     layout = layout_pb2.Layout.FromString(tf.make_ndarray(found["custom_scalars__config__"][0][1].tensor).item())
     charts = {chart.title: list(chart.multiline.tag) for one in layout.category for chart in one.chart}
+    assert charts == {title: list(tags) for one in CHARTS.values() for title, tags in one.items()}
     assert charts["losses"] == ["discriminator_loss", "generator_loss"]
     start = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
     hparams = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
@@ -103,4 +105,4 @@ def test_pages_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> No
         page.wait_for_text("adam_beta1", "architecture", "sagan", str(run_dir)[:10])
         page.open("about:blank")
         page.open(f"{address}/#custom_scalars")
-        page.wait_for_text("What matters", "losses", "attention gates: 0 is attention that is not used")
+        page.wait_for_text("What matters", "losses", "attention gates (gamma): 0 is attention that is not used")

@@ -1,0 +1,30 @@
+"""The contract of exported models is what users were promised: its names and types are in their programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES, SignatureContract
+
+
+def types(signature: SignatureContract) -> tuple[dict[str, str], dict[str, str]]:
+    inputs, outputs = (
+        {name: one.dtype for name, one in tensors.items()} for tensors in (signature.inputs, signature.outputs)
+    )
+    return inputs, outputs
+
+
+def test_signatures() -> None:
+    assert {name: types(one) for name, one in GENERATOR_SIGNATURES.items()} == {
+        "serving_default": ({"latents": "float32", "labels": "int32"}, {"images": "float32"}),
+        "generate": ({"seeds": "int64", "labels": "int32", "truncation": "float32"}, {"png_bytes": "string"}),
+        "attention": ({"latents": "float32", "labels": "int32", "queries": "int32"}, {"attention_map": "float32"}),
+    }
+    (discriminator,) = DISCRIMINATOR_SIGNATURES.values()
+    assert types(discriminator) == ({"images": "float32", "labels": "int32"}, {"logits": "float32"})
+
+
+def test_clients_need_no_tensorflow() -> None:
+    program = "import sys, sagan_tf.serving.contract; assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
