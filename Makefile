@@ -1,4 +1,4 @@
-# make quickstart   trains a small SAGAN on the packaged images, on a CPU, and measures it
+# make quickstart   trains a small SAGAN on the packaged images, on a CPU, measures and exports it
 # make test         lint, types and tests
 # make test-slow    the tests that take long
 # make clean        removes what the others made, runs excepted
@@ -28,9 +28,12 @@ quickstart: $(VENV)/installed
 	@echo
 	$(BIN)/python -m sagan_tf.sample --run_dir=$(RUN_DIR) --mode=attention --output=$(RUN_DIR)/attention.html --overwrite
 	@echo
+	$(BIN)/python -m sagan_tf.export --run_dir=$(RUN_DIR) --formats=saved_model,tflite --overwrite
+	@echo
 	@echo "The run is in            $(RUN_DIR)"
 	@echo "Pictures it made are in  $(RUN_DIR)/samples"
 	@echo "Where it looks           $(RUN_DIR)/attention.html"
+	@echo "To serve or to ship      $(RUN_DIR)/exports"
 	@echo "To see its curves        $(BIN)/tensorboard --logdir=$(RUN_DIR)"
 
 test: $(VENV)/installed-dev
@@ -50,7 +53,7 @@ clean:
 $(VENV)/installed: setup.py pyproject.toml
 	@echo "Installing sagan_tf and what it needs into $(VENV): a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --editable '.[tflite]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -27,10 +27,12 @@ def read_readme() -> str:
 # next release that may break what is there.
 INSTALL_REQUIRES = [
     "absl-py>=2.1",
+    "grpcio>=1.60",
     "importlib_resources>=6",  # tensorflow-datasets imports it and does not declare it
     "keras>=3.12,<4",  # tested with 3.15.1; 3.12 is the last that Python 3.10 can have
     "numpy>=1.26",
     "packaging>=23",
+    "protobuf>=5",
     "Pillow>=10",
     "tensorboard>=2.20",  # TensorFlow's tf.summary needs it and TensorFlow does not declare it
     "tensorflow>=2.21,<3",
@@ -44,21 +46,22 @@ INSTALL_REQUIRES = [
 
 EXTRAS_REQUIRE = {
     "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
-    "serving": ["tensorflow-serving-api>=2.21,<3"],
     "tflite": ["ai-edge-litert>=2"],
     "dev": [
         "ai-edge-litert>=2",
         "hypothesis>=6.100",
+        "kubernetes-validate>=1.37",
         "mypy>=1.11",
         "pytest>=8",
         "pytest-xdist>=3.6",
+        "PyYAML>=6",
         "ruff>=0.12",
         "scipy>=1.11",
         "tensorflow-serving-api>=2.21,<3",
     ],
 }
 
-DOORS = ("train", "evaluate", "sample")
+DOORS = ("train", "evaluate", "sample", "export")
 
 setup(
     name="sagan-tf",

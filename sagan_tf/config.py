@@ -85,9 +85,9 @@ class ModelConfig:
     )
     resampling: str = option(
         "auto",
-        "How the residual blocks' convolutions, and the resampling next to them, are computed: auto takes the fastest "
-        "of several forms with the same result but for rounding; plain does one thing after the other.",
-        choices=("auto", "plain"),
+        "How the residual blocks' convolutions and the resampling next to them are computed, with the same result but "
+        "for rounding: auto as fast as it can; strided each as one convolution; plain one thing after the other.",
+        choices=("auto", "strided", "plain"),
     )
     kernel_initializer: str = option(
         "glorot_uniform",

@@ -39,6 +39,9 @@ ONE_DOOR = {
     "tensorboard": ("sagan_tf/training/tensorboard.py",),
     "absl.flags": ("sagan_tf/flags.py",),
     "tensorflow_gan": ("sagan_tf/evaluation/tf_gan.py",),
+    "ai_edge_litert": ("sagan_tf/serving/tflite.py",),
+    "grpc": ("sagan_tf/serving/grpc_transport.py",),
+    "google.protobuf": ("sagan_tf/serving/messages.py",),
     "tensorflow_hub": ("sagan_tf/evaluation/tf_gan.py",),
 }
 FORBIDDEN_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle")
@@ -51,6 +54,7 @@ TESTED_ELSEWHERE = {
     "sagan_tf/errors.py": "one exception without code; every test of a user's mistake uses it",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
     "sagan_tf/evaluate.py": "tests/evaluation/test_session.py opens this door as a user does",
+    "sagan_tf/export.py": "tests/serving/test_session.py opens this door as a user does",
     "sagan_tf/sample.py": "tests/samples/test_session.py opens this door as a user does",
     "sagan_tf/visualization/charts.py": "tests/training/test_tensorboard.py and test_report.py show them",
     "sagan_tf/train.py": "tests/test_end_to_end.py opens this door as a user does",

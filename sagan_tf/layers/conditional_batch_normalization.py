@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers.batch_normalization import BatchNormalization
+from sagan_tf.layers.batch_normalization import BatchNormalization, scaled
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
@@ -51,6 +51,9 @@ class ConditionalBatchNormalization(BatchNormalization):
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
         features, labels = inputs
+        if self._folded is not None and not training:
+            scale, offset = (tf.gather(table, labels) for table in self._folded)
+            return scaled(features, scale, offset)
         gain = tf.gather(tf.convert_to_tensor(self.gain), labels)
         bias = tf.gather(tf.convert_to_tensor(self.bias), labels)
         return self._normalize(features, gain, bias, training)

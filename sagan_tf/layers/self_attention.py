@@ -133,6 +133,10 @@ class SelfAttention2D(keras.layers.Layer):
         logits = tf.matmul(tf.gather(query, places, batch_dims=1), _locations(key), transpose_b=True)
         return tf.reshape(tf.nn.softmax(logits), [-1, tf.shape(queries)[1], *key.shape[1:3]])
 
+    def key_size(self, size: int) -> int:
+        """Height or width of the keys' feature map, and so of an attention map, for that of the inputs'."""
+        return size // 2 if self.form == "pooled" else size
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 

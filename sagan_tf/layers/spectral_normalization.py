@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -90,7 +90,9 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         if self._folded is not None:
-            return self._call_with(self._folded, inputs)
+            # A stateless scope hides an outer one: the layer's other weights are handed on.
+            others = [(weight, tf.convert_to_tensor(weight)) for weight in self.layer.weights[1:]]
+            return self._call_with(self._folded, inputs, others)
         sigma, u = self._estimate()
         if training:
             # A zero kernel gives u = 0, from which no later iteration would come back: u then stays.
@@ -134,8 +136,8 @@ class SpectralNormalization(keras.layers.Wrapper):
             "constraint": self.constraint,
         }
 
-    def _call_with(self, kernel: tf.Tensor, inputs: Any) -> Any:
-        with keras.StatelessScope([(self._kernel, kernel)]):
+    def _call_with(self, kernel: tf.Tensor, inputs: Any, others: Sequence[tuple[Any, tf.Tensor]] = ()) -> Any:
+        with keras.StatelessScope([(self._kernel, kernel), *others]):
             return self.layer(inputs)
 
     def _divisor(self, sigma: tf.Tensor) -> tf.Tensor:

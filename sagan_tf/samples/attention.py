@@ -15,9 +15,9 @@ from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
 from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.samples.generators import Generator
-from sagan_tf.samples.labels import find_labels
 from sagan_tf.samples.options import SampleOptions
 from sagan_tf.samples.training_images import config_of_run, open_training_images
+from sagan_tf.serving.labels import find_labels
 from sagan_tf.training.checkpoints import load_discriminator
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import latents_of_seeds

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import pathlib
@@ -22,6 +21,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extractors import digest_of_saved_model
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import MODEL_CARD
+from sagan_tf.serving.model_card import classes_of_card
 from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.replicas import on_replicas
 from sagan_tf.training.run_directory import RunDirectory
@@ -178,7 +178,8 @@ def generator_of_saved_model(folder: str) -> Generator:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"saved_model: expected an intact SavedModel in {path}, received {reason}") from error
     latent_dim, shape = _checked_signature(model, path)
-    num_classes, class_names = _classes_of_card(path)
+    card = path / MODEL_CARD
+    num_classes, class_names = classes_of_card(card) if card.is_file() else (0, ())
     return Generator(
         name=str(path),
         latent_dim=latent_dim,
@@ -225,21 +226,3 @@ class _Exported:
 
     def __call__(self, latents: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return self._model.signatures["serving_default"](latents=latents, labels=labels)["images"]
-
-
-def _classes_of_card(folder: pathlib.Path) -> tuple[int, tuple[str, ...]]:
-    """Number of classes, and their names if they are known, of an export's card; without one there are none."""
-    path = folder / MODEL_CARD
-    if not path.is_file():
-        return 0, ()
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        names = tuple(map(str, card.get("class_names", ())))
-        classes = int(card.get("num_classes", len(names)))
-        if names and len(names) != classes:
-            raise ValueError(f"{len(names)} names of {classes} classes")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"saved_model: expected a card with class_names and num_classes in {path}, received another ({error})"
-        ) from error
-    return classes, names

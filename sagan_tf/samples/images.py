@@ -14,10 +14,10 @@ from sagan_tf.errors import UserError
 from sagan_tf.samples.generators import Generator
 from sagan_tf.samples.image_archive import write_archive
 from sagan_tf.samples.image_files import PictureSet, class_folders, write_pictures
-from sagan_tf.samples.labels import find_labels
 from sagan_tf.samples.options import SampleOptions
-from sagan_tf.samples.output import check_writable, output_file
+from sagan_tf.serving.labels import find_labels
 from sagan_tf.training.sampling import latents_of_seeds
+from sagan_tf.visualization.output import check_writable, output_file
 from sagan_tf.visualization.png import encode_pngs
 
 _logger = logging.getLogger("sagan_tf")

@@ -8,6 +8,7 @@ import re
 
 from sagan_tf.config import option
 from sagan_tf.errors import UserError
+from sagan_tf.serving.contract import LARGEST_BATCH
 
 MODES = ("grid", "images", "classes", "interpolation", "truncation", "nearest", "attention")
 _OF_RUN_ONLY = ("nearest", "attention")
@@ -126,6 +127,10 @@ class SampleOptions:
                 f"saved_model: expected --run_dir for {self._needs_run()}, which needs more than an export has"
             )
         self._check_numbers()
+        if self.saved_model and self.batch_size > LARGEST_BATCH:
+            raise UserError(
+                f"batch_size: expected at most {LARGEST_BATCH} with --saved_model, received {self.batch_size}"
+            )
         if self.checkpoint not in ("latest", "best") and not self.checkpoint.isdecimal():
             raise UserError(f"checkpoint: expected latest, best or a step, received {self.checkpoint!r}")
         self.part_and_parts()  # raises for a wrong one

@@ -11,8 +11,8 @@ from PIL import Image
 from sagan_tf.errors import UserError
 from sagan_tf.samples.class_blends import blended_generator
 from sagan_tf.samples.generators import Generator
-from sagan_tf.samples.labels import find_labels
 from sagan_tf.samples.options import SampleOptions
+from sagan_tf.serving.labels import find_labels
 from sagan_tf.training.sampling import NO_TRUNCATION, latents_of_seeds, spread_classes
 from sagan_tf.visualization.image_grid import LEAST_TILE, fits, sheet
 

@@ -13,6 +13,8 @@ MODEL_CARD = "model_card.json"
 """The file beside an exported model that says what it is."""
 LARGEST_BATCH = 256
 """Rows of a request; more are refused before they cost memory."""
+NO_TRUNCATION = 8.0
+"""The truncation that is none, and any above: see `sagan_tf.training.sampling`."""
 
 SERVING_DEFAULT, GENERATE, ATTENTION = "serving_default", "generate", "attention"
 
@@ -57,8 +59,8 @@ GENERATOR_SIGNATURES = {
         {"attention_map": TensorContract("float32", ("batch", "attention_height", "attention_width"))},
     ),
 }
-"""Of a generator. `images` are in [-1, 1]; `truncation` is at least 0, and 8 or more is none; `queries` are row and
-column in the feature map that attention works on; `attention` is there if the generator has attention."""
+"""Of a generator. `images` are in [-1, 1]; `seeds` are any; `truncation` is at least 0, see `NO_TRUNCATION`; `queries`
+are row and column in the feature map that attention works on; `attention` is there if the generator has attention."""
 
 DISCRIMINATOR_SIGNATURES = {
     SERVING_DEFAULT: SignatureContract(

@@ -73,8 +73,8 @@ class RunDirectory:
     def check_data(self, num_examples: int, class_names: tuple[str, ...]) -> None:
         """Raises UserError if the run in this folder began with other data: its order of images would mean nothing."""
         began = self._data()
-        if began is None:
-            return  # a record for people: a run can go on without it
+        if began is None or began[0] is None:
+            return  # a record for people: a run can go on without it, and an imported one does not know its data
         if began != (num_examples, class_names):
             raise UserError(
                 f"data: expected {began[0]} images of {len(began[1])} classes, as the run in {self.path} began, "
@@ -104,6 +104,13 @@ class RunDirectory:
             except importlib.metadata.PackageNotFoundError:
                 continue  # run from a source tree that was not installed
         self.write_json(self.versions, versions)
+
+    def read_versions(self) -> dict[str, Any]:
+        """What `versions.json` says; empty if it is not there."""
+        try:
+            return dict(json.loads(self.versions.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def write_json(self, path: pathlib.Path, value: Any) -> None:
         """Writes a JSON file of this folder."""

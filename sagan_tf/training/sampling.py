@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.layers import SpectralNormalization
+from sagan_tf.layers import BatchNormalization, SpectralNormalization
 
 _LATENTS, _LABELS, _PICTURES = 0, 1, 2  # independent streams of one seed
 NO_TRUNCATION = 8.0
@@ -134,8 +134,9 @@ def spread_classes(num_classes: int, most: int) -> list[int]:
 def compiled_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The generator at inference (moving statistics), for many images.
 
-    What is made of the kernels alone is computed now, not with each batch: sigma, the kernels divided by it, and the
-    sums of their taps that convolutions multiply with. Make a new one when the weights have changed.
+    What is made of the weights alone is computed now, not with each batch: sigma, the kernels divided by it, the sums
+    of their taps that convolutions multiply with, and gains and biases that hold the moving statistics. Make a new one
+    when the weights have changed.
 
     Args:
         generator: a network of `build_generator`.
@@ -152,10 +153,12 @@ def compiled_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor
 
 @contextlib.contextmanager
 def folded(network: keras.Model) -> Iterator[None]:
-    """A context in which calls and traces of a network use its kernels as they are now, divided by their sigma."""
+    """A context in which calls and traces of a network use its weights as they are now: kernels divided by their sigma,
+    moving statistics folded into gains and biases.
+    """
     with contextlib.ExitStack() as stack:
         for layer in network._flatten_layers():
-            if isinstance(layer, SpectralNormalization):
+            if isinstance(layer, SpectralNormalization | BatchNormalization):
                 stack.enter_context(layer.folded())
         yield
 

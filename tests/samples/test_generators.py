@@ -206,7 +206,7 @@ def test_the_card_beside_an_export_names_its_classes(saved_model: pathlib.Path) 
 )
 def test_a_card_that_is_none(saved_model: pathlib.Path, card: str) -> None:
     (saved_model / MODEL_CARD).write_text(card, encoding="latin-1")
-    expected = f"saved_model: expected a card with class_names and num_classes in {saved_model / MODEL_CARD}, received "
+    expected = f"model_card: expected a card with class_names and num_classes in {saved_model / MODEL_CARD}, received "
     assert message_of(saved_model).startswith(expected)
 
 

@@ -32,6 +32,10 @@ def options(**given: Any) -> SampleOptions:
             {"mode": "truncation", "truncations": (1.0, -2.0)},
             "truncations: expected numbers of 0 or more, received -2.0",
         ),
+        (
+            {"run_dir": "", "saved_model": "model", "batch_size": 257},
+            "batch_size: expected at most 256 with --saved_model, received 257",
+        ),
         ({"checkpoint": "newest"}, "checkpoint: expected latest, best or a step, received 'newest'"),
         ({"shard": "1/2"}, "shard: expected mode images, received grid, in which it changes nothing"),
     ],

@@ -13,12 +13,13 @@ from PIL import Image
 
 from sagan_tf import sample, train
 from sagan_tf.flags import parse_config
-from sagan_tf.samples import nearest, output
+from sagan_tf.samples import nearest
 from sagan_tf.samples.generators import generator_of_run
 from sagan_tf.serving.contract import MODEL_CARD
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.state import create_state
+from sagan_tf.visualization import output
 from tests.samples.tiny_generator import tiles
 
 SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from sagan_tf.serving import contract
 from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES, SignatureContract
+from sagan_tf.training.sampling import NO_TRUNCATION
 
 
 def types(signature: SignatureContract) -> tuple[dict[str, str], dict[str, str]]:
@@ -23,6 +25,10 @@ def test_signatures() -> None:
     }
     (discriminator,) = DISCRIMINATOR_SIGNATURES.values()
     assert types(discriminator) == ({"images": "float32", "labels": "int32"}, {"logits": "float32"})
+
+
+def test_no_truncation_is_none_to_the_sampler() -> None:
+    assert contract.NO_TRUNCATION == NO_TRUNCATION
 
 
 def test_clients_need_no_tensorflow() -> None:

@@ -30,8 +30,9 @@ def test_training_steps() -> None:
 
 
 @pytest.mark.slow
-def test_sampling() -> None:
-    _, measured = answers("sampling_worker", *SIZES)
+@pytest.mark.parametrize("form", ["compiled", "saved_model"])
+def test_sampling(form: str) -> None:
+    _, measured = answers("sampling_worker", *SIZES, f"--form={form}")
     assert measured["seconds"] > 0.0
 
 

@@ -12,6 +12,8 @@ from tools.benchmarks.workers import Worker
 
 SUMMARY = "images from the generator by the moving statistics: latency of one, and throughput of a batch"
 PEERS = ("none", "tf_gan")
+FORMS = ("compiled", "keras", "saved_model", "tflite")
+"""Of our generator: as `sagan_tf.sample` runs it, as a Keras model, and as its two exports."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base_channels", type=int, default=64)
     parser.add_argument("--num_classes", type=int, default=1000)
     parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--forms", nargs="+", default=["compiled"], choices=FORMS, help="of our generator")
     parser.add_argument("--peer", default="none", choices=PEERS, help="tf_gan: the generator of TF-GAN's example")
     parser.add_argument("--rounds", type=int, default=11, help="measured batches of each, in turn")
 
@@ -35,12 +38,10 @@ def rows(result: dict[str, Any]) -> list[list[str]]:
     """A readable table of the result."""
     table = [["batch", "", "a batch, median (least to most)", "images/s", "ratio"]]
     for batch_size, measured in result["batch_sizes"].items():
-        for name in ("ours", "peer"):
-            if name in measured:
-                one = measured[name]
-                ratio = f"{measured['ratio']:.2f}" if name == "ours" and "ratio" in measured else ""
-                timing = str(Timing(tuple(one["all_seconds"])))
-                table.append([batch_size, name, timing, f"{one['images_per_second']:.1f}", ratio])
+        for name, one in measured.items():
+            ratio = f"{one['ratio']:.2f}" if "ratio" in one else ""
+            timing = str(Timing(tuple(one["all_seconds"])))
+            table.append([batch_size, name, timing, f"{one['images_per_second']:.1f}", ratio])
     return table
 
 
@@ -48,9 +49,11 @@ def _one_batch_size(options: argparse.Namespace, batch_size: int) -> dict[str, A
     sizes = [f"--base_channels={options.base_channels}", f"--num_classes={options.num_classes}"]
     sizes.append(f"--batch_size={batch_size}")
     with contextlib.ExitStack() as stack:
-        workers = {"ours": Worker("tools.benchmarks.sampling_worker", sizes)}
+        workers = {
+            form: Worker("tools.benchmarks.sampling_worker", [*sizes, f"--form={form}"]) for form in options.forms
+        }
         if options.peer == "tf_gan":
-            workers["peer"] = Worker("tools.benchmarks.tf_gan_peer", ["sample", *sizes])
+            workers["tf_gan"] = Worker("tools.benchmarks.tf_gan_peer", ["sample", *sizes])
         for worker in workers.values():
             stack.enter_context(worker).ready()
         rounds = [{name: worker.run()["seconds"] for name, worker in workers.items()} for _ in range(options.rounds)]
@@ -59,6 +62,8 @@ def _one_batch_size(options: argparse.Namespace, batch_size: int) -> dict[str, A
         timing = Timing(tuple(one[name] for one in rounds))
         speed = batch_size / timing.median
         measured[name] = {"seconds": timing.median, "all_seconds": timing.seconds, "images_per_second": speed}
-    if "peer" in measured:
-        measured["ratio"] = median_ratio(measured["peer"]["all_seconds"], measured["ours"]["all_seconds"])
+    if "tf_gan" in measured:
+        peer = measured["tf_gan"]["all_seconds"]
+        for form in options.forms:
+            measured[form]["ratio"] = median_ratio(peer, measured[form]["all_seconds"])
     return measured

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.networks import build_generator
+from sagan_tf.serving.signatures import export_generator
+from sagan_tf.serving.tflite import LiteGenerator, convert
 from sagan_tf.training.sampling import compiled_generator
+from tools.benchmarks.sampling import FORMS
 from tools.benchmarks.workers import serve
+
+Generate = Callable[[tf.Tensor, tf.Tensor], Any]
+
+
+def in_form(form: str, generator: keras.Model, config: ModelConfig) -> Generate:
+    """The generator in one of `FORMS`: a function of latents and labels to arrays of images."""
+    if form == "tflite":
+        (_, model), *_ = convert(generator, config, config.num_classes, ("float32",), {"class_names": []})
+        lite = LiteGenerator(model)
+        return lambda latents, labels: lite(latents.numpy(), labels.numpy())
+    if form == "saved_model":
+        exported = export_generator(generator, config.num_classes)
+        with tempfile.TemporaryDirectory() as folder:
+            tf.saved_model.save(exported.module, folder, signatures=exported.signatures)
+            loaded = tf.saved_model.load(folder)
+        return lambda latents, labels: loaded.signatures["serving_default"](latents=latents, labels=labels)[
+            "images"
+        ].numpy()
+    if form == "keras":
+        return lambda latents, labels: generator([latents, labels], training=False).numpy()
+    compiled = compiled_generator(generator)
+    return lambda latents, labels: compiled(latents, labels).numpy()
 
 
 def main() -> None:
@@ -19,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("base_channels", "num_classes", "batch_size"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--form", choices=FORMS, required=True)
     options = parser.parse_args()
     config = ModelConfig(
         resolution=128,
@@ -26,13 +55,13 @@ def main() -> None:
         num_classes=options.num_classes,
         attention_resolutions=(32,),
     )
-    generate = compiled_generator(build_generator(config))
+    generate = in_form(options.form, build_generator(config), config)
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
         latents = tf.random.normal([options.batch_size, config.latent_dim])
         labels = tf.random.uniform([options.batch_size], 0, config.num_classes, tf.int32)
-        generate(latents, labels).numpy()
+        generate(latents, labels)
         return {"seconds": time.perf_counter() - start}
 
     run(), run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.samples.labels import find_labels
+from sagan_tf.serving.labels import find_labels
 
 NAMES = ("Trouser", "Bag", "Ankle boot", "Sandal")
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from sagan_tf.errors import UserError
-from sagan_tf.samples import output
-from sagan_tf.samples.output import check_writable, output_file, write_picture
+from sagan_tf.visualization import output
+from sagan_tf.visualization.output import check_writable, output_file, write_picture
 
 PNG = (".png",)
 

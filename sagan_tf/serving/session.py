@@ -1,0 +1,115 @@
+"""An export from options: opens the run, builds what is asked for, compares it with the run, and writes it whole."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from sagan_tf.config import Config
+from sagan_tf.errors import UserError
+from sagan_tf.networks.architectures import used_classes
+from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES
+from sagan_tf.serving.model_card import Origin, evaluation_of, model_card
+from sagan_tf.serving.options import ExportOptions
+from sagan_tf.serving.saved_model import write_saved_model
+from sagan_tf.serving.signatures import discriminator_sizes, export_discriminator, export_generator, generator_sizes
+from sagan_tf.serving.tflite import check_tflite
+from sagan_tf.serving.tflite_files import write_tflite
+from sagan_tf.training.checkpoints import load_discriminator, load_generator
+from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.visualization.output import check_writable
+
+_logger = logging.getLogger("sagan_tf")
+TFLITE, DISCRIMINATOR = "tflite", "discriminator"
+
+
+def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]) -> None:
+    """Exports what the options ask for.
+
+    Args:
+        options: what to export, and where to write it.
+        read_config: reads a run's `flags.cfg`.
+
+    Raises:
+        UserError: something is missing or in the way; nothing has then been written.
+    """
+    directory = RunDirectory(options.run_dir)
+    if not directory.flags.is_file():
+        raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
+    if "tflite" in options.formats:
+        check_tflite()
+    config = read_config(directory.flags)
+    averaged = options.generator_weights == "ema"
+    network, step = load_generator(config, directory.checkpoints, options.checkpoint, averaged=averaged)
+    base = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "exports"
+    _check_outputs(options, base, step)
+    # Everything is read before anything is written.
+    judge = load_discriminator(config, directory.checkpoints, options.checkpoint) if options.discriminator else None
+    for one in (network, judge):
+        _check_weights(one, step)
+    origin = _origin(options, directory, config, step)
+    if "saved_model" in options.formats:
+        _export_saved_model(network, origin, base)
+    if judge is not None:
+        _export_discriminator(judge, origin, base / DISCRIMINATOR)
+    if "tflite" in options.formats:
+        write_tflite(network, origin, options, base / TFLITE)
+
+
+def _check_outputs(options: ExportOptions, base: pathlib.Path, step: int) -> None:
+    """Raises UserError for what is in the way, before any work is done."""
+    wanted = [base / str(step)] if "saved_model" in options.formats else []
+    wanted += [base / DISCRIMINATOR / str(step)] if options.discriminator else []
+    wanted += [base / TFLITE] if "tflite" in options.formats else []
+    try:
+        there = [path for path in wanted if path.exists()]
+        files = [path for path in (base, *wanted) if path.exists() and not path.is_dir()]
+    except OSError as error:
+        raise UserError(f"output: expected a folder, received {base} ({error.strerror or error})") from error
+    if files:
+        raise UserError(f"output: expected a folder, received the file {files[0]}")
+    check_writable(base.absolute(), str(base))
+    if there and not options.overwrite:
+        raise UserError(f"output: expected no export there yet, received {there[0]}; --overwrite replaces it")
+
+
+def _check_weights(network: keras.Model | None, step: int) -> None:
+    """Raises UserError for weights of a run that diverged: every answer would be a picture of nothing."""
+    if network is not None and not all(np.isfinite(variable.numpy()).all() for variable in network.variables):
+        raise UserError(f"checkpoint: expected finite weights to export, received others at step {step}")
+
+
+def _origin(options: ExportOptions, directory: RunDirectory, config: Config, step: int) -> Origin:
+    num_classes = used_classes(config.model)
+    return Origin(
+        run=directory.path.resolve().name,
+        config=config,
+        class_names=directory.class_names(num_classes) if num_classes else (),
+        step=step,
+        weights=options.generator_weights,
+        metrics=evaluation_of(directory.metrics, step, options.generator_weights),
+        versions=directory.read_versions(),
+        data_licence=options.data_licence,
+    )
+
+
+def _export_saved_model(network: keras.Model, origin: Origin, base: pathlib.Path) -> None:
+    num_classes = used_classes(origin.config.model)
+    exported = export_generator(network, num_classes)
+    signatures = {name: GENERATOR_SIGNATURES[name] for name in exported.signatures}
+    card = model_card(origin, num_classes, generator_sizes(network), signatures)
+    write_saved_model(exported, card, base, origin.step)
+    _logger.info("SavedModel of %s, step %d, in %s", origin.run, origin.step, base / str(origin.step))
+
+
+def _export_discriminator(network: keras.Model, origin: Origin, base: pathlib.Path) -> None:
+    num_classes = used_classes(origin.config.model)
+    exported = export_discriminator(network, num_classes)
+    card = model_card(origin, num_classes, discriminator_sizes(network), DISCRIMINATOR_SIGNATURES, DISCRIMINATOR)
+    write_saved_model(exported, card, base, origin.step)
+    _logger.info("SavedModel of the discriminator in %s", base / str(origin.step))

@@ -1,0 +1,150 @@
+"""The generator as TFLite models, for phones and small devices: one picture at a time, in several precisions.
+
+The only door to `ai_edge_litert`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.errors import UserError
+from sagan_tf.networks import build_generator
+from sagan_tf.serving.contract import GENERATOR_SIGNATURES, MODEL_CARD, SERVING_DEFAULT
+from sagan_tf.serving.inference_graph import Tensors, WeightStore, inference_graph
+from sagan_tf.serving.model_card import card_text
+from sagan_tf.serving.signatures import generator_sizes, input_specs
+from sagan_tf.training.sampling import latents_of_seeds
+
+_CALIBRATION_PICTURES = 32
+_CALIBRATION_SEED = 2**40  # far from those of pictures that people look at, and of the parity report
+_FORMS = {"float32": "auto", "float16": "auto", "dynamic_int8": "strided", "int8": "strided"}
+"""Of convolutions. The forms with least arithmetic are fastest here too (128 px, 64 channels, two threads of an x86-64:
+half to two thirds of the time of strided ones), but their sums lose too much when kernels have 8 bits."""
+LABELS_FILE = "labels.txt"
+"""In the model, which is also a zip file: names of the classes, one a line."""
+
+
+class LiteGenerator:
+    """A TFLite model as a function.
+
+    Args:
+        model: the file's content.
+        threads: that it computes with; 0: one a core.
+    """
+
+    def __init__(self, model: bytes, threads: int = 0) -> None:
+        interpreter = _interpreter()
+        self._model = interpreter(model_content=model, num_threads=threads or os.cpu_count())
+        self._runner = self._model.get_signature_runner(SERVING_DEFAULT)
+
+    def __call__(self, latents: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Images float32 [n, height, width, channels] of latents float32 [n, latent_dim] and labels int32 [n]."""
+        shape = self._runner.get_output_details()["images"]["shape"][1:]
+        images: np.ndarray = np.empty((len(labels), *shape), np.float32)
+        for row in range(len(labels)):
+            images[row] = self._runner(latents=latents[row : row + 1], labels=labels[row : row + 1])["images"][0]
+        return images
+
+
+def check_tflite() -> None:
+    """Raises UserError if what runs TFLite models is not installed."""
+    _interpreter()
+
+
+def _interpreter() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise UserError(
+            "formats: expected the package ai-edge-litert for tflite, received none; pip install 'sagan-tf[tflite]'"
+        ) from error
+    return Interpreter
+
+
+def convert(
+    network: keras.Model, config: ModelConfig, num_classes: int, precisions: tuple[str, ...], card: dict[str, Any]
+) -> Iterator[tuple[str, bytes]]:
+    """Converts a generator.
+
+    Args:
+        network: of `build_generator(config)`.
+        config: of the network.
+        num_classes: 0 for a generator without classes.
+        precisions: of `options.PRECISIONS`.
+        card: goes into each model.
+
+    Yields:
+        Each precision and its model, a file's content.
+    """
+    made: dict[str, Any] = {}
+    for precision in precisions:
+        form = _FORMS[precision]
+        if form not in made:
+            made[form] = _constant_function(network, config, form)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([made[form]], tf.Module())
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            converter.representative_dataset = _calibration(config.latent_dim, num_classes)
+        with warnings.catch_warnings():  # it calibrates with an interpreter of its own that is on its way out
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
+            model = converter.convert()
+        yield precision, _with_card(model, card)
+
+
+def _constant_function(network: keras.Model, config: ModelConfig, form: str) -> Any:
+    """The generator for one picture, with constants for weights and its convolutions in some form."""
+    twin = build_generator(dataclasses.replace(config, resampling=form))
+    twin.set_weights(network.get_weights())
+    specs = input_specs(GENERATOR_SIGNATURES[SERVING_DEFAULT], generator_sizes(network))
+    ones = {name: tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, name=name) for name, spec in specs.items()}
+    store = WeightStore()
+
+    def images(latents: tf.Tensor, labels: tf.Tensor) -> Tensors:
+        return {"images": twin([latents, labels], training=False)}
+
+    graph = inference_graph(twin, images, ones, store)
+
+    def serving_default(**inputs: tf.Tensor) -> Tensors:
+        return graph(inputs, lambda key: tf.constant(store.values[key]))
+
+    return tf.function(serving_default, autograph=False).get_concrete_function(**ones)
+
+
+def _calibration(latent_dim: int, num_classes: int) -> Callable[[], Iterator[dict[str, np.ndarray]]]:
+    """Inputs by which ranges of activations are found: of as many classes as there is time for."""
+    seeds: np.ndarray = _CALIBRATION_SEED + np.arange(_CALIBRATION_PICTURES)
+    latents = latents_of_seeds(seeds, latent_dim).numpy()
+    labels: np.ndarray = (np.arange(_CALIBRATION_PICTURES) * max(num_classes, 1) // _CALIBRATION_PICTURES).astype(
+        np.int32
+    )
+
+    def examples() -> Iterator[dict[str, np.ndarray]]:
+        for row in range(_CALIBRATION_PICTURES):
+            yield {"latents": latents[row : row + 1], "labels": labels[row : row + 1]}
+
+    return examples
+
+
+def _with_card(model: bytes, card: dict[str, Any]) -> bytes:
+    """The model with its card and its classes' names behind it, as a zip file: TFLite's own way for such files."""
+    file = io.BytesIO(model)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(MODEL_CARD, card_text(card))
+        lines = (" ".join(name.splitlines()) for name in card["class_names"])
+        # Names of folders whose bytes are no text cannot be encoded.
+        archive.writestr(LABELS_FILE, "".join(f"{line}\n" for line in lines).encode(errors="replace"))
+    return file.getvalue()

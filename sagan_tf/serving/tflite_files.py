@@ -1,0 +1,104 @@
+"""A folder of TFLite models, the report of how they compare with the generator, and a picture of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import pathlib
+
+import keras
+import numpy as np
+
+from sagan_tf.config import Config
+from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.evaluation.extraction import Extraction
+from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
+from sagan_tf.networks.architectures import used_classes
+from sagan_tf.serving.contract import GENERATOR_SIGNATURES, SERVING_DEFAULT
+from sagan_tf.serving.model_card import Origin, model_card, write_card
+from sagan_tf.serving.options import ExportOptions
+from sagan_tf.serving.parity import Features, Parity, compare, pooled_pixels
+from sagan_tf.serving.saved_model import whole_folder
+from sagan_tf.serving.signatures import generator_sizes
+from sagan_tf.serving.tflite import LiteGenerator, convert
+from sagan_tf.training.sampling import compiled_generator, latents_of_seeds
+from sagan_tf.training.strategy import create_local_strategy
+from sagan_tf.visualization.image_grid import save_png, sheet
+
+_logger = logging.getLogger("sagan_tf")
+PARITY_REPORT, PARITY_PICTURE = "parity.json", "parity.png"
+_SHOWN_PICTURES = 8
+_BATCH = 16
+
+
+def write_tflite(network: keras.Model, origin: Origin, options: ExportOptions, folder: pathlib.Path) -> None:
+    """Writes `generator_<precision>.tflite` for each precision, the parity report, its picture and the model card.
+
+    An int8 model whose pictures differ by more than `largest_mean_error` is reported and left out.
+
+    Raises:
+        UserError: it cannot be written; nothing has then been.
+    """
+    config = origin.config.model
+    classes = used_classes(config)
+    signatures = {SERVING_DEFAULT: GENERATOR_SIGNATURES[SERVING_DEFAULT]}
+    card = model_card(origin, classes, generator_sizes(network), signatures)
+    latents, labels = _parity_inputs(config.latent_dim, classes, options.parity_samples)
+    reference = _in_batches(network, latents, labels)
+    features, features_name = _features(origin.config)
+    rows, reports = {"generator": reference[:_SHOWN_PICTURES]}, {}
+    with whole_folder(folder) as new:
+        write_card(card, new)
+        for precision, model in convert(network, config, classes, options.tflite_precisions, card):
+            images = LiteGenerator(model)(latents, labels)
+            parity = compare(images, reference, features, features_name)
+            kept = precision != "int8" or parity.mean_error <= options.largest_mean_error
+            rows[precision], reports[precision] = images[:_SHOWN_PICTURES], _report(parity, model, kept)
+            _log(precision, parity, len(model), kept)
+            if kept:
+                (new / f"generator_{precision}.tflite").write_bytes(model)
+        (new / PARITY_REPORT).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+        pictures = to_uint8(np.concatenate(list(rows.values()))).numpy()
+        save_png(sheet(pictures, len(reference[:_SHOWN_PICTURES]), row_names=list(rows)), new / PARITY_PICTURE)
+    _logger.info("TFLite models, %s and %s in %s", PARITY_REPORT, PARITY_PICTURE, folder)
+
+
+def _report(parity: Parity, model: bytes, kept: bool) -> dict[str, object]:
+    return {**dataclasses.asdict(parity), "bytes": len(model), "kept": kept}
+
+
+def _log(precision: str, parity: Parity, size: int, kept: bool) -> None:
+    errors = f"pixels differ by at most {parity.max_error:.2g}, {parity.mean_error:.2g} in the mean"
+    outcome = "" if kept else "; left out: --largest_mean_error"
+    _logger.info(
+        "%-12s %7.1f MB, %s, Frechet distance %.3g%s", precision, size / 1e6, errors, parity.frechet_distance, outcome
+    )
+
+
+def _parity_inputs(latent_dim: int, num_classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of the first seeds, classes in turn."""
+    latents = latents_of_seeds(np.arange(count), latent_dim).numpy()
+    return latents, (np.arange(count) % max(num_classes, 1)).astype(np.int32)
+
+
+def _in_batches(network: keras.Model, latents: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    function = compiled_generator(network)
+    starts = range(0, len(labels), _BATCH)
+    return np.concatenate([function(latents[i : i + _BATCH], labels[i : i + _BATCH]).numpy() for i in starts])
+
+
+def _features(config: Config) -> tuple[Features, str]:
+    """Features of the run's own extractor; means of pixels if it has none, or one that is not at hand everywhere."""
+    if config.evaluation.extractor != "fashion_mnist":
+        return pooled_pixels, "means of 4 x 4 parts of a picture"
+    extractor = open_extractor(ExtractorOptions("fashion_mnist"))
+    extraction = Extraction(extractor, create_local_strategy("one_device", 1), _BATCH)
+
+    def features(images: np.ndarray) -> np.ndarray:
+        pictures = to_uint8(images).numpy()
+        return np.concatenate(
+            [extraction.of_images(pictures[i : i + _BATCH])[0] for i in range(0, len(pictures), _BATCH)]
+        )
+
+    return features, extractor.name

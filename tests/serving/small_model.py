@@ -1,0 +1,74 @@
+"""A small SavedModel with the signatures of the contract: what its outputs are can be told from its inputs."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.serving.contract import ATTENTION, GENERATE, LARGEST_BATCH, SERVING_DEFAULT
+
+NUM_CLASSES, LATENT_DIM, SIDE, MAP_SIDE = 3, 4, 8, 2
+
+
+def _spec(dtype: tf.DType, *shape: int) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *shape], dtype)
+
+
+class _SmallModel(tf.Module):
+    """Images are the first latent plus the label, scaled by a variable; PNG files hold seed, label and truncation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = tf.Variable(0.125)
+
+    def _check(self, labels: tf.Tensor, numbers: tf.Tensor) -> list[tf.Operation]:
+        # A session takes other shapes than a signature promises, and optimisers believe the promise.
+        shape = tf.shape(tf.compat.v1.placeholder_with_default(numbers, shape=None))
+        return [
+            tf.debugging.assert_less_equal(tf.size(labels), LARGEST_BATCH, "expected fewer rows"),
+            tf.debugging.assert_equal(shape, [tf.size(labels), *numbers.shape[1:]], "expected another shape"),
+            tf.debugging.assert_less(labels, NUM_CLASSES, f"labels: expected 0 to {NUM_CLASSES - 1}"),
+            tf.debugging.assert_non_negative(labels, f"labels: expected 0 to {NUM_CLASSES - 1}"),
+            tf.debugging.assert_all_finite(numbers, "expected finite numbers"),
+        ]
+
+    @tf.function(input_signature=[_spec(tf.float32, LATENT_DIM), _spec(tf.int32)])
+    def serving_default(self, latents: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies(self._check(labels, latents)):
+            value = (latents[:, 0] + tf.cast(labels, tf.float32)) * self.scale
+        return {"images": tf.tile(value[:, None, None, None], [1, SIDE, SIDE, 1])}
+
+    @tf.function(input_signature=[_spec(tf.int64), _spec(tf.int32), _spec(tf.float32)])
+    def generate(self, seeds: tf.Tensor, labels: tf.Tensor, truncation: tf.Tensor) -> dict[str, tf.Tensor]:
+        checks = [*self._check(labels, truncation), tf.debugging.assert_non_negative(truncation, "truncation: below 0")]
+        with tf.control_dependencies(checks):
+            seeds = tf.reshape(seeds, tf.shape(labels))
+            pixels = tf.stack([seeds % 256, tf.cast(labels, tf.int64), tf.cast(truncation * 10, tf.int64)], axis=1)
+        pictures = tf.tile(tf.cast(pixels, tf.uint8)[:, None, None, :], [1, SIDE, SIDE, 1])
+        return {"png_bytes": tf.map_fn(tf.io.encode_png, pictures, fn_output_signature=tf.string)}
+
+    @tf.function(input_signature=[_spec(tf.float32, LATENT_DIM), _spec(tf.int32), _spec(tf.int32, 2)])
+    def attention(self, latents: tf.Tensor, labels: tf.Tensor, queries: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies(self._check(labels, latents)):
+            place = queries[:, 0] * MAP_SIDE + queries[:, 1]
+        return {"attention_map": tf.reshape(tf.one_hot(place, MAP_SIDE**2), [-1, MAP_SIDE, MAP_SIDE])}
+
+
+def save_small_model(base_path: pathlib.Path, version: int = 1, with_attention: bool = True) -> pathlib.Path:
+    """Writes the model as a version of `base_path`; returns the version's folder."""
+    model = _SmallModel()
+    signatures = {SERVING_DEFAULT: model.serving_default, GENERATE: model.generate}
+    if with_attention:
+        signatures[ATTENTION] = model.attention
+    folder = base_path / str(version)
+    tf.saved_model.save(model, str(folder), signatures)
+    return folder
+
+
+def pixels_of(png: bytes) -> list[int]:
+    """What a PNG file of the model holds: seed modulo 256, label, ten times the truncation."""
+    picture = tf.io.decode_png(png).numpy()
+    assert picture.shape == (SIDE, SIDE, 3) and np.all(picture == picture[0, 0])
+    return picture[0, 0].tolist()

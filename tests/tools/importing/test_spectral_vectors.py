@@ -1,0 +1,69 @@
+"""The vector of a power iteration on the rows of a matrix whose estimate is that of one on the columns."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from sagan_tf.layers.spectral_normalization import SpectralNormalization
+from tools.importing.spectral_vectors import sigma_from_columns, u_of_rows
+
+
+def official_sigma(matrix: np.ndarray, u: np.ndarray) -> float:
+    """As the official code has it, in words of its own: u on the columns goes to v, v back, and sigma is v W u^T."""
+    v = u @ matrix.T
+    v = v / np.sqrt(np.sum(v**2))
+    back = v @ matrix
+    back = back / np.sqrt(np.sum(back**2))
+    return float(np.squeeze(v @ matrix @ back.T))
+
+
+def our_sigma(matrix: np.ndarray, u: np.ndarray) -> float:
+    """Of the layer itself."""
+    layer = SpectralNormalization(keras.layers.Dense(matrix.shape[1], use_bias=False))
+    layer.build((None, matrix.shape[0]))
+    layer.layer.kernel.assign(matrix)
+    layer.u.assign(u)
+    return float(layer.sigma())
+
+
+@pytest.mark.parametrize("shape", [(27, 4), (4, 27), (6, 6), (5, 1), (1, 5), (128, 300)])
+@pytest.mark.parametrize("iterations", [0, 1, 5])
+def test_both_sides_give_one_sigma(shape: tuple[int, int], iterations: int) -> None:
+    rng = np.random.default_rng(3)
+    matrix, u = rng.normal(size=shape), rng.normal(size=(1, shape[1]))
+    for _ in range(iterations):
+        u = u @ matrix.T @ matrix
+    sigma = sigma_from_columns(matrix, u)
+    assert sigma == pytest.approx(official_sigma(matrix, u), rel=1e-12)
+    found = u_of_rows(matrix, sigma)
+    assert found.dtype == np.float32 and found.shape == (shape[0], 1)
+    assert np.linalg.norm(found) == pytest.approx(1.0, abs=1e-6)
+    assert our_sigma(matrix, found) == pytest.approx(sigma, rel=3e-6)
+
+
+def test_the_next_vector_alone_would_not_do() -> None:
+    """v, the official code's vector on the rows, is half an iteration further."""
+    rng = np.random.default_rng(0)
+    matrix, u = rng.normal(size=(27, 8)), rng.normal(size=8)
+    assert our_sigma(matrix, (matrix @ u)[:, np.newaxis]) > 1.01 * sigma_from_columns(matrix, u)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.outer([1.0, 2.0, 3.0], [2.0, 0.0]),  # one singular value, and one that is 0
+        np.diag([2.0, 2.0, 2.0]),
+        np.diag([3.0, 1e-12, 0.0]),
+    ],
+)
+def test_singular_matrices_and_equal_values(matrix: np.ndarray) -> None:
+    sigma = sigma_from_columns(matrix, np.array([1.0, 0.5, 0.25])[: matrix.shape[1]])
+    found = u_of_rows(matrix, sigma)
+    assert np.all(np.isfinite(found)) and our_sigma(matrix, found) == pytest.approx(sigma, rel=1e-6)
+
+
+def test_a_matrix_of_zeros_gives_numbers() -> None:
+    assert sigma_from_columns(np.zeros((3, 2)), np.ones(2)) == 0.0
+    assert np.all(np.isfinite(u_of_rows(np.zeros((3, 2)), 0.0)))

@@ -1,0 +1,61 @@
+"""Reading of checkpoints by name."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.errors import UserError
+from tools.importing.tf1_checkpoint import Tf1Checkpoint
+
+VALUES = {
+    "a/w": np.arange(6.0, dtype=np.float64).reshape(2, 3),
+    "global_step": np.int64(2**40),
+    "b": np.float32(np.nan),
+}
+
+
+@pytest.fixture
+def prefix(tmp_path: pathlib.Path) -> str:
+    path = str(tmp_path / "model.ckpt-3")
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for name, value in VALUES.items():
+            tf.compat.v1.get_variable(name, initializer=value)
+        session.run(tf.compat.v1.global_variables_initializer())
+        tf.compat.v1.train.Saver().save(session, path, write_meta_graph=False)
+    return path
+
+
+def test_reads_and_remembers(prefix: str) -> None:
+    checkpoint = Tf1Checkpoint(prefix)
+    assert checkpoint.shapes == {"a/w": (2, 3), "global_step": (), "b": ()}
+    assert checkpoint.unused() == ["a/w", "b", "global_step"] and checkpoint.number_used() == 0
+    value = checkpoint.read("a/w")
+    assert value.dtype == np.float32 and np.array_equal(value, VALUES["a/w"])
+    assert checkpoint.read("global_step") == 2**40
+    assert checkpoint.unused() == ["b"] and checkpoint.number_used() == 2
+
+
+def test_numbers_that_are_not_finite(prefix: str) -> None:
+    with pytest.raises(UserError, match="expected finite numbers, received others in b"):
+        Tf1Checkpoint(prefix).read("b")
+
+
+def test_a_damaged_index(prefix: str) -> None:
+    pathlib.Path(f"{prefix}.index").write_bytes(b"not an index" * 20)
+    with pytest.raises(UserError, match="expected an intact checkpoint"):
+        Tf1Checkpoint(prefix)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+def test_damaged_data(prefix: str, damage: str) -> None:
+    data = pathlib.Path(f"{prefix}.data-00000-of-00001")
+    content = data.read_bytes()
+    data.unlink()
+    if damage != "missing":
+        data.write_bytes(content[:5] if damage == "cut" else bytes(len(content)))
+    with pytest.raises(UserError, match="expected an intact checkpoint"):
+        Tf1Checkpoint(prefix).read("a/w")

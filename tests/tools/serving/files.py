@@ -1,0 +1,107 @@
+"""The files of tools/serving, read strictly, and what they have in common."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from sagan_tf.serving.contract import MODEL_NAME
+
+SERVING = pathlib.Path(__file__).parents[3] / "tools" / "serving"
+KUBERNETES = SERVING / "kubernetes"
+STATUS_PATH = f"/v1/models/{MODEL_NAME}"
+SERVER = "tensorflow_model_server"
+CONFIGURATION_FILES = {
+    f"/etc/sagan-serving/{name}" for name in ("models.config", "batching_parameters.txt", "monitoring.config")
+}
+
+# What main.cc of TensorFlow Serving calls its flags, those aside that it calls experimental. The server prints a line
+# about any other and goes on without it.
+KNOWN_FLAGS = {
+    "allow_version_labels_for_unavailable_models",
+    "batching_parameters_file",
+    "enable_batching",
+    "enable_model_warmup",
+    "enable_per_model_batching_parameters",
+    "enable_profiler",
+    "enable_signature_method_name_check",
+    "file_system_poll_wait_seconds",
+    "flush_filesystem_caches",
+    "grpc_channel_arguments",
+    "grpc_max_threads",
+    "grpc_socket_path",
+    "load_retry_interval_micros",
+    "max_num_load_retries",
+    "model_base_path",
+    "model_config_file",
+    "model_config_file_poll_wait_seconds",
+    "model_name",
+    "monitoring_config_file",
+    "num_load_threads",
+    "num_request_iterations_for_warmup",
+    "num_unload_threads",
+    "per_process_gpu_memory_fraction",
+    "platform_config_file",
+    "port",
+    "remove_unused_fields_from_bundle_metagraph",
+    "rest_api_enable_cors_support",
+    "rest_api_num_threads",
+    "rest_api_port",
+    "rest_api_timeout_in_ms",
+    "saved_model_tags",
+    "ssl_config_file",
+    "tensorflow_inter_op_parallelism",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_session_config_file",
+    "tensorflow_session_parallelism",
+    "thread_pool_factory_config_file",
+}
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML's loader takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if len(keys) != len(set(keys)):
+            raise yaml.constructor.ConstructorError(None, None, f"a key stands twice in {keys}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: pathlib.Path) -> dict[str, Any]:
+    """The one document of a file."""
+    document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
+    assert isinstance(document, dict)
+    return document
+
+
+def flags_of(arguments: list[str]) -> dict[str, str]:
+    """Flag by flag, each of which is --name=value and stands once."""
+    pairs = [argument.removeprefix("--").partition("=") for argument in arguments]
+    assert all(argument.startswith("--") for argument in arguments)
+    assert all(equals and value for _, equals, value in pairs), arguments
+    assert len({name for name, _, _ in pairs}) == len(pairs), arguments
+    return {name: value for name, _, value in pairs}
+
+
+def shape_of(tree: object) -> object:
+    """The keys of nested mappings; an item of a list of mappings has all the keys that its fellows have."""
+    if isinstance(tree, dict):
+        return {key: shape_of(value) for key, value in tree.items()}
+    if isinstance(tree, list) and tree and all(isinstance(item, dict) for item in tree):
+        return [shape_of({key: value for item in tree for key, value in item.items()})]
+    return None
+
+
+def key_paths(tree: object, but_not_below: set[str], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every key, but for the keys of mappings that have a name in `but_not_below`: a user names those."""
+    if isinstance(tree, dict) and not (path and path[-1] in but_not_below):
+        for key, value in tree.items():
+            yield (*path, key)
+            yield from key_paths(value, but_not_below, (*path, key))
+    elif isinstance(tree, list):
+        for index, item in enumerate(tree):
+            yield from key_paths(item, but_not_below, (*path, index))

@@ -1,0 +1,153 @@
+"""compose.yaml: its keys, its agreement with the configuration it mounts, and its health check, which is run."""
+
+from __future__ import annotations
+
+import http.server
+import pathlib
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.tools.serving.configuration import read
+from tests.tools.serving.files import (
+    CONFIGURATION_FILES,
+    KNOWN_FLAGS,
+    SERVER,
+    SERVING,
+    STATUS_PATH,
+    flags_of,
+    read_yaml,
+    shape_of,
+)
+
+COMPOSE = SERVING / "compose.yaml"
+
+# The names are those of the Compose Specification; there is no schema of it to be had as a package.
+_SERVICE = {
+    **dict.fromkeys(("image", "entrypoint", "command", "ports", "restart", "init", "user", "read_only", "tmpfs")),
+    **dict.fromkeys(("cap_drop", "security_opt")),
+    "volumes": [
+        {**dict.fromkeys(("type", "source", "target", "read_only")), "bind": {"create_host_path": None}},
+    ],
+    "configs": [dict.fromkeys(("source", "target"))],
+    "healthcheck": dict.fromkeys(("test", "interval", "timeout", "retries", "start_period")),
+    "deploy": {"resources": {"limits": dict.fromkeys(("cpus", "memory", "pids"))}},
+}
+_KEYS = {
+    "name": None,
+    "services": {"serving": _SERVICE},
+    "configs": dict.fromkeys(("models", "batching", "monitoring"), {"file": None}),
+}
+
+
+@pytest.fixture(scope="module")
+def service() -> Any:
+    return read_yaml(COMPOSE)["services"]["serving"]
+
+
+@pytest.fixture(scope="module")
+def flags(service: Any) -> dict[str, str]:
+    return flags_of(service["command"])
+
+
+def test_keys_are_those_of_the_specification() -> None:
+    assert shape_of(read_yaml(COMPOSE)) == _KEYS
+
+
+def test_the_server_is_pinned_and_its_flags_are_known(service: Any, flags: dict[str, str]) -> None:
+    assert re.fullmatch(r"tensorflow/serving:2\.\d+\.\d+", service["image"])
+    assert service["entrypoint"] == [SERVER]
+    assert set(flags) <= KNOWN_FLAGS
+    assert "enable_batching" not in flags  # or one wrong request would fail others
+
+
+def test_ports_are_those_that_the_server_listens_on_and_open_to_this_machine_only(
+    service: Any, flags: dict[str, str]
+) -> None:
+    assert (flags["port"], flags["rest_api_port"]) == ("8500", "8501")
+    assert service["ports"] == ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]
+
+
+def test_every_configuration_file_is_there_and_mounted_where_a_flag_looks(service: Any, flags: dict[str, str]) -> None:
+    files = {name: config["file"] for name, config in read_yaml(COMPOSE)["configs"].items()}
+    mounted = {config["target"]: SERVING / files[config["source"]] for config in service["configs"]}
+    assert set(mounted) == CONFIGURATION_FILES > {flags["model_config_file"], flags["monitoring_config_file"]}
+    for target, path in mounted.items():
+        assert path.is_file(), path
+        assert path.name == pathlib.PurePosixPath(target).name
+
+
+def test_the_exports_are_mounted_where_the_server_looks_and_only_to_read(service: Any) -> None:
+    (volume,) = service["volumes"]
+    assert volume["target"] == read("models.config").model_config_list.config[0].base_path
+    assert re.fullmatch(r"\$\{RUN_DIR:\?[^}]+\}/exports", volume["source"])
+    assert volume["type"] == "bind"
+    # A path that is not there is a mistake: it is not made, empty.
+    assert (volume["read_only"], volume["bind"]["create_host_path"]) == (True, False)
+
+
+def test_threads_are_as_many_as_cores_may_be_used(service: Any, flags: dict[str, str]) -> None:
+    assert flags["tensorflow_intra_op_parallelism"] == service["deploy"]["resources"]["limits"]["cpus"]
+    threads = read("batching_parameters.txt").num_batch_threads.value
+    assert flags["tensorflow_inter_op_parallelism"] == str(threads)
+
+
+def test_the_container_may_little(service: Any) -> None:
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"\$\{SERVING_USER:-[1-9]\d*:[1-9]\d*\}", service["user"])
+    assert service["init"] is True, "process 1 does not end on SIGTERM"
+    assert service["restart"] == "unless-stopped"
+
+
+class _StatusPage(http.server.BaseHTTPRequestHandler):
+    state = "AVAILABLE"
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        known = self.path == STATUS_PATH
+        answer = f'{{\n "model_version_status": [\n  {{\n   "version": "200",\n   "state": "{self.state}"\n  }}\n ]\n}}'
+        body = (answer if known else '{ "error": "Malformed request" }').encode()
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Keeps the tests quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[http.server.ThreadingHTTPServer]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _StatusPage) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield serving
+        serving.shutdown()
+
+
+def is_healthy(service: Any, port: int) -> bool:
+    kind, *command = service["healthcheck"]["test"]
+    assert kind == "CMD"
+    assert command[-1].count("/8501") == 1
+    command[-1] = command[-1].replace("/8501", f"/{port}")
+    return subprocess.run(command, check=False, capture_output=True, timeout=10).returncode == 0
+
+
+@pytest.mark.parametrize(("state", "healthy"), [("AVAILABLE", True), ("LOADING", False), ("END", False)])
+def test_the_health_check_asks_for_the_state(
+    service: Any, server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, state: str, healthy: bool
+) -> None:
+    monkeypatch.setattr(_StatusPage, "state", state)
+    assert is_healthy(service, server.server_port) == healthy
+
+
+def test_the_health_check_fails_where_nothing_listens(service: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        assert not is_healthy(service, unused.getsockname()[1])

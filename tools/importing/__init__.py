@@ -1,0 +1,1 @@
+"""What `tools/import_tfgan_checkpoint.py` is made of."""

@@ -1,0 +1,72 @@
+"""A checkpoint of TensorFlow 1: variables by name, and which of them have been used."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.errors import UserError
+
+AVERAGE = "/ExponentialMovingAverage"
+"""What tf.train.ExponentialMovingAverage adds to the name of the variable that it averages."""
+
+
+class Tf1Checkpoint:
+    """Reads variables, and remembers which.
+
+    Args:
+        prefix: path of the checkpoint without `.index` or `.data-...`.
+
+    Attributes:
+        prefix: the same.
+        shapes: the shape of every variable, by name.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        try:
+            self._reader = tf.train.load_checkpoint(prefix)
+            self.shapes: dict[str, tuple[int, ...]] = {
+                name: tuple(shape) for name, shape in self._reader.get_variable_to_shape_map().items()
+            }
+        except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+            raise self._damaged(error) from error
+        self._used: set[str] = set()
+
+    def read(self, name: str) -> np.ndarray:
+        """The variable of this name, numbers with a fraction as float32.
+
+        Raises:
+            UserError: it cannot be read, or holds what is no number.
+        """
+        try:
+            value = np.asarray(self._reader.get_tensor(name))
+        except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+            raise self._damaged(error) from error
+        self._used.add(name)
+        if not np.issubdtype(value.dtype, np.integer):
+            value = value.astype(np.float32)
+        if not np.all(np.isfinite(value)):
+            raise UserError(
+                f"checkpoint: expected finite numbers, received others in {name} of {self.prefix}; "
+                "import an older checkpoint of the run, from before it broke"
+            )
+        return value
+
+    def unused(self) -> list[str]:
+        """Names of the variables that nothing has read."""
+        return sorted(set(self.shapes) - self._used)
+
+    def number_used(self) -> int:
+        """How many variables have been read."""
+        return len(self._used)
+
+    def _damaged(self, error: Exception) -> UserError:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return UserError(
+            f"checkpoint: expected an intact checkpoint at {self.prefix}, received {reason}; copy its .index and "
+            "all its .data files again, or name an older one"
+        )
