@@ -10,6 +10,13 @@ from sagan_tf.errors import UserError
 FORMATS = ("saved_model", "tflite")
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 
+_USED_IN = {
+    "resampling": "saved_model",
+    "tflite_precisions": "tflite",
+    "parity_samples": "tflite",
+    "largest_mean_error": "tflite",
+}
+"""The format in which a flag means something, for those that do not mean something in all."""
 _MOST_SAMPLES = 10_000
 """Pictures of both models are kept in memory: of 128 px, 2 GB each."""
 
@@ -28,6 +35,13 @@ class ExportOptions:
         "ema", "ema (the averaged generator) or live (the one that is trained).", choices=("ema", "live")
     )
     discriminator: bool = option(False, "Export the discriminator too, into the folder discriminator, as a SavedModel.")
+    resampling: str = option(
+        "auto",
+        "How the SavedModel computes convolutions and the resampling next to them: auto, as fast as a processor like "
+        "this machine's can; strided, each as one convolution, for servers with a GPU; plain, one thing after the "
+        "other.",
+        choices=("auto", "strided", "plain"),
+    )
     tflite_precisions: tuple[str, ...] = option(
         PRECISIONS,
         "Comma list of float32, float16 (half the size), dynamic_int8 (weights in 8 bits) and int8 (arithmetic in 8 "
@@ -53,13 +67,10 @@ class ExportOptions:
             raise UserError(f"parity_samples: expected 2 to {_MOST_SAMPLES}, received {self.parity_samples}")
         if not self.largest_mean_error > 0:
             raise UserError(f"largest_mean_error: expected a number above 0, received {self.largest_mean_error}")
-        if "tflite" not in self.formats:
-            self._check_unused("tflite_precisions", "parity_samples", "largest_mean_error")
-
-    def _check_unused(self, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
-                raise UserError(f"{name}: expected the format tflite, received {','.join(self.formats)}")
+        for name, needed in _USED_IN.items():
+            given = getattr(self, name) != type(self).__dataclass_fields__[name].default
+            if given and needed not in self.formats:
+                raise UserError(f"{name}: expected the format {needed}, received {','.join(self.formats)}")
 
 
 def _check_choices(name: str, values: tuple[str, ...], choices: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import pathlib
@@ -44,12 +45,15 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
     if "tflite" in options.formats:
         check_tflite()
     config = read_config(directory.flags)
+    at_inference = _for_inference(config, options)
     averaged = options.generator_weights == "ema"
-    network, step = load_generator(config, directory.checkpoints, options.checkpoint, averaged=averaged)
+    network, step = load_generator(at_inference, directory.checkpoints, options.checkpoint, averaged=averaged)
     base = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "exports"
     _check_outputs(options, base, step)
     # Everything is read before anything is written.
-    judge = load_discriminator(config, directory.checkpoints, options.checkpoint) if options.discriminator else None
+    judge = None
+    if options.discriminator:
+        judge = load_discriminator(at_inference, directory.checkpoints, options.checkpoint)
     for one in (network, judge):
         _check_weights(one, step)
     origin = _origin(options, directory, config, step)
@@ -59,6 +63,11 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
         _export_discriminator(judge, origin, base / DISCRIMINATOR)
     if "tflite" in options.formats:
         write_tflite(network, origin, options, base / TFLITE)
+
+
+def _for_inference(config: Config, options: ExportOptions) -> Config:
+    """The run's configuration, but for how its convolutions are computed."""
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, resampling=options.resampling))
 
 
 def _check_outputs(options: ExportOptions, base: pathlib.Path, step: int) -> None:

@@ -146,6 +146,14 @@ def test_a_seed_a_label_and_a_truncation_give_one_file(exported: Exported) -> No
         assert found.numpy().tolist() == together
 
 
+def test_each_picture_of_a_request_is_made_by_itself(exported: Exported) -> None:
+    """Kernels may round otherwise in other batches, on other machines than the one that tests."""
+    functions = exported.model.signatures["generate"].graph.as_graph_def().library.function
+    bodies = {node.attr["body"].func.name for one in functions for node in one.node_def if node.op.endswith("While")}
+    convolving = {one.signature.name for one in functions if any(node.op == "Conv2D" for node in one.node_def)}
+    assert convolving and convolving <= bodies
+
+
 def test_a_file_holds_the_picture_of_the_network(exported: Exported) -> None:
     files = exported.call("generate", seeds=SEEDS, labels=LABELS, truncation=TRUNCATION)
     found = np.stack([tf.io.decode_png(file).numpy() for file in files])
