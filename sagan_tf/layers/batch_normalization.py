@@ -63,11 +63,11 @@ class BatchNormalization(keras.layers.Layer):
         """
         gain, bias = tf.convert_to_tensor(self.gain), tf.convert_to_tensor(self.bias)
         mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-        self._folded = _with_statistics(mean, variance + self.epsilon, gain, bias)
+        outer, self._folded = self._folded, _with_statistics(mean, variance + self.epsilon, gain, bias)
         try:
             yield
         finally:
-            self._folded = None
+            self._folded = outer
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

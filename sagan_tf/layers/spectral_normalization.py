@@ -115,11 +115,11 @@ class SpectralNormalization(keras.layers.Wrapper):
 
         A function that is traced inside has the divided kernel as a constant, and no power iteration.
         """
-        self._folded = tf.convert_to_tensor(self._kernel) / self._divisor(self.sigma())
+        outer, self._folded = self._folded, tf.convert_to_tensor(self._kernel) / self._divisor(self.sigma())
         try:
             yield
         finally:
-            self._folded = None
+            self._folded = outer
 
     def sigma(self) -> tf.Tensor:
         """The estimate of the kernel's largest singular value that the next call uses: float32 scalar."""

@@ -40,6 +40,15 @@ class SignatureContract:
     outputs: dict[str, TensorContract]
 
 
+def of_one(signature: SignatureContract) -> SignatureContract:
+    """A signature whose batch is always 1."""
+
+    def one(tensors: dict[str, TensorContract]) -> dict[str, TensorContract]:
+        return {name: TensorContract(tensor.dtype, (1, *tensor.shape[1:])) for name, tensor in tensors.items()}
+
+    return SignatureContract(one(signature.inputs), one(signature.outputs))
+
+
 _LATENTS = TensorContract("float32", ("batch", "latent_dim"))
 _LABELS = TensorContract("int32", ("batch",))
 _IMAGES = TensorContract("float32", ("batch", "resolution", "resolution", "image_channels"))
@@ -67,3 +76,13 @@ DISCRIMINATOR_SIGNATURES = {
         {"images": _IMAGES, "labels": _LABELS}, {"logits": TensorContract("float32", ("batch", 1))}
     )
 }
+AUXILIARY_CLASSIFIER_SIGNATURES = {
+    SERVING_DEFAULT: SignatureContract(
+        {"images": _IMAGES, "labels": _LABELS},
+        {
+            "logits": TensorContract("float32", ("batch", 1)),
+            "class_logits": TensorContract("float32", ("batch", "num_classes")),
+        },
+    )
+}
+"""Of a discriminator that names classes too."""

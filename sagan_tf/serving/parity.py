@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.evaluation.distances import frechet_distance
 from sagan_tf.evaluation.statistics import FeatureStatistics, Moments
+from sagan_tf.serving.contract import SERVING_DEFAULT
+from sagan_tf.training.sampling import latents_of_seeds
 
 Images = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Features = Callable[[np.ndarray], np.ndarray]
+_COMPARED, _LARGEST_ERROR = 4, 1e-3
 _POOLED = 4
 """Side of the grid of means that stand for a picture where no extractor does."""
 
@@ -47,6 +52,23 @@ def compare(images: np.ndarray, reference: np.ndarray, features: Features, featu
     differences = np.abs(images.astype(np.float64) - reference)
     distance = frechet_distance(_moments(features(images)), _moments(features(reference)))
     return Parity(float(differences.max()), float(differences.mean()), distance, features_name, len(images))
+
+
+def saved_model_error(folder: pathlib.Path, network: keras.Model, num_classes: int) -> float:
+    """The largest difference of pixels between a few pictures of an exported generator and of its network.
+
+    Raises:
+        RuntimeError: it is larger than rounding could be: the export would be of another generator.
+    """
+    seeds = np.arange(_COMPARED)
+    latents = latents_of_seeds(seeds, network.inputs[0].shape[1])
+    labels = tf.constant(seeds % max(num_classes, 1), tf.int32)
+    model = tf.saved_model.load(str(folder))
+    images = model.signatures[SERVING_DEFAULT](latents=latents, labels=labels)["images"].numpy()
+    error = float(np.abs(images - network([latents, labels], training=False).numpy()).max())
+    if not error <= _LARGEST_ERROR:
+        raise RuntimeError(f"`folder` must hold the network's pictures. Received: others, by {error}")
+    return error
 
 
 def pooled_pixels(images: np.ndarray) -> np.ndarray:

@@ -17,17 +17,12 @@ from sagan_tf.serving.signatures import ExportedNetwork
 from sagan_tf.serving.warm_up import write_warm_up
 
 
-def write_saved_model(exported: ExportedNetwork, card: dict[str, Any], base: pathlib.Path, version: int) -> None:
-    """Writes `base/version/`: the SavedModel, its card and requests to warm up with.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    with whole_folder(base / str(version)) as folder:
-        tf.saved_model.save(exported.module, str(folder), signatures=exported.signatures)
-        write_card(card, folder)
-        inputs = {name: one.structured_input_signature[1] for name, one in exported.signatures.items()}
-        write_warm_up(folder, inputs)
+def write_saved_model(exported: ExportedNetwork, card: dict[str, Any], folder: pathlib.Path) -> None:
+    """Fills a version's folder: the SavedModel, its card and requests to warm up with."""
+    tf.saved_model.save(exported.module, str(folder), signatures=exported.signatures)
+    write_card(card, folder)
+    inputs = {name: one.structured_input_signature[1] for name, one in exported.signatures.items()}
+    write_warm_up(folder, inputs)
 
 
 @contextlib.contextmanager
@@ -62,7 +57,7 @@ def _take_place(new: pathlib.Path, path: pathlib.Path, old: pathlib.Path) -> Non
         os.replace(path, old)
     try:
         os.replace(new, path)
-    except OSError:
+    except BaseException:  # an interruption from the keyboard too
         if was_there:
             os.replace(old, path)
         raise

@@ -1,7 +1,8 @@
-"""An export from options: opens the run, builds what is asked for, compares it with the run, and writes it whole."""
+"""An export from options: opens the run, builds what is asked for, compares it with the run, writes all or nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -14,10 +15,11 @@ import numpy as np
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from sagan_tf.networks.architectures import used_classes
-from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES
+from sagan_tf.serving.contract import AUXILIARY_CLASSIFIER_SIGNATURES, DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES
 from sagan_tf.serving.model_card import Origin, evaluation_of, model_card
 from sagan_tf.serving.options import ExportOptions
-from sagan_tf.serving.saved_model import write_saved_model
+from sagan_tf.serving.parity import saved_model_error
+from sagan_tf.serving.saved_model import whole_folder, write_saved_model
 from sagan_tf.serving.signatures import discriminator_sizes, export_discriminator, export_generator, generator_sizes
 from sagan_tf.serving.tflite import check_tflite
 from sagan_tf.serving.tflite_files import write_tflite
@@ -49,7 +51,7 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
     averaged = options.generator_weights == "ema"
     network, step = load_generator(at_inference, directory.checkpoints, options.checkpoint, averaged=averaged)
     base = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "exports"
-    _check_outputs(options, base, step)
+    wanted = _outputs(options, base, step)
     # Everything is read before anything is written.
     judge = None
     if options.discriminator:
@@ -57,12 +59,15 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
     for one in (network, judge):
         _check_weights(one, step)
     origin = _origin(options, directory, config, step)
-    if "saved_model" in options.formats:
-        _export_saved_model(network, origin, base)
-    if judge is not None:
-        _export_discriminator(judge, origin, base / DISCRIMINATOR)
-    if "tflite" in options.formats:
-        write_tflite(network, origin, options, base / TFLITE)
+    with contextlib.ExitStack() as stack:  # all get their names at its end, or none
+        if "saved_model" in options.formats:
+            _export_saved_model(network, origin, stack.enter_context(whole_folder(base / str(step))))
+        if judge is not None:
+            _export_discriminator(judge, origin, stack.enter_context(whole_folder(base / DISCRIMINATOR / str(step))))
+        if "tflite" in options.formats:
+            write_tflite(network, origin, options, stack.enter_context(whole_folder(base / TFLITE)))
+    for path in wanted:
+        _logger.info("%s, step %d, in %s", origin.run, step, path)
 
 
 def _for_inference(config: Config, options: ExportOptions) -> Config:
@@ -70,8 +75,8 @@ def _for_inference(config: Config, options: ExportOptions) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, resampling=options.resampling))
 
 
-def _check_outputs(options: ExportOptions, base: pathlib.Path, step: int) -> None:
-    """Raises UserError for what is in the way, before any work is done."""
+def _outputs(options: ExportOptions, base: pathlib.Path, step: int) -> list[pathlib.Path]:
+    """The folders to write; raises UserError for what is in the way, before any work is done."""
     wanted = [base / str(step)] if "saved_model" in options.formats else []
     wanted += [base / DISCRIMINATOR / str(step)] if options.discriminator else []
     wanted += [base / TFLITE] if "tflite" in options.formats else []
@@ -85,6 +90,7 @@ def _check_outputs(options: ExportOptions, base: pathlib.Path, step: int) -> Non
     check_writable(base.absolute(), str(base))
     if there and not options.overwrite:
         raise UserError(f"output: expected no export there yet, received {there[0]}; --overwrite replaces it")
+    return wanted
 
 
 def _check_weights(network: keras.Model | None, step: int) -> None:
@@ -107,18 +113,19 @@ def _origin(options: ExportOptions, directory: RunDirectory, config: Config, ste
     )
 
 
-def _export_saved_model(network: keras.Model, origin: Origin, base: pathlib.Path) -> None:
+def _export_saved_model(network: keras.Model, origin: Origin, folder: pathlib.Path) -> None:
     num_classes = used_classes(origin.config.model)
     exported = export_generator(network, num_classes)
     signatures = {name: GENERATOR_SIGNATURES[name] for name in exported.signatures}
-    card = model_card(origin, num_classes, generator_sizes(network), signatures)
-    write_saved_model(exported, card, base, origin.step)
-    _logger.info("SavedModel of %s, step %d, in %s", origin.run, origin.step, base / str(origin.step))
+    write_saved_model(exported, model_card(origin, num_classes, generator_sizes(network), signatures), folder)
+    error = saved_model_error(folder, network, num_classes)
+    _logger.info("SavedModel: pixels differ by at most %.2g from the run's", error)
 
 
-def _export_discriminator(network: keras.Model, origin: Origin, base: pathlib.Path) -> None:
+def _export_discriminator(network: keras.Model, origin: Origin, folder: pathlib.Path) -> None:
     num_classes = used_classes(origin.config.model)
     exported = export_discriminator(network, num_classes)
-    card = model_card(origin, num_classes, discriminator_sizes(network), DISCRIMINATOR_SIGNATURES, DISCRIMINATOR)
-    write_saved_model(exported, card, base, origin.step)
-    _logger.info("SavedModel of the discriminator in %s", base / str(origin.step))
+    has_classifier = origin.config.model.conditioning == "auxiliary_classifier"
+    signatures = AUXILIARY_CLASSIFIER_SIGNATURES if has_classifier else DISCRIMINATOR_SIGNATURES
+    card = model_card(origin, num_classes, discriminator_sizes(network), signatures, DISCRIMINATOR)
+    write_saved_model(exported, card, folder)

@@ -15,11 +15,10 @@ from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
 from sagan_tf.networks.architectures import used_classes
-from sagan_tf.serving.contract import GENERATOR_SIGNATURES, SERVING_DEFAULT
+from sagan_tf.serving.contract import GENERATOR_SIGNATURES, SERVING_DEFAULT, of_one
 from sagan_tf.serving.model_card import Origin, model_card, write_card
 from sagan_tf.serving.options import ExportOptions
 from sagan_tf.serving.parity import Features, Parity, compare, pooled_pixels
-from sagan_tf.serving.saved_model import whole_folder
 from sagan_tf.serving.signatures import generator_sizes
 from sagan_tf.serving.tflite import LiteGenerator, convert
 from sagan_tf.training.sampling import compiled_generator, latents_of_seeds
@@ -36,32 +35,27 @@ def write_tflite(network: keras.Model, origin: Origin, options: ExportOptions, f
     """Writes `generator_<precision>.tflite` for each precision, the parity report, its picture and the model card.
 
     An int8 model whose pictures differ by more than `largest_mean_error` is reported and left out.
-
-    Raises:
-        UserError: it cannot be written; nothing has then been.
     """
     config = origin.config.model
     classes = used_classes(config)
-    signatures = {SERVING_DEFAULT: GENERATOR_SIGNATURES[SERVING_DEFAULT]}
+    signatures = {SERVING_DEFAULT: of_one(GENERATOR_SIGNATURES[SERVING_DEFAULT])}
     card = model_card(origin, classes, generator_sizes(network), signatures)
     latents, labels = _parity_inputs(config.latent_dim, classes, options.parity_samples)
     reference = _in_batches(network, latents, labels)
     features, features_name = _features(origin.config)
     rows, reports = {"generator": reference[:_SHOWN_PICTURES]}, {}
-    with whole_folder(folder) as new:
-        write_card(card, new)
-        for precision, model in convert(network, config, classes, options.tflite_precisions, card):
-            images = LiteGenerator(model)(latents, labels)
-            parity = compare(images, reference, features, features_name)
-            kept = precision != "int8" or parity.mean_error <= options.largest_mean_error
-            rows[precision], reports[precision] = images[:_SHOWN_PICTURES], _report(parity, model, kept)
-            _log(precision, parity, len(model), kept)
-            if kept:
-                (new / f"generator_{precision}.tflite").write_bytes(model)
-        (new / PARITY_REPORT).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
-        pictures = to_uint8(np.concatenate(list(rows.values()))).numpy()
-        save_png(sheet(pictures, len(reference[:_SHOWN_PICTURES]), row_names=list(rows)), new / PARITY_PICTURE)
-    _logger.info("TFLite models, %s and %s in %s", PARITY_REPORT, PARITY_PICTURE, folder)
+    write_card(card, folder)
+    for precision, model in convert(network, config, classes, tuple(dict.fromkeys(options.tflite_precisions)), card):
+        images = LiteGenerator(model)(latents, labels)
+        parity = compare(images, reference, features, features_name)
+        kept = precision != "int8" or parity.mean_error <= options.largest_mean_error
+        rows[precision], reports[precision] = images[:_SHOWN_PICTURES], _report(parity, model, kept)
+        _log(precision, parity, len(model), kept)
+        if kept:
+            (folder / f"generator_{precision}.tflite").write_bytes(model)
+    (folder / PARITY_REPORT).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
+    pictures = to_uint8(np.concatenate(list(rows.values()))).numpy()
+    save_png(sheet(pictures, len(reference[:_SHOWN_PICTURES]), row_names=list(rows)), folder / PARITY_PICTURE)
 
 
 def _report(parity: Parity, model: bytes, kept: bool) -> dict[str, object]:

@@ -15,7 +15,7 @@ from sagan_tf.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.model_card import Origin, model_card
-from sagan_tf.serving.saved_model import write_saved_model
+from sagan_tf.serving.saved_model import whole_folder, write_saved_model
 from sagan_tf.serving.signatures import export_discriminator, export_generator, generator_sizes
 from tests.networks.small_networks import labels, latents, small_config, stir
 
@@ -121,8 +121,9 @@ def save_generator(folder: pathlib.Path, version: int = 7, **options: Any) -> Ex
     """Exports a generator of `export_config(**options)` as a version of a folder, and loads it."""
     config = export_config(**options)
     network = make_generator(config)
-    write_saved_model(export_generator(network, used_classes(config)), card_of(config, network), folder, version)
     path = folder / str(version)
+    with whole_folder(path) as new:
+        write_saved_model(export_generator(network, used_classes(config)), card_of(config, network), new)
     return Exported(config, network, path, tf.saved_model.load(str(path)))
 
 
@@ -130,8 +131,9 @@ def save_discriminator(folder: pathlib.Path, **options: Any) -> Exported:
     """The same for a discriminator."""
     config = export_config(**options)
     network = make_discriminator(config)
-    write_saved_model(export_discriminator(network, used_classes(config)), {"class_names": []}, folder, 7)
     path = folder / "7"
+    with whole_folder(path) as new:
+        write_saved_model(export_discriminator(network, used_classes(config)), {"class_names": []}, new)
     return Exported(config, network, path, tf.saved_model.load(str(path)))
 
 

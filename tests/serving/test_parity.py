@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from sagan_tf.serving.parity import compare, pooled_pixels
+from sagan_tf.serving.parity import compare, pooled_pixels, saved_model_error
+from tests.serving.small_export import save_generator
 
 RANDOM = np.random.default_rng(0)
 PICTURES = RANDOM.uniform(-0.8, 0.8, (9, 8, 8, 1)).astype(np.float32)
@@ -54,3 +58,12 @@ def test_means_of_parts(side: int, channels: int) -> None:
 def test_two_pictures_are_enough() -> None:
     found = compare(PICTURES[:2] + np.float32(0.1), PICTURES[:2], pooled_pixels, "means")
     assert np.isfinite(found.frechet_distance) and found.num_samples == 2
+
+
+def test_an_export_of_another_generator_is_noticed(tmp_path: pathlib.Path) -> None:
+    exported = save_generator(tmp_path)
+    assert saved_model_error(exported.path, exported.network, 3) < 1e-4
+    kernel = exported.network.get_layer("image").trainable_variables[0]
+    kernel.assign(kernel + tf.ones_like(kernel))
+    with pytest.raises(RuntimeError, match="must hold the network's pictures"):
+        saved_model_error(exported.path, exported.network, 3)

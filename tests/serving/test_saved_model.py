@@ -61,7 +61,8 @@ def test_no_version_is_seen_before_it_is_whole(network_to_write: ExportedNetwork
     thread.start()
     try:
         for version in (1, 2):
-            write_saved_model(network_to_write, {}, tmp_path, version)
+            with whole_folder(tmp_path / str(version)) as folder:
+                write_saved_model(network_to_write, {}, folder)
     finally:
         done.set()
         thread.join()

@@ -309,3 +309,17 @@ def test_weights_that_are_no_numbers_are_not_exported(
     for formats in ("saved_model", "tflite"):
         assert "expected finite" in error_of(capsys, f"--run_dir={run_dir}", f"--formats={formats}")
     assert not (run_dir / "exports").exists()
+
+
+def test_models_that_cannot_be_converted_leave_nothing_written(
+    run_dir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes last fails, and what came first is not there either."""
+
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(session, "write_tflite", full)
+    flags = [f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}", "--formats=saved_model,tflite"]
+    assert export.run(flags) == 2
+    assert files_below(tmp_path) == []

@@ -18,6 +18,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.serving import tflite_files
 from sagan_tf.serving.model_card import Origin
 from sagan_tf.serving.options import PRECISIONS, ExportOptions
+from sagan_tf.serving.saved_model import whole_folder
 from sagan_tf.serving.tflite import LiteGenerator
 from sagan_tf.serving.tflite_files import write_tflite
 from tests.serving.small_export import export_config, files_below, inputs_for, make_generator, origin_of
@@ -41,8 +42,13 @@ def folder(network: keras.Model, origin: Origin, tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("exports") / "tflite"
     path.mkdir()
     (path / "older").touch()
-    write_tflite(network, origin, options_of(parity_samples=10), path)
+    write(network, origin, options_of(parity_samples=10), path)
     return path
+
+
+def write(network: keras.Model, origin: Origin, options: ExportOptions, path: pathlib.Path) -> None:
+    with whole_folder(path) as folder:
+        write_tflite(network, origin, options, folder)
 
 
 def options_of(**options: Any) -> ExportOptions:
@@ -92,7 +98,7 @@ def test_an_int8_model_that_is_too_far_away_is_left_out(
     logger.addHandler(caplog.handler)
     try:
         with caplog.at_level(logging.INFO, "sagan_tf"):
-            write_tflite(network, origin, options, tmp_path / "tflite")
+            write(network, origin, options, tmp_path / "tflite")
     finally:
         logger.removeHandler(caplog.handler)
     assert files_below(tmp_path / "tflite") == [
@@ -110,7 +116,7 @@ def test_an_int8_model_that_is_too_far_away_is_left_out(
 
 def test_features_of_the_runs_own_extractor(network: keras.Model, origin: Origin, tmp_path: pathlib.Path) -> None:
     config = dataclasses.replace(origin.config, evaluation=EvaluationConfig(extractor="fashion_mnist"))
-    write_tflite(
+    write(
         network,
         dataclasses.replace(origin, config=config),
         options_of(tflite_precisions=("float32",), parity_samples=17),
@@ -135,5 +141,5 @@ def test_an_error_leaves_what_was_there(
     monkeypatch.setattr(tflite_files, "convert", convert)
     monkeypatch.setattr(tflite_files, "LiteGenerator", lambda model: lambda latents, labels: np.zeros((2, 32, 32, 1)))
     with pytest.raises(type(error), match="of the converter"):
-        write_tflite(network, origin, options_of(), path)
+        write(network, origin, options_of(), path)
     assert files_below(tmp_path) == ["tflite", "tflite/older"]
