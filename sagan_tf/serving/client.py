@@ -1,163 +1,172 @@
-"""Asks TensorFlow Serving for pictures: `python -m sagan_tf.serving.client --server=localhost:8500 --output=grid.png`.
+"""A client of TensorFlow Serving: `Client`, and its command line, which writes a sheet or a folder of pictures.
 
-Needs neither TensorFlow nor, for REST, grpcio. In a program:
-
-    with Client("localhost:8500") as client:
-        png, = client.generate(seeds=[1], labels=[3])
+python -m sagan_tf.serving.client --server=localhost:8500 --output=grid.png
 """
 
 from __future__ import annotations
 
+import argparse
+import io
+import os
+import pathlib
 import sys
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from PIL import Image
 
 from sagan_tf.errors import UserError
-from sagan_tf.serving.classes import Classes
-from sagan_tf.serving.contract import (
-    ATTENTION,
-    GENERATE,
-    GENERATOR_SIGNATURES,
-    LARGEST_BATCH,
-    MODEL_NAME,
-    NO_TRUNCATION,
-    SERVING_DEFAULT,
-    SignatureContract,
-)
-from sagan_tf.serving.inputs import checked_inputs
-from sagan_tf.serving.rest_transport import RestTransport
-from sagan_tf.serving.transports import ModelMetadata, Transport, with_retries
+from sagan_tf.serving.classes import Classes, read_classes
+from sagan_tf.serving.connection import Client
+from sagan_tf.serving.contract import LARGEST_BATCH, MODEL_NAME, SERVING_DEFAULT
+from sagan_tf.visualization.image_grid import fits, save_png, sheet
+from sagan_tf.visualization.output import check_writable
 
-__all__ = ["Client"]
+__all__ = ["Client", "make_pictures", "run"]
+
+_PROGRAM = "sagan_tf.serving.client"
+_COLUMNS, _MOST_ROWS, _NUM_SAMPLES = 8, 10, 100
+_MAKES_NO_FOLDER = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
+"""What would be a mistake for a folder's name."""
 
 
-class Client:
-    """A generator behind TensorFlow Serving. Threads may share it.
-
-    More rows than `batch_size` are sent as several requests, one after the other, and answered in order. A server that
-    cannot be reached or is overloaded is asked again a few times; one that calls the request wrong is not. Whatever
-    goes wrong is a `UserError` that says so in one line.
-
-    Args:
-        server: HOST:PORT of its gRPC or its REST interface; for REST also http(s)://HOST:PORT.
-        rest: REST instead of gRPC.
-        model: name of the model.
-        version: of the model; None for the newest.
-        classes: makes labels known by name; see `sagan_tf.serving.classes.read_classes`.
-        timeout_s: seconds for each request of at most `batch_size` rows, with its repetitions.
-        batch_size: rows of a request.
-    """
-
-    def __init__(
-        self,
-        server: str,
-        *,
-        rest: bool = False,
-        model: str = MODEL_NAME,
-        version: int | None = None,
-        classes: Classes | None = None,
-        timeout_s: float = 60.0,
-        batch_size: int = LARGEST_BATCH,
-    ) -> None:
-        if not timeout_s > 0:
-            raise UserError(f"timeout: expected more than 0 seconds, received {timeout_s}")
-        if not 1 <= batch_size <= LARGEST_BATCH:
-            raise UserError(f"batch_size: expected 1 to {LARGEST_BATCH}, received {batch_size}")
-        self._classes = classes or Classes()
-        self._timeout_s, self._batch_size = timeout_s, batch_size
-        self.transport: Transport = (RestTransport if rest else _grpc_transport())(server, model, version)
-        """The way to the server, which sends what it is given, unchecked and once."""
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self.transport.close()
-
-    def generate(
-        self, seeds: ArrayLike, labels: Sequence[int | str] | np.ndarray, truncation: ArrayLike | None = None
-    ) -> list[bytes]:
-        """PNG files, one for each seed.
-
-        Args:
-            seeds: int64 [n].
-            labels: of each picture, [n]: numbers, or names that `classes` knows.
-            truncation: at least 0, one number or [n]; 8 or more, or None: none.
-        """
-        cut = np.full(np.shape(seeds), np.inf) if truncation is None else np.asarray(truncation)
-        if cut.dtype.kind not in "iuf" or not np.all(cut >= 0):
-            raise UserError(f"truncation: expected numbers of at least 0, received {truncation}")
-        # At 8 there is nothing left to cut off; JSON has no infinity.
-        cut = np.minimum(cut, NO_TRUNCATION)
-        cut = np.broadcast_to(cut, np.shape(seeds)) if cut.ndim == 0 else cut
-        return self._ask(GENERATE, seeds=seeds, labels=self._numbers(labels), truncation=cut).tolist()
-
-    def images(self, latents: ArrayLike, labels: Sequence[int | str] | np.ndarray) -> np.ndarray:
-        """Images float32 [n, height, width, channels] in [-1, 1] of latents [n, latent_dim] and labels [n]."""
-        return self._ask(SERVING_DEFAULT, latents=latents, labels=self._numbers(labels))
-
-    def attention(self, latents: ArrayLike, labels: Sequence[int | str] | np.ndarray, queries: ArrayLike) -> np.ndarray:
-        """Where the generator looks, float32 [n, height, width], from queries [n, 2]: row and column."""
-        return self._ask(ATTENTION, latents=latents, labels=self._numbers(labels), queries=queries)
-
-    def metadata(self) -> ModelMetadata:
-        """Name, version and signatures of the model that answers."""
-        return with_retries(self.transport.metadata, self._timeout_s)
-
-    def signatures(self) -> dict[str, SignatureContract]:
-        """What the model takes and gives, by the names of its signatures."""
-        return self.metadata().signatures
-
-    def is_ready(self) -> bool:
-        """Whether the server is there and serves the model."""
-        return self.transport.is_ready(self._timeout_s)
-
-    def _numbers(self, labels: Sequence[int | str] | np.ndarray) -> ArrayLike:
-        """Labels as numbers; those that are numbers already are left to the server, which knows its classes."""
-        if not isinstance(labels, np.ndarray):
-            return [self._classes.labels([label])[0] if isinstance(label, str) else label for label in labels]
-        return labels
-
-    def _ask(self, signature: str, **values: ArrayLike) -> np.ndarray:
-        inputs = checked_inputs(signature, values)
-        count = len(next(iter(inputs.values())))
-        answers = []
-        for start in range(0, count, self._batch_size):
-            part = {name: array[start : start + self._batch_size] for name, array in inputs.items()}
-            answers.append(self._answer(signature, part))
-        return np.concatenate(answers)
-
-    def _answer(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        (output,) = GENERATOR_SIGNATURES[signature].outputs
-        answer = with_retries(lambda left: self.transport.predict(signature, inputs, output, left), self._timeout_s)
-        count = len(inputs["labels"])
-        if answer.ndim == 0 or len(answer) != count:
-            raise UserError(f"{signature}: expected {count} rows of {output}, received shape {list(answer.shape)}")
-        return answer
-
-
-def _grpc_transport() -> Callable[[str, str, int | None], Transport]:
-    # Loaded only where it is used: REST needs neither grpcio nor protobuf.
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
     try:
-        from sagan_tf.serving.grpc_transport import GrpcTransport
-    except ImportError as error:
+        sys.stdout.write(make_pictures(options) + "\n")
+    except UserError as error:
+        sys.stderr.write(f"{_PROGRAM}: error: {' '.join(str(error).splitlines())}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{_PROGRAM}: interrupted\n")
+        return 130
+    return 0
+
+
+def make_pictures(options: argparse.Namespace) -> str:
+    """Asks for the pictures and writes them; returns what to say about it.
+
+    Raises:
+        UserError: of all that may be wrong.
+    """
+    output = _output(options)
+    classes = read_classes(options.model_card) if options.model_card else Classes()
+    labels = classes.labels([text.strip() for text in options.labels.split(",") if text.strip()])
+    if options.seed < 0:
+        raise UserError(f"seed: expected 0 or more, received {options.seed}")
+    client = Client(
+        options.server, rest=options.rest, model=options.model, version=options.version, timeout_s=options.timeout
+    )
+    with client:
+        if output.suffix.lower() == ".png":
+            rows = labels if options.labels else labels[:_MOST_ROWS]
+            names = [classes.name(label) for label in rows] if options.labels or classes.count else []
+            picture = _grid(client, rows, names, options)
+            try:
+                save_png(picture, output)
+            except OSError as error:
+                raise UserError(f"output: expected to write {output}, received {error.strerror or error}") from error
+            return str(output)
+        count = _write_files(client, labels, output, options)
+        return f"{count} pictures in {output}"
+
+
+def _grid(client: Client, labels: Sequence[int], names: Sequence[str], options: argparse.Namespace) -> Image.Image:
+    """A row a class, the same seeds in every row."""
+    columns = _COLUMNS if options.columns is None else options.columns
+    side = client.signatures()[SERVING_DEFAULT].outputs["images"].shape[1]
+    if columns < 1 or not fits(columns, len(labels), max(int(side), 1)):
         raise UserError(
-            f"server: expected grpcio and protobuf to be installed for gRPC, received none ({error}); pip install "
-            "grpcio protobuf, or use REST"
-        ) from error
-    return GrpcTransport
+            f"columns: expected at least 1 and a sheet that can be opened, received {columns} x {len(labels)} pictures"
+        )
+    seeds = np.tile(options.seed + np.arange(columns), len(labels))
+    files = client.generate(seeds, np.repeat(labels, columns), options.truncation)
+    return sheet(np.stack([_pixels(file) for file in files]), columns, row_names=names)
+
+
+def _write_files(client: Client, labels: Sequence[int], folder: pathlib.Path, options: argparse.Namespace) -> int:
+    """One file a picture, named by its seed; classes take turns, as in `sagan_tf.sample --mode=images`."""
+    count = _NUM_SAMPLES if options.num_samples is None else options.num_samples
+    if count < 1:
+        raise UserError(f"num_samples: expected at least 1, received {count}")
+    for seeds in _batches(options.seed, count):
+        files = client.generate(seeds, [labels[seed % len(labels)] for seed in seeds], options.truncation)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for seed, file in zip(seeds, files, strict=True):
+                path = folder / f"{seed:08d}.png"
+                beside = path.with_name(path.name + ".part")  # so that nobody sees half a picture
+                beside.write_bytes(file)
+                beside.replace(path)
+        except OSError as error:
+            raise UserError(f"output: expected to write into {folder}, received {error.strerror or error}") from error
+    return count
+
+
+def _batches(seed: int, count: int) -> Iterator[range]:
+    for start in range(seed, seed + count, LARGEST_BATCH):
+        yield range(start, min(start + LARGEST_BATCH, seed + count))
+
+
+def _pixels(file: bytes) -> np.ndarray:
+    """The picture in a PNG file, uint8 [height, width, channels]."""
+    try:
+        pixels = np.asarray(Image.open(io.BytesIO(file)))
+    except OSError as error:
+        raise UserError("server: expected PNG files, received something else") from error
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _output(options: argparse.Namespace) -> pathlib.Path:
+    """Where the pictures go, before any is asked for."""
+    path = pathlib.Path(os.path.expanduser(options.output))
+    is_sheet = path.suffix.lower() == ".png"
+    if path.suffix.lower() in _MAKES_NO_FOLDER:
+        raise UserError(f"output: expected a .png file or a folder, received {options.output}")
+    if (path.is_dir() if is_sheet else path.exists() and not path.is_dir()) or not options.output:
+        raise UserError(f"output: expected a {'.png file' if is_sheet else 'folder'}, received {options.output!r}")
+    is_there = path.exists() if is_sheet else path.is_dir() and any(path.iterdir())
+    if is_there and not options.overwrite:
+        raise UserError(f"output: expected one that is not there yet, received {path}; --overwrite writes over it")
+    check_writable(path.absolute().parent, options.output)
+    if is_sheet and options.num_samples is not None:
+        raise UserError(
+            "num_samples: expected only for a folder, received it for a .png file; --columns makes it wider"
+        )
+    if not is_sheet and options.columns is not None:
+        raise UserError("columns: expected only for a .png file, received it for a folder; --num_samples says how many")
+    return path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        usage=f"python -m {_PROGRAM} --server=HOST:PORT --output=PATH [--name=value ...]",
+        description="Asks TensorFlow Serving for pictures. A seed, a class and a truncation make a picture.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--server", required=True, help="HOST:PORT of its gRPC interface, or with --rest of its REST interface")
+    add("--output", required=True, help="a .png file for a sheet, a row a class; else a folder for one file a picture")
+    add("--rest", action="store_true", help="ask by REST instead of gRPC")
+    add("--model", default=MODEL_NAME, help="name of the model (default: %(default)s)")
+    add("--version", type=int, help="version of the model (default: the newest)")
+    add(
+        "--labels",
+        default="",
+        help="comma list of classes, by number or, with a card, by name (default: those of the card, in a sheet at "
+        f"most {_MOST_ROWS}; without a card 0)",
+    )
+    add("--model_card", default="", help="model_card.json of the exported model: knows the classes and their names")
+    add("--seed", type=int, default=0, help="seed of the first picture; the next have the seeds after it")
+    add("--columns", type=int, help=f"pictures in a row of a sheet (default: {_COLUMNS})")
+    add("--num_samples", type=int, help=f"pictures in a folder (default: {_NUM_SAMPLES})")
+    add("--truncation", type=float, help="cut the latents off at +-this value (default: not at all)")
+    add("--timeout", type=float, default=60.0, help=f"seconds to wait for {LARGEST_BATCH} pictures (default: 60)")
+    add("--overwrite", action="store_true", help="replace an output that is there")
+    return parser
 
 
 if __name__ == "__main__":
-    from sagan_tf.serving.client_command import run
-
     sys.exit(run())

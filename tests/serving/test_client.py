@@ -1,183 +1,148 @@
-"""The client asks a server for pictures, by either way."""
+"""The client's command line."""
 
 from __future__ import annotations
 
-import concurrent.futures
+import json
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from sagan_tf.errors import UserError
-from sagan_tf.serving import transports
-from sagan_tf.serving.classes import Classes
-from sagan_tf.serving.client import Client
-from sagan_tf.serving.transports import Busy, Refused
+from sagan_tf.serving.client import run
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import LATENT_DIM, pixels_of
+from tests.serving.small_model import SIDE, pixels_of
 from tests.workers import free_ports
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture(params=["grpc", "rest"])
-def address(request: pytest.FixtureRequest, server: ServerAddresses) -> dict[str, Any]:
-    return {"server": getattr(server, request.param), "rest": request.param == "rest"}
+TILE = 48
 
 
 @pytest.fixture
-def client(address: dict[str, Any]) -> Iterator[Client]:
-    with Client(**address, classes=Classes(3, ("Bag", "Shirt", "Coat")), timeout_s=20.0) as client:
-        yield client
+def card(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "model_card.json"
+    path.write_text(json.dumps({"num_classes": 3, "class_names": ["Bag", "Shirt", "Coat"]}), encoding="utf-8")
+    return path
 
 
-class Recorder:
-    """A transport that keeps what it is asked, and answers with the labels; fails as it is told."""
-
-    def __init__(self, *errors: Exception) -> None:
-        self.asked: list[dict[str, np.ndarray]] = []
-        self.errors = list(errors)
-
-    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout_s: float) -> np.ndarray:
-        self.asked.append(dict(inputs))
-        if self.errors:
-            raise self.errors.pop(0)
-        return inputs["labels"].astype(object)
+def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says of a mistake."""
+    assert run(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("sagan_tf.serving.client: error: ")
 
 
-def recorded(*errors: Exception, **options: Any) -> tuple[Client, Recorder]:
-    client, recorder = Client("localhost:1", rest=True, **options), Recorder(*errors)
-    client.transport = recorder  # type: ignore[assignment]
-    return client, recorder
+def middles(path: pathlib.Path, rows: int, columns: int) -> np.ndarray:
+    """The colour in the middle of every picture of a sheet, [rows, columns, 3]."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    height, width = pixels.shape[:2]
+    tops = [height - (rows - row) * (TILE + 2) + TILE // 2 - 2 for row in range(rows)]
+    lefts = [width - (columns - column) * (TILE + 2) + TILE // 2 - 2 for column in range(columns)]
+    return pixels[np.ix_(tops, lefts)]
 
 
-def test_generate(client: Client) -> None:
-    files = client.generate([258, 1], [2, "Shirt"], 0.5)
-    assert [pixels_of(png) for png in files] == [[2, 2, 5], [1, 1, 5]]
-    assert client.generate(np.array([258]), np.array([2])) == client.generate([258], ["coat"], [np.inf])
-    assert pixels_of(client.generate([258], [2])[0]) == [2, 2, 80]  # 8 is no truncation
+def test_a_sheet_has_a_row_a_class(
+    server: ServerAddresses, card: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "new" / "grid.png"
+    arguments = [f"--server={server.rest}", "--rest", f"--output={output}", f"--model_card={card}", "--seed=5"]
+    assert run([*arguments, "--columns=4", "--truncation=0.5"]) == 0
+    assert capsys.readouterr().out == f"{output}\n"
+    colours = middles(output, 3, 4)
+    np.testing.assert_array_equal(colours[..., 0], np.tile([5, 6, 7, 8], (3, 1)))
+    np.testing.assert_array_equal(colours[..., 1], np.repeat([[0], [1], [2]], 4, axis=1))
+    assert np.all(colours[..., 2] == 5)
+    assert "expected one that is not there yet" in error_of(capsys, *arguments)
+    assert run([*arguments, "--labels=coat,0", "--columns=2", "--overwrite"]) == 0
+    np.testing.assert_array_equal(middles(output, 2, 2)[..., 1], [[2, 2], [0, 0]])
 
 
-def test_images_and_attention(client: Client) -> None:
-    latents = np.random.default_rng(0).normal(size=(3, LATENT_DIM)).astype(np.float32)
-    images = client.images(latents, [0, 1, 2])
-    assert images.dtype == np.float32 and images.shape == (3, 8, 8, 1)
-    np.testing.assert_allclose(images[:, 0, 0, 0], (latents[:, 0] + [0, 1, 2]) * 0.125, rtol=1e-6)
-    maps = client.attention(latents, [0, 1, 2], [[0, 1], [1, 0], [1, 1]])
-    assert maps.dtype == np.float32 and maps.reshape(3, 4).argmax(axis=1).tolist() == [1, 2, 3]
+def test_without_a_card(server: ServerAddresses, tmp_path: pathlib.Path) -> None:
+    output = tmp_path / "grid.png"
+    assert run([f"--server={server.grpc}", f"--output={output}"]) == 0
+    np.testing.assert_array_equal(middles(output, 1, 8)[0, :, 0], range(8))
+    with Image.open(output) as picture:
+        assert picture.width < 8 * (TILE + 2) + 20  # no name where there is none
 
 
-def test_what_the_server_says_of_the_model(client: Client) -> None:
-    assert client.is_ready()
-    assert client.metadata().version == 3
-    assert client.signatures()["generate"].inputs["seeds"].dtype == "int64"
-
-
-def test_many_rows_are_several_requests_answered_in_order(address: dict[str, Any]) -> None:
-    seeds = np.arange(600)
-    with Client(**address) as client:
-        pixels = [pixels_of(png) for png in client.generate(seeds, seeds % 3, seeds % 7)]
-    assert pixels == [[seed % 256, seed % 3, seed % 7 * 10] for seed in range(600)]
-    client, recorder = recorded(batch_size=4)
-    assert client.generate(np.arange(10), np.arange(10)) == list(range(10))
-    assert [inputs["seeds"].tolist() for inputs in recorder.asked] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert all(len(inputs["truncation"]) == len(inputs["labels"]) for inputs in recorder.asked)
-
-
-def test_threads_share_a_client(client: Client) -> None:
-    def ask(seed: int) -> list[int]:
-        return pixels_of(client.generate([seed], [seed % 3])[0])
-
-    with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(ask, range(100))) == [[seed, seed % 3, 80] for seed in range(100)]
-
-
-def test_what_the_server_refuses(client: Client, address: dict[str, Any]) -> None:
-    with pytest.raises(Refused, match="^generate: expected a request that .* accepts, .*labels: expected 0 to 2"):
-        client.generate([1], [3])
-    with pytest.raises(Refused, match="^serving_default: expected a request that .* accepts"):
-        client.images(np.zeros((1, LATENT_DIM + 1)), [0])
-    with Client(**address, model="other") as other, pytest.raises(Refused, match="^model: expected one that .* serves"):
-        other.generate([1], [0])
+def test_a_folder_has_a_file_a_picture(
+    server: ServerAddresses, card: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "pictures"
+    arguments = [f"--server={server.grpc}", f"--output={output}", f"--model_card={card}", "--seed=12"]
+    assert run([*arguments, "--num_samples=300"]) == 0
+    assert capsys.readouterr().out == f"300 pictures in {output}\n"
+    assert sorted(path.name for path in output.iterdir()) == [f"{seed:08d}.png" for seed in range(12, 312)]
+    for seed in (12, 13, 267, 268, 311):
+        assert pixels_of((output / f"{seed:08d}.png").read_bytes()) == [seed % 256, seed % 3, 80]
+    assert error_of(capsys, *arguments) == (
+        f"output: expected one that is not there yet, received {output}; --overwrite writes over it"
+    )
+    assert run([*arguments, "--num_samples=1", "--labels=Shirt", "--truncation=2", "--overwrite"]) == 0
+    assert pixels_of((output / "00000012.png").read_bytes()) == [12, 1, 20]
+    assert len(list(output.iterdir())) == 300
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("arguments", "message"),
     [
-        (lambda client: client.generate([1], ["xyz"]), "labels: .*'xyz'; there are Bag, Shirt, Coat"),
-        (lambda client: client.generate([1, 2], [1]), "generate: expected as many rows of each"),
-        (lambda client: client.generate([], []), "generate: expected at least one row"),
-        (lambda client: client.generate([0.5], [1]), "seeds: expected whole numbers"),
-        (lambda client: client.generate([1], [1], -1.0), "truncation: expected numbers of at least 0, received -1.0"),
-        (lambda client: client.generate([1], [1], np.nan), "truncation: expected numbers of at least 0, received nan"),
-        (lambda client: client.generate([1], [1], "x"), "truncation: expected numbers of at least 0, received x"),
-        (lambda client: client.generate([1, 2], [1, 2], [1.0]), "generate: expected as many rows of each"),
-        (lambda client: client.images([[np.inf] * 4], [1]), "latents: expected finite float32 numbers"),
-        (lambda client: client.attention([[0.0] * 4], [1], [[0.5, 1]]), "queries: expected whole numbers"),
+        ("--output=", "output: expected a folder, received ''"),
+        ("--output=a.jpg", "output: expected a .png file or a folder, received a.jpg"),
+        ("--output=a --columns=3", "columns: expected only for a .png file, received it for a folder"),
+        ("--output=a.png --num_samples=3", "num_samples: expected only for a folder, received it for a .png file"),
+        ("--output=a --num_samples=0", "num_samples: expected at least 1, received 0"),
+        ("--output=a.png --columns=0", "columns: expected at least 1 and a sheet that can be opened, received 0 x 1"),
+        ("--output=a.png --columns=9999", "columns: expected at least 1 and a sheet that can be opened"),
+        ("--output=a.png --seed=-1", "seed: expected 0 or more, received -1"),
+        ("--output=a.png --labels=Bag", "labels: expected numbers, received 'Bag'; a model card tells names"),
+        ("--output=a.png --labels=3", "generate: expected a request that"),
+        ("--output=a.png --truncation=-1", "truncation: expected numbers of at least 0, received -1.0"),
+        ("--output=a.png --timeout=0", "timeout: expected more than 0 seconds, received 0.0"),
+        ("--output=a.png --model=other", "model: expected one that"),
+        ("--output=a.png --version=2", "model: expected one that"),
+        (
+            "--output=a.png --model_card=none.json",
+            "model_card: expected a card with class_names and num_classes in none.json",
+        ),
+        ("--output=/dev/null/a.png", "output: expected a place that can be written, received /dev/null/a.png"),
+        ("--output=/dev/null/a", "output: expected a place that can be written, received /dev/null/a"),
     ],
 )
-def test_what_is_wrong_before_anything_is_sent(call: Any, message: str) -> None:
-    client, recorder = recorded(classes=Classes(3, ("Bag", "Shirt", "Coat")))
-    with pytest.raises(UserError, match=message):
-        call(client)
-    assert not recorder.asked
+def test_mistakes_get_one_line(
+    server: ServerAddresses,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert error_of(capsys, f"--server={server.grpc}", *arguments.split()).startswith(message)
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("options", [{"timeout_s": 0.0}, {"batch_size": 0}, {"batch_size": 257}])
-def test_wrong_options(options: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=f"^{next(iter(options)).removesuffix('_s')}: expected"):
-        Client("localhost:1", rest=True, **options)
+def test_an_output_of_the_other_kind(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    for name, kind in (("file", "folder"), ("folder.png", ".png file")):
+        message = error_of(capsys, "--server=localhost:1", f"--output={tmp_path / name}", "--overwrite")
+        assert message.startswith(f"output: expected a {kind}, received ")
 
 
-def test_a_busy_server_is_asked_again_and_one_that_refuses_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transports, "_FIRST_WAIT_S", 0.001)
-    client, recorder = recorded(Busy("busy"), Busy("busy"))
-    assert client.generate([1], [7]) == [7] and len(recorder.asked) == 3
-    client, recorder = recorded(Refused("wrong"))
-    with pytest.raises(Refused):
-        client.generate([1], [7])
-    assert len(recorder.asked) == 1
+def test_as_a_user_calls_it(server: ServerAddresses, tmp_path: pathlib.Path) -> None:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "sagan_tf.serving.client", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-
-def test_an_answer_with_other_rows() -> None:
-    client, recorder = recorded()
-    recorder.predict = lambda *_: np.zeros(3)  # type: ignore[method-assign]
-    with pytest.raises(UserError, match=r"generate: expected 1 rows of png_bytes, received shape \[3\]"):
-        client.generate([1], [7])
-
-
-@pytest.mark.parametrize("rest", [False, True])
-def test_nobody_listens(rest: bool) -> None:
-    (port,) = free_ports(1)
-    with Client(f"127.0.0.1:{port}", rest=rest, timeout_s=0.5) as client:
-        assert not client.is_ready()
-        with pytest.raises(Busy, match=r"server: expected an answer of TensorFlow Serving at .* \(tried . times\)$"):
-            client.generate([1], [0])
-
-
-@pytest.mark.parametrize(
-    ("rest", "missing"), [(True, ("tensorflow", "keras", "grpc", "google.protobuf")), (False, ("tensorflow", "keras"))]
-)
-def test_what_is_not_needed_is_not_loaded(server: ServerAddresses, rest: bool, missing: tuple[str, ...]) -> None:
-    program = (
-        f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n"  # None there: it cannot be imported
-        "from sagan_tf.serving.client import Client\n"
-        f"png, = Client({server.rest if rest else server.grpc!r}, rest={rest}).generate([1], [2])\n"
-        "assert png.startswith(b'\\x89PNG')\n"
-        "assert not {'PIL', 'absl'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
-def test_grpc_is_not_installed() -> None:
-    program = "import sys; sys.modules['grpc'] = None; from sagan_tf.serving.client_command import run; sys.exit(run())"
-    command = [sys.executable, "-c", program, "--server=localhost:1", "--output=a.png"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith(
-        "sagan_tf.serving.client: error: server: expected grpcio and protobuf to be installed"
-    )
+    done = call(f"--server={server.grpc}", f"--output={tmp_path / 'a.png'}")
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.png").exists()
+    (nobody,) = free_ports(1)
+    done = call(f"--server=127.0.0.1:{nobody}", "--rest", f"--output={tmp_path / 'b.png'}", "--timeout=0.3")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("sagan_tf.serving.client: error: server: expected an answer of TensorFlow Serving at")
+    done = call("--server=localhost:1", f"--output={tmp_path / 'b.png'}", "--colums=3")
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("sagan_tf.serving.client: error: ")
+    assert SIDE < TILE  # the sheets above are of enlarged pictures
