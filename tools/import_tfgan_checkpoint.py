@@ -102,7 +102,7 @@ def find_checkpoint(text: str) -> str:
         UserError: there is none; the message names those that lie beside.
     """
     path = pathlib.Path(text).expanduser()
-    if path.with_name(f"{path.name}.index").is_file():
+    if pathlib.Path(f"{path}.index").is_file():
         return str(path)
     folder = path if path.is_dir() else path.parent
     found = sorted(one.stem for one in folder.glob("*.index")) if folder.is_dir() else []

@@ -22,8 +22,21 @@ def checked(tensors: dict[str, tf.Tensor], num_classes: int) -> dict[str, tf.Ten
         return {name: tf.identity(tensor) for name, tensor in tensors.items()}
 
 
+def finite(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The outputs of a signature, if they are numbers: of inputs that are far too large they are not."""
+    checks = [
+        tf.debugging.Assert(
+            tf.reduce_all(tf.math.is_finite(tensor)),
+            [f"{name}: expected inputs of which finite numbers can be made, received others"],
+        )
+        for name, tensor in outputs.items()
+    ]
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(tensor) for name, tensor in outputs.items()}
+
+
 def _shape_checks(tensors: dict[str, tf.Tensor]) -> list[tf.Operation]:
-    """Of the tensors as they come: servers feed what was sent, and optimisers believe the shape that was promised."""
+    """Of the tensors as they come: servers feed what was sent, whatever shape was promised."""
     shapes = {name: tf.shape(_unpromised(tensor)) for name, tensor in tensors.items()}
     rows = _rows(shapes["labels"])
     message = f"labels: expected 1 to {LARGEST_BATCH} rows, received"
@@ -40,7 +53,7 @@ def _shape_checks(tensors: dict[str, tf.Tensor]) -> list[tf.Operation]:
 
 
 def _unpromised(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor, of unknown shape also to optimisers."""
+    """The tensor, of unknown shape also to optimisers, which may take for true what the promised shape fulfils."""
     return tf.compat.v1.placeholder_with_default(tensor, shape=None)
 
 

@@ -26,6 +26,8 @@ __all__ = ["Client", "make_pictures", "run"]
 
 _PROGRAM = "sagan_tf.serving.client"
 _COLUMNS, _MOST_ROWS, _NUM_SAMPLES = 8, 10, 100
+_LAST_SEED = 2**62
+"""So that those of the pictures after it are numbers of 64 bits too."""
 _MAKES_NO_FOLDER = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
 """What would be a mistake for a folder's name."""
 
@@ -53,8 +55,8 @@ def make_pictures(options: argparse.Namespace) -> str:
     output = _output(options)
     classes = read_classes(options.model_card) if options.model_card else Classes()
     labels = classes.labels([text.strip() for text in options.labels.split(",") if text.strip()])
-    if options.seed < 0:
-        raise UserError(f"seed: expected 0 or more, received {options.seed}")
+    if not 0 <= options.seed <= _LAST_SEED:
+        raise UserError(f"seed: expected 0 to {_LAST_SEED}, received {options.seed}")
     client = Client(
         options.server, rest=options.rest, model=options.model, version=options.version, timeout_s=options.timeout
     )
@@ -75,7 +77,7 @@ def make_pictures(options: argparse.Namespace) -> str:
 def _grid(client: Client, labels: Sequence[int], names: Sequence[str], options: argparse.Namespace) -> Image.Image:
     """A row a class, the same seeds in every row."""
     columns = _COLUMNS if options.columns is None else options.columns
-    side = client.signatures()[SERVING_DEFAULT].outputs["images"].shape[1]
+    side = client.signature(SERVING_DEFAULT).outputs["images"].shape[1]
     if columns < 1 or not fits(columns, len(labels), max(int(side), 1)):
         raise UserError(
             f"columns: expected at least 1 and a sheet that can be opened, received {columns} x {len(labels)} pictures"

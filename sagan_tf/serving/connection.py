@@ -32,6 +32,8 @@ from sagan_tf.serving.transports import ModelMetadata, Transport, with_retries
 
 __all__ = ["Client"]
 
+_LONGEST_TIMEOUT_S = 1_000_000
+
 
 class Client:
     """A generator behind TensorFlow Serving. Threads may share it.
@@ -61,8 +63,13 @@ class Client:
         timeout_s: float = 60.0,
         batch_size: int = LARGEST_BATCH,
     ) -> None:
-        if not timeout_s > 0:
-            raise UserError(f"timeout: expected more than 0 seconds, received {timeout_s}")
+        if not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
+            most = f"{_LONGEST_TIMEOUT_S:,}"
+            raise UserError(f"timeout: expected seconds above 0, to {most} at most, received {timeout_s}")
+        if not model:
+            raise UserError("model: expected its name, received none")
+        if version is not None and not 0 <= version < 2**63:
+            raise UserError(f"version: expected a number from 0 on, below 2^63, received {version}")
         if not 1 <= batch_size <= LARGEST_BATCH:
             raise UserError(f"batch_size: expected 1 to {LARGEST_BATCH}, received {batch_size}")
         self._classes = classes or Classes()
@@ -116,12 +123,25 @@ class Client:
         """What the model takes and gives, by the names of its signatures."""
         return self.metadata().signatures
 
+    def signature(self, name: str) -> SignatureContract:
+        """What a signature takes and gives.
+
+        Raises:
+            UserError: the model has no such signature of the contract's, as a discriminator.
+        """
+        found, wanted = self.signatures(), GENERATOR_SIGNATURES[name]
+        if name not in found or not wanted.inputs.keys() <= found[name].inputs.keys():
+            raise UserError(f"model: expected a generator with the signature {name}, received {', '.join(found)}")
+        return found[name]
+
     def is_ready(self) -> bool:
         """Whether the server is there and serves the model."""
         return self.transport.is_ready(self._timeout_s)
 
     def _numbers(self, labels: Sequence[int | str] | np.ndarray) -> ArrayLike:
         """Labels as numbers; those that are numbers already are left to the server, which knows its classes."""
+        if isinstance(labels, str | bytes) or np.ndim(labels) == 0:
+            raise UserError(f"labels: expected as many as pictures, received {labels!r}")
         if not isinstance(labels, np.ndarray):
             return [self._classes.labels([label])[0] if isinstance(label, str) else label for label in labels]
         return labels

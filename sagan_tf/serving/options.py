@@ -50,7 +50,7 @@ class ExportOptions:
     parity_samples: int = option(64, "Pictures by which each tflite model is compared with the generator.")
     largest_mean_error: float = option(
         0.05,
-        "An int8 model is kept if its pictures differ from the generator's by no more in the mean of absolute pixel "
+        "A tflite model is kept if its pictures differ from the generator's by no more in the mean of absolute pixel "
         "errors, of a range from -1 to 1.",
     )
     data_licence: str = option("", "Licence of the training data, for the model card; empty: what is known of it.")

@@ -57,6 +57,8 @@ def compare(images: np.ndarray, reference: np.ndarray, features: Features, featu
 def saved_model_error(folder: pathlib.Path, network: keras.Model, num_classes: int) -> float:
     """The largest difference of pixels between a few pictures of an exported generator and of its network.
 
+    Every signature is called once, as a server does to warm up.
+
     Raises:
         RuntimeError: it is larger than rounding could be: the export would be of another generator.
     """
@@ -64,6 +66,9 @@ def saved_model_error(folder: pathlib.Path, network: keras.Model, num_classes: i
     latents = latents_of_seeds(seeds, network.inputs[0].shape[1])
     labels = tf.constant(seeds % max(num_classes, 1), tf.int32)
     model = tf.saved_model.load(str(folder))
+    for signature in model.signatures.values():
+        specs = signature.structured_input_signature[1]
+        signature(**{name: tf.zeros([1, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()})
     images = model.signatures[SERVING_DEFAULT](latents=latents, labels=labels)["images"].numpy()
     error = float(np.abs(images - network([latents, labels], training=False).numpy()).max())
     if not error <= _LARGEST_ERROR:

@@ -6,8 +6,11 @@ import base64
 import binascii
 import http.client
 import json
+import math
+import socket
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +24,9 @@ from sagan_tf.serving.transports import Busy, ModelMetadata, failure, late, refu
 _BUSY = (429, 502, 503)
 _WRONG = (400, 404)
 _LATE = 504
+_UNREACHED = (ConnectionError, http.client.RemoteDisconnected, socket.gaierror)
+"""What asking again may help against: pictures can be asked for as often as one likes."""
+_LONGEST_REASON = 1 << 16
 _DTYPES = {"DT_FLOAT": "float32", "DT_INT32": "int32", "DT_INT64": "int64", "DT_STRING": "string"}
 _PIECE = 1 << 20
 
@@ -39,7 +45,8 @@ class RestTransport:
         if not address.startswith(("http://", "https://")):
             raise UserError(f"server: expected HOST:PORT or http(s)://HOST:PORT for REST, received {server}")
         self._server, self._model = server, model if version is None else f"{model} version {version}"
-        self._url = f"{address.rstrip('/')}/v1/models/{model}" + ("" if version is None else f"/versions/{version}")
+        name = urllib.parse.quote(model, safe="")
+        self._url = f"{address.rstrip('/')}/v1/models/{name}" + ("" if version is None else f"/versions/{version}")
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout_s: float) -> np.ndarray:
         """See `Transport`."""
@@ -83,18 +90,19 @@ class RestTransport:
 
     def _ask(self, what: str, timeout_s: float, body: bytes | None = None, signature: str = "") -> Any:
         request = urllib.request.Request(self._url + what, body, {"Content-Type": "application/json"})
+        end = time.monotonic() + timeout_s
         try:
             return json.loads(_exchange(request, timeout_s))
         except urllib.error.HTTPError as error:
             with error:
-                raise self._translated(error.code, _reason(error), timeout_s, signature) from error
+                raise self._translated(error.code, _reason(error, end), timeout_s, signature) from error
         except TimeoutError as error:
             raise late(self._server, timeout_s) from error
         except (OSError, http.client.HTTPException) as error:
             cause = error.reason if isinstance(error, urllib.error.URLError) else error
             if isinstance(cause, TimeoutError):
                 raise late(self._server, timeout_s) from error
-            kind = Busy if isinstance(cause, ConnectionRefusedError) else UserError
+            kind = Busy if isinstance(cause, _UNREACHED) else UserError
             raise kind(failure(self._server, str(cause) or type(cause).__name__)) from error
         except ValueError as error:
             raise UserError(failure(self._server, f"what is not JSON ({error})")) from error
@@ -110,21 +118,26 @@ class RestTransport:
 
 
 def _exchange(request: urllib.request.Request, timeout_s: float) -> bytes:
-    """Sends a request and reads all of the answer; raises TimeoutError also where it comes, but drop by drop."""
+    """Sends a request and reads all of the answer."""
     end = time.monotonic() + timeout_s
-    pieces = []
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-        while piece := answer.read1(_PIECE):
-            pieces.append(piece)
-            if time.monotonic() > end:
-                raise TimeoutError
+        return _read(answer, end)
+
+
+def _read(answer: Any, end: float, most: float = math.inf) -> bytes:
+    """An answer's bytes, or the first of them; raises TimeoutError also where they come, but drop by drop."""
+    pieces: list[bytes] = []
+    while sum(map(len, pieces)) < most and (piece := answer.read1(_PIECE)):
+        pieces.append(piece)
+        if time.monotonic() > end:
+            raise TimeoutError
     return b"".join(pieces)
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _reason(error: urllib.error.HTTPError, end: float) -> str:
     """The server's words: TensorFlow Serving's {"error": ...}, or whatever a proxy before it says."""
     try:
-        text = error.read().decode("utf-8", "replace")
+        text = _read(error, end, _LONGEST_REASON).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         return error.reason
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import os
@@ -19,16 +18,18 @@ from sagan_tf.serving.contract import AUXILIARY_CLASSIFIER_SIGNATURES, DISCRIMIN
 from sagan_tf.serving.model_card import Origin, evaluation_of, model_card
 from sagan_tf.serving.options import ExportOptions
 from sagan_tf.serving.parity import saved_model_error
-from sagan_tf.serving.saved_model import whole_folder, write_saved_model
+from sagan_tf.serving.saved_model import write_saved_model
 from sagan_tf.serving.signatures import discriminator_sizes, export_discriminator, export_generator, generator_sizes
 from sagan_tf.serving.tflite import check_tflite
 from sagan_tf.serving.tflite_files import write_tflite
+from sagan_tf.serving.whole_folders import whole_folders
 from sagan_tf.training.checkpoints import load_discriminator, load_generator
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.visualization.output import check_writable
 
 _logger = logging.getLogger("sagan_tf")
-TFLITE, DISCRIMINATOR = "tflite", "discriminator"
+_PNG_CHANNELS = (1, 3, 4)
+SAVED_MODEL, TFLITE, DISCRIMINATOR = "saved_model", "tflite", "discriminator"
 
 
 def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]) -> None:
@@ -56,17 +57,21 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
     judge = None
     if options.discriminator:
         judge = load_discriminator(at_inference, directory.checkpoints, options.checkpoint)
+    if config.model.image_channels not in _PNG_CHANNELS:
+        received = config.model.image_channels
+        raise UserError(f"image_channels: expected 1, 3 or 4 to export, which PNG files have, received {received}")
     for one in (network, judge):
         _check_weights(one, step)
     origin = _origin(options, directory, config, step)
-    with contextlib.ExitStack() as stack:  # all get their names at its end, or none
-        if "saved_model" in options.formats:
-            _export_saved_model(network, origin, stack.enter_context(whole_folder(base / str(step))))
+    with whole_folders(list(wanted.values()), options.overwrite) as folders:
+        new = dict(zip(wanted, folders, strict=True))
+        if SAVED_MODEL in new:
+            _export_saved_model(network, origin, new[SAVED_MODEL])
         if judge is not None:
-            _export_discriminator(judge, origin, stack.enter_context(whole_folder(base / DISCRIMINATOR / str(step))))
-        if "tflite" in options.formats:
-            write_tflite(network, origin, options, stack.enter_context(whole_folder(base / TFLITE)))
-    for path in wanted:
+            _export_discriminator(judge, origin, new[DISCRIMINATOR])
+        if TFLITE in new:
+            write_tflite(network, origin, options, new[TFLITE])
+    for path in wanted.values():
         _logger.info("%s, step %d, in %s", origin.run, step, path)
 
 
@@ -75,14 +80,18 @@ def _for_inference(config: Config, options: ExportOptions) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, resampling=options.resampling))
 
 
-def _outputs(options: ExportOptions, base: pathlib.Path, step: int) -> list[pathlib.Path]:
+def _outputs(options: ExportOptions, base: pathlib.Path, step: int) -> dict[str, pathlib.Path]:
     """The folders to write; raises UserError for what is in the way, before any work is done."""
-    wanted = [base / str(step)] if "saved_model" in options.formats else []
-    wanted += [base / DISCRIMINATOR / str(step)] if options.discriminator else []
-    wanted += [base / TFLITE] if "tflite" in options.formats else []
+    wanted = {
+        SAVED_MODEL: base / str(step),
+        DISCRIMINATOR: base / DISCRIMINATOR / str(step),
+        TFLITE: base / TFLITE,
+    }
+    asked = {*options.formats, DISCRIMINATOR} if options.discriminator else set(options.formats)
+    wanted = {kind: path for kind, path in wanted.items() if kind in asked}
     try:
-        there = [path for path in wanted if path.exists()]
-        files = [path for path in (base, *wanted) if path.exists() and not path.is_dir()]
+        there = [path for path in wanted.values() if path.exists()]
+        files = [path for path in (base, *wanted.values()) if path.exists() and not path.is_dir()]
     except OSError as error:
         raise UserError(f"output: expected a folder, received {base} ({error.strerror or error})") from error
     if files:

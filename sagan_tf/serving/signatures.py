@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.layers import SelfAttention2D
-from sagan_tf.serving.checks import checked
+from sagan_tf.serving.checks import checked, finite
 from sagan_tf.serving.contract import (
     ATTENTION,
     DISCRIMINATOR_SIGNATURES,
@@ -68,7 +68,7 @@ def export_generator(network: keras.Model, num_classes: int) -> ExportedNetwork:
     exported = ExportedNetwork(store)
 
     def serving_default(**inputs: tf.Tensor) -> Tensors:
-        return images(checked(inputs, num_classes), exported.weight)
+        return finite(images(checked(inputs, num_classes), exported.weight))
 
     def generate(**inputs: tf.Tensor) -> Tensors:
         right = checked(inputs, num_classes)
@@ -77,7 +77,7 @@ def export_generator(network: keras.Model, num_classes: int) -> ExportedNetwork:
 
     functions: dict[str, Callable[..., Tensors]] = {SERVING_DEFAULT: serving_default, GENERATE: generate}
     if attention is not None:
-        functions[ATTENTION] = lambda **inputs: attention(checked(inputs, num_classes), exported.weight)
+        functions[ATTENTION] = lambda **inputs: finite(attention(checked(inputs, num_classes), exported.weight))
     exported.signatures = {
         name: _signature(function, GENERATOR_SIGNATURES[name], sizes) for name, function in functions.items()
     }
@@ -99,7 +99,7 @@ def export_discriminator(network: keras.Model, num_classes: int) -> ExportedNetw
     exported = ExportedNetwork(store)
 
     def serving_default(**inputs: tf.Tensor) -> Tensors:
-        return graph(checked(inputs, num_classes), exported.weight)
+        return finite(graph(checked(inputs, num_classes), exported.weight))
 
     exported.signatures = {SERVING_DEFAULT: _signature(serving_default, contract, sizes)}
     return exported

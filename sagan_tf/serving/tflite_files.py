@@ -12,6 +12,7 @@ import numpy as np
 
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
 from sagan_tf.networks.architectures import used_classes
@@ -34,7 +35,10 @@ _BATCH = 16
 def write_tflite(network: keras.Model, origin: Origin, options: ExportOptions, folder: pathlib.Path) -> None:
     """Writes `generator_<precision>.tflite` for each precision, the parity report, its picture and the model card.
 
-    An int8 model whose pictures differ by more than `largest_mean_error` is reported and left out.
+    A model whose pictures differ by more than `largest_mean_error` is reported and left out.
+
+    Raises:
+        UserError: none is left.
     """
     config = origin.config.model
     classes = used_classes(config)
@@ -48,11 +52,13 @@ def write_tflite(network: keras.Model, origin: Origin, options: ExportOptions, f
     for precision, model in convert(network, config, classes, tuple(dict.fromkeys(options.tflite_precisions)), card):
         images = LiteGenerator(model)(latents, labels)
         parity = compare(images, reference, features, features_name)
-        kept = precision != "int8" or parity.mean_error <= options.largest_mean_error
+        kept = parity.mean_error <= options.largest_mean_error
         rows[precision], reports[precision] = images[:_SHOWN_PICTURES], _report(parity, model, kept)
         _log(precision, parity, len(model), kept)
         if kept:
             (folder / f"generator_{precision}.tflite").write_bytes(model)
+    if not any(report["kept"] for report in reports.values()):
+        raise UserError(f"largest_mean_error: expected one that a model keeps, received {options.largest_mean_error}")
     (folder / PARITY_REPORT).write_text(json.dumps(reports, indent=2) + "\n", encoding="utf-8")
     pictures = to_uint8(np.concatenate(list(rows.values()))).numpy()
     save_png(sheet(pictures, len(reference[:_SHOWN_PICTURES]), row_names=list(rows)), folder / PARITY_PICTURE)

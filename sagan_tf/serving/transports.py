@@ -118,4 +118,5 @@ def refusal(server: str, model: str, signature: str, reason: str, is_missing: bo
 def one_line(text: str) -> str:
     """A server's words, which may go on for pages, without TensorFlow's names of the operation that failed."""
     text = " ".join(text.split()).split(" [[{{")[0]
+    text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"

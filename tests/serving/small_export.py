@@ -15,8 +15,9 @@ from sagan_tf.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.model_card import Origin, model_card
-from sagan_tf.serving.saved_model import whole_folder, write_saved_model
+from sagan_tf.serving.saved_model import write_saved_model
 from sagan_tf.serving.signatures import export_discriminator, export_generator, generator_sizes
+from sagan_tf.serving.whole_folders import whole_folders
 from tests.networks.small_networks import labels, latents, small_config, stir
 
 GENERATORS: dict[str, dict[str, Any]] = {
@@ -122,7 +123,7 @@ def save_generator(folder: pathlib.Path, version: int = 7, **options: Any) -> Ex
     config = export_config(**options)
     network = make_generator(config)
     path = folder / str(version)
-    with whole_folder(path) as new:
+    with whole_folders([path]) as (new,):
         write_saved_model(export_generator(network, used_classes(config)), card_of(config, network), new)
     return Exported(config, network, path, tf.saved_model.load(str(path)))
 
@@ -132,7 +133,7 @@ def save_discriminator(folder: pathlib.Path, **options: Any) -> Exported:
     config = export_config(**options)
     network = make_discriminator(config)
     path = folder / "7"
-    with whole_folder(path) as new:
+    with whole_folders([path]) as (new,):
         write_saved_model(export_discriminator(network, used_classes(config)), {"class_names": []}, new)
     return Exported(config, network, path, tf.saved_model.load(str(path)))
 

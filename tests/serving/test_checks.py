@@ -99,6 +99,14 @@ def test_latents_that_are_no_numbers(refusing: Refusing, signature: str, value: 
     assert found == "latents: expected finite numbers, received others"
 
 
+@pytest.mark.parametrize(("signature", "output"), [("serving_default", "images"), ("attention", "attention_map")])
+def test_latents_of_which_no_picture_can_be_made(refusing: Refusing, signature: str, output: str) -> None:
+    """Finite, but sums of them are not."""
+    large = CALLS[signature] | {"latents": np.full_like(CALLS[signature]["latents"], 3e38)}
+    found = refusing.reason(signature, large)
+    assert found == f"{output}: expected inputs of which finite numbers can be made, received others"
+
+
 @pytest.mark.parametrize("value", [-0.001, -np.inf, np.nan])
 def test_truncation_below_zero(refusing: Refusing, value: float) -> None:
     found = refusing.reason("generate", changed(GENERATE, "truncation", (1,), value))

@@ -96,11 +96,11 @@ def test_a_folder_has_a_file_a_picture(
         ("--output=a --num_samples=0", "num_samples: expected at least 1, received 0"),
         ("--output=a.png --columns=0", "columns: expected at least 1 and a sheet that can be opened, received 0 x 1"),
         ("--output=a.png --columns=9999", "columns: expected at least 1 and a sheet that can be opened"),
-        ("--output=a.png --seed=-1", "seed: expected 0 or more, received -1"),
+        ("--output=a.png --seed=-1", "seed: expected 0 to 4611686018427387904, received -1"),
         ("--output=a.png --labels=Bag", "labels: expected numbers, received 'Bag'; a model card tells names"),
         ("--output=a.png --labels=3", "generate: expected a request that"),
         ("--output=a.png --truncation=-1", "truncation: expected numbers of at least 0, received -1.0"),
-        ("--output=a.png --timeout=0", "timeout: expected more than 0 seconds, received 0.0"),
+        ("--output=a.png --timeout=0", "timeout: expected seconds above 0, to 1,000,000 at most, received 0.0"),
         ("--output=a.png --model=other", "model: expected one that"),
         ("--output=a.png --version=2", "model: expected one that"),
         (

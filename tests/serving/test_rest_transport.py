@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -179,3 +180,21 @@ def test_nobody_listens_and_the_wrong_interface(server: ServerAddresses) -> None
         RestTransport(server.grpc, "sagan").predict("generate", INPUTS, "png_bytes", 20.0)
     with pytest.raises(UserError, match=r"server: expected HOST:PORT or http\(s\)://HOST:PORT for REST"):
         RestTransport("ftp://localhost", "sagan")
+
+
+def test_a_refusal_that_comes_drop_by_drop(scripted: tuple[type[Scripted], RestTransport]) -> None:
+    handler, transport = scripted
+    handler.status, handler.pieces, handler.seconds = 400, (b" ",) * 20, 0.1
+    begin = time.monotonic()
+    with pytest.raises(Refused):
+        transport.predict("generate", INPUTS, "png_bytes", 0.25)
+    assert time.monotonic() - begin < 1.0
+
+
+def test_a_server_that_hangs_up_may_answer_later() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=lambda: listening.accept()[0].close())
+        thread.start()
+        with pytest.raises(Busy):
+            RestTransport(f"127.0.0.1:{listening.getsockname()[1]}", "sagan").metadata(20.0)
+        thread.join()

@@ -323,3 +323,15 @@ def test_models_that_cannot_be_converted_leave_nothing_written(
     flags = [f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}", "--formats=saved_model,tflite"]
     assert export.run(flags) == 2
     assert files_below(tmp_path) == []
+
+
+def test_an_export_that_is_not_the_run_does_not_appear(
+    run_dir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def different(*given: Any) -> None:
+        raise RuntimeError("others")
+
+    monkeypatch.setattr(session, "saved_model_error", different)
+    with pytest.raises(RuntimeError, match="^others$"):
+        export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"])
+    assert files_below(tmp_path) == []

@@ -18,9 +18,9 @@ from sagan_tf.errors import UserError
 from sagan_tf.serving import tflite_files
 from sagan_tf.serving.model_card import Origin
 from sagan_tf.serving.options import PRECISIONS, ExportOptions
-from sagan_tf.serving.saved_model import whole_folder
 from sagan_tf.serving.tflite import LiteGenerator
 from sagan_tf.serving.tflite_files import write_tflite
+from sagan_tf.serving.whole_folders import whole_folders
 from tests.serving.small_export import export_config, files_below, inputs_for, make_generator, origin_of
 
 GREY = {"image_channels": 1, "attention_resolutions": ()}
@@ -47,7 +47,7 @@ def folder(network: keras.Model, origin: Origin, tmp_path_factory: pytest.TempPa
 
 
 def write(network: keras.Model, origin: Origin, options: ExportOptions, path: pathlib.Path) -> None:
-    with whole_folder(path) as folder:
+    with whole_folders([path]) as (folder,):
         write_tflite(network, origin, options, folder)
 
 
@@ -93,7 +93,7 @@ def test_the_picture_of_the_comparison(folder: pathlib.Path) -> None:
 def test_an_int8_model_that_is_too_far_away_is_left_out(
     network: keras.Model, origin: Origin, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = options_of(tflite_precisions=("int8", "float32"), largest_mean_error=1e-9)
+    options = options_of(tflite_precisions=("int8", "float32"), largest_mean_error=1e-5)
     logger = logging.getLogger("sagan_tf")
     logger.addHandler(caplog.handler)
     try:
@@ -112,6 +112,12 @@ def test_an_int8_model_that_is_too_far_away_is_left_out(
         "float32": True,
     }
     assert "left out: --largest_mean_error" in caplog.text
+
+
+def test_no_model_at_all(network: keras.Model, origin: Origin, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match="^largest_mean_error: expected one that a model keeps, received 1e-09"):
+        write(network, origin, options_of(tflite_precisions=("int8",), largest_mean_error=1e-9), tmp_path / "tflite")
+    assert files_below(tmp_path) == []
 
 
 def test_features_of_the_runs_own_extractor(network: keras.Model, origin: Origin, tmp_path: pathlib.Path) -> None:

@@ -68,6 +68,7 @@ MALFORMED: dict[str, Callable[[int, int], Request]] = {
     "wrong latent_dim": lambda rows, latent_dim: _images(rows, latent_dim + 1, 0.0),
     "wrong dtype": lambda rows, _: _pictures(rows, labels=np.full(rows, 0.5, np.float32)),
     "latents not a number": lambda rows, latent_dim: _images(rows, latent_dim, np.nan),
+    "latents too large": lambda rows, latent_dim: _images(rows, latent_dim, 3e38),
     "batch over the limit": lambda rows, _: _pictures(LARGEST_BATCH + 1),
     "unknown signature": lambda rows, _: ("no_such_signature", _pictures(rows)[1]),
 }
@@ -172,7 +173,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     ledger = Ledger()
     client = Client(options.server, rest=options.rest, model=options.model, timeout_s=options.timeout)
     with client:
-        latent_dim = client.signatures()[SERVING_DEFAULT].inputs["latents"].shape[1]
+        latent_dim = client.signature(SERVING_DEFAULT).inputs["latents"].shape[1]
         ask_well(client, Ledger(), keys_of(0, 1, options.num_classes))  # whatever a first request has to wait for
         measured = [measure(client, ledger, rows, int(latent_dim), options) for rows in options.batch_sizes]
     failed = sum(count for what, count in ledger.counts.items() if what not in _GOOD)
@@ -199,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit status."""
     options = _parse(arguments)
     try:
-        if options.json is not None and not options.json.parent.is_dir():
+        if options.json is not None and (not options.json.parent.is_dir() or options.json.is_dir()):
             raise UserError(f"json: expected a file in a folder that exists, received {options.json}")
         if options.model_card:
             options.num_classes = max(read_classes(options.model_card).count or 0, 1)
@@ -236,7 +237,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _at_least_one(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.strip().isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, received {text}")
     return number
