@@ -22,7 +22,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from sagan_tf.config import Config
-from sagan_tf.errors import UserError
+from sagan_tf.errors import StoppedBySignal, UserError
 from sagan_tf.option_text import OptionText
 
 __all__ = ["FlagError", "Flags", "config_to_flagfile", "parse_config", "run_door"]
@@ -59,7 +59,7 @@ def run_door(
         argv: the arguments without the program's name; None takes the process's own.
 
     Returns:
-        The exit status: 0, 2 for a user's mistake, 130 when interrupted from the keyboard.
+        The exit status: 0, 2 for a user's mistake, 130 when interrupted from the keyboard, 128 + number for a signal.
     """
     argv = sys.argv[1:] if argv is None else argv
     usage = f"usage: python -m {program} [--flagfile=FILE] [--name=value ...]"
@@ -74,6 +74,9 @@ def run_door(
             sys.stderr.write(f"{usage}; --help shows every flag\n")
         sys.stderr.write(f"{program}: error: {' '.join(str(error).splitlines())}\n")
         return 2
+    except StoppedBySignal as stopped:
+        sys.stderr.write(f"{program}: {stopped}\n")
+        return stopped.status
     except KeyboardInterrupt:
         sys.stderr.write(f"{program}: interrupted\n")
         return 130

@@ -73,8 +73,10 @@ class RunDirectory:
     def check_data(self, num_examples: int, class_names: tuple[str, ...]) -> None:
         """Raises UserError if the run in this folder began with other data: its order of images would mean nothing."""
         began = self._data()
-        if began is None or began[0] is None:
-            return  # a record for people: a run can go on without it, and an imported one does not know its data
+        if began is None:
+            return  # a record for people: a run can go on without it
+        if began[0] is None:  # an imported run knows its classes only
+            began = num_examples, began[1]
         if began != (num_examples, class_names):
             raise UserError(
                 f"data: expected {began[0]} images of {len(began[1])} classes, as the run in {self.path} began, "
@@ -86,7 +88,7 @@ class RunDirectory:
         data = self._data()
         return data[1] if data is not None and len(data[1]) == num_classes else ()
 
-    def _data(self) -> tuple[int, tuple[str, ...]] | None:
+    def _data(self) -> tuple[int | None, tuple[str, ...]] | None:
         """Number of images and names of classes that the run began with, if its record says so."""
         try:
             data = json.loads(self.startup.read_text(encoding="utf-8"))["data"]

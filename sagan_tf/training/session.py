@@ -32,7 +32,8 @@ from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_ima
 from sagan_tf.training.startup import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates, judge, judge_and_classify
-from sagan_tf.training.strategy import check_batch_size, create_strategy, is_chief
+from sagan_tf.training.stop_signals import StopOnSignal, StopSignals
+from sagan_tf.training.strategy import check_batch_size, create_strategy, is_chief, num_workers
 from sagan_tf.training.tensorboard import write_introduction
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.visualization.attention_maps import AttendedPicture
@@ -125,7 +126,10 @@ def _run(
         profile = Profile(str(run_directory.tensorboard), first, last, trainer.step)
         stack.callback(profile.close)
         after_saving.append(profile)
-    in_order: list[Action] = [guard, progress, *records, save, *after_saving]
+    stopping: list[Action] = []
+    if num_workers(trainer.strategy) == 1:  # saving takes all workers, and a signal may come to one of them
+        stopping.append(StopOnSignal(stack.enter_context(StopSignals()), checkpoints))
+    in_order: list[Action] = [guard, progress, *records, *stopping, save, *after_saving]
     with source.skipped.raising_user_errors():
         run_loop(trainer, in_order, num_steps=training.num_steps, intervals=intervals, stops=training.profile_steps)
     if source.skipped.count:

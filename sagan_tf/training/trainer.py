@@ -25,6 +25,10 @@ class Trainer:
         strategy: where they run; `updates.state` was made inside its scope.
         iterator: gives batches {"images", "labels", "positions"} to each replica, without end.
         config: schedule and compilation.
+
+    Attributes:
+        state: what is trained.
+        strategy: where it runs.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class Trainer:
         config: TrainingConfig,
     ) -> None:
         self.state = updates.state
-        self._strategy = strategy
+        self.strategy = strategy
         self._iterator = iterator
         self._config = config
         self._discriminator_step = _replica_function(updates.discriminator_step, config.jit_compile)
@@ -49,14 +53,14 @@ class Trainer:
 
     def train(self, num_steps: int) -> dict[str, float]:
         """Runs `num_steps` steps and returns the metrics: means over all updates and replicas."""
-        with self._strategy.scope():
+        with self.strategy.scope():
             # A tensor: a Python number would be compiled in, and a new one trace the loop again.
             totals = self._compiled_loop(self._iterator, tf.constant(num_steps, tf.int32))
         return dict(zip(DISCRIMINATOR_METRICS + GENERATOR_METRICS, (totals / num_steps).numpy().tolist(), strict=True))
 
     def loop_graph(self) -> tf.Graph:
         """The graph of the compiled loop, to look at."""
-        with self._strategy.scope():
+        with self.strategy.scope():
             return self._compiled_loop.get_concrete_function(self._iterator, tf.constant(1, tf.int32)).graph
 
     def _loop(self, iterator: Iterator[Any], num_steps: tf.Tensor) -> tf.Tensor:
@@ -85,15 +89,15 @@ class Trainer:
         return tf.concat([tf.add_n(discriminator_metrics) / repeats, generator_metrics], 0)
 
     def _run(self, step: Callable[..., tf.Tensor], arguments: tuple[Any, ...]) -> tf.Tensor:
-        return self._strategy.reduce("MEAN", self._strategy.run(step, arguments), axis=None)
+        return self.strategy.reduce("MEAN", self.strategy.run(step, arguments), axis=None)
 
     def _next_position(self, positions: Any) -> tf.Tensor:
         """Where every worker can go on: beyond the last position that any replica was given.
 
         Workers take positions in turn, so the next round begins at a multiple of their number.
         """
-        replicas = self._strategy.experimental_local_results(positions)
-        last, workers = tf.reduce_max(tf.concat(replicas, 0)), num_workers(self._strategy)
+        replicas = self.strategy.experimental_local_results(positions)
+        last, workers = tf.reduce_max(tf.concat(replicas, 0)), num_workers(self.strategy)
         return (last // workers + 1) * workers
 
 

@@ -86,5 +86,16 @@ def test_other_data_is_refused(tmp_path: pathlib.Path):
             run_directory.check_data(*other)
 
 
+def test_an_imported_run_knows_its_classes_only(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path)
+    run_directory.write_json(
+        run_directory.startup, {"data": {"num_examples": None, "label_histogram": {"a": None, "b": None}}}
+    )
+    for count in (10, 11):
+        run_directory.check_data(count, ("a", "b"))
+    with pytest.raises(UserError, match="data: expected 10 images of 2 classes, as the run in"):
+        run_directory.check_data(10, ("b", "a"))
+
+
 def test_home_is_expanded():
     assert RunDirectory("~/run").path == pathlib.Path.home() / "run"
