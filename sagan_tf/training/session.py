@@ -28,6 +28,7 @@ from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
 from sagan_tf.training.inspection_actions import AttentionMaps, Histograms, Profile
 from sagan_tf.training.loop import Action, Every, run_loop
 from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.training.run_lock import run_lock
 from sagan_tf.training.sampling import LatentSampler, fixed_inputs, generate_images
 from sagan_tf.training.startup import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
@@ -84,6 +85,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
         if not is_chief(strategy):  # every worker takes part in saving, one keeps it
             run_directory = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
         run_directory.create()  # not before: a mistake in the flags or the data leaves nothing behind
+        stack.enter_context(run_lock(run_directory.path))
         run_directory.write_records(flagfile)
         _introduce(config, source, state, strategy, run_directory)
         if restored is not None:
