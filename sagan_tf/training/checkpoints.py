@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import pathlib
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.training.state import TrainState
 
+_logger = logging.getLogger("sagan_tf")
 BEST = "best"
 """The folder beside the newest checkpoints that holds the best one."""
 BEST_RECORD = "best.json"
@@ -46,20 +48,40 @@ class Checkpoints:
         return self._manager.save(checkpoint_number=int(self._state.step.numpy()))
 
 
+class DamagedCheckpoint(UserError):
+    """A checkpoint whose files are cut off, changed or missing in part."""
+
+
 def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
-    """Restores the newest checkpoint in a folder, every value of it, and returns its step; None if there is none.
+    """Restores the newest intact checkpoint in a folder, every value of it. Returns its step; None if there is none.
+
+    A damaged one is named in the log, and the one before it taken: TensorFlow keeps a checksum of every value.
 
     Raises:
-        UserError: if the checkpoint is damaged, or does not hold this state's variables, one for one.
+        UserError: no checkpoint is intact, or one does not hold this state's variables, one for one.
     """
     latest = newest_checkpoint(directory)
     if latest is None:
         return None
-    with _explaining(latest):
-        status = tf.train.Checkpoint(state=state).restore(latest)
-        status.assert_existing_objects_matched()
-        status.assert_consumed()
-    return int(state.step.numpy())
+    damaged: list[DamagedCheckpoint] = []
+    for prefix in [latest, *_older(directory, latest)]:
+        try:
+            with _explaining(prefix):
+                status = tf.train.Checkpoint(state=state).restore(prefix)
+                status.assert_existing_objects_matched()
+                status.assert_consumed()
+            return int(state.step.numpy())
+        except DamagedCheckpoint as error:
+            _logger.warning("%s", error)
+            damaged.append(error)
+    raise damaged[0]
+
+
+def _older(directory: pathlib.Path, latest: str) -> list[str]:
+    """Path prefixes of the checkpoints before the newest, the newest first."""
+    steps = {int(path.stem.partition("-")[2]): path.with_suffix("") for path in directory.glob("step-*.index")}
+    newest = int(latest.rpartition("-")[2])
+    return [str(steps[step]) for step in sorted(steps, reverse=True) if step < newest]
 
 
 def load_generator(
@@ -148,7 +170,4 @@ def _explaining(checkpoint: str) -> Iterator[None]:
         raise UserError(f"checkpoint: expected one of this configuration, received {checkpoint} ({reason})") from error
     except (IndexError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"checkpoint: expected an intact one, received {checkpoint} ({reason}); to go on from an older one, remove "
-            "its files and name the older one in the file checkpoint beside it"
-        ) from error
+        raise DamagedCheckpoint(f"checkpoint: expected an intact one, received {checkpoint} ({reason})") from error

@@ -103,3 +103,48 @@ def test_damage_is_said_and_never_begins_a_run_anew(tmp_path: pathlib.Path, dama
     expected = "an intact one, received .*step-0" if damage in ("cut", "gone") else ".*checkpoint to name one of step-0"
     with pytest.raises(UserError, match=f"checkpoint: expected {expected}"):
         restore_latest(make_state(tiny_config(), one_device()), tmp_path)
+
+
+def damage_data(prefix: pathlib.Path, kind: str) -> None:
+    data, index = (prefix.with_name(f"{prefix.name}.{ending}") for ending in ("data-00000-of-00001", "index"))
+    if kind == "gone":
+        data.unlink()
+    elif kind == "cut":
+        data.write_bytes(data.read_bytes()[:1000])
+    else:
+        path = index if kind == "flipped in the index" else data
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["gone", "flipped", "flipped in the index"])
+def test_the_one_before_a_damaged_one_is_taken(
+    tmp_path: pathlib.Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every value of it; the run then saves over the damaged one."""
+    state = make_state(tiny_config(), one_device())
+    checkpoints, saved = Checkpoints(tmp_path, state, keep=3), {}
+    for step in (1, 2, 3):
+        for variable in state.generator.trainable_variables:
+            variable.assign(variable + 0.1)
+        state.step.assign(step)
+        checkpoints.save()
+        saved[step] = all_values(state)
+    damage_data(tmp_path / "step-2", "cut")
+    damage_data(tmp_path / "step-3", kind)
+    other = make_state(tiny_config(seed=1), one_device())
+    with caplog.at_level("WARNING", "sagan_tf"):
+        assert restore_latest(other, tmp_path) == 1
+    assert differences(all_values(other), saved[1]) == set()
+    named = [
+        record.getMessage().split("received ")[1].split(" ")[0]
+        for record in caplog.records
+        if record.name == "sagan_tf"
+    ]
+    assert named == [f"{tmp_path}/step-3", f"{tmp_path}/step-2"]
+    again = Checkpoints(tmp_path, other, keep=3)
+    for step in (2, 3):
+        other.step.assign(step)
+        again.save()
+    assert restore_latest(other, tmp_path) == 3
