@@ -103,6 +103,7 @@ def test_a_run_writes_what_the_contract_says(tmp_path: pathlib.Path, caplog: pyt
     train(run_config(tmp_path, 4), config_to_flagfile)
     assert {path.name for path in tmp_path.iterdir()} == {
         "checkpoints",
+        ".lock",  # who trains there; empty now
         "flags.cfg",
         "metrics.jsonl",
         "samples",

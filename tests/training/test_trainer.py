@@ -112,7 +112,7 @@ def test_replicas_draw_different_latents_that_together_are_the_global_draw():
     from sagan_tf.training.session import create_updates
 
     sampler = create_updates(config, trainer.state).sampler
-    strategy = trainer._strategy
+    strategy = trainer.strategy
     drawn = strategy.run(tf.function(sampler.draw_for_replica), (tf.constant(5, tf.int64),))
     latents = [part.numpy() for part in strategy.experimental_local_results(drawn[0])]
     assert not np.isclose(latents[0], latents[1]).any()
