@@ -119,7 +119,7 @@ def test_saved_model_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
 @every_case
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_keras_file_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
-    """Without custom_objects: importing the package is enough."""
+    """Without custom_objects: importing `sagan_tf.networks` is enough, see tests/networks/test_saving.py."""
     network = stirred(case)
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")

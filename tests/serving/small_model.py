@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.serving.contract import ATTENTION, GENERATE, LARGEST_BATCH, SERVING_DEFAULT
+from sagan_tf.serving.transports import ModelMetadata
 
 NUM_CLASSES, LATENT_DIM, SIDE, MAP_SIDE = 3, 4, 8, 2
 
@@ -72,3 +73,12 @@ def pixels_of(png: bytes) -> list[int]:
     picture = tf.io.decode_png(png).numpy()
     assert picture.shape == (SIDE, SIDE, 3) and np.all(picture == picture[0, 0])
     return picture[0, 0].tolist()
+
+
+def assert_metadata(metadata: ModelMetadata) -> None:
+    """It is that of version 3, whichever way it came."""
+    assert (metadata.name, metadata.version) == ("sagan", 3)
+    assert set(metadata.signatures) == {"serving_default", "generate", "attention"}
+    latents = metadata.signatures["serving_default"].inputs["latents"]
+    assert (latents.dtype, latents.shape) == ("float32", (-1, 4))
+    assert metadata.signatures["generate"].outputs["png_bytes"].dtype == "string"

@@ -17,7 +17,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.serving.grpc_transport import GrpcTransport
 from sagan_tf.serving.transports import Busy, Refused
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import pixels_of
+from tests.serving.small_model import assert_metadata, pixels_of
 from tests.workers import free_ports
 
 INPUTS = {
@@ -70,12 +70,7 @@ def test_files_and_numbers(transport: GrpcTransport) -> None:
 
 
 def test_metadata(transport: GrpcTransport) -> None:
-    metadata = transport.metadata(20.0)
-    assert (metadata.name, metadata.version) == ("sagan", 3)
-    assert set(metadata.signatures) == {"serving_default", "generate", "attention"}
-    latents = metadata.signatures["serving_default"].inputs["latents"]
-    assert (latents.dtype, latents.shape) == ("float32", (-1, 4))
-    assert metadata.signatures["generate"].outputs["png_bytes"].dtype == "string"
+    assert_metadata(transport.metadata(20.0))
 
 
 def test_is_ready(server: ServerAddresses, transport: GrpcTransport) -> None:

@@ -18,7 +18,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.serving.rest_transport import RestTransport
 from sagan_tf.serving.transports import Busy, Refused
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import pixels_of
+from tests.serving.small_model import assert_metadata, pixels_of
 from tests.workers import free_ports
 
 INPUTS = {
@@ -98,12 +98,7 @@ def test_numbers_are_sent_exactly(scripted: tuple[type[Scripted], RestTransport]
 
 
 def test_metadata(transport: RestTransport) -> None:
-    metadata = transport.metadata(20.0)
-    assert (metadata.name, metadata.version) == ("sagan", 3)
-    assert set(metadata.signatures) == {"serving_default", "generate", "attention"}
-    latents = metadata.signatures["serving_default"].inputs["latents"]
-    assert (latents.dtype, latents.shape) == ("float32", (-1, 4))
-    assert metadata.signatures["generate"].outputs["png_bytes"].dtype == "string"
+    assert_metadata(transport.metadata(20.0))
 
 
 def test_is_ready(server: ServerAddresses, transport: RestTransport) -> None:
