@@ -17,12 +17,18 @@ from sagan_tf.layers import minimal_convolution as minimal
 from sagan_tf.layers.convolution_forms import downsample, upsample
 
 FORMS: dict[str, dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]] = {
-    "none": {"plain": forms.plain_same, "strided": forms.plain_same, **minimal.SAME},
-    "up": {"plain": forms.plain_up, "strided": forms.strided_up, **minimal.UP},
-    "down": {"plain": forms.plain_pooled, "strided": forms.strided_pooled, **minimal.POOLED},
+    "none": {**dict.fromkeys(("plain", "strided", "subpixel"), forms.plain_same), **minimal.SAME},
+    "up": {"plain": forms.plain_up, "strided": forms.strided_up, "subpixel": forms.subpixel_up, **minimal.UP},
+    "down": {
+        "plain": forms.plain_pooled,
+        **dict.fromkeys(("strided", "subpixel"), forms.strided_pooled),
+        **minimal.POOLED,
+    },
 }
 """The forms of a 3x3 convolution by the resampling next to it. `strided` is always one convolution: without resampling
-the plain one. A 1x1 convolution has `plain`, and any other name."""
+the plain one. `subpixel` is `strided` but for `up`. A 1x1 convolution has `plain`, and any other name."""
+AUTO = ("auto", "auto_tflite")
+"""Names for the fastest form, in TensorFlow and in TFLite's interpreter."""
 
 # Of inputs and outputs together; below, the additions of a minimal form take longer than the products that it saves.
 # Measured in float32 on two cores, forward and backward, 8 and 16 images, 4 to 128 pixels: from here on it takes 0.4 to
@@ -43,8 +49,9 @@ class ResamplingConvolution(keras.layers.Conv2D):
         kernel_size: 3 or 1.
         resampling: `up`, `down` or `none`.
         form: `plain` computes what the names say; the other `FORMS` of the resampling compute the same, but for
-            rounding, with less arithmetic; `auto` takes the fastest by the size of the feature map and its width. A 1x1
-            convolution commutes with the resampling: unless the form is `plain`, it is done on the smaller side.
+            rounding, with less arithmetic; `auto` takes the fastest by the size of the feature map and its width, and
+            `auto_tflite` that in TFLite. A 1x1 convolution commutes with the resampling: unless the form is `plain`, it
+            is done on the smaller side.
         **kwargs: `use_bias`, initializers, regularizers and constraints of `keras.layers.Conv2D`.
 
     Call arguments:
@@ -65,8 +72,8 @@ class ResamplingConvolution(keras.layers.Conv2D):
             raise ValueError(f"`kernel_size` must be 1 or 3. Received: {kernel_size}")
         if resampling not in FORMS:
             raise ValueError(f"`resampling` must be one of {tuple(FORMS)}. Received: {resampling!r}")
-        if form not in ("auto", *FORMS[resampling]):
-            raise ValueError(f"`form` must be one of {('auto', *FORMS[resampling])}. Received: {form!r}")
+        if form not in (*AUTO, *FORMS[resampling]):
+            raise ValueError(f"`form` must be one of {(*AUTO, *FORMS[resampling])}. Received: {form!r}")
         if fixed := [name for name in _FIXED if name in kwargs]:
             raise ValueError(f"`{fixed[0]}` can't be chosen. Received: {kwargs[fixed[0]]!r}")
         super().__init__(filters, kernel_size, padding="same", **kwargs)
@@ -105,11 +112,10 @@ class ResamplingConvolution(keras.layers.Conv2D):
         return {**config, "kernel_size": self.kernel_size[0], "resampling": self.resampling, "form": self.form}
 
     def _chosen_form(self, inputs: tf.Tensor) -> str:
-        if self.form != "auto":
+        if self.form not in AUTO:
             return self.form
-        return fastest_form(
-            self.resampling, tuple(inputs.shape[1:]), self.filters, self.compute_dtype, accelerator=has_accelerator()
-        )
+        target = "tflite" if self.form == "auto_tflite" else "accelerator" if has_accelerator() else "cpu"
+        return fastest_form(self.resampling, tuple(inputs.shape[1:]), self.filters, self.compute_dtype, target)
 
     def _check_size(self, shape: Any) -> None:
         form = FORMS[self.resampling].get(self.form) if self.kernel_size[0] == 3 else None
@@ -127,9 +133,9 @@ class ResamplingConvolution(keras.layers.Conv2D):
 
 
 def fastest_form(
-    resampling: str, inputs: tuple[int, int, int], filters: int, dtype: str = "float32", *, accelerator: bool = False
+    resampling: str, inputs: tuple[int, int, int], filters: int, dtype: str = "float32", target: str = "cpu"
 ) -> str:
-    """The fastest form of a 3x3 convolution on two CPU cores.
+    """The fastest form of a 3x3 convolution.
 
     Minimal forms save products, of which there are inputs * outputs for each location, and pay with sums, of which
     there are inputs or outputs: they are for wide layers. Small tiles are for kernels that are large against the
@@ -142,8 +148,9 @@ def fastest_form(
         inputs: height, width and channels.
         filters: channels of the output.
         dtype: what is computed in.
-        accelerator: whether it is computed on a GPU or TPU. Products are cheap there against memory traffic: it is then
-            the form of fewest products that is a single convolution (not measured).
+        target: `cpu` (measured on two cores); `tflite`, its interpreter on the same; or `accelerator`, a GPU or TPU.
+            Products are cheap there against memory traffic: it is then the form of fewest products that is a single
+            convolution (not measured).
     """
     height, width, channels = inputs
     scale = 2 if resampling == "up" else 1
@@ -151,9 +158,11 @@ def fastest_form(
     has_large_kernel = channels * filters >= _LARGE_KERNEL * math.prod(sides)
     for tile in (2,) if has_large_kernel or dtype in ("bfloat16", "float16") else (4, 2):
         is_wide = channels + filters >= _LEAST_CHANNELS[tile][resampling]
-        if is_wide and all(side % tile == 0 for side in sides) and not accelerator:
+        if is_wide and all(side % tile == 0 for side in sides) and target != "accelerator":
             return f"minimal_{tile}"
-    return "plain" if resampling == "none" else "strided"
+    if resampling == "none":
+        return "plain"
+    return "subpixel" if target == "tflite" else "strided"
 
 
 def has_accelerator() -> bool:

@@ -22,7 +22,7 @@ class Block(keras.layers.Layer):
         filters: channels of the output.
         spectral_norm: options of `SpectralNormalization` for the convolutions; None leaves them plain.
         kernel_initializer: of the convolutions.
-        convolution_form: `auto` or `plain`, see `layers.ResamplingConvolution`.
+        convolution_form: see `layers.ResamplingConvolution`.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from sagan_tf.networks.residual_blocks import GeneratorBlock
 _BLOCKS = {"residual": GeneratorBlock, "convolutional": ConvolutionalGeneratorBlock}
 
 
-def build_generator(config: ModelConfig) -> keras.Model:
+def build_generator(config: ModelConfig, convolution_form: str | None = None) -> keras.Model:
     """Builds the generator that `config` describes.
 
     Its call: `generator([latents, labels], training=...)` with latents float32 [batch, latent_dim] and labels int32
@@ -26,6 +26,10 @@ def build_generator(config: ModelConfig) -> keras.Model:
     `conditioning="none"` labels are taken and ignored.
 
     Layers are named after their place: `dense`, `block_1` ..., `attention_<resolution>`, `image`.
+
+    Args:
+        config: of the model.
+        convolution_form: of `layers.ResamplingConvolution`, in place of `config.resampling`.
 
     Raises:
         UserError: if the architecture has no such image size or feature map.
@@ -48,7 +52,7 @@ def build_generator(config: ModelConfig) -> keras.Model:
             batch_norm=batch_norm,
             spectral_norm=spectral_norm,
             kernel_initializer=config.kernel_initializer,
-            convolution_form=config.resampling,
+            convolution_form=convolution_form or config.resampling,
             name=f"block_{index}",
         )([x, labels])
         if resolution in config.generator_attention:

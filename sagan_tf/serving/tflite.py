@@ -5,7 +5,8 @@ The only door to `ai_edge_litert`.
 
 from __future__ import annotations
 
-import dataclasses
+import concurrent.futures
+import functools
 import io
 import os
 import warnings
@@ -28,9 +29,11 @@ from sagan_tf.training.sampling import latents_of_seeds
 
 _CALIBRATION_PICTURES = 32
 _CALIBRATION_SEED = 2**40  # far from those of pictures that people look at, and of the parity report
-_FORMS = {"float32": "auto", "float16": "auto", "dynamic_int8": "strided", "int8": "strided"}
-"""Of convolutions. The forms with least arithmetic are fastest here too (128 px, 64 channels, two threads of an x86-64:
-half to two thirds of the time of strided ones), but their sums lose too much when kernels have 8 bits."""
+_FORMS = {"float32": "auto_tflite", "float16": "auto_tflite", "dynamic_int8": "subpixel", "int8": "subpixel"}
+"""Of convolutions. The forms with least arithmetic are fastest here too, but their sums lose too much when kernels have
+8 bits."""
+_MOST_INTERPRETERS = 4
+"""That make pictures of one model at the same time; each packs the weights anew, in as much memory as they take."""
 LABELS_FILE = "labels.txt"
 """In the model, which is also a zip file: names of the classes, one a line."""
 
@@ -40,21 +43,40 @@ class LiteGenerator:
 
     Args:
         model: the file's content.
-        threads: that it computes with; 0: one a core.
+        threads: that it computes with; 0: one a core. A single picture is computed by all of them; several are dealt out
+            to interpreters, as the model takes one at a time and parts of it are too small to be shared.
     """
 
     def __init__(self, model: bytes, threads: int = 0) -> None:
-        interpreter = _interpreter()
-        self._model = interpreter(model_content=model, num_threads=threads or os.cpu_count())
-        self._runner = self._model.get_signature_runner(SERVING_DEFAULT)
+        self._content = model
+        self._threads = threads or os.cpu_count() or 1
+        self._shared = self._runner(self._threads)
+        self._shape = self._shared.get_output_details()["images"]["shape"][1:]
 
     def __call__(self, latents: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Images float32 [n, height, width, channels] of latents float32 [n, latent_dim] and labels int32 [n]."""
-        shape = self._runner.get_output_details()["images"]["shape"][1:]
-        images: np.ndarray = np.empty((len(labels), *shape), np.float32)
-        for row in range(len(labels)):
-            images[row] = self._runner(latents=latents[row : row + 1], labels=labels[row : row + 1])["images"][0]
+        images: np.ndarray = np.empty((len(labels), *self._shape), np.float32)
+
+        def fill(runner: Any, rows: range) -> None:
+            for row in rows:
+                images[row] = runner(latents=latents[row : row + 1], labels=labels[row : row + 1])["images"][0]
+
+        if min(len(labels), self._threads) < 2:
+            fill(self._shared, range(len(labels)))
+            return images
+        parts = [range(first, len(labels), len(self._several)) for first in range(len(self._several))]
+        with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(fill, self._several, parts))
         return images
+
+    @functools.cached_property
+    def _several(self) -> list[Any]:
+        count = min(self._threads, _MOST_INTERPRETERS)
+        return [self._runner(self._threads // count) for _ in range(count)]
+
+    def _runner(self, threads: int) -> Any:
+        model = _interpreter()(model_content=self._content, num_threads=threads)
+        return model.get_signature_runner(SERVING_DEFAULT)
 
 
 def check_tflite() -> None:
@@ -107,7 +129,7 @@ def convert(
 
 def _constant_function(network: keras.Model, config: ModelConfig, form: str) -> Any:
     """The generator for one picture, with constants for weights and its convolutions in some form."""
-    twin = build_generator(dataclasses.replace(config, resampling=form))
+    twin = build_generator(config, form)
     twin.set_weights(network.get_weights())
     specs = input_specs(GENERATOR_SIGNATURES[SERVING_DEFAULT], generator_sizes(network))
     ones = {name: tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, name=name) for name, spec in specs.items()}

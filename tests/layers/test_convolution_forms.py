@@ -16,6 +16,7 @@ from sagan_tf.layers.convolution_forms import (
     plain_up,
     strided_pooled,
     strided_up,
+    subpixel_up,
     upsample,
 )
 from tests.graphs import waits_for
@@ -24,11 +25,16 @@ from tools.benchmarks.arithmetic import graph_multiply_adds
 Form = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 PLAIN: dict[str, Form] = {"up": plain_up, "down": plain_pooled, "none": plain_same}
-STRIDED: dict[str, Form] = {"up": strided_up, "down": strided_pooled}
+# Of fewer products: by name, the form and what it is a form of.
+STRIDED: dict[str, tuple[Form, str]] = {
+    "strided_up": (strided_up, "up"),
+    "subpixel_up": (subpixel_up, "up"),
+    "strided_pooled": (strided_pooled, "down"),
+}
 SIZES = [(2, 2), (4, 4), (6, 6), (16, 16), (4, 10), (6, 2)]
 
 every_plain = pytest.mark.parametrize("resampling", PLAIN)
-every_strided = pytest.mark.parametrize("resampling", STRIDED)
+every_strided = pytest.mark.parametrize(("form", "resampling"), STRIDED.values(), ids=STRIDED)
 every_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 every_batch = pytest.mark.parametrize("batch", [1, 3])
 
@@ -195,41 +201,42 @@ def test_plain_forms_in_half_precision(resampling: str, dtype: str) -> None:
 @every_strided
 @every_size
 @every_batch
-def test_strided_forms_equal_the_plain_ones(resampling: str, size: tuple[int, int], batch: int) -> None:
-    assert_equals_plain(STRIDED[resampling], resampling, *operands(size, batch))
+def test_strided_forms_equal_the_plain_ones(form: Form, resampling: str, size: tuple[int, int], batch: int) -> None:
+    assert_equals_plain(form, resampling, *operands(size, batch))
 
 
+@pytest.mark.parametrize("form", [strided_up, subpixel_up])
 @pytest.mark.parametrize("size", [(1, 1), (3, 5)])
-def test_strided_up_takes_odd_sizes(size: tuple[int, int]) -> None:
-    assert_equals_plain(strided_up, "up", *operands(size))
+def test_up_takes_odd_sizes(form: Form, size: tuple[int, int]) -> None:
+    assert_equals_plain(form, "up", *operands(size))
 
 
 @every_strided
-def test_strided_forms_in_float64(resampling: str) -> None:
+def test_strided_forms_in_float64(form: Form, resampling: str) -> None:
     x, kernel = operands((6, 4))
     expected = result_and_gradients(PLAIN[resampling], x, kernel)
-    assert_close(result_and_gradients(STRIDED[resampling], x, kernel), expected, 1e-12)
+    assert_close(result_and_gradients(form, x, kernel), expected, 1e-12)
 
 
 @every_strided
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_strided_forms_in_half_precision(resampling: str, dtype: str) -> None:
-    assert_near_in_half_precision(STRIDED[resampling], resampling, dtype)
+def test_strided_forms_in_half_precision(form: Form, resampling: str, dtype: str) -> None:
+    assert_near_in_half_precision(form, resampling, dtype)
 
 
 @every_strided
-def test_strided_forms_compiled_for_any_batch(resampling: str) -> None:
-    assert_runs_compiled(STRIDED[resampling], resampling, (1, 3))
+def test_strided_forms_compiled_for_any_batch(form: Form, resampling: str) -> None:
+    assert_runs_compiled(form, resampling, (1, 3))
 
 
 @every_strided
-def test_strided_forms_by_xla(resampling: str) -> None:
-    assert_runs_compiled(STRIDED[resampling], resampling, (3,), jit_compile=True)
+def test_strided_forms_by_xla(form: Form, resampling: str) -> None:
+    assert_runs_compiled(form, resampling, (3,), jit_compile=True)
 
 
 @every_strided
-def test_strided_forms_prepare_a_known_kernel(resampling: str) -> None:
-    assert_prepares_a_known_kernel(STRIDED[resampling], resampling)
+def test_strided_forms_prepare_a_known_kernel(form: Form, resampling: str) -> None:
+    assert_prepares_a_known_kernel(form, resampling)
 
 
 def products(form: Form, locations: int) -> float:
@@ -248,6 +255,6 @@ def test_products_of_plain_forms(resampling: str, locations: int) -> None:
     assert products(PLAIN[resampling], locations) == 36
 
 
-@pytest.mark.parametrize(("resampling", "locations"), [("up", 8 * 4), ("down", 4 * 2)])
-def test_products_of_strided_forms(resampling: str, locations: int) -> None:
-    assert products(STRIDED[resampling], locations) == 16
+@pytest.mark.parametrize(("form", "locations"), [(strided_up, 8 * 4), (subpixel_up, 8 * 4), (strided_pooled, 4 * 2)])
+def test_products_of_strided_forms(form: Form, locations: int) -> None:
+    assert products(form, locations) == 16

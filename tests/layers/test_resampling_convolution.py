@@ -244,12 +244,21 @@ def test_mixed_precision_asks_for_its_form(used: list[tuple[str, str]]) -> None:
 
 
 def test_where_there_is_an_accelerator(monkeypatch: pytest.MonkeyPatch, used: list[tuple[str, str]]) -> None:
-    assert fastest_form("none", (16, 16, 512), 512, accelerator=True) == "plain"
-    assert fastest_form("up", (4, 4, 1024), 1024, accelerator=True) == "strided"
-    assert fastest_form("down", (8, 8, 512), 512, accelerator=True) == "strided"
+    assert fastest_form("none", (16, 16, 512), 512, target="accelerator") == "plain"
+    assert fastest_form("up", (4, 4, 1024), 1024, target="accelerator") == "strided"
+    assert fastest_form("down", (8, 8, 512), 512, target="accelerator") == "strided"
     monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
     ResamplingConvolution(192, 3)(tf.zeros([1, 16, 16, 192]))
     assert used == [("none", "plain")]
+
+
+def test_in_tflite(used: list[tuple[str, str]]) -> None:
+    assert fastest_form("up", (16, 16, 32), 32, target="tflite") == "subpixel"
+    assert fastest_form("up", (16, 16, 192), 192, target="tflite") == "minimal_4"
+    assert fastest_form("none", (16, 16, 32), 32, target="tflite") == "plain"
+    ResamplingConvolution(8, 3, "up", "auto_tflite")(tf.zeros([1, 4, 4, 8]))
+    ResamplingConvolution(8, 3, "up", "auto")(tf.zeros([1, 4, 4, 8]))
+    assert used == [("up", "subpixel"), ("up", "strided")]
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("CPU", False), ("GPU", True), ("TPU", True), ("XLA_CPU", False)])
@@ -276,7 +285,7 @@ def test_auto_takes_odd_sizes_where_there_is_a_form_for_them() -> None:
         ({"resampling": "twice"}, r"`resampling` must be one of \('none', 'up', 'down'\). Received: 'twice'"),
         (
             {"resampling": "none", "form": "fast"},
-            r"`form` must be one of \('auto', 'plain', 'strided', 'minimal_2', 'minimal_4'\). Received: 'fast'",
+            r"`form` must be one of \('auto', 'auto_tflite', 'plain', 'strided', 'subpixel', 'minimal_2', 'minimal_4'\). Received: 'fast'",
         ),
         ({"resampling": "up", "form": "fast"}, "`form` must be one of .*'strided', 'minimal_2'.* Received: 'fast'"),
         ({"strides": 2}, "`strides` can't be chosen. Received: 2"),

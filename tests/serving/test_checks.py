@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from sagan_tf.serving.checks import _shape_checks
 from sagan_tf.serving.contract import LARGEST_BATCH
 from tests.networks.small_networks import images
 from tests.serving.cc_session import CcSession, RunError
@@ -184,3 +186,12 @@ def test_pictures_for_a_discriminator(tmp_path: pathlib.Path) -> None:
     )
     assert refusing.reason("serving_default", changed(arrays, "labels", (1,), 3)).startswith("labels: expected classes")
     assert refusing.reason("serving_default", of_rows(arrays, 0)).startswith("labels: expected ")
+
+
+def test_shapes_are_asked_of_tensors_that_promise_none() -> None:
+    """Optimisers answer from a promised shape what servers, which feed what was sent, would have to find out."""
+    specs = {"latents": tf.TensorSpec([None, 6]), "labels": tf.TensorSpec([None], tf.int32)}
+    with tf.Graph().as_default() as graph:
+        _shape_checks({name: tf.compat.v1.placeholder(spec.dtype, spec.shape) for name, spec in specs.items()})
+    asked = [operation.inputs[0] for operation in graph.get_operations() if operation.type == "Shape"]
+    assert len(asked) >= 2 and all(tensor.shape.rank is None for tensor in asked)

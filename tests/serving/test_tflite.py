@@ -61,6 +61,26 @@ def test_pictures_of_every_precision(converted: Converted, precision: str) -> No
     assert precision == "float32" or errors.max() > 1e-6  # or it is not of that precision
 
 
+@pytest.mark.parametrize(("precision", "mean_error"), [("dynamic_int8", 0.01), ("int8", 0.02)])
+def test_kernels_of_eight_bits_are_not_summed(precision: str, mean_error: float) -> None:
+    """As the fastest forms of wide layers do, whose errors are thrice as large (they start at 192 channels)."""
+    config = export_config(base_channels=64, resolution=32, attention_resolutions=())
+    network, inputs = make_generator(config), inputs_for(config)
+    ((_, model),) = convert(network, config, used_classes(config), (precision,), card_of(config, network))
+    assert len(model) < 6e6  # combinations of taps are 25 to 36 for each 9
+    errors = np.abs(LiteGenerator(model)(**inputs) - network(list(inputs.values()), training=False))
+    assert errors.mean() <= mean_error
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+def test_any_number_of_threads_gives_the_same_pictures(converted: Converted, threads: int) -> None:
+    """Dealt out to several interpreters, more than there are pictures for some of them."""
+    inputs = {name: np.tile(values, (2,) + (1,) * (values.ndim - 1)) for name, values in converted.inputs.items()}
+    generator = LiteGenerator(converted.models["float32"], threads)
+    expected = [generator(**{name: values[row : row + 1] for name, values in inputs.items()})[0] for row in range(6)]
+    np.testing.assert_array_equal(generator(**inputs), expected)
+
+
 def test_less_precise_ones_are_smaller(converted: Converted) -> None:
     sizes = [len(converted.models[precision]) for precision in ("float32", "float16", "dynamic_int8")]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] - sizes[1] > 4000
