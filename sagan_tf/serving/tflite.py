@@ -43,8 +43,8 @@ class LiteGenerator:
 
     Args:
         model: the file's content.
-        threads: that it computes with; 0: one a core. A single picture is computed by all of them; several are dealt out
-            to interpreters, as the model takes one at a time and parts of it are too small to be shared.
+        threads: that it computes with; 0: one a core. A single picture is computed by all of them; several are dealt
+            out to interpreters, as the model takes one at a time and parts of it are too small to be shared.
     """
 
     def __init__(self, model: bytes, threads: int = 0) -> None:
