@@ -36,19 +36,36 @@ class InferenceGraph:
     outputs: Mapping[str, str]
     weights: Mapping[str, str]
 
-    def __call__(self, inputs: Tensors, weight: Callable[[str], tf.Tensor]) -> Tensors:
+    def __call__(
+        self,
+        inputs: Tensors,
+        weight: Callable[[str], tf.Tensor],
+        rows_of_labels: Callable[[str, tf.Tensor], tf.Tensor] | None = None,
+    ) -> Tensors:
         """Puts the graph into the function that is being traced.
 
         Args:
             inputs: by name, as the function took them that the graph was made of.
             weight: gives the weight of a key.
+            rows_of_labels: gives the rows of a key's weight at the labels, for those that nothing else is taken of;
+                None: they are gathered.
         """
         fed = {place: inputs[name] for name, place in self.inputs.items()}
         fed |= {place: weight(key) for place, key in self.weights.items()}
+        if rows_of_labels is not None:
+            fed |= {place: rows_of_labels(key, inputs["labels"]) for place, key in self._gathered().items()}
         found = tf.graph_util.import_graph_def(
             self.definition, input_map=fed, return_elements=list(self.outputs.values()), name=""
         )
         return dict(zip(self.outputs, found, strict=True))
+
+    def _gathered(self) -> dict[str, str]:
+        """Names of the tensors that are rows of a weight, and its key."""
+        return {
+            f"{node.name}:0": self.weights[f"{node.input[0]}:0"]
+            for node in self.definition.node
+            if node.op == "GatherV2" and f"{node.input[0]}:0" in self.weights
+        }
 
 
 class WeightStore:

@@ -109,12 +109,9 @@ def convert(
     Yields:
         Each precision and its model, a file's content.
     """
-    made: dict[str, Any] = {}
     for precision in precisions:
-        form = _FORMS[precision]
-        if form not in made:
-            made[form] = _constant_function(network, config, form)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([made[form]], tf.Module())
+        function = _constant_function(network, config, _FORMS[precision], in_halves=precision == "float16")
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
@@ -127,8 +124,12 @@ def convert(
         yield precision, _with_card(model, card)
 
 
-def _constant_function(network: keras.Model, config: ModelConfig, form: str) -> Any:
-    """The generator for one picture, with constants for weights and its convolutions in some form."""
+def _constant_function(network: keras.Model, config: ModelConfig, form: str, *, in_halves: bool) -> Any:
+    """The generator for one picture, with constants for weights and its convolutions in some form.
+
+    Half precision loses most where gain and bias of a class are rounded, on which all of a feature map depends. They
+    are few: `in_halves` makes each the sum of two numbers, what half precision holds of it and the rest.
+    """
     twin = build_generator(config, form)
     twin.set_weights(network.get_weights())
     specs = input_specs(GENERATOR_SIGNATURES[SERVING_DEFAULT], generator_sizes(network))
@@ -141,7 +142,12 @@ def _constant_function(network: keras.Model, config: ModelConfig, form: str) -> 
     graph = inference_graph(twin, images, ones, store)
 
     def serving_default(**inputs: tf.Tensor) -> Tensors:
-        return graph(inputs, lambda key: tf.constant(store.values[key]))
+        return graph(inputs, lambda key: tf.constant(store.values[key]), rows_in_halves if in_halves else None)
+
+    def rows_in_halves(key: str, labels: tf.Tensor) -> tf.Tensor:
+        table = store.values[key]
+        held = table.astype(np.float16).astype(table.dtype)
+        return tf.gather(held, labels) + tf.gather(table - held, labels)
 
     return tf.function(serving_default, autograph=False).get_concrete_function(**ones)
 

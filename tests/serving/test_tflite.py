@@ -72,6 +72,17 @@ def test_kernels_of_eight_bits_are_not_summed(precision: str, mean_error: float)
     assert errors.mean() <= mean_error
 
 
+def test_half_precision_keeps_gain_and_bias_of_classes() -> None:
+    """As two halves each. Rounded, the mean error is 2.3e-4, and on a trained run the largest three times as large."""
+    config = export_config(base_channels=4)
+    network = make_generator(config)
+    latents = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
+    labels = np.arange(64, dtype=np.int32) % 3
+    ((_, model),) = convert(network, config, 3, ("float16",), card_of(config, network))
+    errors = np.abs(LiteGenerator(model)(latents, labels) - network([latents, labels], training=False))
+    assert errors.mean() <= 1.9e-4
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 9])
 def test_any_number_of_threads_gives_the_same_pictures(converted: Converted, threads: int) -> None:
     """Dealt out to several interpreters, more than there are pictures for some of them."""
