@@ -140,13 +140,22 @@ def _of_run(
         generator, step = load_generator(
             config, run.directory.checkpoints, options.checkpoint, averaged=options.generator_weights == "ema"
         )
-    source = open_source(config.data, **_size_of(config))
+    # A run can be evaluated where its data is not, if it is told what else to compare with.
+    is_needed = needs_reference(metrics) and not evaluation.reference
+    source = open_source(config.data, **_size_of(config)) if is_needed else None
     reference = _reference_of_run(config, source, evaluation, metrics, extraction)
     evaluator = Evaluator(extraction, metrics, reference)
-    names = source.class_names if config.model.num_classes else ()
+    names = source.class_names if source else _recorded_names(run)
+    names = names if config.model.num_classes else ()
     result = evaluator.of_generator(generator, config.model, names, evaluation.num_samples, options.seed)
     about = {"step": step, "kind": "evaluation", "generator_weights": options.generator_weights}
     return about | result.record()
+
+
+def _recorded_names(run: _Run) -> tuple[str, ...]:
+    """Of its classes; if they are not known, their numbers, which stand for the classes of the reference."""
+    num_classes = run.config.model.num_classes
+    return run.directory.class_names(num_classes) or tuple(map(str, range(num_classes)))
 
 
 def _write_to_run(record: dict[str, Any], metrics: list[Metric], directory: RunDirectory) -> None:
@@ -187,15 +196,19 @@ def _of_images(
 
 
 def _reference_of_run(
-    config: Config, source: Source, evaluation: EvaluationConfig, metrics: list[Metric], extraction: Extraction
+    config: Config,
+    source: Source | None,
+    evaluation: EvaluationConfig,
+    metrics: list[Metric],
+    extraction: Extraction,
 ) -> Reference | None:
+    """What a run's pictures are compared with: the source, unless others are named."""
     if not needs_reference(metrics):
         return None
-    if evaluation.reference:
-        return _find_reference(
-            evaluation, config.data.data_dir, config.model.resolution, config.model.image_channels, extraction
-        )
-    return find_reference(_name_of(config.data), source, extraction, evaluation.reference_dir)
+    if source is not None and not evaluation.reference:
+        return find_reference(_name_of(config.data), source, extraction, evaluation.reference_dir)
+    model = config.model
+    return _find_reference(evaluation, config.data.data_dir, model.resolution, model.image_channels, extraction)
 
 
 def _size_of(config: Config) -> dict[str, int]:

@@ -6,6 +6,7 @@ for those with the official code's names: that code itself was not run).
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
@@ -16,16 +17,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from sagan_tf import sample
+from sagan_tf import evaluate, export, sample
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
 from sagan_tf.samples.generators import generator_of_run
+from sagan_tf.serving.tflite import LiteGenerator
 from sagan_tf.training.checkpoints import load_discriminator, restore_latest
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.state import create_state
+from tests.evaluation.fake_extractors import save_extractor
 from tools.import_tfgan_checkpoint import find_checkpoint, main, read_class_names
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -128,6 +132,43 @@ def test_the_run_is_whole(imported: Callable[..., Imported], capsys: pytest.Capt
     assert sample.run([f"--run_dir={path}", "--mode=classes", "--labels=1,4", f"--output={path}.png"]) == 0
     with Image.open(f"{path}.png") as picture:
         assert picture.size > (256, 128)
+
+
+def test_the_run_is_evaluated(
+    imported: Callable[..., Imported], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the data that it was trained on nothing is known: pictures to compare with are named."""
+    path, _, _ = imported("plain", capsys)
+    save_extractor(tmp_path / "inception")
+    pixels = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for index in range(20):
+        Image.fromarray(pixels.integers(256, size=(128, 128, 3), dtype=np.uint8)).save(
+            tmp_path / "pictures" / f"{index}.png"
+        )
+    flags = [f"--run_dir={path}", f"--reference={tmp_path / 'pictures'}", f"--reference_dir={tmp_path}"]
+    flags += [
+        f"--inception_dir={tmp_path / 'inception'}",
+        "--metrics=fid1k,is1k",
+        f"--output={tmp_path / 'found.json'}",
+    ]
+    assert evaluate.run(flags) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["step"] == 0 and np.isfinite([found["fid1k"], found["is1k"]]).all()
+
+
+def test_the_run_is_exported(
+    imported: Callable[..., Imported], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, arrays, _ = imported("plain", capsys)
+    flags = [f"--run_dir={path}", f"--output={tmp_path}", "--formats=saved_model,tflite", "--tflite_precisions=float32"]
+    assert export.run([*flags, "--parity_samples=2"]) == 0
+    served = tf.saved_model.load(str(tmp_path / "0")).signatures["serving_default"]
+    inputs = {"latents": arrays["latents"], "labels": arrays["labels"]}
+    found = served(**{name: tf.constant(value) for name, value in inputs.items()})["images"]
+    np.testing.assert_allclose(found, arrays["images"], atol=TOLERANCE)
+    lite = LiteGenerator((tmp_path / "tflite" / "generator_float32.tflite").read_bytes())
+    np.testing.assert_allclose(lite(**inputs), arrays["images"], atol=TOLERANCE)
 
 
 def test_flags_and_class_names(checkpoints: pathlib.Path, tmp_path: pathlib.Path) -> None:
