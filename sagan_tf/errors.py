@@ -1,4 +1,4 @@
-"""The exceptions that end a program with a line and a status: a user's mistake, and a signal."""
+"""The exceptions that end a program with a line and a status: a user's mistake, and what ends a run from outside."""
 
 
 class UserError(ValueError):
@@ -9,15 +9,28 @@ class UserError(ValueError):
     """
 
 
-class StoppedBySignal(Exception):
-    """A run that was told to end, and has saved what it did.
+class RunEnded(Exception):
+    """A run that ends before its last step, by no mistake of the user's, and can go on.
 
     Args:
-        number: of the signal.
         message: one line for the user.
+        status: what the program exits with.
     """
 
-    def __init__(self, number: int, message: str) -> None:
+    def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
-        self.status = 128 + number
-        """The exit status by which shells and schedulers know the signal."""
+        self.status = status
+
+
+class StoppedBySignal(RunEnded):
+    """It was told to end, and has saved what it did. The status is that by which shells know the signal."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message, 128 + number)
+
+
+class WorkerLost(RunEnded):
+    """One of several workers does not answer any more. The status is the system's for what may work another time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 75)  # EX_TEMPFAIL of sysexits.h

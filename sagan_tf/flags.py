@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import re
 import sys
 import textwrap
 import typing
@@ -22,13 +23,19 @@ from typing import Any
 from absl import flags as absl_flags
 
 from sagan_tf.config import Config
-from sagan_tf.errors import StoppedBySignal, UserError
+from sagan_tf.errors import RunEnded, UserError
 from sagan_tf.option_text import OptionText
 
 __all__ = ["FlagError", "Flags", "config_to_flagfile", "parse_config", "run_door"]
 
 _HELP_FLAGS = ("--help", "-help", "-h")
 _HELP_WIDTH = 100
+_LARGEST_FLAGFILE = 2**20
+"""Bytes: more than a flagfile ever has, and little enough to be read at once."""
+_MOST_FLAGFILES = 100
+"""On one command line: files that each name the next one twice would have no end."""
+_LONGEST_MESSAGE = 4000
+_CONTROL_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class FlagError(UserError):
@@ -59,7 +66,8 @@ def run_door(
         argv: the arguments without the program's name; None takes the process's own.
 
     Returns:
-        The exit status: 0, 2 for a user's mistake, 130 when interrupted from the keyboard, 128 + number for a signal.
+        The exit status: 0, 2 for a user's mistake, 130 when interrupted from the keyboard, 128 + number for a signal,
+        75 when another worker was lost.
     """
     argv = sys.argv[1:] if argv is None else argv
     usage = f"usage: python -m {program} [--flagfile=FILE] [--name=value ...]"
@@ -72,11 +80,11 @@ def run_door(
     except UserError as error:
         if isinstance(error, FlagError):
             sys.stderr.write(f"{usage}; --help shows every flag\n")
-        sys.stderr.write(f"{program}: error: {' '.join(str(error).splitlines())}\n")
+        sys.stderr.write(f"{program}: error: {_one_line(str(error))}\n")
         return 2
-    except StoppedBySignal as stopped:
-        sys.stderr.write(f"{program}: {stopped}\n")
-        return stopped.status
+    except RunEnded as ended:
+        sys.stderr.write(f"{program}: {ended}\n")
+        return ended.status
     except KeyboardInterrupt:
         sys.stderr.write(f"{program}: interrupted\n")
         return 130
@@ -209,8 +217,18 @@ def _help_entry(head: str, text: str) -> str:
     return f"  {head}\n{body}"
 
 
-def _expand_flagfiles(argv: Sequence[str], including: tuple[pathlib.Path, ...] = ()) -> Iterator[str]:
+def _one_line(text: str) -> str:
+    """A message that may quote names and files, as one line in which a terminal finds nothing to obey."""
+    line = " ".join(text.splitlines())
+    line = line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
+    return _CONTROL_LETTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
+
+
+def _expand_flagfiles(
+    argv: Sequence[str], including: tuple[pathlib.Path, ...] = (), left: Iterator[int] | None = None
+) -> Iterator[str]:
     """`argv` with what flagfiles say in their place. absl's own reading takes nested paths from the working folder."""
+    left = iter(range(_MOST_FLAGFILES)) if left is None else left
     arguments = iter(argv)
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -224,20 +242,34 @@ def _expand_flagfiles(argv: Sequence[str], including: tuple[pathlib.Path, ...] =
         path = pathlib.Path(os.path.realpath(folder / os.path.expanduser(value)))
         if path in including:
             raise UserError(f"--flagfile={value}: the file includes itself")
-        yield from _expand_flagfiles(_read_flagfile(path), (*including, path))
+        if next(left, None) is None:
+            raise UserError(f"--flagfile={value}: expected at most {_MOST_FLAGFILES} flagfiles, received more")
+        yield from _expand_flagfiles(_read_flagfile(path), (*including, path), left)
 
 
 def _read_flagfile(path: pathlib.Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--flagfile={path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--flagfile={path}: expected text in UTF-8, received other bytes") from error
     flags = []
-    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+    for number, line in enumerate(map(str.strip, _flagfile_text(path).splitlines()), start=1):
         if line and not line.startswith(("#", "//")):
             if not line.startswith("-"):
                 raise FlagError(f"{path}, line {number}: expected --name=value or # and a comment, received {line!r}")
             flags.append(line)
     return flags
+
+
+def _flagfile_text(path: pathlib.Path) -> str:
+    try:
+        if path.is_fifo():  # which would be waited for
+            raise UserError(f"--flagfile={path}: expected a file, received a pipe")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FLAGFILE + 1)
+        if len(content) > _LARGEST_FLAGFILE:
+            raise UserError(f"--flagfile={path}: expected at most {_LARGEST_FLAGFILE} bytes, received more")
+        text = content.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"--flagfile={path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--flagfile={path}: expected text in UTF-8, received other bytes") from error
+    if "\0" in text:
+        raise UserError(f"--flagfile={path}: expected text, received other bytes")
+    return text

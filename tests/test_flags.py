@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagan_tf.config import PARTS, Config, DataConfig, ModelConfig, TrainingConfig, option, option_fields, option_values
+from sagan_tf.config import PARTS, Config, DataConfig, ModelConfig, TrainingConfig, option_fields, option_values
 from sagan_tf.errors import UserError
 from sagan_tf.flags import FlagError, Flags, config_to_flagfile, parse_config, run_door
+from sagan_tf.option import option
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -6,8 +6,8 @@ import dataclasses
 import math
 import re
 
-from sagan_tf.config import option
 from sagan_tf.errors import UserError
+from sagan_tf.option import option
 from sagan_tf.serving.contract import LARGEST_BATCH
 
 MODES = ("grid", "images", "classes", "interpolation", "truncation", "nearest", "attention")

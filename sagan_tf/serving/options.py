@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from sagan_tf.config import option
 from sagan_tf.errors import UserError
+from sagan_tf.option import option
 
 FORMATS = ("saved_model", "tflite")
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import pathlib
 import sys
 import time
@@ -14,40 +13,12 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from sagan_tf.errors import UserError
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.run_directory import write_atomically
 from sagan_tf.visualization.image_grid import image_grid, save_png
 
 _logger = logging.getLogger("sagan_tf")
-_SMALLEST_LOSS_SCALE = 2.0**-10
-
-
-class StopOnNonFinite:
-    """Stops the run when a loss or a gradient is not finite: the state is spoilt, the last checkpoint isn't.
-
-    Args:
-        checkpoints: named in the message.
-        loss_scale: reads the smallest loss scale of the optimizers; a collapsed one is the sign of non-finite gradients
-            under mixed_float16, where single overflows are normal.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, loss_scale: Callable[[], float]) -> None:
-        self._checkpoints = checkpoints
-        self._loss_scale = loss_scale
-
-    def __call__(self, report: StepReport) -> None:
-        bad = [name for name, value in report.metrics.items() if not math.isfinite(value)]
-        if self._loss_scale() < _SMALLEST_LOSS_SCALE:
-            bad.append("loss scale")
-        if bad:
-            kept = self._checkpoints.latest
-            advice = f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved"
-            raise UserError(
-                f"training: expected finite losses and gradients, received {', '.join(bad)} not finite between steps "
-                f"{report.step - report.num_steps} and {report.step}; {advice}"
-            )
 
 
 class Progress:

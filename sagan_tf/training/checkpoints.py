@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 import keras
@@ -48,6 +49,14 @@ class Checkpoints:
         return self._manager.save(checkpoint_number=int(self._state.step.numpy()))
 
 
+def remove_unfinished(directory: pathlib.Path) -> None:
+    """Removes what a process that was killed while it saved has left in a folder, in which nobody else saves."""
+    for path in directory.glob("step-*_temp"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in directory.glob("*.tempstate*"):
+        path.unlink(missing_ok=True)
+
+
 class DamagedCheckpoint(UserError):
     """A checkpoint whose files are cut off, changed or missing in part."""
 
@@ -55,7 +64,8 @@ class DamagedCheckpoint(UserError):
 def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
     """Restores the newest intact checkpoint in a folder, every value of it. Returns its step; None if there is none.
 
-    A damaged one is named in the log, and the one before it taken: TensorFlow keeps a checksum of every value.
+    A damaged one is named in the log, and the one before it taken: TensorFlow keeps a checksum of every value. So is
+    one with values that are not finite, from which training could not go on.
 
     Raises:
         UserError: no checkpoint is intact, or one does not hold this state's variables, one for one.
@@ -70,11 +80,22 @@ def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
                 status = tf.train.Checkpoint(state=state).restore(prefix)
                 status.assert_existing_objects_matched()
                 status.assert_consumed()
+            _check_finite(state, prefix)
             return int(state.step.numpy())
         except DamagedCheckpoint as error:
             _logger.warning("%s", error)
             damaged.append(error)
     raise damaged[0]
+
+
+def _check_finite(state: TrainState, prefix: str) -> None:
+    """Losses are of the weights before an update: it may have spoilt those that were saved after it."""
+    networks = state.generator, state.discriminator, state.generator_ema
+    for part in (*networks, state.generator_optimizer, state.discriminator_optimizer):
+        for variable in part.variables:
+            value = tf.convert_to_tensor(variable)
+            if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
+                raise DamagedCheckpoint(f"checkpoint: expected finite values, received others in {prefix}")
 
 
 def _older(directory: pathlib.Path, latest: str) -> list[str]:

@@ -23,6 +23,7 @@ class TrainState(tf.Module):
         generator_optimizer, discriminator_optimizer: their optimizers, with all slots made.
         step: int64 scalar, generator updates done.
         data_position: int64 scalar, where in its order of the training images the run stands.
+        rollbacks: int64 scalar, how often the run went back to a checkpoint to go on with other latents and images.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class TrainState(tf.Module):
         self.discriminator_optimizer = discriminator_optimizer
         self.step = _counter("step")
         self.data_position = _counter("data_position")
+        self.rollbacks = _counter("rollbacks")
 
     def loss_scales(self) -> dict[str, float]:
         """The current loss scale of each optimizer that has one (mixed_float16), by name."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.errors import UserError
+from sagan_tf.training.cluster import cluster_resolver, has_cluster
 
 _logger = logging.getLogger("sagan_tf")
 
@@ -78,7 +79,7 @@ def _split_cpu(logical_cpus: int) -> None:
 def _automatic() -> str:
     if os.environ.get("TPU_NAME"):
         return "tpu"
-    if os.environ.get("TF_CONFIG"):
+    if has_cluster():
         return "multi_worker"
     return _local()
 
@@ -103,13 +104,7 @@ def _mirrored() -> tf.distribute.Strategy:
 
 
 def _multi_worker() -> tf.distribute.Strategy:
-    if not os.environ.get("TF_CONFIG"):
-        raise UserError("strategy: expected TF_CONFIG in the environment for multi_worker, received none")
-    try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    except (ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"strategy: expected TF_CONFIG to describe a cluster, received {reason}") from error
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster_resolver())
 
 
 def _tpu() -> tf.distribute.Strategy:

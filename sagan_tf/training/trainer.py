@@ -13,6 +13,9 @@ from sagan_tf.training.gradients import Metrics
 from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS, AlternatingUpdates
 from sagan_tf.training.strategy import num_workers
 
+_DRAWS_WITHOUT_ROLLBACK = 2**40
+"""More than a run will ever make: after a rollback none comes twice."""
+
 
 class Trainer:
     """Runs steps on all replicas.
@@ -46,6 +49,10 @@ class Trainer:
         self._generator_step = _replica_function(updates.generator_step, config.jit_compile)
         self._compiled_loop = tf.function(self._loop)
 
+    def restart(self, iterator: Iterator[Any]) -> None:
+        """Goes on with other batches, of the same shapes, without compiling anew."""
+        self._iterator = iterator
+
     @property
     def step(self) -> int:
         """Steps done in the whole run."""
@@ -72,7 +79,7 @@ class Trainer:
     def _step(self, iterator: Iterator[Any]) -> tf.Tensor:
         """One step; returns its metrics, float32 [metrics]."""
         state, repeats = self.state, self._config.discriminator_steps_per_step
-        first_draw = state.step * (repeats + 1)
+        first_draw = state.step * (repeats + 1) + state.rollbacks * _DRAWS_WITHOUT_ROLLBACK
         discriminator_metrics = []
         for index in range(repeats):
             batch = next(iterator)

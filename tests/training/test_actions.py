@@ -1,6 +1,5 @@
 import json
 import logging
-import math
 import pathlib
 
 import numpy as np
@@ -9,34 +8,13 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
-from sagan_tf.errors import UserError
-from sagan_tf.training.actions import Progress, SampleGrid, Scalars, StopOnNonFinite, drop_lines_after
+from sagan_tf.training.actions import Progress, SampleGrid, Scalars, drop_lines_after
 from sagan_tf.training.loop import StepReport
-
-
-class FakeCheckpoints:
-    def __init__(self, latest: str | None) -> None:
-        self.latest = latest
 
 
 def report(step: int, num_steps: int = 2, last: bool = False, seconds: float = 0.5, **metrics: float) -> StepReport:
     metrics = {"discriminator_loss": 1.0, "generator_loss": 2.0} | metrics
     return StepReport(step, num_steps, metrics, seconds, last)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_non_finite_metric_stops_the_run_and_names_the_good_checkpoint(value: float):
-    guard = StopOnNonFinite(FakeCheckpoints("runs/a/checkpoints/step-4"), lambda: 1.0)
-    guard(report(6))
-    with pytest.raises(UserError, match="generator_loss not finite between steps 6 and 8; .*checkpoints/step-4"):
-        guard(report(8, generator_loss=value))
-    with pytest.raises(UserError, match="no checkpoint had been saved"):
-        StopOnNonFinite(FakeCheckpoints(None), lambda: 1.0)(report(8, generator_loss=value))
-
-
-def test_a_collapsed_loss_scale_stops_the_run():
-    with pytest.raises(UserError, match="loss scale"):
-        StopOnNonFinite(FakeCheckpoints(None), lambda: 2.0**-11)(report(8))
 
 
 def events(directory: pathlib.Path) -> dict[tuple[int, str], float]:

@@ -17,7 +17,7 @@ def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(UserError, match="strategy: expected TF_CONFIG in the environment for multi_worker"):
+    with pytest.raises(UserError, match="strategy: expected workers for multi_worker"):
         create_strategy(TrainingConfig(strategy="multi_worker"))
     with pytest.raises(UserError, match="strategy: expected a TPU for tpu, received none"):
         create_strategy(TrainingConfig(strategy="tpu"))
@@ -27,7 +27,7 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TF_CONFIG", "garbage")
-    with pytest.raises(UserError, match="strategy: expected TF_CONFIG to describe a cluster"):
+    with pytest.raises(UserError, match="TF_CONFIG: expected JSON"):
         create_strategy(TrainingConfig(strategy="multi_worker"))
 
 

@@ -1,0 +1,78 @@
+"""What ends a run from outside, in one line each: a full disk, too little memory, a worker that was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import pathlib
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from sagan_tf.errors import UserError, WorkerLost
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large", re.IGNORECASE)
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_ABOUT_A_PEER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+_GOES_ON = "the same command goes on from the newest checkpoint"
+
+
+@contextlib.contextmanager
+def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[None]:
+    """A context in which what the machine cannot give is told in one line.
+
+    Args:
+        run_dir: of the run.
+        num_workers: of the run; with several, what TensorFlow says of a broken connection is about one of them.
+
+    Raises:
+        UserError: the disk is full, a folder cannot be written any more, or there is not enough memory.
+        WorkerLost: another worker does not answer any more.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full_disk(run_dir) from error
+        if error.errno in _UNWRITABLE:
+            raise UserError(
+                f"run_dir: expected a folder that can be written, received {error.filename} ({error.strerror})"
+            ) from error
+        raise
+    except MemoryError as error:
+        raise _out_of_memory("") from error
+    except tf.errors.OpError as error:
+        if _NO_SPACE.search(error.message):
+            raise _full_disk(run_dir) from error
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise _out_of_memory(error.message) from error
+        if num_workers > 1 and isinstance(error, _ABOUT_A_PEER):
+            raise WorkerLost(_lost_worker(error.message)) from error
+        raise
+
+
+def _full_disk(run_dir: pathlib.Path) -> UserError:
+    return UserError(f"run_dir: expected space on the disk of {run_dir}, received none; free some: {_GOES_ON}")
+
+
+def _out_of_memory(message: str) -> UserError:
+    wanted = re.search(r"shape\[([\d,]+)\]", message)
+    received = f"too little for a tensor of {wanted[1].replace(',', ' x ')}" if wanted else "too little"
+    return UserError(
+        f"training: expected memory for a step, received {received}; raise --gradient_accumulation_steps, or lower "
+        "--global_batch_size or --base_channels, or compute with --precision=mixed_bfloat16"
+    )
+
+
+def _lost_worker(message: str) -> str:
+    task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", message)
+    who = f"{task[1]} {task[2]}" if task else "another worker"
+    return f"{who} does not answer any more; look at its own output. Started again on all workers, {_GOES_ON}"

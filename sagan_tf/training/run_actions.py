@@ -1,0 +1,170 @@
+"""What happens beside training in a run: which actions, in which order, how often."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.config import Config
+from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.data.source import Source
+from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
+from sagan_tf.training import actions
+from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints
+from sagan_tf.training.diagnostics import network_scalars
+from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
+from sagan_tf.training.inspection_actions import AttentionMaps, Histograms, Profile
+from sagan_tf.training.loop import Action, Every, run_loop
+from sagan_tf.training.non_finite import CheckFinite
+from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.training.sampling import fixed_inputs, generate_images
+from sagan_tf.training.state import TrainState
+from sagan_tf.training.tensorboard import write_introduction
+from sagan_tf.training.trainer import Trainer
+from sagan_tf.visualization.attention_maps import AttendedPicture
+
+_SAMPLE_COLUMNS = 8
+_ATTENDED_PICTURES = 3
+_ATTENDED_A_SIDE = 16
+"""Locations of which attention maps are looked at: enough to choose the dots among."""
+
+
+def run_to_the_end(
+    config: Config,
+    source: Source,
+    trainer: Trainer,
+    run_directory: RunDirectory,
+    checkpoints: Checkpoints,
+    evaluation: Evaluation | None,
+    stop: Action,
+) -> None:
+    """Trains until all steps are done, with everything that a run does beside.
+
+    Args:
+        config: the run.
+        source: its training images.
+        trainer: what trains.
+        run_directory: where it writes.
+        checkpoints: its newest.
+        evaluation: evaluates the averaged generator; None: nothing does.
+        stop: ends the run early when it is told to; after what it did is on record, before it is saved as usual.
+
+    Raises:
+        NonFiniteError: a loss or gradient is not finite.
+        StoppedBySignal: it was told to end.
+    """
+    training = config.training
+    with contextlib.ExitStack() as stack:
+        writer = tf.summary.create_file_writer(str(run_directory.tensorboard))
+        stack.callback(writer.close)
+        write_introduction(writer, config)
+        images_per_step = training.global_batch_size * training.discriminator_steps_per_step
+        progress = actions.Progress(trainer.step, training.num_steps, images_per_step, training.log_every)
+        stack.callback(progress.close)
+        scales = trainer.state.loss_scales
+        check = CheckFinite(checkpoints, lambda: min(scales().values(), default=1.0))
+        records = _records(config, source, trainer.state, run_directory, writer)
+        save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
+        after_saving: list[Action] = []  # an evaluation may take long: what ends it loses no steps
+        if evaluation is not None:
+            evaluate = _evaluate_action(config, evaluation, trainer.state, run_directory, writer)
+            after_saving.append(Every(config.evaluation.evaluate_every, evaluate))
+        if training.profile_steps:
+            first, last = training.profile_steps
+            profile = Profile(str(run_directory.tensorboard), first, last, trainer.step)
+            stack.callback(profile.close)
+            after_saving.append(profile)
+        run_loop(
+            trainer,
+            [check, progress, *records, stop, save, *after_saving],
+            num_steps=training.num_steps,
+            intervals=_intervals(config, evaluates=evaluation is not None),
+            stops=training.profile_steps,
+        )
+
+
+def _intervals(config: Config, *, evaluates: bool) -> list[int]:
+    training = config.training
+    intervals = [training.steps_per_loop, training.log_every, training.sample_every, training.checkpoint_every]
+    intervals += [config.evaluation.evaluate_every] if evaluates else []
+    return intervals + ([training.histogram_every] if training.histogram_every else [])
+
+
+def _evaluate_action(
+    config: Config,
+    evaluation: Evaluation,
+    state: TrainState,
+    run_directory: RunDirectory,
+    writer: tf.summary.SummaryWriter,
+) -> Evaluate:
+    best = run_directory.checkpoints / BEST
+    # Every worker reads the run's own folder, or they would not agree on what is best.
+    shared = RunDirectory(config.training.run_dir).checkpoints / BEST
+    return Evaluate(
+        evaluation,
+        state.generator_ema,
+        run_directory.metrics,
+        writer,
+        Checkpoints(best, state, keep=1),
+        best / BEST_RECORD,
+        read_best(shared / BEST_RECORD),
+        config.evaluation.collapse_patience,
+    )
+
+
+def _records(
+    config: Config,
+    source: Source,
+    state: TrainState,
+    run_directory: RunDirectory,
+    writer: tf.summary.SummaryWriter,
+) -> list[Action]:
+    """The actions that write scalars, pictures and histograms."""
+    training = config.training
+    rates = {
+        "generator_learning_rate": training.generator_learning_rate,
+        "discriminator_learning_rate": training.discriminator_learning_rate,
+    }
+    read_networks = network_scalars(state)
+    scalars = actions.Scalars(
+        run_directory.metrics,
+        writer,
+        every=training.log_every,
+        images_per_step=training.global_batch_size * training.discriminator_steps_per_step,
+        step=int(state.step.numpy()),
+        extra=lambda: rates | state.loss_scales() | read_networks(),
+    )
+    pictures = [Every(training.sample_every, one) for one in _pictures(config, source, state, run_directory, writer)]
+    if training.histogram_every:
+        histograms = Histograms(writer, [state.generator, state.discriminator])
+        pictures.append(Every(training.histogram_every, histograms))
+    return [scalars, *pictures]
+
+
+def _pictures(
+    config: Config,
+    source: Source,
+    state: TrainState,
+    run_directory: RunDirectory,
+    writer: tf.summary.SummaryWriter,
+) -> list[Action]:
+    """Sample grids, and attention maps of the first picture of some of their rows."""
+    inputs = fixed_inputs(config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=config.training.seed)
+    rows = inputs[1].numpy()[::_SAMPLE_COLUMNS] if config.model.num_classes else []
+    row_names = [source.class_names[label] for label in rows]
+
+    # Once: a Keras model made anew at every look would take seconds, and memory that comes back late.
+    reader = AttentionReader(state.generator_ema)
+
+    def draw() -> np.ndarray:
+        return generate_images(state.generator_ema, *inputs)
+
+    def look() -> list[AttendedPicture]:
+        first = [one[::_SAMPLE_COLUMNS][:_ATTENDED_PICTURES] for one in inputs]
+        images = to_uint8(generate_images(state.generator_ema, *first)).numpy()
+        return attended_pictures(reader, first, images, row_names or [""] * len(images), _ATTENDED_A_SIDE)
+
+    grid = actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
+    return [grid, AttentionMaps(writer, look)] if reader.sizes else [grid]

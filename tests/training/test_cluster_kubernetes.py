@@ -1,0 +1,187 @@
+"""Pods as workers: Kubernetes' own client asks a small API server on this machine."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import pathlib
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes
+import pytest
+
+from sagan_tf.errors import UserError
+from sagan_tf.training import cluster_kubernetes
+from sagan_tf.training.cluster_kubernetes import find_workers, num_workers
+
+
+def pod(name: str, address: str | None, phase: str = "Running", *, ends: bool = False) -> dict[str, Any]:
+    """What the API says of a pod; all stand on one node."""
+    metadata = {"name": name} | ({"deletionTimestamp": "2026-01-01T00:00:00Z"} if ends else {})
+    status = {"phase": phase, "hostIP": "192.168.0.9"} | ({"podIP": address} if address else {})
+    return {"metadata": metadata, "spec": {"containers": [{"name": "tensorflow"}]}, "status": status}
+
+
+TWO = [pod("train-1-xyz", "10.0.0.1"), pod("train-0-uvw", "10.0.0.2")]
+
+
+class ApiServer(http.server.ThreadingHTTPServer):
+    """Answers with one list of pods after the other, the last again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.lists: list[list[dict[str, Any]]] = [TWO]
+        self.status = 200
+        self.paths: list[str] = []
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: ApiServer
+
+    def do_GET(self) -> None:
+        self.server.paths.append(self.path)
+        pods = self.server.lists.pop(0) if len(self.server.lists) > 1 else self.server.lists[0]
+        body = json.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the tests say what went wrong."""
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterator[ApiServer]:
+    """A pod's environment, with an API server; only the token is not asked for."""
+    server = ApiServer()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+
+    def load_incluster_config() -> None:
+        configuration = kubernetes.client.Configuration(host=address)
+        configuration.retries = False
+        kubernetes.client.Configuration.set_default(configuration)
+
+    monkeypatch.setattr(kubernetes.config, "load_incluster_config", load_incluster_config)
+    (tmp_path / "namespace").write_text("research\n")
+    monkeypatch.setattr(cluster_kubernetes, "_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr(cluster_kubernetes, "_PAUSE", 0.01)
+    for name, value in (
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("SAGAN_TF_PODS", "job-name=train"),
+        ("SAGAN_TF_NUM_PODS", "2"),
+        ("POD_IP", "10.0.0.1"),
+    ):
+        monkeypatch.setenv(name, value)
+    yield server
+    server.shutdown()
+    server.server_close()
+    kubernetes.client.Configuration.set_default(None)
+
+
+def test_a_pod_that_nobody_calls_a_worker_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAGAN_TF_PODS", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    assert num_workers() == 0
+
+
+@pytest.mark.parametrize("count", ["", "0", "two", "-1"])
+def test_their_number_has_to_be_said(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGAN_TF_PODS", "job-name=train")
+    monkeypatch.setenv("SAGAN_TF_NUM_PODS", count)
+    with pytest.raises(UserError, match=f"SAGAN_TF_NUM_PODS: expected the number of pods .*, received '{count}'"):
+        num_workers()
+
+
+def test_each_pod_finds_its_place(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert num_workers() == 2
+    addresses = ["10.0.0.2:2222", "10.0.0.1:2222"]  # by name, and not those of their node
+    assert find_workers() == (addresses, 1)
+    monkeypatch.setenv("POD_IP", "10.0.0.2")
+    assert find_workers() == (addresses, 0)
+    assert api.paths == ["/api/v1/namespaces/research/pods?labelSelector=job-name%3Dtrain"] * 2
+
+
+def test_without_the_downward_api_the_host_name_tells(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POD_IP")
+    monkeypatch.setattr("socket.gethostname", lambda: "127.0.0.7")
+    api.lists = [[pod("a", "10.0.0.1"), pod("b", "127.0.0.7")]]
+    assert find_workers() == (["10.0.0.1:2222", "127.0.0.7:2222"], 1)
+
+
+def test_addresses_of_the_newer_kind(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_IP", "fd00::2")
+    api.lists = [[pod("a", "fd00::1"), pod("b", "fd00::2")]]
+    assert find_workers() == (["[fd00::1]:2222", "[fd00::2]:2222"], 1)
+
+
+def test_it_waits_for_the_others_and_passes_over_those_that_ended(api: ApiServer) -> None:
+    earlier = [pod("train-0-old", "10.0.0.7", "Failed"), pod("train-1-old", "10.0.0.8", ends=True)]
+    api.lists = [
+        [],
+        [*earlier, pod("train-0-uvw", None, "Pending"), pod("train-1-xyz", "10.0.0.1")],
+        [*earlier, pod("train-0-uvw", None), pod("train-1-xyz", "10.0.0.1")],
+        [*earlier, *TWO],
+    ]
+    assert find_workers() == (["10.0.0.2:2222", "10.0.0.1:2222"], 1)
+    assert len(api.paths) == 4
+
+
+def test_it_does_not_wait_for_ever(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_kubernetes, "_PATIENCE", 0.05)
+    api.lists = [TWO[:1]]
+    with pytest.raises(UserError, match="SAGAN_TF_PODS: expected 2 running pods of job-name=train, received 1"):
+        find_workers()
+
+
+def test_too_many_are_not_waited_for(api: ApiServer) -> None:
+    api.lists = [[*TWO, pod("c", "10.0.0.3")]]
+    with pytest.raises(UserError, match="expected 2 running pods of job-name=train, received 3"):
+        find_workers()
+    assert len(api.paths) == 1
+
+
+@pytest.mark.parametrize("pods", [[pod("a", "10.0.0.5"), pod("b", "10.0.0.6")], [pod("a", "10.0.0.1")] * 2])
+def test_a_pod_that_is_none_or_two_of_them(pods: list[dict[str, Any]], api: ApiServer) -> None:
+    api.lists = [pods]
+    with pytest.raises(UserError, match="expected one of the pods of job-name=train, .*received 10.0.0.1:2222; the "):
+        find_workers()
+
+
+def test_what_the_api_server_refuses(api: ApiServer) -> None:
+    api.status = 403
+    with pytest.raises(UserError, match="list the pods of namespace research .*a Role .*, received 403 Forbidden$"):
+        find_workers()
+
+
+def test_no_api_server(api: ApiServer) -> None:
+    api.shutdown()
+    api.server_close()
+    with pytest.raises(UserError, match="expected an answer from the API server, received: "):
+        find_workers()
+
+
+def test_outside_a_cluster(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    with pytest.raises(UserError, match="expected a pod of a Kubernetes cluster, received no KUBERNETES_SERVICE_HOST"):
+        find_workers()
+
+
+def test_no_token(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "SAGAN_TF_PODS"):
+        monkeypatch.setenv(name, "443")
+    monkeypatch.setenv("SAGAN_TF_NUM_PODS", "2")
+    with pytest.raises(UserError, match="expected a service account's token in this pod .*, received: "):
+        find_workers()
+
+
+def test_without_the_package(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(UserError, match="SAGAN_TF_PODS: expected the package kubernetes: pip install kubernetes"):
+        find_workers()
