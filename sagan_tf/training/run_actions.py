@@ -128,13 +128,17 @@ def _records(
         "discriminator_learning_rate": training.discriminator_learning_rate,
     }
     read_networks = network_scalars(state)
+
+    def read_rollbacks() -> dict[str, float]:
+        return {"rollbacks": int(state.rollbacks.numpy())} if training.on_non_finite == "rollback" else {}
+
     scalars = actions.Scalars(
         run_directory.metrics,
         writer,
         every=training.log_every,
         images_per_step=training.global_batch_size * training.discriminator_steps_per_step,
         step=int(state.step.numpy()),
-        extra=lambda: rates | state.loss_scales() | read_networks(),
+        extra=lambda: rates | state.loss_scales() | read_rollbacks() | read_networks(),
     )
     pictures = [Every(training.sample_every, one) for one in _pictures(config, source, state, run_directory, writer)]
     if training.histogram_every:
