@@ -86,7 +86,8 @@ def estimate_memory(config: Config, state: TrainState, num_replicas: int) -> int
     before any network was built.
     """
     generator, discriminator = parameter_count(state.generator), parameter_count(state.discriminator)
-    weights = 5 * generator + 4 * discriminator  # weights, gradients, two moments; the averaged generator
+    moments = 2 if config.training.adam_beta1 else 1  # the first is not kept where it would be the gradient
+    weights = (3 + moments) * generator + (2 + moments) * discriminator  # and gradients; the averaged generator
     part = config.training.global_batch_size // num_replicas // config.training.gradient_accumulation_steps
     half = config.training.precision != "float32"
     activations = part * _activations_per_image(config) * (_FLOAT_BYTES // 2 if half else _FLOAT_BYTES)

@@ -1,10 +1,15 @@
 """Two processes on this machine train one run."""
 
+from __future__ import annotations
+
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
+from tests.training import small_training
+from tests.training.tiny import make_state, one_device, tiny_config
 from tests.workers import run_workers
 
 FLAGS = [
@@ -25,8 +30,22 @@ def train(run_dir: pathlib.Path, num_steps: int) -> list[str]:
     return run_workers([["-m", "sagan_tf.train", *FLAGS, f"--num_steps={num_steps}", f"--run_dir={run_dir}"]] * 2)
 
 
+def test_two_workers_equal_one_process(tmp_path: pathlib.Path) -> None:
+    """The same global batches, dealt out: the weights of one process to 1e-5, and far from those they began with."""
+    run_workers([["-m", "tests.training.small_training", str(tmp_path / "two.npz")]] * 2)
+    small_training.train(tmp_path / "one.npz", "one_device")
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
+        assert set(one.files) == set(two.files) and one["step"] == two["step"] == small_training.STEPS
+        assert one["data_position"] == two["data_position"] == 8 * 2 * small_training.STEPS
+        largest = {name: np.abs(one[name].astype(np.float64) - two[name]).max() for name in one.files}
+        kernel = next(one[name] for name in one.files if name.endswith("image|image|kernel"))
+    assert {name: error for name, error in largest.items() if error > 1e-5} == {}
+    begun = make_state(tiny_config(), one_device()).generator.get_layer("image").layer.kernel
+    assert np.abs(kernel - begun).max() > 1e-3
+
+
 @pytest.mark.slow
-def test_two_workers_train_one_run_and_resume_it(tmp_path: pathlib.Path):
+def test_two_workers_train_one_run_and_resume_it(tmp_path: pathlib.Path) -> None:
     train(tmp_path, 2)
     printed = train(tmp_path, 4)
     assert all("resumed at step 2" in text for text in printed)

@@ -36,14 +36,14 @@ def graph_multiply_adds(graph: tf.Graph, *, transforms: bool = False) -> int:
     Raises:
         ValueError: an operation's size is not known before it runs.
     """
-    operations = _used(graph)
+    operations = used_operations(graph)
     counted = [one for one in operations if transforms or not _IN_TRANSFORM.search(one.name)]
-    called = [function for operation in operations for function in _called(operation)]
+    called = [function for operation in operations for function in called_graphs(operation)]
     inside = sum(graph_multiply_adds(function, transforms=transforms) for function in called)
     return sum(map(_of_operation, counted)) + inside
 
 
-def _used(graph: tf.Graph) -> list[tf.Operation]:
+def used_operations(graph: tf.Graph) -> list[tf.Operation]:
     """The operations that the graph's results or its effects depend on; TensorFlow drops the others."""
     waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
     waiting += [operation for operation in graph.get_operations() if operation.op_def.is_stateful]
@@ -73,7 +73,8 @@ def _known(operation: tf.Operation, sizes: list[int | None]) -> int:
     return math.prod(sizes)
 
 
-def _called(operation: tf.Operation) -> list[tf.Graph]:
+def called_graphs(operation: tf.Operation) -> list[tf.Graph]:
+    """The graphs of the functions that an operation calls: a loop's body, the branches of a condition."""
     attributes = operation.node_def.attr
     names = [attributes[key].func.name for key in ("body", "f", "then_branch", "else_branch") if key in attributes]
     names += [function.name for function in attributes["branches"].list.func] if "branches" in attributes else []

@@ -1,0 +1,117 @@
+"""Two workers on this machine, one of which is told to stop, dies or hangs: the other knows, and both can go on."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.workers import run_workers, started_workers
+
+FLAGS = [
+    "-m",
+    "sagan_tf.train",
+    "--dataset=fashion_mnist_10k",
+    "--resolution=32",
+    "--image_channels=1",
+    "--attention_resolutions=16",
+    "--base_channels=2",
+    "--global_batch_size=8",
+    "--steps_per_loop=2",
+    "--log_every=2",
+    "--sample_every=100000",
+    "--strategy=multi_worker",
+]
+NOTICED = 30.0
+"""Seconds within which a broken connection ends the others, and a signal all of them; seconds are the rule."""
+HUNG = 180.0
+"""Seconds within which a worker that no longer answers is given up; TensorFlow waits for a hundred heartbeats."""
+
+
+def start(run_dir: pathlib.Path, *flags: str) -> list[list[str]]:
+    return [[*FLAGS, f"--run_dir={run_dir}", *flags]] * 2
+
+
+def wait_for_lines(run_dir: pathlib.Path, count: int, seconds: float = 240.0) -> None:
+    """Until the run has written so many lines of metrics: it trains."""
+    end = time.monotonic() + seconds
+    path = run_dir / "metrics.jsonl"
+    while time.monotonic() < end and not (path.exists() and path.read_text().count("\n") >= count):
+        time.sleep(0.1)
+    assert path.exists() and path.read_text().count("\n") >= count
+
+
+def ended(worker: subprocess.Popen[str], seconds: float) -> tuple[int, str]:
+    """Its status and the last line that it printed, within some seconds."""
+    printed, _ = worker.communicate(timeout=seconds)
+    return worker.returncode, printed.rstrip().splitlines()[-1]
+
+
+def values(run_dir: pathlib.Path, step: int) -> dict[str, bytes]:
+    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / f"step-{step}"))
+    names = [name for name in reader.get_variable_to_shape_map() if not name.startswith(("_", "save_counter"))]
+    return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
+
+
+def newest_step(run_dir: pathlib.Path) -> int:
+    return max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*.index"))
+
+
+def test_a_signal_to_one_stops_both(tmp_path: pathlib.Path) -> None:
+    """By TensorFlow's PreemptionCheckpointHandler: at the same step, which is saved."""
+    with started_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
+        wait_for_lines(tmp_path, 2)
+        workers[1].send_signal(signal.SIGTERM)
+        found = [ended(worker, NOTICED) for worker in workers]
+    step = newest_step(tmp_path)
+    expected = f"sagan_tf.train: stopped with all workers at step {step} and saved it in {tmp_path}; the same command"
+    assert [status for status, _ in found] == [143, 143]
+    assert all(line.startswith(expected) for _, line in found), found
+    assert list((tmp_path / "checkpoints").glob("*temp*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_when_one_dies_the_other_ends_and_both_go_on(tmp_path: pathlib.Path, killed: int) -> None:
+    """Also when it is the chief, which keeps the workers together. It ends as a run that nothing happened to."""
+    flags = ["--checkpoint_every=4", "--num_steps=1000000"]
+    with started_workers(start(tmp_path / "a", *flags)) as workers:
+        wait_for_lines(tmp_path / "a", 4)
+        workers[killed].kill()
+        status, line = ended(workers[1 - killed], NOTICED)
+    assert status == 75
+    assert line.startswith(f"sagan_tf.train: worker {killed} does not answer any more; look at its own output.")
+    begun = newest_step(tmp_path / "a")
+    flags = ["--checkpoint_every=4", f"--num_steps={begun + 4}"]
+    assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
+    run_workers(start(tmp_path / "b", *flags))
+    assert values(tmp_path / "a", begun + 4) == values(tmp_path / "b", begun + 4)
+
+
+@pytest.mark.slow
+def test_one_that_hangs_is_given_up(tmp_path: pathlib.Path) -> None:
+    with started_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=4")) as workers:
+        wait_for_lines(tmp_path, 2)
+        workers[1].send_signal(signal.SIGSTOP)
+        status, line = ended(workers[0], HUNG)
+    assert status == 75 and "worker 1 does not answer any more" in line
+
+
+@pytest.mark.slow
+def test_after_a_signal_both_go_on(tmp_path: pathlib.Path) -> None:
+    """Both get it, as from a scheduler, and save once; resumed, the run ends as if it had not been stopped."""
+    with started_workers(start(tmp_path / "a", "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
+        wait_for_lines(tmp_path / "a", 2)
+        for worker in workers:
+            worker.send_signal(signal.SIGUSR1)
+        assert [ended(worker, NOTICED)[0] for worker in workers] == [138, 138]
+    begun = newest_step(tmp_path / "a")
+    flags = ["--checkpoint_every=1000000", f"--num_steps={begun + 2}"]
+    assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
+    run_workers(start(tmp_path / "b", *flags))
+    assert values(tmp_path / "a", begun + 2) == values(tmp_path / "b", begun + 2)

@@ -1,0 +1,162 @@
+"""`tools/scaling.py` as a user runs it, and docs/scaling.md as what it prints."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sagan_tf.config import Config
+from sagan_tf.flags import parse_config, run_door
+from sagan_tf.training.state import TrainState
+from tools import scaling
+from tools.scaling_model import calculation, image_input
+from tools.scaling_model.options import TABLES, ScalingOptions
+from tools.scaling_model.step import Step
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "scaling.md"
+EXAMPLE = r"```\n\$ python tools/scaling\.py ((?:[^\n]*\\\n)*[^\n]*)\n(.*?)\n```"
+EXAMPLES = re.findall(EXAMPLE, DOCUMENT.read_text(encoding="utf-8"), re.S)
+# Networks that are counted at once.
+TINY = ["--dataset=cifar10", "--architecture=dcgan", "--resolution=32", "--attention_resolutions=", "--base_channels=2"]
+TINY += ["--nogenerator_spectral_norm", "--nodiscriminator_spectral_norm"]
+
+
+def run(*arguments: str) -> int:
+    return run_door("tools.scaling", scaling.__doc__, scaling.main, ScalingOptions, Config, argv=arguments)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _count_a_configuration_once() -> Iterator[None]:
+    """The document's commands share theirs."""
+    create_state = functools.cache(calculation.create_state)
+    measured: dict[Config, Step] = {}
+
+    def measure_step(config: Config, state: TrainState) -> Step:
+        if config not in measured:
+            measured[config] = count(config, state)
+        return measured[config]
+
+    count = calculation.measure_step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calculation, "create_state", create_state)
+        patch.setattr(calculation, "measure_step", measure_step)
+        yield
+
+
+def test_the_document_has_every_table() -> None:
+    assert len(EXAMPLES) >= len(TABLES) - 2
+    shown = ",".join(re.findall(r"--tables=(\S+)", " ".join(arguments for arguments, _ in EXAMPLES)))
+    assert set(shown.split(",")) == set(TABLES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        pytest.param(
+            arguments,
+            output,
+            id=" ".join(arguments.split()[:3]),
+            # Those of other configurations count them anew.
+            marks=[] if "=configs/imagenet.cfg" in arguments else pytest.mark.slow,
+        )
+        for arguments, output in EXAMPLES
+    ],
+)
+def test_the_document_shows_what_the_tool_prints(
+    arguments: str, output: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert run(*shlex.split(arguments.replace("\\\n", " "))) == 0
+    assert capsys.readouterr().out.rstrip() == output.rstrip()
+
+
+def test_the_documents_sentences_have_the_tools_numbers() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    given = {name: getattr(ScalingOptions(), name) for name in ("link_latency_us", "local_latency_us", "launch_us")}
+    for name, value in given.items():
+        assert f"`--{name}` {value:g}" in text
+    for speed in (image_input.ORIGINAL_IMAGES_PER_CORE, image_input.PREPARED_IMAGES_PER_CORE):
+        assert f"{speed:,.0f}" in text
+    for value in (326, 22, 26):
+        assert re.search(rf"\b{value}\b", text.split("## What is all-reduced")[1].split("## Efficiency")[0])
+
+
+def test_figures_are_written_unrounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    assert run(*TINY, "--tables=strong,reductions,strong", f"--json={file}", "--workers=1,2") == 0
+    figures = json.loads(file.read_text())
+    assert list(figures) == ["strong", "reductions"]
+    assert figures["strong"]["title"] in capsys.readouterr().out
+    first, *_, last = figures["strong"]["rows"]
+    assert first["efficiency"] == 1.0 and 0.0 < last["efficiency"] < 1.0
+    assert figures["reductions"]["rows"][0]["num_bytes"] == 4 * figures["reductions"]["rows"][0]["values"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--wokers=2"], "unknown flag --wokers; did you mean --workers?"),
+        (["--workers=two"], "--workers=two: expected a comma list, each a whole number"),
+        (["--link_gbits=nan"], "--link_gbits=nan: expected a comma list, each a number"),
+        (["--device=K80"], "--device=K80: expected one of P100, V100, T4, A100_40GB, A100, L4, H100"),
+        (["--tables=cake"], "--tables=cake: expected a comma list, each one of step, "),
+        (["--overlap=2"], "overlap: expected a number from 0 to 1, received 2.0"),
+        (["--flagfile=missing.cfg"], "--flagfile="),
+        (["--json=/no/such/folder/figures.json"], "json: expected a file in a folder that exists, received /no/such"),
+        (["--dataset=folder"], "num_classes: expected a number above 0 for a data set other than imagenet2012, "),
+        (["--precision=mixed_bfloat16", "--device=V100"], "precision: expected one that V100 has units for"),
+        (["--jit_compile"], "jit_compile: expected false, since what XLA fuses is not modelled, received true"),
+        (["--resolution=100"], "resolution: expected one of 32, 64, 128, 256 for sagan, received 100"),
+        (["--global_batch_size=4", "--gradient_accumulation_steps=3"], "global_batch_size: expected a multiple of 3"),
+        ([*TINY, "--workers=3", "--tables=strong"], "workers: expected a number that cuts the global batch of 256"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = (line for line in printed.err.splitlines() if not line.startswith("usage: "))
+    assert line.startswith(f"tools.scaling: error: {message}")
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*TINY, "--tables=reductions", f"--json={tmp_path}") == 2
+    assert capsys.readouterr().err.startswith(f"tools.scaling: error: json: cannot write {tmp_path}: ")
+
+
+def test_classes_and_convolutions_as_on_a_gpu() -> None:
+    config = scaling.as_on_a_gpu(parse_config([]))
+    assert (config.model.num_classes, config.model.resampling) == (1000, "strided")
+    given = scaling.as_on_a_gpu(parse_config(["--dataset=folder", "--num_classes=7", "--resampling=plain"]))
+    assert (given.model.num_classes, given.model.resampling) == (7, "plain")
+    unlabelled = scaling.as_on_a_gpu(parse_config(["--dataset=folder", "--conditioning=none"]))
+    assert unlabelled.model.num_classes == 0
+
+
+def test_help_comes_at_once() -> None:
+    program = (
+        "import sys; sys.path.insert(0, '.'); sys.argv = ['scaling.py', '--help']\n"
+        "from tools import scaling\n"
+        "from sagan_tf.flags import run_door\n"
+        "status = run_door('tools.scaling', scaling.__doc__, scaling.main, scaling.ScalingOptions, scaling.Config)\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "sys.exit(status)\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(f"--{name}" in shown for name in ("workers", "link_gbits", "utilization", "price_per_hour", "precision"))
+
+
+def test_the_tool_as_a_program() -> None:
+    command = [sys.executable, "tools/scaling.py", "--device=K80"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "tools.scaling: error: --device=K80: expected one of P100, " in done.stderr and not done.stdout

@@ -1,0 +1,83 @@
+"""How a configuration scales: what is all-reduced, how fast several workers are, what a run takes. See docs/scaling.md.
+
+    python tools/scaling.py --flagfile=configs/imagenet.cfg
+    python tools/scaling.py --flagfile=configs/imagenet.cfg --workers=1,2,4 --gpus_per_worker=8 --link_gbits=100
+    python tools/scaling.py --flagfile=configs/imagenet.cfg --device=L4 --price_per_hour=0.8 --tables=run
+
+Sizes and arithmetic are counted in the networks and graphs that training builds; times are predictions, from data
+sheets and from assumptions that flags change. Nothing is trained, and no GPU is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
+
+from sagan_tf.config import Config
+from sagan_tf.console import load_tensorflow
+from sagan_tf.errors import UserError
+from sagan_tf.flags import run_door
+from tools.benchmark import format_table
+from tools.scaling_model.options import ScalingOptions
+
+CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
+"""Of data sets that a configuration may name, so that they needn't be there."""
+
+
+def main(options: ScalingOptions, config: Config) -> None:
+    """Prints the tables and, if asked to, writes their figures."""
+    output = Path(options.json).expanduser() if options.json else None
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UserError(f"json: expected a file in a folder that exists, received {output}")
+    if config.training.jit_compile:
+        raise UserError("jit_compile: expected false, since what XLA fuses is not modelled, received true")
+    config = as_on_a_gpu(config)
+    options.chosen_device(config.training.precision).number_format(config.training.precision)
+    load_tensorflow()
+    from sagan_tf.training.session import check_config
+    from sagan_tf.training.strategy import check_batch_size
+    from tools.scaling_model.calculation import Calculation
+
+    check_config(config)
+    check_batch_size(config.training, 1)
+    calculation, figures = Calculation(options, config), {}
+    for name in dict.fromkeys(options.tables):
+        table = calculation.table(name)
+        sys.stdout.write(f"{table.title}\n{format_table(table.rows)}\n\n")
+        sys.stdout.flush()
+        figures[name] = {"title": table.title, "rows": table.figures}
+    if output is not None:
+        try:
+            output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"json: cannot write {output}: {error.strerror}") from error
+
+
+def as_on_a_gpu(config: Config) -> Config:
+    """The configuration with its number of classes and with the form of convolutions that `auto` takes on a GPU.
+
+    Raises:
+        UserError: the number of classes is known only once the data is opened.
+    """
+    model = config.model
+    if not model.num_classes and model.conditioning != "none":
+        if config.data.dataset not in CLASSES:
+            known = ", ".join(CLASSES)
+            raise UserError(
+                f"num_classes: expected a number above 0 for a data set other than {known}, received 0 for "
+                f"{config.data.dataset}"
+            )
+        model = dataclasses.replace(model, num_classes=CLASSES[config.data.dataset])
+    if model.resampling == "auto":
+        model = dataclasses.replace(model, resampling="strided")
+    return dataclasses.replace(config, model=model)
+
+
+if __name__ == "__main__":
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's memory is for training
+    sys.exit(run_door("tools.scaling", __doc__, main, ScalingOptions, Config))

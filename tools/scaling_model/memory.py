@@ -1,0 +1,76 @@
+"""Memory of a replica at every image size of an architecture, by training's own estimate."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sagan_tf.config import Config, ModelConfig, Resolutions
+from sagan_tf.networks.architectures import ARCHITECTURES, Stages
+from sagan_tf.training.diagnostics import parameter_count
+from sagan_tf.training.startup import estimate_memory
+from sagan_tf.training.state import TrainState, create_state
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplicaMemory:
+    """The least memory of a replica: `sagan_tf.training.startup.estimate_memory`.
+
+    Attributes:
+        model: at one image size.
+        parameters: of the generator and of the discriminator.
+        weights_bytes: of weights, gradients, Adam's moments and the averaged generator.
+        image_bytes: of what one image leaves for the backward pass.
+    """
+
+    model: ModelConfig
+    parameters: tuple[int, int]
+    weights_bytes: int
+    image_bytes: int
+
+    def of(self, images: int) -> int:
+        """Bytes with so many images at once: of a replica, or of one part in gradient accumulation."""
+        return self.weights_bytes + images * self.image_bytes
+
+    def most_images(self, memory_bytes: float) -> int:
+        """Images that fit at most, 0 if not even one does."""
+        return max(int((memory_bytes - self.weights_bytes) // self.image_bytes), 0)
+
+
+def replica_memory(config: Config, state: TrainState) -> ReplicaMemory:
+    """Of a configuration, whose state has the networks to count."""
+    one, two = (_estimate(config, state, images) for images in (1, 2))
+    parameters = parameter_count(state.generator), parameter_count(state.discriminator)
+    return ReplicaMemory(config.model, parameters, 2 * one - two, two - one)
+
+
+def at_every_resolution(config: Config) -> list[ReplicaMemory]:
+    """Of `config` at each image size of its architecture.
+
+    Where an image size lacks a feature map that has attention, the largest one below has it.
+    """
+    stages = ARCHITECTURES[config.model.architecture].stages
+    models = [_resized(config.model, resolution, stages[resolution]) for resolution in sorted(stages)]
+    configs = [dataclasses.replace(config, model=model) for model in models]
+    return [replica_memory(one, create_state(one)) for one in configs]
+
+
+def _estimate(config: Config, state: TrainState, images: int) -> int:
+    batch = images * config.training.gradient_accumulation_steps
+    training = dataclasses.replace(config.training, global_batch_size=batch)
+    return estimate_memory(dataclasses.replace(config, training=training), state, 1)
+
+
+def _resized(model: ModelConfig, resolution: int, stages: Stages) -> ModelConfig:
+    return dataclasses.replace(
+        model,
+        resolution=resolution,
+        generator_attention_resolutions=_nearest(model.generator_attention, stages.generator_resolutions()),
+        discriminator_attention_resolutions=_nearest(
+            model.discriminator_attention, stages.discriminator_resolutions(resolution)
+        ),
+    )
+
+
+def _nearest(wanted: Resolutions, available: Resolutions) -> Resolutions:
+    found = (max((size for size in available if size <= one), default=min(available)) for one in wanted)
+    return tuple(sorted(set(found)))
