@@ -16,6 +16,7 @@ from sagan_tf.samples.image_archive import write_archive
 from sagan_tf.samples.image_files import PictureSet, class_folders, write_pictures
 from sagan_tf.samples.options import SampleOptions
 from sagan_tf.serving.labels import find_labels
+from sagan_tf.training.cluster import place_among_workers
 from sagan_tf.training.sampling import latents_of_seeds
 from sagan_tf.visualization.output import check_writable, output_file
 from sagan_tf.visualization.png import encode_pngs
@@ -28,7 +29,7 @@ _FILES = (".png", ".jpg", ".jpeg", ".html", ".npy", ".zip")
 
 def images(generator: Generator, options: SampleOptions) -> None:
     """Writes the pictures of a shard of seeds."""
-    part, parts = options.part_and_parts()
+    part, parts = place_among_workers() if options.is_shard_of_worker() else options.part_and_parts()
     pictures = PictureSet(
         generator.name,
         options.seed,
@@ -73,6 +74,8 @@ def png_maker(generator: Generator, truncation: float) -> Callable[[np.ndarray, 
 
 def check_images_output(options: SampleOptions) -> None:
     """Raises UserError for an output that cannot be written, before any work is done."""
+    if _is_archive(options) and options.is_shard_of_worker():
+        raise UserError(f"output: expected a folder, which workers can share, received {options.output}")
     if _is_archive(options):
         output_file(options.output, (".npz",), options.overwrite)
     elif pathlib.Path(options.output).suffix.lower() in _FILES:

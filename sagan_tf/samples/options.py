@@ -94,7 +94,9 @@ class SampleOptions:
         "ema", "Of a run: ema (the averaged generator) or live (the one that is trained).", choices=("ema", "live")
     )
     shard: str = option(
-        "", "For images: I/N makes the I-th of N parts, 1/N to N/N, of one set; all may share a folder."
+        "",
+        "For images: I/N makes the I-th of N parts, 1/N to N/N, of one set; all may share a folder. worker: this "
+        "process's part among the workers that TF_CONFIG or Slurm describes.",
     )
     batch_size: int = option(64, "Pictures made at once.")
     strategy: str = option(
@@ -136,17 +138,21 @@ class SampleOptions:
         self.part_and_parts()  # raises for a wrong one
 
     def part_and_parts(self) -> tuple[int, int]:
-        """Which shard of how many, counted from 0.
+        """Which shard of how many, counted from 0; the whole where the environment says it, see `is_shard_of_worker`.
 
         Raises:
             UserError: it is not I/N with 1 <= I <= N.
         """
-        if not self.shard:
+        if not self.shard or self.is_shard_of_worker():
             return 0, 1
         match = _SHARD.fullmatch(self.shard)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise UserError(f"shard: expected I/N with I from 1 to N, such as 1/4, received {self.shard!r}")
+            raise UserError(f"shard: expected I/N with I from 1 to N, such as 1/4, or worker, received {self.shard!r}")
         return int(match[1]) - 1, int(match[2])
+
+    def is_shard_of_worker(self) -> bool:
+        """Whether this process makes the part that it has as one of several workers."""
+        return self.shard == "worker"
 
     def threshold(self) -> float:
         """The truncation as a number: infinity for none."""

@@ -51,6 +51,18 @@ def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     )
 
 
+def place_among_workers() -> tuple[int, int]:
+    """Which worker this process is, counted from 0 with the chief first, and of how many; they need not talk.
+
+    Raises:
+        UserError: as `cluster_resolver`.
+    """
+    resolver = cluster_resolver()
+    tasks = resolver.cluster_spec().as_dict()
+    before = len(tasks.get("chief", ())) if resolver.task_type == "worker" else 0
+    return before + resolver.task_id, sum(len(addresses) for addresses in tasks.values())
+
+
 def _num_workers() -> int:
     """Workers that the environment describes, 0 where nothing does."""
     counts = (source.num_workers() for source in (cluster_tf_config, *_MANAGERS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import pathlib
 
@@ -48,6 +49,18 @@ def test_folder_and_archive_hold_the_same(
             read = np.asarray(Image.open(tmp_path / "folder" / NAMES[label] / f"{seed:08d}.png"))
             np.testing.assert_array_equal(read, picture[..., 0])
     assert len(list((tmp_path / "folder").rglob("*.png"))) == 7
+
+
+def test_the_shard_of_a_worker(generator: Generator, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that need not know of each other fill one folder."""
+    workers = {"worker": ["a:1", "b:1"]}
+    for index, expected in ((1, [2, 3, 4]), (0, [0, 1, 2, 3, 4])):
+        task = {"cluster": workers, "task": {"type": "worker", "index": index}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+        images(generator, sample_options(output=str(tmp_path), shard="worker", mode="images", num_samples=5))
+        assert sorted(int(path.stem) for path in tmp_path.rglob("*.png")) == expected
+    with pytest.raises(UserError, match="output: expected a folder, which workers can share, received "):
+        check_images_output(sample_options(output="a.npz", shard="worker", mode="images"))
 
 
 def test_shards(generator: Generator, tmp_path: pathlib.Path) -> None:

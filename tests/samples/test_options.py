@@ -141,7 +141,7 @@ def test_shards(shard: str, expected: tuple[int, int]) -> None:
 def test_shards_that_are_none(shard: str) -> None:
     with pytest.raises(UserError) as caught:
         options(mode="images", shard=shard)
-    assert str(caught.value) == f"shard: expected I/N with I from 1 to N, such as 1/4, received {shard!r}"
+    assert str(caught.value) == f"shard: expected I/N with I from 1 to N, such as 1/4, or worker, received {shard!r}"
 
 
 def test_truncation_as_a_number() -> None:

@@ -90,6 +90,22 @@ def test_who_the_pods_are(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_chief(strategy()) == (place == 0)
 
 
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (tf_config("worker", 1, worker=2), (1, 2)),
+        (tf_config("chief", 0, chief=1, worker=2), (0, 3)),
+        (tf_config("worker", 1, chief=1, worker=2), (2, 3)),
+        (slurm_task(1), (1, 2)),
+    ],
+)
+def test_the_place_among_them(
+    environment: dict[str, str], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe(monkeypatch, environment)
+    assert cluster.place_among_workers() == expected
+
+
 def test_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_kubernetes, "find_workers", lambda: (["pod:2222"], 0))
     found = []
