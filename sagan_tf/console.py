@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 
 _VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
+_CONTROL_LETTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # not the ends of a traceback's lines
 
 
 def load_tensorflow() -> None:
@@ -43,5 +45,5 @@ def log_to_console() -> None:
 
 class _Format(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = super().format(record)
+        message = _CONTROL_LETTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", super().format(record))
         return message if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {message}"

@@ -34,7 +34,7 @@ _LARGEST_FLAGFILE = 2**20
 """Bytes: more than a flagfile ever has, and little enough to be read at once."""
 _MOST_FLAGFILES = 100
 """On one command line: files that each name the next one twice would have no end."""
-_LONGEST_MESSAGE = 4000
+_LONGEST_MESSAGE, _LONGEST_NAME = 4000, 100
 _CONTROL_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -119,15 +119,12 @@ class Flags:
         """
         self._values.unparse_flags()
         arguments = list(_expand_flagfiles(argv))
+        self._check_names(arguments)
         try:
             leftover = self._values(["", *arguments])[1:]
             if leftover:
                 raise FlagError(f"expected --name=value, received {leftover[0]!r}")
             return tuple(self._build(kind) for kind in self._kinds)
-        except absl_flags.UnrecognizedFlagError as error:
-            close = difflib.get_close_matches(error.flagname, self._spellings(), n=1)
-            hint = f"; did you mean --{close[0]}?" if close else ""
-            raise FlagError(f"unknown flag --{error.flagname}{hint}") from error
         except (absl_flags.Error, ValueError) as error:
             raise FlagError(str(error).removeprefix("flag ")) from error
 
@@ -161,13 +158,21 @@ class Flags:
         names = [field.name for field in dataclasses.fields(kind)]
         return kind(**{name: self._values[name].value for name in names if self._values[name].present})
 
-    def _spellings(self) -> list[str]:
-        return [
-            "flagfile",
-            "help",
-            *self._values,
-            *(f"no{name}" for name in self._values if self._values[name].boolean),
-        ]
+    def _check_names(self, arguments: Sequence[str]) -> None:
+        """Raises FlagError for a flag that there is not. absl has flags of its own, one of which lets others pass."""
+        booleans = [name for name in self._values if self._values[name].boolean]
+        known = {*self._values, *(f"no{name}" for name in booleans)}
+        left = iter(arguments)
+        for argument in left:
+            name, equals, _ = argument.removeprefix("-").removeprefix("-").partition("=")
+            if not argument.startswith("-") or not name:
+                return  # no flag: what is left over
+            if name not in known:
+                shown = name[:_LONGEST_NAME]
+                close = difflib.get_close_matches(shown, ["flagfile", "help", *sorted(known)], n=1)
+                raise FlagError(f"unknown flag --{shown}" + (f"; did you mean --{close[0]}?" if close else ""))
+            if not equals and name in self._values and name not in booleans:
+                next(left, None)  # its value
 
 
 class _Parser(absl_flags.ArgumentParser):
@@ -220,7 +225,8 @@ def _help_entry(head: str, text: str) -> str:
 def _one_line(text: str) -> str:
     """A message that may quote names and files, as one line in which a terminal finds nothing to obey."""
     line = " ".join(text.splitlines())
-    line = line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
+    if len(line) > _LONGEST_MESSAGE:  # most often one word, with the reason after it
+        line = f"{line[: _LONGEST_MESSAGE // 2]} ... {line[-_LONGEST_MESSAGE // 2 :]}"
     return _CONTROL_LETTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
 from sagan_tf.console import load_tensorflow
+from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
 from tools.preparation.progress import Progress
 from tools.preparation.unfinished import FinishedShard, UnfinishedWork, unfinished_work
@@ -63,6 +64,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
             "expected --resolution, --num_workers and --shuffle_buffer_size of at least 1, and --num_shards of at "
             "least 0"
         )
+    if options.split in ("", ".", "..") or os.path.basename(options.split) != options.split:
+        parser.error(f"--split: expected the name of a split, and of a folder in --output, received {options.split!r}")
     if not 1 <= options.quality <= 100:
         parser.error(f"--quality: expected 1 to 100, received {options.quality}")
     return options
@@ -176,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{NAME}: interrupted: {str(interruption) or 'before it began to write'}", file=sys.stderr)
         return INTERRUPTED
     except UserError as error:
-        print(f"{NAME}: error: {error}", file=sys.stderr)
+        print(f"{NAME}: error: {printable(str(error))}", file=sys.stderr)
     except OSError as error:
         print(
             f"{NAME}: error: --output: cannot write {output}: {error}; the same command goes on from there",

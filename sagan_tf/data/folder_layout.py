@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 """Files that are images, whatever the case of the letters."""
 
 _DEEPEST_LEVEL = 6
-"""How far down misplaced images are looked for: links may lead in circles."""
+"""How far down misplaced images are looked for."""
 
 _logger = logging.getLogger("sagan_tf")
 
@@ -72,7 +73,9 @@ def read_folder_layout(data_dir: str) -> FolderLayout:
     if not top.images:
         _check_classes(root, classes)
         if empty:
-            _logger.warning("%s: %d subfolders without images are no classes: %s", root, len(empty), ", ".join(empty))
+            _logger.warning(
+                "%s: %d subfolders without images are no classes: %s", root, len(empty), printable(", ".join(empty))
+            )
     if num_ignored:
         _logger.info("%s: %d files that are not images were ignored", root, num_ignored)
     if top.images:
@@ -101,7 +104,7 @@ def _list(folder: Path) -> _Listing:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     folders.append(entry.name)
                 elif entry.name.lower().endswith(EXTENSIONS):
                     images.append(entry.name)
@@ -110,6 +113,13 @@ def _list(folder: Path) -> _Listing:
     except OSError as error:
         raise UserError(f"data_dir: expected a folder that can be read, received {folder}: {error.strerror}") from error
     return _Listing(sorted(images), sorted(folders), num_ignored)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: an unreadable image, if its name says that it is one
+        return False
 
 
 def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
@@ -126,7 +136,8 @@ def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
 
 def _check_nothing_deeper(root: Path, classes: dict[str, _Listing]) -> None:
     """Refuses images below the class folders, and says which folder to pass instead."""
-    deeper = {name: image for name in classes if (image := _first_image_below(root / name, classes[name]))}
+    seen: set[str] = set()
+    deeper = {name: image for name in classes if (image := _first_image_below(root / name, classes[name], seen))}
     if not deeper:
         return
     problem = f"data_dir: expected images at most one level below {root}, received {next(iter(deeper.values()))}"
@@ -145,15 +156,19 @@ def _folders_of_classes(images: Iterable[Path]) -> list[Path]:
     return [folder for folder in sorted({image.parent.parent for image in images}) if has_classes(folder)]
 
 
-def _first_image_below(folder: Path, listing: _Listing, level: int = 0) -> Path | None:
-    """Some image in the subfolders of `folder`, or None."""
+def _first_image_below(folder: Path, listing: _Listing, seen: set[str], level: int = 0) -> Path | None:
+    """Some image in the subfolders of `folder`, or None; folders that were `seen` are not looked at again."""
     if level == _DEEPEST_LEVEL:
         return None
     for name in listing.folders:
+        path = os.path.realpath(folder / name)
+        if path in seen:
+            continue
+        seen.add(path)
         below = _list(folder / name)
         if below.images:
             return folder / name / below.images[0]
-        if (image := _first_image_below(folder / name, below, level + 1)) is not None:
+        if (image := _first_image_below(folder / name, below, seen, level + 1)) is not None:
             return image
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import tensorflow as tf
 from sagan_tf.config import DataConfig
 from sagan_tf.data.decoding import decode_readable, decoded_chunks
 from sagan_tf.data.folder_layout import FolderLayout, read_folder_layout
+from sagan_tf.data.image_limits import read_file
 from sagan_tf.data.indexed import IndexedSource
 
 
@@ -62,7 +64,7 @@ class FolderSource(IndexedSource):
         def load(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             paths = [self._folder / self.layout.paths[index] for index in indices]
             names = [os.fsencode(path) for path in paths]  # a file name need not be UTF-8
-            files = [(path.read_bytes, name.decode(errors="replace")) for path, name in zip(paths, names, strict=True)]
+            files = [(functools.partial(read_file, path), str(path)) for path in paths]
             images, readable = decode_readable(files, self)
             return images, readable, self.layout.labels[indices[readable]], np.array(names, object)[readable]
 

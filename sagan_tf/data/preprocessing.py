@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import threading
 
 import numpy as np
 import tensorflow as tf
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+
+from sagan_tf.data.image_limits import UnreadableImageError, check_length, check_size
+from sagan_tf.data.jpeg_scans import check_scans
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 """Pillow's names of the formats that are read; the first frame counts where there are several."""
 
 LEAST_REDUCED = 1.4
 """JPEG is decoded at 1/2, 1/4 or 1/8 of its size if this many times the resolution is left for the resize."""
+
+_LARGE = 2**24
+"""Pixels, from which on images are decoded one at a time: as many threads as there are cores would fill the memory."""
+_one_large_image, _any_image = threading.Lock(), contextlib.nullcontext()
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _BACKGROUND = (255, 255, 255, 255)
@@ -31,10 +40,6 @@ _UPRIGHT = {
 }
 _LEFT_TURNED = (2, 3, 7, 8)
 _TOP_TURNED = (3, 4, 6, 7)
-
-
-class UnreadableImageError(ValueError):
-    """The bytes are not an image that can be decoded."""
 
 
 def decode_image(encoded: bytes, *, resolution: int, image_channels: int) -> np.ndarray:
@@ -62,30 +67,44 @@ def decode_image(encoded: bytes, *, resolution: int, image_channels: int) -> np.
         uint8 [resolution, resolution, image_channels].
 
     Raises:
-        UnreadableImageError: the bytes are damaged, of another format, or larger than Pillow's protection against
-            decompression bombs allows.
+        UnreadableImageError: the bytes are damaged, of another format, or say that the image is larger than
+            `image_limits` allows.
         KeyError: `image_channels` is not 1, 3 or 4.
     """
     mode = _MODES[image_channels]
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        with _open(encoded) as image:
             width, height = image.size
             least = math.ceil(LEAST_REDUCED * resolution)
             reduced = image.draft(None, (least, least))  # None: not a JPEG
             scale = width / reduced[1][2] if reduced else 1.0
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            box = tuple(edge / scale for edge in _centre_square(width, height, orientation))
-            pixels = _without_oddities(image, mode)
-            # Turned and converted when it is small.
-            pixels = pixels.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
+            with _one_large_image if image.width * image.height > _LARGE else _any_image:
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+                box = tuple(edge / scale for edge in _centre_square(width, height, orientation))
+                pixels = _without_oddities(image, mode)
+                # Turned and converted when it is small.
+                pixels = pixels.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box)
         if orientation in _UPRIGHT:
             pixels = pixels.transpose(_UPRIGHT[orientation])
         pixels = pixels if pixels.mode == mode else pixels.convert(mode)
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError as error:  # whose message names an address in memory
         raise UnreadableImageError(f"UnidentifiedImageError: cannot identify it as {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow's decoders raise nearly every kind of exception on damaged files.
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return np.asarray(pixels, dtype=np.uint8).reshape(resolution, resolution, image_channels)
+
+
+def _open(encoded: bytes) -> Image.Image:
+    """The image, of which only the header was read, if that says nothing that would be too much."""
+    check_length(len(encoded))
+    file = io.BytesIO(encoded)
+    image = Image.open(file, formats=FORMATS)
+    check_size(*image.size)
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        check_scans(image, encoded, file.tell())
+    return image
 
 
 def _centre_square(width: int, height: int, orientation: int) -> tuple[int, int, int, int]:
@@ -103,8 +122,9 @@ def _centre_square(width: int, height: int, orientation: int) -> tuple[int, int,
 def _without_oddities(image: Image.Image, mode: str) -> Image.Image:
     """Any mode of Pillow's as one that can be resized as it is: L, RGB or, if `mode` is, RGBA."""
     if image.mode.startswith("I"):
-        values = np.asarray(image, dtype=np.float64) * (255 / _LARGEST_16_BIT_VALUE)
-        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+        # In place: an image may be large. No value is so near to the middle of two that 32 bits would not tell.
+        values = np.multiply(np.asarray(image), 255 / _LARGEST_16_BIT_VALUE, dtype=np.float32)
+        return Image.fromarray(np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if mode == "RGBA":

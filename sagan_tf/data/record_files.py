@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
 
 _NUMBERS = ("num_examples", "skip", "step")
+
+Check = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""A file's path, if it has that many records: see `damaged_records.SkippedRecords.checked`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +68,8 @@ def check_files_exist(files: tuple[RecordFile, ...]) -> None:
     """Raises a `UserError` if one of `files` is missing."""
     # One listing for each folder: asking for a thousand files by name takes a minute on remote storage.
     folders = {os.path.dirname(file.path) for file in files}
-    present = {os.path.join(folder, name) for folder in folders for name in tf.io.gfile.listdir(folder)}
+    there = filter(tf.io.gfile.isdir, folders)
+    present = {os.path.join(folder, name) for folder in there for name in tf.io.gfile.listdir(folder)}
     missing = [file.path for file in files if file.path not in present]
     if missing:
         raise UserError(
@@ -81,9 +87,9 @@ def digest_of_files(files: tuple[RecordFile, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
-def records_in_order(files: tuple[RecordFile, ...]) -> tf.data.Dataset:
+def records_in_order(files: tuple[RecordFile, ...], check: Check) -> tf.data.Dataset:
     """The records of `files`, one file after another; see `records_of`."""
-    return stretches(files, tf.range(len(files))).flat_map(records_of)
+    return stretches(files, tf.range(len(files))).flat_map(functools.partial(records_of, check))
 
 
 def stretches(files: tuple[RecordFile, ...], order: tf.Tensor) -> tf.data.Dataset:
@@ -94,9 +100,11 @@ def stretches(files: tuple[RecordFile, ...], order: tf.Tensor) -> tf.data.Datase
     return tf.data.Dataset.from_tensor_slices((order, *(tf.gather(column, order) for column in columns)))
 
 
-def records_of(index: tf.Tensor, path: tf.Tensor, take: tf.Tensor, skip: tf.Tensor, step: tf.Tensor) -> tf.data.Dataset:
+def records_of(
+    check: Check, index: tf.Tensor, path: tf.Tensor, take: tf.Tensor, skip: tf.Tensor, step: tf.Tensor
+) -> tf.data.Dataset:
     """The records of one stretch: dataset of (its index, number of the record in its file, serialized record)."""
-    records = tf.data.TFRecordDataset(path).skip(skip).shard(step, 0).take(take)
+    records = tf.data.TFRecordDataset(check(path, skip + (take - 1) * step + 1)).skip(skip).shard(step, 0).take(take)
     # Zipped rather than mapped: running a function for each record would cost as much as reading it.
     places = tf.data.Dataset.range(skip, skip + take * step, step)
     return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(index).repeat(), places, records))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data import record_files
+from sagan_tf.data.damaged_records import SkippedRecords
 from sagan_tf.data.decoding import decode_readable, decoded_chunks
-from sagan_tf.data.record_files import RecordFile, count_records
-from sagan_tf.data.skipped_images import SkippedImages
+from sagan_tf.data.image_records import ImageRecord
+from sagan_tf.data.record_files import Check, RecordFile, count_records
 from sagan_tf.data.source import Source, epoch_seed, first_position_of_shard
 from sagan_tf.errors import UserError
 
@@ -33,7 +35,7 @@ class SequentialSource(Source):
         self,
         files: tuple[RecordFile, ...],
         *,
-        parse: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]],
+        parse: Callable[[bytes, str], ImageRecord],
         shuffle_buffer_size: int,
         stored_at_random: bool = True,
         **attributes: Any,
@@ -41,8 +43,7 @@ class SequentialSource(Source):
         """
         Args:
             files: where the records are.
-            parse: (serialized records, names of the records by file and number), both string [records] -> {"encoded":
-                string [records], "label": int32 [records], "name": string [records]}; can be sent to another process.
+            parse: (serialized record, its name by file and number) -> what is in it; can be sent to another process.
             shuffle_buffer_size: encoded records held for shuffling.
             stored_at_random: the records were shuffled before they were written, as TFDS and our own tool do.
             **attributes: see `Source`, `num_examples` excepted.
@@ -54,6 +55,7 @@ class SequentialSource(Source):
         if not self._files:
             raise UserError(f"split: expected at least one image, received none in {attributes['name']}")
         super().__init__(num_examples=count_records(self._files), **attributes)
+        self.skipped: SkippedRecords = self._skipped_records()
         self._parse = parse
         self._shuffle_buffer_size = shuffle_buffer_size
         self._stored_at_random = stored_at_random
@@ -78,7 +80,9 @@ class SequentialSource(Source):
         """See `Source.stored_chunks`: past the shuffle buffer, which would have to be filled first."""
         if self._mixes_stored:
             return self._decoded(self._records(self._files, 0, 0).take(min(count, self.num_examples)), self._files)
-        return self._decoded(record_files.records_in_order(self._files).take(count).enumerate(), self._files)
+        return self._decoded(
+            record_files.records_in_order(self._files, self.skipped.checked).take(count).enumerate(), self._files
+        )
 
     def part(self, index: int, count: int) -> Source:
         """See `Source.part`.
@@ -92,12 +96,16 @@ class SequentialSource(Source):
         part._files = deal_out(self._files, index, count)
         part._mixes_stored = not self._stored_at_random
         part.num_examples = count_records(part._files)
-        part.skipped = SkippedImages(self.num_examples, log=False)
+        part.skipped = self._skipped_records(log=False)
         return part
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
         return record_files.digest_of_files(self._files)
+
+    def _skipped_records(self, log: bool = True) -> SkippedRecords:
+        paths = tuple(dict.fromkeys(file.path for file in self._files))
+        return SkippedRecords(paths, self.num_examples, log=log)
 
     def _records(self, files: tuple[RecordFile, ...], seed: int, first: int) -> tf.data.Dataset:
         """(place, record as `records_of` gives it) of `files`, epoch after epoch, from place `first` on."""
@@ -107,7 +115,7 @@ class SequentialSource(Source):
             # A buffer's shuffle mixes TensorFlow's global seed into its own: fixed here, in this function's graph only.
             tf.compat.v1.set_random_seed(1)
             start = tf.maximum(tf.constant(first, tf.int64) - epoch * count, 0)
-            shuffled = _epoch_of_files(files, epoch_seed(seed, epoch), self._shuffle_buffer_size)
+            shuffled = _epoch_of_files(files, epoch_seed(seed, epoch), self._shuffle_buffer_size, self.skipped.checked)
             return shuffled.enumerate(start=epoch * count).skip(start)
 
         return tf.data.Dataset.range(first // count, tf.int64.max).flat_map(epoch_records)
@@ -120,28 +128,31 @@ class SequentialSource(Source):
     ) -> tf.data.Dataset:
         """The chunks of (place, record of `files`), where `position_of` makes positions of places."""
 
-        def decode(encoded: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            pairs = zip(encoded, names, strict=True)
-            # bytes: a function that gives the image, which needs no reading any more.
-            images = [(functools.partial(bytes, image), name.decode(errors="replace")) for image, name in pairs]
-            return decode_readable(images, self)
+        def decode(serialized: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+            pairs = zip(serialized, names, strict=True)
+            parsed = [self._parse(record, os.fsdecode(name)) for record, name in pairs]
+            images, readable = decode_readable([(record.read, record.name) for record in parsed], self)
+            labels = np.array([parsed[place].label for place in readable], np.int32)
+            return images, readable, labels, np.array([os.fsencode(parsed[place].name) for place in readable], object)
 
         def read(places: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
             indices, numbers, serialized = record
-            parsed = self._parse(serialized, record_files.record_names(files, indices, numbers))
-            inputs = [parsed["encoded"], parsed["name"]]
-            images, readable = tf.numpy_function(decode, inputs, (tf.uint8, tf.int64))
-            columns = {"label": parsed["label"], "position": position_of(places), "name": parsed["name"]}
-            return {"image": images} | {key: tf.gather(column, readable) for key, column in columns.items()}
+            inputs = [serialized, record_files.record_names(files, indices, numbers)]
+            outputs = (tf.uint8, tf.int64, tf.int32, tf.string)
+            images, readable, labels, names = tf.numpy_function(decode, inputs, outputs)
+            positions = tf.gather(position_of(places), readable)
+            return {"image": images, "label": labels, "position": positions, "name": names}
 
         return decoded_chunks(records, read, self)
 
 
-def _epoch_of_files(files: tuple[RecordFile, ...], seed: tf.Tensor, shuffle_buffer_size: int) -> tf.data.Dataset:
+def _epoch_of_files(
+    files: tuple[RecordFile, ...], seed: tf.Tensor, shuffle_buffer_size: int, check: Check
+) -> tf.data.Dataset:
     """The records of all files, as `record_files.records_of` gives them, in the order that `seed` gives."""
     order = tf.random.experimental.stateless_shuffle(tf.range(len(files)), seed=seed, alg="philox")
     records = record_files.stretches(files, order).interleave(
-        record_files.records_of,
+        functools.partial(record_files.records_of, check),
         cycle_length=min(_FILES_READ_AT_ONCE, len(files)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
 
 LARGEST_FRACTION = 0.01
@@ -71,6 +72,7 @@ class SkippedImages:
             UserError: more than `LARGEST_FRACTION` of the data set's images are unreadable by now.
         """
         with self._lock:
+            name, reason = printable(name), printable(reason)
             if name not in self._reasons:
                 self._reasons[name] = reason
                 if self._log:
@@ -88,12 +90,10 @@ class SkippedImages:
         """Around `next(iterator)`: turns TensorFlow's wrapping of this data set's errors back into one clear line.
 
         Raises:
-            UserError: instead of `tf.errors.OpError`, if too many images are unreadable or a record file is damaged.
+            UserError: instead of `tf.errors.OpError`, if too many images are unreadable.
         """
         try:
             yield
-        except tf.errors.DataLossError as error:
-            raise UserError(f"data: expected intact record files, received a damaged one: {error.message}") from error
         except tf.errors.OpError:
             if self.error is not None:
                 raise self.error from None

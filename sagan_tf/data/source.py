@@ -7,6 +7,7 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.data.names import check_class_names
 from sagan_tf.data.skipped_images import SkippedImages
 
 
@@ -35,7 +36,12 @@ class Source(abc.ABC):
         image_channels: int,
         class_counts_sample_size: int | None = None,
     ) -> None:
-        """See the attributes; `class_counts_sample_size` None stands for `num_examples`."""
+        """See the attributes; `class_counts_sample_size` None stands for `num_examples`.
+
+        Raises:
+            UserError: a name can be no class's.
+        """
+        check_class_names(class_names)
         self.name = name
         self.num_examples = num_examples
         self.class_names = class_names

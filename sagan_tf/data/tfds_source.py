@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import math
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.damaged_records import SkippedRecords
+from sagan_tf.data.image_records import RecordParser
 from sagan_tf.data.record_files import RecordFile, check_files_exist, records_in_order
 from sagan_tf.data.sequential import SequentialSource
-from sagan_tf.data.skipped_images import SkippedImages
 from sagan_tf.errors import UserError
 
 _SMALLEST_LABEL_SAMPLE = 4096
@@ -34,10 +32,11 @@ def open_tfds(data_config: DataConfig, *, resolution: int, image_channels: int) 
     builder = _prepared_builder(data_config)
     features = _image_features(builder, data_config.dataset)
     files = _record_files(builder, data_config)
-    parse = _Parser(tuple(features))
     class_names = tuple(features["label"].names) if "label" in features else ()
+    # As TFDS serializes tfds.features.Image, ClassLabel and Text; its own parser takes one record at a time.
+    parse = RecordParser(len(class_names), *(key if key in features else "" for key in ("label", "file_name")))
     num_bytes = builder.info.splits[data_config.split].num_bytes
-    counts, sample_size = _count_labels(files, parse, len(class_names), num_bytes)
+    counts, sample_size = _count_labels(files, parse, num_bytes)
     return SequentialSource(
         files,
         parse=parse,
@@ -62,6 +61,12 @@ def _prepared_builder(data_config: DataConfig) -> Any:
         return read_only_builder.builder_from_files(name, data_dir=data_dir)
     except (tfds.core.registered.DatasetNotFoundError, ValueError):  # ValueError: not even the form of a name
         pass
+    except Exception as error:  # of the files that say what the data set is, and may say anything
+        where = data_dir or tfds.core.constants.DATA_DIR
+        raise UserError(
+            f"dataset: expected {name} as TFDS prepares it in {where}, received files that cannot be read "
+            f"({type(error).__name__}); prepare it again"
+        ) from error
     known = sorted(set(tfds.list_builders(with_community_datasets=False)))
     if name.split("/")[0].split(":")[0] not in known:
         near = difflib.get_close_matches(name, known, n=5)
@@ -117,30 +122,9 @@ def _record_files(builder: Any, data_config: DataConfig) -> tuple[RecordFile, ..
     return files
 
 
-@dataclasses.dataclass(frozen=True)
-class _Parser:
-    """See `SequentialSource`: a parser that leaves the images encoded.
-
-    Attributes:
-        features: names of those that are read, among "image", "label" and "file_name".
-    """
-
-    features: tuple[str, ...]
-
-    def __call__(self, records: tf.Tensor, names: tf.Tensor) -> dict[str, tf.Tensor]:
-        # As TFDS serializes tfds.features.Image, ClassLabel and Text; its own parser takes one record at a time.
-        dtypes = {"image": tf.string, "label": tf.int64, "file_name": tf.string}
-        stored = tf.io.parse_example(records, {key: tf.io.FixedLenFeature([], dtypes[key]) for key in self.features})
-        if "file_name" in stored:
-            names = tf.strings.join([names, " (", stored["file_name"], ")"])
-        labels = tf.cast(stored["label"], tf.int32) if "label" in stored else tf.zeros(tf.shape(records), tf.int32)
-        return {"encoded": stored["image"], "label": labels, "name": names}
-
-
-def _count_labels(
-    files: tuple[RecordFile, ...], parse: Callable[..., dict[str, tf.Tensor]], num_classes: int, num_bytes: int
-) -> tuple[np.ndarray, int]:
-    """Label histogram, int64 [num_classes], of as many records as are read quickly, evenly from all files."""
+def _count_labels(files: tuple[RecordFile, ...], parse: RecordParser, num_bytes: int) -> tuple[np.ndarray, int]:
+    """Label histogram, int64 [classes], of as many records as are read quickly, evenly from all files."""
+    num_classes = parse.num_labels
     num_examples = sum(file.num_examples for file in files)
     if not num_classes:
         return np.zeros(0, np.int64), num_examples
@@ -149,10 +133,12 @@ def _count_labels(
     if not files:
         return np.zeros(num_classes, np.int64), 0
     sample = tuple(RecordFile(file.path, math.ceil(fraction * file.num_examples), file.skip) for file in files)
-    records = records_in_order(sample).batch(_LABELS_READ_AT_ONCE)
-    labels = records.map(lambda index, number, record: parse(record, tf.strings.as_string(number))["label"])
-    with SkippedImages(num_examples).raising_user_errors():
-        received = np.concatenate(list(labels.as_numpy_iterator()))
-    if (received < 0).any():
+    skipped = SkippedRecords(tuple(file.path for file in files), num_examples)
+    with skipped.raising_user_errors():
+        batches = records_in_order(sample, skipped.checked).batch(_LABELS_READ_AT_ONCE).as_numpy_iterator()
+        parsed = [parse(record, "") for _, _, records in batches for record in records]
+    if any(record.label < 0 for record in parsed):
         raise UserError(f"split: expected labelled images, received images without labels in {files[0].path}")
-    return np.bincount(received, minlength=num_classes), len(received)
+    # Others are unreadable images when their turn comes.
+    labels = [record.label for record in parsed if not record.problem]
+    return np.bincount(np.array(labels, np.int64), minlength=num_classes), len(labels)

@@ -10,18 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.image_records import RecordParser
 from sagan_tf.data.record_files import RecordFile, check_files_exist
 from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.errors import UserError
 
 METADATA_FILE = "dataset.json"
 FORMAT = "sagan_tf.tfrecord.1"
-
-_FEATURES = {
-    "image": tf.io.FixedLenFeature([], tf.string),
-    "label": tf.io.FixedLenFeature([], tf.int64),
-    "name": tf.io.FixedLenFeature([], tf.string),
-}
+_MOST = 2**40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +50,21 @@ class TFRecordMetadata:
         content = {"format": FORMAT, "num_examples": self.num_examples} | dataclasses.asdict(self)
         try:
             with tf.io.gfile.GFile(os.path.join(folder, METADATA_FILE), "w") as file:
-                file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+                file.write(json.dumps(content, indent=1) + "\n")
         except tf.errors.OpError as error:
             raise OSError(error.message) from error
+
+    def _check(self) -> None:
+        """Raises ValueError for what `write` never writes."""
+        numbers = (self.resolution, self.image_channels, *self.class_counts, *(count for _, count in self.files))
+        if not all(type(number) is int and 0 <= number < _MOST for number in numbers):
+            raise ValueError("numbers that cannot be")
+        if not all(isinstance(name, str) for name in (self.split, *self.class_names, *dict(self.files))):
+            raise ValueError("names that are no text")
+        if len(self.class_counts) != len(self.class_names):
+            raise ValueError("counts of other classes")
+        if any(os.path.basename(name) != name or name in ("", ".", "..") for name, _ in self.files):
+            raise ValueError("files of other folders")
 
     @classmethod
     def read(cls, folder: str) -> TFRecordMetadata:
@@ -80,6 +88,7 @@ class TFRecordMetadata:
             files = tuple((name, count) for name, count in content.pop("files"))
             names, counts = tuple(content.pop("class_names")), tuple(content.pop("class_counts"))
             metadata = cls(files=files, class_names=names, class_counts=counts, **content)
+            metadata._check()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"data_dir: expected {path} in the format {FORMAT}, received: {error!r}") from error
         if received != FORMAT:
@@ -98,11 +107,9 @@ def serialize_record(encoded: bytes, label: int, name: bytes) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
-def parse_records(records: tf.Tensor, names: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The inverse of `serialize_record`, for many; see `SequentialSource`."""
-    parsed = tf.io.parse_example(records, _FEATURES)
-    names = tf.strings.join([names, " (", parsed["name"], ")"])
-    return {"encoded": parsed["image"], "label": tf.cast(parsed["label"], tf.int32), "name": names}
+def record_parser(class_names: tuple[str, ...]) -> RecordParser:
+    """The inverse of `serialize_record`."""
+    return RecordParser(len(class_names), label="label", name="name")
 
 
 def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: int) -> SequentialSource:
@@ -125,7 +132,7 @@ def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: i
     check_files_exist(files)
     return SequentialSource(
         files,
-        parse=parse_records,
+        parse=record_parser(metadata.class_names),
         shuffle_buffer_size=data_config.shuffle_buffer_size,
         name=folder,
         class_names=metadata.class_names,

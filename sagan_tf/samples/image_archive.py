@@ -35,6 +35,7 @@ def write_archive(
     beside = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)  # a link there would be followed, out of the folder
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
             with archive.open("images.npy", "w", force_zip64=True) as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(seeds), *shape)}

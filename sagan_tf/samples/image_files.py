@@ -160,7 +160,8 @@ def _write_all(
 def _write_files(paths: Sequence[str], files: Sequence[bytes]) -> None:
     # Not with pathlib, which takes longer than writing: a small generator makes a thousand pictures a second.
     for path, file in zip(paths, files, strict=True):
-        beside = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        # A link there is not followed: it may lead out of the folder.
+        beside = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
         try:
             if os.write(beside, file) < len(file):
                 raise OSError("no space left")
@@ -184,6 +185,7 @@ def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record:
     records = sorted(folder.glob("seeds_*.json"))
     if not records and others:
         raise UserError(f"output: expected an empty folder, or one with pictures of this tool, received {folder}")
+    _check_no_links(folder, pictures.folders)
     whole, goes_on = seeds == pictures.part(0, 1), False
     for path in records:
         there, old_seeds, complete = _read_record(path)
@@ -211,12 +213,20 @@ def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record:
     return goes_on
 
 
+def _check_no_links(folder: pathlib.Path, subfolders: Sequence[str]) -> None:
+    """Raises UserError for subfolders that lie elsewhere: pictures would be written, and removed, there."""
+    for subfolder in subfolders:
+        if (folder / subfolder).is_symlink():
+            raise UserError(f"output: expected a folder of this tool, received {folder / subfolder}, which is a link")
+
+
 def _all_there(pictures: PictureSet, seeds: range, folder: pathlib.Path) -> bool:
     return all((folder / pictures.path(seed)).exists() for seed in seeds)
 
 
 def _remove(folder: pathlib.Path, pictures: PictureSet, seeds: range, record: pathlib.Path) -> None:
     """Removes a shard's pictures and its record, and nothing else."""
+    _check_no_links(folder, pictures.folders)
     for subfolder in pictures.folders or ("",):
         for path in (folder / subfolder).glob("*.png"):
             seed = int(path.stem) if path.stem.isdecimal() else -1

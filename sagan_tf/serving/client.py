@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
+from sagan_tf.data.image_limits import check_size
 from sagan_tf.errors import UserError
 from sagan_tf.serving.classes import Classes, read_classes
 from sagan_tf.serving.connection import Client
@@ -99,6 +100,7 @@ def _write_files(client: Client, labels: Sequence[int], folder: pathlib.Path, op
             for seed, file in zip(seeds, files, strict=True):
                 path = folder / f"{seed:08d}.png"
                 beside = path.with_name(path.name + ".part")  # so that nobody sees half a picture
+                beside.unlink(missing_ok=True)  # nor is a link there followed
                 beside.write_bytes(file)
                 beside.replace(path)
         except OSError as error:
@@ -114,8 +116,10 @@ def _batches(seed: int, count: int) -> Iterator[range]:
 def _pixels(file: bytes) -> np.ndarray:
     """The picture in a PNG file, uint8 [height, width, channels]."""
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(file)))
-    except OSError as error:
+        with Image.open(io.BytesIO(file), formats=("PNG",)) as picture:
+            check_size(*picture.size)
+            pixels = np.asarray(picture)
+    except Exception as error:  # Pillow raises nearly every kind of exception on damaged files
         raise UserError("server: expected PNG files, received something else") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

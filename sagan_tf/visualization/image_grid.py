@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 _GAP = 2
 LEAST_TILE = 48
 """Small images are enlarged by a whole factor until a tile is at least this many pixels, so that one can see them."""
-_LONGEST_ROW_NAME = 60
+_LONGEST_ROW_NAME, _LONGEST_NAME = 60, 255
 LARGEST_SIDE = 16_384
 """Pixels; what viewers and browsers still open."""
 
@@ -94,6 +94,7 @@ def save_png(picture: Image.Image, path: pathlib.Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     try:
+        beside.unlink(missing_ok=True)  # a link there would be followed, out of the folder
         picture.save(beside, format="PNG")
         beside.replace(path)
     finally:
@@ -105,7 +106,7 @@ def _drawable(what: str, names: Sequence[str], count: int) -> list[str]:
     """One line each, and only what can be drawn: class names may be any folder names."""
     if names and len(names) != count:
         raise ValueError(f"`{what}` must have {count} entries. Received: {len(names)}")
-    return [" ".join(name.encode("utf-8", "replace").decode().split()) for name in names]
+    return [" ".join(name[:_LONGEST_NAME].encode("utf-8", "replace").decode().split()) for name in names]
 
 
 def _line(font: _Font) -> int:

@@ -70,6 +70,25 @@ def test_a_link_in_a_circle_ends(tmp_path: Path) -> None:
     assert "cat/again" in complaint(tmp_path)
 
 
+def test_links_in_many_circles_end_soon(tmp_path: Path) -> None:
+    """Forty ways from each of two folders into the other: four thousand million ways of six steps."""
+    build_class_folders(tmp_path / "images")
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        for index in range(40):
+            (tmp_path / name / f"{index}").symlink_to(tmp_path / other, target_is_directory=True)
+            (tmp_path / "images" / "cat" / f"{name}{index}").symlink_to(tmp_path / name, target_is_directory=True)
+    assert read_folder_layout(str(tmp_path / "images")).class_names == ("cat", "dog")
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
+    """One that is called an image is an unreadable one, when its turn comes."""
+    build_class_folders(tmp_path, images_per_class=1)
+    for name in ("itself", "itself.png"):
+        (tmp_path / "cat" / name).symlink_to(name)
+    assert read_folder_layout(str(tmp_path)).paths == ("cat/000.png", "cat/itself.png", "dog/000.png")
+
+
 def test_an_empty_class_folder_is_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     build_class_folders(tmp_path)
     (tmp_path / "empty one").mkdir()

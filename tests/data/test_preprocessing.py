@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from sagan_tf.data import preprocessing
 from sagan_tf.data.preprocessing import (
     UnreadableImageError,
     decode_image,
@@ -119,6 +121,12 @@ def test_colour_to_grey_is_luma() -> None:
 def test_16_bit_grey_is_scaled_not_clipped() -> None:
     values = np.linspace(0, 65535, 24 * 24).reshape(24, 24).astype(np.uint16)
     decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1)
+    np.testing.assert_array_equal(decoded[..., 0], np.rint(values / 257.0))
+
+
+def test_every_16_bit_value() -> None:
+    values = np.arange(2**16).reshape(256, 256).astype(np.uint16)
+    decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1, resolution=256)
     np.testing.assert_array_equal(decoded[..., 0], np.rint(values / 257.0))
 
 
@@ -310,6 +318,32 @@ def test_refuses_a_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(UnreadableImageError, match="DecompressionBomb"):
         decode(encode(Image.new("RGB", (24, 24)), "PNG"))
+
+
+def test_refuses_what_pillow_only_warns_of() -> None:
+    """Of 67 to 179 million pixels, of which a transparent WebP of 900 bytes took 2 GB."""
+    with pytest.raises(UnreadableImageError, match="at most 67 million pixels.* received 8200 x 8192"):
+        decode(encode(Image.new("1", (8200, 8192)), "PNG"))
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocessing, "_LARGE", 100)
+    at_once, most = [], []
+    real = preprocessing._without_oddities
+
+    def watched(image: Image.Image, mode: str) -> Image.Image:
+        at_once.append(image)
+        most.append(len(at_once))
+        time.sleep(0.005)
+        at_once.remove(image)
+        return real(image, mode)
+
+    monkeypatch.setattr(preprocessing, "_without_oddities", watched)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda index: decode(encode(Image.new("RGB", (24, 24)), "PNG")), range(8)))
+        assert max(most) == 1
+        list(pool.map(lambda index: decode(encode(Image.new("RGB", (9, 9)), "PNG")), range(8)))
+        assert max(most) > 1
 
 
 def test_pillows_protection_is_on() -> None:

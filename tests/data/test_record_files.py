@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies
 
 from sagan_tf.data import record_files
+from sagan_tf.data.damaged_records import SkippedRecords
 from sagan_tf.data.record_files import RecordFile, check_files_exist, records_in_order
 from sagan_tf.errors import UserError
 
@@ -52,7 +53,8 @@ def test_parts_hold_every_record_once(deal_out: Callable[..., Files], files: Fil
 def test_stretches_are_read_and_named(record_files_of_five: list[str]) -> None:
     first, second, _ = record_files_of_five
     stretches = (RecordFile(first, 2, skip=3), RecordFile(second, 2), RecordFile(first, 2, skip=1, step=3))
-    read = list(records_in_order(stretches).batch(9).as_numpy_iterator())[0]
+    check = SkippedRecords((first, second), 6).checked
+    read = list(records_in_order(stretches, check).batch(9).as_numpy_iterator())[0]
     names = record_files.record_names(stretches, read[0], read[1]).numpy()
     assert [name.decode() for name in names] == [
         f"{first}#3", f"{first}#4", f"{second}#0", f"{second}#1", f"{first}#1", f"{first}#4"

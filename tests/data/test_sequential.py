@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.record_files import RecordFile
 from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.data.sources import open_source
-from sagan_tf.data.tfrecord import parse_records
+from sagan_tf.data.tfrecord import record_parser, serialize_record
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_record_files
 
@@ -28,7 +29,7 @@ def test_shards_by_file_read_only_their_own_files(record_files: Path) -> None:
 
 def test_no_records(record_files: Path) -> None:
     with pytest.raises(UserError, match="expected at least one image, received none in nothing"):
-        SequentialSource((RecordFile("x", 0),), parse=parse_records, shuffle_buffer_size=2, name="nothing")
+        SequentialSource((RecordFile("x", 0),), parse=record_parser(()), shuffle_buffer_size=2, name="nothing")
 
 
 def test_a_truncated_record_file_stops_with_one_clear_line(tmp_path: Path) -> None:
@@ -39,3 +40,43 @@ def test_a_truncated_record_file_stops_with_one_clear_line(tmp_path: Path) -> No
     dataset = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
     with pytest.raises(UserError, match="expected intact record files"), source.skipped.raising_user_errors():
         list(dataset.take(8))
+
+
+def test_records_that_are_no_such_records_are_unreadable_images(tmp_path: Path) -> None:
+    build_record_files(tmp_path, records_per_file=(330,))
+    path = next((tmp_path / "train").glob("*.tfrecord"))
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    records[7] = b"no record \xff\x1b[2J"
+    records[8] = serialize_record(b"image", 3, b"of a fourth class")
+    records[9] = serialize_record(b"image", 2**32, b"of one that 32 bits cut to 0")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    read = list(source.examples(seed=0, position=0).take(327).as_numpy_iterator())
+    assert {int(example["label"]) for example in read} == {0, 1, 2}
+    assert source.skipped.reasons == {
+        f"{path}#7": "no tf.train.Example (DecodeError)",
+        f"{path}#8 (of a fourth class)": "expected a label from 0 to 2, received 3",
+        f"{path}#9 (of one that 32 bits cut to 0)": "expected a label from 0 to 2, received 4294967296",
+    }
+
+
+@pytest.mark.parametrize("shard", [{}, {"shard_index": 1, "num_shards": 2}])
+def test_files_without_records_are_named_and_not_read_for_ever(tmp_path: Path, shard: dict[str, int]) -> None:
+    build_record_files(tmp_path, records_per_file=(5, 5))
+    for path in (tmp_path / "train").glob("*.tfrecord"):
+        path.write_bytes(b"")
+    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    with pytest.raises(UserError, match="expected 5 records in it, received 0"), source.skipped.raising_user_errors():
+        list(source.examples(seed=0, position=0, **shard).take(1))
+
+
+def test_a_part_names_a_damaged_file_too(tmp_path: Path) -> None:
+    build_record_files(tmp_path)
+    path = sorted((tmp_path / "train").glob("*.tfrecord"))[1]
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+    part = source.part(1, 3)
+    with pytest.raises(UserError, match=f"received {path} with a damaged record"), part.skipped.raising_user_errors():
+        list(part.preview(5))

@@ -79,9 +79,7 @@ def test_other_errors_pass_unchanged() -> None:
         raise tf.errors.OutOfRangeError(None, None, "end")
 
 
-def test_a_damaged_record_file_is_a_users_error() -> None:
-    with (
-        pytest.raises(UserError, match="expected intact record files.*truncated"),
-        SkippedImages(9).raising_user_errors(),
-    ):
-        raise tf.errors.DataLossError(None, None, "truncated record at 12")
+def test_a_name_cannot_write_lines_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    skipped = SkippedImages(100)
+    skipped.add("a\nerror: \x1b[2Jb.jpg", "cut\rshort")
+    assert caplog.messages == [r"skipped an unreadable image: a\nerror: \x1b[2Jb.jpg: cut\rshort"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from sagan_tf.config import DataConfig
@@ -154,7 +155,44 @@ def test_a_truncated_record_file(miniature_imagenet: Path, tmp_path: Path) -> No
     shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
     (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
     path.write_bytes(path.read_bytes()[:-20])
-    assert complaint("imagenet2012", tmp_path).startswith("data: expected intact record files, received a damaged one:")
+    assert complaint("imagenet2012", tmp_path).startswith(
+        f"data: expected intact record files, received {path}: damaged or cut off at byte "
+    )
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{", b"\xff\0"])
+def test_damaged_descriptions(miniature_imagenet: Path, tmp_path: Path, name: str, content: bytes | None) -> None:
+    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
+    (path,) = tmp_path.glob(f"imagenet2012/*/{name}")
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    message = complaint("imagenet2012", tmp_path)
+    assert message.startswith("dataset: expected imagenet2012 ") and str(tmp_path) in message
+
+
+def test_record_files_said_to_be_elsewhere(miniature_imagenet: Path, tmp_path: Path) -> None:
+    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
+    (path,) = tmp_path.glob("imagenet2012/*/dataset_info.json")
+    path.write_text(path.read_text().replace("{DATASET}-{SPLIT}", "../../nowhere/{DATASET}-{SPLIT}"))
+    assert "nowhere/imagenet2012-train" in complaint("imagenet2012", tmp_path)
+
+
+def test_labels_that_cannot_be_are_unreadable_images(miniature_imagenet: Path, tmp_path: Path) -> None:
+    """Nor is memory taken for as many classes as they say."""
+    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
+    (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
+    records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    records[5].features.feature["label"].int64_list.value[0] = 2**40
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record.SerializeToString())
+    source = open_tfds("imagenet2012", tmp_path)
+    assert (len(source.class_counts), source.class_counts.sum(), source.class_counts_sample_size) == (1000, 17, 17)
+    expected = f"{path}#5 .*: expected a label from 0 to 999, received {2**40}"
+    with pytest.raises(UserError, match=expected), source.skipped.raising_user_errors():
+        list(source.preview(18))
 
 
 def test_an_empty_split(miniature_imagenet: Path) -> None:

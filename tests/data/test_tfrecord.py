@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,40 @@ def test_a_missing_record_file(tmp_path: Path) -> None:
         f"data_dir: expected the record file {path}, which does not exist (1 of 3 are missing); "
         "prepare the data set again"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"resolution": "16"}, "numbers that cannot be"),
+        ({"resolution": -1}, "numbers that cannot be"),
+        ({"image_channels": True}, "numbers that cannot be"),
+        ({"class_counts": [5, 5, 10**30]}, "numbers that cannot be"),
+        ({"class_counts": [5, 5]}, "counts of other classes"),
+        ({"class_names": ["a", "b", 3]}, "names that are no text"),
+        ({"class_names": ["a", "b", "c", "d"]}, "counts of other classes"),
+        ({"split": None}, "names that are no text"),
+        ({"files": [["a", -1]]}, "numbers that cannot be"),
+        ({"files": [["a", "5"]]}, "numbers that cannot be"),
+        ({"files": [[7, 5]]}, "names that are no text"),
+        ({"files": [[["a"], 5]]}, "TypeError"),
+        ({"files": [["../a", 5]]}, "files of other folders"),
+        ({"files": 3}, "TypeError"),
+        ({"more": 3}, "TypeError"),
+    ],
+)
+def test_metadata_that_this_tool_does_not_write(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
+    build_record_files(tmp_path)
+    path = tmp_path / "train" / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    message = complaint(tmp_path)
+    assert message.startswith(f"data_dir: expected {path} in the format sagan_tf.tfrecord.1, received")
+    assert problem in message
+
+
+def test_names_of_classes_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    build_record_files(tmp_path)
+    metadata = TFRecordMetadata.read(str(tmp_path / "train"))
+    renamed = dataclasses.replace(metadata, class_names=("caf\udce9", "猫", "c"))
+    renamed.write(str(tmp_path / "train"))
+    assert TFRecordMetadata.read(str(tmp_path / "train")) == renamed

@@ -69,12 +69,14 @@ class UnfinishedWork:
         """
         path = self.folder / "settings.json"
         if path.exists():
-            self._check(json.loads(path.read_text()), settings)
+            self._check(_read_settings(path), settings)
         else:
             write_text(path, json.dumps(settings, indent=1) + "\n")
-        self.files.mkdir(exist_ok=True)
-        self._finished.mkdir(exist_ok=True)
-        finished = {shard.index: shard for shard in map(_read_shard, self._finished.glob("*.json"))}
+        for folder in (self.files, self._finished):
+            folder.mkdir(exist_ok=True)
+            _check_is_no_link(folder)  # what lies elsewhere would be taken for half-written
+        noted = map(_read_shard, self._finished.glob("*.json"))
+        finished = {shard.index: shard for shard in noted if shard is not None}
         whole = {index: shard for index, shard in finished.items() if self._is_whole(shard)}
         kept = {shard.file for shard in whole.values()}
         for path in self.files.iterdir():
@@ -101,7 +103,7 @@ class UnfinishedWork:
     def _is_whole(self, shard: FinishedShard) -> bool:
         # After a power failure the note may be on disk and the file not.
         path = self.files / shard.file
-        return path.exists() and path.stat().st_size == shard.num_bytes
+        return path.parent == self.files and path.exists() and path.stat().st_size == shard.num_bytes
 
     def _check(self, began_with: dict[str, Any], settings: dict[str, Any]) -> None:
         others = [
@@ -128,6 +130,7 @@ def unfinished_work(output: Path) -> Iterator[UnfinishedWork]:
     with contextlib.ExitStack() as stack:
         while True:
             folder.mkdir(parents=True, exist_ok=True)
+            _check_is_no_link(folder)
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)  # which gives the lock up, as the end of the process does
             _lock(descriptor, output)
@@ -153,9 +156,31 @@ def sync(path: Path) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def _read_shard(path: Path) -> FinishedShard:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return FinishedShard(**content | {"class_counts": tuple(content["class_counts"])})
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"expected the settings that unfinished work began with in {path}, received something else; remove "
+            f"{path.parent} to begin anew"
+        ) from error
+
+
+def _read_shard(path: Path) -> FinishedShard | None:
+    """What a note says; None if it is damaged: that shard is written again."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        shard = FinishedShard(**content | {"class_counts": tuple(content["class_counts"])})
+        numbers = (shard.num_bytes, shard.num_records, shard.num_images, *shard.class_counts)
+        whole = path.name == f"{shard.index}.json" and isinstance(shard.file, str) and min(numbers) >= 0
+        return shard if whole and isinstance(shard.skipped, dict) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _check_is_no_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise UserError(f"--output: expected a folder of this tool, received {folder}, which is a link")
 
 
 def _check_is_new(output: Path, folder: Path) -> None:

@@ -1,0 +1,48 @@
+"""Names from outside: shown as one harmless line, and refused where they can be no class's."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagan_tf.data.names import LONGEST_CLASS_NAME, check_class_names, printable
+from sagan_tf.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a/b c.jpg", "a/b c.jpg"),
+        ("Ähre 猫 ｱ\u3000\u00a0👩\u200d🚀", "Ähre 猫 ｱ\u3000\u00a0👩\u200d🚀"),
+        ("a\nb\rc\td", r"a\nb\rc\td"),
+        ("\x1b[2J\x07\x00\x7f\x9b", r"\x1b[2J\x07\x00\x7f\x9b"),
+        ("a\u2028b\u2029c\x85", r"a\u2028b\u2029c\x85"),
+        ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
+        (b"caf\xe9".decode(errors="surrogateescape"), r"caf\udce9"),
+    ],
+)
+def test_what_is_shown(text: str, expected: str) -> None:
+    assert printable(text) == expected
+    assert len(printable(text).splitlines()) == 1
+
+
+def test_names_of_classes() -> None:
+    check_class_names(["a", "n01443537", "Ankle boot", "a/b", "..", "猫\u3000", "\udce9", "x" * LONGEST_CLASS_NAME])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("", "''"),
+        ("a\nb", r"'a\\nb'"),
+        ("a\0", r"'a\\x00'"),
+        ("\x1b[2J", r"'\\x1b[2J'"),
+        ("a\u2028b", r"'a\\u2028b'"),
+        ("x" * 10**6, f"'{'x' * LONGEST_CLASS_NAME}'"),
+    ],
+)
+def test_what_can_be_no_class(name: str, shown: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_class_names(["a", name])
+    assert str(caught.value) == (
+        f"data: expected class names of 1 to 255 letters without control characters, received {shown}; rename the class"
+    )

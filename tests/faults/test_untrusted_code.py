@@ -1,0 +1,95 @@
+"""No file that is read can become a program: no pickle, no eval, nor what loads either in other words."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation.reference import load_reference
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted([*(ROOT / "sagan_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py"), ROOT / "setup.py"])
+
+MODULES = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "dbm", "yaml", "runpy")
+"""That load objects of any kind, or run files."""
+CALLS = ("eval", "exec", "compile", "__import__", "os.system", "os.popen")
+MARKS = ("allow_pickle=True", "weights_only=False", "safe_mode=False", "enable_unsafe_deserialization", "shell=True")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def suspicious(text: str) -> list[str]:
+    """What in a source file could make a program of a file that is read."""
+    tree = ast.parse(text)
+    found = [name for name in imported(tree) if name.partition(".")[0] in MODULES]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    found += [ast.unparse(call.func) for call in calls if ast.unparse(call.func) in CALLS]
+    for call in calls:
+        keywords = [ast.unparse(keyword) for keyword in call.keywords]
+        found += [mark for mark in MARKS if mark in keywords or mark in ast.unparse(call.func)]
+        # Not left to a default.
+        if ast.unparse(call.func) in ("np.load", "numpy.load") and "allow_pickle=False" not in keywords:
+            found.append("np.load without allow_pickle=False")
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_source_file_makes_programs_of_files(path: Path) -> None:
+    assert suspicious(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pickle",
+        "from joblib import load",
+        "import os, shelve as s",
+        "def f():\n    from yaml.loader import Loader",
+        "eval(text)",
+        "exec(open(path).read())",
+        "__import__(name)",
+        "np.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=allowed)",
+        "keras.models.load_model(path, safe_mode=False)",
+        "keras.config.enable_unsafe_deserialization()",
+        "subprocess.run(text, shell=True)",
+    ],
+)
+def test_what_is_looked_for_is_found(text: str) -> None:
+    assert suspicious(text)
+
+
+def test_what_looks_like_it_is_not() -> None:
+    assert suspicious("import json\nre.compile('a')\nself.eval(x)\nnp.load(path, allow_pickle=False)") == []
+
+
+class Program:
+    """Pickled, it makes a file where it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self._path,)
+
+
+def test_a_reference_with_a_program_in_it_does_not_run_it(tmp_path: Path) -> None:
+    trap = tmp_path / "it ran"
+    np.savez(tmp_path / "a.npz", format=np.array([Program(trap)], object))
+    with pytest.raises(UserError, match="reference: expected an .npz file that sagan_tf.evaluate wrote"):
+        load_reference(tmp_path / "a.npz")
+    assert not trap.exists()
+    np.load(tmp_path / "a.npz", allow_pickle=True)["format"]  # as the trap works
+    assert trap.exists()

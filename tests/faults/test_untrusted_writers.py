@@ -1,0 +1,60 @@
+"""Writers of single files, and pictures and names that come from servers and other people's models."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan_tf.console import log_to_console
+from sagan_tf.errors import UserError
+from sagan_tf.serving import client
+from sagan_tf.training.run_directory import write_atomically
+from sagan_tf.visualization.image_grid import save_png, sheet
+from tests.faults.untrusted_files import claims, good_images
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "text": lambda path: write_atomically(path, "text"),
+    "picture": lambda path: save_png(Image.new("L", (4, 4)), path),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("link", ["a.png", "a.png.part"])
+def test_a_link_is_replaced_and_not_followed(writer: str, link: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("my own")
+    (tmp_path / link).symlink_to(mine)
+    WRITERS[writer](tmp_path / "a.png")
+    assert mine.read_text() == "my own"
+    assert not (tmp_path / "a.png").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "mine"]
+
+
+@pytest.mark.parametrize("name", ["header.png", "warned_of.png", "header.jpg"])
+def test_a_server_cannot_make_the_client_take_memory(name: str) -> None:
+    with pytest.raises(UserError, match="server: expected PNG files, received something else"):
+        client._pixels(claims()[name])
+    assert client._pixels(good_images()["colour.png"]).shape == (30, 40, 3)
+
+
+def test_names_of_any_length_are_drawn_at_once() -> None:
+    began = time.perf_counter()
+    sheet(np.zeros((1, 8, 8, 1), np.uint8), 1, captions=("x" * 10**6,), column_names=("x" * 10**6,))
+    assert time.perf_counter() - began < 2
+
+
+def test_no_line_of_the_log_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("sagan_tf")
+    before = (logger.handlers, logger.level, logger.propagate)
+    log_to_console()
+    try:
+        logger.info("labels: %s", "\x1b[2Ja\rb\x9b")
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+    assert capsys.readouterr().out == "labels: \\x1b[2Ja\\x0db\\x9b\n"
