@@ -27,7 +27,8 @@ from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.reference_store import find_reference
 from sagan_tf.training.checkpoints import load_generator
-from sagan_tf.training.run_directory import RunDirectory, write_atomically
+from sagan_tf.training.failures import explaining_writes
+from sagan_tf.training.run_directory import RunDirectory, append_line, write_atomically
 from sagan_tf.training.strategy import create_strategy, is_chief
 
 _logger = logging.getLogger("sagan_tf")
@@ -67,13 +68,12 @@ def evaluate(
         record = {"kind": "evaluation", "images": options.images} | result.record()
     if not is_chief(strategy):  # every worker takes its share, and one writes
         return
-    try:
-        if output is not None:
+    if output is not None:
+        with explaining_writes(output):
             write_atomically(output, json.dumps(record, indent=2) + "\n")
-        if run:
+    if run:
+        with explaining_writes(run.directory.path):
             _write_to_run(record, metrics, run.directory)
-    except OSError as error:
-        raise UserError(f"expected to write the result, received {error.filename}: {error.strerror}") from error
     _print_table(record, metrics)
 
 
@@ -160,8 +160,7 @@ def _recorded_names(run: _Run) -> tuple[str, ...]:
 
 def _write_to_run(record: dict[str, Any], metrics: list[Metric], directory: RunDirectory) -> None:
     """To `metrics.jsonl` and TensorBoard."""
-    with directory.metrics.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    append_line(directory.metrics, json.dumps(record))
     writer = tf.summary.create_file_writer(str(directory.tensorboard))
     with writer.as_default(step=record["step"]):
         for metric in metrics:

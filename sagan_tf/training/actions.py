@@ -8,6 +8,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,8 @@ from tqdm import tqdm
 
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
-from sagan_tf.training.run_directory import write_atomically
+from sagan_tf.training.run_directory import append_line, write_atomically
+from sagan_tf.training.tensorboard import at_step, write_scalars
 from sagan_tf.visualization.image_grid import image_grid, save_png
 
 _logger = logging.getLogger("sagan_tf")
@@ -97,12 +99,8 @@ class Scalars:
         values = self._means() | self._extra()
         self._reports.clear()
         line = {"step": report.step, "kind": "train"} | values
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        with self._writer.as_default(step=report.step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        append_line(self._path, json.dumps(line))
+        write_scalars(self._writer, report.step, values)
 
     def _means(self) -> dict[str, float]:
         steps = sum(report.num_steps for report in self._reports)
@@ -145,9 +143,8 @@ class SampleGrid:
     def __call__(self, report: StepReport) -> None:
         picture = image_grid(self._draw(), self._columns, self._row_names)
         save_png(picture, self._directory / f"step_{report.step:08d}.png")
-        with self._writer.as_default(step=report.step):
+        with at_step(self._writer, report.step):
             tf.summary.image("samples", np.asarray(picture)[np.newaxis])
-        self._writer.flush()
 
 
 class SaveCheckpoint:
@@ -162,12 +159,21 @@ class SaveCheckpoint:
 
 def drop_lines_after(path: pathlib.Path, step: int) -> None:
     """Removes the lines of a `metrics.jsonl` that are beyond `step`, or that a crash left half written."""
+    _keep_lines(path, lambda line: line["step"] <= step)
+
+
+def drop_evaluations_of(path: pathlib.Path, step: int) -> None:
+    """Removes the evaluations of a step from a `metrics.jsonl`."""
+    _keep_lines(path, lambda line: line["step"] != step or line["kind"] != "evaluation")
+
+
+def _keep_lines(path: pathlib.Path, is_wanted: Callable[[dict[str, Any]], bool]) -> None:
     if not path.exists():
         return
     kept = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if is_wanted(json.loads(line)):
                 kept.append(line + "\n")
         except (json.JSONDecodeError, KeyError, TypeError):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -21,6 +22,10 @@ BEST = "best"
 """The folder beside the newest checkpoints that holds the best one."""
 BEST_RECORD = "best.json"
 """The file in it that says which one that is."""
+_LIST = "checkpoint"
+_FIRST_SAVE = ".first_save"
+"""Stands in a folder until its first checkpoint is on TensorFlow's list: files without a list are then one that was cut
+off. Otherwise the list was lost."""
 
 
 class Checkpoints:
@@ -46,15 +51,30 @@ class Checkpoints:
 
     def save(self) -> str:
         """Saves the state as it is and returns the checkpoint's path prefix, which ends in the step."""
-        return self._manager.save(checkpoint_number=int(self._state.step.numpy()))
+        directory = pathlib.Path(self._manager.directory)
+        if not (directory / _LIST).exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / _FIRST_SAVE).touch()
+        try:
+            prefix = self._manager.save(checkpoint_number=int(self._state.step.numpy()))
+        except (OSError, tf.errors.OpError):  # the disk is full, and half a checkpoint would stay on it
+            remove_unfinished(directory)
+            raise
+        (directory / _FIRST_SAVE).unlink(missing_ok=True)
+        return prefix
 
 
 def remove_unfinished(directory: pathlib.Path) -> None:
     """Removes what a process that was killed while it saved has left in a folder, in which nobody else saves."""
     for path in directory.glob("step-*_temp"):
         shutil.rmtree(path, ignore_errors=True)
-    for path in directory.glob("*.tempstate*"):
+    names = ["*.tempstate*", f"{_LIST}.tmp*", *(["step-*"] if _first_was_cut_off(directory) else []), _FIRST_SAVE]
+    for path in (path for name in names for path in directory.glob(name)):
         path.unlink(missing_ok=True)
+
+
+def _first_was_cut_off(directory: pathlib.Path) -> bool:
+    return (directory / _FIRST_SAVE).exists() and not (directory / _LIST).exists()
 
 
 class DamagedCheckpoint(UserError):
@@ -167,18 +187,25 @@ def newest_checkpoint(directory: pathlib.Path) -> str | None:
     Raises:
         UserError: if checkpoints lie there and the list does not name one: a run is never begun anew over them.
     """
-    try:
-        latest = tf.train.latest_checkpoint(str(directory))
-    except ValueError:
-        latest = None
     present = sorted(path.stem for path in directory.glob("step-*.index"))
-    if latest is None and present:
-        listing = directory / "checkpoint"
+    latest = _listed_as_newest(directory) if present else None
+    if latest is None and present and not _first_was_cut_off(directory):
+        listing = directory / _LIST
         raise UserError(
             f"checkpoint: expected {listing} to name one of {', '.join(present)}, received a damaged or missing file; "
             f'write the line model_checkpoint_path: "{present[-1]}" into it, or choose another run_dir'
         )
     return latest
+
+
+def _listed_as_newest(directory: pathlib.Path) -> str | None:
+    """It may lack some of its files, or all: it is then damaged, and the list isn't."""
+    try:
+        state = tf.train.get_checkpoint_state(str(directory))
+    except ValueError:
+        return None
+    named = state is not None and re.fullmatch(r"step-\d+", pathlib.Path(state.model_checkpoint_path).name)
+    return str(state.model_checkpoint_path) if named else None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
-from sagan_tf.training.run_directory import write_atomically
+from sagan_tf.training.run_directory import append_line, write_atomically
+from sagan_tf.training.tensorboard import write_scalars
 
 _logger = logging.getLogger("sagan_tf")
 
@@ -77,12 +78,8 @@ class Evaluate:
         result = self._evaluation(self._generator)
         scalars = result.scalars()
         record = {"step": report.step, "kind": "evaluation", "generator_weights": "ema"} | result.record()
-        with self._metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        with self._writer.as_default(step=report.step):
-            for name, value in scalars.items():
-                tf.summary.scalar(f"evaluation/{name}", value)
-        self._writer.flush()
+        append_line(self._metrics_path, json.dumps(record))
+        write_scalars(self._writer, report.step, {f"evaluation/{name}": value for name, value in scalars.items()})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
         _logger.info("evaluation at step %d: %s", report.step, shown)
         name, value = next(iter(scalars.items()))
@@ -96,7 +93,8 @@ class Evaluate:
     def _follow(self, value: float, lower_is_better: bool, step: int) -> None:
         """Keeps the checkpoint if it is the best so far, and warns if the metric gets worse again and again."""
         worse = "last" in self._kept and not _is_at_least_as_good(value, self._kept["last"], lower_is_better)
-        self._kept |= {"last": value, "worse_in_a_row": self._kept["worse_in_a_row"] + 1 if worse else 0}
+        worse_in_a_row = self._kept["worse_in_a_row"] + 1 if worse else 0
+        self._kept |= {"last": value, "last_step": step, "worse_in_a_row": worse_in_a_row}
         if math.isfinite(value) and (
             "value" not in self._kept or not _is_at_least_as_good(self._kept["value"], value, lower_is_better)
         ):

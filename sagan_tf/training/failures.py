@@ -59,6 +59,18 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
         raise
 
 
+@contextlib.contextmanager
+def explaining_writes(path: pathlib.Path) -> Iterator[None]:
+    """A context in which a result is written to a file or a folder; raises UserError if the disk does not take it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"expected to write the result, received {error.filename or path}: {reason}") from error
+    except tf.errors.OpError as error:
+        raise UserError(f"expected to write the result, received {path}: {error.message.splitlines()[0]}") from error
+
+
 def _full_disk(run_dir: pathlib.Path) -> UserError:
     return UserError(f"run_dir: expected space on the disk of {run_dir}, received none; free some: {_GOES_ON}")
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.training.loop import StepReport
+from sagan_tf.training.tensorboard import at_step
 from sagan_tf.visualization.attention_maps import AttendedPicture, attention_sheet
 
 
@@ -26,9 +27,8 @@ class AttentionMaps:
 
     def __call__(self, report: StepReport) -> None:
         picture = attention_sheet(self._look())
-        with self._writer.as_default(step=report.step):
+        with at_step(self._writer, report.step):
             tf.summary.image("attention_maps", np.asarray(picture)[np.newaxis])
-        self._writer.flush()
 
 
 class Histograms:
@@ -39,11 +39,10 @@ class Histograms:
         self._networks = networks
 
     def __call__(self, report: StepReport) -> None:
-        with self._writer.as_default(step=report.step):
+        with at_step(self._writer, report.step):
             for network in self._networks:
                 for variable in network.trainable_variables:
                     tf.summary.histogram(f"{network.name}/{variable.path}", variable)
-        self._writer.flush()
 
 
 class Profile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints
 from sagan_tf.training.diagnostics import network_scalars
 from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
 from sagan_tf.training.inspection_actions import AttentionMaps, Histograms, Profile
-from sagan_tf.training.loop import Action, Every, run_loop
+from sagan_tf.training.loop import Action, Every, StepReport, run_loop
 from sagan_tf.training.non_finite import CheckFinite
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import fixed_inputs, generate_images
@@ -71,6 +72,9 @@ def run_to_the_end(
         if evaluation is not None:
             evaluate = _evaluate_action(config, evaluation, trainer.state, run_directory, writer)
             after_saving.append(Every(config.evaluation.evaluate_every, evaluate))
+            if evaluation_is_missing(config, trainer.step):
+                actions.drop_evaluations_of(run_directory.metrics, trainer.step)
+                evaluate(StepReport(trainer.step, 0, {}, 0.0, trainer.step == training.num_steps))
         if training.profile_steps:
             first, last = training.profile_steps
             profile = Profile(str(run_directory.tensorboard), first, last, trainer.step)
@@ -83,6 +87,20 @@ def run_to_the_end(
             intervals=_intervals(config, evaluates=evaluation is not None),
             stops=training.profile_steps,
         )
+
+
+def evaluation_is_missing(config: Config, step: int) -> bool:
+    """Whether the run was cut off when it had saved a step and not yet evaluated it."""
+    every, num_steps = config.evaluation.evaluate_every, config.training.num_steps
+    if not every or not 0 < step <= num_steps or (step % every and step != num_steps):
+        return False
+    kept = read_best(_shared_best(config) / BEST_RECORD)
+    return bool(kept.get("last_step", step if kept else 0) < step)
+
+
+def _shared_best(config: Config) -> pathlib.Path:
+    """Every worker reads the run's own folder, or they would not agree on what is best."""
+    return RunDirectory(config.training.run_dir).checkpoints / BEST
 
 
 def _intervals(config: Config, *, evaluates: bool) -> list[int]:
@@ -100,8 +118,6 @@ def _evaluate_action(
     writer: tf.summary.SummaryWriter,
 ) -> Evaluate:
     best = run_directory.checkpoints / BEST
-    # Every worker reads the run's own folder, or they would not agree on what is best.
-    shared = RunDirectory(config.training.run_dir).checkpoints / BEST
     return Evaluate(
         evaluation,
         state.generator_ema,
@@ -109,7 +125,7 @@ def _evaluate_action(
         writer,
         Checkpoints(best, state, keep=1),
         best / BEST_RECORD,
-        read_best(shared / BEST_RECORD),
+        read_best(_shared_best(config) / BEST_RECORD),
         config.evaluation.collapse_patience,
     )
 

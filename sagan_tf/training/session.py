@@ -26,7 +26,7 @@ from sagan_tf.training.failures import explaining_failures
 from sagan_tf.training.loop import Action
 from sagan_tf.training.non_finite import NonFiniteError, roll_back
 from sagan_tf.training.preemption import StopTogether
-from sagan_tf.training.run_actions import run_to_the_end
+from sagan_tf.training.run_actions import evaluation_is_missing, run_to_the_end
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.run_lock import run_lock
 from sagan_tf.training.sampling import LatentSampler
@@ -71,7 +71,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     restored = restore_latest(state, run_directory.checkpoints)
     if restored is not None:
         run_directory.check_data(source.num_examples, source.class_names)
-        if restored >= config.training.num_steps:
+        if restored >= config.training.num_steps and not evaluation_is_missing(config, restored):
             _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
             return
     evaluation = make_evaluation(config, source, strategy) if make_evaluation else None

@@ -4,6 +4,10 @@ what matters. The only door to TensorBoard's plugins.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
@@ -24,6 +28,25 @@ def write_introduction(writer: tf.summary.SummaryWriter, config: Config) -> None
         hparams.hparams_config([hparams.HParam(name) for name in _compared(config)], list(map(hparams.Metric, metrics)))
         hparams.hparams(_compared(config), trial_id=config.training.run_dir)
     writer.flush()
+
+
+@contextlib.contextmanager
+def at_step(writer: tf.summary.SummaryWriter, step: int) -> Iterator[None]:
+    """A context in which summaries are written as of a step; they are in the file at its end.
+
+    Numbers that are new every time have to be NumPy's: of every Python number (`numpy.float64` is one too) that
+    TensorFlow makes a tensor of, it keeps that tensor until the program ends. That was 30 kB for each line of scalars.
+    """
+    with writer.as_default(step=np.int64(step)):
+        yield
+    writer.flush()
+
+
+def write_scalars(writer: tf.summary.SummaryWriter, step: int, scalars: Mapping[str, float]) -> None:
+    """Writes numbers by name."""
+    with at_step(writer, step):
+        for name, value in scalars.items():
+            tf.summary.scalar(name, np.float32(value))
 
 
 def _layout() -> layout_pb2.Layout:

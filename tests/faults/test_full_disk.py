@@ -1,0 +1,245 @@
+"""A disk that is full, wherever it is written to: one line that says so, nothing half written, and the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf import evaluate, export, sample
+from sagan_tf.training.run_directory import append_line
+from tests.faults.disks import Disk, small_disk
+from tests.faults.outcomes import assert_same, files
+from tests.faults.processes import said, train_to_the_end
+from tests.faults.short_run import FLAGS, STEPS, run
+
+PAGE = 4096
+EVALUATION = ("--extractor=fashion_mnist", "--metrics=label_agreement", "--num_samples=10")
+Door = Callable[[list[str]], int]
+
+
+def full(run_dir: pathlib.Path) -> str:
+    """The line about it."""
+    return (
+        f"sagan_tf.train: error: run_dir: expected space on the disk of {run_dir}, received none; free some: the same "
+        "command goes on from the newest checkpoint\n"
+    )
+
+
+def assert_intact(directory: pathlib.Path) -> None:
+    """Every value of every checkpoint on the list can be read: TensorFlow looks at their checksums."""
+    listed = tf.train.get_checkpoint_state(str(directory)).all_model_checkpoint_paths
+    assert len(listed) >= 1
+    for path in listed:
+        reader = tf.train.load_checkpoint(path)
+        assert all(reader.get_tensor(name) is not None for name in reader.get_variable_to_shape_map())
+
+
+def test_a_disk_that_fills_up_while_training(tmp_path: pathlib.Path, whole: pathlib.Path) -> None:
+    """In a process of its own, so that nothing is missed that is said at its very end."""
+    run_dir = tmp_path / "run"
+    with small_disk(run_dir, 1000) as disk:
+        assert train_to_the_end(run_dir, *FLAGS) == 2
+        assert said(run_dir, "err") == full(run_dir)
+        assert_intact(run_dir / "checkpoints")
+        assert not [name for name in files(run_dir) if name.endswith((".part", "_temp"))]
+        disk.make_room()
+        assert run(run_dir) == 0
+        assert_same(run_dir, whole, STEPS)
+
+
+Place = Callable[[pathlib.Path], contextlib.AbstractContextManager[Disk]]
+
+
+def first_checkpoint(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
+    return small_disk(run_dir, 200)
+
+
+def tensorboard(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
+    return small_disk(run_dir / "tensorboard", 40)
+
+
+def samples(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
+    return small_disk(run_dir / "samples", 64)
+
+
+@contextlib.contextmanager
+def metrics(run_dir: pathlib.Path) -> Iterator[Disk]:
+    """Everything else has its space: checkpoints and pictures come later."""
+    with small_disk(run_dir, 64_000) as disk, small_disk(run_dir / "tensorboard", 64_000):
+        assert run(run_dir, "--num_steps=3") == 0
+        disk.fill(leave=3 * PAGE)
+        yield disk
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [first_checkpoint, tensorboard, samples, metrics])
+def test_every_place_where_a_run_writes(
+    place: Place, tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    seldom = ("--sample_every=100", "--checkpoint_every=100") if place is metrics else ()
+    with place(run_dir) as disk:
+        capsys.readouterr()
+        assert run(run_dir, *seldom) == 2
+        assert capsys.readouterr().err == full(run_dir)
+        text = (run_dir / "metrics.jsonl").read_text()
+        assert text.endswith("\n") and all(map(json.loads, text.splitlines()))
+        disk.make_room()
+        assert run(run_dir) == 0
+        assert_same(run_dir, whole, STEPS)
+
+
+@pytest.mark.parametrize("pages", [0, 1])
+def test_no_space_for_the_records_of_a_new_run(
+    pages: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not for who trains there, or not for the flags."""
+    with small_disk(tmp_path, 100) as disk:
+        disk.fill(leave=pages * PAGE)
+        assert run(tmp_path) == 2
+        assert capsys.readouterr().err == full(tmp_path)
+        assert files(tmp_path) == [".lock", "other files"] and (tmp_path / ".lock").read_text() == ""
+
+
+def test_a_disk_that_can_only_be_read(
+    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    with small_disk(run_dir, 10_000) as disk:
+        shutil.copytree(whole, run_dir, dirs_exist_ok=True)
+        disk.make_readable_only()
+        assert run(run_dir, f"--num_steps={STEPS + 1}") == 2
+        expected = f"run_dir: expected a folder that can be written, received {run_dir} (no permission to write)"
+        assert capsys.readouterr().err == f"sagan_tf.train: error: {expected}\n"
+        assert files(run_dir) == files(whole)
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Writes beyond so many bytes of a file fail, as they do beyond a quota; it takes no right to ask for that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.slow
+def test_a_file_larger_than_may_be(
+    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    with largest_file(200_000):
+        assert run(run_dir) == 2
+    assert capsys.readouterr().err == full(run_dir)
+    assert run(run_dir) == 0
+    assert_same(run_dir, whole, STEPS)
+
+
+def line_of(capsys: pytest.CaptureFixture[str], door: str) -> str:
+    """The one line that a door has written on standard error."""
+    (line,) = capsys.readouterr().err.splitlines()
+    start = f"sagan_tf.{door}: error: "
+    assert line.startswith(start)
+    return line.removeprefix(start)
+
+
+@pytest.mark.parametrize(
+    ("door", "name", "flags", "kilobytes"),
+    [
+        ("sample", "a.png", ["--mode=classes"], 4),
+        ("sample", "a.html", ["--mode=attention"], 4),
+        ("sample", "a.npz", ["--mode=images", "--num_samples=32"], 8),
+        ("export", "exports", ["--formats=saved_model"], 40),
+        ("export", "exports", ["--formats=saved_model,tflite"], 800),
+        ("evaluate", "a.json", [*EVALUATION], 0),
+    ],
+)
+def test_what_the_doors_write_is_whole_or_not_there(
+    door: str,
+    name: str,
+    flags: list[str],
+    kilobytes: int,
+    tmp_path: pathlib.Path,
+    whole: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output, run_dir = tmp_path / "disk" / name, shutil.copytree(whole, tmp_path / "run")  # an evaluation goes on record
+    with small_disk(output.parent, 4096) as disk:
+        disk.fill(leave=kilobytes * 1024)
+        assert DOORS[door]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 2
+        line = line_of(capsys, door)
+        assert str(output) in line and "No space left on device" in line
+        assert files(disk.path) == ["other files"]
+        disk.make_room()
+        assert DOORS[door]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 0
+        assert output.exists()
+
+
+DOORS: dict[str, Door] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
+
+
+def test_many_pictures_go_on(tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are there are whole, and stay."""
+    flags = [f"--run_dir={whole}", "--mode=images", "--num_samples=32", f"--output={tmp_path / 'pictures'}"]
+    with small_disk(tmp_path, 80) as disk:
+        assert sample.run(flags) == 2
+        assert line_of(capsys, "sample").endswith("received No space left on device")
+        written = list(disk.path.rglob("*.png"))
+        assert 0 < len(written) < 32
+        for path in written:
+            Image.open(path).load()
+        disk.make_room()
+        assert sample.run(flags) == 0
+        assert f"{len(written)} of 32 pictures are there already" in capsys.readouterr().out
+        assert len([path for path in disk.path.rglob("*") if path.is_file()]) == 33  # and the record
+
+
+def test_the_records_of_an_evaluated_run_stay_whole(
+    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though half of what it adds would still fit."""
+    run_dir = shutil.copytree(whole, tmp_path / "run")
+    with small_disk(run_dir, 10_000) as disk:
+        shutil.copytree(whole, run_dir, dirs_exist_ok=True)
+        metrics = run_dir / "metrics.jsonl"
+        append_line(metrics, json.dumps({"step": 0}) + " " * (PAGE - 100 - (metrics.stat().st_size + 12) % PAGE))
+        before = metrics.read_bytes()
+        disk.fill()
+        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
+        expected = f"expected to write the result, received {metrics}: No space left on device"
+        assert line_of(capsys, "evaluate") == expected
+        assert metrics.read_bytes() == before
+        disk.make_room()
+        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 0
+        assert metrics.read_bytes().startswith(before)
+        assert json.loads(metrics.read_text().splitlines()[-1])["kind"] == "evaluation"
+
+
+def test_no_space_for_tensorboard_alone(
+    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = shutil.copytree(whole, tmp_path / "run")
+    with small_disk(run_dir / "tensorboard", 100) as disk:
+        disk.fill()
+        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
+        line = line_of(capsys, "evaluate")
+        assert line.startswith("expected to write the result") and "No space left on device" in line
+
+
+def test_a_line_after_half_a_line(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "lines"
+    append_line(path, "one")
+    with path.open("a") as file:
+        file.write("ha")
+    append_line(path, "two")
+    assert path.read_text() == "one\nha\ntwo\n"
