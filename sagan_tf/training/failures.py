@@ -22,6 +22,8 @@ _ABOUT_A_PEER = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
+_OF_A_PEER = re.compile("Collective ops is aborted|remote target|heartbeat|Connection reset|Socket closed", re.IGNORECASE)
+"""What TensorFlow says then. The same kinds of errors come from one's own data, and are bugs."""
 _GOES_ON = "the same command goes on from the newest checkpoint"
 
 
@@ -54,7 +56,7 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
             raise _full_disk(run_dir) from error
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise _out_of_memory(error.message) from error
-        if num_workers > 1 and isinstance(error, _ABOUT_A_PEER):
+        if num_workers > 1 and isinstance(error, _ABOUT_A_PEER) and _OF_A_PEER.search(error.message):
             raise WorkerLost(_lost_worker(error.message)) from error
         raise
 

@@ -106,6 +106,12 @@ def test_a_lost_worker(kind: type[tf.errors.OpError]) -> None:
 
 
 @pytest.mark.parametrize("kind", PEER)
+def test_what_is_no_peers_fault_stays_what_it_is(kind: type[tf.errors.OpError]) -> None:
+    error = tensorflow_error(kind, "from one's own data")
+    assert explained(error, num_workers=2) is error
+
+
+@pytest.mark.parametrize("kind", PEER)
 def test_alone_there_is_no_other_worker(kind: type[tf.errors.OpError]) -> None:
     error = tensorflow_error(kind, "Socket closed")
     assert explained(error) is error

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.graphs import waits_for
-from tests.training.tiny import make_trainer, one_device, tiny_config, two_replicas, values
+from tests.training.tiny import make_iterator, make_trainer, one_device, tiny_config, two_replicas, values
 
 
 def test_a_step_is_so_many_discriminator_updates_and_one_generator_update():
@@ -68,6 +68,16 @@ def test_the_generators_update_waits_for_the_discriminators(monkeypatch: pytest.
     assert judged <= waits_for(operations["while/generator_draw"])
     latents = [one for one in operations.values() if one.type.startswith("StatelessRandomNormal")]
     assert sorted("while/generator_draw" in waits_for(one) for one in latents) == [False] * updates + [True]
+
+
+def test_other_batches_need_no_new_compilation():
+    config = tiny_config()
+    trainer = make_trainer(config, one_device())
+    trainer.train(1)
+    trainer.restart(make_iterator(config, trainer.strategy, position=400))
+    trainer.train(1)
+    assert trainer._compiled_loop.experimental_get_tracing_count() == 1
+    assert trainer.state.data_position.numpy() == 404
 
 
 @pytest.mark.slow
