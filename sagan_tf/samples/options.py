@@ -96,7 +96,7 @@ class SampleOptions:
     shard: str = option(
         "",
         "For images: I/N makes the I-th of N parts, 1/N to N/N, of one set; all may share a folder. worker: this "
-        "process's part among the workers that TF_CONFIG or Slurm describes.",
+        "process's part among the workers that TF_CONFIG, Slurm or Kubernetes describes.",
     )
     batch_size: int = option(64, "Pictures made at once.")
     strategy: str = option(

@@ -60,12 +60,17 @@ class InferenceGraph:
         return dict(zip(self.outputs, found, strict=True))
 
     def _gathered(self) -> dict[str, str]:
-        """Names of the tensors that are rows of a weight, and its key."""
-        return {
-            f"{node.name}:0": self.weights[f"{node.input[0]}:0"]
-            for node in self.definition.node
-            if node.op == "GatherV2" and f"{node.input[0]}:0" in self.weights
-        }
+        """Names of the tensors that are rows of a weight at the labels, and its key."""
+        constants = {node.name: node.attr["value"].tensor for node in self.definition.node if node.op == "Const"}
+
+        def is_of_labels(node: tf.compat.v1.NodeDef) -> bool:
+            table, indices, axis = node.input
+            is_first_axis = axis in constants and not tf.make_ndarray(constants[axis]).any()
+            at_labels = f"{indices}:0" == self.inputs["labels"] and not node.attr["batch_dims"].i
+            return f"{table}:0" in self.weights and is_first_axis and at_labels
+
+        gathers = [node for node in self.definition.node if node.op == "GatherV2" and is_of_labels(node)]
+        return {f"{node.name}:0": self.weights[f"{node.input[0]}:0"] for node in gathers}
 
 
 class WeightStore:

@@ -39,7 +39,7 @@ LABELS_FILE = "labels.txt"
 
 
 class LiteGenerator:
-    """A TFLite model as a function.
+    """A TFLite model as a function, to be called by one thread at a time.
 
     Args:
         model: the file's content.
@@ -109,9 +109,12 @@ def convert(
     Yields:
         Each precision and its model, a file's content.
     """
+    made: dict[tuple[str, bool], Any] = {}
     for precision in precisions:
-        function = _constant_function(network, config, _FORMS[precision], in_halves=precision == "float16")
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
+        kind = _FORMS[precision], precision == "float16"
+        if kind not in made:
+            made[kind] = _constant_function(network, config, kind[0], in_halves=kind[1])
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([made[kind]], tf.Module())
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":

@@ -100,22 +100,14 @@ def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
                 status = tf.train.Checkpoint(state=state).restore(prefix)
                 status.assert_existing_objects_matched()
                 status.assert_consumed()
-            _check_finite(state, prefix)
+            # Losses are of the weights before an update: it may have spoilt those that were saved after it.
+            if not state.all_finite():
+                raise DamagedCheckpoint(f"checkpoint: expected finite values, received others in {prefix}")
             return int(state.step.numpy())
         except DamagedCheckpoint as error:
             _logger.warning("%s", error)
             damaged.append(error)
     raise damaged[0]
-
-
-def _check_finite(state: TrainState, prefix: str) -> None:
-    """Losses are of the weights before an update: it may have spoilt those that were saved after it."""
-    networks = state.generator, state.discriminator, state.generator_ema
-    for part in (*networks, state.generator_optimizer, state.discriminator_optimizer):
-        for variable in part.variables:
-            value = tf.convert_to_tensor(variable)
-            if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
-                raise DamagedCheckpoint(f"checkpoint: expected finite values, received others in {prefix}")
 
 
 def _older(directory: pathlib.Path, latest: str) -> list[str]:

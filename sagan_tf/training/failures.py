@@ -22,8 +22,13 @@ _ABOUT_A_PEER = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
-_OF_A_PEER = re.compile("Collective ops is aborted|remote target|heartbeat|Connection reset|Socket closed", re.IGNORECASE)
+_OF_A_PEER = re.compile(
+    "Collective ops is aborted|remote target|heartbeat|Connection reset|Socket closed|failed to connect|"
+    "Barrier timed out",
+    re.IGNORECASE,
+)
 """What TensorFlow says then. The same kinds of errors come from one's own data, and are bugs."""
+_MEMORY = re.compile("OOM|alloc|memory", re.IGNORECASE)
 _GOES_ON = "the same command goes on from the newest checkpoint"
 
 
@@ -43,8 +48,8 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise _full_disk(run_dir) from error
-        if error.errno in _UNWRITABLE:
+            raise _full_disk(error.filename or run_dir) from error
+        if error.errno in _UNWRITABLE and str(error.filename).startswith(str(run_dir)):
             raise UserError(
                 f"run_dir: expected a folder that can be written, received {error.filename} ({error.strerror})"
             ) from error
@@ -54,7 +59,7 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
     except tf.errors.OpError as error:
         if _NO_SPACE.search(error.message):
             raise _full_disk(run_dir) from error
-        if isinstance(error, tf.errors.ResourceExhaustedError):
+        if isinstance(error, tf.errors.ResourceExhaustedError) and _MEMORY.search(error.message):
             raise _out_of_memory(error.message) from error
         if num_workers > 1 and isinstance(error, _ABOUT_A_PEER) and _OF_A_PEER.search(error.message):
             raise WorkerLost(_lost_worker(error.message)) from error
@@ -73,8 +78,8 @@ def explaining_writes(path: pathlib.Path) -> Iterator[None]:
         raise UserError(f"expected to write the result, received {path}: {error.message.splitlines()[0]}") from error
 
 
-def _full_disk(run_dir: pathlib.Path) -> UserError:
-    return UserError(f"run_dir: expected space on the disk of {run_dir}, received none; free some: {_GOES_ON}")
+def _full_disk(path: pathlib.Path | str) -> UserError:
+    return UserError(f"run_dir: expected space on the disk of {path}, received none; free some: {_GOES_ON}")
 
 
 def _out_of_memory(message: str) -> UserError:

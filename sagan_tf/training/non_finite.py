@@ -21,28 +21,40 @@ class NonFiniteError(UserError):
 
 
 class CheckFinite:
-    """Raises NonFiniteError when a loss or a gradient is not finite. It has to come before what saves.
+    """Raises NonFiniteError when a loss, a gradient or a weight is not finite. It has to come before what saves.
 
     Args:
-        checkpoints: named in the message.
+        checkpoints: of the run.
+        directory: where they are for all workers, to be named; one that is not the chief saves where nobody looks.
+        all_finite: whether all weights are; the last update may have spoilt them after the last loss.
         loss_scale: reads the smallest loss scale of the optimizers; a collapsed one is the sign of non-finite gradients
             under mixed_float16, where single overflows are normal.
     """
 
-    def __init__(self, checkpoints: Checkpoints, loss_scale: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        directory: pathlib.Path,
+        all_finite: Callable[[], bool],
+        loss_scale: Callable[[], float],
+    ) -> None:
         self._checkpoints = checkpoints
+        self._directory = directory
+        self._all_finite = all_finite
         self._loss_scale = loss_scale
 
     def __call__(self, report: StepReport) -> None:
         bad = [name for name, value in report.metrics.items() if not math.isfinite(value)]
         if self._loss_scale() < _SMALLEST_LOSS_SCALE:
             bad.append("loss scale")
+        if not bad and not self._all_finite():
+            bad.append("weights")
         if bad:
-            kept = self._checkpoints.latest
+            kept = self._checkpoints.latest and self._directory / pathlib.Path(self._checkpoints.latest).name
             advice = f"the last good checkpoint is {kept}" if kept else "no checkpoint had been saved"
             raise NonFiniteError(
-                f"training: expected finite losses and gradients, received {', '.join(bad)} not finite between steps "
-                f"{report.step - report.num_steps} and {report.step}; {advice}"
+                f"training: expected finite losses, gradients and weights, received {', '.join(bad)} not finite "
+                f"between steps {report.step - report.num_steps} and {report.step}; {advice}"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import signal
+import time
 
 import tensorflow as tf
 
@@ -11,6 +12,8 @@ from sagan_tf.errors import StoppedBySignal
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.stop_signals import StopSignals
+
+_SECONDS_FOR_OWN_SIGNAL = 5.0
 
 
 class StopTogether:
@@ -57,7 +60,10 @@ class StopTogether:
             self._handler.save_checkpoint_if_preempted()
 
     def _exit(self) -> None:
-        # A worker that got no signal itself ends because another did, as a scheduler would have told it to.
+        # A scheduler tells all workers, and goes by their statuses: its signal may be on its way to this one.
+        end = time.monotonic() + _SECONDS_FOR_OWN_SIGNAL
+        while self._signals.received is None and time.monotonic() < end:
+            time.sleep(0.1)
         number = self._signals.received or signal.SIGTERM
         saved = f"stopped with all workers at step {self._step} and saved it in {self._run_dir}"
         raise StoppedBySignal(number, f"{saved}; the same command goes on")

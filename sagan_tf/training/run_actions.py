@@ -64,8 +64,7 @@ def run_to_the_end(
         images_per_step = training.global_batch_size * training.discriminator_steps_per_step
         progress = actions.Progress(trainer.step, training.num_steps, images_per_step, training.log_every)
         stack.callback(progress.close)
-        scales = trainer.state.loss_scales
-        check = CheckFinite(checkpoints, lambda: min(scales().values(), default=1.0))
+        check = _check_finite(config, trainer.state, checkpoints)
         records = _records(config, source, trainer.state, run_directory, writer)
         save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
         after_saving: list[Action] = []  # an evaluation may take long: what ends it loses no steps
@@ -101,6 +100,15 @@ def evaluation_is_missing(config: Config, step: int) -> bool:
 def _shared_best(config: Config) -> pathlib.Path:
     """Every worker reads the run's own folder, or they would not agree on what is best."""
     return RunDirectory(config.training.run_dir).checkpoints / BEST
+
+
+def _check_finite(config: Config, state: TrainState, checkpoints: Checkpoints) -> CheckFinite:
+    return CheckFinite(
+        checkpoints,
+        RunDirectory(config.training.run_dir).checkpoints,
+        lambda: bool(state.all_finite()),
+        lambda: min(state.loss_scales().values(), default=1.0),
+    )
 
 
 def _intervals(config: Config, *, evaluates: bool) -> list[int]:
@@ -146,7 +154,8 @@ def _records(
     read_networks = network_scalars(state)
 
     def read_rollbacks() -> dict[str, float]:
-        return {"rollbacks": int(state.rollbacks.numpy())} if training.on_non_finite == "rollback" else {}
+        rollbacks = int(state.rollbacks.numpy())
+        return {"rollbacks": rollbacks} if rollbacks or training.on_non_finite == "rollback" else {}
 
     scalars = actions.Scalars(
         run_directory.metrics,

@@ -20,6 +20,7 @@ from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
+from sagan_tf.training.agreement import check_agreement
 from sagan_tf.training.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.evaluation_action import Evaluation
 from sagan_tf.training.failures import explaining_failures
@@ -69,6 +70,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     with strategy.scope():
         state = create_state(config)
     restored = restore_latest(state, run_directory.checkpoints)
+    check_agreement(strategy, state)
     if restored is not None:
         run_directory.check_data(source.num_examples, source.class_names)
         if restored >= config.training.num_steps and not evaluation_is_missing(config, restored):
@@ -100,7 +102,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
                 _roll_back(error, config, source, trainer)
     if source.skipped.count:
         _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
-    _logger.info("done: %d steps in %s", config.training.num_steps, run_directory.path)
+    _logger.info("done: %d steps in %s", config.training.num_steps, config.training.run_dir)
 
 
 def _stop_action(
@@ -122,6 +124,7 @@ def _roll_back(error: NonFiniteError, config: Config, source: Source, trainer: T
         raise error
     shared = RunDirectory(config.training.run_dir).checkpoints  # every worker reads the run's own folder
     roll_back(error, trainer.state, shared, config.training.max_rollbacks)
+    check_agreement(trainer.strategy, trainer.state)
     trainer.restart(_training_iterator(config, source, trainer.strategy, trainer.state))
 
 

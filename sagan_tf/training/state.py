@@ -44,6 +44,14 @@ class TrainState(tf.Module):
         self.data_position = _counter("data_position")
         self.rollbacks = _counter("rollbacks")
 
+    @tf.function(autograph=False)
+    def all_finite(self) -> tf.Tensor:
+        """Whether no weight, averaged or not, and nothing that the optimizers keep is NaN or infinite: bool scalar."""
+        networks = self.generator, self.discriminator, self.generator_ema
+        parts = (*networks, self.generator_optimizer, self.discriminator_optimizer)
+        values = [tf.convert_to_tensor(variable) for part in parts for variable in part.variables]
+        return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values if value.dtype.is_floating])
+
     def loss_scales(self) -> dict[str, float]:
         """The current loss scale of each optimizer that has one (mixed_float16), by name."""
         optimizers = {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}

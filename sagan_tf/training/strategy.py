@@ -28,7 +28,7 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
 
 
 def create_local_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:
-    """`one_device`, `mirrored`, or with `auto` whichever uses all of this machine's devices; TF_CONFIG is not asked."""
+    """`one_device`, `mirrored`, or with `auto` whichever uses all of this machine's devices; no other workers."""
     _split_cpu(logical_cpus)
     return {"one_device": _one_device, "mirrored": _mirrored}[_local() if name == "auto" else name]()
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sagan_tf import train
-from sagan_tf.training import session
+from sagan_tf.training import session, trainer
+from sagan_tf.training.ema import move_average
 from sagan_tf.training.sampling import LatentSampler
+from sagan_tf.training.state import TrainState
 
 FLAGS = [
     "--dataset=fashion_mnist_10k",
@@ -19,6 +22,7 @@ FLAGS = [
     "--image_channels=1",
     "--attention_resolutions=16",
     "--base_channels=2",
+    "--loss=wasserstein",  # hinge says nothing of the images before the discriminator is near them
     "--global_batch_size=8",
     "--strategy=one_device",
     "--steps_per_loop=1",
@@ -91,7 +95,7 @@ def test_by_default_it_stops(
         patched.setattr(session, "LatentSampler", SpoiltSampler)
         assert run(tmp_path / "a") == 2
     said = last_line(capsys.readouterr().err)
-    assert "expected finite losses and gradients, received discriminator_gradient_norm, " in said
+    assert "expected finite losses, gradients and weights, received discriminator_gradient_norm, " in said
     assert said.endswith(f"between steps 5 and 6; the last good checkpoint is {tmp_path}/a/checkpoints/step-4")
     assert run(tmp_path / "a") == 0 and run(tmp_path / "b") == 0
     assert_equal(values(tmp_path / "a", 8), values(tmp_path / "b", 8))
@@ -127,6 +131,29 @@ def test_rollbacks_have_an_end(
     assert "rollback 1 of 2" in said.out and "rollback 2 of 2" in said.out
     assert last_line(said.err).endswith("2 rollbacks did not help (--max_rollbacks=2)")
     assert sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index")) == ["step-2.index", "step-4.index"]
+
+
+def test_a_collapsed_loss_scale_ends_a_run(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(TrainState, "loss_scales", lambda self: {"generator_loss_scale": 2.0**-11})
+    assert run(tmp_path) == 2
+    assert "received loss scale not finite between steps 0 and 1" in last_line(capsys.readouterr().err)
+
+
+def test_a_spoilt_average_is_neither_shown_nor_kept(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is in no loss. A picture of it, or its attention maps, would be the first to show it."""
+
+    def spoilt(ours: list[keras.Variable], others: list[keras.Variable], decay: tf.Tensor) -> None:
+        move_average(ours, others, decay)
+        ours[1].assign(np.nan * ours[1])
+
+    monkeypatch.setattr(trainer, "move_average", spoilt)
+    assert run(tmp_path, "--sample_every=1") == 2
+    assert "received weights not finite between steps 0 and 1" in last_line(capsys.readouterr().err)
+    assert not list(tmp_path.rglob("*.png")) and not list(tmp_path.rglob("*.index"))
 
 
 def test_without_a_checkpoint_it_stops(

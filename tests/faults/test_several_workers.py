@@ -21,6 +21,7 @@ FLAGS = [
     "--image_channels=1",
     "--attention_resolutions=16",
     "--base_channels=2",
+    "--loss=wasserstein",
     "--global_batch_size=8",
     "--steps_per_loop=2",
     "--log_every=2",
@@ -91,6 +92,18 @@ def test_when_one_dies_the_other_ends_and_both_go_on(tmp_path: pathlib.Path, kil
     assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
     run_workers(start(tmp_path / "b", *flags))
     assert values(tmp_path / "a", begun + 4) == values(tmp_path / "b", begun + 4)
+
+
+@pytest.mark.slow
+def test_workers_that_share_no_storage_are_refused(tmp_path: pathlib.Path) -> None:
+    """One would go on from its checkpoint, the other begin: gradients of different weights."""
+    run_workers(start(tmp_path / "a", "--num_steps=2"))
+    commands = [[*FLAGS, f"--run_dir={tmp_path / name}", "--num_steps=4"] for name in ("a", "b")]
+    with started_workers(commands) as workers:
+        found = [ended(worker, 120) for worker in workers]
+    expected = "run_dir: expected storage that all workers share, received checkpoints of steps 0 and 2"
+    assert found == [(2, f"sagan_tf.train: error: {expected}")] * 2
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import io
 import json
@@ -15,7 +16,7 @@ import pytest
 from sagan_tf.errors import UserError
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.options import PRECISIONS
-from sagan_tf.serving.tflite import LABELS_FILE, LiteGenerator, _calibration, check_tflite, convert
+from sagan_tf.serving.tflite import LABELS_FILE, LiteGenerator, _calibration, _interpreter, check_tflite, convert
 from tests.serving.small_export import GENERATORS, card_of, export_config, inputs_for, make_generator
 
 ODD_NAMES = ["T-shirt/top", "käfer 甲虫", "two\nlines"]
@@ -70,6 +71,23 @@ def test_kernels_of_eight_bits_are_not_summed(precision: str, mean_error: float)
     assert len(model) < 6e6  # combinations of taps are 25 to 36 for each 9
     errors = np.abs(LiteGenerator(model)(**inputs) - network(list(inputs.values()), training=False))
     assert errors.mean() <= mean_error
+
+
+def operations(model: bytes) -> collections.Counter[str]:
+    interpreter = _interpreter()(model_content=model)
+    return collections.Counter(one["op_name"] for one in interpreter._get_ops_details())  # there is no public way
+
+
+def test_what_is_slow_in_tflite_is_not_in_models(converted: Converted) -> None:
+    """Transposed convolutions and broadcasting, see `convolution_forms`."""
+    for model in converted.models.values():
+        assert not {"TRANSPOSE_CONV", "BROADCAST_TO"} & set(operations(model))
+        assert operations(model)["RESIZE_NEAREST_NEIGHBOR"] == operations(model)["DEPTH_TO_SPACE"] == 3
+
+
+def test_in_half_precision_all_rows_of_classes_are_in_halves(converted: Converted) -> None:
+    whole, halves = (operations(converted.models[precision])["GATHER"] for precision in ("float32", "float16"))
+    assert halves == 2 * whole > 0
 
 
 def test_half_precision_keeps_gain_and_bias_of_classes() -> None:

@@ -26,8 +26,9 @@ def report(step: int, **metrics: float) -> StepReport:
     return StepReport(step, 2, {"discriminator_loss": 1.0, "generator_loss": 2.0} | metrics, 0.5, False)
 
 
-def check_finite(latest: str | None = None, loss_scale: float = 1.0) -> CheckFinite:
-    return CheckFinite(FakeCheckpoints(latest), lambda: loss_scale)  # type: ignore[arg-type]
+def check_finite(latest: str | None = None, loss_scale: float = 1.0, all_finite: bool = True) -> CheckFinite:
+    directory = pathlib.Path("runs/a/checkpoints")
+    return CheckFinite(FakeCheckpoints(latest), directory, lambda: all_finite, lambda: loss_scale)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,11 @@ def state() -> TrainState:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_the_metric_and_the_good_checkpoint_are_named(value: float) -> None:
-    check = check_finite("runs/a/checkpoints/step-4")
+    check = check_finite("/tmp/of_this_worker/checkpoints/step-4")
     check(report(6))
-    with pytest.raises(NonFiniteError, match="generator_loss not finite between steps 6 and 8; .*checkpoints/step-4"):
+    with pytest.raises(
+        NonFiniteError, match="generator_loss not finite between steps 6 and 8; .* runs/a/checkpoints/step-4$"
+    ):
         check(report(8, generator_loss=value))
     with pytest.raises(NonFiniteError, match="no checkpoint had been saved"):
         check_finite()(report(8, generator_loss=value))
@@ -49,6 +52,20 @@ def test_a_collapsed_loss_scale() -> None:
     check_finite(loss_scale=2.0**-10)(report(8))
     with pytest.raises(NonFiniteError, match="loss scale"):
         check_finite(loss_scale=2.0**-11)(report(8))
+
+
+def test_weights_that_the_last_update_has_spoilt() -> None:
+    with pytest.raises(NonFiniteError, match="received weights not finite between steps 6 and 8"):
+        check_finite(all_finite=False)(report(8))
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator", "generator_ema", "generator_optimizer"])
+def test_every_part_of_the_state_is_looked_at(part: str) -> None:
+    state = create_state(tiny_config())
+    assert state.all_finite()
+    spoilt = getattr(state, part).variables[-1]
+    spoilt.assign(np.inf * np.ones(spoilt.shape, np.float32))
+    assert not state.all_finite()
 
 
 def test_a_rollback_restores_everything_and_counts(tmp_path: pathlib.Path, state: TrainState) -> None:
