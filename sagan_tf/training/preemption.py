@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import signal
-import time
 
 import tensorflow as tf
 
@@ -12,8 +10,6 @@ from sagan_tf.errors import StoppedBySignal
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.stop_signals import StopSignals
-
-_SECONDS_FOR_OWN_SIGNAL = 5.0
 
 
 class StopTogether:
@@ -38,6 +34,7 @@ class StopTogether:
         run_dir: pathlib.Path,
         directory: pathlib.Path,
     ) -> None:
+        self._strategy = strategy
         self._signals = signals
         self._run_dir = run_dir
         self._step = 0
@@ -60,10 +57,8 @@ class StopTogether:
             self._handler.save_checkpoint_if_preempted()
 
     def _exit(self) -> None:
-        # A scheduler tells all workers, and goes by their statuses: its signal may be on its way to this one.
-        end = time.monotonic() + _SECONDS_FOR_OWN_SIGNAL
-        while self._signals.received is None and time.monotonic() < end:
-            time.sleep(0.1)
-        number = self._signals.received or signal.SIGTERM
+        # Schedulers go by the statuses of all workers: they are the same, although a signal may have come to one only.
+        received = self._strategy.run(lambda: tf.constant([self._signals.received or 0]))
+        number = int(tf.reduce_max(self._strategy.gather(received, axis=0)).numpy())
         saved = f"stopped with all workers at step {self._step} and saved it in {self._run_dir}"
         raise StoppedBySignal(number, f"{saved}; the same command goes on")

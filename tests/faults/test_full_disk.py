@@ -25,10 +25,10 @@ EVALUATION = ("--extractor=fashion_mnist", "--metrics=label_agreement", "--num_s
 Door = Callable[[list[str]], int]
 
 
-def full(run_dir: pathlib.Path) -> str:
-    """The line about it."""
+def full(path: pathlib.Path) -> str:
+    """The line about it: of the run's folder, or of the file where that is known."""
     return (
-        f"sagan_tf.train: error: run_dir: expected space on the disk of {run_dir}, received none; free some: the same "
+        f"sagan_tf.train: error: run_dir: expected space on the disk of {path}, received none; free some: the same "
         "command goes on from the newest checkpoint\n"
     )
 
@@ -89,7 +89,7 @@ def test_every_place_where_a_run_writes(
     with place(run_dir) as disk:
         capsys.readouterr()
         assert run(run_dir, *seldom) == 2
-        assert capsys.readouterr().err == full(run_dir)
+        assert capsys.readouterr().err == full(run_dir / "metrics.jsonl" if place is metrics else run_dir)
         text = (run_dir / "metrics.jsonl").read_text()
         assert text.endswith("\n") and all(map(json.loads, text.splitlines()))
         disk.make_room()

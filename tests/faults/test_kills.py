@@ -40,8 +40,9 @@ Moment = Callable[[pathlib.Path, subprocess.Popen], None]
 
 
 def after(seconds: float, run_dir: pathlib.Path, process: subprocess.Popen) -> None:
-    """While it loads its libraries, builds networks, restores, or compiles."""
-    time.sleep(seconds)
+    """While it loads its libraries, builds networks, restores, or compiles; at the latest when it has trained."""
+    before, end = steps_done(run_dir), time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= end or steps_done(run_dir) > before, process)
 
 
 def beyond(step: int, seconds: float, run_dir: pathlib.Path, process: subprocess.Popen) -> None:
@@ -51,7 +52,7 @@ def beyond(step: int, seconds: float, run_dir: pathlib.Path, process: subprocess
 
 
 def in_a_save_beyond(step: int, seconds: float, run_dir: pathlib.Path, process: subprocess.Popen) -> None:
-    """Some time after a save began, and before it ended: the process is held meanwhile, to be sure of that."""
+    """Some time after a save began, and before it ended: the process is held to see that, and let go if it was late."""
     beyond(step, 0.0, run_dir, process)
     while True:
         wait_until(lambda: bool(unfinished(run_dir / "checkpoints")), process, every=0.0)
@@ -61,6 +62,7 @@ def in_a_save_beyond(step: int, seconds: float, run_dir: pathlib.Path, process: 
         if unfinished(run_dir / "checkpoints"):
             return
         process.send_signal(signal.SIGCONT)
+        seconds /= 2
 
 
 def in_the_evaluation_of(step: int, run_dir: pathlib.Path, process: subprocess.Popen) -> None:
@@ -71,17 +73,20 @@ def in_the_evaluation_of(step: int, run_dir: pathlib.Path, process: subprocess.P
 
 
 def moments(kills: int, num_steps: int, seed: int) -> list[Moment]:
-    """Random ones of all three kinds in turn; those that follow steps let the run come forward."""
+    """Random ones of all three kinds in turn, the last well before the end: a save is not always caught in time.
+
+    Those that follow steps let the run come forward.
+    """
     generator = random.Random(seed)
     found: list[Moment] = []
     for kill in range(kills):
-        step = (num_steps - 2 * EVERY) * (kill + 1) // kills - generator.randrange(EVERY)
-        if kill % 4 == 0:
-            found.append(functools.partial(after, generator.uniform(0.5, 10.0)))
-        elif kill % 2:
-            found.append(functools.partial(in_a_save_beyond, step, generator.uniform(0.0, 0.01)))
-        else:
-            found.append(functools.partial(beyond, step, generator.uniform(0.0, 0.1)))
+        step = num_steps * (kill + 1) // (2 * kills) + generator.randrange(EVERY)
+        kinds = (
+            functools.partial(after, generator.uniform(0.5, 10.0)),
+            functools.partial(in_a_save_beyond, step, generator.uniform(0.0, 0.01)),
+            functools.partial(beyond, step, generator.uniform(0.0, 0.1)),
+        )
+        found.append(kinds[kill % 3])
     return found
 
 
@@ -132,8 +137,8 @@ def test_two_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_many_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
-    """In ten of 24 the process was saving."""
-    kill_and_compare(tmp_path, moments(24, 160, seed=0), 160)
+    """In seven of 21 the process was saving."""
+    kill_and_compare(tmp_path, moments(21, 240, seed=0), 240)
 
 
 @pytest.mark.slow
@@ -153,7 +158,7 @@ def test_a_kill_in_an_evaluation_loses_none(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_kills_with_a_loss_scale_leave_no_trace(tmp_path: pathlib.Path) -> None:
-    kill_and_compare(tmp_path, moments(3, 24, seed=1), 24, "--precision=mixed_float16")
+    kill_and_compare(tmp_path, moments(3, 32, seed=1), 32, "--precision=mixed_float16")
 
 
 def stages_of_a_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.Path) -> Iterator[tuple[str, int]]:

@@ -79,7 +79,7 @@ def test_too_little_memory() -> None:
     assert str(explained(other)) == start + ADVICE
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_too_little_memory_in_tensorflows_own_words(compiled: bool) -> None:
     """More than any machine has, eagerly and in a graph."""
 

@@ -8,12 +8,14 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import Config
+from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
 from sagan_tf.flags import config_to_flagfile
 from sagan_tf.losses import LOSSES, AdversarialLoss
+from sagan_tf.training import session
 from sagan_tf.training.session import check_config, resolve_classes, train
 from sagan_tf.training.state import create_state
-from tests.training.tiny import all_values, differences, tiny_config
+from tests.training.tiny import all_values, differences, one_device, tiny_config
 
 
 class FakeSource:
@@ -144,3 +146,15 @@ def test_non_finite_training_stops_and_keeps_the_last_good_checkpoint(
     with pytest.raises(UserError, match="expected finite losses and gradients, .*last good checkpoint is .*step-3"):
         train(exploding, config_to_flagfile)
     assert differences(good, final_values(run_config(tmp_path, 3))) == set()
+
+
+def test_after_a_rollback_images_come_in_another_order(tmp_path: pathlib.Path):
+    config, strategy = run_config(tmp_path, 1), one_device()
+    source = open_source(config.data, resolution=32, image_channels=1)
+    state = create_state(resolve_classes(config, source))
+    batches = []
+    for rollbacks in (0, 1, 0):
+        state.rollbacks.assign(rollbacks)
+        batches.append(next(session._training_iterator(config, source, strategy, state))["images"].numpy())
+    np.testing.assert_array_equal(batches[0], batches[2])
+    assert np.abs(batches[0] - batches[1]).max() > 0.1
