@@ -21,12 +21,12 @@ STEP = 5
 
 
 class GreedySampler(LatentSampler):
-    """Asks for 2 ** 66 bytes in a step."""
+    """Asks for 4 PB in a step."""
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         latents, labels = super().draw_for_replica(number)
-        size = tf.where(number == 2 * STEP, 2**20, 0)
-        more = tf.reduce_sum(tf.fill(tf.stack([size, 2**22, 2**22]), 1.0))
+        size = tf.where(number == 2 * STEP, 2**10, 0)
+        more = tf.reduce_sum(tf.fill(tf.stack([size, 2**20, 2**20]), 1.0))
         return latents + more, labels
 
 
@@ -37,9 +37,7 @@ def test_the_run_goes_on_with_more_memory(
     with monkeypatch.context() as patch:
         patch.setattr(session, "LatentSampler", GreedySampler)
         assert run(tmp_path) == 2
-    line = (
-        "training: expected memory for a step, received too little for a tensor of 1048576 x 4194304 x 4194304; raise"
-    )
+    line = "training: expected memory for a step, received too little for a tensor of 1024 x 1048576 x 1048576; raise"
     assert capsys.readouterr().err.startswith(f"sagan_tf.train: error: {line} --gradient_accumulation_steps")
     assert run(tmp_path) == 0
     assert "resumed at step 4" in capsys.readouterr().out
