@@ -33,7 +33,7 @@ def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
     )
     strategy = create_strategy(config.training)
     source = open_source(config.data, resolution=32, image_channels=1)
-    state = make_state(config, strategy, lambda: keras.optimizers.SGD(0.002))
+    state = make_state(config, strategy, lambda: keras.optimizers.SGD(0.002, name="sgd"))
     iterator = session._training_iterator(config, source, strategy, state)
     Trainer(session.create_updates(config, state), strategy, iterator, config.training).train(STEPS)
     values = all_values(state)
