@@ -143,7 +143,7 @@ def test_non_finite_training_stops_and_keeps_the_last_good_checkpoint(
     training = dataclasses.replace(exploding.training, loss="broken")
     exploding = dataclasses.replace(exploding, training=training)
     (tmp_path / "flags.cfg").write_text(config_to_flagfile(resolve_classes(exploding, FakeSource(*"0123456789"))))
-    with pytest.raises(UserError, match="expected finite losses, gradients and weights, .*last good checkpoint is .*step-3"):
+    with pytest.raises(UserError, match="expected finite losses, gradients .*last good checkpoint is .*step-3"):
         train(exploding, config_to_flagfile)
     assert differences(good, final_values(run_config(tmp_path, 3))) == set()
 
