@@ -20,6 +20,7 @@ DOORS = ("train", "evaluate", "sample", "export")
 RANKS = {
     "errors": -2,
     "option": -1,
+    "files": -1,
     "config": 0,
     "layers": 1,
     "data": 1,

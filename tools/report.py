@@ -21,8 +21,9 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from sagan_tf.errors import UserError
+from sagan_tf.files import write_atomically
 from sagan_tf.flags import parse_config
-from sagan_tf.training.run_directory import RunDirectory, read_flagfile, write_atomically
+from sagan_tf.training.run_directory import RunDirectory, read_flagfile
 from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, line_chart
 

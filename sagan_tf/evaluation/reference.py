@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import io
@@ -15,6 +14,7 @@ import numpy as np
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.statistics import Gathered, Moments
+from sagan_tf.files import replace_atomically
 
 MOST_KEPT = 50_000
 """Features kept beside mean and covariance, for metrics that are not functions of those."""
@@ -88,17 +88,12 @@ def save_reference(reference: Reference, path: pathlib.Path) -> None:
         "labels": gathered.labels,
         "unreadable": np.array(json.dumps(reference.unreadable)),
     }
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with replace_atomically(path, shared=True) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
-        beside.replace(path)
     except OSError as error:
         raise UserError(f"reference: expected to write {path}, received {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
-            beside.unlink(missing_ok=True)
 
 
 def load_reference(path: pathlib.Path) -> Reference:

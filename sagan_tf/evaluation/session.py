@@ -26,9 +26,10 @@ from sagan_tf.evaluation.metrics import Metric, find_metrics, scalar_values
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.reference_store import find_reference
+from sagan_tf.files import append_line, write_atomically
 from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.failures import explaining_writes
-from sagan_tf.training.run_directory import RunDirectory, append_line, write_atomically
+from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.strategy import create_strategy, is_chief
 
 _logger = logging.getLogger("sagan_tf")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import zipfile
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sagan_tf.errors import UserError
+from sagan_tf.files import replace_atomically
 
 
 def write_archive(
@@ -32,11 +32,9 @@ def write_archive(
     Raises:
         UserError: the disk does not take it.
     """
-    beside = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)  # a link there would be followed, out of the folder
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+        with replace_atomically(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             with archive.open("images.npy", "w", force_zip64=True) as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(seeds), *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
@@ -45,9 +43,5 @@ def write_archive(
             for name, array in {"labels": labels, "seeds": seeds, "class_names": np.array(class_names, str)}.items():
                 with archive.open(f"{name}.npy", "w") as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)
-        beside.replace(path)
     except OSError as error:
         raise UserError(f"output: expected to write {path}, received {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
-            beside.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from sagan_tf.errors import UserError
-from sagan_tf.training.run_directory import write_atomically
+from sagan_tf.files import write_atomically
 
 _logger = logging.getLogger("sagan_tf")
 _THREADS = 3

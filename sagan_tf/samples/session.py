@@ -11,6 +11,7 @@ from PIL import Image
 
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
+from sagan_tf.files import write_atomically
 from sagan_tf.samples import sheets
 from sagan_tf.samples.attention import attention_html, attention_picture
 from sagan_tf.samples.generators import Generator, generator_of_run, generator_of_saved_model
@@ -19,7 +20,6 @@ from sagan_tf.samples.nearest import nearest
 from sagan_tf.samples.options import SampleOptions
 from sagan_tf.samples.standing_statistics import use_standing_statistics
 from sagan_tf.serving.labels import find_labels
-from sagan_tf.training.run_directory import write_atomically
 from sagan_tf.training.strategy import create_local_strategy
 from sagan_tf.visualization.output import output_file, write_picture
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from sagan_tf.data.image_limits import check_size
 from sagan_tf.errors import UserError
+from sagan_tf.files import write_atomically
 from sagan_tf.serving.classes import Classes, read_classes
 from sagan_tf.serving.connection import Client
 from sagan_tf.serving.contract import LARGEST_BATCH, MODEL_NAME, SERVING_DEFAULT
@@ -98,11 +99,7 @@ def _write_files(client: Client, labels: Sequence[int], folder: pathlib.Path, op
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for seed, file in zip(seeds, files, strict=True):
-                path = folder / f"{seed:08d}.png"
-                beside = path.with_name(path.name + ".part")  # so that nobody sees half a picture
-                beside.unlink(missing_ok=True)  # nor is a link there followed
-                beside.write_bytes(file)
-                beside.replace(path)
+                write_atomically(folder / f"{seed:08d}.png", file)
         except OSError as error:
             raise UserError(f"output: expected to write into {folder}, received {error.strerror or error}") from error
     return count

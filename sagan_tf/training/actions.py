@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from sagan_tf.files import append_line, write_atomically
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
-from sagan_tf.training.run_directory import append_line, write_atomically
 from sagan_tf.training.tensorboard import at_step, write_scalars
 from sagan_tf.visualization.image_grid import image_grid, save_png
 

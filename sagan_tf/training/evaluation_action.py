@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from sagan_tf.files import append_line, write_atomically
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
-from sagan_tf.training.run_directory import append_line, write_atomically
 from sagan_tf.training.tensorboard import write_scalars
 
 _logger = logging.getLogger("sagan_tf")

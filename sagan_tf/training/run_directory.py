@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import importlib.metadata
 import json
 import os
@@ -13,6 +11,7 @@ from typing import Any
 
 from sagan_tf.config import option_fields
 from sagan_tf.errors import UserError
+from sagan_tf.files import write_atomically
 
 _PACKAGES = ("sagan-tf", "tensorflow", "keras", "tensorflow-datasets", "tensorflow-gan", "numpy", "pillow")
 
@@ -124,29 +123,3 @@ def read_flagfile(text: str) -> dict[str, str]:
     """Name -> value of the `--name=value` lines of a `flags.cfg`."""
     lines = (line.strip() for line in text.splitlines())
     return dict(line[2:].split("=", 1) for line in lines if line.startswith("--") and "=" in line)
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Writes a text file so that a reader, or a crash, never sees half of it."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.unlink(missing_ok=True)  # a link there would be followed, out of the folder
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
-            beside.unlink(missing_ok=True)
-
-
-def append_line(path: pathlib.Path, line: str) -> None:
-    """Adds a line to a text file: whole or, where the disk is full, not at all; not to one that a crash left half."""
-    with path.open("a+b", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - 1, 0))
-        content = (line if file.read(1) in (b"", b"\n") else f"\n{line}").encode() + b"\n"
-        try:
-            if (file.write(content) or 0) < len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        except OSError:
-            file.truncate(size)
-            raise

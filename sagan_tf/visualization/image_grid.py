@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from sagan_tf.files import replace_atomically
 
 _GAP = 2
 LEAST_TILE = 48
@@ -92,14 +93,8 @@ def fits(columns: int, rows: int, image_size: int, least_tile: int = LEAST_TILE)
 def save_png(picture: Image.Image, path: pathlib.Path) -> None:
     """Writes a PNG so that nobody sees half of it; makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.unlink(missing_ok=True)  # a link there would be followed, out of the folder
-        picture.save(beside, format="PNG")
-        beside.replace(path)
-    finally:
-        with contextlib.suppress(OSError):  # it has its own name by now, or could not even be begun
-            beside.unlink(missing_ok=True)
+    with replace_atomically(path) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def _drawable(what: str, names: Sequence[str], count: int) -> list[str]:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf import evaluate, export, sample
-from sagan_tf.training.run_directory import append_line
+from sagan_tf.files import append_line
 from tests.faults.disks import Disk, small_disk
 from tests.faults.outcomes import assert_same, files
 from tests.faults.processes import said, train_to_the_end
@@ -234,12 +234,3 @@ def test_no_space_for_tensorboard_alone(
         assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
         line = line_of(capsys, "evaluate")
         assert line.startswith("expected to write the result") and "No space left on device" in line
-
-
-def test_a_line_after_half_a_line(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "lines"
-    append_line(path, "one")
-    with path.open("a") as file:
-        file.write("ha")
-    append_line(path, "two")
-    assert path.read_text() == "one\nha\ntwo\n"

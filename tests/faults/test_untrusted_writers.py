@@ -13,8 +13,8 @@ from PIL import Image
 
 from sagan_tf.console import log_to_console
 from sagan_tf.errors import UserError
+from sagan_tf.files import write_atomically
 from sagan_tf.serving import client
-from sagan_tf.training.run_directory import write_atomically
 from sagan_tf.visualization.image_grid import save_png, sheet
 from tests.faults.untrusted_files import claims, good_images
 

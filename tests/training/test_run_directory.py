@@ -6,7 +6,7 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.flags import config_to_flagfile
-from sagan_tf.training.run_directory import RunDirectory, read_flagfile, write_atomically
+from sagan_tf.training.run_directory import RunDirectory, read_flagfile
 from tests.training.tiny import tiny_config
 
 
@@ -55,12 +55,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: pathlib.Path):
 
 def test_flagfile_lines():
     assert read_flagfile("# --a=1\n--b=2\n\n  --c=x=y\n--d=\n") == {"b": "2", "c": "x=y", "d": ""}
-
-
-def test_atomic_writing_leaves_nothing_else(tmp_path: pathlib.Path):
-    write_atomically(tmp_path / "file", "one")
-    write_atomically(tmp_path / "file", "two")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "two"
 
 
 @pytest.mark.parametrize("content", [b"", b"--seed=0\n", b"\xff\xfe\x00"])
