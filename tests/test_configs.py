@@ -13,7 +13,7 @@ from sagan_tf.networks.architectures import find_stages
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.cfg"))
-HEADINGS = ("Reproduces:", "Command:", "Data:", "Hardware:", "Cost:", "Expected:", "Measured:")
+HEADINGS = ("Reproduces:", "Differs:", "Command:", "Data:", "Hardware:", "Cost:", "Expected:", "Measured:")
 
 every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
 
