@@ -25,6 +25,7 @@ from absl import flags as absl_flags
 from sagan_tf.config import Config
 from sagan_tf.errors import RunEnded, UserError
 from sagan_tf.option_text import OptionText
+from sagan_tf.text import decode_text
 
 __all__ = ["FlagError", "Flags", "config_to_flagfile", "parse_config", "run_door"]
 
@@ -271,11 +272,9 @@ def _flagfile_text(path: pathlib.Path) -> str:
             content = file.read(_LARGEST_FLAGFILE + 1)
         if len(content) > _LARGEST_FLAGFILE:
             raise UserError(f"--flagfile={path}: expected at most {_LARGEST_FLAGFILE} bytes, received more")
-        text = content.decode("utf-8")
     except OSError as error:
         raise UserError(f"--flagfile={path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--flagfile={path}: expected text in UTF-8, received other bytes") from error
+    text = decode_text(content, f"--flagfile={path}")
     if "\0" in text:
         raise UserError(f"--flagfile={path}: expected text, received other bytes")
     return text

@@ -7,6 +7,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from sagan_tf.text import join_comma_list, split_comma_list
+
 __all__ = ["OptionText"]
 
 _UNSET = "unset"
@@ -17,8 +19,9 @@ class OptionText:
     """Text <-> value for one type of option.
 
     Args:
-        hint: bool, int, float, str, a tuple of any length of one of these (a comma list; the empty text is the empty
-            tuple), or one of all these or None (the text `unset`).
+        hint: bool, int, float, str, a tuple of any length of one of these (a comma list, see
+            `sagan_tf.text.split_comma_list`; the empty text is the empty tuple), or one of all these or None (the text
+            `unset`).
         choices: the only texts allowed, in a comma list for each of its elements; None: no such limit.
     """
 
@@ -29,7 +32,7 @@ class OptionText:
         self.is_tuple = typing.get_origin(hint) is tuple
         self.is_bool = hint is bool
         self.choices = choices
-        self._scalar = _SCALARS[typing.get_args(hint)[0] if self.is_tuple else hint]
+        self._scalar = _ELEMENTS[typing.get_args(hint)[0]] if self.is_tuple else _SCALARS[hint]
 
     def parse(self, text: str) -> Any:
         """The value that `text` stands for; raises ValueError, which says what was expected."""
@@ -37,7 +40,7 @@ class OptionText:
             return None
         try:
             if self.is_tuple:
-                return tuple(self._parse_one(one.strip()) for one in text.split(",") if text)
+                return tuple(map(self._parse_one, split_comma_list(text)))
             return self._parse_one(text)
         except ValueError as error:
             raise ValueError(f"expected {self._expectation()}") from error
@@ -47,8 +50,8 @@ class OptionText:
         if value is None:
             return _UNSET
         if self.is_tuple:
-            return ",".join(map(_write_one, value))
-        return _write_one(value)
+            return _parse_line(join_comma_list(map(_write_one, value)))
+        return _parse_line(_write_one(value))
 
     def placeholder(self) -> str:
         """Stands for the value in `--help`."""
@@ -67,7 +70,7 @@ class OptionText:
 
 
 def _write_one(value: bool | int | float | str) -> str:
-    return str(value).lower() if isinstance(value, bool) else _parse_line(str(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _parse_bool(text: str) -> bool:
@@ -85,8 +88,15 @@ def _parse_number(text: str) -> float:
 
 def _parse_line(text: str) -> str:
     # What a line of a flagfile can hold, so that a run's flags.cfg always replays it.
-    if text != text.strip() or len(text.splitlines()) > 1:
+    if text != text.strip():
         raise ValueError(f"expected text on one line without blanks at its ends, received {text!r}")
+    return _parse_element(text)
+
+
+def _parse_element(text: str) -> str:
+    # Blanks at its ends stay: in a comma list they are in quotation marks.
+    if text.splitlines() not in ([], [text]):
+        raise ValueError(f"expected text on one line, received {text!r}")
     return text
 
 
@@ -102,3 +112,5 @@ _SCALARS: dict[Any, _Scalar] = {
     float: _Scalar(_parse_number, "a number", "NUMBER"),
     str: _Scalar(_parse_line, "text on one line without blanks at its ends", "TEXT"),
 }
+_ELEMENTS = _SCALARS | {str: _Scalar(_parse_element, "text on one line", "TEXT")}
+"""The same for the elements of a comma list."""

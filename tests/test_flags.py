@@ -137,6 +137,15 @@ def test_a_flagfile_in_a_flagfile_is_relative_to_it(tmp_path: pathlib.Path) -> N
     assert config.training == TrainingConfig(seed=4, num_steps=7)
 
 
+def test_flagfiles_may_begin_with_a_byte_order_mark(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "outer.cfg").write_text("--flagfile=inner.cfg\n--seed=3\n", encoding="utf-8-sig")
+    (tmp_path / "inner.cfg").write_text("--num_steps=7\n", encoding="utf-8-sig")
+    assert parse_config([f"--flagfile={tmp_path / 'outer.cfg'}"]).training == TrainingConfig(seed=3, num_steps=7)
+    (tmp_path / "inner.cfg").write_text("--num_steps=7\n", encoding="utf-16")
+    with pytest.raises(UserError, match=r"--flagfile=.*inner\.cfg.*UTF-16"):
+        parse_config([f"--flagfile={tmp_path / 'outer.cfg'}"])
+
+
 def test_a_flagfile_may_be_read_twice_but_not_within_itself(tmp_path: pathlib.Path) -> None:
     plain, loop = tmp_path / "plain.cfg", tmp_path / "loop.cfg"
     plain.write_text("--seed=3\n")
@@ -153,7 +162,7 @@ def test_flagfile_mistakes_are_named(tmp_path: pathlib.Path) -> None:
         parse_config([f"--flagfile={tmp_path}"])
     binary = tmp_path / "binary.cfg"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="expected text in UTF-8"):
+    with pytest.raises(UserError, match="--flagfile=.*UTF-8"):
         parse_config([f"--flagfile={binary}"])
     bare = tmp_path / "bare.cfg"
     bare.write_text("--seed=1\nresolution=64\n")

@@ -26,6 +26,7 @@ from sagan_tf.option_text import OptionText
         (tuple[int, ...], "32", (32,)),
         (tuple[int, ...], "32, 64", (32, 64)),
         (tuple[str, ...], "fid50k,is50k", ("fid50k", "is50k")),
+        (tuple[str, ...], '"tench, Tinca tinca", 3', ("tench, Tinca tinca", "3")),
         (tuple[int, ...] | None, "unset", None),
         (tuple[int, ...] | None, "", ()),
         (int | None, "unset", None),
@@ -52,6 +53,7 @@ def test_text_is_parsed_to_the_value_and_its_type(hint: Any, text: str, value: A
         (tuple[int, ...], "32,", "expected a comma list, each a whole number"),
         (tuple[int, ...] | None, "none", "expected a comma list, each a whole number, or unset"),
         (int, "unset", "expected a whole number"),
+        (tuple[str, ...], '"tench, 3', "expected a comma list, each text on one line"),
     ],
 )
 def test_a_wrong_text_is_refused(hint: Any, text: str, expected: str) -> None:
@@ -79,6 +81,16 @@ def test_a_text_that_a_flagfile_cannot_hold_is_not_written() -> None:
 def test_optional_tuples_survive_writing(value: tuple[int, ...] | None) -> None:
     option_text = OptionText(tuple[int, ...] | None)
     assert option_text.parse(option_text.write(value)) == value
+
+
+_LINES = st.text().filter(lambda text: text.splitlines() in ([], [text]))
+
+
+@given(st.lists(_LINES | st.text(alphabet='a", ')).map(tuple))
+def test_lists_of_texts_survive_writing_to_a_line(value: tuple[str, ...]) -> None:
+    written = OptionText(tuple[str, ...]).write(value)
+    assert OptionText(tuple[str, ...]).parse(written) == value
+    assert written == written.strip() and len(written.splitlines()) <= 1
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))

@@ -21,6 +21,7 @@ RANKS = {
     "errors": -2,
     "option": -1,
     "files": -1,
+    "text": -1,
     "config": 0,
     "layers": 1,
     "data": 1,
@@ -177,6 +178,14 @@ def test_no_assert_and_no_print_in_the_library(path: pathlib.Path) -> None:
         assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}: assert: raise an error that says what is wrong"
         is_print = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
         assert not is_print or unit_of(path) in DOORS, f"{path}:{node.lineno}: print"
+
+
+@every_source_file
+def test_text_files_are_read_in_one_place(path: pathlib.Path) -> None:
+    # Python's own way keeps a byte order mark, as an editor may write it.
+    for node in ast.walk(ast.parse(path.read_text())):
+        is_method = isinstance(node, ast.Attribute) and node.attr == "read_text"
+        assert not is_method, f"{path}:{node.lineno}: use sagan_tf.text.read_text"
 
 
 @every_source_file

@@ -30,6 +30,7 @@ from sagan_tf.config import Config
 from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
 from sagan_tf.flags import config_to_flagfile, parse_config
+from sagan_tf.text import find_equal_names, read_text
 from sagan_tf.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ def find_checkpoint(text: str) -> str:
 def read_class_names(path: str) -> tuple[str, ...]:
     """The lines of a text file; raises UserError if it cannot be read, or if a name is empty or comes twice."""
     try:
-        names = tuple(map(str.strip, pathlib.Path(path).expanduser().read_text(encoding="utf-8").strip().splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
+        names = tuple(map(str.strip, read_text(pathlib.Path(path).expanduser()).strip().splitlines()))
+    except (OSError, UserError) as error:
         raise UserError(f"class_names: expected a text file in UTF-8, received {path} ({error})") from error
-    if not names or "" in names or len(set(names)) < len(names):
+    if not names or "" in names or find_equal_names(names):
         raise UserError(f"class_names: expected another name on every line, received empty or equal ones in {path}")
     return names
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
 from sagan_tf.flags import parse_config
+from sagan_tf.text import read_text
 from sagan_tf.training.run_directory import RunDirectory, read_flagfile
 from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, line_chart
@@ -62,7 +63,7 @@ def report(directory: RunDirectory) -> str:
         "Curves": curves([line for line in lines if line.get("kind") == "train"]),
         "Pictures through training": sample_grids(directory.samples),
         "Where the generator looks": attention_maps(directory),
-        "Configuration": table(read_flagfile(directory.flags.read_text(encoding="utf-8"))),
+        "Configuration": table(read_flagfile(read_text(directory.flags))),
         "Data, networks, devices": table(_flat(_read_json(directory.startup))),
         "Versions": table(_read_json(directory.versions)),
     }
@@ -74,7 +75,7 @@ def report(directory: RunDirectory) -> str:
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`; one that a crash left half written is left out."""
     lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+    for text in read_text(path, errors="replace").splitlines() if path.is_file() else []:
         try:
             line = json.loads(text)
         except json.JSONDecodeError:
@@ -190,7 +191,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

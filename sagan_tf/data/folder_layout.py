@@ -12,6 +12,7 @@ import numpy as np
 
 from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
+from sagan_tf.text import canonical_name
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 """Files that are images, whatever the case of the letters."""
@@ -29,7 +30,8 @@ class FolderLayout:
     Attributes:
         paths: relative to the folder, ordered by class and then by name.
         labels: int32 [images]; all 0 if there are no classes.
-        class_names: the names of the class subfolders, sorted; empty if the images lie in the folder itself.
+        class_names: the names of the class subfolders, sorted by their canonical form; empty if the images lie in the
+            folder itself.
     """
 
     paths: tuple[str, ...]
@@ -112,7 +114,8 @@ def _list(folder: Path) -> _Listing:
                     num_ignored += 1
     except OSError as error:
         raise UserError(f"data_dir: expected a folder that can be read, received {folder}: {error.strerror}") from error
-    return _Listing(sorted(images), sorted(folders), num_ignored)
+    # By the canonical form, so that the order, and with it labels and resuming, is that of every other system.
+    return _Listing(sorted(images, key=canonical_name), sorted(folders, key=canonical_name), num_ignored)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from sagan_tf.errors import UserError
+from sagan_tf.text import find_equal_names
 
 LONGEST_CLASS_NAME = 255
 """Letters; as long as a folder's name may be."""
@@ -22,7 +23,12 @@ def printable(text: str) -> str:
 
 
 def check_class_names(names: Iterable[str]) -> None:
-    """Raises UserError for what can be no class's name: control characters, no letters, or far too many."""
+    """Check the names of classes.
+
+    Raises:
+        UserError: A name is empty, far too long, or has control characters; or two are the same in Unicode's NFC.
+    """
+    names = tuple(names)
     for name in names:
         if not 0 < len(name) <= LONGEST_CLASS_NAME or _CONTROL_LETTERS.search(name):
             shown = printable(name[:LONGEST_CLASS_NAME])
@@ -30,3 +36,9 @@ def check_class_names(names: Iterable[str]) -> None:
                 f"data: expected class names of 1 to {LONGEST_CLASS_NAME} letters without control characters, received "
                 f"{shown!r}; rename the class"
             )
+    if equal := find_equal_names(names):
+        first, second = (ascii(name) for name in equal)
+        raise UserError(
+            f"data: expected a different name for each class, received {first} and {second}, which are equal in "
+            "Unicode's form NFC; rename one of them, or merge the two classes"
+        )

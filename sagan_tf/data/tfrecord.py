@@ -14,6 +14,7 @@ from sagan_tf.data.image_records import RecordParser
 from sagan_tf.data.record_files import RecordFile, check_files_exist
 from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.errors import UserError
+from sagan_tf.text import decode_text
 
 METADATA_FILE = "dataset.json"
 FORMAT = "sagan_tf.tfrecord.1"
@@ -79,8 +80,8 @@ class TFRecordMetadata:
                 f"data_dir: expected {path}, which tools/prepare_imagenet.py writes beside its record files, but it "
                 "does not exist; prepare the data with that tool, or check --data_dir and --split"
             )
-        with tf.io.gfile.GFile(path) as file:
-            text = file.read()
+        with tf.io.gfile.GFile(path, "rb") as file:
+            text = decode_text(file.read(), f"data_dir: {path}")
         try:
             content = json.loads(text)
             received = content.pop("format")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sagan_tf.errors import UserError
+from sagan_tf.text import canonical_name, canonical_names, list_names
 
 _SHOWN = 3
 
@@ -33,12 +34,14 @@ def class_numbers(metric: str, class_names: tuple[str, ...], known: tuple[str, .
         if len(set(class_names)) < len(class_names):
             twice = next(name for name in class_names if class_names.count(name) > 1)
             raise UserError(f"images: expected one folder for each class, received several that stand for {twice}")
-    unknown = [name for name in class_names if name not in known]
+    canonical = canonical_names(known)
+    unknown = [name for name in class_names if canonical_name(name) not in canonical]
     if unknown:
         raise UserError(
-            f"metrics: expected the classes of {whose} ({_list(known)}) for {metric}, received {unknown[0]!r}"
+            f"metrics: expected the classes of {whose} ({list_names(known, _SHOWN)}) for {metric}, received "
+            f"{unknown[0]!r}"
         )
-    return np.array([known.index(name) for name in class_names], np.int32)
+    return np.array([canonical.index(name) for name in canonical_names(class_names)], np.int32)
 
 
 def check_all_classes(metric: str, numbers: np.ndarray, known: tuple[str, ...]) -> None:
@@ -46,7 +49,7 @@ def check_all_classes(metric: str, numbers: np.ndarray, known: tuple[str, ...]) 
     missing = [name for number, name in enumerate(known) if number not in numbers]
     if missing:
         raise UserError(
-            f"images: expected images of every class for {metric}, received none of {_list(tuple(missing))} "
+            f"images: expected images of every class for {metric}, received none of {list_names(missing, _SHOWN)} "
             f"({len(missing)} of {len(known)} classes)"
         )
 
@@ -54,7 +57,3 @@ def check_all_classes(metric: str, numbers: np.ndarray, known: tuple[str, ...]) 
 def stand_for_numbers(class_names: tuple[str, ...], known: tuple[str, ...]) -> bool:
     """Whether names of folders such as 0, 1, 2 are the numbers of the known classes."""
     return all(name.isdecimal() for name in class_names) and not set(class_names) <= set(known)
-
-
-def _list(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
+from sagan_tf.text import canonical_name, read_text
 
 _logger = logging.getLogger("sagan_tf")
 _THREADS = 3
@@ -79,7 +80,7 @@ def class_folders(num_classes: int, class_names: Sequence[str]) -> tuple[str, ..
     """
     if (
         num_classes
-        and len({name.casefold() for name in class_names}) == num_classes
+        and len({canonical_name(name).casefold() for name in class_names}) == num_classes
         and all(map(_is_safe, class_names))
     ):
         return tuple(class_names)
@@ -237,7 +238,7 @@ def _remove(folder: pathlib.Path, pictures: PictureSet, seeds: range, record: pa
 
 def _read_record(path: pathlib.Path) -> tuple[PictureSet, range, bool]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_text(path))
         seeds, complete = record.pop("seeds"), record.pop("complete")
         record |= {name: tuple(record[name]) for name in ("labels", "folders")}
         there = PictureSet(**record)

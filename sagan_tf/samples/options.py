@@ -55,7 +55,9 @@ class SampleOptions:
     )
     columns: int = option(0, "Pictures in a row; 0: the mode's own default, 8 in most.")
     labels: tuple[str, ...] = option(
-        (), "Comma list of classes, by number or name; empty: all, of which grid and the like show at most ten."
+        (),
+        "Comma list of classes, by number or name, in double quotes where a name has a comma, as in "
+        """--labels='"tench, Tinca tinca",3'; empty: all, of which grid and the like show at most ten.""",
     )
     seed: int = option(
         0,

@@ -21,6 +21,7 @@ from sagan_tf.files import write_atomically
 from sagan_tf.serving.classes import Classes, read_classes
 from sagan_tf.serving.connection import Client
 from sagan_tf.serving.contract import LARGEST_BATCH, MODEL_NAME, SERVING_DEFAULT
+from sagan_tf.text import split_comma_list
 from sagan_tf.visualization.image_grid import fits, save_png, sheet
 from sagan_tf.visualization.output import check_writable
 
@@ -56,7 +57,7 @@ def make_pictures(options: argparse.Namespace) -> str:
     """
     output = _output(options)
     classes = read_classes(options.model_card) if options.model_card else Classes()
-    labels = classes.labels([text.strip() for text in options.labels.split(",") if text.strip()])
+    labels = classes.labels(_split_labels(options.labels))
     if not 0 <= options.seed <= _LAST_SEED:
         raise UserError(f"seed: expected 0 to {_LAST_SEED}, received {options.seed}")
     client = Client(
@@ -74,6 +75,13 @@ def make_pictures(options: argparse.Namespace) -> str:
             return str(output)
         count = _write_files(client, labels, output, options)
         return f"{count} pictures in {output}"
+
+
+def _split_labels(text: str) -> list[str]:
+    try:
+        return split_comma_list(text)
+    except ValueError as error:
+        raise UserError(f"labels: {error}") from error
 
 
 def _grid(client: Client, labels: Sequence[int], names: Sequence[str], options: argparse.Namespace) -> Image.Image:
@@ -158,8 +166,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--labels",
         default="",
-        help="comma list of classes, by number or, with a card, by name (default: those of the card, in a sheet at "
-        f"most {_MOST_ROWS}; without a card 0)",
+        help="comma list of classes, by number or, with a card, by name; a name with a comma in double quotes: "
+        """--labels='"tench, Tinca tinca",3' """
+        f"(default: those of the card, in a sheet at most {_MOST_ROWS}; without a card 0)",
     )
     add("--model_card", default="", help="model_card.json of the exported model: knows the classes and their names")
     add("--seed", type=int, default=0, help="seed of the first picture; the next have the seeds after it")

@@ -13,6 +13,7 @@ from typing import Any
 from sagan_tf.config import Config, option_values
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MODEL_CARD, SignatureContract
+from sagan_tf.text import read_text
 
 _LICENCES = {
     "fashion_mnist_10k": "MIT (Fashion-MNIST, Zalando Research)",
@@ -92,7 +93,7 @@ def classes_of_card(path: pathlib.Path) -> tuple[int, tuple[str, ...]]:
         UserError: the file is no such card.
     """
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(read_text(path))
         names = card.get("class_names", [])
         classes = card.get("num_classes", len(names))
         if not isinstance(names, list) or not isinstance(classes, int) or classes < 0:
@@ -109,7 +110,7 @@ def classes_of_card(path: pathlib.Path) -> tuple[int, tuple[str, ...]]:
 def evaluation_of(metrics: pathlib.Path, step: int, weights: str) -> dict[str, Any] | None:
     """The last evaluation in a `metrics.jsonl` of a step's generator; None if there is none."""
     found = None
-    for text in metrics.read_text(encoding="utf-8", errors="replace").splitlines() if metrics.is_file() else []:
+    for text in read_text(metrics, errors="replace").splitlines() if metrics.is_file() else []:
         try:
             line = json.loads(text)
         except json.JSONDecodeError:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from sagan_tf.files import append_line, write_atomically
+from sagan_tf.text import read_text
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.tensorboard import at_step, write_scalars
@@ -171,7 +172,7 @@ def _keep_lines(path: pathlib.Path, is_wanted: Callable[[dict[str, Any]], bool])
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(path, errors="replace").splitlines():
         try:
             if is_wanted(json.loads(line)):
                 kept.append(line + "\n")

@@ -22,6 +22,7 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
+from sagan_tf.text import read_text
 
 PODS_VARIABLE = "SAGAN_TF_PODS"
 _COUNT_VARIABLE = "SAGAN_TF_NUM_PODS"
@@ -114,7 +115,7 @@ def _list_pods(selector: str) -> list[Any]:
         raise UserError(f"{PODS_VARIABLE}: expected the package kubernetes: pip install kubernetes") from error
     try:
         config.load_incluster_config()
-        namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
+        namespace = read_text(_NAMESPACE).strip()
         api = client.CoreV1Api()
         return api.list_namespaced_pod(
             namespace, label_selector=selector, _request_timeout=_SECONDS_FOR_AN_ANSWER

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.files import append_line, write_atomically
+from sagan_tf.text import read_text
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.tensorboard import write_scalars
@@ -116,7 +117,7 @@ class Evaluate:
 def read_best(path: pathlib.Path) -> dict[str, Any]:
     """What `best.json` says; nothing if there is none or it is damaged."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(read_text(path))
         valid = {"metric", "protocol", "worse_in_a_row", "last"} <= kept.keys()
         return kept if valid else {}
     except (OSError, ValueError, AttributeError):

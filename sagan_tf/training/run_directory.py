@@ -12,6 +12,7 @@ from typing import Any
 from sagan_tf.config import option_fields
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
+from sagan_tf.text import canonical_names, read_text
 
 _PACKAGES = ("sagan-tf", "tensorflow", "keras", "tensorflow-datasets", "tensorflow-gan", "numpy", "pillow")
 
@@ -49,12 +50,12 @@ class RunDirectory:
         """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""
         fixed = [name for name, (_, field) in option_fields().items() if not field.metadata["changeable"]]
         try:
-            began, given = read_flagfile(self.flags.read_text(encoding="utf-8")), read_flagfile(flagfile)
+            began, given = read_flagfile(read_text(self.flags)), read_flagfile(flagfile)
         except FileNotFoundError:
             if self.checkpoints.exists():
                 raise UserError(f"run_dir: expected the flags of the run in {self.flags}, received none") from None
             return
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UserError) as error:
             raise UserError(f"run_dir: expected readable flags in {self.flags}, received {error}") from error
         missing = [name for name in fixed if name not in began]
         if missing:
@@ -77,7 +78,7 @@ class RunDirectory:
             return  # a record for people: a run can go on without it
         if began[0] is None:  # an imported run knows its classes only
             began = num_examples, began[1]
-        if began != (num_examples, class_names):
+        if (began[0], canonical_names(began[1])) != (num_examples, canonical_names(class_names)):
             raise UserError(
                 f"data: expected {began[0]} images of {len(began[1])} classes, as the run in {self.path} began, "
                 f"received {num_examples} of {len(class_names)}, or other class names"
@@ -91,7 +92,7 @@ class RunDirectory:
     def _data(self) -> tuple[int | None, tuple[str, ...]] | None:
         """Number of images and names of classes that the run began with, if its record says so."""
         try:
-            data = json.loads(self.startup.read_text(encoding="utf-8"))["data"]
+            data = json.loads(read_text(self.startup))["data"]
             return data["num_examples"], tuple(data["label_histogram"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -110,7 +111,7 @@ class RunDirectory:
     def read_versions(self) -> dict[str, Any]:
         """What `versions.json` says; empty if it is not there."""
         try:
-            return dict(json.loads(self.versions.read_text(encoding="utf-8")))
+            return dict(json.loads(read_text(self.versions)))
         except (OSError, ValueError, TypeError):
             return {}
 

@@ -11,6 +11,7 @@ import pytest
 
 from sagan_tf.data.folder_layout import read_folder_layout
 from sagan_tf.errors import UserError
+from sagan_tf.text import canonical_names
 from tests.data.sample_folders import build_class_folders, write_image
 
 RED = (255, 0, 0)
@@ -31,6 +32,17 @@ def test_class_folders_are_sorted_by_name(tmp_path: Path) -> None:
     assert layout.paths[:3] == ("apple tree/000.png", "apple tree/001.png", "zebra/000.png")
     np.testing.assert_array_equal(layout.labels, [0, 0, 1, 1, 2, 2, 3, 3])
     assert layout.labels.dtype == np.int32
+
+
+def test_the_order_does_not_depend_on_the_unicode_form_of_names(tmp_path: Path) -> None:
+    for system, cafe in (("linux", "caf\u00e9"), ("macos", "cafe\u0301")):
+        for name in ("cafz", cafe):
+            (tmp_path / system / name).mkdir(parents=True)
+            for image in ("b.png", f"{cafe}.png", "cafz.png"):
+                write_image(tmp_path / system / name / image, (0, 0, 0))
+    linux, macos = (read_folder_layout(str(tmp_path / system)) for system in ("linux", "macos"))
+    assert linux.class_names == ("cafz", "caf\u00e9") and macos.class_names == ("cafz", "cafe\u0301")
+    assert canonical_names(macos.paths) == linux.paths
 
 
 def test_flat_images_are_unlabelled(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ def test_names_of_classes() -> None:
     check_class_names(["a", "n01443537", "Ankle boot", "a/b", "..", "猫\u3000", "\udce9", "x" * LONGEST_CLASS_NAME])
 
 
+def test_classes_with_one_name_are_named_in_an_error() -> None:
+    with pytest.raises(UserError, match=r"'caf\\xe9' and 'cafe\\u0301'"):
+        check_class_names(["bar", "caf\u00e9", "cafe\u0301"])
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

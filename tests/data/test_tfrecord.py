@@ -65,6 +65,16 @@ def test_other_metadata(tmp_path: Path, text: str) -> None:
     assert "in the format sagan_tf.tfrecord.1, received" in complaint(tmp_path)
 
 
+def test_metadata_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    build_record_files(tmp_path)
+    path = tmp_path / "train" / "dataset.json"
+    expected, text = TFRecordMetadata.read(str(path.parent)), path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8-sig")
+    assert TFRecordMetadata.read(str(path.parent)) == expected
+    path.write_text(text, encoding="utf-16")
+    assert "dataset.json is UTF-16" in complaint(tmp_path)
+
+
 def test_metadata_of_a_later_format(tmp_path: Path) -> None:
     build_record_files(tmp_path)
     path = tmp_path / "train" / "dataset.json"

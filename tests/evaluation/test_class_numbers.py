@@ -17,6 +17,9 @@ ANIMALS = ("cat", "dog", "eel", "fox", "gnu")
         (ANIMALS, ANIMALS, [0, 1, 2, 3, 4]),
         (("fox", "cat", "gnu"), ANIMALS, [3, 0, 4]),
         (("4", "0", "03"), ANIMALS, [4, 0, 3]),
+        # macOS and Linux may write a name in two Unicode forms.
+        (("cafe\u0301", "bar"), ("bar", "caf\u00e9"), [1, 0]),
+        (("caf\u00e9", "bar"), ("bar", "cafe\u0301"), [1, 0]),
         # Known names that are numbers themselves are names: class "9" is not the tenth.
         (("7", "9"), ("9", "8", "7"), [2, 0]),
         # Names of folders are sorted as text.
@@ -46,11 +49,11 @@ def test_classes_on_one_side_only(names: tuple[str, ...], known: tuple[str, ...]
 @pytest.mark.parametrize(
     ("names", "known", "expected", "received"),
     [
-        (("cat", "cow", "ape"), ANIMALS, "cat, dog, eel ...", "'cow'"),
-        (("cat", "Dog"), ANIMALS[:3], "cat, dog, eel", "'Dog'"),
-        (("0", "cat"), ANIMALS[:2], "cat, dog", "'0'"),
-        (("0", "5"), ANIMALS, "0, 1, 2 ...", "'5'"),
-        (("-1", "0"), ANIMALS[:2], "cat, dog", "'-1'"),
+        (("cat", "cow", "ape"), ANIMALS, "cat,dog,eel ...", "'cow'"),
+        (("cat", "Dog"), ANIMALS[:3], "cat,dog,eel", "'Dog'"),
+        (("0", "cat"), ANIMALS[:2], "cat,dog", "'0'"),
+        (("0", "5"), ANIMALS, "0,1,2 ...", "'5'"),
+        (("-1", "0"), ANIMALS[:2], "cat,dog", "'-1'"),
     ],
 )
 def test_a_class_that_is_not_known(
@@ -69,8 +72,8 @@ def test_all_classes_are_there() -> None:
     ("numbers", "missing"),
     [
         ([0, 2, 3, 4], r"dog \(1 of 5 classes\)"),
-        ([1], r"cat, eel, fox \.\.\. \(4 of 5 classes\)"),
-        ([], r"cat, dog, eel \.\.\. \(5 of 5 classes\)"),
+        ([1], r"cat,eel,fox \.\.\. \(4 of 5 classes\)"),
+        ([], r"cat,dog,eel \.\.\. \(5 of 5 classes\)"),
     ],
 )
 def test_classes_without_images(numbers: list[int], missing: str) -> None:

@@ -186,7 +186,7 @@ def test_shards_by_two_replicas(run_dir: pathlib.Path, tmp_path: pathlib.Path) -
         (["--mode=grid"], "output: expected a file that is not there yet, received {folder}/there.png; --overwrite "),
         (
             ["--labels=Bog"],
-            "labels: expected a class by name or a number below 10, received 'Bog'; did you mean 'Bag'?",
+            "labels: expected a class by name or a number below 10, received 'Bog'; did you mean Bag?",
         ),
         (["--labels=10"], "labels: expected classes from 0 to 9, received '10'"),
         (["--checkpoint=9"], "checkpoint: expected 9 in {run}/checkpoints, received only steps 2"),

@@ -23,8 +23,13 @@ def test_names_and_numbers(tmp_path: pathlib.Path) -> None:
     assert classes == Classes(3, ("Bag", "Äpfel", "Sandal"))
     assert classes.labels(["Sandal", "0"]) == [2, 0] and classes.labels([]) == [0, 1, 2]
     assert classes.name(1) == "Äpfel"
-    with pytest.raises(UserError, match="did you mean 'Sandal'"):
+    with pytest.raises(UserError, match="did you mean Sandal"):
         classes.labels(["Sandle"])
+
+
+def test_a_card_may_begin_with_a_byte_order_mark(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "card.json").write_text('{"class_names": ["tench, Tinca tinca"]}', encoding="utf-8-sig")
+    assert read_classes(tmp_path / "card.json").labels(["Tench, tinca tinca"]) == [0]
 
 
 def test_without_names(tmp_path: pathlib.Path) -> None:

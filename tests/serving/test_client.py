@@ -56,7 +56,7 @@ def test_a_sheet_has_a_row_a_class(
     np.testing.assert_array_equal(colours[..., 1], np.repeat([[0], [1], [2]], 4, axis=1))
     assert np.all(colours[..., 2] == 5)
     assert "expected one that is not there yet" in error_of(capsys, *arguments)
-    assert run([*arguments, "--labels=coat,0", "--columns=2", "--overwrite"]) == 0
+    assert run([*arguments, '--labels="coat",0', "--columns=2", "--overwrite"]) == 0
     np.testing.assert_array_equal(middles(output, 2, 2)[..., 1], [[2, 2], [0, 0]])
 
 

@@ -266,8 +266,13 @@ def test_class_names(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text(" cat \nGreat Dane\n\n")
     assert read_class_names(str(path)) == ("cat", "Great Dane")
-    for text in ("cat\n\ndog\n", "cat\ncat\n", ""):
-        path.write_text(text)
+    path.write_text("cat\n", encoding="utf-8-sig")
+    assert read_class_names(str(path)) == ("cat",)
+    path.write_text("cat\n", encoding="utf-16")
+    with pytest.raises(UserError, match="class_names: .*UTF-16"):
+        read_class_names(str(path))
+    for text in ("cat\n\ndog\n", "cat\ncat\n", "caf\u00e9\ncafe\u0301\n", ""):
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match="expected another name on every line"):
             read_class_names(str(path))
 

@@ -93,7 +93,7 @@ def test_grids_are_spread_over_the_run(tmp_path: pathlib.Path) -> None:
 def test_lines_that_are_none_are_left_out(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert read_lines(path) == []
-    path.write_text('{"step": 1}\n3\n{"no": 1}\n{"step": "x"}\n{"step": 2, "a": 1}\n{"ste')
+    path.write_text('{"step": 1}\n3\n{"no": 1}\n{"step": "x"}\n{"step": 2, "a": 1}\n{"ste', "utf-8-sig")
     assert read_lines(path) == [{"step": 1}, {"step": 2, "a": 1}]
 
 

@@ -51,7 +51,9 @@ def test_scalars_are_means_since_the_last_line(tmp_path: pathlib.Path):
 
 def test_lines_beyond_the_step_resumed_from_are_dropped(tmp_path: pathlib.Path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 2, "kind": "train"}\n{"step": 4, "kind": "train"}\n{"step": 6}\n{"step": 3, "ki')
+    path.write_text(
+        '{"step": 2, "kind": "train"}\n{"step": 4, "kind": "train"}\n{"step": 6}\n{"step": 3, "ki', "utf-8-sig"
+    )
     drop_lines_after(path, 4)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [2, 4]
     drop_lines_after(tmp_path / "missing.jsonl", 4)

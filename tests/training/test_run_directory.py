@@ -80,6 +80,28 @@ def test_other_data_is_refused(tmp_path: pathlib.Path):
             run_directory.check_data(*other)
 
 
+def test_a_run_goes_on_where_names_have_another_unicode_form(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path)
+    histogram = {"bar": 4, "cafe\u0301": 6}
+    run_directory.write_json(run_directory.startup, {"data": {"num_examples": 10, "label_histogram": histogram}})
+    run_directory.check_data(10, ("bar", "caf\u00e9"))
+    with pytest.raises(UserError, match="data: "):
+        run_directory.check_data(10, ("bar", "cafe"))
+
+
+def test_records_are_read_with_a_byte_order_mark(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path)
+    flagfile = config_to_flagfile(tiny_config())
+    startup = json.dumps({"data": {"num_examples": 10, "label_histogram": {"a": 4, "b": 6}}})
+    for path, text in (("flags.cfg", flagfile), ("startup.json", startup), ("versions.json", '{"keras": "3"}')):
+        (tmp_path / path).write_text(text, encoding="utf-8-sig")
+    run_directory.check_flags(flagfile)
+    assert run_directory.class_names(2) == ("a", "b") and run_directory.read_versions() == {"keras": "3"}
+    (tmp_path / "flags.cfg").write_text(flagfile, encoding="utf-16")
+    with pytest.raises(UserError, match="run_dir: .*flags.cfg.*UTF-16"):
+        run_directory.check_flags(flagfile)
+
+
 def test_an_imported_run_knows_its_classes_only(tmp_path: pathlib.Path):
     run_directory = RunDirectory(tmp_path)
     run_directory.write_json(

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.errors import UserError
+from sagan_tf.text import read_text
 
 _logger = logging.getLogger("sagan_tf")
 
@@ -158,7 +159,7 @@ def sync(path: Path) -> int:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(read_text(path)))
     except (ValueError, TypeError) as error:
         raise UserError(
             f"expected the settings that unfinished work began with in {path}, received something else; remove "
@@ -169,7 +170,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 def _read_shard(path: Path) -> FinishedShard | None:
     """What a note says; None if it is damaged: that shard is written again."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         shard = FinishedShard(**content | {"class_counts": tuple(content["class_counts"])})
         numbers = (shard.num_bytes, shard.num_records, shard.num_images, *shard.class_counts)
         whole = path.name == f"{shard.index}.json" and isinstance(shard.file, str) and min(numbers) >= 0

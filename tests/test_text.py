@@ -1,0 +1,74 @@
+"""Text from users: any byte order mark, any Unicode form, names with commas."""
+
+import doctest
+import pathlib
+import shlex
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagan_tf import text
+from sagan_tf.errors import UserError
+from sagan_tf.text import canonical_name, find_equal_names, join_comma_list, list_names, read_text, split_comma_list
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_is_no_part_of_the_text(mark: bytes, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_bytes(mark + NFC.encode() + b"\n\xef\xbb\xbf")
+    assert read_text(tmp_path / "file") == f"{NFC}\n\ufeff"
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
+def test_another_encoding_is_named(encoding: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_bytes("text".encode(encoding))
+    with pytest.raises(UserError, match=f"file is {encoding}; .*UTF-8"):
+        read_text(tmp_path / "file", errors="replace")
+    (tmp_path / "file").write_bytes(b"caf\xe9")
+    with pytest.raises(UserError, match="file .*UTF-8"):
+        read_text(tmp_path / "file")
+    assert read_text(tmp_path / "file", errors="replace") == "caf\ufffd"
+
+
+def test_names_are_compared_in_one_form() -> None:
+    assert NFC != NFD and canonical_name(NFC) == canonical_name(NFD)
+    assert find_equal_names(["a", NFC, "A", NFD]) == (NFC, NFD)
+    assert find_equal_names(["a", "b"]) is None
+
+
+@given(st.lists(st.text()))
+def test_a_comma_list_survives_writing(elements: list[str]) -> None:
+    assert split_comma_list(join_comma_list(elements)) == elements
+    assert shlex.split(list_names(elements, len(elements))) == [join_comma_list(elements)]
+
+
+@pytest.mark.parametrize(
+    ("written", "elements"),
+    [
+        ("", []),
+        (" ", []),
+        ("a, b ,c d", ["a", "b", "c d"]),
+        ("a,,", ["a", "", ""]),
+        (' "tench, Tinca tinca" , 3', ["tench, Tinca tinca", "3"]),
+        ('"",5" disk,"""a"""," b "', ["", '5" disk', '"a"', " b "]),
+    ],
+)
+def test_elements_of_a_comma_list(written: str, elements: list[str]) -> None:
+    assert split_comma_list(written) == elements
+
+
+@pytest.mark.parametrize("written", ['"a', 'a, "b"c', '"', '"""', 'a, "'])
+def test_a_quotation_mark_without_its_partner(written: str) -> None:
+    with pytest.raises(ValueError, match='"'):
+        split_comma_list(written)
+
+
+def test_the_examples_hold() -> None:
+    assert doctest.testmod(text).failed == 0
+
+
+def test_a_form_is_kept_in_a_list() -> None:
+    assert list_names([NFD, NFC], 1) == f"'{NFD}' ..." and unicodedata.is_normalized("NFD", list_names([NFD], 1))
