@@ -1,8 +1,94 @@
+import os
 import pathlib
+import tempfile
 
 import pytest
 
-from sagan_tf.files import append_line, replace_atomically, write_atomically
+from sagan_tf.errors import UserError
+from sagan_tf.files import (
+    append_line,
+    check_can_append,
+    check_can_write_directory,
+    check_can_write_file,
+    replace_atomically,
+    write_atomically,
+    write_result,
+)
+from tests.faults.disks import small_disk
+
+CHECKS = {"file": check_can_write_file, "directory": check_can_write_directory, "append": check_can_append}
+
+
+def names(path: pathlib.Path) -> list[str]:
+    return sorted(str(one.relative_to(path)) for one in path.rglob("*"))
+
+
+def write_text(path: pathlib.Path) -> None:
+    write_atomically(path, "text" * 2048)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("place", ["new/a", "file/a", "link/a", "directory/" + "n" * 300, "/proc/nowhere/a", "~/a"])
+def test_a_place_is_tried_and_left_as_it_is(
+    check: str, place: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    before = names(tmp_path)
+    if place == "new/a":
+        CHECKS[check](pathlib.Path(place), "option")
+    else:
+        with pytest.raises(UserError, match=f"^option: .*{place}"):
+            CHECKS[check](pathlib.Path(place), "option")
+    assert names(tmp_path) == before and (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["directory", "pipe", "n" * 252, "null\0byte"])
+def test_what_no_file_can_replace(name: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="option: "):
+        check_can_write_file(tmp_path / name, "option")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_disk_that_takes_nothing(check: str, state: str, tmp_path: pathlib.Path) -> None:
+    with small_disk(tmp_path, 64) as disk:
+        CHECKS[check](tmp_path / "new" / "a", "option")
+        disk.fill() if state == "full" else disk.make_readable_only()
+        with pytest.raises(UserError, match=f"option: .*{tmp_path}.*{'space' if state == 'full' else 'Read-only'}"):
+            CHECKS[check](tmp_path / "new" / "a", "option")
+        assert names(tmp_path) == (["other files"] if state == "full" else [])
+
+
+def test_too_little_space(tmp_path: pathlib.Path) -> None:
+    check_can_write_directory(tmp_path, "option", num_bytes=100)
+    with pytest.raises(UserError, match="option: .*space"):
+        check_can_write_directory(tmp_path, "option", num_bytes=2**60)
+
+
+@pytest.mark.parametrize("is_rescued", [True, False])
+def test_a_result_of_long_work(is_rescued: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goes to the system's temporary directory where its own has become full, and the message says so."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with small_disk(tmp_path / "disk", 64) as disk, small_disk(temporary, 64) as system:
+        write_result(disk.path / "new" / "a.json", "option", write_text)
+        assert names(disk.path) == ["new", "new/a.json"]
+        disk.fill()
+        if not is_rescued:
+            system.fill()
+        before = names(temporary)
+        with pytest.raises(UserError, match=f"option: .*{disk.path}/b.json.*space") as raised:
+            write_result(disk.path / "b.json", "option", write_text)
+        assert names(disk.path) == ["new", "new/a.json", "other files"]
+        rescued = [path for path in temporary.rglob("*.json") if str(path) in str(raised.value)]
+        assert [path.read_text() for path in rescued] == ["text" * 2048] * is_rescued
+        assert is_rescued or names(temporary) == before
 
 
 @pytest.mark.parametrize("content", ["two ü", b"two \xff"])

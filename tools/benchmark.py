@@ -25,6 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from tools.benchmarks.measure import machine
 from tools.benchmarks.workers import WorkerError
 
@@ -70,15 +71,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     module, options = parse_arguments(arguments)
     try:
-        if options.json is not None and not options.json.parent.is_dir():
-            raise UserError(f"json: expected a file in a folder that exists, received {options.json}")
+        if options.json is not None:
+            check_can_write_file(options.json, "json")
         about = machine()
         print(describe(about), flush=True)
         result = module.run(options)
         print(format_table(module.rows(result)))
         if options.json is not None:
-            content = {"benchmark": options.benchmark, "machine": about, **result}
-            options.json.write_text(json.dumps(content, indent=1, default=str) + "\n")
+            figures = {"benchmark": options.benchmark, "machine": about, **result}
+            content = json.dumps(figures, indent=1, default=str) + "\n"
+            write_result(options.json, "json", lambda path: write_atomically(path, content))
     except (UserError, WorkerError, OSError) as error:
         print(f"tools/benchmark.py: error: {error}", file=sys.stderr)
         return 2

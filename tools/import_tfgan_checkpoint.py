@@ -29,6 +29,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from sagan_tf.config import Config
 from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory
 from sagan_tf.flags import config_to_flagfile, parse_config
 from sagan_tf.text import find_equal_names, read_text
 from sagan_tf.training.run_directory import RunDirectory
@@ -66,9 +67,12 @@ def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None
     """
     directory = RunDirectory(options.run_dir)
     _check_new(directory.path)
+    for path in (directory.path, directory.path.parent):  # it is prepared beside its place
+        check_can_write_directory(path, "run_dir")
     names = read_class_names(options.class_names) if options.class_names else ()
     prefix = find_checkpoint(options.checkpoint)
     load_tensorflow()
+    from sagan_tf.training.failures import explaining_writes
     from sagan_tf.training.session import check_config
     from sagan_tf.training.state import create_state
     from tools.importing.configuration import configure, read_shapes
@@ -83,7 +87,8 @@ def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None
         raise UserError(f"class_names: expected {config.model.num_classes} names, received {len(names)}")
     state = create_state(config)
     lines = fill_state(state, checkpoint, found)
-    write_run(directory.path, config, state, names)
+    with explaining_writes(directory.path):
+        write_run(directory.path, config, state, names)
     lines = [f"network: {_description(config)}", *lines]
     if found.doubt:
         lines.append(f"in doubt: {found.doubt}")

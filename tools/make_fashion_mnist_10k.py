@@ -20,6 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory, replace_atomically, write_atomically
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLASS_NAMES = (
     "T-shirt/top",
@@ -143,15 +148,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images_per_class", type=int, default=1000)
     parser.add_argument("--reference_images_per_class", type=int, default=200)
     options = parser.parse_args(arguments)
-    missing = [name for name in INPUT_FILES if not (options.source / name).is_file()]
-    if missing:
-        message = f"--source: expected {', '.join(missing)} in {options.source}; apt-get install dataset-fashion-mnist"
-        print(message, file=sys.stderr)
+    try:
+        check_can_write_directory(options.output, "output")
+        missing = [name for name in INPUT_FILES if not (options.source / name).is_file()]
+        if missing:
+            names = ", ".join(missing)
+            raise UserError(f"--source: expected {names} in {options.source}; apt-get install dataset-fashion-mnist")
+        arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
+        with replace_atomically(options.output / OUTPUT_FILE) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        write_atomically(options.output / "PROVENANCE.md", provenance(options.source, options.output, options))
+    except (UserError, OSError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
-    arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
-    options.output.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(options.output / OUTPUT_FILE, **arrays)
-    (options.output / "PROVENANCE.md").write_text(provenance(options.source, options.output, options))
     return 0
 
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, whe
 from sagan_tf.console import load_tensorflow
 from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory
 from tools.preparation.progress import Progress
 from tools.preparation.unfinished import FinishedShard, UnfinishedWork, unfinished_work
 from tools.preparation.workers import WorkerError, write_shards
@@ -171,8 +172,9 @@ def metadata_of(options: argparse.Namespace, source: Source, finished: dict[int,
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = parse_arguments(arguments)
-    output = options.output.expanduser() / options.split
+    output = Path(os.path.expanduser(options.output)) / options.split
     try:
+        check_can_write_directory(output.parent, "output")
         print(prepare(options, output))
         return 0
     except KeyboardInterrupt as interruption:

@@ -13,6 +13,7 @@ import base64
 import html
 import json
 import math
+import os
 import pathlib
 import re
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from sagan_tf.errors import UserError
-from sagan_tf.files import write_atomically
+from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.flags import parse_config
 from sagan_tf.text import read_text
 from sagan_tf.training.run_directory import RunDirectory, read_flagfile
@@ -44,10 +45,10 @@ def main() -> None:
         directory = RunDirectory(options.run_dir)
         if not directory.flags.is_file():
             raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
-        output = pathlib.Path(options.output).expanduser() if options.output else directory.path / "report.html"
-        if not output.absolute().parent.is_dir():
-            raise UserError(f"output: expected a file in a folder that exists, received {output}")
-        write_atomically(output, report(directory))
+        output = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "report.html"
+        check_can_write_file(output, "output")
+        page = report(directory)
+        write_result(output, "output", lambda path: write_atomically(path, page))
         sys.stdout.write(f"report of {directory.path} in {output}\n")
     except (UserError, OSError) as error:
         sys.stderr.write(f"report: error: {error}\n")

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, whe
 from sagan_tf.config import Config
 from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.flags import run_door
 from tools.benchmark import format_table
 from tools.scaling_model.options import ScalingOptions
@@ -31,9 +32,9 @@ CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
 
 def main(options: ScalingOptions, config: Config) -> None:
     """Prints the tables and, if asked to, writes their figures."""
-    output = Path(options.json).expanduser() if options.json else None
-    if output is not None and not output.absolute().parent.is_dir():
-        raise UserError(f"json: expected a file in a folder that exists, received {output}")
+    output = Path(os.path.expanduser(options.json)) if options.json else None
+    if output is not None:
+        check_can_write_file(output, "json")
     if config.training.jit_compile:
         raise UserError("jit_compile: expected false, since what XLA fuses is not modelled, received true")
     config = as_on_a_gpu(config)
@@ -52,10 +53,8 @@ def main(options: ScalingOptions, config: Config) -> None:
         sys.stdout.flush()
         figures[name] = {"title": table.title, "rows": table.figures}
     if output is not None:
-        try:
-            output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"json: cannot write {output}: {error.strerror}") from error
+        content = json.dumps(figures, indent=1) + "\n"
+        write_result(output, "json", lambda path: write_atomically(path, content))
 
 
 def as_on_a_gpu(config: Config) -> Config:

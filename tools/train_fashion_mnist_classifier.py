@@ -18,6 +18,8 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from sagan_tf.console import load_tensorflow
+from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_file, write_atomically, write_result
 
 _SHIFT = 2
 
@@ -77,8 +79,17 @@ def main() -> int:
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    if not options.output.parent.is_dir():
-        parser.error(f"--output: expected a file in a folder that exists, received {options.output}")
+    try:
+        check_can_write_file(options.output, "output")
+        train_and_write(options)
+    except UserError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def train_and_write(options: argparse.Namespace) -> None:
+    """Train the classifier, print its accuracy and write its weights in 16 bits."""
     load_tensorflow()
     classifier = train(options.epochs, options.batch_size, options.seed)
     rounded = [weight.astype(np.float16) for weight in classifier.get_weights()]
@@ -87,9 +98,9 @@ def main() -> int:
     correct = classifier.predict(images, batch_size=500, verbose=0)[1].argmax(1) == labels
     content = io.BytesIO()
     np.savez_compressed(content, **{f"weight_{index:02d}": weight for index, weight in enumerate(rounded)})
-    options.output.write_bytes(content.getvalue())
-    print(f"{correct.mean():.2%} of {len(labels)} test images; {len(content.getvalue()):,} bytes in {options.output}")
-    return 0
+    print(f"{correct.mean():.2%} of {len(labels)} test images")
+    write_result(options.output, "output", lambda path: write_atomically(path, content.getvalue()))
+    print(f"{len(content.getvalue()):,} bytes in {options.output}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from sagan_tf.data.pipeline import single_pass_dataset
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.evaluation.extractors import Extractor
+from sagan_tf.training.agreement import all_agree
 from sagan_tf.training.replicas import on_replicas
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.strategy import is_chief
@@ -58,15 +59,7 @@ class Extraction:
 
     def all_agree(self, mine: bool) -> bool:
         """Whether every worker says so: what they do together, all of them must do."""
-
-        @tf.function(autograph=False)
-        def gathered() -> tf.Tensor:
-            return self._strategy.gather(self._strategy.run(lambda: tf.constant([int(mine)])), axis=0)
-
-        if self._strategy.num_replicas_in_sync == 1:
-            return mine
-        with self._strategy.scope():
-            return bool(tf.reduce_all(gathered() == 1))
+        return all_agree(self._strategy, mine)
 
     def of_source(self, source: Source, count: int | None = None) -> Iterator[Batch]:
         """Features of the first `count` images (None: all) of a source, in its fixed random order.

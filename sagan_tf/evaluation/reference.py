@@ -72,10 +72,10 @@ class Reference:
 
 
 def save_reference(reference: Reference, path: pathlib.Path) -> None:
-    """Writes a reference, whole or not at all.
+    """Write a reference, whole or not at all.
 
     Raises:
-        UserError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     gathered = reference.gathered
     arrays = {
@@ -88,12 +88,8 @@ def save_reference(reference: Reference, path: pathlib.Path) -> None:
         "labels": gathered.labels,
         "unreadable": np.array(json.dumps(reference.unreadable)),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_atomically(path, shared=True) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
-    except OSError as error:
-        raise UserError(f"reference: expected to write {path}, received {error.strerror or error}") from error
+    with replace_atomically(path, shared=True) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def load_reference(path: pathlib.Path) -> Reference:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pathlib
+from collections.abc import Callable
 
 from sagan_tf.data.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extraction import Extraction, with_progress
 from sagan_tf.evaluation.reference import MOST_KEPT, Provenance, Reference, load_reference, save_reference
 from sagan_tf.evaluation.statistics import FEATURES, STATISTICS, Gathered, Gatherer
+from sagan_tf.files import check_can_write_file, write_result
 
 _logger = logging.getLogger("sagan_tf")
 _CACHE_VARIABLE = "XDG_CACHE_HOME"
@@ -53,24 +56,35 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
     if extraction.all_agree(kept is not None) and kept is not None:
         _logger.info("reference: %s", path)
         return kept
+    is_kept = extraction.writes and _try_to_keep(functools.partial(check_can_write_file, path, "reference_dir"))
     reference = Reference(provenance, _gather_reference(source, extraction), source.skipped.names)
-    if extraction.writes:
-        save_reference(reference, path)
-    _logger.info("reference: %d images of %s, kept in %s", reference.gathered.count, text, path)
+    if is_kept:
+        save = functools.partial(save_reference, reference)
+        is_kept = _try_to_keep(functools.partial(write_result, path, "reference_dir", save))
+    where = f", kept in {path}" if is_kept else ""
+    _logger.info("reference: %d images of %s%s", reference.gathered.count, text, where)
     return reference
+
+
+def _try_to_keep(step: Callable[[], None]) -> bool:
+    """Return whether a step of keeping a reference succeeds; warn otherwise, since the numbers do not need it."""
+    try:
+        step()
+    except UserError as error:
+        _logger.warning("%s. The reference is used now, and will be computed again next time", error)
+        return False
+    return True
 
 
 def reference_directory(directory: str) -> pathlib.Path:
     """Where references are kept."""
-    if directory:
-        return pathlib.Path(os.path.expanduser(directory))
     cache = os.environ.get(_CACHE_VARIABLE) or "~/.cache"
-    return pathlib.Path(cache).expanduser() / "sagan_tf" / "references"
+    return pathlib.Path(os.path.expanduser(directory or os.path.join(cache, "sagan_tf", "references")))
 
 
 def _kept(path: pathlib.Path, provenance: Provenance) -> Reference | None:
     """A reference from the store; None, and with a warning if its file is damaged, where it must be computed."""
-    if not path.exists():
+    if not os.path.exists(path):  # also where nobody may look
         return None
     try:
         kept = load_reference(path)

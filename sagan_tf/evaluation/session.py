@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -22,15 +20,15 @@ from sagan_tf.evaluation.evaluator import Evaluator, Result, needs_reference
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
 from sagan_tf.evaluation.image_sets import is_folder, open_finished_images, open_images
-from sagan_tf.evaluation.metrics import Metric, find_metrics, scalar_values
+from sagan_tf.evaluation.metrics import Metric, find_metrics
 from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.evaluation.record_outputs import RecordOutputs
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.reference_store import find_reference
-from sagan_tf.files import append_line, write_atomically
+from sagan_tf.training.agreement import on_chief
 from sagan_tf.training.checkpoints import load_generator
-from sagan_tf.training.failures import explaining_writes
 from sagan_tf.training.run_directory import RunDirectory
-from sagan_tf.training.strategy import create_strategy, is_chief
+from sagan_tf.training.strategy import create_strategy
 
 _logger = logging.getLogger("sagan_tf")
 _DEFAULT_EXTRACTOR = "inception"
@@ -50,15 +48,15 @@ def evaluate(
 
     Raises:
         UserError: something is missing, or does not fit together; nothing has then been written but, perhaps, a
-            reference.
+            reference. Or the result cannot be written any more; it has then been printed.
     """
-    output = _checked_output(options.output)
     run = _open_run(options, read_config) if options.run_dir else None
     evaluation = resolve(evaluation, run.config.evaluation if run else None)
     metrics = find_metrics(evaluation.metrics)
     check_names(evaluation.extractor, metrics)
     placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus)
     strategy = create_strategy(placement)
+    outputs = on_chief(strategy, lambda: RecordOutputs(options.output, run.directory if run else None))
     with strategy.scope():
         extractor = open_extractor(_extractor_options(evaluation))
     extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
@@ -67,26 +65,9 @@ def evaluate(
     else:
         result = _of_images(options, evaluation, metrics, extraction)
         record = {"kind": "evaluation", "images": options.images} | result.record()
-    if not is_chief(strategy):  # every worker takes its share, and one writes
-        return
-    if output is not None:
-        with explaining_writes(output):
-            write_atomically(output, json.dumps(record, indent=2) + "\n")
-    if run:
-        with explaining_writes(run.directory.path):
-            _write_to_run(record, metrics, run.directory)
-    _print_table(record, metrics)
-
-
-def _checked_output(text: str) -> pathlib.Path | None:
-    """Where the result goes; None: nowhere."""
-    if not text:
-        return None
-    path = pathlib.Path(os.path.expanduser(text))
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"output: expected a file in a folder that exists and can be written, received {text}")
-    return path
+    if outputs is not None:  # every worker takes its share, and one writes
+        _print_table(record, metrics)
+        outputs.write(record, metrics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +80,6 @@ def _open_run(options: EvaluateOptions, read_config: Callable[[pathlib.Path], Co
     directory = RunDirectory(options.run_dir)
     if not directory.flags.is_file():
         raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
-    if not os.access(directory.path, os.W_OK | os.X_OK):
-        raise UserError(f"run_dir: expected a folder that can be written, received {options.run_dir}")
     return _Run(read_config(directory.flags), directory)
 
 
@@ -157,17 +136,6 @@ def _recorded_names(run: _Run) -> tuple[str, ...]:
     """Of its classes; if they are not known, their numbers, which stand for the classes of the reference."""
     num_classes = run.config.model.num_classes
     return run.directory.class_names(num_classes) or tuple(map(str, range(num_classes)))
-
-
-def _write_to_run(record: dict[str, Any], metrics: list[Metric], directory: RunDirectory) -> None:
-    """To `metrics.jsonl` and TensorBoard."""
-    append_line(directory.metrics, json.dumps(record))
-    writer = tf.summary.create_file_writer(str(directory.tensorboard))
-    with writer.as_default(step=record["step"]):
-        for metric in metrics:
-            for name, value in scalar_values(metric.name, record[metric.name]).items():
-                tf.summary.scalar(f"evaluation/{name}", value)
-    writer.close()
 
 
 def _of_images(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import zipfile
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sagan_tf.errors import UserError
-from sagan_tf.files import replace_atomically
+from sagan_tf.files import check_can_write_directory, replace_atomically
 
 
 def write_archive(
@@ -30,10 +31,10 @@ def write_archive(
         class_names: of the labels.
 
     Raises:
-        UserError: the disk does not take it.
+        UserError: the disk does not take it; where its space is too small, before the first batch is made.
     """
+    check_can_write_directory(path.parent, "output", num_bytes=len(seeds) * math.prod(shape))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replace_atomically(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             with archive.open("images.npy", "w", force_zip64=True) as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(seeds), *shape)}
@@ -44,4 +45,7 @@ def write_archive(
                 with archive.open(f"{name}.npy", "w") as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)
     except OSError as error:
-        raise UserError(f"output: expected to write {path}, received {error.strerror or error}") from error
+        raise UserError(
+            f"output: cannot write {path} ({error.strerror or error}); with a directory as --output the same command "
+            "goes on where it stopped"
+        ) from error

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory
 from sagan_tf.samples.generators import Generator
 from sagan_tf.samples.image_archive import write_archive
 from sagan_tf.samples.image_files import PictureSet, class_folders, write_pictures
@@ -18,7 +19,7 @@ from sagan_tf.samples.options import SampleOptions
 from sagan_tf.serving.labels import find_labels
 from sagan_tf.training.cluster import place_among_workers
 from sagan_tf.training.sampling import latents_of_seeds
-from sagan_tf.visualization.output import check_writable, output_file
+from sagan_tf.visualization.output import output_file
 from sagan_tf.visualization.png import encode_pngs
 
 _logger = logging.getLogger("sagan_tf")
@@ -81,7 +82,7 @@ def check_images_output(options: SampleOptions) -> None:
     elif pathlib.Path(options.output).suffix.lower() in _FILES:
         raise UserError(f"output: expected a folder or an .npz file for images, received {options.output}")
     else:
-        check_writable(pathlib.Path(os.path.expanduser(options.output)).absolute(), options.output)
+        check_can_write_directory(pathlib.Path(os.path.expanduser(options.output)), "output")
 
 
 def _is_archive(options: SampleOptions) -> bool:

@@ -10,8 +10,7 @@ import keras
 from PIL import Image
 
 from sagan_tf.config import Config
-from sagan_tf.errors import UserError
-from sagan_tf.files import write_atomically
+from sagan_tf.files import write_atomically, write_result
 from sagan_tf.samples import sheets
 from sagan_tf.samples.attention import attention_html, attention_picture
 from sagan_tf.samples.generators import Generator, generator_of_run, generator_of_saved_model
@@ -54,7 +53,8 @@ def make_samples(options: SampleOptions, read_config: Callable[[pathlib.Path], C
     path = output_file(options.output, suffixes, options.overwrite)
     generator = _open_generator(options, read_config)
     if path.suffix.lower() == ".html":
-        _write_page(attention_html(generator, options), path)
+        page = attention_html(generator, options)
+        write_result(path, "output", lambda place: write_atomically(place, page))
     else:
         write_picture(SHEETS[options.mode](generator, options), path)
     _logger.info("%s of %s in %s", options.mode, generator.name, path)
@@ -74,11 +74,3 @@ def _open_generator(options: SampleOptions, read_config: Callable[[pathlib.Path]
     return generator_of_run(
         options.run_dir, read_config, options.checkpoint, options.generator_weights, strategy, prepare
     )
-
-
-def _write_page(page: str, path: pathlib.Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page)
-    except OSError as error:
-        raise UserError(f"output: expected to write {path}, received {error.strerror or error}") from error

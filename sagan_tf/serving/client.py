@@ -17,13 +17,13 @@ from PIL import Image
 
 from sagan_tf.data.image_limits import check_size
 from sagan_tf.errors import UserError
-from sagan_tf.files import write_atomically
+from sagan_tf.files import check_can_write_directory, check_can_write_file, write_atomically
 from sagan_tf.serving.classes import Classes, read_classes
 from sagan_tf.serving.connection import Client
 from sagan_tf.serving.contract import LARGEST_BATCH, MODEL_NAME, SERVING_DEFAULT
 from sagan_tf.text import split_comma_list
-from sagan_tf.visualization.image_grid import fits, save_png, sheet
-from sagan_tf.visualization.output import check_writable
+from sagan_tf.visualization.image_grid import fits, sheet
+from sagan_tf.visualization.output import write_picture
 
 __all__ = ["Client", "make_pictures", "run"]
 
@@ -68,10 +68,7 @@ def make_pictures(options: argparse.Namespace) -> str:
             rows = labels if options.labels else labels[:_MOST_ROWS]
             names = [classes.name(label) for label in rows] if options.labels or classes.count else []
             picture = _grid(client, rows, names, options)
-            try:
-                save_png(picture, output)
-            except OSError as error:
-                raise UserError(f"output: expected to write {output}, received {error.strerror or error}") from error
+            write_picture(picture, output)
             return str(output)
         count = _write_files(client, labels, output, options)
         return f"{count} pictures in {output}"
@@ -105,7 +102,6 @@ def _write_files(client: Client, labels: Sequence[int], folder: pathlib.Path, op
     for seeds in _batches(options.seed, count):
         files = client.generate(seeds, [labels[seed % len(labels)] for seed in seeds], options.truncation)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             for seed, file in zip(seeds, files, strict=True):
                 write_atomically(folder / f"{seed:08d}.png", file)
         except OSError as error:
@@ -140,7 +136,10 @@ def _output(options: argparse.Namespace) -> pathlib.Path:
     is_there = path.exists() if is_sheet else path.is_dir() and any(path.iterdir())
     if is_there and not options.overwrite:
         raise UserError(f"output: expected one that is not there yet, received {path}; --overwrite writes over it")
-    check_writable(path.absolute().parent, options.output)
+    if is_sheet:
+        check_can_write_file(path, "output")
+    else:
+        check_can_write_directory(path, "output")
     if is_sheet and options.num_samples is not None:
         raise UserError(
             "num_samples: expected only for a folder, received it for a .png file; --columns makes it wider"

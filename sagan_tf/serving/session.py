@@ -13,6 +13,7 @@ import numpy as np
 
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import AUXILIARY_CLASSIFIER_SIGNATURES, DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES
 from sagan_tf.serving.model_card import Origin, evaluation_of, model_card
@@ -25,7 +26,6 @@ from sagan_tf.serving.tflite_files import write_tflite
 from sagan_tf.serving.whole_folders import whole_folders
 from sagan_tf.training.checkpoints import load_discriminator, load_generator
 from sagan_tf.training.run_directory import RunDirectory
-from sagan_tf.visualization.output import check_writable
 
 _logger = logging.getLogger("sagan_tf")
 _PNG_CHANNELS = (1, 3, 4)
@@ -45,14 +45,15 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
     directory = RunDirectory(options.run_dir)
     if not directory.flags.is_file():
         raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
+    base = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "exports"
+    check_can_write_directory(base, "output")
     if "tflite" in options.formats:
         check_tflite()
     config = read_config(directory.flags)
     at_inference = _for_inference(config, options)
     averaged = options.generator_weights == "ema"
     network, step = load_generator(at_inference, directory.checkpoints, options.checkpoint, averaged=averaged)
-    base = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "exports"
-    wanted = _outputs(options, base, step)
+    wanted = _outputs(options, base, step, _least_bytes(network))
     # Everything is read before anything is written.
     judge = None
     if options.discriminator:
@@ -80,7 +81,12 @@ def _for_inference(config: Config, options: ExportOptions) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, resampling=options.resampling))
 
 
-def _outputs(options: ExportOptions, base: pathlib.Path, step: int) -> dict[str, pathlib.Path]:
+def _least_bytes(network: keras.Model) -> int:
+    """Return a size in bytes that every export exceeds: weights in 8 bits, as in the smallest TFLite model."""
+    return int(network.count_params())
+
+
+def _outputs(options: ExportOptions, base: pathlib.Path, step: int, num_bytes: int) -> dict[str, pathlib.Path]:
     """The folders to write; raises UserError for what is in the way, before any work is done."""
     wanted = {
         SAVED_MODEL: base / str(step),
@@ -96,7 +102,7 @@ def _outputs(options: ExportOptions, base: pathlib.Path, step: int) -> dict[str,
         raise UserError(f"output: expected a folder, received {base} ({error.strerror or error})") from error
     if files:
         raise UserError(f"output: expected a folder, received the file {files[0]}")
-    check_writable(base.absolute(), str(base))
+    check_can_write_directory(base, "output", num_bytes=num_bytes)
     if there and not options.overwrite:
         raise UserError(f"output: expected no export there yet, received {there[0]}; --overwrite replaces it")
     return wanted

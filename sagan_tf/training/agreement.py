@@ -1,12 +1,54 @@
-"""Several workers train one run only if all of them restored the same of it."""
+"""Functions by which several workers agree on what they do next."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
 from sagan_tf.training.state import TrainState
-from sagan_tf.training.strategy import num_workers
+from sagan_tf.training.strategy import is_chief, num_workers
+
+_Result = TypeVar("_Result")
+
+
+def all_agree(strategy: tf.distribute.Strategy, mine: bool) -> bool:
+    """Return whether `mine` is true on every worker. All workers have to call it."""
+
+    @tf.function(autograph=False)
+    def gathered() -> tf.Tensor:
+        return strategy.gather(strategy.run(lambda: tf.constant([int(mine)])), axis=0)
+
+    if num_workers(strategy) == 1:
+        return mine
+    with strategy.scope():
+        return bool(tf.reduce_all(gathered() == 1))
+
+
+def on_chief(strategy: tf.distribute.Strategy, check: Callable[[], _Result]) -> _Result | None:
+    """Call `check` on the worker that writes; an error there ends all workers. All workers have to call it.
+
+    Args:
+        strategy: Where the workers compute.
+        check: Looks at what only the writing worker needs.
+
+    Returns:
+        What `check` returns; None on the other workers.
+
+    Raises:
+        UserError: `check` raised one. The other workers refer to the message of the first.
+    """
+    result, failure = None, None
+    if is_chief(strategy):
+        try:
+            result = check()
+        except UserError as error:
+            failure = error
+    if not all_agree(strategy, failure is None):
+        raise failure or UserError("the worker that writes the results cannot write them; its own message says why")
+    return result
 
 
 def check_agreement(strategy: tf.distribute.Strategy, state: TrainState) -> None:

@@ -79,10 +79,10 @@ class Evaluate:
         result = self._evaluation(self._generator)
         scalars = result.scalars()
         record = {"step": report.step, "kind": "evaluation", "generator_weights": "ema"} | result.record()
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
+        _logger.info("evaluation at step %d: %s", report.step, shown)  # first: the disk may have become full
         append_line(self._metrics_path, json.dumps(record))
         write_scalars(self._writer, report.step, {f"evaluation/{name}": value for name, value in scalars.items()})
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
-        _logger.info("evaluation at step %d: %s", report.step, shown)
         name, value = next(iter(scalars.items()))
         protocol = {key: record[key] for key in _PROTOCOL if key in record}
         if (self._kept.get("metric"), self._kept.get("protocol")) != (name, protocol):
@@ -102,7 +102,6 @@ class Evaluate:
             self._best.save()
             self._kept |= {"step": step, "value": value}
             _logger.info("best so far, kept in %s", self._best_path.parent)
-        self._best_path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._best_path, json.dumps(self._kept) + "\n")
         if self._kept["worse_in_a_row"] >= self._patience:
             _logger.warning(

@@ -11,7 +11,7 @@ from typing import Any
 
 from sagan_tf.config import option_fields
 from sagan_tf.errors import UserError
-from sagan_tf.files import write_atomically
+from sagan_tf.files import check_can_append, check_can_write_directory, write_atomically
 from sagan_tf.text import canonical_names, read_text
 
 _PACKAGES = ("sagan-tf", "tensorflow", "keras", "tensorflow-datasets", "tensorflow-gan", "numpy", "pillow")
@@ -25,7 +25,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = pathlib.Path(path).expanduser()
+        self.path = pathlib.Path(os.path.expanduser(path))
         self.flags = self.path / "flags.cfg"
         self.versions = self.path / "versions.json"
         self.startup = self.path / "startup.json"
@@ -34,17 +34,16 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.tensorboard = self.path / "tensorboard"
 
+    def check_can_write(self) -> None:
+        """Raise UserError unless everything in the directory can be written; does not create the directory."""
+        for path in (self.path, self.checkpoints, self.samples, self.tensorboard):
+            check_can_write_directory(path, "run_dir")
+        check_can_append(self.metrics, "run_dir")
+
     def create(self) -> None:
-        """Makes the folder if it isn't there; raises UserError if it cannot be made or written."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.path, os.W_OK | os.X_OK):
-                raise PermissionError("no permission to write")
-        except OSError as error:
-            reason = error.strerror or error
-            raise UserError(
-                f"run_dir: expected a folder that can be written, received {self.path} ({reason})"
-            ) from error
+        """Create the directory if it does not exist; raise UserError if it cannot be created or written."""
+        self.check_can_write()
+        self.path.mkdir(parents=True, exist_ok=True)
 
     def check_flags(self, flagfile: str) -> None:
         """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""

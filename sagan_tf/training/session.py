@@ -20,7 +20,7 @@ from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
-from sagan_tf.training.agreement import check_agreement
+from sagan_tf.training.agreement import check_agreement, on_chief
 from sagan_tf.training.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.evaluation_action import Evaluation
 from sagan_tf.training.failures import explaining_failures
@@ -76,6 +76,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
         if restored >= config.training.num_steps and not evaluation_is_missing(config, restored):
             _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
             return
+    on_chief(strategy, run_directory.check_can_write)  # an evaluation's reference may take a day
     evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
     iterator = _training_iterator(config, source, strategy, state)
     with contextlib.ExitStack() as stack:

@@ -92,7 +92,6 @@ def fits(columns: int, rows: int, image_size: int, least_tile: int = LEAST_TILE)
 
 def save_png(picture: Image.Image, path: pathlib.Path) -> None:
     """Writes a PNG so that nobody sees half of it; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replace_atomically(path) as temporary:
         picture.save(temporary, format="PNG")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import pwd
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.image_sets import open_images
 from sagan_tf.evaluation.reference import Reference, load_reference, save_reference
 from sagan_tf.evaluation.reference_store import find_reference, reference_directory
+from sagan_tf.evaluation.statistics import Gathered
 from tests.data.sample_folders import build_class_folders, image_colour
 from tests.evaluation.fake_extractors import CountingExtractor
 from tests.training.tiny import one_device
@@ -219,6 +221,36 @@ def test_a_reference_that_another_worker_lacks_is_computed_by_all(
     counting = CountingExtractor()
     find(images, store, counting)
     assert counting.shown
+
+
+@pytest.mark.parametrize("place", ["", "/proc/nonexistent", "file/references", "late"])
+def test_a_reference_that_cannot_be_kept_is_used(
+    place: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning names the flag, before the images are looked at unless the disk becomes full meanwhile."""
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # a container's user without a home directory
+    before, warnings_before, gather = sorted(tmp_path.iterdir()), [], reference_store._gather_reference
+
+    def gather_reference(source: Source, extraction: Extraction) -> Gathered:
+        warnings_before.append(len(caplog.messages))
+        return gather(source, extraction)
+
+    def save_on_a_full_disk(reference: Reference, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reference_store, "_gather_reference", gather_reference)
+    if place == "late":
+        monkeypatch.setattr(reference_store, "save_reference", save_on_a_full_disk)
+    with caplog.at_level(logging.WARNING, "sagan_tf"):
+        extraction = Extraction(CountingExtractor().extractor, one_device(), batch_size=5)
+        assert find_reference(str(images), open_folder(images), extraction, place).gathered.count == 12
+    assert warnings_before == [0 if place == "late" else 1]
+    assert len(caplog.messages) == 1 and "reference_dir" in caplog.text
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_images_of_other_channels(images: Path, store: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tensorflow.python.summary.summary_iterator import summary_iterator
 from sagan_tf import evaluate, train
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.data.embedded import load_arrays
-from sagan_tf.evaluation import session
+from sagan_tf.evaluation import record_outputs, session
 from sagan_tf.evaluation.session import resolve
 from tests.evaluation.fake_extractors import save_extractor
 
@@ -153,10 +154,7 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
         (["--images=nowhere", "--extractor=fashion_mnist", "--metrics=fcd"], "images=nowhere: data_dir: expected a "),
         (["--images=nowhere", "--metrics=fjd"], "metrics: expected one of fid, is, "),
         (["--images=a", "--extractor=nowhere"], "extractor: expected inception, fashion_mnist or the folder of a "),
-        (
-            ["--images=a", "--output=nowhere/result.json"],
-            "output: expected a file in a folder that exists ",
-        ),
+        (["--images=a", "--output=/proc/nowhere/result.json"], "output: cannot write /proc/nowhere/result.json "),
         (["--images=fashion_mnist_10k:tset", "--extractor=fashion_mnist"], "images=fashion_mnist_10k:tset: split: "),
         (
             ["--images=a", "--metrics=fcd"],
@@ -216,22 +214,49 @@ def test_what_is_left_empty() -> None:
     assert (changed.metrics, changed.extractor_features) == (packaged, "pool_3")
 
 
-def test_what_cannot_be_written(
-    run_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def evaluated_run(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of the run that a test may damage."""
+    return shutil.copytree(run_dir, tmp_path / "run", symlinks=True)
+
+
+def test_places_are_checked_before_the_extractor_is_opened(
+    evaluated_run: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Folders are looked at first; a disk that fills up meanwhile is one line too, and the run's records stay whole."""
-    output, before = tmp_path / "result.json", (run_dir / "metrics.jsonl").read_text()
-    flags = [f"--run_dir={run_dir}", "--metrics=label_agreement", "--num_samples=10", f"--output={output}"]
+    """A run directory that cannot be written is no reason to refuse where --output takes the record."""
+    output = evaluated_run.with_name("result.json")
+    (evaluated_run / "metrics.jsonl").unlink()
+    (evaluated_run / "metrics.jsonl").mkdir()
+    flags = [f"--run_dir={evaluated_run}", "--metrics=label_agreement", "--num_samples=10"]
+    assert evaluate.run([*flags, f"--output={output}"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("warning: ") == 1 and "run_dir" in shown and "label_agreement" in json.loads(output.read_text())
+    monkeypatch.setattr(session, "open_extractor", None)
+    assert "--output" in error_of(capsys, *flags)
+    assert str(output / "below") in error_of(capsys, *flags, f"--output={output / 'below'}")
 
-    def full(path: pathlib.Path, text: str) -> None:
-        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(session, "write_atomically", full)
-    assert error_of(capsys, *flags) == f"expected to write the result, received {output}: No space left on device"
-    monkeypatch.setattr(session.os, "access", lambda path, mode: False)
-    assert error_of(capsys, *flags).startswith("output: expected a file in a folder that exists and can be written, ")
-    assert error_of(capsys, *flags[:3]) == f"run_dir: expected a folder that can be written, received {run_dir}"
-    assert (run_dir / "metrics.jsonl").read_text() == before
+@pytest.mark.parametrize("failing", ["write_atomically", "append_line", "_write_scalars"])
+def test_the_numbers_are_shown_where_they_cannot_be_written_any_more(
+    failing: str,
+    evaluated_run: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What fails does not keep the rest from being written."""
+    output, before = evaluated_run.with_name("result.json"), len(lines_of(evaluated_run))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record_outputs, failing, full)
+    flags = [f"--run_dir={evaluated_run}", "--metrics=label_agreement", "--num_samples=10", f"--output={output}"]
+    assert evaluate.run(flags) == 2
+    shown = capsys.readouterr()
+    assert shown.err.count("\n") == 1 and "No space left on device" in shown.err
+    assert "label_agreement" in json.loads(shown.out.splitlines()[-1])
+    assert output.exists() == (failing != "write_atomically")
+    assert len(lines_of(evaluated_run)) == before + (failing != "append_line")
 
 
 def test_training_refuses_metrics_that_it_could_not_compute(tmp_path: pathlib.Path, references: str) -> None:

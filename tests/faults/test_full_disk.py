@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf import evaluate, export, sample
+from sagan_tf.evaluation import session
 from sagan_tf.files import append_line
 from tests.faults.disks import Disk, small_disk
 from tests.faults.outcomes import assert_same, files
@@ -104,9 +105,10 @@ def test_no_space_for_the_records_of_a_new_run(
     """Not for who trains there, or not for the flags."""
     with small_disk(tmp_path, 100) as disk:
         disk.fill(leave=pages * PAGE)
-        assert run(tmp_path) == 2
-        assert capsys.readouterr().err == full(tmp_path)
-        assert files(tmp_path) == [".lock", "other files"] and (tmp_path / ".lock").read_text() == ""
+        assert run(tmp_path / "run") == 2
+        line = line_of(capsys, "train")
+        assert line.startswith("run_dir: ") and str(tmp_path / "run") in line and "space" in line
+        assert set(files(tmp_path)) <= {"run/.lock", "other files"}
 
 
 def test_a_disk_that_can_only_be_read(
@@ -117,8 +119,8 @@ def test_a_disk_that_can_only_be_read(
         shutil.copytree(whole, run_dir, dirs_exist_ok=True)
         disk.make_readable_only()
         assert run(run_dir, f"--num_steps={STEPS + 1}") == 2
-        expected = f"run_dir: expected a folder that can be written, received {run_dir} (no permission to write)"
-        assert capsys.readouterr().err == f"sagan_tf.train: error: {expected}\n"
+        line = line_of(capsys, "train")
+        assert line.startswith("run_dir: ") and str(run_dir) in line and "Read-only" in line
         assert files(run_dir) == files(whole)
 
 
@@ -204,33 +206,39 @@ def test_many_pictures_go_on(tmp_path: pathlib.Path, whole: pathlib.Path, capsys
         assert len([path for path in disk.path.rglob("*") if path.is_file()]) == 33  # and the record
 
 
+@pytest.mark.parametrize("part", ["", "tensorboard"])
 def test_the_records_of_an_evaluated_run_stay_whole(
-    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    part: str,
+    tmp_path: pathlib.Path,
+    whole: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Though half of what it adds would still fit."""
+    """A full disk is found before the evaluation; one that becomes full meanwhile hides no number."""
     run_dir = shutil.copytree(whole, tmp_path / "run")
-    with small_disk(run_dir, 10_000) as disk:
-        shutil.copytree(whole, run_dir, dirs_exist_ok=True)
+    with small_disk(run_dir / part, 10_000) as disk:
+        shutil.copytree(whole / part, run_dir / part, dirs_exist_ok=True)
         metrics = run_dir / "metrics.jsonl"
+        # Half of what is added would still fit.
         append_line(metrics, json.dumps({"step": 0}) + " " * (PAGE - 100 - (metrics.stat().st_size + 12) % PAGE))
         before = metrics.read_bytes()
-        disk.fill()
+
+        def print_table(*_: object) -> None:
+            disk.fill()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(session, "_print_table", print_table)
+            assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
+        printed = capsys.readouterr()
+        assert str(run_dir / part) in printed.err and "No space left on device" in printed.err
+        assert json.loads(printed.out.splitlines()[-1])["label_agreement"] >= 0.0
+        assert (metrics.read_bytes() == before) == (not part)
+        before = metrics.read_bytes()
+        monkeypatch.setattr(session, "open_extractor", None)
         assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
-        expected = f"expected to write the result, received {metrics}: No space left on device"
-        assert line_of(capsys, "evaluate") == expected
-        assert metrics.read_bytes() == before
+        assert "--output" in line_of(capsys, "evaluate") and metrics.read_bytes() == before
+        monkeypatch.undo()
         disk.make_room()
         assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 0
         assert metrics.read_bytes().startswith(before)
         assert json.loads(metrics.read_text().splitlines()[-1])["kind"] == "evaluation"
-
-
-def test_no_space_for_tensorboard_alone(
-    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_dir = shutil.copytree(whole, tmp_path / "run")
-    with small_disk(run_dir / "tensorboard", 100) as disk:
-        disk.fill()
-        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
-        line = line_of(capsys, "evaluate")
-        assert line.startswith("expected to write the result") and "No space left on device" in line

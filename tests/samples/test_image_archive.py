@@ -62,14 +62,21 @@ def test_what_goes_wrong_leaves_what_was_there(tmp_path: pathlib.Path) -> None:
     before = (tmp_path / "a.npz").read_bytes()
     with pytest.raises(UserError) as caught:
         write(tmp_path / "a.npz", batches(OSError(28, "No space left on device")), 4)
-    assert str(caught.value) == f"output: expected to write {tmp_path / 'a.npz'}, received No space left on device"
+    assert str(tmp_path / "a.npz") in str(caught.value) and "No space left on device" in str(caught.value)
     assert [one.name for one in tmp_path.iterdir()] == ["a.npz"] and (tmp_path / "a.npz").read_bytes() == before
 
 
 def test_a_place_that_cannot_be_written(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(
-        UserError, match=r"^output: expected to write .*a\.npz, received (Not a directory|File exists)$"
-    ):
+    with pytest.raises(UserError, match=r"^output: .*Not a directory"):
         write(tmp_path / "file" / "a.npz", [pictures(1)], 1)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_too_little_space_is_found_before_the_first_picture(tmp_path: pathlib.Path) -> None:
+    def batches() -> Iterator[np.ndarray]:
+        raise RuntimeError("made a picture")
+        yield
+
+    with pytest.raises(UserError, match="^output: .*space"):
+        write_archive(tmp_path / "a.npz", batches(), (2**20, 2**20, 3), np.arange(2**10), np.arange(2**10), ())

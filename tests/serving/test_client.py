@@ -107,8 +107,8 @@ def test_a_folder_has_a_file_a_picture(
             "--output=a.png --model_card=none.json",
             "model_card: expected a card with class_names and num_classes in none.json",
         ),
-        ("--output=/dev/null/a.png", "output: expected a place that can be written, received /dev/null/a.png"),
-        ("--output=/dev/null/a", "output: expected a place that can be written, received /dev/null/a"),
+        ("--output=/dev/null/a.png", "output: cannot write /dev/null/a.png"),
+        ("--output=/dev/null/a", "output: cannot write /dev/null/a"),
     ],
 )
 def test_mistakes_get_one_line(

@@ -73,7 +73,7 @@ def test_sampling(capsys: pytest.CaptureFixture) -> None:
         (["train_step", "--peer=tf_gan", "--resolution=64"], "peer: expected 128 px and 3 channels"),
         (["sampling", "--rounds=1"], "rounds: expected at least 5, received 1"),
         (["startup", "--flagfile=absent.cfg"], "flagfile: expected a file, received absent.cfg"),
-        (["train_step", "--json=absent/file.json"], "json: expected a file in a folder that exists"),
+        (["train_step", "--json=/proc/absent/file.json"], "json: cannot write /proc/absent/file.json"),
     ],
 )
 def test_mistakes_get_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture) -> None:

@@ -124,7 +124,7 @@ def test_the_tool_says_when_it_cannot_write(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert prepare(class_folders, tmp_path / "file" / "records") == 2
-    assert capsys.readouterr().err.startswith("tools/prepare_imagenet.py: error: --output: cannot write")
+    assert capsys.readouterr().err.startswith("tools/prepare_imagenet.py: error: output: cannot write")
 
 
 @pytest.mark.parametrize("option", ["--image_channels=4", "--quality=0", "--resolution=0", "--num_shards=-1"])

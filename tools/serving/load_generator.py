@@ -26,6 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.serving.classes import read_classes
 from sagan_tf.serving.client import Client
 from sagan_tf.serving.contract import GENERATE, GENERATOR_SIGNATURES, LARGEST_BATCH, MODEL_NAME, SERVING_DEFAULT
@@ -200,18 +201,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit status."""
     options = _parse(arguments)
     try:
-        if options.json is not None and (not options.json.parent.is_dir() or options.json.is_dir()):
-            raise UserError(f"json: expected a file in a folder that exists, received {options.json}")
+        if options.json is not None:
+            check_can_write_file(options.json, "json")
         if options.model_card:
             options.num_classes = max(read_classes(options.model_card).count or 0, 1)
         result = run(options)
+        print(report(result))
+        if options.json is not None:
+            settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+            content = json.dumps({"options": settings, **result}, indent=2) + "\n"
+            write_result(options.json, "json", lambda path: write_atomically(path, content))
     except UserError as error:
         sys.stderr.write(f"{_PROGRAM}: error: {error}\n")
         return 2
-    print(report(result))
-    if options.json is not None:
-        settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-        options.json.write_text(json.dumps({"options": settings, **result}, indent=2) + "\n", encoding="utf-8")
     return 1 if result["failed"] else 0
 
 
