@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
+import tensorflow as tf
 
-from sagan_tf.evaluation import tf_gan
-from sagan_tf.evaluation.statistics import FeatureStatistics, Moments, ProbabilityStatistics
+from sagan_tf.evaluation.statistics import Moments, ProbabilityStatistics, moments_of_features
 
 _ROWS_AT_ONCE = 1024
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
-    """|m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)), at least 0 but for rounding.
+    """Return the Fréchet distance |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two Gaussians.
+
+    It is at least 0, and NaN if a moment is not finite. Features that are multiplied by c give c^2 times the distance,
+    for any c: every threshold here is relative to the covariances.
 
     Reference: Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017.
     """
-    root = tf_gan.trace_of_root_of_product(first.covariance, second.covariance)
-    means = float(np.sum(np.square(first.mean - second.mean)))
-    return float(means + np.trace(first.covariance) + np.trace(second.covariance) - 2.0 * root)
+    of_means = float(np.sum(np.square(first.mean - second.mean)))
+    traces = float(np.trace(first.covariance) + np.trace(second.covariance))
+    if not math.isfinite(of_means + traces):
+        return math.nan
+    of_covariances = traces - 2.0 * _trace_of_root_of_product(first.covariance, second.covariance)
+    # Equal covariances give a difference of large numbers: what is left of it is rounding, of either sign.
+    rounding = len(first.mean) * np.finfo(np.float64).eps * abs(traces)
+    return of_means + (of_covariances if of_covariances > rounding else 0.0)
+
+
+def _trace_of_root_of_product(first: np.ndarray, second: np.ndarray) -> float:
+    """Return Tr((C1 C2)^(1/2)) of two covariances.
+
+    With C1 = A A' and C2 = B B', the eigenvalues of C1 C2 are the squares of the singular values of A' B. TF-GAN's
+    function takes roots of singular values, and sets those below an absolute 1e-10 aside, where rounding may be larger.
+    """
+    with tf.device("CPU:0"):  # the same number on every machine
+        product = tf.matmul(_factor(first), _factor(second), transpose_a=True)
+        return float(tf.reduce_sum(tf.linalg.svd(product, compute_uv=False)))
+
+
+def _factor(covariance: np.ndarray) -> tf.Tensor:
+    """Return a matrix A, [d, rank], with A A' = covariance."""
+    factor = tf.linalg.cholesky(covariance)
+    if tf.reduce_all(tf.math.is_finite(factor)):
+        return factor
+    # The covariance is singular, as with fewer images than dimensions.
+    values, vectors = tf.linalg.eigh(covariance)
+    kept = values > len(covariance) * np.finfo(np.float64).eps * values[-1]
+    return tf.boolean_mask(vectors, kept, axis=1) * tf.sqrt(values[kept])
 
 
 def classifier_score(probabilities: ProbabilityStatistics) -> float:
@@ -75,13 +106,9 @@ def mean_distance_within_classes(
     """
     classes = np.union1d(fake_labels, real_labels)
     pairs = ((fake[fake_labels == one], real[real_labels == one]) for one in classes)
-    return float(np.mean([frechet_distance(_moments(first), _moments(second)) for first, second in pairs]))
-
-
-def _moments(features: np.ndarray) -> Moments:
-    statistics = FeatureStatistics(features.shape[1])
-    statistics.add(features)
-    return Moments(statistics.count, statistics.mean, statistics.covariance)
+    return float(
+        np.mean([frechet_distance(moments_of_features(first), moments_of_features(second)) for first, second in pairs])
+    )
 
 
 def _fraction_within(points: np.ndarray, centres: np.ndarray, neighbours: int) -> float:

@@ -21,12 +21,18 @@ class FeatureStatistics:
 
     def __init__(self, dimensions: int) -> None:
         self.count = 0
+        # Sums are of differences from the first features: where the mean is large beside the deviation, the covariance
+        # would otherwise be a small difference of large numbers, and that of equal features not 0.
+        self._origin: np.ndarray | None = None
         self._sum = np.zeros(dimensions)
         self._sum_of_products = np.zeros((dimensions, dimensions))
 
     def add(self, features: np.ndarray) -> None:
-        """Adds features [n, dimensions]."""
+        """Add features [n, dimensions]."""
         features = features.astype(np.float64)
+        if self._origin is None:
+            self._origin = features[0].copy()
+        features -= self._origin
         self.count += len(features)
         self._sum += features.sum(0)
         self._sum_of_products += features.T @ features
@@ -34,12 +40,12 @@ class FeatureStatistics:
     @property
     def mean(self) -> np.ndarray:
         """float64 [dimensions]."""
-        return self._sum / self.count
+        return self._sum / self.count + (0.0 if self._origin is None else self._origin)
 
     @property
     def covariance(self) -> np.ndarray:
         """The unbiased estimate (divided by count - 1), float64 [dimensions, dimensions]."""
-        return (self._sum_of_products - np.outer(self._sum, self.mean)) / (self.count - 1)
+        return (self._sum_of_products - np.outer(self._sum, self._sum / self.count)) / (self.count - 1)
 
 
 class ProbabilityStatistics:
@@ -83,6 +89,13 @@ class Moments:
     count: int = 0
     mean: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     covariance: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+
+
+def moments_of_features(features: np.ndarray) -> Moments:
+    """Return the moments of all features [n, d] at once."""
+    statistics = FeatureStatistics(features.shape[1])
+    statistics.add(features)
+    return Moments(statistics.count, statistics.mean, statistics.covariance)
 
 
 @dataclasses.dataclass(frozen=True)

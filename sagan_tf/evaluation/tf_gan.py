@@ -29,11 +29,6 @@ INCEPTION_HANDLE = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 """What TF-GAN calls INCEPTION_TFHUB; importing it from there would load the hub."""
 
 
-def trace_of_root_of_product(first: np.ndarray, second: np.ndarray) -> float:
-    """Tr((first second)^(1/2)) of two covariances, float64 [d, d], by TF-GAN."""
-    return float(_classifier_metrics().trace_sqrt_product(tf.constant(first), tf.constant(second)))
-
-
 def kernel_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     """TF-GAN's kernel distance of two sets of features, [n, d] and [m, d] in random order, and its standard error.
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.evaluation.distances import frechet_distance
-from sagan_tf.evaluation.statistics import FeatureStatistics, Moments
+from sagan_tf.evaluation.statistics import moments_of_features
 from sagan_tf.serving.contract import SERVING_DEFAULT
 from sagan_tf.training.sampling import latents_of_seeds
 
@@ -50,7 +50,7 @@ def compare(images: np.ndarray, reference: np.ndarray, features: Features, featu
         features_name: for the report.
     """
     differences = np.abs(images.astype(np.float64) - reference)
-    distance = frechet_distance(_moments(features(images)), _moments(features(reference)))
+    distance = frechet_distance(moments_of_features(features(images)), moments_of_features(features(reference)))
     return Parity(float(differences.max()), float(differences.mean()), distance, features_name, len(images))
 
 
@@ -80,9 +80,3 @@ def pooled_pixels(images: np.ndarray) -> np.ndarray:
     """Means of a picture's parts, as features that need no network: [n, h, w, c] -> [n, 16 c]."""
     pooled = tf.image.resize(images, (_POOLED, _POOLED), method="area")
     return pooled.numpy().reshape(len(images), -1)
-
-
-def _moments(features: np.ndarray) -> Moments:
-    statistics = FeatureStatistics(features.shape[1])
-    statistics.add(features)
-    return Moments(statistics.count, statistics.mean, statistics.covariance)

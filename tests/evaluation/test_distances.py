@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sagan_tf.evaluation import tf_gan
 from sagan_tf.evaluation.distances import (
@@ -73,9 +75,81 @@ def test_two_gaussians_in_closed_form() -> None:
     np.testing.assert_allclose(frechet_distance(first, second), expected, rtol=1e-12)
 
 
-def test_a_set_is_at_no_distance_from_itself() -> None:
-    same = moments(features(400))
-    assert abs(frechet_distance(same, same)) < 1e-6
+def random_features(count: int, dimensions: int, rank: int, seed: int, mean: float = 0.0) -> np.ndarray:
+    """Of at most this rank, with deviations over three decades."""
+    random = np.random.default_rng(seed)
+    mixture = random.normal(size=(rank, dimensions)) * np.logspace(0.0, -3.0, rank)[:, None]
+    return random.normal(size=(count, rank)) @ mixture + mean
+
+
+def frechet_by_svd(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """The distance, and the sum of both traces, from the centered features: without a matrix root."""
+    parts = [(one - one.mean(0)) / np.sqrt(len(one) - 1) for one in (first, second)]
+    traces = sum(float(np.sum(part**2)) for part in parts)
+    means = float(np.sum((first.mean(0) - second.mean(0)) ** 2))
+    return means + traces - 2.0 * float(scipy.linalg.svdvals(parts[0] @ parts[1].T).sum()), traces
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    exponent=st.integers(-6, 6),
+    dimensions=st.integers(1, 24),
+    ranks=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    counts=st.tuples(st.integers(2, 60), st.integers(2, 60)),
+    seed=st.integers(0, 999),
+)
+def test_frechet_distance_at_any_scale_and_rank(
+    exponent: int, dimensions: int, ranks: tuple[int, int], counts: tuple[int, int], seed: int
+) -> None:
+    """Features times c give c^2 times the distance, also with fewer images than dimensions."""
+    sets = [
+        random_features(count, dimensions, min(rank, dimensions), seed + place, mean=place * 0.1)
+        for place, (count, rank) in enumerate(zip(counts, ranks, strict=True))
+    ]
+    expected, traces = frechet_by_svd(*sets)
+    scale = 10.0**exponent
+    found = frechet_distance(*(moments(scale * one) for one in sets)) / scale**2
+    # In a direction in which one set has no variance, rounding of 1e-16 of the largest has a root of 1e-8.
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-7 * traces)
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("count", [2, 9, 400])
+def test_a_set_is_at_distance_0_from_itself(count: int, scale: float) -> None:
+    values = scale * features(count).astype(np.float64)
+    assert frechet_distance(moments(values), moments(values)) == 0.0
+    shuffled = frechet_distance(moments(values), moments(np.random.default_rng(0).permutation(values)))
+    assert 0.0 <= shuffled < 1e-13 * scale**2
+    labels = np.arange(count) % (2 if count > 3 else 1)
+    assert mean_distance_within_classes(values, labels, values, labels) == 0.0
+
+
+def test_sets_without_variance() -> None:
+    """The squared distance of the means, and the trace of the covariance of the other set."""
+    points, spread = np.full((50, 12), 0.1), features(50)
+    assert frechet_distance(moments(points), moments(points)) == 0.0
+    np.testing.assert_allclose(frechet_distance(moments(points), moments(points + 1e-6)), 12e-12, rtol=1e-6)
+    expected = np.sum((spread.mean(0) - 0.1) ** 2) + np.sum(spread.var(0, ddof=1))
+    np.testing.assert_allclose(frechet_distance(moments(points), moments(spread)), expected, rtol=1e-6)
+
+
+def test_moments_that_are_not_finite_give_no_number() -> None:
+    values = features(20)
+    values[3, 2] = np.nan
+    assert np.isnan(frechet_distance(moments(values), moments(features(20))))
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-2])
+def test_the_kernel_distance_of_small_features(scale: float) -> None:
+    """(1 + x)^3 is about 1 + 3 x: the distance of the means, and no threshold."""
+    first, second = (scale * features(300, seed=seed, shift=shift) for seed, shift in ((1, 0.0), (2, 2.0)))
+    products = [
+        one.astype(np.float64) @ other.T.astype(np.float64)
+        for one, other in ((first, first), (second, second), (first, second))
+    ]
+    within = [(one.sum() - np.trace(one)) / (300 * 299) for one in products[:2]]
+    expected = 3.0 / 12 * (sum(within) - 2.0 * products[2].mean())
+    assert tf_gan.kernel_distance(first, second)[0] == pytest.approx(expected, rel=0.05)
 
 
 def test_classifier_score_equals_tfgan_and_its_definition() -> None:
@@ -144,7 +218,7 @@ def test_distance_within_classes() -> None:
     """The mean over classes, each by itself: classes that are swapped are far away though all together are not."""
     one, other = features(200), features(200, seed=2) + 20.0
     real, labels = np.concatenate([one, other]), np.repeat([0, 1], 200)
-    assert abs(mean_distance_within_classes(real, labels, real, labels)) < 1e-6
+    assert mean_distance_within_classes(real, labels, real, labels) == 0.0
     swapped = mean_distance_within_classes(real, 1 - labels, real, labels)
     expected = frechet_distance(moments(one), moments(other))
     np.testing.assert_allclose(swapped, expected, rtol=1e-9)

@@ -48,11 +48,12 @@ def test_mean_and_unbiased_covariance(batch: int) -> None:
 
 
 def test_covariance_of_features_far_from_zero() -> None:
-    """float64 sums: a mean a thousand times the deviation costs six digits of sixteen."""
-    features = 1000.0 + np.random.default_rng(1).normal(size=(1000, 3))
+    """A mean of 1e9 times the deviation costs no digits but those of the features themselves."""
+    features = 1e9 + np.random.default_rng(1).normal(size=(1000, 3))
     statistics = FeatureStatistics(3)
-    statistics.add(features)
-    np.testing.assert_allclose(statistics.covariance, np.cov(features, rowvar=False), atol=1e-8)
+    for start in range(0, 1000, 100):
+        statistics.add(features[start : start + 100])
+    np.testing.assert_allclose(statistics.covariance, np.cov(features - 1e9, rowvar=False), rtol=1e-9, atol=1e-9)
 
 
 def test_probabilities_in_float64_and_without_overflow() -> None:

@@ -22,7 +22,15 @@ def brightness(images: np.ndarray) -> np.ndarray:
 def test_equal_pictures_differ_in_nothing() -> None:
     found = compare(PICTURES, PICTURES.copy(), pooled_pixels, "means")
     assert (found.max_error, found.mean_error, found.num_samples, found.features) == (0.0, 0.0, 9, "means")
-    assert found.frechet_distance == pytest.approx(0.0, abs=1e-6)
+    assert found.frechet_distance == 0.0
+
+
+@pytest.mark.parametrize(("count", "contrast"), [(4, 0.8), (100, 0.8), (100, 1e-2), (100, 1e-4)])
+def test_pictures_that_differ_by_rounding_are_as_near(count: int, contrast: float) -> None:
+    """16 means that differ by at most 1e-7 are at a squared distance of at most 16e-14, and covariances as near."""
+    pictures = RANDOM.uniform(-contrast, contrast, (count, 8, 8, 1)).astype(np.float32)
+    other = pictures + RANDOM.choice(np.float32([-1e-7, 1e-7]), pictures.shape)
+    assert 0.0 <= compare(other, pictures, pooled_pixels, "means").frechet_distance < 1e-12
 
 
 def test_errors_of_pixels() -> None:
