@@ -9,9 +9,10 @@ import threading
 
 import numpy as np
 import tensorflow as tf
-from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from sagan_tf.data.image_limits import UnreadableImageError, check_length, check_size
+from sagan_tf.data.image_metadata import split_metadata
 from sagan_tf.data.jpeg_scans import check_scans
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -73,13 +74,13 @@ def decode_image(encoded: bytes, *, resolution: int, image_channels: int) -> np.
     """
     mode = _MODES[image_channels]
     try:
-        with _open(encoded) as image:
+        image, orientation = open_image(encoded)
+        with image:
             width, height = image.size
             least = math.ceil(LEAST_REDUCED * resolution)
             reduced = image.draft(None, (least, least))  # None: not a JPEG
             scale = width / reduced[1][2] if reduced else 1.0
             with _one_large_image if image.width * image.height > _LARGE else _any_image:
-                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
                 box = tuple(edge / scale for edge in _centre_square(width, height, orientation))
                 pixels = _without_oddities(image, mode)
                 # Turned and converted when it is small.
@@ -96,15 +97,27 @@ def decode_image(encoded: bytes, *, resolution: int, image_channels: int) -> np.
     return np.asarray(pixels, dtype=np.uint8).reshape(resolution, resolution, image_channels)
 
 
-def _open(encoded: bytes) -> Image.Image:
-    """The image, of which only the header was read, if that says nothing that would be too much."""
+def open_image(encoded: bytes) -> tuple[Image.Image, int]:
+    """Open an image file of which only the header is read, so that its size and mode are known.
+
+    Args:
+        encoded: a whole file, whose metadata may be damaged: metadata never decides whether pixels are read.
+
+    Returns:
+        The image without metadata, and the number of its EXIF orientation, 1 if it gives none.
+
+    Raises:
+        UnreadableImageError: it is larger than `image_limits` allows, or has too many scans.
+        Exception: nearly any, of Pillow's, for damaged files.
+    """
     check_length(len(encoded))
+    encoded, orientation = split_metadata(encoded)
     file = io.BytesIO(encoded)
     image = Image.open(file, formats=FORMATS)
     check_size(*image.size)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         check_scans(image, encoded, file.tell())
-    return image
+    return image, orientation
 
 
 def _centre_square(width: int, height: int, orientation: int) -> tuple[int, int, int, int]:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.image_folder import FolderSource, open_folder
-from sagan_tf.data.image_limits import check_file, check_size
-from sagan_tf.data.preprocessing import FORMATS
+from sagan_tf.data.image_limits import read_file
+from sagan_tf.data.preprocessing import open_image
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
@@ -78,10 +78,8 @@ def open_finished_images(folder: str, image_channels: int | None = None) -> Fold
 
 def _size_and_mode(path: pathlib.Path) -> tuple[tuple[int, int], str]:
     try:
-        check_file(path)
-        with Image.open(path, formats=FORMATS) as image:
-            check_size(*image.size)
-            return image.size, image.mode
+        image, _ = open_image(read_file(path))
+        return image.size, image.mode
     except Exception as error:  # Pillow raises nearly every kind of exception on damaged files
         reason = "no image of a known format" if isinstance(error, Image.UnidentifiedImageError) else error
         raise UserError(f"images: expected readable images, received {path} ({reason})") from error
