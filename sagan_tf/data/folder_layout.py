@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sagan_tf.data.image_names import EXTENSIONS, is_ignored, is_image
 from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
 from sagan_tf.text import canonical_name
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-"""Files that are images, whatever the case of the letters."""
 
 _DEEPEST_LEVEL = 6
 """How far down misplaced images are looked for."""
@@ -49,7 +47,7 @@ class _Listing:
 def read_folder_layout(data_dir: str) -> FolderLayout:
     """Finds the images of a data set.
 
-    Hidden files and folders are ignored, and so are files of other kinds (their number is logged). Links are followed.
+    `image_names` decides what is an image and what is ignored; the number of other files is logged. Links are followed.
 
     Args:
         data_dir: the data set's folder.
@@ -99,16 +97,16 @@ def _existing_folder(data_dir: str) -> Path:
 
 
 def _list(folder: Path) -> _Listing:
-    """Sorted contents of one folder; hidden entries are left out and not counted."""
+    """Sorted contents of one folder; what `image_names.is_ignored` names is left out and not counted."""
     images, folders, num_ignored = [], [], 0
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if is_ignored(entry.name):
                     continue
                 if _is_folder(entry):
                     folders.append(entry.name)
-                elif entry.name.lower().endswith(EXTENSIONS):
+                elif is_image(entry):
                     images.append(entry.name)
                 else:
                     num_ignored += 1
@@ -128,7 +126,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
     """Refuses a level without images and a level that would be one class only."""
     if not classes:
-        raise UserError(f"data_dir: expected images ({', '.join(EXTENSIONS)}) in {root}, received none")
+        raise UserError(
+            f"data_dir: expected images ({', '.join(EXTENSIONS)}, or no extension) in {root}, received none"
+        )
     if len(classes) == 1:
         (name,) = classes
         raise UserError(

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from sagan_tf.data.image_names import is_ignored
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
 from sagan_tf.text import canonical_name, read_text
@@ -181,7 +182,7 @@ def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record:
         return False
     if not folder.is_dir():
         raise UserError(f"output: expected a folder, received the file {folder}")
-    others = [path for path in folder.iterdir() if not path.name.startswith("seeds_")]
+    others = [path for path in folder.iterdir() if not (path.name.startswith("seeds_") or is_ignored(path.name))]
     # Listed after the rest: another shard that has just begun writes its record before anything else.
     records = sorted(folder.glob("seeds_*.json"))
     if not records and others:

@@ -128,8 +128,7 @@ def test_no_images(tmp_path: Path, content: tuple[str, ...]) -> None:
     for name in content:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("no image")
-    message = complaint(tmp_path)
-    assert message == f"data_dir: expected images (.jpg, .jpeg, .png, .webp, .bmp, .gif) in {tmp_path}, received none"
+    assert complaint(tmp_path).startswith("data_dir: ") and str(tmp_path) in complaint(tmp_path)
 
 
 def test_one_level_too_high(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""The rule by which every command tells images from the other files of a directory. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+import os
+
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
+"""Endings of images, in upper or lower case."""
+
+_FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+_SYSTEM_NAMES = {
+    *("@eadir", "#recycle", "#snapshot", "@recycle"),  # network storage (Synology, QNAP)
+    *("__macosx", "icon\r"),  # macOS, beside hidden files such as .DS_Store and ._NAME
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),  # Windows
+    "lost+found",
+}
+
+
+def is_ignored(name: str) -> bool:
+    """Whether an entry of a directory belongs to no data set, and is not worth a word in the log.
+
+    Args:
+        name: of a file or directory.
+
+    Returns:
+        True for what is hidden, for what operating systems and network storage leave in directories, and for the
+        records that `sagan_tf.sample` writes beside its images.
+    """
+    is_record = name.startswith("seeds_") and name.endswith(".json")
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES or is_record
+
+
+def is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is an image: by its extension or, if it has none, by its first bytes.
+
+    Args:
+        entry: a file, which need not be readable or exist where the extension decides.
+
+    Returns:
+        True for an image; one without an extension is a JPEG, PNG, WebP or GIF.
+    """
+    if os.path.splitext(entry.name)[1] not in ("", "."):
+        return entry.name.lower().endswith(EXTENSIONS)
+    try:
+        if not entry.is_file():  # opening a pipe would wait without end
+            return False
+        with open(entry.path, "rb", buffering=0) as file:
+            first = file.read(12)
+    except OSError:
+        return False
+    return first.startswith(_FIRST_BYTES) or (first[:4] == b"RIFF" and first[8:] == b"WEBP")
