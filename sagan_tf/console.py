@@ -7,6 +7,8 @@ import os
 import re
 import sys
 
+from sagan_tf.keras_settings import load_keras
+
 _VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
 _CONTROL_LETTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # not the ends of a traceback's lines
 
@@ -16,8 +18,14 @@ def load_tensorflow() -> None:
 
     They would bury the one line that a mistake gets. Its libraries print some before they read any setting, so standard
     error itself is turned away during the import; what goes wrong still arrives as a Python exception.
+
+    Keras is loaded with its default settings: a command's results do not depend on the user's.
+
+    Raises:
+        UserError: if this process has already imported Keras with another backend.
     """
     if "tensorflow" in sys.modules or _VERBOSITY in os.environ:
+        load_keras(read_user_settings=False)
         return
     os.environ[_VERBOSITY] = "3"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -26,7 +34,7 @@ def load_tensorflow() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow  # noqa: F401
+        load_keras(read_user_settings=False)
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)

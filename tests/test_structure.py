@@ -20,6 +20,7 @@ DOORS = ("train", "evaluate", "sample", "export")
 RANKS = {
     "errors": -2,
     "option": -1,
+    "keras_settings": -1,
     "files": -1,
     "text": -1,
     "config": 0,

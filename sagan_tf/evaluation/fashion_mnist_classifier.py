@@ -13,6 +13,8 @@ import io
 import keras
 import numpy as np
 
+from sagan_tf.keras_settings import keras_defaults
+
 RESOLUTION = 32
 NUM_CLASSES = 10
 FEATURES = 64
@@ -22,6 +24,7 @@ WEIGHTS = "fashion_mnist_classifier.npz"
 """The packaged file: the weights in the model's order, as `weight_00` ..., float16."""
 
 
+@keras_defaults()
 def build_classifier(dropout: float = 0.0) -> keras.Model:
     """The network without its weights.
 

@@ -1,5 +1,10 @@
 """Keras layers of SAGAN: they know nothing about GANs and can be used on their own."""
 
+# ruff: noqa: E402 - Keras is loaded with its backend before a module imports it
+from sagan_tf.keras_settings import load_keras
+
+load_keras()
+
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
 from sagan_tf.layers.resampling_convolution import ResamplingConvolution

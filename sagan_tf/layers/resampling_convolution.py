@@ -76,7 +76,7 @@ class ResamplingConvolution(keras.layers.Conv2D):
             raise ValueError(f"`form` must be one of {(*AUTO, *FORMS[resampling])}. Received: {form!r}")
         if fixed := [name for name in _FIXED if name in kwargs]:
             raise ValueError(f"`{fixed[0]}` can't be chosen. Received: {kwargs[fixed[0]]!r}")
-        super().__init__(filters, kernel_size, padding="same", **kwargs)
+        super().__init__(filters, kernel_size, padding="same", data_format="channels_last", **kwargs)
         self.resampling = resampling
         self.form = form
 

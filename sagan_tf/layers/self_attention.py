@@ -155,6 +155,7 @@ class SelfAttention2D(keras.layers.Layer):
             1,
             use_bias=False,
             kernel_initializer=self.kernel_initializer,
+            data_format="channels_last",
             dtype=self.dtype_policy,
             name=name,
         )

@@ -137,7 +137,11 @@ class SpectralNormalization(keras.layers.Wrapper):
         }
 
     def _call_with(self, kernel: tf.Tensor, inputs: Any, others: Sequence[tuple[Any, tf.Tensor]] = ()) -> Any:
-        with keras.StatelessScope([(self._kernel, kernel), *others]):
+        scope = keras.StatelessScope()
+        for update in ((self._kernel, kernel), *others):
+            # Not as an argument of the scope, which would round the values to Keras' default dtype.
+            scope.add_update(update)
+        with scope:
             return self.layer(inputs)
 
     def _divisor(self, sigma: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,10 @@
 """Generator and discriminator, built from stage tables."""
 
+# ruff: noqa: E402 - Keras is loaded with its backend before a module imports it
+from sagan_tf.keras_settings import load_keras
+
+load_keras()
+
 from sagan_tf.networks.discriminator import build_discriminator
 from sagan_tf.networks.generator import build_generator
 

@@ -56,7 +56,8 @@ class Block(keras.layers.Layer):
         layer: type[keras.layers.Layer] = keras.layers.Conv2D,
         **options: Any,
     ) -> keras.layers.Layer:
-        return self._normalized(layer, filters, size, name=name, padding="same", **options)
+        options |= {"padding": "same", "data_format": "channels_last"}
+        return self._normalized(layer, filters, size, name=name, **options)
 
     def _resampling_convolution(self, size: int, name: str, resampling: str = "none") -> keras.layers.Layer:
         form = {"resampling": resampling, "form": self.convolution_form}

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages, used_classes
 from sagan_tf.networks.attention_blocks import attention_block
@@ -15,7 +16,7 @@ from sagan_tf.networks.convolutional_blocks import ConvolutionalDiscriminatorBlo
 from sagan_tf.networks.residual_blocks import DiscriminatorBlock
 
 
-def build_discriminator(config: ModelConfig) -> keras.Model:
+def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> keras.Model:
     """Builds the discriminator that `config` describes.
 
     Its call: `discriminator([images, labels], training=...)` with images float32 [batch, resolution, resolution,
@@ -28,6 +29,11 @@ def build_discriminator(config: ModelConfig) -> keras.Model:
 
     It has no normalisation but the spectral one, so every image is judged by itself.
 
+    Args:
+        config: of the model.
+        dtype_policy: what its layers compute in: `float32`, `mixed_bfloat16` or `mixed_float16`. Variables are float32,
+            and settings of Keras' own, such as a global policy, change nothing.
+
     Raises:
         UserError: if the architecture has no such image size or feature map.
         ValueError: if `num_classes` is 0 and the conditioning needs it.
@@ -35,18 +41,19 @@ def build_discriminator(config: ModelConfig) -> keras.Model:
     stages = find_stages(config)
     used_classes(config)  # refuses a configuration without them
     spectral_norm = spectral_norm_options(config) if config.discriminator_spectral_norm else None
-    images = keras.Input((config.resolution, config.resolution, config.image_channels), name="images")
-    labels = keras.Input((), dtype="int32", name="labels")
-    x = images
-    resolutions = stages.discriminator_resolutions(config.resolution)
-    attended: set[int] = set()
-    for index, resolution in enumerate(resolutions, start=1):
-        x = _block(config, stages, index, spectral_norm)(x)
-        # Several blocks may work at one size: attention follows the first.
-        if resolution in config.discriminator_attention and resolution not in attended:
-            x = attention_block(config, x, spectral_norm, f"attention_{resolution}")
-            attended.add(resolution)
-    return keras.Model([images, labels], _outputs(x, labels, config, spectral_norm), name="discriminator")
+    with keras_defaults(dtype_policy):
+        images = keras.Input((config.resolution, config.resolution, config.image_channels), name="images")
+        labels = keras.Input((), dtype="int32", name="labels")
+        x = images
+        resolutions = stages.discriminator_resolutions(config.resolution)
+        attended: set[int] = set()
+        for index, resolution in enumerate(resolutions, start=1):
+            x = _block(config, stages, index, spectral_norm)(x)
+            # Several blocks may work at one size: attention follows the first.
+            if resolution in config.discriminator_attention and resolution not in attended:
+                x = attention_block(config, x, spectral_norm, f"attention_{resolution}")
+                attended.add(resolution)
+        return keras.Model([images, labels], _outputs(x, labels, config, spectral_norm), name="discriminator")
 
 
 def _block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) -> keras.layers.Layer:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 from sagan_tf.networks.architectures import ARCHITECTURES, INITIAL_RESOLUTION, find_stages, used_classes
@@ -18,7 +19,9 @@ from sagan_tf.networks.residual_blocks import GeneratorBlock
 _BLOCKS = {"residual": GeneratorBlock, "convolutional": ConvolutionalGeneratorBlock}
 
 
-def build_generator(config: ModelConfig, convolution_form: str | None = None) -> keras.Model:
+def build_generator(
+    config: ModelConfig, convolution_form: str | None = None, dtype_policy: str = "float32"
+) -> keras.Model:
     """Builds the generator that `config` describes.
 
     Its call: `generator([latents, labels], training=...)` with latents float32 [batch, latent_dim] and labels int32
@@ -30,6 +33,8 @@ def build_generator(config: ModelConfig, convolution_form: str | None = None) ->
     Args:
         config: of the model.
         convolution_form: of `layers.ResamplingConvolution`, in place of `config.resampling`.
+        dtype_policy: what its layers compute in: `float32`, `mixed_bfloat16` or `mixed_float16`. Variables are float32,
+            and settings of Keras' own, such as a global policy, change nothing.
 
     Raises:
         UserError: if the architecture has no such image size or feature map.
@@ -41,24 +46,25 @@ def build_generator(config: ModelConfig, convolution_form: str | None = None) ->
     batch_norm = _batch_norm_options(config)
     block = _BLOCKS[ARCHITECTURES[config.architecture].blocks]
 
-    latents = keras.Input((config.latent_dim,), name="latents")
-    labels = keras.Input((), dtype="int32", name="labels")
-    x = _first_feature_map(latents, stages.initial * config.base_channels, config.kernel_initializer, spectral_norm)
-    resolutions = stages.generator_resolutions()
-    for index, (width, resolution) in enumerate(zip(stages.generator, resolutions, strict=True), start=1):
-        x = block(
-            width * config.base_channels,
-            num_classes=num_classes,
-            batch_norm=batch_norm,
-            spectral_norm=spectral_norm,
-            kernel_initializer=config.kernel_initializer,
-            convolution_form=convolution_form or config.resampling,
-            name=f"block_{index}",
-        )([x, labels])
-        if resolution in config.generator_attention:
-            x = attention_block(config, x, spectral_norm, f"attention_{resolution}")
-    images = _images(x, config, spectral_norm, batch_norm)
-    return keras.Model([latents, labels], images, name="generator")
+    with keras_defaults(dtype_policy):
+        latents = keras.Input((config.latent_dim,), name="latents")
+        labels = keras.Input((), dtype="int32", name="labels")
+        x = _first_feature_map(latents, stages.initial * config.base_channels, config.kernel_initializer, spectral_norm)
+        resolutions = stages.generator_resolutions()
+        for index, (width, resolution) in enumerate(zip(stages.generator, resolutions, strict=True), start=1):
+            x = block(
+                width * config.base_channels,
+                num_classes=num_classes,
+                batch_norm=batch_norm,
+                spectral_norm=spectral_norm,
+                kernel_initializer=config.kernel_initializer,
+                convolution_form=convolution_form or config.resampling,
+                name=f"block_{index}",
+            )([x, labels])
+            if resolution in config.generator_attention:
+                x = attention_block(config, x, spectral_norm, f"attention_{resolution}")
+        images = _images(x, config, spectral_norm, batch_norm)
+        return keras.Model([latents, labels], images, name="generator")
 
 
 def _first_feature_map(latents: Any, channels: int, kernel_initializer: str, spectral_norm: Any) -> Any:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import keras
 import tensorflow as tf
 
 from sagan_tf.config import Config, TrainingConfig
+from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.training.adam import Adam
 from sagan_tf.training.ema import copy_variables
@@ -68,10 +66,10 @@ def create_state(config: Config) -> TrainState:
     Call it inside the strategy's scope.
     """
     keras.utils.set_random_seed(config.training.seed)
-    with _dtype_policy(config.training.precision):
-        generator = build_generator(config.model)
-        discriminator = build_discriminator(config.model)
-        generator_ema = build_generator(config.model)
+    precision = config.training.precision
+    generator = build_generator(config.model, dtype_policy=precision)
+    discriminator = build_discriminator(config.model, dtype_policy=precision)
+    generator_ema = build_generator(config.model, dtype_policy=precision)
     copy_variables(generator.variables, generator_ema.variables)
     generator_optimizer = create_optimizer(config.training, config.training.generator_learning_rate)
     discriminator_optimizer = create_optimizer(config.training, config.training.discriminator_learning_rate)
@@ -81,22 +79,12 @@ def create_state(config: Config) -> TrainState:
     return TrainState(generator, discriminator, generator_ema, generator_optimizer, discriminator_optimizer)
 
 
+@keras_defaults()
 def create_optimizer(config: TrainingConfig, learning_rate: float) -> keras.optimizers.Optimizer:
     """Adam, with dynamic loss scaling under mixed_float16."""
     # Named, or Keras would number the names of a process's optimizers.
     adam = Adam(learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name="adam")
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if config.precision == "mixed_float16" else adam
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Makes the layers built inside compute in this precision."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _counter(name: str) -> tf.Variable:

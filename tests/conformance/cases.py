@@ -72,6 +72,11 @@ def normalized(
     return lambda: SpectralNormalization(layer(*args), **options)
 
 
+def in_global_policy(build: Callable[..., keras.Model], config: ModelConfig) -> Callable[[], keras.Model]:
+    """Let a network follow the global dtype policy, as layers do by themselves."""
+    return lambda: build(config, dtype_policy=keras.config.dtype_policy().name)
+
+
 CASES = [
     Case("normalized_conv", SpectralNormalization, normalized(keras.layers.Conv2D, 3, 3), (FEATURES,)),
     Case("normalized_transposed", SpectralNormalization, normalized(keras.layers.Conv2DTranspose, 3, 4), (FEATURES,)),
@@ -132,12 +137,17 @@ CASES = [
         lambda: ParameterMatchedBlock(8, spectral_norm={}),
         (FEATURES,),
     ),
-    Case("generator", build_generator, lambda: build_generator(SMALL), (normal(4), LABELS)),
-    Case("discriminator", build_discriminator, lambda: build_discriminator(SMALL), (normal(32, 32, 3), LABELS)),
+    Case("generator", build_generator, in_global_policy(build_generator, SMALL), (normal(4), LABELS)),
+    Case(
+        "discriminator",
+        build_discriminator,
+        in_global_policy(build_discriminator, SMALL),
+        (normal(32, 32, 3), LABELS),
+    ),
     Case(
         "dcgan_discriminator",
         build_discriminator,
-        lambda: build_discriminator(SMALL_DCGAN),
+        in_global_policy(build_discriminator, SMALL_DCGAN),
         (normal(32, 32, 1), LABELS),
     ),
 ]

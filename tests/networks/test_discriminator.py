@@ -187,12 +187,7 @@ def test_gradients_reach_every_weight(architecture: str, conditioning: str) -> N
 
 
 def test_mixed_precision_ends_in_float32() -> None:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        network = build_discriminator(small_config())
-    finally:
-        keras.config.set_dtype_policy(before)
+    network = build_discriminator(small_config(), dtype_policy="mixed_bfloat16")
     heads = {"logits": "float32", "label_embedding": "float32"}
     for path, wrapper in leaves(network):
         assert wrapper.layer.compute_dtype == heads.get(path, "bfloat16"), path

@@ -161,12 +161,7 @@ def test_gradients_reach_every_weight(architecture: str) -> None:
 
 
 def test_mixed_precision_ends_in_float32() -> None:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        network = build_generator(small_config())
-    finally:
-        keras.config.set_dtype_policy(before)
+    network = build_generator(small_config(), dtype_policy="mixed_bfloat16")
     assert {wrapper.layer.compute_dtype for _, wrapper in leaves(network)} == {"bfloat16"}
     assert network.get_layer("block_1").output.dtype == "bfloat16"
     assert network.outputs[0].dtype == "float32"
