@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.errors import UserError
 from sagan_tf.training import agreement
-from sagan_tf.training.agreement import check_agreement
+from sagan_tf.training.agreement import all_agree, check_agreement, on_chief
 from sagan_tf.training.state import create_state
 from tests.training.tiny import tiny_config, two_replicas
 
@@ -49,3 +49,25 @@ def test_different_ones(counter: str, steps: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_single_worker_agrees_with_itself() -> None:
     check_agreement(two_replicas(), state_of(step=OfReplica()))
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("mine", [False, True])
+def test_all_agree_with_those_who_say_the_same(num_workers: int, mine: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "num_workers", lambda strategy: num_workers)
+    assert all_agree(two_replicas(), mine) == mine
+
+
+def test_an_error_of_the_worker_that_writes_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check() -> int:
+        raise UserError("output: full")
+
+    strategy = two_replicas()
+    assert on_chief(strategy, lambda: 3) == 3
+    with pytest.raises(UserError, match="^output: full$"):
+        on_chief(strategy, check)
+    monkeypatch.setattr(agreement, "is_chief", lambda strategy: False)
+    assert on_chief(strategy, check) is None
+    monkeypatch.setattr(agreement, "all_agree", lambda strategy, mine: False)
+    with pytest.raises(UserError, match="worker"):
+        on_chief(strategy, check)
