@@ -20,7 +20,7 @@ _PROBE_BYTES = 4096
 """Size of the temporary file that a check writes: an empty file fits on a full disk."""
 
 
-def check_can_write_file(path: pathlib.Path, option: str) -> None:
+def check_can_write_file(path: pathlib.Path, option: str, *, num_bytes: int = 0) -> None:
     """Raise an error unless a file can be created or replaced by `replace_atomically`.
 
     A temporary file is written and removed, since permissions alone say nothing of disks that are full or mounted
@@ -29,16 +29,18 @@ def check_can_write_file(path: pathlib.Path, option: str) -> None:
     Args:
         path: The file.
         option: The option that names it, for the message.
+        num_bytes: The least size that it will have.
 
     Raises:
-        UserError: The file cannot be written, or a directory or a device has its name.
+        UserError: The file cannot be written, a directory or a device has its name, or its disk has less space than
+            `num_bytes`.
     """
     with _explaining(path, option):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if path.exists() and not path.is_file():
             raise OSError("it is not a regular file")
-        _probe(path.parent, f"{path.name}.part")
+        _probe(path.parent, f"{path.name}.part", num_bytes=num_bytes)
 
 
 def check_can_write_directory(path: pathlib.Path, option: str, *, num_bytes: int = 0) -> None:
@@ -55,10 +57,7 @@ def check_can_write_directory(path: pathlib.Path, option: str, *, num_bytes: int
         UserError: The directory cannot be written, cannot be created, or its disk has less space than `num_bytes`.
     """
     with _explaining(path, option):
-        existing = _probe(path)
-        free = shutil.disk_usage(existing).free
-        if free < num_bytes:
-            raise OSError(f"{os.strerror(errno.ENOSPC)}: expected at least {num_bytes:,} bytes, found {free:,}")
+        _probe(path, num_bytes=num_bytes)
 
 
 def check_can_append(path: pathlib.Path, option: str) -> None:
@@ -91,8 +90,14 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def _probe(directory: pathlib.Path, *names: str) -> pathlib.Path:
-    """Write a temporary file into a directory, or into the nearest one above it that exists; return that one."""
+def _probe(directory: pathlib.Path, *names: str, num_bytes: int = 0) -> None:
+    """Raise OSError unless a temporary file can be written into a directory, or the nearest existing one above it.
+
+    Args:
+        directory: The directory.
+        *names: Names of files that will be created in it.
+        num_bytes: Space that its disk must have.
+    """
     if directory.parts[:1] == ("~",):
         raise OSError("this user has no home directory")
     existing = directory.absolute()
@@ -103,7 +108,9 @@ def _probe(directory: pathlib.Path, *names: str) -> pathlib.Path:
             os.lstat(existing / name)  # raises an error for a name that is too long
     with tempfile.TemporaryFile(dir=os.fspath(existing)) as file:
         file.write(bytes(_PROBE_BYTES))
-    return existing
+    free = shutil.disk_usage(existing).free
+    if free < num_bytes:
+        raise OSError(f"{os.strerror(errno.ENOSPC)}: expected at least {num_bytes:,} bytes, found {free:,}")
 
 
 def write_result(path: pathlib.Path, option: str, write: Callable[[pathlib.Path], None]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sagan_tf.errors import UserError
-from sagan_tf.files import check_can_write_directory, replace_atomically
+from sagan_tf.files import check_can_write_file, replace_atomically
 
 
 def write_archive(
@@ -33,7 +33,7 @@ def write_archive(
     Raises:
         UserError: the disk does not take it; where its space is too small, before the first batch is made.
     """
-    check_can_write_directory(path.parent, "output", num_bytes=len(seeds) * math.prod(shape))
+    check_can_write_file(path, "output", num_bytes=len(seeds) * math.prod(shape))
     try:
         with replace_atomically(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             with archive.open("images.npy", "w", force_zip64=True) as file:
