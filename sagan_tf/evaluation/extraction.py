@@ -17,11 +17,9 @@ from sagan_tf.data.source import Source
 from sagan_tf.evaluation.extractors import Extractor
 from sagan_tf.training.agreement import all_agree
 from sagan_tf.training.replicas import on_replicas
-from sagan_tf.training.sampling import LatentSampler
+from sagan_tf.training.sampling import LatentSampler, evaluation_draw
 from sagan_tf.training.strategy import is_chief
 
-_FIRST_DRAW = 2**40
-"""Of latents: a run of the same seed will not have trained on them."""
 _DRAWN_AT_ONCE = 1000
 """Latents. It is part of what an image is a function of, and so not the batch size."""
 
@@ -123,7 +121,7 @@ def _in_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterator
     for start in range(0, count, batch_size):
         wanted = min(batch_size, count - start)
         while len(labels) < wanted:
-            more = sampler.draw(tf.constant(_FIRST_DRAW + draw, tf.int64))
+            more = sampler.draw(evaluation_draw(draw))
             latents, labels = np.concatenate([latents, more[0]]), np.concatenate([labels, more[1]])
             draw += 1
         yield latents[:wanted], labels[:wanted]

@@ -3,6 +3,16 @@
 Every replica draws the global batch and takes its own rows, so a run sees the same latents whatever the number of
 replicas, replicas never share a latent, and a resumed run needs no generator state. (XLA makes other normal numbers of
 the same random bits.) A global batch of latents is small, 256 x 128 floats: drawing all of it everywhere costs nothing.
+
+No latents are drawn twice, since every user of a seed has draw numbers or a key of its own:
+
+| user | random numbers |
+|---|---|
+| training before any rollback | `LatentSampler`, draw numbers from 0 (`training_draw`) |
+| evaluation | `LatentSampler`, draw numbers from 2^40 (`evaluation_draw`) |
+| training after rollback r = 1, 2, ... | `LatentSampler`, draw numbers from (r + 1) 2^40 (`training_draw`) |
+| labels of all of these | the same draw numbers, stream 1 of the seed in place of stream 0 |
+| single images by their own seeds | `latents_of_seeds`: key (seed of the image, 2), no draw numbers |
 """
 
 from __future__ import annotations
@@ -19,6 +29,8 @@ import tensorflow as tf
 from sagan_tf.layers import BatchNormalization, SpectralNormalization
 
 _LATENTS, _LABELS, _PICTURES = 0, 1, 2  # independent streams of one seed
+_DRAWS_PER_REGION = 2**40
+"""More draws than a run or an evaluation will ever make."""
 NO_TRUNCATION = 8.0
 """Of a normal distribution, 1e-15 lies beyond: nothing that a float32 latent could show."""
 
@@ -65,6 +77,22 @@ class LatentSampler:
 
     def _seed(self, stream: int, number: tf.Tensor) -> tf.Tensor:
         return tf.random.fold_in(tf.constant([self.seed, stream], tf.int64), number, alg="philox")
+
+
+def training_draw(update: tf.Tensor, rollbacks: tf.Tensor) -> tf.Tensor:
+    """Returns the draw number of a training update; see the table of this module.
+
+    Args:
+        update: int64 scalar, updates of the discriminator and the generator before this one.
+        rollbacks: int64 scalar, rollbacks of the run so far.
+    """
+    region = rollbacks + tf.cast(rollbacks > 0, tf.int64)  # region 1 belongs to evaluation
+    return update + region * _DRAWS_PER_REGION
+
+
+def evaluation_draw(index: int) -> tf.Tensor:
+    """Returns the number of an evaluation's draw `index` (0, 1, ...): latents that no run of the seed trains on."""
+    return tf.constant(_DRAWS_PER_REGION + index, tf.int64)
 
 
 def latents_of_seeds(

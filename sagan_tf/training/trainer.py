@@ -10,11 +10,9 @@ import tensorflow as tf
 from sagan_tf.config import TrainingConfig
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.gradients import Metrics
+from sagan_tf.training.sampling import training_draw
 from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS, AlternatingUpdates
 from sagan_tf.training.strategy import num_workers
-
-_DRAWS_WITHOUT_ROLLBACK = 2**40
-"""More than a run will ever make: after a rollback none comes twice."""
 
 
 class Trainer:
@@ -79,7 +77,7 @@ class Trainer:
     def _step(self, iterator: Iterator[Any]) -> tf.Tensor:
         """One step; returns its metrics, float32 [metrics]."""
         state, repeats = self.state, self._config.discriminator_steps_per_step
-        first_draw = state.step * (repeats + 1) + state.rollbacks * _DRAWS_WITHOUT_ROLLBACK
+        first_draw = training_draw(state.step * (repeats + 1), state.rollbacks)
         discriminator_metrics = []
         for index in range(repeats):
             batch = next(iterator)

@@ -67,6 +67,26 @@ def test_resumes_bit_identically_with_flips(tmp_path: Path) -> None:
     assert 0 < flipped.sum() < len(flipped)
 
 
+def test_flips_are_thrown_anew_in_every_epoch(tmp_path: Path) -> None:
+    """For every image, for every place of the epoch, and with every seed."""
+    epochs, count = 16, 12
+    pictures = np.random.default_rng(0).integers(0, 255, (count, 16, 16, 3)).astype(np.uint8)
+    for index, picture in enumerate(pictures):
+        (tmp_path / f"{index}.png").write_bytes(tf.io.encode_png(picture).numpy())
+    source = open_folder(tmp_path)
+    flips = []
+    for seed in (0, 1):
+        plain = first_batches(source, epochs * count // 4, seed=seed)["images"]
+        given = first_batches(source, epochs * count // 4, seed=seed, random_flip=True)["images"]
+        flips.append((given != plain).any(axis=(1, 2, 3)).reshape(epochs, count))
+        which = np.unique(plain.reshape(len(plain), -1), axis=0, return_inverse=True)[1].reshape(epochs, count)
+        by_image = np.take_along_axis(flips[-1], np.argsort(which, axis=1), 1)
+        for table in (flips[-1], by_image):
+            assert table.any(axis=0).all() and not table.all(axis=0).any()
+        assert 0.3 < flips[-1].mean() < 0.7
+    assert (flips[0] != flips[1]).mean() > 0.3
+
+
 def test_shards_get_different_images(class_folders: Path) -> None:
     source = open_folder(class_folders)
     positions = []

@@ -101,6 +101,26 @@ def test_samples_are_repeated_with_the_seed_and_only_then() -> None:
     assert np.abs(samples(8, 8).features - samples(8, 8, seed=4).features).max() > 1e-3
 
 
+class BrightnessOfLabel:
+    """A generator whose images show their label."""
+
+    output_shape = (None, 8, 8, 1)
+
+    def __call__(self, inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
+        latents, labels = inputs
+        return tf.ones([latents.shape[0], 8, 8, 1]) * tf.cast(labels, tf.float32)[:, None, None, None] / 10.0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_labels_are_those_that_the_generator_was_given(strategy: str) -> None:
+    """Also beyond the first 1,000, which are drawn at once."""
+    extractor = Extractor("fake", "fake", None, None, (), lambda images: Outputs(images[:, 0, 0], images[:, 0, 0]))
+    made = Extraction(extractor, STRATEGIES[strategy](), 300).of_generator(BrightnessOfLabel(), 2, 10, 1100, 3)
+    found = joined(list(made))
+    np.testing.assert_allclose(10.0 * found.features[:, 0], found.labels, atol=0.05)
+    assert np.bincount(found.labels, minlength=10).min() > 50
+
+
 def test_a_sample_is_rounded_as_a_picture_is() -> None:
     """What the extractor is shown are the generator's bytes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import pathlib
@@ -15,9 +16,15 @@ from tensorflow.python.summary.summary_iterator import summary_iterator
 from sagan_tf import evaluate, train
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.data.embedded import load_arrays
+from sagan_tf.data.source import Source
+from sagan_tf.data.sources import open_source
 from sagan_tf.evaluation import record_outputs, session
-from sagan_tf.evaluation.session import resolve
+from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.evaluation.session import evaluate as evaluated
+from sagan_tf.evaluation.session import resolve, training_evaluation
+from sagan_tf.flags import parse_config
 from tests.evaluation.fake_extractors import save_extractor
+from tests.training.tiny import one_device
 
 SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
 SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device"]
@@ -40,6 +47,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory, references: str) -> pathli
     """A run of six steps that was evaluated after every second."""
     path = tmp_path_factory.mktemp("run")
     flags = [*SMALL, *MEASURES, "--metrics=fcd,label_agreement", "--evaluate_every=2", "--num_steps=6"]
+    flags += ["--seed=3", "--generator_learning_rate=0.01", "--ema_start_step=0", "--ema_decay=0.9"]
     flags += ["--checkpoint_every=4", "--keep_checkpoints=9", f"--reference_dir={references}", f"--run_dir={path}"]
     assert train.run(flags) == 0
     return path
@@ -84,10 +92,10 @@ def test_of_a_run(
     before, during = len(lines_of(run_dir)), lines_of(run_dir)[2]
     output = tmp_path / "result.json"
     flags = [f"--run_dir={run_dir}", "--num_samples=300", f"--reference_dir={references}", f"--output={output}"]
-    assert evaluate.run(flags) == 0
+    assert evaluate.run([*flags, "--seed=3"]) == 0
     record = json.loads(output.read_text())
     assert lines_of(run_dir)[before:] == [record]
-    assert (record["step"], record["generator_weights"], record["seed"]) == (6, "ema", 0)
+    assert (record["step"], record["generator_weights"], record["seed"]) == (6, "ema", 3)
     np.testing.assert_allclose(record["fcd"], during["fcd"], rtol=1e-4)
     assert "fcd" in capsys.readouterr().out
     tags = set()
@@ -106,6 +114,28 @@ def test_other_checkpoints_and_weights(run_dir: pathlib.Path, references: str, t
         found[name] = json.loads(output.read_text())
     assert [found[name]["step"] for name in ("4", "best", "live")] == [4, best, 6]
     assert found["live"]["generator_weights"] == "live"
+
+
+@pytest.mark.parametrize("while_training", [True, False])
+@pytest.mark.parametrize(("reference", "split"), [("", "train"), ("fashion_mnist_10k:reference", "reference")])
+def test_a_run_is_compared_with_its_training_images_unless_others_are_named(
+    reference: str, split: str, while_training: bool, run_dir: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(name: str, source: Source, *others: object) -> None:
+        raise LookupError(name, source.num_examples)
+
+    monkeypatch.setattr(session, "find_reference", found)
+    evaluation = EvaluationConfig(("fcd",), "fashion_mnist", reference=reference)
+    config = dataclasses.replace(parse_config([f"--flagfile={run_dir / 'flags.cfg'}"]), evaluation=evaluation)
+    with pytest.raises(LookupError) as caught:
+        if while_training:
+            source = open_source(config.data, resolution=32, image_channels=1)
+            training_evaluation(config, source, one_device())
+        else:
+            evaluated(
+                EvaluateOptions(run_dir=str(run_dir), strategy="one_device"), EvaluationConfig(), lambda path: config
+            )
+    assert caught.value.args == (f"fashion_mnist_10k:{split}", len(load_arrays(split)[0]))
 
 
 def test_of_a_folder_and_of_real_data(references: str, tmp_path: pathlib.Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sagan_tf.config import Config, DataConfig, ModelConfig
+from sagan_tf.data.embedded import load_arrays
 from sagan_tf.errors import UserError
 from sagan_tf.samples.generators import Generator
 from sagan_tf.samples.training_images import config_of_run, open_training_images
@@ -29,6 +30,13 @@ def test_they_have_the_size_of_the_run_wherever_they_lie(tmp_path: pathlib.Path)
         assert source.num_examples == 12 and len(source.class_names) == 2
         (example,) = source.examples(seed=0, position=0).take(1).as_numpy_iterator()
         assert example["image"].shape == (64, 64, 1) and example["image"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("split", ["train", "reference"])
+def test_they_are_of_the_split_of_the_run(split: str) -> None:
+    data = DataConfig(dataset="fashion_mnist_10k", split=split)
+    source = open_training_images(dataclasses.replace(config(""), data=data), sample_options(mode="nearest"))
+    assert source.num_examples == len(load_arrays(split)[0])
 
 
 def test_they_are_not_there() -> None:

@@ -47,12 +47,14 @@ class Run:
     ) -> None:
         self.folder = folder
         self.best = FakeCheckpoints(folder / "best")
+        self._lower_is_better, self._extractor = lower_is_better, extractor
         self._values: list[float] = []
         self._step = 0
+        self.generator, self.evaluated = object(), []
         writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._action = Evaluate(
-            lambda generator: FakeResult(self._values.pop(0), lower_is_better, extractor),
-            None,
+            self._evaluate,
+            self.generator,  # type: ignore[arg-type]
             folder / "metrics.jsonl",
             writer,
             self.best,
@@ -60,6 +62,10 @@ class Run:
             read_best(folder / "best" / "best.json"),
             patience,
         )
+
+    def _evaluate(self, generator: Any) -> FakeResult:
+        self.evaluated.append(generator)
+        return FakeResult(self._values.pop(0), self._lower_is_better, self._extractor)
 
     def evaluate(self, *values: float) -> None:
         for value in values:
@@ -72,7 +78,9 @@ class Run:
 
 
 def test_a_line_and_scalars_for_each_evaluation(tmp_path: pathlib.Path) -> None:
-    Run(tmp_path).evaluate(3.0, 2.0)
+    run = Run(tmp_path)
+    run.evaluate(3.0, 2.0)
+    assert run.evaluated == [run.generator] * 2
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     expected = {"kind": "evaluation", "generator_weights": "ema", "extractor": "fake/1"}
     assert lines == [{"step": 10, "fid": 3.0} | expected, {"step": 20, "fid": 2.0} | expected]

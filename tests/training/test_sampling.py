@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import keras
@@ -7,6 +8,8 @@ import scipy.stats
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.evaluation import extraction
+from sagan_tf.evaluation.extractors import Extractor, Outputs
 from sagan_tf.networks import build_generator
 from sagan_tf.training.sampling import (
     LatentSampler,
@@ -17,7 +20,9 @@ from sagan_tf.training.sampling import (
     latents_of_seeds,
     spread_classes,
 )
-from tests.training.tiny import tiny_config
+from sagan_tf.training.session import create_updates
+from sagan_tf.training.trainer import Trainer
+from tests.training.tiny import make_iterator, make_state, one_device, tiny_config
 
 
 def draw(sampler: LatentSampler, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +38,47 @@ def test_draws_are_a_function_of_seed_and_number():
     np.testing.assert_array_equal(draw(sampler, 3)[1], draw(again, 3)[1])
     assert not np.isclose(draw(sampler, 3)[0], draw(sampler, 4)[0]).any()
     assert not np.isclose(draw(sampler, 3)[0], draw(other, 3)[0]).any()
+
+
+class NotingSampler(LatentSampler):
+    """Notes all latents that are drawn."""
+
+    noted: list[np.ndarray] = []
+
+    def draw(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        latents, labels = super().draw(number)
+        tf.numpy_function(self.noted.append, [latents], [])
+        return latents, labels
+
+
+def test_no_latents_come_twice(monkeypatch: pytest.MonkeyPatch):
+    """Neither in one update and another, after a rollback, in an evaluation, nor in images by their own seeds."""
+    config, strategy, noted = tiny_config(), one_device(), []
+    monkeypatch.setattr(NotingSampler, "noted", noted)
+    updates = create_updates(config, make_state(config, strategy))
+    updates = dataclasses.replace(updates, sampler=NotingSampler(**dataclasses.asdict(updates.sampler)))
+    trainer = Trainer(updates, strategy, make_iterator(config, strategy), config.training)
+    for rollbacks in range(3):
+        trainer.state.step.assign(0)
+        trainer.state.rollbacks.assign(rollbacks)
+        trainer.train(3)
+    assert len(noted) == 3 * 3 * 2
+    monkeypatch.setattr(extraction, "LatentSampler", NotingSampler)
+    features = Extractor("fake", "fake", None, None, (), lambda images: Outputs(images[:, 0, 0], images[:, 0, 0]))
+    evaluated = extraction.Extraction(features, strategy, 500)
+    list(evaluated.of_generator(trainer.state.generator, config.model.latent_dim, 3, 1500, config.training.seed))
+    assert len(noted) == 3 * 3 * 2 + 2
+    found = np.concatenate([*noted, latents_of_seeds(np.arange(100), config.model.latent_dim)])
+    assert len(np.unique(found, axis=0)) == len(found)
+
+
+def test_labels_and_latents_have_no_random_number_in_common():
+    # So many classes that a label shows the bits it was made of: those of a normal number decide its size.
+    sampler = LatentSampler(seed=0, latent_dim=1, num_classes=2**23, global_batch_size=2000)
+    latents, labels = draw(sampler, 0)
+    squares = (latents.reshape(-1, 2) ** 2).sum(1)
+    for offset in (0, 1):
+        assert abs(scipy.stats.spearmanr(squares, labels[offset::2]).statistic) < 0.15
 
 
 def test_latents_are_standard_normal_and_labels_uniform():

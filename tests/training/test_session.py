@@ -148,13 +148,20 @@ def test_non_finite_training_stops_and_keeps_the_last_good_checkpoint(
     assert differences(good, final_values(run_config(tmp_path, 3))) == set()
 
 
-def test_after_a_rollback_images_come_in_another_order(tmp_path: pathlib.Path):
-    config, strategy = run_config(tmp_path, 1), one_device()
-    source = open_source(config.data, resolution=32, image_channels=1)
-    state = create_state(resolve_classes(config, source))
-    batches = []
-    for rollbacks in (0, 1, 0):
+def test_images_come_in_the_order_of_seed_and_rollbacks_from_the_position_on(tmp_path: pathlib.Path):
+    strategy, batches = one_device(), []
+    source = open_source(run_config(tmp_path, 1).data, resolution=32, image_channels=1)
+    state = create_state(resolve_classes(run_config(tmp_path, 1), source))
+    # Rollbacks, seed, position, flips; the last two are of one order.
+    cases = [(0, 0, 0, True), (1, 0, 0, True), (0, 1, 0, True), (0, 0, 4, True), (0, 0, 0, True), (0, 0, 0, False)]
+    for rollbacks, seed, position, random_flip in cases:
         state.rollbacks.assign(rollbacks)
+        state.data_position.assign(position)
+        config = run_config(tmp_path, 1, seed=seed, random_flip=random_flip, global_batch_size=64)
         batches.append(next(session._training_iterator(config, source, strategy, state))["images"].numpy())
-    np.testing.assert_array_equal(batches[0], batches[2])
-    assert np.abs(batches[0] - batches[1]).max() > 0.1
+    np.testing.assert_array_equal(batches[0], batches[4])
+    assert all(np.abs(batches[0] - other).max() > 0.1 for other in batches[1:4])
+    plain, given = batches[5], batches[0]
+    flipped = (given != plain).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(given[flipped], plain[flipped][:, :, ::-1])
+    assert 0.25 < flipped.mean() < 0.75

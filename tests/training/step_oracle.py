@@ -1,0 +1,152 @@
+"""Whole training steps written out anew: eager, from the public networks and losses, without `sagan_tf.training.steps`.
+
+Nothing of the compiled loop takes part: gradients come from a plain tape, Adam and the moving average are NumPy, and a
+network that must not change gets its old values back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.config import Config, TrainingConfig
+from sagan_tf.losses import LOSSES
+from sagan_tf.training.sampling import LatentSampler
+from tests.training.tiny import make_iterator, make_state, one_device
+
+Metrics = dict[str, Any]
+
+
+class PlainAdam:
+    """Adam as its paper has it, float64, with epsilon outside of the bias correction as in Keras."""
+
+    def __init__(self, config: TrainingConfig, learning_rate: float) -> None:
+        self._config, self._learning_rate, self._updates = config, learning_rate, 0
+        self._moments: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def apply(self, variables: list[keras.Variable], gradients: list[np.ndarray]) -> None:
+        self._updates += 1
+        beta1, beta2 = self._config.adam_beta1, self._config.adam_beta2
+        rate = self._learning_rate * np.sqrt(1 - beta2**self._updates) / (1 - beta1**self._updates)
+        for index, (variable, gradient) in enumerate(zip(variables, gradients, strict=True)):
+            first, second = self._moments.get(index, (np.zeros(gradient.shape), np.zeros(gradient.shape)))
+            first, second = beta1 * first + (1 - beta1) * gradient, beta2 * second + (1 - beta2) * gradient**2
+            self._moments[index] = first, second
+            variable.assign(variable.numpy() - rate * first / (np.sqrt(second) + self._config.adam_epsilon))
+
+
+class StepOracle:
+    """Trains the networks of `make_state(config)` on the batches of `make_iterator(config)`.
+
+    Args:
+        config: the run.
+        replicas: parts of every batch that are worked on alone, with batch statistics of their own; their gradients,
+            statistics and metrics are averaged.
+    """
+
+    def __init__(self, config: Config, replicas: int = 1) -> None:
+        state, training = make_state(config, one_device()), config.training
+        self.generator, self.discriminator, self.generator_ema = (
+            state.generator,
+            state.discriminator,
+            state.generator_ema,
+        )
+        self._config, self._replicas, self._step = config, replicas, 0
+        self._loss = LOSSES[training.loss]
+        self._batches = make_iterator(config, one_device())
+        model = config.model
+        self._sampler = LatentSampler(training.seed, model.latent_dim, model.num_classes, training.global_batch_size)
+        self._generator_adam = PlainAdam(training, training.generator_learning_rate)
+        self._discriminator_adam = PlainAdam(training, training.discriminator_learning_rate)
+
+    def train(self, steps: int) -> dict[str, float]:
+        """Means of the metrics over some steps."""
+        return _means([self._train_step() for _ in range(steps)])
+
+    def _train_step(self) -> Metrics:
+        training = self._config.training
+        repeats = training.discriminator_steps_per_step
+        draws = [self._draw(self._step * (repeats + 1) + index) for index in range(repeats + 1)]
+        metrics = []
+        for drawn in draws[:-1]:
+            batch = next(self._batches)
+            inputs = [batch["images"].numpy(), batch["labels"].numpy(), *drawn]
+            metrics.append(self._update(self.discriminator, self._discriminator_adam, self._judge_both, inputs))
+        of_generator = self._update(self.generator, self._generator_adam, self._fool, draws[-1])
+        self._step += 1
+        decay = 0.0 if self._step < training.ema_start_step else training.ema_decay
+        for average, live in zip(self.generator_ema.variables, self.generator.variables, strict=True):
+            average.assign(decay * average.numpy() + (1 - decay) * live.numpy())
+        return _means(metrics) | of_generator
+
+    def _draw(self, number: int) -> list[np.ndarray]:
+        return [drawn.numpy() for drawn in self._sampler.draw(tf.constant(number, tf.int64))]
+
+    def _judge_both(self, images: Any, labels: Any, latents: Any, fake_labels: Any) -> tuple[tf.Tensor, Metrics]:
+        with _kept(self.generator):
+            fakes = self.generator([latents, fake_labels], training=True)
+        with _kept(self.discriminator):  # real and fake images meet one `u`, which moves once
+            real, real_class_loss = self._judge(images, labels)
+        fake, fake_class_loss = self._judge(fakes, fake_labels)
+        loss = self._loss.discriminator(real, fake) + real_class_loss + fake_class_loss
+        return loss, {
+            "discriminator_loss": loss,
+            "real_logits": tf.reduce_mean(real),
+            "fake_logits": tf.reduce_mean(fake),
+        }
+
+    def _fool(self, latents: Any, labels: Any) -> tuple[tf.Tensor, Metrics]:
+        fakes = self.generator([latents, labels], training=True)
+        with _kept(self.discriminator):
+            logits, class_loss = self._judge(fakes, labels)
+        loss = self._loss.generator(logits) + class_loss
+        return loss, {"generator_loss": loss}
+
+    def _judge(self, images: Any, labels: Any) -> tuple[tf.Tensor, Any]:
+        """Logits, and the mean cross-entropy of an auxiliary classifier: 0 if there is none."""
+        outputs = self.discriminator([images, labels], training=True)
+        if self._config.model.conditioning != "auxiliary_classifier":
+            return outputs, 0.0
+        logits, class_logits = outputs
+        chosen = tf.gather(tf.nn.log_softmax(class_logits), labels, batch_dims=1)
+        return logits, -tf.reduce_mean(chosen)
+
+    def _update(
+        self, network: keras.Model, adam: PlainAdam, loss_of: Callable[..., Any], inputs: list[np.ndarray]
+    ) -> Metrics:
+        began = [variable.numpy() for variable in network.non_trainable_variables]
+        gradients, ended, metrics = [], [], []
+        for part in zip(*(np.split(array, self._replicas) for array in inputs), strict=True):
+            _assign(network.non_trainable_variables, began)
+            with tf.GradientTape() as tape:
+                loss, found = loss_of(*map(tf.constant, part))
+            values = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
+            gradients.append([tf.convert_to_tensor(value).numpy().astype(np.float64) for value in values])
+            ended.append([variable.numpy() for variable in network.non_trainable_variables])
+            norm = np.sqrt(sum(np.sum(value**2) for value in gradients[-1]))
+            metrics.append(found | {f"{network.name}_gradient_norm": norm})
+        _assign(network.non_trainable_variables, [np.mean(values, 0) for values in zip(*ended, strict=True)])
+        adam.apply(network.trainable_variables, [np.mean(values, 0) for values in zip(*gradients, strict=True)])
+        return _means(metrics)
+
+
+@contextlib.contextmanager
+def _kept(network: keras.Model) -> Iterator[None]:
+    """A context after which a network's statistics and `u` are what they were before it."""
+    before = [variable.numpy() for variable in network.non_trainable_variables]
+    yield
+    _assign(network.non_trainable_variables, before)
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _means(metrics: list[Metrics]) -> dict[str, float]:
+    return {name: float(np.mean([float(one[name]) for one in metrics])) for name in metrics[0]}
