@@ -112,6 +112,8 @@ def test_two_devices_of_a_cpu(tmp_path: pathlib.Path):
         (["--resolution=48"], "resolution: expected one of 32, 64, 128, 256"),
         (["--gradient_accumulation_steps=3"], "global_batch_size: expected a multiple of 3"),
         (["--dataset=folder", "--data_dir=/nowhere"], "data_dir: "),
+        (["--split=reference", "--dataset=folder", "--data_dir=/nowhere"], "split: --split=reference "),
+        (["--data_dir=/nowhere"], "data_dir: --data_dir=/nowhere "),
         (["--num_classes=7"], "num_classes: expected 10 for fashion_mnist_10k"),
         (["--global_batch_size=20000"], "global_batch_size: expected at most 10000"),
         (["--base_chanels=4"], "unknown flag --base_chanels; did you mean --base_channels?"),

@@ -23,6 +23,7 @@ RANKS = {
     "keras_settings": -1,
     "files": -1,
     "text": -1,
+    "effects": 0,
     "config": 0,
     "layers": 1,
     "data": 1,

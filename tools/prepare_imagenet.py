@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, whe
 
 from sagan_tf.console import load_tensorflow
 from sagan_tf.data.names import printable
+from sagan_tf.effects import PREPARE_IMAGENET, check_effects
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from tools.preparation.progress import Progress
@@ -69,6 +70,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--split: expected the name of a split, and of a folder in --output, received {options.split!r}")
     if not 1 <= options.quality <= 100:
         parser.error(f"--quality: expected 1 to 100, received {options.quality}")
+    try:
+        defaults = {name: parser.get_default(name) for name in vars(options)}
+        check_effects(PREPARE_IMAGENET, vars(options), defaults)
+    except UserError as error:
+        parser.error(str(error))
     return options
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from sagan_tf.config import Config, DataConfig, EvaluationConfig, TrainingConfig
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+from sagan_tf.effects import EVALUATE, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import check_names, check_number_of_images
 from sagan_tf.evaluation.evaluator import Evaluator, Result, needs_reference
@@ -51,8 +52,9 @@ def evaluate(
             reference. Or the result cannot be written any more; it has then been printed.
     """
     run = _open_run(options, read_config) if options.run_dir else None
-    evaluation = resolve(evaluation, run.config.evaluation if run else None)
+    given, evaluation = evaluation, resolve(evaluation, run.config.evaluation if run else None)
     metrics = find_metrics(evaluation.metrics)
+    _check_effects(options, given, evaluation, metrics)
     check_names(evaluation.extractor, metrics)
     placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus)
     strategy = create_strategy(placement)
@@ -68,6 +70,19 @@ def evaluate(
     if outputs is not None:  # every worker takes its share, and one writes
         _print_table(record, metrics)
         outputs.write(record, metrics)
+
+
+def _check_effects(
+    options: EvaluateOptions, given: EvaluationConfig, resolved: EvaluationConfig, metrics: list[Metric]
+) -> None:
+    """Check that every flag that is given has an effect, where a run fills in what is not given."""
+    facts = {
+        "is_folder": bool(options.images) and is_folder(options.images),
+        "is_compared": needs_reference(metrics),
+        "resolved_metrics": resolved.metrics,
+        "resolved_extractor": resolved.extractor,
+    }
+    check_options(EVALUATE, options, given, facts=facts)
 
 
 @dataclasses.dataclass(frozen=True)

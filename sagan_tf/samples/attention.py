@@ -44,8 +44,6 @@ def attention_picture(generator: Generator, options: SampleOptions) -> Image.Ima
 
 def attention_html(generator: Generator, options: SampleOptions) -> str:
     """A page that shows where each place of the pictures looks when the mouse is over it."""
-    if options.queries:
-        raise UserError("queries: expected none for an .html page, where the mouse chooses, received some")
     if options.num_samples > _MOST_ON_PAGE:
         raise UserError(f"num_samples: expected at most {_MOST_ON_PAGE} for a page, received {options.num_samples}")
     return attention_page(f"{options.network} of {generator.name}", _pictures(generator, options))

@@ -6,29 +6,13 @@ import dataclasses
 import math
 import re
 
+from sagan_tf.effects import SAMPLE, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.option import option
 from sagan_tf.serving.contract import LARGEST_BATCH
 
 MODES = ("grid", "images", "classes", "interpolation", "truncation", "nearest", "attention")
 _OF_RUN_ONLY = ("nearest", "attention")
-_USED_IN = {
-    "num_samples": {*MODES} - {"classes"},
-    "columns": {"grid", "classes", "interpolation", "nearest"},
-    "truncation": {*MODES} - {"truncation"},
-    "truncations": {"truncation"},
-    "between": {"interpolation"},
-    "network": {"attention"},
-    "queries": {"attention"},
-    "data_dir": {"nearest", "attention"},
-    "extractor": {"nearest"},
-    "inception_dir": {"nearest"},
-    "shard": {"images"},
-}
-"""The modes in which a flag means something, for those that do not mean something in all."""
-_OF_NO_EXPORT = ("checkpoint", "generator_weights", "logical_cpus")
-_OF_NO_DISCRIMINATOR = ("truncation", "standing_batches", "generator_weights")
-_ROWS_ARE_CLASSES = ("grid", "truncation", "interpolation")
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
@@ -121,7 +105,7 @@ class SampleOptions:
             raise UserError(f"expected either --run_dir or --saved_model, received {received}")
         if not self.output:
             raise UserError("output: expected where to write, received none")
-        self._check_every_flag_matters()
+        check_options(SAMPLE, self)
         if self.standing_batches and self.mode == "truncation":
             raise UserError(
                 "standing_batches: expected one truncation, received mode truncation, which compares several"
@@ -159,29 +143,6 @@ class SampleOptions:
     def threshold(self) -> float:
         """The truncation as a number: infinity for none."""
         return math.inf if self.truncation is None else self.truncation
-
-    def _check_every_flag_matters(self) -> None:
-        """Raises UserError for a flag that would change nothing: who gives it expects something of it."""
-        for name in filter(self._is_given, _USED_IN):
-            if self.mode not in _USED_IN[name]:
-                modes = " or ".join(mode for mode in MODES if mode in _USED_IN[name])
-                raise UserError(f"{name}: expected mode {modes}, received {self.mode}, in which it changes nothing")
-        of_discriminator = self.mode == "attention" and self.network == "discriminator"
-        for name in filter(self._is_given, _OF_NO_DISCRIMINATOR if of_discriminator else ()):
-            raise UserError(f"{name}: expected the network generator, received discriminator, shown training images")
-        if self.data_dir and self.mode == "attention" and not of_discriminator:
-            raise UserError("data_dir: expected the network discriminator, received generator, which needs no data")
-        for name in filter(self._is_given, _OF_NO_EXPORT if self.saved_model else ()):
-            raise UserError(f"{name}: expected --run_dir, received --saved_model, with which it changes nothing")
-        rows_are_classes = self.mode in _ROWS_ARE_CLASSES and self.between == "latents"
-        if self.num_samples and self.labels and rows_are_classes:
-            raise UserError(
-                f"num_samples: expected none beside --labels in mode {self.mode}, a row a class, received "
-                f"{self.num_samples}"
-            )
-
-    def _is_given(self, name: str) -> bool:
-        return bool(getattr(self, name) != type(self).__dataclass_fields__[name].default)
 
     def _needs_run(self) -> str:
         if self.mode in _OF_RUN_ONLY:

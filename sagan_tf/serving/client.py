@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from sagan_tf.data.image_limits import check_size
+from sagan_tf.effects import CLIENT, check_effects
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, check_can_write_file, write_atomically
 from sagan_tf.serving.classes import Classes, read_classes
@@ -136,16 +137,11 @@ def _output(options: argparse.Namespace) -> pathlib.Path:
     is_there = path.exists() if is_sheet else path.is_dir() and any(path.iterdir())
     if is_there and not options.overwrite:
         raise UserError(f"output: expected one that is not there yet, received {path}; --overwrite writes over it")
+    check_effects(CLIENT, vars(options), {"num_samples": None, "columns": None})
     if is_sheet:
         check_can_write_file(path, "output")
     else:
         check_can_write_directory(path, "output")
-    if is_sheet and options.num_samples is not None:
-        raise UserError(
-            "num_samples: expected only for a folder, received it for a .png file; --columns makes it wider"
-        )
-    if not is_sheet and options.columns is not None:
-        raise UserError("columns: expected only for a .png file, received it for a folder; --num_samples says how many")
     return path
 
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from sagan_tf.effects import EXPORT, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.option import option
 
 FORMATS = ("saved_model", "tflite")
 PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
 
-_USED_IN = {
-    "resampling": "saved_model",
-    "tflite_precisions": "tflite",
-    "parity_samples": "tflite",
-    "largest_mean_error": "tflite",
-}
-"""The format in which a flag means something, for those that do not mean something in all."""
 _MOST_SAMPLES = 10_000
 """Pictures of both models are kept in memory: of 128 px, 2 GB each."""
 
@@ -67,10 +61,7 @@ class ExportOptions:
             raise UserError(f"parity_samples: expected 2 to {_MOST_SAMPLES}, received {self.parity_samples}")
         if not self.largest_mean_error > 0:
             raise UserError(f"largest_mean_error: expected a number above 0, received {self.largest_mean_error}")
-        for name, needed in _USED_IN.items():
-            given = getattr(self, name) != type(self).__dataclass_fields__[name].default
-            if given and needed not in self.formats:
-                raise UserError(f"{name}: expected the format {needed}, received {','.join(self.formats)}")
+        check_options(EXPORT, self)
 
 
 def _check_choices(name: str, values: tuple[str, ...], choices: tuple[str, ...]) -> None:

@@ -70,6 +70,14 @@ class RunDirectory:
                 "Resume with the run's own flags, or choose another --run_dir"
             )
 
+    def equal_flags(self, flagfile: str) -> set[str]:
+        """Names of the flags that have the same value in `flagfile` and in the run in this folder, if there is one."""
+        try:
+            began = read_flagfile(read_text(self.flags))
+        except (OSError, UserError):  # `check_flags` says so
+            return set()
+        return {name for name, value in read_flagfile(flagfile).items() if began.get(name) == value}
+
     def check_data(self, num_examples: int, class_names: tuple[str, ...]) -> None:
         """Raises UserError if the run in this folder began with other data: its order of images would mean nothing."""
         began = self._data()

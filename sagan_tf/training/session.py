@@ -17,6 +17,7 @@ from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
@@ -59,12 +60,14 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
             or gradient is not finite.
     """
     check_config(config)
+    run_directory = RunDirectory(config.training.run_dir)
+    parts = config.model, config.data, config.training, config.evaluation
+    check_options(TRAIN, *parts, kept=run_directory.equal_flags(to_flagfile(config)))
     strategy = create_strategy(config.training)
     check_batch_size(config.training, strategy.num_replicas_in_sync)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
     flagfile = to_flagfile(config)
-    run_directory = RunDirectory(config.training.run_dir)
     run_directory.check_flags(flagfile)
 
     with strategy.scope():

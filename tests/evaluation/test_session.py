@@ -160,13 +160,8 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
     one, other = (write_images(tmp_path / name, count) for name, count in (("one", 20), ("other", 30)))
     output = tmp_path / "result.json"
     flags = [f"--images={one}", f"--reference={other}", "--extractor=inception", f"--inception_dir={module}"]
-    flags += [
-        "--metrics=fid,is,kid",
-        "--evaluation_batch_size=10",
-        f"--reference_dir={tmp_path / 'references'}",
-        f"--output={output}",
-    ]
-    assert evaluate.run(flags) == 0
+    flags += ["--metrics=fid,is,kid", "--evaluation_batch_size=10", f"--output={output}"]
+    assert evaluate.run([*flags, f"--reference_dir={tmp_path / 'references'}"]) == 0
     record = json.loads(output.read_text())
     assert np.isfinite([record[name] for name in ("fid", "is", "kid")]).all() and 1.0 <= record["is"] <= 1008.0
     assert record["preprocessing"].endswith("to 299x299")
@@ -190,6 +185,8 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
             ["--images=a", "--metrics=fcd"],
             "metrics: expected fid, kid and is for the extractor ",
         ),
+        (["--images=a", "--extractor=fashion_mnist", "--evaluate_every=5"], "evaluate_every: --evaluate_every=5 "),
+        (["--images=a", "--checkpoint=best"], "checkpoint: --checkpoint=best "),
         (["--run_dir=a", "--checkpoint=newest"], "checkpoint: expected latest, best or a step, received 'newest'"),
     ],
 )
@@ -199,8 +196,7 @@ def test_mistakes(flags: list[str], message: str, capsys: pytest.CaptureFixture[
 
 def test_mistakes_with_files(tmp_path: pathlib.Path, references: str, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_images(tmp_path / "images", 12)
-    common = [f"--images={folder}", "--extractor=fashion_mnist", f"--reference_dir={tmp_path / 'references'}"]
-    common.append(f"--output={tmp_path / 'result.json'}")
+    common = [f"--images={folder}", "--extractor=fashion_mnist", f"--output={tmp_path / 'result.json'}"]
     few = error_of(capsys, *common, "--metrics=classifier_score10k")
     assert few == f"images: expected at least 10000 for classifier_score10k, received 12 in {folder}"
     assert error_of(capsys, *common, "--metrics=fcd").startswith("reference: expected DATASET:SPLIT, a folder of ")

@@ -37,7 +37,6 @@ def options(**given: Any) -> SampleOptions:
             "batch_size: expected at most 256 with --saved_model, received 257",
         ),
         ({"checkpoint": "newest"}, "checkpoint: expected latest, best or a step, received 'newest'"),
-        ({"shard": "1/2"}, "shard: expected mode images, received grid, in which it changes nothing"),
     ],
 )
 def test_what_is_refused(given: dict[str, Any], message: str) -> None:
@@ -73,63 +72,6 @@ def test_an_export_does_less_than_a_run(given: dict[str, Any], what: str) -> Non
 def test_an_export_does_the_rest() -> None:
     for mode in set(MODES) - {"nearest", "attention"}:
         assert options(run_dir="", saved_model="model", mode=mode).saved_model == "model"
-
-
-# Of every flag, one mode more in which it matters, and one in which it would change nothing.
-CHANGES_NOTHING = [
-    ({"num_samples": 3}, "images", "classes"),
-    ({"columns": 3}, "nearest", "attention"),
-    ({"truncation": 0.5}, "images", "truncation"),
-    ({"truncations": (1.0,)}, "truncation", "grid"),
-    ({"between": "classes"}, "interpolation", "grid"),
-    ({"network": "discriminator"}, "attention", "grid"),
-    ({"queries": ("0:0",)}, "attention", "nearest"),
-    ({"data_dir": "data"}, "nearest", "images"),
-    ({"extractor": "inception"}, "nearest", "attention"),
-    ({"inception_dir": "inception"}, "nearest", "classes"),
-    ({"shard": "1/2"}, "images", "interpolation"),
-]
-
-
-@pytest.mark.parametrize(("given", "mode", "other"), CHANGES_NOTHING)
-def test_flags_that_would_change_nothing(given: dict[str, Any], mode: str, other: str) -> None:
-    options(mode=mode, **given)
-    (name,) = given
-    with pytest.raises(
-        UserError, match=rf"^{name}: expected mode .*\b{mode}\b.*, received {other}, in which it changes"
-    ):
-        options(mode=other, **given)
-
-
-@pytest.mark.parametrize("given", [{"truncation": 0.5}, {"standing_batches": 2}, {"generator_weights": "live"}])
-def test_training_images_are_not_generated(given: dict[str, Any]) -> None:
-    options(mode="attention", **given)
-    with pytest.raises(
-        UserError, match=rf"^{next(iter(given))}: expected the network generator, received discriminator"
-    ):
-        options(mode="attention", network="discriminator", **given)
-
-
-def test_the_generator_needs_no_data() -> None:
-    assert options(mode="attention", network="discriminator", data_dir="data").data_dir == "data"
-    with pytest.raises(UserError, match="^data_dir: expected the network discriminator, received generator"):
-        options(mode="attention", data_dir="data")
-
-
-@pytest.mark.parametrize("given", [{"checkpoint": "best"}, {"generator_weights": "live"}, {"logical_cpus": 2}])
-def test_an_export_has_one_set_of_weights(given: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=rf"^{next(iter(given))}: expected --run_dir, received --saved_model"):
-        options(run_dir="", saved_model="model", **given)
-
-
-def test_labels_are_the_rows() -> None:
-    for mode in ("grid", "truncation", "interpolation"):
-        with pytest.raises(
-            UserError, match=f"^num_samples: expected none beside --labels in mode {mode}, a row a class"
-        ):
-            options(mode=mode, labels=("1",), num_samples=3)
-    between = options(mode="interpolation", between="classes", labels=("1", "2"), num_samples=3)
-    assert between.num_samples == options(mode="images", labels=("1",), num_samples=3).num_samples == 3
 
 
 @pytest.mark.parametrize(("shard", "expected"), [("", (0, 1)), ("1/1", (0, 1)), ("1/4", (0, 4)), ("4/4", (3, 4))])

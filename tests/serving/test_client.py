@@ -91,8 +91,8 @@ def test_a_folder_has_a_file_a_picture(
     [
         ("--output=", "output: expected a folder, received ''"),
         ("--output=a.jpg", "output: expected a .png file or a folder, received a.jpg"),
-        ("--output=a --columns=3", "columns: expected only for a .png file, received it for a folder"),
-        ("--output=a.png --num_samples=3", "num_samples: expected only for a folder, received it for a .png file"),
+        ("--output=a --columns=3", "columns: --columns=3"),
+        ("--output=a.png --num_samples=3", "num_samples: --num_samples=3"),
         ("--output=a --num_samples=0", "num_samples: expected at least 1, received 0"),
         ("--output=a.png --columns=0", "columns: expected at least 1 and a sheet that can be opened, received 0 x 1"),
         ("--output=a.png --columns=9999", "columns: expected at least 1 and a sheet that can be opened"),

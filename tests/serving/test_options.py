@@ -60,13 +60,6 @@ def test_what_is_right(options: dict[str, Any]) -> None:
             {"formats": ("tflite",), "largest_mean_error": float("nan")},
             "largest_mean_error: expected a number above 0, received nan",
         ),
-        ({"tflite_precisions": ("int8",)}, "tflite_precisions: expected the format tflite, received saved_model"),
-        (
-            {"formats": ("tflite",), "resampling": "plain"},
-            "resampling: expected the format saved_model, received tflite",
-        ),
-        ({"parity_samples": 8}, "parity_samples: expected the format tflite, received saved_model"),
-        ({"largest_mean_error": 0.1}, "largest_mean_error: expected the format tflite, received saved_model"),
     ],
 )
 def test_what_is_wrong(options: dict[str, Any], message: str) -> None:

@@ -32,6 +32,13 @@ def test_changes_that_decide_the_weights_are_refused(tmp_path: pathlib.Path):
     assert "num_steps" not in message and "\n" not in message
 
 
+def test_flags_that_a_run_began_with(tmp_path: pathlib.Path):
+    run_directory = RunDirectory(tmp_path)
+    assert run_directory.equal_flags("--seed=0\n") == set()
+    run_directory.write_records("--seed=0\n--split=test\n--loss=hinge\n")
+    assert run_directory.equal_flags("--seed=1\n--split=test\n--ema_decay=0\n") == {"split"}
+
+
 def test_safe_changes_are_taken(tmp_path: pathlib.Path):
     run_directory = RunDirectory(tmp_path)
     run_directory.check_flags(config_to_flagfile(tiny_config()))  # nothing there yet

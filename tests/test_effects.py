@@ -1,0 +1,188 @@
+"""A flag that changes nothing is refused, in every command; row by row."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import pytest
+
+from sagan_tf.config import Config, EvaluationConfig
+from sagan_tf.effects import CLIENT, EVALUATE, EXPORT, PREPARE_IMAGENET, SAMPLE, TRAIN, check_effects, check_options
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.flags import Flags
+from sagan_tf.samples.options import SampleOptions
+from sagan_tf.serving.client import _parser
+from sagan_tf.serving.options import ExportOptions
+from tools.prepare_imagenet import parse_arguments
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").rglob("*.cfg"))
+
+
+def train(*argv: str) -> None:
+    (config,) = Flags(Config).parse(argv)
+    check_options(TRAIN, *(getattr(config, field.name) for field in dataclasses.fields(config)))
+
+
+def evaluate(*argv: str) -> None:
+    options, evaluation = Flags(EvaluateOptions, EvaluationConfig).parse(argv)
+    facts = {
+        "is_folder": ":" not in options.images,
+        "is_compared": any(name.startswith("fid") for name in evaluation.metrics),
+        "resolved_metrics": evaluation.metrics,
+        "resolved_extractor": evaluation.extractor or "inception",
+    }
+    check_options(EVALUATE, options, evaluation, facts=facts)
+
+
+def sample(*argv: str) -> None:
+    what = () if any(flag.startswith("--saved_model") for flag in argv) else ("--run_dir=r",)
+    Flags(SampleOptions).parse(("--output=out", *what, *argv))
+
+
+def export(*argv: str) -> None:
+    Flags(ExportOptions).parse(("--run_dir=run", *argv))
+
+
+def client(*argv: str) -> None:
+    options = _parser().parse_args(["--server=localhost:1", *argv])
+    check_effects(CLIENT, vars(options), {"columns": None, "num_samples": None})
+
+
+TABLES = {train: TRAIN, evaluate: EVALUATE, sample: SAMPLE, export: EXPORT, client: CLIENT}
+COMMANDS: dict[str, Any] = {command.__name__: command for command in TABLES}
+
+# The command, a flag, other flags with which it has an effect, and flags with which it has none.
+CASES = """
+train --logical_cpus=2 | --strategy=mirrored | --strategy=one_device
+train --logical_cpus=2 | | --strategy=multi_worker
+train --data_dir=d | | --dataset=fashion_mnist_10k
+train --split=test | --dataset=tfrecord | --dataset=folder
+train --shuffle_buffer_size=9 | --dataset=cifar10 | --dataset=folder
+train --shuffle_buffer_size=9 | | --dataset=fashion_mnist_10k
+train --attention_resolutions=8 | --generator_attention_resolutions=8 | NO_ATTENTION
+train --attention_form=full | --generator_attention_resolutions= | --attention_resolutions=
+train --attention_block=residual | | --architecture=dcgan --attention_resolutions=
+train --spectral_norm_constraint=at_most | --nogenerator_spectral_norm | NO_NORM
+train --spectral_norm_power_iterations=2 | --nodiscriminator_spectral_norm | NO_NORM
+train --spectral_norm_epsilon=1 | | NO_NORM
+train --resampling=plain | --architecture=sngan | --architecture=dcgan
+train --ema_start_step=5 | --ema_decay=0.5 | --ema_decay=0
+train --max_rollbacks=5 | --on_non_finite=rollback | --on_non_finite=stop
+train --reference_dir=d | --evaluate_every=1 |
+train --evaluation_batch_size=9 | --evaluate_every=1 |
+train --collapse_patience=9 | --evaluate_every=1 |
+train --num_samples=9 | --evaluate_every=1 --metrics=fid,is50k |
+train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1 --metrics=fid50k
+train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1
+train --inception_dir=d | | --extractor=fashion_mnist
+train --extractor_features=a | --extractor=model | --extractor=fashion_mnist
+train --extractor_logits=a | | --extractor=fashion_mnist
+evaluate --logical_cpus=2 | RUN | RUN --strategy=one_device
+evaluate --checkpoint=best | RUN | --images=d
+evaluate --generator_weights=live | RUN | --images=d
+evaluate --seed=3 | RUN | --images=d
+evaluate --num_samples=9 | RUN --metrics=fid | --images=d --metrics=fid
+evaluate --num_samples=9 | RUN --metrics=fid | RUN --metrics=fid50k
+evaluate --image_channels=1 | --images=d | RUN
+evaluate --resolution=32 | --images=cifar10:test | --images=d
+evaluate --resolution=32 | --images=cifar10:test | RUN
+evaluate --data_dir=d | RUN | --images=d
+evaluate --data_dir=d | --images=d --reference=a:b --metrics=fid | --images=d --reference=a --metrics=fid
+evaluate --evaluate_every=5 | NEVER | RUN
+evaluate --collapse_patience=5 | NEVER | RUN
+evaluate --reference=a:b | --images=d --metrics=fid | --images=d --metrics=is
+evaluate --reference_dir=d | RUN --metrics=fid | RUN --metrics=is50k
+evaluate --reference_dir=d | RUN --metrics=fid | RUN --metrics=fid --reference=a.npz
+evaluate --inception_dir=d | RUN | RUN --extractor=fashion_mnist
+evaluate --extractor_features=a | RUN --extractor=model | RUN
+evaluate --extractor_logits=a | --images=d | --images=d --extractor=fashion_mnist
+sample --num_samples=3 | --mode=images | --mode=classes
+sample --num_samples=3 | --mode=interpolation --between=classes --labels=1,2 | --labels=1
+sample --columns=3 | --mode=nearest | --mode=attention
+sample --truncation=0.5 | --mode=images | --mode=truncation
+sample --truncation=0.5 | --mode=attention | DISCRIMINATOR
+sample --truncations=1 | --mode=truncation |
+sample --between=classes | --mode=interpolation |
+sample --network=discriminator | --mode=attention |
+sample --queries=0:0 | --mode=attention | --mode=nearest
+sample --queries=0:0 | --mode=attention | --mode=attention --output=a.html
+sample --data_dir=d | --mode=nearest | --mode=images
+sample --data_dir=d | DISCRIMINATOR | --mode=attention
+sample --extractor=inception | --mode=nearest | --mode=attention
+sample --inception_dir=d | --mode=nearest | --mode=classes
+sample --inception_dir=d | --mode=nearest | --mode=nearest --extractor=fashion_mnist
+sample --shard=1/2 | --mode=images | --mode=interpolation
+sample --standing_batches=2 | | DISCRIMINATOR
+sample --batch_size=2 | --mode=attention | DISCRIMINATOR
+sample --generator_weights=live | | DISCRIMINATOR
+sample --generator_weights=live | | --saved_model=m
+sample --checkpoint=best | | --saved_model=m
+sample --strategy=one_device | | --saved_model=m
+sample --logical_cpus=2 | | --saved_model=m
+sample --logical_cpus=2 | | --strategy=one_device
+export --resampling=plain | --formats=tflite --discriminator | --formats=tflite
+export --tflite_precisions=int8 | --formats=saved_model,tflite |
+export --parity_samples=8 | --formats=tflite |
+export --largest_mean_error=0.1 | --formats=tflite |
+client --columns=3 | --output=a.PNG | --output=a
+client --num_samples=3 | --output=a | --output=a.png
+"""
+_SHORT = {
+    "RUN": "--run_dir=r",
+    "NO_ATTENTION": "--generator_attention_resolutions= --discriminator_attention_resolutions=",
+    "NO_NORM": "--nogenerator_spectral_norm --nodiscriminator_spectral_norm",
+    "DISCRIMINATOR": "--mode=attention --network=discriminator",
+}
+for _name, _flags in _SHORT.items():
+    CASES = CASES.replace(_name, _flags)
+ROWS = [[part.split() for part in line.split("|")] for line in CASES.strip().splitlines()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[" ".join(first + last) for first, _, last in ROWS])
+def test_a_flag_is_refused_where_it_changes_nothing(row: list[list[str]]) -> None:
+    (name, flag), helping, useless = row
+    command = COMMANDS[name]
+    if helping != ["NEVER"]:
+        command(flag, *helping)
+    command(*useless)
+    with pytest.raises(UserError) as caught:
+        command(flag, *useless)
+    option, _, value = flag.removeprefix("--").partition("=")
+    assert f"{option}: " in str(caught.value) and value in str(caught.value)
+
+
+def test_every_row_of_the_tables_is_tested() -> None:
+    tested = {(first[0], first[1].removeprefix("--").partition("=")[0]) for first, _, _ in ROWS}
+    rows = {(command.__name__, name) for command, table in TABLES.items() for effect in table for name in effect.flags}
+    assert rows == tested
+
+
+@pytest.mark.parametrize(
+    ("flag", "useless"), [("--quality=50", "--format=png"), ("--shuffle_buffer_size=9", "--dataset=folder")]
+)
+def test_the_preparation_of_images(flag: str, useless: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parse_arguments(["--output=out", flag])
+    with pytest.raises(SystemExit):
+        parse_arguments(["--output=out", flag, useless])
+    assert f"{flag} changes nothing" in capsys.readouterr().err
+    assert {name for effect in PREPARE_IMAGENET for name in effect.flags} >= {"quality", "shuffle_buffer_size"}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_flag_of_a_configuration_has_an_effect(path: pathlib.Path) -> None:
+    train(f"--flagfile={path}")
+
+
+def test_a_record_of_every_flag_replays_its_run(tmp_path: pathlib.Path) -> None:
+    for config in CONFIGS:
+        (tmp_path / "flags.cfg").write_text(Flags(Config).to_flagfile(*Flags(Config).parse([f"--flagfile={config}"])))
+        train(f"--flagfile={tmp_path / 'flags.cfg'}")
+
+
+def test_flags_that_are_kept_are_not_checked() -> None:
+    (config,) = Flags(Config).parse(["--dataset=folder", "--split=test"])
+    parts = config.model, config.data, config.training, config.evaluation
+    check_options(TRAIN, *parts, kept={"split"})
+    with pytest.raises(UserError, match="--split=test"):
+        check_options(TRAIN, *parts, kept={"dataset"})
