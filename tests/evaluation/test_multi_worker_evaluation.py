@@ -13,7 +13,7 @@ from tests.workers import run_workers, started_workers
 
 SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
 SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=2"]
-MEASURES = ["--extractor=fashion_mnist", "--num_samples=300", "--reference=fashion_mnist_10k:reference"]
+MEASURES = ["--extractor=fashion_mnist", "--reference=fashion_mnist_10k:reference"]
 MEASURES += ["--metrics=fcd,classifier_score,label_agreement"]
 
 
@@ -23,7 +23,7 @@ def test_two_workers_find_what_one_finds(tmp_path: pathlib.Path) -> None:
     run_dir, stores = tmp_path / "run", ["/proc/nowhere", tmp_path / "references"]
     assert train.run([*SMALL, f"--run_dir={run_dir}"]) == 0
     outputs = [tmp_path / name for name in ("alone.json", "first.json", "second.json")]
-    flags = [f"--run_dir={run_dir}", *MEASURES]
+    flags = [f"--run_dir={run_dir}", "--num_samples=300", *MEASURES]
     alone = [*flags, f"--output={outputs[0]}", f"--reference_dir={stores[1]}", "--strategy=one_device"]
     assert evaluate.run(alone) == 0
     together = ["-m", "sagan_tf.evaluate", *flags, "--strategy=multi_worker"]
