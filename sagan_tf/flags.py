@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import pathlib
 import re
 import sys
@@ -24,23 +23,15 @@ from absl import flags as absl_flags
 
 from sagan_tf.config import Config
 from sagan_tf.errors import RunEnded, UserError
+from sagan_tf.flagfile import FlagError, expand_flagfiles
 from sagan_tf.option_text import OptionText
-from sagan_tf.text import decode_text
 
 __all__ = ["FlagError", "Flags", "config_to_flagfile", "parse_config", "run_door"]
 
 _HELP_FLAGS = ("--help", "-help", "-h")
 _HELP_WIDTH = 100
-_LARGEST_FLAGFILE = 2**20
-"""Bytes: more than a flagfile ever has, and little enough to be read at once."""
-_MOST_FLAGFILES = 100
-"""On one command line: files that each name the next one twice would have no end."""
 _LONGEST_MESSAGE, _LONGEST_NAME = 4000, 100
 _CONTROL_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-class FlagError(UserError):
-    """A mistake on the command line or in a flagfile."""
 
 
 def parse_config(argv: Sequence[str]) -> Config:
@@ -55,7 +46,12 @@ def config_to_flagfile(config: Config) -> str:
 
 
 def run_door(
-    program: str, summary: str | None, main: Callable[..., None], *kinds: type, argv: Sequence[str] | None = None
+    program: str,
+    summary: str | None,
+    main: Callable[..., None],
+    *kinds: type,
+    argv: Sequence[str] | None = None,
+    check: Callable[..., None] | None = None,
 ) -> int:
     """Runs a door: parses its flags, calls `main`, turns a user's mistake into one line on standard error.
 
@@ -65,6 +61,7 @@ def run_door(
         main: called with one object for each of `kinds`.
         *kinds: the dataclasses that the flags are made from, see `Flags`.
         argv: the arguments without the program's name; None takes the process's own.
+        check: called first, with the same objects and `Flags.flagfiles`; raises UserError to end the program.
 
     Returns:
         The exit status: 0, 2 for a user's mistake, 130 when interrupted from the keyboard, 128 + number for a signal,
@@ -77,7 +74,10 @@ def run_door(
         if any(argument in _HELP_FLAGS for argument in argv):
             sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.help()}")
         else:
-            main(*flags.parse(argv))
+            objects = flags.parse(argv)
+            if check is not None:
+                check(*objects, flags.flagfiles)
+            main(*objects)
     except UserError as error:
         if isinstance(error, FlagError):
             sys.stderr.write(f"{usage}; --help shows every flag\n")
@@ -98,10 +98,15 @@ class Flags:
     Args:
         *kinds: frozen dataclasses whose fields are made with `config.option`, or whose fields are such dataclasses, as
             those of `Config` are; their types are those that `OptionText` knows. No name may occur twice.
+
+    Attributes:
+        flagfiles: After `parse`, the flagfile that a flag has its value from, by the flag's name; None if it was given
+            on the command line. Flags that were not given are missing.
     """
 
     def __init__(self, *kinds: type) -> None:
         self._kinds = kinds
+        self.flagfiles: dict[str, pathlib.Path | None] = {}
         self._values = absl_flags.FlagValues()
         self._values.set_gnu_getopt(True)  # a stray argument does not end the flags: the flags' mistakes come first
         for _, part in self._sections():
@@ -119,7 +124,9 @@ class Flags:
             UserError: a flagfile cannot be read.
         """
         self._values.unparse_flags()
-        arguments = list(_expand_flagfiles(argv))
+        expanded = list(expand_flagfiles(argv))
+        arguments = [argument for argument, _ in expanded]
+        self.flagfiles = {argument.lstrip("-").partition("=")[0]: path for argument, path in expanded}
         self._check_names(arguments)
         try:
             leftover = self._values(["", *arguments])[1:]
@@ -229,52 +236,3 @@ def _one_line(text: str) -> str:
     if len(line) > _LONGEST_MESSAGE:  # most often one word, with the reason after it
         line = f"{line[: _LONGEST_MESSAGE // 2]} ... {line[-_LONGEST_MESSAGE // 2 :]}"
     return _CONTROL_LETTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
-
-
-def _expand_flagfiles(
-    argv: Sequence[str], including: tuple[pathlib.Path, ...] = (), left: Iterator[int] | None = None
-) -> Iterator[str]:
-    """`argv` with what flagfiles say in their place. absl's own reading takes nested paths from the working folder."""
-    left = iter(range(_MOST_FLAGFILES)) if left is None else left
-    arguments = iter(argv)
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if name not in ("--flagfile", "-flagfile"):
-            yield argument
-            continue
-        value = value if equals else next(arguments, "")
-        if not value:
-            raise FlagError("--flagfile: expected a file, received none")
-        folder = including[-1].parent if including else pathlib.Path()
-        path = pathlib.Path(os.path.realpath(folder / os.path.expanduser(value)))
-        if path in including:
-            raise UserError(f"--flagfile={value}: the file includes itself")
-        if next(left, None) is None:
-            raise UserError(f"--flagfile={value}: expected at most {_MOST_FLAGFILES} flagfiles, received more")
-        yield from _expand_flagfiles(_read_flagfile(path), (*including, path), left)
-
-
-def _read_flagfile(path: pathlib.Path) -> list[str]:
-    flags = []
-    for number, line in enumerate(map(str.strip, _flagfile_text(path).splitlines()), start=1):
-        if line and not line.startswith(("#", "//")):
-            if not line.startswith("-"):
-                raise FlagError(f"{path}, line {number}: expected --name=value or # and a comment, received {line!r}")
-            flags.append(line)
-    return flags
-
-
-def _flagfile_text(path: pathlib.Path) -> str:
-    try:
-        if path.is_fifo():  # which would be waited for
-            raise UserError(f"--flagfile={path}: expected a file, received a pipe")
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FLAGFILE + 1)
-        if len(content) > _LARGEST_FLAGFILE:
-            raise UserError(f"--flagfile={path}: expected at most {_LARGEST_FLAGFILE} bytes, received more")
-    except OSError as error:
-        raise UserError(f"--flagfile={path}: cannot be read: {error.strerror}") from error
-    text = decode_text(content, f"--flagfile={path}")
-    if "\0" in text:
-        raise UserError(f"--flagfile={path}: expected text, received other bytes")
-    return text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sagan_tf.config import Config
 from sagan_tf.flags import config_to_flagfile, run_door
+from sagan_tf.training.run_directory import RunDirectory
 
 
 def main(config: Config) -> None:
@@ -26,9 +28,13 @@ def main(config: Config) -> None:
     train(config, config_to_flagfile, training_evaluation)
 
 
+def _check_flagfiles(config: Config, flagfiles: Mapping[str, pathlib.Path | None]) -> None:
+    RunDirectory(config.training.run_dir).check_not_moved(flagfiles.get("run_dir"))
+
+
 def run(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    return run_door("sagan_tf.train", __doc__, main, Config, argv=argv)
+    return run_door("sagan_tf.train", __doc__, main, Config, argv=argv, check=_check_flagfiles)
 
 
 if __name__ == "__main__":

@@ -130,8 +130,10 @@ def read_class_names(path: str) -> tuple[str, ...]:
 
 
 def with_flags(config: Config, flags: Sequence[str]) -> Config:
-    """The configuration with flags of `python -m sagan_tf.train` in place of its own values."""
-    return parse_config([*(line for line in config_to_flagfile(config).splitlines() if line.startswith("-")), *flags])
+    """The configuration with flags of `python -m sagan_tf.train` in place of its own values, but for `run_dir`."""
+    own = [line for line in config_to_flagfile(config).splitlines() if line.startswith("-")]
+    run_dir = [line for line in own if line.startswith("--run_dir=")]
+    return parse_config([*own, *flags, *run_dir])  # again: the --flagfile of another run names the other's directory
 
 
 def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names: tuple[str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation import tf_gan
 from sagan_tf.evaluation.fashion_mnist_classifier import RESOLUTION, load_classifier
+from sagan_tf.evaluation.saved_models import digest_of_saved_model, load_saved_model
 
 INCEPTION_VARIABLE = "SAGAN_TF_INCEPTION_DIR"
 """The environment variable that says where TF-GAN's Inception lies."""
@@ -158,7 +158,7 @@ class _SavedModel:
 
     def __init__(self, folder: pathlib.Path, options: ExtractorOptions) -> None:
         self._fields = options.features, options.logits
-        self._model = _load(folder)  # kept: its functions hold its variables weakly
+        self._model = load_saved_model(folder, "extractor")  # kept: its functions hold its variables weakly
         self._function, self._spec = self._function_of_images(folder)
         outputs = self._function.structured_outputs
         if not isinstance(outputs, dict) or any(field not in outputs for field in self._fields):
@@ -214,28 +214,7 @@ def _takes_batches(shape: tf.TensorShape) -> bool:
     return shape.rank == 4 and shape[0] is None and (shape[1] is None) == (shape[2] is None)
 
 
-def _load(folder: pathlib.Path) -> Any:
-    if not (folder / "saved_model.pb").is_file():
-        raise UserError(f"extractor: expected a SavedModel (saved_model.pb and variables) in {folder}, received none")
-    try:
-        return tf.saved_model.load(str(folder))
-    except Exception as error:  # the loader raises nearly every kind of exception on damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"extractor: expected an intact SavedModel in {folder}, received {reason}") from error
-
-
 def _as_extractor(network: _SavedModel, folder: pathlib.Path, name: str, options: ExtractorOptions) -> Extractor:
     kind = name if name in EXTRACTORS else "saved_model"  # and not the folder's name: it may be moved
     identity = f"{kind}/{options.features},{options.logits}/{digest_of_saved_model(folder)}"
     return Extractor(name, identity, network.size, network.channels, (), network)
-
-
-def digest_of_saved_model(folder: pathlib.Path) -> str:
-    """A few letters that are others if the SavedModel's graph or weights are others."""
-    digest = hashlib.sha256()
-    for path in [folder / "saved_model.pb", *sorted((folder / "variables").glob("*"))]:
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()[:16]

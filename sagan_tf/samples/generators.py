@@ -18,7 +18,7 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.extractors import digest_of_saved_model
+from sagan_tf.evaluation.saved_models import digest_of_saved_model, load_saved_model
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import MODEL_CARD
 from sagan_tf.serving.model_card import classes_of_card
@@ -170,13 +170,7 @@ def generator_of_saved_model(folder: str) -> Generator:
         UserError: the folder holds no SavedModel with this signature.
     """
     path = pathlib.Path(os.path.expanduser(folder))
-    if not (path / "saved_model.pb").is_file():
-        raise UserError(f"saved_model: expected a SavedModel (saved_model.pb and variables) in {path}, received none")
-    try:
-        model = tf.saved_model.load(str(path))
-    except Exception as error:  # the loader raises nearly every kind of exception on damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"saved_model: expected an intact SavedModel in {path}, received {reason}") from error
+    model = load_saved_model(path, "saved_model")
     latent_dim, shape = _checked_signature(model, path)
     card = path / MODEL_CARD
     num_classes, class_names = classes_of_card(card) if card.is_file() else (0, ())

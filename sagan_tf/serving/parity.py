@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from sagan_tf.evaluation.distances import frechet_distance
 from sagan_tf.evaluation.statistics import moments_of_features
+from sagan_tf.literal_paths import literal_path
 from sagan_tf.serving.contract import SERVING_DEFAULT
 from sagan_tf.training.sampling import latents_of_seeds
 
@@ -65,7 +66,8 @@ def saved_model_error(folder: pathlib.Path, network: keras.Model, num_classes: i
     seeds = np.arange(_COMPARED)
     latents = latents_of_seeds(seeds, network.inputs[0].shape[1])
     labels = tf.constant(seeds % max(num_classes, 1), tf.int32)
-    model = tf.saved_model.load(str(folder))
+    with literal_path(folder) as path:
+        model = tf.saved_model.load(path)
     for signature in model.signatures.values():
         specs = signature.structured_input_signature[1]
         signature(**{name: tf.zeros([1, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()})

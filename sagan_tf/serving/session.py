@@ -14,6 +14,7 @@ import numpy as np
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
+from sagan_tf.literal_paths import is_pattern
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import AUXILIARY_CLASSIFIER_SIGNATURES, DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES
 from sagan_tf.serving.model_card import Origin, evaluation_of, model_card
@@ -72,8 +73,14 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
             _export_discriminator(judge, origin, new[DISCRIMINATOR])
         if TFLITE in new:
             write_tflite(network, origin, options, new[TFLITE])
-    for path in wanted.values():
+    for kind, path in wanted.items():
         _logger.info("%s, step %d, in %s", origin.run, step, path)
+        if kind != TFLITE and is_pattern(path.absolute()):
+            _logger.warning(
+                "%s has one of the characters [ ] * ? \\ in its path: this project reads the SavedModel there, while "
+                "tf.saved_model.load and TensorFlow Serving may not; copy it to another directory for them",
+                path.absolute(),
+            )
 
 
 def _for_inference(config: Config, options: ExportOptions) -> Config:

@@ -7,6 +7,7 @@ import logging
 import pathlib
 import re
 import shutil
+import time
 from collections.abc import Iterator
 
 import keras
@@ -14,7 +15,9 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
+from sagan_tf.literal_paths import literal_path
 from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.training.checkpoint_list import LIST_FILE, read_list, write_list
 from sagan_tf.training.state import TrainState
 
 _logger = logging.getLogger("sagan_tf")
@@ -22,7 +25,6 @@ BEST = "best"
 """The folder beside the newest checkpoints that holds the best one."""
 BEST_RECORD = "best.json"
 """The file in it that says which one that is."""
-_LIST = "checkpoint"
 _FIRST_SAVE = ".first_save"
 """Stands in a folder until its first checkpoint is on TensorFlow's list: files without a list are then one that was cut
 off. Otherwise the list was lost."""
@@ -38,43 +40,64 @@ class Checkpoints:
     """
 
     def __init__(self, directory: pathlib.Path, state: TrainState, keep: int) -> None:
+        self._directory = directory
         self._checkpoint = tf.train.Checkpoint(state=state)
         self._state = state
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(directory), max_to_keep=keep, checkpoint_name="step"
-        )
+        self._keep = keep
+        self._saved = read_list(directory)
 
     @property
     def latest(self) -> str | None:
         """Path prefix of the newest checkpoint, None if there is none."""
-        return self._manager.latest_checkpoint
+        return str(self._directory / list(self._saved)[-1]) if self._saved else None
 
     def save(self) -> str:
         """Saves the state as it is and returns the checkpoint's path prefix, which ends in the step."""
-        directory = pathlib.Path(self._manager.directory)
-        if not (directory / _LIST).exists():
+        directory, name = self._directory, f"step-{int(self._state.step.numpy())}"
+        prefix = str(directory / name)
+        if not (directory / LIST_FILE).exists():
             directory.mkdir(parents=True, exist_ok=True)
             (directory / _FIRST_SAVE).touch()
         try:
-            prefix = self._manager.save(checkpoint_number=int(self._state.step.numpy()))
+            self._checkpoint.save_counter.assign_add(1)  # as tf.train.CheckpointManager does
+            self._checkpoint.write(prefix)
+            self._saved.pop(name, None)
+            self._saved[name] = time.time()
+            write_list(directory, self._saved)
+            self._remove_oldest()
         except (OSError, tf.errors.OpError):  # the disk is full, and half a checkpoint would stay on it
             remove_unfinished(directory)
             raise
         (directory / _FIRST_SAVE).unlink(missing_ok=True)
         return prefix
 
+    def _remove_oldest(self) -> None:
+        """Remove all but the newest few, by their exact names: tf.train.CheckpointManager takes paths for patterns."""
+        oldest = list(self._saved)[: -self._keep]
+        if not oldest:
+            return
+        for path in sorted(self._directory.iterdir(), reverse=True):  # .index before .data: half of one is none
+            name, _, ending = path.name.partition(".")
+            if name in oldest and re.fullmatch(r"index|data-\d+-of-\d+", ending):
+                path.unlink(missing_ok=True)
+        for name in oldest:  # not before: the files that are left after a crash are still on the list
+            del self._saved[name]
+        write_list(self._directory, self._saved)
+
 
 def remove_unfinished(directory: pathlib.Path) -> None:
     """Removes what a process that was killed while it saved has left in a folder, in which nobody else saves."""
     for path in directory.glob("step-*_temp"):
         shutil.rmtree(path, ignore_errors=True)
-    names = ["*.tempstate*", f"{_LIST}.tmp*", *(["step-*"] if _first_was_cut_off(directory) else []), _FIRST_SAVE]
-    for path in (path for name in names for path in directory.glob(name)):
+    patterns = ["*.tempstate*", f"{LIST_FILE}.tmp*", f"{LIST_FILE}.part"]
+    if _first_was_cut_off(directory):
+        patterns.append("step-*")
+    for path in (path for pattern in [*patterns, _FIRST_SAVE] for path in directory.glob(pattern)):
         path.unlink(missing_ok=True)
 
 
 def _first_was_cut_off(directory: pathlib.Path) -> bool:
-    return (directory / _FIRST_SAVE).exists() and not (directory / _LIST).exists()
+    return (directory / _FIRST_SAVE).exists() and not (directory / LIST_FILE).exists()
 
 
 class DamagedCheckpoint(UserError):
@@ -96,8 +119,8 @@ def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
     damaged: list[DamagedCheckpoint] = []
     for prefix in [latest, *_older(directory, latest)]:
         try:
-            with _explaining(prefix):
-                status = tf.train.Checkpoint(state=state).restore(prefix)
+            with _readable(prefix) as path:
+                status = tf.train.Checkpoint(state=state).restore(path)
                 status.assert_existing_objects_matched()
                 status.assert_consumed()
             # Losses are of the weights before an update: it may have spoilt those that were saved after it.
@@ -149,9 +172,9 @@ def load_discriminator(config: Config, directory: pathlib.Path, checkpoint: str 
 def _fill(network: keras.Model, name: str, prefix: str) -> int:
     """Fills a network from the part of a checkpoint of this name; returns the checkpoint's step."""
     step = tf.Variable(0, dtype=tf.int64)
-    with _explaining(prefix):
+    with _readable(prefix) as path:
         part = tf.train.Checkpoint(**{name: network, "step": step})
-        restored = tf.train.Checkpoint(state=part).restore(prefix)
+        restored = tf.train.Checkpoint(state=part).restore(path)
         restored.expect_partial().assert_existing_objects_matched()
     return int(step.numpy())
 
@@ -180,34 +203,25 @@ def newest_checkpoint(directory: pathlib.Path) -> str | None:
         UserError: if checkpoints lie there and the list does not name one: a run is never begun anew over them.
     """
     present = sorted(path.stem for path in directory.glob("step-*.index"))
-    latest = _listed_as_newest(directory) if present else None
-    if latest is None and present and not _first_was_cut_off(directory):
-        listing = directory / _LIST
+    listed = read_list(directory) if present else {}
+    if not listed and present and not _first_was_cut_off(directory):
+        listing = directory / LIST_FILE
         raise UserError(
             f"checkpoint: expected {listing} to name one of {', '.join(present)}, received a damaged or missing file; "
             f'write the line model_checkpoint_path: "{present[-1]}" into it, or choose another run_dir'
         )
-    return latest
-
-
-def _listed_as_newest(directory: pathlib.Path) -> str | None:
-    """It may lack some of its files, or all: it is then damaged, and the list isn't."""
-    try:
-        state = tf.train.get_checkpoint_state(str(directory))
-    except ValueError:
-        return None
-    named = state is not None and re.fullmatch(r"step-\d+", pathlib.Path(state.model_checkpoint_path).name)
-    return str(state.model_checkpoint_path) if named else None
+    return str(directory / list(listed)[-1]) if listed else None
 
 
 @contextlib.contextmanager
-def _explaining(checkpoint: str) -> Iterator[None]:
-    """Turns what TensorFlow raises on restoring into one clear line."""
-    try:
-        yield
-    except (AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "other variables"
-        raise UserError(f"checkpoint: expected one of this configuration, received {checkpoint} ({reason})") from error
-    except (IndexError, RuntimeError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedCheckpoint(f"checkpoint: expected an intact one, received {checkpoint} ({reason})") from error
+def _readable(prefix: str) -> Iterator[str]:
+    """Yield the path to restore a checkpoint from, and turn what TensorFlow raises into one clear line."""
+    with literal_path(prefix) as path:
+        try:
+            yield path
+        except (AssertionError, ValueError) as error:
+            reason = (str(error).splitlines() or ["other variables"])[0].replace(path, prefix)
+            raise UserError(f"checkpoint: expected one of this configuration, received {prefix} ({reason})") from error
+        except (IndexError, RuntimeError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0].replace(path, prefix)
+            raise DamagedCheckpoint(f"checkpoint: expected an intact one, received {prefix} ({reason})") from error

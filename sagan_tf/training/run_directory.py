@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 from typing import Any
 
 from sagan_tf.config import option_fields
@@ -44,6 +45,24 @@ class RunDirectory:
         """Create the directory if it does not exist; raise UserError if it cannot be created or written."""
         self.check_can_write()
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def check_not_moved(self, flagfile: pathlib.Path | None) -> None:
+        """Raise UserError if the flagfile that names this directory lies in another run: one that was moved or copied.
+
+        Args:
+            flagfile: The flagfile that `run_dir` was read from; None if it was given in another way.
+        """
+        if flagfile is None:
+            return
+        holder = RunDirectory(flagfile.parent)
+        holds_a_run = holder.flags.is_file() and (holder.versions.is_file() or holder.checkpoints.is_dir())
+        if not holds_a_run or (self.path.exists() and self.path.samefile(holder.path)):
+            return
+        resume = shlex.quote(f"--run_dir={holder.path}")
+        raise UserError(
+            f"--flagfile={flagfile} lies in the directory of a run and sets run_dir to another one, {self.path}; add "
+            f"{resume} after it to resume the run where it is now, or --run_dir=NEW to begin a new run with its flags"
+        )
 
     def check_flags(self, flagfile: str) -> None:
         """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""

@@ -19,6 +19,7 @@ from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
+from sagan_tf.literal_paths import literal_path
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training.agreement import check_agreement, on_chief
@@ -69,6 +70,8 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     config = resolve_classes(config, source)
     flagfile = to_flagfile(config)
     run_directory.check_flags(flagfile)
+    with literal_path(run_directory.checkpoints):
+        pass  # what could not be read again is not begun
 
     with strategy.scope():
         state = create_state(config)

@@ -163,7 +163,7 @@ def test_kills_with_a_loss_scale_leave_no_trace(tmp_path: pathlib.Path) -> None:
 
 def stages_of_a_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.Path) -> Iterator[tuple[str, int]]:
     """Puts into a folder what lies there while step 3 is saved over 1 and 2, in order, as TensorFlow's `SaveV2`,
-    `MergeV2Checkpoints` and `CheckpointManager` go about it (seen with strace).
+    `MergeV2Checkpoints` and `Checkpoints` go about it (seen with strace).
 
     Args:
         before: a folder as it is when TensorFlow begins to save; there may be no checkpoint in it.
@@ -191,9 +191,9 @@ def stages_of_a_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.P
     shutil.copy(after / index, stage / index)
     shutil.rmtree(parts)
     yield "the checkpoint is whole", earlier
-    (stage / "checkpoint.tmp0123456789abcdef").write_bytes((after / "checkpoint").read_bytes()[:20])
+    (stage / "checkpoint.part").write_bytes((after / "checkpoint").read_bytes()[:20])
     yield "the list is being written", earlier
-    (stage / "checkpoint.tmp0123456789abcdef").unlink()
+    (stage / "checkpoint.part").unlink()
     shutil.copy(after / "checkpoint", stage / "checkpoint")
     yield "the list names it", 3
     if earlier:
@@ -228,9 +228,9 @@ def test_whatever_a_save_has_left_half_done(
         go_on(step)
         checkpoints.save()
     go_on(3)
-    for method, folder in (("save", before), ("_sweep", after)):
+    for owner, method, folder in ((tf.train.Checkpoint, "write", before), (Checkpoints, "_remove_oldest", after)):
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(tf.train.CheckpointManager, method, killed)
+            patch.setattr(owner, method, killed)
             checkpoints.save()
         shutil.copytree(directory, folder)
     checkpoints.save()

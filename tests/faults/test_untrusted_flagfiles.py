@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sagan_tf import evaluate, export, flags, sample, train
+from sagan_tf import evaluate, export, flagfile, sample, train
 from sagan_tf.flags import parse_config
 from sagan_tf.serving import client
 
@@ -127,5 +127,5 @@ def test_as_a_user_opens_them(tmp_path: Path) -> None:
 def test_a_hundred_flagfiles_are_read_and_so_is_none(tmp_path: Path) -> None:
     (tmp_path / "one.cfg").write_text("--seed=3\n")
     one = f"--flagfile={tmp_path / 'one.cfg'}"
-    assert parse_config([one] * flags._MOST_FLAGFILES).training.seed == 3
+    assert parse_config([one] * flagfile._MOST_FLAGFILES).training.seed == 3
     assert parse_config(["--flagfile=/dev/null", one]).training.seed == 3

@@ -174,11 +174,12 @@ def test_the_run_is_exported(
 def test_flags_and_class_names(checkpoints: pathlib.Path, tmp_path: pathlib.Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("cat\ndog\nbird\n")
-    run_dir = tmp_path / "run"
+    run_dir, flagfile = tmp_path / "run [1]", tmp_path / "of_another_run.cfg"
     run_dir.mkdir()  # an empty folder will do
+    flagfile.write_text("--run_dir=elsewhere\n--ema_decay=0.5\n")
     main(
         [f"--checkpoint={checkpoints / 'plain'}", f"--run_dir={run_dir}", f"--class_names={names}", "--generator_only"]
-        + ["--dataset", "folder", "--spectral_norm_constraint=equal", "--ema_decay=0.5"]
+        + ["--dataset", "folder", "--spectral_norm_constraint=equal", f"--flagfile={flagfile}"]
     )
     config = read_config(run_dir / "flags.cfg")
     assert (config.data.dataset, config.model.spectral_norm_constraint) == ("folder", "equal")

@@ -1,8 +1,10 @@
 import json
 import pathlib
+import shutil
 
 import pytest
 
+from sagan_tf import train
 from sagan_tf.errors import UserError
 from sagan_tf.flags import config_to_flagfile
 from sagan_tf.training.run_directory import RunDirectory, read_flagfile
@@ -122,3 +124,50 @@ def test_an_imported_run_knows_its_classes_only(tmp_path: pathlib.Path):
 
 def test_home_is_expanded():
     assert RunDirectory("~/run").path == pathlib.Path.home() / "run"
+
+
+@pytest.mark.parametrize("copied", [True, False])
+@pytest.mark.parametrize("written", ["{}/runs/a", "runs/a", "./runs/../runs/a//", "link/a"])
+def test_the_flagfile_of_a_run_that_was_moved(
+    written: str, copied: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(train, "main", lambda config: begun.append(config.training.run_dir))
+    monkeypatch.chdir(tmp_path)
+    run_directory = RunDirectory("runs/a")
+    run_directory.create()
+    run_directory.write_records(config_to_flagfile(tiny_config(run_dir=written.format(tmp_path))))
+    pathlib.Path("link").symlink_to("runs")
+    for place in ("runs", "link", f"{tmp_path}/runs"):
+        assert train.run([f"--flagfile={place}/a/flags.cfg"]) == 0
+    shutil.copytree("runs", "moved [1]")
+    if not copied:
+        shutil.rmtree("runs")
+    begun.clear()
+    moved = "--flagfile=moved [1]/a/flags.cfg"
+    for flags in ([moved], ["--run_dir=new", moved]):  # what comes later wins
+        assert train.run(flags) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"--run_dir={tmp_path}/moved [1]/a" in line
+    assert begun == []
+    pathlib.Path("mine.cfg").write_text(f"{moved}\n--run_dir=new\n")
+    shutil.copy("moved [1]/a/flags.cfg", "copy.cfg")
+    for flags in ([moved, "--run_dir=moved [1]/a/"], [moved, "--run_dir", "new"], ["--flagfile=mine.cfg"]):
+        assert train.run(flags) == 0
+    assert train.run(["--flagfile=copy.cfg"]) == 0
+    assert begun[:3] == ["moved [1]/a/", "new", "new"]
+
+
+def test_a_relative_run_dir_from_another_working_directory(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """It means another directory from there, in which nothing may begin anew in silence."""
+    monkeypatch.setattr(train, "main", lambda config: None)
+    run_directory = RunDirectory(tmp_path / "runs")
+    run_directory.create()
+    run_directory.write_records(config_to_flagfile(tiny_config(run_dir="runs")))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert train.run(["--flagfile=../runs/flags.cfg"]) == 2
+    assert f"--run_dir={tmp_path}/runs" in capsys.readouterr().err
+    assert train.run(["--flagfile=../runs/flags.cfg", "--run_dir=../runs"]) == 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
+from sagan_tf.literal_paths import literal_path
 
 AVERAGE = "/ExponentialMovingAverage"
 """What tf.train.ExponentialMovingAverage adds to the name of the variable that it averages."""
@@ -27,13 +32,10 @@ class Tf1Checkpoint:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        try:
-            self._reader = tf.train.load_checkpoint(prefix)
+        with self._reader() as reader:
             self.shapes: dict[str, tuple[int, ...]] = {
-                name: tuple(shape) for name, shape in self._reader.get_variable_to_shape_map().items()
+                name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()
             }
-        except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-            raise self._damaged(error) from error
         self._used: set[str] = set()
 
     def read(self, name: str) -> np.ndarray:
@@ -42,10 +44,8 @@ class Tf1Checkpoint:
         Raises:
             UserError: it cannot be read, or holds what is no number.
         """
-        try:
-            value = np.asarray(self._reader.get_tensor(name))
-        except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-            raise self._damaged(error) from error
+        with self._reader() as reader:
+            value = np.asarray(reader.get_tensor(name))
         self._used.add(name)
         if not np.issubdtype(value.dtype, np.integer):
             value = value.astype(np.float32)
@@ -64,9 +64,15 @@ class Tf1Checkpoint:
         """How many variables have been read."""
         return len(self._used)
 
-    def _damaged(self, error: Exception) -> UserError:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return UserError(
-            f"checkpoint: expected an intact checkpoint at {self.prefix}, received {reason}; copy its .index and "
-            "all its .data files again, or name an older one"
-        )
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Any]:
+        """Yield TensorFlow's reader; it opens the files of values only when it is asked for one of them."""
+        with literal_path(self.prefix) as path:
+            try:
+                yield tf.train.load_checkpoint(path)
+            except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0].replace(path, self.prefix)
+                raise UserError(
+                    f"checkpoint: expected an intact checkpoint at {self.prefix}, received {reason}; copy its .index "
+                    "and all its .data files again, or name an older one"
+                ) from error

@@ -18,9 +18,10 @@ VALUES = {
 }
 
 
-@pytest.fixture
-def prefix(tmp_path: pathlib.Path) -> str:
-    path = str(tmp_path / "model.ckpt-3")
+@pytest.fixture(params=["model.ckpt-3", "run[1]/model[2] \\*.ckpt-3"])
+def prefix(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
+    path = str(tmp_path / request.param)
+    pathlib.Path(path).parent.mkdir(exist_ok=True)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         for name, value in VALUES.items():
             tf.compat.v1.get_variable(name, initializer=value)

@@ -1,0 +1,96 @@
+"""Directories of any name: no file of another run is touched, and every command works."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf import evaluate, export, sample, train
+from sagan_tf.training.checkpoints import Checkpoints, load_generator, remove_unfinished, restore_latest
+from sagan_tf.training.state import TrainState
+from tests.evaluation.fake_extractors import save_extractor
+from tests.faults.processes import SMALL
+from tests.training.tiny import make_state, one_device, tiny_config
+
+SIBLINGS = {
+    "gs[1]": "gs1",
+    "run*": "runA",
+    "run?": "runA",
+    "run\\A": "runA",
+    "{runA,runB}": "runA",
+    "run A": "run",
+    "r\u00fcn \u5b9f": "run",
+}
+
+
+@pytest.fixture(scope="module")
+def state() -> TrainState:
+    return make_state(tiny_config(), one_device())
+
+
+def contents(directory: pathlib.Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", SIBLINGS)
+def test_no_file_of_another_run_is_touched(name: str, tmp_path: pathlib.Path, state: TrainState) -> None:
+    directory, other = (tmp_path / one / "checkpoints" for one in (name, SIBLINGS[name]))
+
+    def save(where: pathlib.Path, keep: int, steps: tuple[int, ...]) -> None:
+        checkpoints = Checkpoints(where, state, keep)
+        for step in steps:
+            state.step.assign(step)
+            checkpoints.save()
+
+    save(other, 3, (1, 2, 3))
+    (other / "step-1.tempstate9").touch()
+    before = contents(other)
+    save(directory, 1, (1, 2, 3))
+    remove_unfinished(directory)
+    assert sorted(contents(directory)) == ["checkpoint", "step-3.data-00000-of-00001", "step-3.index"]
+    assert restore_latest(state, directory) == 3
+    assert load_generator(tiny_config(), directory, "3")[1] == 3
+    save(directory, 2, (4, 5))  # a run that goes on: the list was read again
+    assert sorted(path.stem for path in directory.glob("*.index")) == ["step-4", "step-5"]
+    assert tf.train.get_checkpoint_state(str(directory)).model_checkpoint_path == str(directory / "step-5")
+    assert contents(other) == before
+
+
+def test_a_damaged_checkpoint_is_named_by_its_own_path(
+    tmp_path: pathlib.Path, state: TrainState, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "gs[1]"
+    checkpoints = Checkpoints(directory, state, 2)
+    for step in (1, 2):
+        state.step.assign(step)
+        checkpoints.save()
+    (directory / "step-2.data-00000-of-00001").write_bytes(b"cut off")
+    with caplog.at_level("WARNING", "sagan_tf"):
+        assert restore_latest(state, directory) == 1
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "sagan_tf"]
+    assert str(directory / "step-2") in line and "sagan_tf_" not in line
+
+
+def test_every_command_in_one_directory(tmp_path: pathlib.Path) -> None:
+    place = tmp_path / "p[a] *?\\{b,c} \u00fc"
+    run_dir, exports, images = place / "exp [lr=1e-4]", place / "out[1]", place / "images[2]"
+    save_extractor(place / "extractor[3]")
+    flags = [*SMALL, "--steps_per_loop=1", "--checkpoint_every=1", "--keep_checkpoints=1", f"--run_dir={run_dir}"]
+    assert train.run([*flags, "--num_steps=2"]) == 0
+    assert train.run([*flags, "--num_steps=3"]) == 0
+    assert [path.stem for path in (run_dir / "checkpoints").glob("*.index")] == ["step-3"]
+    measure = [f"--reference_dir={place / 'references[4]'}", "--reference=fashion_mnist_10k:reference"]
+    measure += ["--num_samples=50", "--metrics=fcd", f"--extractor={place / 'extractor[3]'}", "--strategy=one_device"]
+    measure += ["--extractor_features=pool_3", "--extractor_logits=logits"]
+    assert evaluate.run([f"--run_dir={run_dir}", *measure]) == 0
+    assert '"kind": "evaluation"' in (run_dir / "metrics.jsonl").read_text()
+    assert export.run([f"--run_dir={run_dir}", f"--output={exports}"]) == 0
+    grid = ["--mode=grid", "--strategy=one_device", "--labels=1,2"]
+    assert sample.run([*grid, f"--run_dir={run_dir}", f"--output={place / 'run[5].png'}"]) == 0
+    assert sample.run([*grid, f"--saved_model={exports / '3'}", f"--output={place / 'export[6].png'}"]) == 0
+    assert (place / "run[5].png").is_file() and (place / "export[6].png").is_file()
+    one = ["--mode=images", "--strategy=one_device", "--num_samples=2", f"--run_dir={run_dir}", f"--output={images}"]
+    assert sample.run(one) == 0
+    assert len(list(images.rglob("*.png"))) == 2
