@@ -1,16 +1,141 @@
-"""Where the doors' messages go: progress and notes on standard output, one plain line each."""
+"""The console of a process: standard streams, log lines, progress bars and TensorFlow's notices."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import logging
 import os
 import re
 import sys
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
 
 from sagan_tf.keras_settings import load_keras
 
+_STANDARD_DESCRIPTORS = (0, 1, 2)
 _VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
 _CONTROL_LETTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # not the ends of a traceback's lines
+
+
+def run_command(
+    program: str, main: Callable[[], int | None], *, prints_result: bool = False, restart: bool = True
+) -> int:
+    """Run a command with standard streams on which it cannot fail.
+
+    The rules, for every command and tool:
+
+    * A standard descriptor (0, 1 or 2) that is closed is opened on the null device. Otherwise the next file that is
+      opened, a checkpoint perhaps, would get its number, and the messages of libraries would be written into it.
+    * `sys.stdout` and `sys.stderr` exist, and write a character that their encoding lacks as an escape.
+    * Output that cannot be written is dropped, and the command continues: a run is worth more than its log. Nothing is
+      reported if the reader has gone away (`| head -1`) or the stream was closed at the start. Any other reason, such
+      as a full disk, is reported in one line on standard error at the end. The status becomes 1 only where the lost
+      output was the result of the command.
+    * File names are UTF-8, whatever the locale: where Python would decode them otherwise, the process starts again in
+      Python's UTF-8 mode.
+
+    Args:
+        program: The name of the command, for messages.
+        main: The command. Returns its exit status, or exits with it, as `argparse` does.
+        prints_result: Whether standard output is the result of the command, and not only its log.
+        restart: Whether the process belongs to the command, and may therefore be started again in UTF-8 mode.
+
+    Returns:
+        The exit status, for `sys.exit`.
+    """
+    _open_closed_descriptors()
+    if restart:
+        _require_utf8_file_names()
+    sys.stdout, sys.stderr = _lossy_stream("stdout"), _lossy_stream("stderr")
+    try:
+        status = main() or 0
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code or 0
+    lost = _lost_output(sys.stdout)
+    if lost is not None:
+        sys.stderr.write(f"{program}: {'error' if prints_result else 'warning'}: standard output was lost: {lost}\n")
+        return status or int(prints_result)
+    return status
+
+
+def _open_closed_descriptors() -> None:
+    for number in _STANDARD_DESCRIPTORS:
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest number that is free, which is this one, is what `open` takes
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def _require_utf8_file_names() -> None:
+    """Start this process again in UTF-8 mode if file names have another encoding; streams keep theirs."""
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1" or not sys.executable:
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", None) or "utf-8")
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+class _LossyFile(io.FileIO):
+    """A file that drops what cannot be written, and keeps the reason."""
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write bytes; return how many of them need not be written again."""
+        try:
+            written = super().write(content)
+        except OSError as error:
+            self.error, written = error, None
+        return len(content) if written is None else written
+
+
+class _NullStream(io.TextIOBase):
+    """A text stream in place of one that is missing; drops everything."""
+
+    def write(self, text: str) -> int:
+        """Drop text; return its length."""
+        return len(text)
+
+
+def _lossy_stream(name: str) -> Any:
+    """Return a standard stream that never fails. A stream that the caller has put in its place stays, with escapes."""
+    stream = getattr(sys, name)
+    if stream is None or stream.closed:
+        return _NullStream()
+    if stream is not getattr(sys, f"__{name}__") or os.name != "posix":
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+        return stream
+    with contextlib.suppress(OSError):
+        stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_LossyFile(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+
+
+def _lost_output(stream: Any) -> str | None:
+    """Return why output was lost; None if it was not, or if its reader has gone away."""
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    if not isinstance(raw, _LossyFile):
+        return None
+    stream.flush()
+    return None if raw.error is None or raw.error.errno == errno.EPIPE else raw.error.strerror
+
+
+def progress_bar(total: int, *, unit: str, initial: int = 0, description: str | None = None) -> tqdm:
+    """Return a progress bar on standard error, which is shown only on a terminal."""
+    stream = sys.stderr
+    is_terminal = stream is not None and not stream.closed and stream.isatty()
+    return tqdm(total=total, initial=initial, unit=unit, desc=description, smoothing=0.1, disable=not is_terminal)
 
 
 def load_tensorflow() -> None:
@@ -29,7 +154,9 @@ def load_tensorflow() -> None:
         return
     os.environ[_VERBOSITY] = "3"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
+    _open_closed_descriptors()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     standard_error = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

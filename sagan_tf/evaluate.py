@@ -24,7 +24,8 @@ def main(options: EvaluateOptions, evaluation: EvaluationConfig) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    return run_door("sagan_tf.evaluate", __doc__, main, EvaluateOptions, EvaluationConfig, argv=argv)
+    kinds = EvaluateOptions, EvaluationConfig
+    return run_door("sagan_tf.evaluate", __doc__, main, *kinds, argv=argv, prints_result=True)
 
 
 if __name__ == "__main__":

@@ -168,9 +168,14 @@ def replace_atomically(path: pathlib.Path, *, shared: bool = False) -> Iterator[
 
 
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
-    """Write a file, text as UTF-8, so that a reader, or a crash, never sees half of it."""
+    """Write a file so that a reader, or a crash, never sees half of it.
+
+    Text is written as UTF-8. Bytes of file names that are not UTF-8 (`surrogateescape`) are written as they are.
+    """
+    if isinstance(content, str):
+        content = content.encode("utf-8", "surrogateescape")
     with replace_atomically(path) as temporary:
-        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        temporary.write_bytes(content)
 
 
 def append_line(path: pathlib.Path, line: str) -> None:

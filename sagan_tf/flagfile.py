@@ -65,7 +65,7 @@ def _flagfile_text(path: pathlib.Path) -> str:
             raise UserError(f"--flagfile={path}: expected at most {_LARGEST_FLAGFILE} bytes, received more")
     except OSError as error:
         raise UserError(f"--flagfile={path}: cannot be read: {error.strerror}") from error
-    text = decode_text(content, f"--flagfile={path}")
+    text = decode_text(content, f"--flagfile={path}", errors="surrogateescape")  # paths need not be UTF-8
     if "\0" in text:
         raise UserError(f"--flagfile={path}: expected text, received other bytes")
     return text

@@ -22,6 +22,7 @@ from typing import Any
 from absl import flags as absl_flags
 
 from sagan_tf.config import Config
+from sagan_tf.console import run_command
 from sagan_tf.errors import RunEnded, UserError
 from sagan_tf.flagfile import FlagError, expand_flagfiles
 from sagan_tf.option_text import OptionText
@@ -52,6 +53,7 @@ def run_door(
     *kinds: type,
     argv: Sequence[str] | None = None,
     check: Callable[..., None] | None = None,
+    prints_result: bool = False,
 ) -> int:
     """Runs a door: parses its flags, calls `main`, turns a user's mistake into one line on standard error.
 
@@ -62,34 +64,40 @@ def run_door(
         *kinds: the dataclasses that the flags are made from, see `Flags`.
         argv: the arguments without the program's name; None takes the process's own.
         check: called first, with the same objects and `Flags.flagfiles`; raises UserError to end the program.
+        prints_result: whether standard output is the result, see `console.run_command`.
 
     Returns:
-        The exit status: 0, 2 for a user's mistake, 130 when interrupted from the keyboard, 128 + number for a signal,
-        75 when another worker was lost.
+        The exit status: 0, 1 if the result could not be written to standard output, 2 for a user's mistake, 130 when
+        interrupted from the keyboard, 128 + number for a signal, 75 when another worker was lost.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    arguments = sys.argv[1:] if argv is None else argv
+    asks_for_help = any(argument in _HELP_FLAGS for argument in arguments)
     usage = f"usage: python -m {program} [--flagfile=FILE] [--name=value ...]"
-    try:
-        flags = Flags(*kinds)
-        if any(argument in _HELP_FLAGS for argument in argv):
-            sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.help()}")
-        else:
-            objects = flags.parse(argv)
-            if check is not None:
-                check(*objects, flags.flagfiles)
-            main(*objects)
-    except UserError as error:
-        if isinstance(error, FlagError):
-            sys.stderr.write(f"{usage}; --help shows every flag\n")
-        sys.stderr.write(f"{program}: error: {_one_line(str(error))}\n")
-        return 2
-    except RunEnded as ended:
-        sys.stderr.write(f"{program}: {ended}\n")
-        return ended.status
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: interrupted\n")
-        return 130
-    return 0
+
+    def run() -> int:
+        try:
+            flags = Flags(*kinds)
+            if asks_for_help:
+                sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.help()}")
+            else:
+                objects = flags.parse(arguments)
+                if check is not None:
+                    check(*objects, flags.flagfiles)
+                main(*objects)
+        except UserError as error:
+            if isinstance(error, FlagError):
+                sys.stderr.write(f"{usage}; --help shows every flag\n")
+            sys.stderr.write(f"{program}: error: {_one_line(str(error))}\n")
+            return 2
+        except RunEnded as ended:
+            sys.stderr.write(f"{program}: {ended}\n")
+            return ended.status
+        except KeyboardInterrupt:
+            sys.stderr.write(f"{program}: interrupted\n")
+            return 130
+        return 0
+
+    return run_command(program, run, prints_result=prints_result or asks_for_help, restart=argv is None)
 
 
 class Flags:

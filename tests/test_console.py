@@ -1,13 +1,16 @@
 import logging
+import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
 
-from sagan_tf.console import log_to_console
+from sagan_tf.console import log_to_console, progress_bar, run_command
 
 ROOT = pathlib.Path(__file__).parents[1]
+NAMES = {"latin": os.fsdecode(b"caf\xe9"), "utf8": os.fsdecode("naïve".encode())}
+COMMAND = "import sys; from sagan_tf.console import run_command; from tests.test_console import {0}; sys.exit({0}())"
 
 
 def test_notes_are_plain_and_warnings_are_marked(capsys: pytest.CaptureFixture):
@@ -34,3 +37,100 @@ def test_tensorflow_loads_without_a_word_and_standard_error_is_back_afterwards()
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, env={"PATH": ""}
     )
     assert done.stderr == "heard\n"
+
+
+def show_names() -> int:
+    """A command that logs and prints its arguments, and writes a file of the same name into the first one."""
+
+    def main() -> int:
+        log_to_console()
+        for name in sys.argv[2:]:
+            logging.getLogger("sagan_tf").info("log %s", name)
+            print(name, flush=True)
+            pathlib.Path(sys.argv[1], name).touch()
+        return 0
+
+    return run_command("show_names", main)
+
+
+def write_much() -> int:
+    """A command that writes on both streams, more than they buffer, and the numbers of new files into a file."""
+
+    def main() -> int:
+        for _ in range(3):
+            print("x" * 10_000, flush=True)
+            print("y" * 10_000, file=sys.stderr, flush=True)
+        with open(sys.argv[1], "w") as file:
+            file.write(str(file.fileno()))
+        return 0
+
+    return run_command("write_much", main, prints_result="--prints_result" in sys.argv)
+
+
+def start(function: str, *arguments: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess:
+    command = ["sh", "-c", f'"$@" {redirect}', "sh", sys.executable, "-c", COMMAND.format(function), *arguments]
+    return subprocess.run(command, capture_output=True, cwd=ROOT, env=os.environ | environment, timeout=120)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+@pytest.mark.parametrize(
+    ("environment", "encoding"),
+    [
+        ({}, "utf-8"),
+        ({"LC_ALL": "C"}, "utf-8"),
+        ({"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, "ascii"),
+        ({"PYTHONIOENCODING": "ascii:strict"}, "ascii"),
+        ({"PYTHONIOENCODING": "latin-1"}, "latin-1"),
+    ],
+)
+def test_names_of_any_bytes_are_shown_and_opened(tmp_path: pathlib.Path, environment: dict[str, str], encoding: str):
+    done = start("show_names", str(tmp_path), *NAMES.values(), **environment)
+    shown = "".join(f"log {name}\n{name}\n" for name in NAMES.values()).encode(encoding, "backslashreplace")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == shown
+    assert set(os.listdir(tmp_path)) == set(NAMES.values())
+
+
+@pytest.mark.parametrize(
+    ("redirect", "prints_result", "status", "error"),
+    [
+        (">&- 2>&- <&-", False, 0, b""),
+        ("2>&- | head -1", True, 0, b""),
+        ("2>&1 >/dev/null | head -c 1 >&2", False, 0, b"y"),
+        (">/dev/full 2>/dev/full", False, 0, b""),
+        ("2>/dev/null >/dev/full", True, 1, b""),
+    ],
+)
+def test_output_that_cannot_be_written_ends_no_command(
+    tmp_path: pathlib.Path, redirect: str, prints_result: bool, status: int, error: bytes
+):
+    output = tmp_path / "output"
+    command, _, reader = redirect.partition("|")
+    redirect = f'{command}; echo $? >"{tmp_path}/status"' + (f"; }} | {reader}" if reader else "; }")
+    function, arguments = COMMAND.format("write_much"), [str(output), *(["--prints_result"] if prints_result else [])]
+    script = ["sh", "-c", f'{{ "$@" {redirect}', "sh", sys.executable, "-c", function, *arguments]
+    done = subprocess.run(script, capture_output=True, cwd=ROOT, timeout=120)
+    assert done.stderr == error
+    assert int((tmp_path / "status").read_text()) == status
+    assert int(output.read_text()) > 2  # and not a standard stream's number
+
+
+def test_a_full_disk_is_named_in_one_line(tmp_path: pathlib.Path):
+    done = start("show_names", str(tmp_path), "name", redirect=">/dev/full")
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 0
+    assert line.startswith("show_names: warning")
+
+
+def test_missing_streams_are_replaced(monkeypatch: pytest.MonkeyPatch):
+    def main() -> int:
+        print("lost")
+        print("lost", file=sys.stderr)
+        with progress_bar(2, unit="image") as bar:
+            bar.update()
+        return 3
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert progress_bar(2, unit="image").disable
+    assert run_command("test", main, restart=False) == 3

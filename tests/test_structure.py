@@ -26,6 +26,7 @@ RANKS = {
     "effects": 0,
     "literal_paths": -1,
     "config": 0,
+    "console": 0,
     "layers": 1,
     "data": 1,
     "losses": 1,
@@ -38,7 +39,7 @@ RANKS = {
     **dict.fromkeys(DOORS, 7),
 }
 # The command line stands beside the ranks: it imports from rank 0 and below, and only doors and tools import it.
-COMMAND_LINE = ("flags", "flagfile", "option_text", "console")
+COMMAND_LINE = ("flags", "flagfile", "option_text")
 
 # Third parties with one door each: module -> the only files (or folders) that import it.
 ONE_DOOR = {

@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sagan_tf.console import run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from tools.benchmarks.measure import machine
@@ -88,4 +89,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("tools/benchmark.py", main, prints_result=True))

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow
+from sagan_tf.console import load_tensorflow, run_command
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.flags import config_to_flagfile, parse_config
@@ -108,6 +109,7 @@ def find_checkpoint(text: str) -> str:
         UserError: there is none; the message names those that lie beside.
     """
     path = pathlib.Path(text).expanduser()
+    check_tensorflow_path("checkpoint", path)
     if pathlib.Path(f"{path}.index").is_file():
         return str(path)
     folder = path if path.is_dir() else path.parent
@@ -178,4 +180,4 @@ def _description(config: Config) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command("import_tfgan_checkpoint", main))

@@ -22,6 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sagan_tf.console import run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, replace_atomically, write_atomically
 
@@ -165,4 +166,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("make_fashion_mnist_10k", main))

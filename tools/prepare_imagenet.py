@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
-from sagan_tf.console import load_tensorflow
-from sagan_tf.data.names import printable
+from sagan_tf.console import load_tensorflow, run_command
+from sagan_tf.data.names import check_tensorflow_path, printable
 from sagan_tf.effects import PREPARE_IMAGENET, check_effects
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
@@ -180,6 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     output = Path(os.path.expanduser(options.output)) / options.split
     try:
+        check_tensorflow_path("output", output)
         check_can_write_directory(output.parent, "output")
         print(prepare(options, output))
         return 0
@@ -198,4 +199,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's memory is for training
-    sys.exit(main())
+    sys.exit(run_command(NAME, main))

@@ -21,6 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from sagan_tf.console import load_tensorflow, run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.flags import parse_config
@@ -64,13 +65,14 @@ def report(directory: RunDirectory) -> str:
         "Curves": curves([line for line in lines if line.get("kind") == "train"]),
         "Pictures through training": sample_grids(directory.samples),
         "Where the generator looks": attention_maps(directory),
-        "Configuration": table(read_flagfile(read_text(directory.flags))),
+        "Configuration": table(read_flagfile(read_text(directory.flags, errors="surrogateescape"))),
         "Data, networks, devices": table(_flat(_read_json(directory.startup))),
         "Versions": table(_read_json(directory.versions)),
     }
     body = "\n".join(f"<section><h2>{name}</h2>\n{content}</section>" for name, content in sections.items() if content)
     steps = max((line["step"] for line in lines), default=0)
-    return _PAGE.replace("@TITLE@", html.escape(title)).replace("@STEPS@", f"{steps:,}").replace("@BODY@", body)
+    page = _PAGE.replace("@TITLE@", html.escape(title)).replace("@STEPS@", f"{steps:,}").replace("@BODY@", body)
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")  # names of files and classes need not be UTF-8
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -148,8 +150,6 @@ def attention_maps(directory: RunDirectory) -> str:
     """The sheet of mode attention, if the run has a checkpoint and attention."""
     if not list(directory.checkpoints.glob("step-*.index")):
         return ""
-    from sagan_tf.console import load_tensorflow
-
     load_tensorflow()
     import numpy as np
 
@@ -228,4 +228,4 @@ _PAGE = """<!DOCTYPE html>
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command("report", main))

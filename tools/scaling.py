@@ -79,4 +79,4 @@ def as_on_a_gpu(config: Config) -> Config:
 
 if __name__ == "__main__":
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's memory is for training
-    sys.exit(run_door("tools.scaling", __doc__, main, ScalingOptions, Config))
+    sys.exit(run_door("tools.scaling", __doc__, main, ScalingOptions, Config, prints_result=True))

@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import load_tensorflow
+from sagan_tf.console import load_tensorflow, run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 
@@ -104,4 +104,4 @@ def train_and_write(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("train_fashion_mnist_classifier", main))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 
@@ -20,6 +21,24 @@ _NOT_TO_PRINT = re.compile(rf"[{_CONTROL}\u202a-\u202e\u2066-\u2069\ud800-\udfff
 def printable(text: str) -> str:
     """`text` as one line, in which a terminal finds nothing to obey: what is no letter is written as an escape."""
     return _NOT_TO_PRINT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def check_tensorflow_path(option: str, path: str | os.PathLike[str]) -> None:
+    """Raise UserError for a path that TensorFlow cannot read or write because it is not UTF-8.
+
+    TensorFlow decodes the paths of checkpoints, SavedModels and record files as UTF-8. Files and directories that
+    TensorFlow does not open itself, such as images, may have any name.
+    """
+    text = os.fspath(path)
+    try:
+        is_utf8 = os.fsencode(text) == text.encode("utf-8")
+    except UnicodeEncodeError:
+        is_utf8 = False
+    if not is_utf8:
+        raise UserError(
+            f"{option}: TensorFlow opens only paths in UTF-8, received {printable(text)}; rename it, or give "
+            "a symbolic link to it whose own path is UTF-8"
+        )
 
 
 def check_class_names(names: Iterable[str]) -> None:

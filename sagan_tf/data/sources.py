@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sagan_tf.config import DataConfig
 from sagan_tf.data.embedded import open_fashion_mnist_10k
 from sagan_tf.data.image_folder import open_folder
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.data.source import Source
 from sagan_tf.data.tfds_source import open_tfds
 from sagan_tf.data.tfrecord import open_tfrecord
@@ -42,4 +43,6 @@ def open_source(data_config: DataConfig, *, resolution: int, image_channels: int
     opener = DATASETS.get(data_config.dataset, open_tfds)
     # A flagfile has no shell that would do it.
     expanded = dataclasses.replace(data_config, data_dir=os.path.expanduser(data_config.data_dir))
+    if opener is not open_folder:  # whose images TensorFlow does not open itself
+        check_tensorflow_path("data_dir", expanded.data_dir)
     return opener(expanded, resolution=resolution, image_channels=image_channels)

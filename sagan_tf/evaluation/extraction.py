@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
+from sagan_tf.console import progress_bar
 from sagan_tf.data.pipeline import single_pass_dataset
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
@@ -130,7 +129,7 @@ def _in_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterator
 
 def with_progress(batches: Iterable[Batch], count: int, what: str) -> Iterator[Batch]:
     """The batches, with a progress bar on a terminal: of `count` images, called `what`."""
-    with tqdm(total=count, unit="image", desc=what, disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(count, unit="image", description=what) as bar:
         for batch in batches:
             yield batch
             bar.update(len(batch.labels))

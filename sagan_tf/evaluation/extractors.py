@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from sagan_tf.data.embedded import load_arrays
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation import tf_gan
@@ -107,6 +108,7 @@ def open_extractor(options: ExtractorOptions) -> Extractor:
 def _open_inception(options: ExtractorOptions) -> Extractor:
     place = options.inception_dir or os.environ.get(INCEPTION_VARIABLE) or _fetch_inception()
     folder = pathlib.Path(os.path.expanduser(place))
+    check_tensorflow_path("inception_dir", folder)
     network = _SavedModel(folder, options)
     _check_inception(network, folder)
     extractor = _as_extractor(network, folder, "inception", options)

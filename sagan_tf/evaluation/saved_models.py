@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.literal_paths import literal_path
 
@@ -20,8 +21,9 @@ def load_saved_model(directory: pathlib.Path, option: str) -> Any:
         option: The option that names the directory, for messages.
 
     Raises:
-        UserError: There is none, or it is damaged.
+        UserError: There is none, it is damaged, or its path is not UTF-8.
     """
+    check_tensorflow_path(option, directory)
     if not (directory / "saved_model.pb").is_file():
         raise UserError(f"{option}: expected a SavedModel (saved_model.pb and variables) in {directory}, received none")
     with literal_path(directory) as path:

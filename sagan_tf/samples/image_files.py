@@ -7,20 +7,18 @@ A folder holds pictures of one set: one generator, one range of seeds. Every par
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import json
 import logging
 import os
 import pathlib
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
+from sagan_tf.console import progress_bar
 from sagan_tf.data.image_names import is_ignored
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
@@ -150,7 +148,10 @@ def _write_all(
         _write_files(paths, draw(of_batch, labels).numpy())
         return len(of_batch)
 
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads, _progress(len(seeds)) as bar:
+    with (
+        concurrent.futures.ThreadPoolExecutor(_THREADS) as threads,
+        progress_bar(len(seeds), unit="image", description="pictures") as bar,
+    ):
         pending = [threads.submit(make, start) for start in range(0, len(seeds), batch_size)]
         try:
             for one in pending:
@@ -260,9 +261,3 @@ def _is_safe(name: str) -> bool:
     reserved = name.partition(".")[0].casefold() in _RESERVED or name.startswith("seeds_")
     fits = 0 < len(name.encode(errors="replace")) <= _LONGEST_FOLDER_NAME
     return printable and fits and not reserved and name[0] != "." and name[-1] not in ". "
-
-
-@contextlib.contextmanager
-def _progress(count: int) -> Iterator[Any]:
-    with tqdm(total=count, unit="image", desc="pictures", disable=not sys.stderr.isatty()) as bar:
-        yield bar

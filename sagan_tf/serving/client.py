@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
+from sagan_tf.console import run_command
 from sagan_tf.data.image_limits import check_size
 from sagan_tf.effects import CLIENT, check_effects
 from sagan_tf.errors import UserError
@@ -176,4 +177,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(run_command(_PROGRAM, run))

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from sagan_tf.config import Config
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.literal_paths import is_pattern
@@ -95,6 +96,7 @@ def _least_bytes(network: keras.Model) -> int:
 
 def _outputs(options: ExportOptions, base: pathlib.Path, step: int, num_bytes: int) -> dict[str, pathlib.Path]:
     """The folders to write; raises UserError for what is in the way, before any work is done."""
+    check_tensorflow_path("output", base)
     wanted = {
         SAVED_MODEL: base / str(step),
         DISCRIMINATOR: base / DISCRIMINATOR / str(step),

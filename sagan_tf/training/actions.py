@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from sagan_tf.console import progress_bar
 from sagan_tf.files import append_line, write_atomically
 from sagan_tf.text import read_text
 from sagan_tf.training.checkpoints import Checkpoints
@@ -39,7 +39,7 @@ class Progress:
         self._images_per_step = images_per_step
         self._line_every = line_every
         self._began = (time.monotonic(), step)
-        self._bar = tqdm(total=num_steps, initial=step, unit="step", disable=not sys.stderr.isatty(), smoothing=0.1)
+        self._bar = progress_bar(num_steps, initial=step, unit="step")
 
     def __call__(self, report: StepReport) -> None:
         speed = report.num_steps / report.seconds

@@ -11,6 +11,7 @@ import shlex
 from typing import Any
 
 from sagan_tf.config import option_fields
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_append, check_can_write_directory, write_atomically
 from sagan_tf.text import canonical_names, read_text
@@ -23,10 +24,14 @@ class RunDirectory:
 
     Args:
         path: the folder; `create` makes it.
+
+    Raises:
+        UserError: TensorFlow cannot open the path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(os.path.expanduser(path))
+        check_tensorflow_path("run_dir", self.path)
         self.flags = self.path / "flags.cfg"
         self.versions = self.path / "versions.json"
         self.startup = self.path / "startup.json"
@@ -68,7 +73,8 @@ class RunDirectory:
         """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""
         fixed = [name for name, (_, field) in option_fields().items() if not field.metadata["changeable"]]
         try:
-            began, given = read_flagfile(read_text(self.flags)), read_flagfile(flagfile)
+            text = read_text(self.flags, errors="surrogateescape")
+            began, given = read_flagfile(text), read_flagfile(flagfile)
         except FileNotFoundError:
             if self.checkpoints.exists():
                 raise UserError(f"run_dir: expected the flags of the run in {self.flags}, received none") from None

@@ -14,6 +14,7 @@ from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hparams
 
 from sagan_tf.config import Config, option_fields, option_values
+from sagan_tf.data.names import printable
 from sagan_tf.visualization.charts import CHARTS
 
 _WATCHED = ("discriminator_loss", "generator_loss", "images_per_second")
@@ -68,9 +69,9 @@ def _compared(config: Config) -> dict[str, bool | int | float | str]:
 
 
 def _plain(value: object) -> bool | int | float | str:
-    if isinstance(value, bool | int | float | str):
+    if isinstance(value, bool | int | float):
         return value
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return printable(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def _as_table(config: Config) -> str:

@@ -1,0 +1,102 @@
+"""Commands with names that are not UTF-8, and with standard streams that are closed or not read."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from sagan_tf import evaluate, export, sample, train
+from sagan_tf.evaluation.reference import load_reference
+from sagan_tf.flags import parse_config
+from tests.data.sample_folders import build_class_folders
+from tests.faults.processes import ROOT, SMALL
+from tools import import_tfgan_checkpoint, prepare_imagenet, report
+
+NAME = os.fsdecode(b"caf\xe9")
+CLASSES = ("cat", os.fsdecode(b"\xe9t\xe9"))
+STEPS = ("--num_steps=2", "--steps_per_loop=1", "--log_every=1", "--sample_every=1", "--checkpoint_every=1")
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A directory whose name is not UTF-8, with images in it of classes whose names are not."""
+    directory = tmp_path_factory.mktemp("names") / NAME
+    build_class_folders(directory / "images", CLASSES)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def run_dir(place: pathlib.Path) -> pathlib.Path:
+    """A run on these images, whose standard error is closed and whose standard output nobody reads any more."""
+    directory = place.parent / "run"
+    flags = [*SMALL, *STEPS, "--dataset=folder", f"--data_dir={place / 'images'}", f"--run_dir={directory}"]
+    script = '{ "$@" 2>&-; echo $? >"$0"; } | head -1'
+    command = ["sh", "-c", script, f"{directory}.status", sys.executable, "-m", "sagan_tf.train", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=400)
+    assert (pathlib.Path(f"{directory}.status").read_text(), done.stderr) == ("0\n", b"")
+    assert len(done.stdout.splitlines()) == 1 and rb"caf\udce9" in done.stdout
+    return directory
+
+
+def test_a_run_ends_whole_and_records_the_names(place: pathlib.Path, run_dir: pathlib.Path):
+    assert (run_dir / "checkpoints" / "step-2.index").is_file()
+    assert os.fsencode(place / "images") in (run_dir / "flags.cfg").read_bytes()
+    assert parse_config([f"--flagfile={run_dir / 'flags.cfg'}"]).data.data_dir == str(place / "images")
+    assert tuple(json.loads((run_dir / "startup.json").read_text())["data"]["label_histogram"]) == CLASSES
+
+
+def test_commands_take_such_names(
+    place: pathlib.Path, run_dir: pathlib.Path, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture
+):
+    out = place / "out"
+    run, images = f"--run_dir={run_dir}", place / "images"
+    measured = ("--extractor=fashion_mnist", "--metrics=fcd", "--num_samples=100", f"--reference_dir={out}")
+    prepared = ("--dataset=folder", "--resolution=32", "--format=png", "--num_workers=1", f"--output={tmp_path}")
+    assert train.run([f"--flagfile={run_dir / 'flags.cfg'}", "--num_steps=3"]) == 0
+    assert sample.run([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
+    assert evaluate.run([run, *measured, f"--output={out / 'record.json'}"]) == 0
+    assert export.run([run, f"--data_licence={NAME}"]) == 0
+    assert prepare_imagenet.main([*prepared, f"--data_dir={images}"]) == 0
+    page = report.report(report.RunDirectory(run_dir))
+    assert "Logging error" not in "".join(capfd.readouterr())
+    (reference,) = out.glob("*.npz")
+    assert load_reference(reference).provenance.class_names == CLASSES
+    (card,) = run_dir.glob("exports/*/model_card.json")
+    assert tuple(json.loads(card.read_text())["class_names"]) == CLASSES
+    assert r"\udce9t\udce9" in page and page.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "option"),
+    [
+        (train.run, (*SMALL, "--run_dir=PLACE/new"), "run_dir"),
+        (train.run, (*SMALL, "--dataset=tfrecord", "--data_dir=PLACE/new", "--run_dir=NEW"), "data_dir"),
+        (evaluate.run, ("--images=PLACE/images", "--extractor=PLACE"), "extractor"),
+        (evaluate.run, ("--images=PLACE/images", "--inception_dir=PLACE", "--extractor=inception"), "inception_dir"),
+        (sample.run, ("--saved_model=PLACE", "--mode=grid", "--output=NEW.png"), "saved_model"),
+        (export.run, ("--run_dir=RUN", "--output=PLACE/new"), "output"),
+        (prepare_imagenet.main, ("--dataset=folder", "--data_dir=PLACE/images", "--output=PLACE/new"), "output"),
+        (import_tfgan_checkpoint.main, ("--checkpoint=PLACE/model", "--run_dir=NEW"), "checkpoint"),
+    ],
+)
+def test_a_path_that_tensorflow_cannot_open_is_refused_in_one_line(
+    place: pathlib.Path, run_dir: pathlib.Path, command, arguments, option: str, capfd: pytest.CaptureFixture
+):
+    before = set(os.listdir(place)), set(os.listdir(place.parent))
+    words = {"PLACE": place, "RUN": run_dir, "NEW": place.parent / "new"}
+    for word, path in words.items():
+        arguments = [argument.replace(word, str(path)) for argument in arguments]
+    try:
+        status = command(arguments)
+    except SystemExit as end:
+        status = end.code
+    (line,) = capfd.readouterr().err.splitlines()
+    assert status == 2 and f"error: {option}: " in line and r"caf\udce9" in line
+    assert (set(os.listdir(place)), set(os.listdir(place.parent))) == before
