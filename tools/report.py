@@ -26,7 +26,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.flags import parse_config
 from sagan_tf.text import read_text
-from sagan_tf.training.run_directory import RunDirectory, read_flagfile
+from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, line_chart
 
@@ -65,7 +65,7 @@ def report(directory: RunDirectory) -> str:
         "Curves": curves([line for line in lines if line.get("kind") == "train"]),
         "Pictures through training": sample_grids(directory.samples),
         "Where the generator looks": attention_maps(directory),
-        "Configuration": table(read_flagfile(read_text(directory.flags, errors="surrogateescape"))),
+        "Configuration": table(directory.read_flags()),
         "Data, networks, devices": table(_flat(_read_json(directory.startup))),
         "Versions": table(_read_json(directory.versions)),
     }

@@ -59,11 +59,12 @@ class RunDirectory:
         """
         if flagfile is None:
             return
-        holder = RunDirectory(flagfile.parent)
-        holds_a_run = holder.flags.is_file() and (holder.versions.is_file() or holder.checkpoints.is_dir())
-        if not holds_a_run or (self.path.exists() and self.path.samefile(holder.path)):
+        holder = flagfile.parent  # which need not be a path that a run can have
+        flags, *others = (holder / path.name for path in (self.flags, self.versions, self.checkpoints))
+        holds_a_run = flags.is_file() and any(path.exists() for path in others)
+        if not holds_a_run or (self.path.exists() and self.path.samefile(holder)):
             return
-        resume = shlex.quote(f"--run_dir={holder.path}")
+        resume = shlex.quote(f"--run_dir={holder}")
         raise UserError(
             f"--flagfile={flagfile} lies in the directory of a run and sets run_dir to another one, {self.path}; add "
             f"{resume} after it to resume the run where it is now, or --run_dir=NEW to begin a new run with its flags"
@@ -73,8 +74,7 @@ class RunDirectory:
         """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""
         fixed = [name for name, (_, field) in option_fields().items() if not field.metadata["changeable"]]
         try:
-            text = read_text(self.flags, errors="surrogateescape")
-            began, given = read_flagfile(text), read_flagfile(flagfile)
+            began, given = self.read_flags(), read_flagfile(flagfile)
         except FileNotFoundError:
             if self.checkpoints.exists():
                 raise UserError(f"run_dir: expected the flags of the run in {self.flags}, received none") from None
@@ -95,10 +95,14 @@ class RunDirectory:
                 "Resume with the run's own flags, or choose another --run_dir"
             )
 
+    def read_flags(self) -> dict[str, str]:
+        """Read the values of the flags in `flags.cfg`; a path among them need not be UTF-8."""
+        return read_flagfile(read_text(self.flags, errors="surrogateescape"))
+
     def equal_flags(self, flagfile: str) -> set[str]:
         """Names of the flags that have the same value in `flagfile` and in the run in this folder, if there is one."""
         try:
-            began = read_flagfile(read_text(self.flags))
+            began = self.read_flags()
         except (OSError, UserError):  # `check_flags` says so
             return set()
         return {name for name, value in read_flagfile(flagfile).items() if began.get(name) == value}

@@ -59,7 +59,9 @@ def test_commands_take_such_names(
     run, images = f"--run_dir={run_dir}", place / "images"
     measured = ("--extractor=fashion_mnist", "--metrics=fcd", "--num_samples=100", f"--reference_dir={out}")
     prepared = ("--dataset=folder", "--resolution=32", "--format=png", "--num_workers=1", f"--output={tmp_path}")
-    assert train.run([f"--flagfile={run_dir / 'flags.cfg'}", "--num_steps=3"]) == 0
+    flagfile = place / "run.cfg"
+    flagfile.write_bytes((run_dir / "flags.cfg").read_bytes())
+    assert train.run([f"--flagfile={flagfile}", "--num_steps=3"]) == 0
     assert sample.run([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
     assert evaluate.run([run, *measured, f"--output={out / 'record.json'}"]) == 0
     assert export.run([run, f"--data_licence={NAME}"]) == 0
