@@ -226,6 +226,13 @@ class EvaluationConfig:
     reference_dir: str = option(
         "", "Where references are kept, once computed; empty: sagan_tf/references in the user's cache.", changeable=True
     )
+    evaluation_labels: str = option(
+        "auto",
+        "How the labels of generated images are drawn: uniform (every class alike), reference (in the proportions of "
+        "the reference's images) or auto (the run's own, and where there is none uniform).",
+        choices=("auto", "uniform", "reference"),
+        changeable=True,
+    )
     num_samples: int = option(50_000, "Images generated for metrics without a number in their name.", changeable=True)
     evaluation_batch_size: int = option(100, "Images evaluated at once, over all replicas.", changeable=True)
     evaluate_every: int = option(

@@ -129,6 +129,7 @@ TRAIN = (
         lambda flags: flags.evaluate_every > 0,
     ),
     Effect(("num_samples",), _A_METRIC, lambda flags: _has_unsized_metric(flags.metrics)),
+    Effect(("evaluation_labels",), "a --conditioning other than none", lambda flags: flags.conditioning != "none"),
     Effect(("inception_dir",), "--extractor=inception", lambda flags: flags.extractor in ("", "inception")),
     Effect(
         ("extractor_features", "extractor_logits"),
@@ -139,7 +140,11 @@ TRAIN = (
 
 EVALUATE = (
     *_PLACEMENT,
-    Effect(("checkpoint", "generator_weights", "seed", "num_samples"), "--run_dir", lambda flags: flags.run_dir),
+    Effect(
+        ("checkpoint", "generator_weights", "seed", "num_samples", "evaluation_labels"),
+        "--run_dir",
+        lambda flags: flags.run_dir,
+    ),
     Effect(("image_channels",), "--images", lambda flags: flags.images),
     Effect(("resolution",), "--images=DATASET:SPLIT", lambda flags: flags.images and not flags.is_folder),
     Effect(

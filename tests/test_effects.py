@@ -72,6 +72,7 @@ train --max_rollbacks=5 | --on_non_finite=rollback | --on_non_finite=stop
 train --reference_dir=d | --evaluate_every=1 |
 train --evaluation_batch_size=9 | --evaluate_every=1 |
 train --collapse_patience=9 | --evaluate_every=1 |
+train --evaluation_labels=reference | | --conditioning=none
 train --num_samples=9 | --evaluate_every=1 --metrics=fid,is50k |
 train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1 --metrics=fid50k
 train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1
@@ -82,6 +83,7 @@ evaluate --logical_cpus=2 | RUN | RUN --strategy=one_device
 evaluate --checkpoint=best | RUN | --images=d
 evaluate --generator_weights=live | RUN | --images=d
 evaluate --seed=3 | RUN | --images=d
+evaluate --evaluation_labels=uniform | RUN | --images=d
 evaluate --num_samples=9 | RUN --metrics=fid | --images=d --metrics=fid
 evaluate --num_samples=9 | RUN --metrics=fid | RUN --metrics=fid50k
 evaluate --image_channels=1 | --images=d | RUN

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.data.source import Source
@@ -21,6 +22,7 @@ from sagan_tf.evaluation.checks import (
 )
 from sagan_tf.evaluation.class_numbers import check_all_classes, class_numbers
 from sagan_tf.evaluation.extraction import Batch, Extraction, with_progress
+from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, count_classes
 from sagan_tf.evaluation.metrics import Metric, Value, record_values, scalar_values
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.statistics import AGREEMENT, Gathered, Gatherer
@@ -62,17 +64,25 @@ class Evaluator:
         extraction: runs the extractor.
         metrics: what to compute.
         reference: what to compare with; None if no metric needs one.
+        labels: how the labels of a generator's images are drawn: `UNIFORM` or `REFERENCE`, which needs a reference.
 
     Raises:
         UserError: a metric's name says that it is of other features, or there is no reference for one that needs it.
     """
 
-    def __init__(self, extraction: Extraction, metrics: Sequence[Metric], reference: Reference | None) -> None:
+    def __init__(
+        self,
+        extraction: Extraction,
+        metrics: Sequence[Metric],
+        reference: Reference | None,
+        labels: str = UNIFORM,
+    ) -> None:
         self._extraction = extraction
         self._metrics = list(metrics)
         self._reference = reference
+        self._labels = labels
         check_names(extraction.extractor.name, metrics)
-        if needs_reference(metrics):
+        if needs_reference(metrics) or labels == REFERENCE:
             self._check_reference()
 
     def of_generator(
@@ -90,12 +100,24 @@ class Evaluator:
         numbers = self.check_generator(config, class_names, num_samples)
         metrics = _with_sizes(self._metrics, num_samples)
         count = max(size for _, size in metrics)
-        batches = self._extraction.of_generator(generator, config.latent_dim, config.num_classes, count, seed)
-        return self._result(metrics, batches, numbers, {"seed": seed})
+        batches = self._extraction.of_generator(
+            generator, config.latent_dim, config.num_classes, count, seed, self._class_counts(class_names)
+        )
+        about = {"seed": seed, "precision": compute_precision(generator)}
+        if config.num_classes:
+            about["evaluation_labels"] = self._labels
+        return self._result(metrics, batches, numbers, about)
 
     def check_generator(self, config: ModelConfig, class_names: tuple[str, ...], num_samples: int) -> _Numbers:
         """Raises UserError for what `of_generator` would refuse of any generator of this configuration."""
+        self._class_counts(class_names)
         return self._check(num_samples, class_names, config.resolution, config.image_channels)
+
+    def _class_counts(self, class_names: tuple[str, ...]) -> tuple[int, ...]:
+        """Return how many images of each class the reference has, if labels are drawn in these proportions."""
+        if self._labels == UNIFORM or self._reference is None:
+            return ()
+        return count_classes(class_names, self._reference)
 
     def of_images(self, source: Source) -> Result:
         """Of images that are there.
@@ -208,6 +230,12 @@ class _Numbers(NamedTuple):
 
     of_reference: np.ndarray | None
     of_extractor: np.ndarray | None
+
+
+def compute_precision(network: keras.Model) -> str:
+    """Return the type that a network's layers with weights compute in, the shortest of several."""
+    types = {layer.compute_dtype for layer in network._flatten_layers() if layer.weights}
+    return min(types, key=lambda name: tf.as_dtype(name).size)
 
 
 def needs_reference(metrics: Sequence[Metric]) -> bool:

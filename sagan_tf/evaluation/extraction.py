@@ -81,14 +81,21 @@ class Extraction:
         return features, logits
 
     def of_generator(
-        self, generator: keras.Model, latent_dim: int, num_classes: int, count: int, seed: int
+        self,
+        generator: keras.Model,
+        latent_dim: int,
+        num_classes: int,
+        count: int,
+        seed: int,
+        class_counts: tuple[int, ...] = (),
     ) -> Iterator[Batch]:
         """Features of `count` images of a generator at inference, rounded to 8 bits as a saved picture is.
 
-        The i-th image is a function of `seed` and i alone, whatever the batch size and the number of replicas.
+        The i-th image is a function of `seed`, i and `class_counts` alone, whatever the batch size and the number of
+        replicas. Labels are uniform, or with `class_counts` in these proportions; latents are the same in both cases.
         """
         self.extractor.check_channels(generator.output_shape[-1])
-        sampler = LatentSampler(seed, latent_dim, num_classes, _DRAWN_AT_ONCE)
+        sampler = LatentSampler(seed, latent_dim, num_classes, _DRAWN_AT_ONCE, class_counts)
         if generator is not self._generator:
             self._generator = generator
             self._of_latents = self._on_replicas(

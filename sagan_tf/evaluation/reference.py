@@ -86,6 +86,7 @@ def save_reference(reference: Reference, path: pathlib.Path) -> None:
         "covariance": gathered.moments.covariance,
         "features": gathered.features,
         "labels": gathered.labels,
+        "class_counts": gathered.class_counts,
         "unreadable": np.array(json.dumps(reference.unreadable)),
     }
     with replace_atomically(path, shared=True) as temporary, temporary.open("wb") as file:
@@ -105,10 +106,12 @@ def load_reference(path: pathlib.Path) -> Reference:
             fields: dict[str, Any] = json.loads(str(arrays["provenance"]))
             provenance = Provenance(**fields | {"class_names": tuple(fields["class_names"])})
             count = int(arrays["count"])
-            moments = Moments(count, arrays["mean"], arrays["covariance"])
+            moments, labels = Moments(count, arrays["mean"], arrays["covariance"]), arrays["labels"]
+            # Files of earlier versions have no counts: those of the labels kept, at most `MOST_KEPT` in random order.
+            class_counts = arrays["class_counts"] if "class_counts" in arrays else np.bincount(labels)
             return Reference(
                 provenance,
-                Gathered(count, moments, features=arrays["features"], labels=arrays["labels"]),
+                Gathered(count, moments, features=arrays["features"], labels=labels, class_counts=class_counts),
                 tuple(json.loads(str(arrays["unreadable"]))),
             )
     except UserError:

@@ -12,7 +12,7 @@ from sagan_tf.data.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extraction import Extraction, with_progress
 from sagan_tf.evaluation.reference import MOST_KEPT, Provenance, Reference, load_reference, save_reference
-from sagan_tf.evaluation.statistics import FEATURES, STATISTICS, Gathered, Gatherer
+from sagan_tf.evaluation.statistics import CLASS_COUNTS, FEATURES, STATISTICS, Gathered, Gatherer
 from sagan_tf.files import check_can_write_file, write_result
 
 _logger = logging.getLogger("sagan_tf")
@@ -95,7 +95,7 @@ def _kept(path: pathlib.Path, provenance: Provenance) -> Reference | None:
 
 
 def _gather_reference(source: Source, extraction: Extraction) -> Gathered:
-    gatherer = Gatherer(None, (STATISTICS, FEATURES), MOST_KEPT)
+    gatherer = Gatherer(None, (STATISTICS, FEATURES, CLASS_COUNTS), MOST_KEPT)
     for batch in with_progress(extraction.of_source(source), source.num_examples, "reference"):
         gatherer.add(*batch)
     if gatherer.count < 2:

@@ -21,6 +21,7 @@ from sagan_tf.evaluation.evaluator import Evaluator, Result, needs_reference
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
 from sagan_tf.evaluation.image_sets import is_folder, open_finished_images, open_images
+from sagan_tf.evaluation.label_distribution import AUTO, REFERENCE, UNIFORM, match_classes, warn_if_unbalanced
 from sagan_tf.evaluation.metrics import Metric, find_metrics
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.evaluation.record_outputs import RecordOutputs
@@ -78,7 +79,7 @@ def _check_effects(
     """Check that every flag that is given has an effect, where a run fills in what is not given."""
     facts = {
         "is_folder": bool(options.images) and is_folder(options.images),
-        "is_compared": needs_reference(metrics),
+        "is_compared": _compares(resolved, metrics),
         "resolved_metrics": resolved.metrics,
         "resolved_extractor": resolved.extractor,
     }
@@ -108,6 +109,8 @@ def resolve(evaluation: EvaluationConfig, of_run: EvaluationConfig | None = None
         evaluation = dataclasses.replace(evaluation, extractor_features="", extractor_logits="")
     found = {name: getattr(evaluation, name) or getattr(of_run or EvaluationConfig(), name) for name in names}
     found["extractor"] = found["extractor"] or _DEFAULT_EXTRACTOR
+    labels = (evaluation.evaluation_labels, of_run.evaluation_labels if of_run else AUTO)
+    found["evaluation_labels"] = next((one for one in labels if one != AUTO), UNIFORM)
     is_packaged = found["extractor"] == "fashion_mnist"
     found["metrics"] = found["metrics"] or (_METRICS_OF_FASHION_MNIST if is_packaged else _METRICS_OF_OTHERS)
     return dataclasses.replace(evaluation, **found)
@@ -136,12 +139,11 @@ def _of_run(
             config, run.directory.checkpoints, options.checkpoint, averaged=options.generator_weights == "ema"
         )
     # A run can be evaluated where its data is not, if it is told what else to compare with.
-    is_needed = needs_reference(metrics) and not evaluation.reference
+    is_needed = _compares(evaluation, metrics) and not evaluation.reference
     source = open_source(config.data, **_size_of(config)) if is_needed else None
-    reference = _reference_of_run(config, source, evaluation, metrics, extraction)
-    evaluator = Evaluator(extraction, metrics, reference)
     names = source.class_names if source else _recorded_names(run)
     names = names if config.model.num_classes else ()
+    evaluator = _evaluator_of_run(config, source, evaluation, metrics, extraction, names)
     result = evaluator.of_generator(generator, config.model, names, evaluation.num_samples, options.seed)
     about = {"step": step, "kind": "evaluation", "generator_weights": options.generator_weights}
     return about | result.record()
@@ -178,20 +180,46 @@ def _of_images(
     return Evaluator(extraction, metrics, reference).of_images(source)
 
 
+def _compares(evaluation: EvaluationConfig, metrics: list[Metric]) -> bool:
+    """Return whether a run's evaluation needs a reference, for its metrics or for its labels."""
+    return needs_reference(metrics) or evaluation.evaluation_labels == REFERENCE
+
+
+def _evaluator_of_run(
+    config: Config,
+    source: Source | None,
+    evaluation: EvaluationConfig,
+    metrics: list[Metric],
+    extraction: Extraction,
+    class_names: tuple[str, ...],
+) -> Evaluator:
+    """Return what evaluates a run's generator, whose classes have these names; the source is the run's data."""
+    reference = _reference_of_run(config, source, evaluation, metrics, extraction, class_names)
+    if evaluation.evaluation_labels == UNIFORM and reference is not None and extraction.writes:
+        warn_if_unbalanced(class_names, reference)
+    return Evaluator(extraction, metrics, reference, evaluation.evaluation_labels)
+
+
 def _reference_of_run(
     config: Config,
     source: Source | None,
     evaluation: EvaluationConfig,
     metrics: list[Metric],
     extraction: Extraction,
+    class_names: tuple[str, ...],
 ) -> Reference | None:
     """What a run's pictures are compared with: the source, unless others are named."""
-    if not needs_reference(metrics):
+    if not _compares(evaluation, metrics):
         return None
-    if source is not None and not evaluation.reference:
-        return find_reference(_name_of(config.data), source, extraction, evaluation.reference_dir)
-    model = config.model
-    return _find_reference(evaluation, config.data.data_dir, model.resolution, model.image_channels, extraction)
+    text, directory = evaluation.reference, evaluation.reference_dir
+    if text.endswith(".npz"):
+        return find_reference(text, None, extraction, directory)
+    if text or source is None:
+        source = open_images("reference", text, data_dir=config.data.data_dir, **_size_of(config))
+    name = text or _name_of(config.data)
+    if evaluation.evaluation_labels == REFERENCE:  # said before the reference is computed, which may take hours
+        match_classes(class_names, source.class_names, name)
+    return find_reference(name, source, extraction, directory)
 
 
 def _size_of(config: Config) -> dict[str, int]:
@@ -232,9 +260,8 @@ def training_evaluation(
     with strategy.scope():
         extractor = open_extractor(_extractor_options(evaluation))
     extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
-    reference = _reference_of_run(config, source, evaluation, metrics, extraction)
-    evaluator = Evaluator(extraction, metrics, reference)
     names = source.class_names if config.model.num_classes else ()
+    evaluator = _evaluator_of_run(config, source, evaluation, metrics, extraction, names)
     evaluator.check_generator(config.model, names, evaluation.num_samples)
     return lambda generator: evaluator.of_generator(
         generator, config.model, names, evaluation.num_samples, config.training.seed
@@ -243,7 +270,11 @@ def training_evaluation(
 
 def _print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
     what = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
-    _logger.info("%s; extractor %s", what, record["extractor"])
+    labels = record.get("evaluation_labels")
+    details = f"; labels {labels}" if labels else ""
+    if record.get("precision", "float32") != "float32":
+        details += f"; precision {record['precision']}"
+    _logger.info("%s; extractor %s%s", what, record["extractor"], details)
     if record["reference"]:
         _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
     for metric in metrics:

@@ -10,6 +10,8 @@ import numpy as np
 
 STATISTICS, PROBABILITIES, FEATURES, AGREEMENT = "statistics", "probabilities", "features", "agreement"
 """What a metric may need of a set: mean and covariance, class probabilities, all features, labels that agree."""
+CLASS_COUNTS = "class_counts"
+"""What a reference has beside them, for drawing labels."""
 
 
 class FeatureStatistics:
@@ -109,6 +111,7 @@ class Gathered:
         features: float32 [n, d], all of them or as many as are kept, in random order.
         labels: int32 [n], of `features`.
         agreement: fraction of images whose likeliest class is their label.
+        class_counts: int64 [classes, at most], images of each label; those after the last label that occurs are absent.
     """
 
     count: int = 0
@@ -117,6 +120,7 @@ class Gathered:
     features: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
     labels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
     agreement: float = float("nan")
+    class_counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Gatherer:
@@ -124,7 +128,7 @@ class Gatherer:
 
     Args:
         size: images; None takes all.
-        needs: what of `STATISTICS`, `PROBABILITIES`, `FEATURES`, `AGREEMENT`.
+        needs: what of `STATISTICS`, `PROBABILITIES`, `FEATURES`, `AGREEMENT`, `CLASS_COUNTS`.
         most_kept: features kept at most.
     """
 
@@ -138,6 +142,7 @@ class Gatherer:
         self._features: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
         self._agreeing = 0
+        self._class_counts: np.ndarray = np.zeros(0, np.int64)
 
     def add(
         self, features: np.ndarray, logits: np.ndarray, labels: np.ndarray, classes: np.ndarray | None = None
@@ -169,6 +174,10 @@ class Gatherer:
             self._labels.append(labels[:free].astype(np.int32))
         if AGREEMENT in self._needs:
             self._agreeing += int(np.sum(logits.argmax(1) == classes))
+        if CLASS_COUNTS in self._needs:
+            counts = np.bincount(labels, minlength=len(self._class_counts))
+            counts[: len(self._class_counts)] += self._class_counts
+            self._class_counts = counts
 
     def gathered(self) -> Gathered:
         """What was gathered."""
@@ -182,4 +191,4 @@ class Gatherer:
             found |= {"features": np.concatenate(self._features), "labels": np.concatenate(self._labels)}
         if AGREEMENT in self._needs and self.count:
             found["agreement"] = self._agreeing / self.count
-        return Gathered(self.count, **found)
+        return Gathered(self.count, class_counts=self._class_counts, **found)

@@ -21,7 +21,9 @@ from sagan_tf.training.tensorboard import write_scalars
 _logger = logging.getLogger("sagan_tf")
 
 # Of a record: values that differ in one of these are not compared.
-_PROTOCOL = ("num_samples", "extractor", "preprocessing", "reference", "seed")
+_PROTOCOL = ("num_samples", "extractor", "preprocessing", "reference", "seed", "evaluation_labels", "precision")
+# What a record means that does not say so: one of an earlier version, or of a generator without labels.
+_DEFAULTS = {"evaluation_labels": "uniform", "precision": "float32"}
 
 
 class Result(Protocol):
@@ -84,8 +86,8 @@ class Evaluate:
         append_line(self._metrics_path, json.dumps(record))
         write_scalars(self._writer, report.step, {f"evaluation/{name}": value for name, value in scalars.items()})
         name, value = next(iter(scalars.items()))
-        protocol = {key: record[key] for key in _PROTOCOL if key in record}
-        if (self._kept.get("metric"), self._kept.get("protocol")) != (name, protocol):
+        protocol = _DEFAULTS | {key: record[key] for key in _PROTOCOL if key in record}
+        if (self._kept.get("metric"), _DEFAULTS | self._kept.get("protocol", {})) != (name, protocol):
             if self._kept:
                 _logger.info("evaluations by another metric or protocol do not count: the best one begins anew")
             self._kept = {"metric": name, "protocol": protocol, "worse_in_a_row": 0}

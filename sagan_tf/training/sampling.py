@@ -44,12 +44,14 @@ class LatentSampler:
         latent_dim: length of a latent vector.
         num_classes: labels are uniform in [0, num_classes); 0 gives labels 0.
         global_batch_size: rows drawn, over all replicas.
+        class_counts: if not empty, labels are drawn in proportion to these numbers, one for each class.
     """
 
     seed: int
     latent_dim: int
     num_classes: int
     global_batch_size: int
+    class_counts: tuple[int, ...] = ()
 
     def draw(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws one global batch.
@@ -62,10 +64,16 @@ class LatentSampler:
         """
         shape = [self.global_batch_size, self.latent_dim]
         latents = tf.random.stateless_normal(shape, self._seed(_LATENTS, number), alg="philox")
-        labels = tf.random.stateless_uniform(
-            shape[:1], self._seed(_LABELS, number), 0, max(self.num_classes, 1), tf.int32, alg="philox"
-        )
-        return latents, labels
+        return latents, self._draw_labels(self._seed(_LABELS, number))
+
+    def _draw_labels(self, seed: tf.Tensor) -> tf.Tensor:
+        shape = [self.global_batch_size]
+        if not self.class_counts:
+            return tf.random.stateless_uniform(shape, seed, 0, max(self.num_classes, 1), tf.int32, alg="philox")
+        # The label of one of the counted images, drawn uniformly.
+        ends = np.cumsum(self.class_counts, dtype=np.int64)
+        places = tf.random.stateless_uniform(shape, seed, 0, ends[-1], tf.int64, alg="philox")
+        return tf.searchsorted(ends, places, side="right", out_type=tf.int32)
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """This replica's rows of `draw(number)`: [global_batch_size / replicas, ...]. Call it in replica context."""

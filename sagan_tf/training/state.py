@@ -17,7 +17,8 @@ class TrainState(tf.Module):
 
     Attributes:
         generator, discriminator: the networks being trained.
-        generator_ema: the averaged generator.
+        generator_ema: the averaged generator. It computes in float32 in every precision, as it does after the run, when
+            it is sampled, evaluated and exported.
         generator_optimizer, discriminator_optimizer: their optimizers, with all slots made.
         step: int64 scalar, generator updates done.
         data_position: int64 scalar, where in its order of the training images the run stands.
@@ -69,7 +70,7 @@ def create_state(config: Config) -> TrainState:
     precision = config.training.precision
     generator = build_generator(config.model, dtype_policy=precision)
     discriminator = build_discriminator(config.model, dtype_policy=precision)
-    generator_ema = build_generator(config.model, dtype_policy=precision)
+    generator_ema = build_generator(config.model, dtype_policy="float32")
     copy_variables(generator.variables, generator_ema.variables)
     generator_optimizer = create_optimizer(config.training, config.training.generator_learning_rate)
     discriminator_optimizer = create_optimizer(config.training, config.training.discriminator_learning_rate)

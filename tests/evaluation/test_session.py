@@ -96,12 +96,49 @@ def test_of_a_run(
     record = json.loads(output.read_text())
     assert lines_of(run_dir)[before:] == [record]
     assert (record["step"], record["generator_weights"], record["seed"]) == (6, "ema", 3)
-    np.testing.assert_allclose(record["fcd"], during["fcd"], rtol=1e-4)
+    assert record["fcd"] == during["fcd"]
+    assert record["evaluation_labels"] == during["evaluation_labels"] == "uniform"
     assert "fcd" in capsys.readouterr().out
     tags = set()
     for path in (run_dir / "tensorboard").iterdir():
         tags |= {(event.step, one.tag) for event in summary_iterator(str(path)) for one in event.summary.value}
     assert (6, "evaluation/fcd") in tags
+
+
+@pytest.mark.parametrize(("precision", "labels"), [("mixed_bfloat16", "uniform"), ("float32", "reference")])
+def test_a_checkpoint_has_one_value(
+    precision: str, labels: str, references: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While training and afterwards, in any precision, with labels drawn in the run's own way."""
+    flags = [*SMALL, *MEASURES, "--metrics=fcd,label_agreement", "--evaluate_every=2", "--num_steps=2"]
+    flags += [f"--precision={precision}", f"--evaluation_labels={labels}", f"--reference_dir={references}"]
+    assert train.run([*flags, f"--run_dir={tmp_path / 'run'}"]) == 0
+    assert evaluate.run([f"--run_dir={tmp_path / 'run'}", "--num_samples=300", f"--reference_dir={references}"]) == 0
+    during, afterwards = lines_of(tmp_path / "run")
+    assert during == afterwards
+    assert (during["precision"], during["evaluation_labels"]) == ("float32", labels)
+    assert f"labels {labels}" in capsys.readouterr().out
+
+
+def test_an_unbalanced_reference(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is warned of once, while training and afterwards, where labels are drawn uniformly."""
+    folder = tmp_path / "images"
+    write_images(folder, 60)
+    for path in folder.glob("[2-9]/*"):
+        path.rename(folder / "0" / path.name)
+    for label in range(2, 10):
+        (folder / str(label)).rmdir()
+    flags = ["--dataset=folder", f"--data_dir={folder}", *SMALL[1:], "--extractor=fashion_mnist", "--num_samples=20"]
+    flags += [f"--run_dir={tmp_path / 'run'}", f"--reference_dir={tmp_path / 'references'}", "--metrics=fcd"]
+    flags += ["--evaluate_every=1", "--num_steps=2"]
+    again = [f"--run_dir={tmp_path / 'run'}", f"--reference_dir={tmp_path / 'references'}", "--num_samples=20"]
+    for command in (train.run, flags), (evaluate.run, again):
+        assert command[0](command[1]) == 0
+        assert capsys.readouterr().out.count("--evaluation_labels=reference") == 1
+    assert evaluate.run([*again, "--evaluation_labels=reference"]) == 0
+    assert "--evaluation_labels" not in capsys.readouterr().out
+    last = lines_of(tmp_path / "run")[-1]
+    assert last["evaluation_labels"] == "reference" and last["fcd"] != lines_of(tmp_path / "run")[-2]["fcd"]
 
 
 def test_other_checkpoints_and_weights(run_dir: pathlib.Path, references: str, tmp_path: pathlib.Path) -> None:
@@ -186,6 +223,7 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
             "metrics: expected fid, kid and is for the extractor ",
         ),
         (["--images=a", "--extractor=fashion_mnist", "--evaluate_every=5"], "evaluate_every: --evaluate_every=5 "),
+        (["--images=a", "--evaluation_labels=uniform"], "evaluation_labels: --evaluation_labels=uniform "),
         (["--images=a", "--checkpoint=best"], "checkpoint: --checkpoint=best "),
         (["--run_dir=a", "--checkpoint=newest"], "checkpoint: expected latest, best or a step, received 'newest'"),
     ],
@@ -287,7 +325,9 @@ def test_the_numbers_are_shown_where_they_cannot_be_written_any_more(
 
 def test_training_refuses_metrics_that_it_could_not_compute(tmp_path: pathlib.Path, references: str) -> None:
     """Before its first step, and before it has written anything."""
-    for flags in (["--metrics=fcd", "--num_samples=1"], ["--metrics=label_agreement", "--conditioning=none"]):
+    refused = [["--metrics=fcd", "--num_samples=1"], ["--metrics=label_agreement", "--conditioning=none"]]
+    refused.append(["--metrics=fcd", "--evaluation_labels=reference", "--conditioning=none"])
+    for flags in refused:
         run_dir = tmp_path / "run"
         common = [*SMALL, *MEASURES, *flags, "--evaluate_every=2", "--num_steps=4", f"--reference_dir={references}"]
         assert train.run([*common, f"--run_dir={run_dir}"]) == 2

@@ -16,13 +16,13 @@ from sagan_tf.training.loop import StepReport
 
 
 class FakeResult:
-    def __init__(self, value: float, lower_is_better: bool, extractor: str) -> None:
+    def __init__(self, value: float, lower_is_better: bool, protocol: dict[str, Any]) -> None:
         self.value = value
-        self.extractor = extractor
+        self.protocol = protocol
         self.lower_is_better = lower_is_better
 
     def record(self) -> dict[str, Any]:
-        return {"fid": self.value, "extractor": self.extractor}
+        return {"fid": self.value} | self.protocol
 
     def scalars(self) -> dict[str, float]:
         return {"fid": self.value, "precision_recall/recall": 0.5}
@@ -43,11 +43,16 @@ class Run:
     """An action and what it writes, fed with the values of its metric."""
 
     def __init__(
-        self, folder: pathlib.Path, lower_is_better: bool = True, patience: int = 2, extractor: str = "fake/1"
+        self,
+        folder: pathlib.Path,
+        lower_is_better: bool = True,
+        patience: int = 2,
+        extractor: str = "fake/1",
+        **protocol: Any,
     ) -> None:
         self.folder = folder
         self.best = FakeCheckpoints(folder / "best")
-        self._lower_is_better, self._extractor = lower_is_better, extractor
+        self._lower_is_better, self._protocol = lower_is_better, {"extractor": extractor} | protocol
         self._values: list[float] = []
         self._step = 0
         self.generator, self.evaluated = object(), []
@@ -65,7 +70,7 @@ class Run:
 
     def _evaluate(self, generator: Any) -> FakeResult:
         self.evaluated.append(generator)
-        return FakeResult(self._values.pop(0), self._lower_is_better, self._extractor)
+        return FakeResult(self._values.pop(0), self._lower_is_better, self._protocol)
 
     def evaluate(self, *values: float) -> None:
         for value in values:
@@ -119,13 +124,30 @@ def test_a_value_that_is_not_a_number_is_never_the_best(tmp_path: pathlib.Path) 
     assert run.best.saved == 2 and run.best_record()["value"] == 1.0
 
 
-def test_values_of_another_protocol_are_not_compared(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "changed", [{"extractor": "fake/2"}, {"evaluation_labels": "reference"}, {"precision": "bfloat16"}]
+)
+def test_values_of_another_protocol_are_not_compared(
+    changed: dict[str, str], tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
     Run(tmp_path).evaluate(2.0)
-    resumed = Run(tmp_path, extractor="fake/2")
+    resumed = Run(tmp_path, **changed)
     with caplog.at_level(logging.INFO, logger="sagan_tf"):
         resumed.evaluate(5.0)
     assert resumed.best.saved == 1 and resumed.best_record()["value"] == 5.0
     assert "begins anew" in caplog.text
+
+
+def test_the_best_of_an_earlier_version_still_counts(tmp_path: pathlib.Path) -> None:
+    """Its record lacks what every evaluation of that version had in common."""
+    Run(tmp_path).evaluate(2.0)
+    path = tmp_path / "best" / "best.json"
+    kept = json.loads(path.read_text())
+    kept["protocol"] = {"extractor": "fake/1"}
+    path.write_text(json.dumps(kept))
+    resumed = Run(tmp_path, evaluation_labels="uniform", precision="float32")
+    resumed.evaluate(3.0)
+    assert resumed.best.saved == 0 and resumed.best_record()["value"] == 2.0
 
 
 def test_a_resumed_run_remembers_that_it_was_getting_worse(
