@@ -83,7 +83,10 @@ class SkippedRecords(SkippedImages):
 
 
 def _damaged(received: str) -> UserError:
-    return UserError(f"data: expected intact record files, received {printable(received)}; prepare the data set again")
+    return UserError(
+        f"data: expected intact record files, received {printable(received)}; remove all of them and prepare the data "
+        "set again"
+    )
 
 
 def _check_records(path: str, count: int) -> None:

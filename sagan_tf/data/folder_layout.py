@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,24 @@ _DEEPEST_LEVEL = 6
 """How far down misplaced images are looked for."""
 
 _logger = logging.getLogger("sagan_tf")
+
+
+class LayoutError(UserError):
+    """A directory that is not laid out as a data set.
+
+    Args:
+        problem: What is wrong.
+        instead: Directories to pass instead.
+    """
+
+    def __init__(self, problem: str, instead: Sequence[str | Path] = ()) -> None:
+        self._problem, self._instead = problem, instead
+        super().__init__(self.message("data_dir"))
+
+    def message(self, option: str) -> str:
+        """Return the message of the option that names the directory."""
+        passed = " or ".join(f"--{option}={shlex.quote(str(directory))}" for directory in self._instead)
+        return f"{option}: {self._problem}" + (f"; pass {passed}" if passed else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +85,8 @@ def read_folder_layout(data_dir: str) -> FolderLayout:
     empty = [name for name, listing in classes.items() if not listing.images]
     classes = {name: listing for name, listing in classes.items() if listing.images}
     if top.images and classes:
-        raise UserError(
-            f"data_dir: expected images either in {root} or in its subfolders, received both ({top.images[0]} and "
+        raise LayoutError(
+            f"expected images either in {root} or in its subfolders, received both ({top.images[0]} and "
             f"{_example(classes)}); move them to one level"
         )
     if not top.images:
@@ -87,12 +106,12 @@ def read_folder_layout(data_dir: str) -> FolderLayout:
 
 def _existing_folder(data_dir: str) -> Path:
     if not data_dir:
-        raise UserError("data_dir: expected the folder that holds the images, received none; pass --data_dir=FOLDER")
+        raise LayoutError("expected the folder that holds the images, received none", ["FOLDER"])
     root = Path(data_dir)
     if not root.exists():
-        raise UserError(f"data_dir: expected a folder of images, received {data_dir}, which does not exist")
+        raise LayoutError(f"expected a folder of images, received {data_dir}, which does not exist")
     if not root.is_dir():
-        raise UserError(f"data_dir: expected a folder of images, received {data_dir}, which is a file")
+        raise LayoutError(f"expected a folder of images, received {data_dir}, which is a file")
     return root
 
 
@@ -111,7 +130,7 @@ def _list(folder: Path) -> _Listing:
                 else:
                     num_ignored += 1
     except OSError as error:
-        raise UserError(f"data_dir: expected a folder that can be read, received {folder}: {error.strerror}") from error
+        raise LayoutError(f"expected a folder that can be read, received {folder}: {error.strerror}") from error
     # By the canonical form, so that the order, and with it labels and resuming, is that of every other system.
     return _Listing(sorted(images, key=canonical_name), sorted(folders, key=canonical_name), num_ignored)
 
@@ -126,14 +145,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
     """Refuses a level without images and a level that would be one class only."""
     if not classes:
-        raise UserError(
-            f"data_dir: expected images ({', '.join(EXTENSIONS)}, or no extension) in {root}, received none"
-        )
+        raise LayoutError(f"expected images ({', '.join(EXTENSIONS)}, or no extension) in {root}, received none")
     if len(classes) == 1:
         (name,) = classes
-        raise UserError(
-            f"data_dir: expected a subfolder for each class, received the single subfolder {name} in {root}; for "
-            f"images without labels pass --data_dir={root / name}"
+        raise LayoutError(
+            f"expected a subfolder for each class, received the single subfolder {name} in {root}; if "
+            "its images have no labels",
+            [root / name],
         )
 
 
@@ -143,11 +161,17 @@ def _check_nothing_deeper(root: Path, classes: dict[str, _Listing]) -> None:
     deeper = {name: image for name in classes if (image := _first_image_below(root / name, classes[name], seen))}
     if not deeper:
         return
-    problem = f"data_dir: expected images at most one level below {root}, received {next(iter(deeper.values()))}"
-    candidates = [] if any(listing.images for listing in classes.values()) else _folders_of_classes(deeper.values())
+    problem = f"expected images at most one level below {root}, received {next(iter(deeper.values()))}"
+    if any(listing.images for listing in classes.values()):
+        name, image = next(iter(deeper.items()))
+        raise LayoutError(
+            f"{problem}; move it into {root / name}, with all that lie beside it, if it is an image of this class, or "
+            f"else (a thumbnail) move {image.parent} out of {root}"
+        )
+    candidates = _folders_of_classes(deeper.values())
     if not candidates:
-        raise UserError(f"{problem}; move the images of each class into one folder, and these folders into {root}")
-    raise UserError(f"{problem}; pass {' or '.join(f'--data_dir={folder}' for folder in candidates[:4])}")
+        raise LayoutError(f"{problem}; move the images of each class into one folder, and these folders into {root}")
+    raise LayoutError(problem, candidates[:4])
 
 
 def _folders_of_classes(images: Iterable[Path]) -> list[Path]:

@@ -74,7 +74,7 @@ def check_files_exist(files: tuple[RecordFile, ...]) -> None:
     if missing:
         raise UserError(
             f"data_dir: expected the record file {missing[0]}, which does not exist ({len(missing)} of {len(files)} "
-            "are missing); prepare the data set again"
+            "are missing); remove the others and prepare the data set again"
         )
 
 

@@ -78,7 +78,7 @@ class TFRecordMetadata:
         if not tf.io.gfile.exists(path):
             raise UserError(
                 f"data_dir: expected {path}, which tools/prepare_imagenet.py writes beside its record files, but it "
-                "does not exist; prepare the data with that tool, or check --data_dir and --split"
+                "does not exist; prepare the data with that tool, or name the --output and --split that it was given"
             )
         with tf.io.gfile.GFile(path, "rb") as file:
             text = decode_text(file.read(), f"data_dir: {path}")
@@ -127,7 +127,8 @@ def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: i
     if metadata.resolution < resolution:
         raise UserError(
             f"resolution: expected at most {metadata.resolution}, at which the images in {folder} are stored, received "
-            f"{resolution}; prepare them again with tools/prepare_imagenet.py --resolution={resolution}"
+            f"{resolution}; prepare them again with tools/prepare_imagenet.py --resolution={resolution} and another "
+            "--output"
         )
     files = tuple(RecordFile(os.path.join(folder, name), count) for name, count in metadata.files)
     check_files_exist(files)

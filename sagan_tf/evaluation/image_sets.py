@@ -8,6 +8,7 @@ import pathlib
 from PIL import Image
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.folder_layout import LayoutError
 from sagan_tf.data.image_folder import FolderSource, open_folder
 from sagan_tf.data.image_limits import read_file
 from sagan_tf.data.preprocessing import open_image
@@ -41,6 +42,8 @@ def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_c
         config = DataConfig(dataset=dataset, split=split, data_dir=data_dir)
     try:
         return open_source(config, resolution=resolution, image_channels=image_channels)
+    except LayoutError as error:
+        raise UserError(error.message(flag)) from error
     except UserError as error:
         raise UserError(f"{flag}={text}: {error}") from error
 
@@ -58,6 +61,8 @@ def open_finished_images(folder: str, image_channels: int | None = None) -> Fold
     path = os.path.expanduser(folder)
     try:
         layout = open_folder(DataConfig(data_dir=path), resolution=1, image_channels=1).layout
+    except LayoutError as error:
+        raise UserError(error.message("images")) from error
     except UserError as error:
         raise UserError(f"images={folder}: {error}") from error
     first, side, mode = "", 0, ""

@@ -130,8 +130,10 @@ def _check_attention(network: str, wanted: Resolutions, available: Resolutions) 
 
 def _check_without_attention(config: ModelConfig) -> None:
     if config.generator_attention or config.discriminator_attention:
+        own = [f"{network}_attention_resolutions" for network in ("generator", "discriminator")]
+        option = next((name for name in own if getattr(config, name)), "attention_resolutions")
         raise UserError(
-            f"attention_resolutions: expected none (--attention_resolutions=) for architecture {config.architecture}, "
+            f"{option}: expected none (--{option}=) for architecture {config.architecture}, "
             f"received {','.join(map(str, config.generator_attention + config.discriminator_attention))}; "
             "a residual network with attention is architecture sagan"
         )

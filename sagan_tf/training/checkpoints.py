@@ -202,7 +202,8 @@ def newest_checkpoint(directory: pathlib.Path) -> str | None:
     Raises:
         UserError: if checkpoints lie there and the list does not name one: a run is never begun anew over them.
     """
-    present = sorted(path.stem for path in directory.glob("step-*.index"))
+    steps = (path.stem.removeprefix("step-") for path in directory.glob("step-*.index"))
+    present = [f"step-{step}" for step in sorted(filter(str.isdecimal, steps), key=int)]
     listed = read_list(directory) if present else {}
     if not listed and present and not _first_was_cut_off(directory):
         listing = directory / LIST_FILE

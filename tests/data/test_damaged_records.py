@@ -33,7 +33,7 @@ def complaint(*paths: Path, count: int = 3) -> str:
             dataset = tf.data.Dataset.from_tensors(str(path))
             list(dataset.map(lambda path: skipped.checked(path, count)).flat_map(tf.data.TFRecordDataset))
     message = str(caught.value)
-    start, end = "data: expected intact record files, received ", "; prepare the data set again"
+    start, end = "data: expected intact record files, received ", "; remove all of them and prepare the data set again"
     assert message.startswith(start) and message.endswith(end) and "\n" not in message
     return message[len(start) : -len(end)]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sagan_tf.data.folder_layout import read_folder_layout
+from sagan_tf.data.folder_layout import LayoutError, read_folder_layout
 from sagan_tf.errors import UserError
 from sagan_tf.text import canonical_names
 from tests.data.sample_folders import build_class_folders, write_image
@@ -155,7 +156,7 @@ def test_one_level_too_low_is_unlabelled_and_a_single_class_is_refused(tmp_path:
     assert read_folder_layout(str(tmp_path / "cat")).class_names == ()
     message = complaint(tmp_path)
     assert f"received the single subfolder cat in {tmp_path}" in message
-    assert message.endswith(f"for images without labels pass --data_dir={tmp_path / 'cat'}")
+    assert message.endswith(f"; pass --data_dir={tmp_path / 'cat'}")
 
 
 def test_class_folders_with_a_folder_inside(tmp_path: Path) -> None:
@@ -177,10 +178,19 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_images_below_the_class_folders(tmp_path: Path) -> None:
     build_class_folders(tmp_path)
     write_image(tmp_path / "dog" / "puppies" / "1.png", RED)
-    message = complaint(tmp_path)
-    assert message.endswith(
-        f"dog/puppies/1.png; move the images of each class into one folder, and these folders into {tmp_path}"
-    )
+    assert f"{tmp_path / 'dog' / 'puppies'} out of {tmp_path}" in complaint(tmp_path)
+    (tmp_path / "dog" / "puppies").rename(tmp_path.with_name(f"{tmp_path.name} puppies"))
+    assert read_folder_layout(str(tmp_path)).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("option", ["data_dir", "images", "reference"])
+def test_the_option_and_the_directory_to_pass_can_be_pasted(tmp_path: Path, option: str) -> None:
+    build_class_folders(tmp_path / "my images" / "train")
+    with pytest.raises(LayoutError) as caught:
+        read_folder_layout(str(tmp_path / "my images"))
+    (argument,) = shlex.split(caught.value.message(option).partition("; pass ")[2])
+    name, _, directory = argument.partition("=")
+    assert name == f"--{option}" and read_folder_layout(directory).class_names
 
 
 def test_images_at_both_levels(tmp_path: Path) -> None:

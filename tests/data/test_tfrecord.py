@@ -40,7 +40,7 @@ def test_refuses_to_enlarge(record_files: Path) -> None:
     assert open_records(record_files, resolution=8).resolution == 8
     message = complaint(record_files, resolution=32)
     assert message.startswith("resolution: expected at most 16, at which the images")
-    assert message.endswith("tools/prepare_imagenet.py --resolution=32")
+    assert message.endswith("tools/prepare_imagenet.py --resolution=32 and another --output")
 
 
 def test_no_folder_named() -> None:
@@ -50,7 +50,7 @@ def test_no_folder_named() -> None:
 def test_no_metadata(tmp_path: Path) -> None:
     message = complaint(tmp_path, split="validation")
     assert message.startswith(f"data_dir: expected {tmp_path / 'validation' / 'dataset.json'}")
-    assert "check --data_dir and --split" in message
+    assert "--split" in message
 
 
 def test_metadata_that_cannot_be_written(record_files: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_missing_record_file(tmp_path: Path) -> None:
     path.unlink()
     assert complaint(tmp_path) == (
         f"data_dir: expected the record file {path}, which does not exist (1 of 3 are missing); "
-        "prepare the data set again"
+        "remove the others and prepare the data set again"
     )
 
 

@@ -74,13 +74,13 @@ def test_a_folder_is_brought_to_a_size(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("text", "channels", "problem"),
     [
-        ("nowhere", 3, "data_dir: expected a folder of images, received nowhere, which does not exist"),
+        ("nowhere", 3, "expected a folder of images, received nowhere, which does not exist"),
         ("fashion_mnist_10k:test", 3, "split: expected train or reference for fashion_mnist_10k, received 'test'"),
         ("fashion_mnist_10k:train", 2, r"image_channels: expected 1 \(grey\), 3 \(colour\) or 4 .*, received 2"),
     ],
 )
 def test_what_is_not_there_is_said_with_its_flag(text: str, channels: int, problem: str) -> None:
-    with pytest.raises(UserError, match=f"^reference={text}: {problem}$"):
+    with pytest.raises(UserError, match=f"^reference(={text})?: {problem}$"):
         open_images("reference", text, data_dir="", resolution=8, image_channels=channels)
 
 
@@ -196,5 +196,5 @@ def test_finished_images_that_are_not_there(tmp_path: Path, name: str) -> None:
         "empty": rf"expected images \(.*\) in {folder}, received none",
         "file": f"expected a folder of images, received {folder}, which is a file",
     }
-    with pytest.raises(UserError, match=f"^images={folder}: data_dir: {reasons[name]}$"):
+    with pytest.raises(UserError, match=f"^images: {reasons[name]}$"):
         open_finished_images(str(folder))

@@ -213,7 +213,7 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
         ([], "expected either --run_dir or --images, received neither"),
         (["--run_dir=a", "--images=b"], "expected either --run_dir or --images, received both"),
         (["--run_dir=nowhere"], "run_dir: expected the folder of a run, with flags.cfg in it, received nowhere"),
-        (["--images=nowhere", "--extractor=fashion_mnist", "--metrics=fcd"], "images=nowhere: data_dir: expected a "),
+        (["--images=nowhere", "--extractor=fashion_mnist", "--metrics=fcd"], "images: expected a "),
         (["--images=nowhere", "--metrics=fjd"], "metrics: expected one of fid, is, "),
         (["--images=a", "--extractor=nowhere"], "extractor: expected inception, fashion_mnist or the folder of a "),
         (["--images=a", "--output=/proc/nowhere/result.json"], "output: cannot write /proc/nowhere/result.json "),

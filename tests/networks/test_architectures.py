@@ -96,6 +96,10 @@ def test_the_papers_attention_study_fits(attention: tuple[int, ...]) -> None:
             "a residual network with attention is architecture sagan",
         ),
         (
+            {"architecture": "sngan", "attention_resolutions": (), "generator_attention_resolutions": (32,)},
+            "generator_attention_resolutions: expected none (--generator_attention_resolutions=) for architecture",
+        ),
+        (
             {"architecture": "sngan", "attention_resolutions": ()},
             "generator_spectral_norm: expected false for architecture sngan, received true; a residual network with "
             "spectral normalisation in the generator is architecture sagan",

@@ -88,6 +88,13 @@ def test_checkpoints_by_name(tmp_path: pathlib.Path):
         find_checkpoint(tmp_path / "nowhere", "best")
 
 
+def test_the_line_to_write_names_the_last_step(tmp_path: pathlib.Path):
+    for step in (900, 1000):
+        (tmp_path / f"step-{step}.index").touch()
+    with pytest.raises(UserError, match='model_checkpoint_path: "step-1000"'):
+        find_checkpoint(tmp_path, "latest")
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])
 def test_damage_is_said_and_never_begins_a_run_anew(tmp_path: pathlib.Path, damage: str):
     Checkpoints(tmp_path, make_state(tiny_config(), one_device()), keep=1).save()
