@@ -7,8 +7,9 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.data.shard import Shard
 from sagan_tf.data.skipped_images import SkippedImages
-from sagan_tf.data.source import Source, epoch_seed, first_position_of_shard
+from sagan_tf.data.source import Source, epoch_seed
 
 
 class IndexedSource(Source):
@@ -16,18 +17,16 @@ class IndexedSource(Source):
 
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
         """See `Source.chunks`."""
-        first = first_position_of_shard(position, shard_index=shard_index, num_shards=num_shards)
-        count = self.num_examples
+        shard = Shard(shard_index, num_shards, self.num_examples)
+        first = shard.first_position(position)
 
         def epoch_places(epoch: tf.Tensor) -> tf.data.Dataset:
-            epoch_start = epoch * count
-            start = tf.maximum(epoch_start, tf.constant(first, tf.int64))
-            start += (shard_index - start) % num_shards
-            positions = tf.range(start, epoch_start + count, num_shards)
-            indices = tf.gather(self._order(seed, epoch), positions - epoch_start)
+            start, stop = shard.positions_of_epoch(epoch)
+            positions = tf.range(tf.maximum(start, first), stop, num_shards)
+            indices = tf.gather(self._order(seed, epoch), positions - epoch * self.num_examples)
             return tf.data.Dataset.from_tensor_slices((positions, indices))
 
-        return self._read(tf.data.Dataset.range(first // count, tf.int64.max).flat_map(epoch_places))
+        return self._read(tf.data.Dataset.range(first // self.num_examples, tf.int64.max).flat_map(epoch_places))
 
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """See `Source.stored_chunks`."""

@@ -92,11 +92,28 @@ def records_in_order(files: tuple[RecordFile, ...], check: Check) -> tf.data.Dat
     return stretches(files, tf.range(len(files))).flat_map(functools.partial(records_of, check))
 
 
-def stretches(files: tuple[RecordFile, ...], order: tf.Tensor) -> tf.data.Dataset:
-    """The arguments of `records_of` for each file, in the order of the indices `order`, int32 [files]."""
-    columns = [tf.constant([file.path for file in files])]
+def stretches(
+    files: tuple[RecordFile, ...], order: tf.Tensor, within: tuple[tf.Tensor, tf.Tensor] | None = None
+) -> tf.data.Dataset:
+    """Give the arguments of `records_of` for each file.
+
+    Args:
+        files: stretches of files.
+        order: int32 [files], their indices in the order in which they are read.
+        within: which records of all `files` laid end to end are read: the first one, and the one after the last, int64
+            scalars; None for all.
+
+    Returns:
+        Dataset of (index, path, take, skip, step), without files of which no record is read.
+    """
     # Not one tensor to be taken apart: TensorFlow 2.21 dies of tf.unstack in a function that makes a dataset.
-    columns += [tf.constant([getattr(file, key) for file in files], tf.int64) for key in _NUMBERS]
+    takes, skips, steps = (tf.constant([getattr(file, key) for file in files], tf.int64) for key in _NUMBERS)
+    if within is not None:
+        before = tf.cumsum(takes, exclusive=True)
+        first, last = (tf.clip_by_value(bound - before, 0, takes) for bound in within)
+        takes, skips = last - first, skips + first * steps
+        order = tf.boolean_mask(order, tf.gather(takes, order) > 0)
+    columns = (tf.constant([file.path for file in files]), takes, skips, steps)
     return tf.data.Dataset.from_tensor_slices((order, *(tf.gather(column, order) for column in columns)))
 
 

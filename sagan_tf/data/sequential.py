@@ -16,11 +16,13 @@ from sagan_tf.data.damaged_records import SkippedRecords
 from sagan_tf.data.decoding import decode_readable, decoded_chunks
 from sagan_tf.data.image_records import ImageRecord
 from sagan_tf.data.record_files import Check, RecordFile, count_records
-from sagan_tf.data.source import Source, epoch_seed, first_position_of_shard
+from sagan_tf.data.shard import Shard
+from sagan_tf.data.source import Source, epoch_seed
 from sagan_tf.errors import UserError
 
 _FILES_READ_AT_ONCE = 16
 _LARGEST_IMBALANCE = 0.05
+"""Of shares of files, up to which shards read ranges; of few or very different files they would share most."""
 
 
 class SequentialSource(Source):
@@ -62,19 +64,24 @@ class SequentialSource(Source):
         self._mixes_stored = False
 
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
-        """See `Source.chunks`. Where the files can be dealt out evenly, a shard reads only its own."""
+        """See `Source.chunks`.
+
+        Every record comes once in an epoch, whatever the sizes of the files. Where every `num_shards`-th file makes
+        shares of one size, a shard reads its share only. Where these sizes differ a little, it reads a range of the
+        records laid end to end, and of the first file in that range also the records before it. Otherwise, and where
+        the records are not stored at random, so that a range is not a fair sample, a shard reads all records and
+        decodes its own; the stream of all shards is then that of one.
+        """
+        shard = Shard(shard_index, num_shards, self.num_examples)
         shares = [self._files[index::num_shards] for index in range(num_shards)]
         counts = [count_records(share) for share in shares]
-        # A shard with fewer records would show each of them more often than the others show theirs.
-        if min(counts) >= (1 - _LARGEST_IMBALANCE) * max(counts):
-            first = first_position_of_shard(position, shard_index=shard_index, num_shards=num_shards)
-            share = shares[shard_index]
-            records = self._records(share, seed, first // num_shards)
-            # The k-th record has position k * num_shards + shard_index.
-            return self._decoded(records, share, lambda places: places * num_shards + shard_index)
+        if len(set(counts)) == 1:
+            own = shares[shard_index]
+            return self._decoded(self._records(own, seed, position, shard), own)
+        if self._stored_at_random and min(counts) >= (1 - _LARGEST_IMBALANCE) * max(counts):
+            return self._decoded(self._records(self._files, seed, position, shard, shard.records_of_epoch), self._files)
         records = self._records(self._files, seed, position)
-        records = records.filter(lambda place, record: place % num_shards == shard_index)
-        return self._decoded(records, self._files)
+        return self._decoded(records.filter(lambda place, record: place % num_shards == shard_index), self._files)
 
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """See `Source.stored_chunks`: past the shuffle buffer, which would have to be filled first."""
@@ -107,26 +114,44 @@ class SequentialSource(Source):
         paths = tuple(dict.fromkeys(file.path for file in self._files))
         return SkippedRecords(paths, self.num_examples, log=log)
 
-    def _records(self, files: tuple[RecordFile, ...], seed: int, first: int) -> tf.data.Dataset:
-        """(place, record as `records_of` gives it) of `files`, epoch after epoch, from place `first` on."""
-        count = count_records(files)
+    def _records(
+        self,
+        files: tuple[RecordFile, ...],
+        seed: int,
+        position: int,
+        shard: Shard | None = None,
+        range_of_epoch: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None,
+    ) -> tf.data.Dataset:
+        """Give the records of a shard, epoch after epoch.
+
+        Args:
+            files: what the shard reads.
+            seed: seed of the order.
+            position: where in the stream of all shards to start.
+            shard: whose positions the records have; None for all.
+            range_of_epoch: epoch -> which of the records of `files` the shard reads, see `record_files.stretches`; None
+                for all.
+
+        Returns:
+            Dataset of (position, record as `records_of` gives it).
+        """
+        shard = shard or Shard(0, 1, self.num_examples)
+        first = shard.first_position(position)
 
         def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
             # A buffer's shuffle mixes TensorFlow's global seed into its own: fixed here, in this function's graph only.
             tf.compat.v1.set_random_seed(1)
-            start = tf.maximum(tf.constant(first, tf.int64) - epoch * count, 0)
-            shuffled = _epoch_of_files(files, epoch_seed(seed, epoch), self._shuffle_buffer_size, self.skipped.checked)
-            return shuffled.enumerate(start=epoch * count).skip(start)
+            within = range_of_epoch(epoch) if range_of_epoch else None
+            order = epoch_seed(seed, epoch)
+            shuffled = _epoch_of_files(files, order, self._shuffle_buffer_size, self.skipped.checked, within)
+            start, stop = shard.positions_of_epoch(epoch)
+            positions = tf.data.Dataset.range(start, stop, shard.count)
+            return tf.data.Dataset.zip((positions, shuffled)).skip(tf.maximum(first - start, 0) // shard.count)
 
-        return tf.data.Dataset.range(first // count, tf.int64.max).flat_map(epoch_records)
+        return tf.data.Dataset.range(first // shard.num_examples, tf.int64.max).flat_map(epoch_records)
 
-    def _decoded(
-        self,
-        records: tf.data.Dataset,
-        files: tuple[RecordFile, ...],
-        position_of: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
-    ) -> tf.data.Dataset:
-        """The chunks of (place, record of `files`), where `position_of` makes positions of places."""
+    def _decoded(self, records: tf.data.Dataset, files: tuple[RecordFile, ...]) -> tf.data.Dataset:
+        """The chunks of (position, record of `files`)."""
 
         def decode(serialized: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             pairs = zip(serialized, names, strict=True)
@@ -135,23 +160,26 @@ class SequentialSource(Source):
             labels = np.array([parsed[place].label for place in readable], np.int32)
             return images, readable, labels, np.array([os.fsencode(parsed[place].name) for place in readable], object)
 
-        def read(places: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def read(positions: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
             indices, numbers, serialized = record
             inputs = [serialized, record_files.record_names(files, indices, numbers)]
             outputs = (tf.uint8, tf.int64, tf.int32, tf.string)
             images, readable, labels, names = tf.numpy_function(decode, inputs, outputs)
-            positions = tf.gather(position_of(places), readable)
-            return {"image": images, "label": labels, "position": positions, "name": names}
+            return {"image": images, "label": labels, "position": tf.gather(positions, readable), "name": names}
 
         return decoded_chunks(records, read, self)
 
 
 def _epoch_of_files(
-    files: tuple[RecordFile, ...], seed: tf.Tensor, shuffle_buffer_size: int, check: Check
+    files: tuple[RecordFile, ...],
+    seed: tf.Tensor,
+    shuffle_buffer_size: int,
+    check: Check,
+    within: tuple[tf.Tensor, tf.Tensor] | None,
 ) -> tf.data.Dataset:
-    """The records of all files, as `record_files.records_of` gives them, in the order that `seed` gives."""
+    """Give the records `within` all files, as `record_files.records_of` does, in the order that `seed` gives."""
     order = tf.random.experimental.stateless_shuffle(tf.range(len(files)), seed=seed, alg="philox")
-    records = record_files.stretches(files, order).interleave(
+    records = record_files.stretches(files, order, within).interleave(
         functools.partial(record_files.records_of, check),
         cycle_length=min(_FILES_READ_AT_ONCE, len(files)),
         num_parallel_calls=tf.data.AUTOTUNE,

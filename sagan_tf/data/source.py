@@ -100,11 +100,6 @@ class Source(abc.ABC):
         """A few letters that are others when the files are others: by their names, sizes and times."""
 
 
-def first_position_of_shard(position: int, *, shard_index: int, num_shards: int) -> int:
-    """The smallest position from `position` on that belongs to the shard."""
-    return position + (shard_index - position) % num_shards
-
-
 def epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """Seed of an epoch's order: int64 [2], for TensorFlow's stateless operations, which hash both numbers."""
     return tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.record_files import RecordFile
 from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.data.sources import open_source
-from sagan_tf.data.tfrecord import record_parser, serialize_record
+from sagan_tf.data.tfrecord import TFRecordMetadata, record_parser, serialize_record
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_record_files
 
@@ -25,6 +26,76 @@ def test_shards_by_file_read_only_their_own_files(record_files: Path) -> None:
         files.append({example["name"].split(b"#")[0] for example in examples.as_numpy_iterator()})
     assert [len(paths) for paths in files] == [1, 1, 1]
     assert len(set.union(*files)) == 3
+
+
+def open_files(data_dir: Path, stored_at_random: bool = True) -> SequentialSource:
+    """Opens what `build_record_files` makes, unlabelled, with a small buffer."""
+    metadata = TFRecordMetadata.read(str(data_dir / "train"))
+    return SequentialSource(
+        tuple(RecordFile(str(data_dir / "train" / name), count) for name, count in metadata.files),
+        parse=record_parser(()),
+        shuffle_buffer_size=4,
+        stored_at_random=stored_at_random,
+        name="files",
+        class_names=(),
+        class_counts=np.zeros(0),
+        resolution=4,
+        image_channels=1,
+    )
+
+
+def names_by_position(source: SequentialSource, position: int, stop: int, num_shards: int) -> dict[int, bytes]:
+    """What all shards read from `position` on, up to `stop`."""
+    found: dict[int, bytes] = {}
+    for index in range(num_shards):
+        own = [place for place in range(position, stop) if place % num_shards == index]
+        examples = source.examples(seed=3, position=position, shard_index=index, num_shards=num_shards)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # An iterator that is dropped waits for the thread that tunes it.
+        batches = examples.batch(max(len(own), 1)).with_options(options)  # many times faster than one by one
+        batch = next(batches.as_numpy_iterator())
+        if own:
+            np.testing.assert_array_equal(batch["position"], own)
+            found |= dict(zip(own, batch["name"].tolist(), strict=True))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("records_per_file", "num_shards", "stored_at_random"),
+    [
+        ((20, 21), 2, True),
+        ((20, 21), 2, False),
+        ((39, 40, 41), 3, True),
+        ((10, 3, 11, 17), 2, True),
+        ((7, 3, 11, 2, 9), 3, True),
+        ((6, 6), 2, True),
+        ((5,), 3, True),
+        ((1, 1), 3, True),
+    ],
+)
+def test_every_image_comes_once_an_epoch_in_one_order(
+    records_per_file: tuple[int, ...], num_shards: int, stored_at_random: bool, tmp_path: Path
+) -> None:
+    """Whatever the sizes of the files; and reading from any position on gives the rest of that order."""
+    build_record_files(tmp_path, records_per_file=records_per_file, num_classes=0, resolution=4)
+    source = open_files(tmp_path, stored_at_random)
+    count = sum(records_per_file)
+    names = names_by_position(source, 0, 3 * count, num_shards)
+    assert sorted(names) == list(range(3 * count))
+    epochs = [[names[position] for position in range(start, start + count)] for start in (0, count, 2 * count)]
+    assert [len(set(epoch)) for epoch in epochs] == [count] * 3
+    assert count < 3 or len(set(map(tuple, epochs))) > 1
+    for position in (1, count + 1, 2 * count - 1):
+        rest = names_by_position(source, position, 3 * count, num_shards)
+        assert rest == {place: name for place, name in names.items() if place >= position}
+
+
+def test_a_shard_of_unequal_files_does_not_read_those_of_others(tmp_path: Path) -> None:
+    build_record_files(tmp_path, records_per_file=(20, 21, 20, 20), num_classes=0, resolution=4)
+    for path in sorted((tmp_path / "train").glob("*.tfrecord"))[2:]:
+        path.unlink()
+    examples = open_files(tmp_path).examples(seed=0, position=0, shard_index=0, num_shards=2)
+    assert len({example["name"] for example in examples.take(100).as_numpy_iterator()}) == 41
 
 
 def test_no_records(record_files: Path) -> None:
