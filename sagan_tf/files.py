@@ -82,7 +82,7 @@ def _explaining(path: pathlib.Path, option: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # ValueError for null bytes in a path
         raise UserError(
-            f"{option}: cannot write {path} ({_reason(error)}); choose another --{option}, or make this one writable"
+            f"{option}: cannot write {path} ({_reason(error)}); make that place writable, or choose another"
         ) from error
 
 

@@ -50,7 +50,7 @@ class RecordOutputs:
             check_can_write_directory(directory.tensorboard, "run_dir")
         except UserError as error:
             if self._output is None:
-                raise UserError(f"{error}, or give an --output for the result") from error
+                raise UserError(f"{error}; --output=FILE takes the result alone") from error
             _logger.warning("%s. The result is written to --output only", error)
             self._directory = None
 

@@ -71,7 +71,7 @@ def _try_to_keep(step: Callable[[], None]) -> bool:
     try:
         step()
     except UserError as error:
-        _logger.warning("%s. The reference is used now, and will be computed again next time", error)
+        _logger.warning("%s. The reference is used and not kept; --reference_dir chooses another place", error)
         return False
     return True
 

@@ -249,7 +249,7 @@ def test_a_reference_that_cannot_be_kept_is_used(
         extraction = Extraction(CountingExtractor().extractor, one_device(), batch_size=5)
         assert find_reference(str(images), open_folder(images), extraction, place).gathered.count == 12
     assert warnings_before == [0 if place == "late" else 1]
-    assert len(caplog.messages) == 1 and "reference_dir" in caplog.text
+    assert len(caplog.messages) == 1 and "--reference_dir" in caplog.text
     assert sorted(tmp_path.iterdir()) == before
 
 
