@@ -28,16 +28,17 @@ class LayoutError(UserError):
     Args:
         problem: What is wrong.
         instead: Directories to pass instead.
+        purpose: For what they are to be passed.
     """
 
-    def __init__(self, problem: str, instead: Sequence[str | Path] = ()) -> None:
-        self._problem, self._instead = problem, instead
+    def __init__(self, problem: str, instead: Sequence[str | Path] = (), purpose: str = "") -> None:
+        self._problem, self._instead, self._purpose = problem, instead, purpose
         super().__init__(self.message("data_dir"))
 
     def message(self, option: str) -> str:
         """Return the message of the option that names the directory."""
         passed = " or ".join(f"--{option}={shlex.quote(str(directory))}" for directory in self._instead)
-        return f"{option}: {self._problem}" + (f"; pass {passed}" if passed else "")
+        return f"{option}: {self._problem}" + (f"; {self._purpose}pass {passed}" if passed else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +150,9 @@ def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
     if len(classes) == 1:
         (name,) = classes
         raise LayoutError(
-            f"expected a subfolder for each class, received the single subfolder {name} in {root}; if "
-            "its images have no labels",
+            f"expected a subfolder for each class, received the single subfolder {name} in {root}",
             [root / name],
+            "for images without labels ",
         )
 
 

@@ -156,7 +156,7 @@ def test_one_level_too_low_is_unlabelled_and_a_single_class_is_refused(tmp_path:
     assert read_folder_layout(str(tmp_path / "cat")).class_names == ()
     message = complaint(tmp_path)
     assert f"received the single subfolder cat in {tmp_path}" in message
-    assert message.endswith(f"; pass --data_dir={tmp_path / 'cat'}")
+    assert message.endswith(f"; for images without labels pass --data_dir={tmp_path / 'cat'}")
 
 
 def test_class_folders_with_a_folder_inside(tmp_path: Path) -> None:
