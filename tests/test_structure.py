@@ -61,6 +61,10 @@ LONGEST_FUNCTION = 60
 TESTED_ELSEWHERE = {
     "sagan_tf/errors.py": "exceptions without code; every test of a user's mistake uses them",
     "sagan_tf/flagfile.py": "tests/test_flags.py and tests/faults/test_untrusted_flagfiles.py read such files",
+    **{
+        f"sagan_tf/config/{name}.py": "tests/test_config.py has a wrong value for every check"
+        for name in ("config", "data", "evaluation", "model", "training")
+    },
     "sagan_tf/option.py": "tests/test_config.py has a wrong value for every check",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
     "sagan_tf/evaluation/record_outputs.py": "tests/evaluation/test_session.py writes to each of them",

@@ -1,0 +1,77 @@
+"""Options of losses, optimizers, schedule and what a run writes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sagan_tf.errors import UserError
+from sagan_tf.option import check_at_least_zero, check_every_field, check_fraction, check_positive, option
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Losses, optimizers, schedule and what a run writes."""
+
+    run_dir: str = option("runs/sagan", "Folder that the run writes; a run that is there is resumed.", changeable=True)
+    seed: int = option(0, "Seed of the weights, the order of the data, the latents and the fake labels.")
+    loss: str = option("hinge", "hinge, non_saturating, least_squares or wasserstein.")
+    global_batch_size: int = option(256, "Real images in one discriminator update, over all replicas.")
+    num_steps: int = option(1_000_000, "Generator updates in the whole run.", changeable=True)
+    discriminator_steps_per_step: int = option(1, "Discriminator updates before each generator update.")
+    gradient_accumulation_steps: int = option(
+        1, "Parts that each replica's batch is cut into to save memory; batch statistics are then a part's own."
+    )
+    generator_learning_rate: float = option(1e-4, "Adam's learning rate for the generator (TTUR, paper section 4).")
+    discriminator_learning_rate: float = option(4e-4, "The same for the discriminator.")
+    adam_beta1: float = option(0.0, "Adam's decay of the first moment.")
+    adam_beta2: float = option(0.999, "Adam's decay of the second moment: 0.9 in the paper, 0.999 in its code.")
+    adam_epsilon: float = option(1e-8, "Adam's epsilon.")
+    ema_decay: float = option(0.999, "Decay of the averaged generator; 0 makes it a copy of the generator.")
+    ema_start_step: int = option(2000, "Until this step the averaged generator is a copy of the generator.")
+    precision: str = option(
+        "float32",
+        "float32, mixed_bfloat16 or mixed_float16 (with loss scaling); sigma and statistics are always float32.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    jit_compile: bool = option(False, "Compile the two updates with XLA.")
+    strategy: str = option(
+        "auto",
+        "auto (TPU, several workers, several GPUs or one device, whichever is there), one_device, mirrored, "
+        "multi_worker (by TF_CONFIG, Slurm or Kubernetes) or tpu. Another number of replicas changes batch statistics "
+        "that are not synchronized.",
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
+        changeable=True,
+    )
+    logical_cpus: int = option(1, "Split the CPU into this many devices: tries mirrored without GPUs.", changeable=True)
+    steps_per_loop: int = option(100, "Most steps run in one call of the compiled loop.", changeable=True)
+    log_every: int = option(100, "Steps between scalars in metrics.jsonl and TensorBoard.", changeable=True)
+    sample_every: int = option(1000, "Steps between sample grids and attention maps.", changeable=True)
+    histogram_every: int = option(0, "Steps between histograms of the weights; 0: none.", changeable=True)
+    profile_steps: tuple[int, ...] = option(
+        (), "FIRST,LAST: profile the steps after FIRST up to LAST for TensorBoard; empty: none.", changeable=True
+    )
+    checkpoint_every: int = option(1000, "Steps between checkpoints.", changeable=True)
+    keep_checkpoints: int = option(3, "Newest checkpoints kept.", changeable=True)
+    on_non_finite: str = option(
+        "stop",
+        "When a loss or gradient is not finite: stop, or rollback to the last good checkpoint and go on with other "
+        "latents and another order of the images.",
+        choices=("stop", "rollback"),
+        changeable=True,
+    )
+    max_rollbacks: int = option(3, "Most rollbacks in a run.", changeable=True)
+
+    def __post_init__(self) -> None:
+        check_positive(self, "global_batch_size", "num_steps", "discriminator_steps_per_step")
+        check_positive(self, "gradient_accumulation_steps", "generator_learning_rate", "discriminator_learning_rate")
+        check_positive(self, "adam_epsilon", "logical_cpus", "steps_per_loop", "log_every", "sample_every")
+        check_positive(self, "checkpoint_every", "keep_checkpoints", "max_rollbacks")
+        check_at_least_zero(self, "ema_start_step", "seed", "histogram_every")
+        steps = self.profile_steps
+        if steps and (len(steps) != 2 or not 0 <= steps[0] < steps[1]):
+            received = ",".join(map(str, steps))
+            raise UserError(f"profile_steps: expected FIRST,LAST with 0 <= FIRST < LAST, received {received}")
+        check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay")
+        check_every_field(self)
+        if not self.run_dir:
+            raise UserError("run_dir: expected a folder, received an empty name")
