@@ -30,6 +30,7 @@ RANKS = {
     "layers": 1,
     "data": 1,
     "losses": 1,
+    "augmentation": 1,
     "visualization": 1,
     "networks": 2,
     "training": 3,
