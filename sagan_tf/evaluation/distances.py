@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.evaluation.statistics import Moments, ProbabilityStatistics, moments_of_features
 
-_ROWS_AT_ONCE = 1024
+_NUMBERS_AT_ONCE = 2**22
+"""Squared distances that one thread holds at once: 32 MiB."""
+_MAX_THREADS = 8
+_Part = TypeVar("_Part")
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
@@ -75,7 +81,14 @@ def precision_and_recall(fake: np.ndarray, real: np.ndarray, neighbours: int = 3
 
     Reference: Kynkaanniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, NeurIPS 2019.
     """
-    return _fraction_within(fake, real, neighbours), _fraction_within(real, fake, neighbours)
+    of_real, of_fake = _radii(real, neighbours), _radii(fake, neighbours)
+
+    def compare(start: int, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        within_fake = squares <= of_fake[start : start + len(squares), None]
+        return (squares <= of_real).any(1), within_fake.any(0)
+
+    precise, recalled = zip(*_map_squared_distances(compare, fake, real), strict=True)
+    return float(np.concatenate(precise).mean()), float(np.logical_or.reduce(recalled).mean())
 
 
 def density_and_coverage(fake: np.ndarray, real: np.ndarray, neighbours: int = 5) -> tuple[float, float]:
@@ -86,13 +99,13 @@ def density_and_coverage(fake: np.ndarray, real: np.ndarray, neighbours: int = 5
     Reference: Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020.
     """
     radii = _radii(real, neighbours)
-    total = 0
-    covered: np.ndarray = np.zeros(len(real), bool)
-    for squares in _squared_distances(fake, real):
+
+    def compare(start: int, squares: np.ndarray) -> tuple[int, np.ndarray]:
         within = squares <= radii
-        total += int(within.sum())
-        covered |= within.any(0)
-    return total / (neighbours * len(fake)), float(covered.mean())
+        return int(within.sum()), within.any(0)
+
+    counts, covered = zip(*_map_squared_distances(compare, fake, real), strict=True)
+    return sum(counts) / (neighbours * len(fake)), float(np.logical_or.reduce(covered).mean())
 
 
 def mean_distance_within_classes(
@@ -111,25 +124,40 @@ def mean_distance_within_classes(
     )
 
 
-def _fraction_within(points: np.ndarray, centres: np.ndarray, neighbours: int) -> float:
-    radii = _radii(centres, neighbours)
-    return float(
-        np.mean(np.concatenate([(squares <= radii).any(1) for squares in _squared_distances(points, centres)]))
-    )
-
-
 def _radii(points: np.ndarray, neighbours: int) -> np.ndarray:
-    """Squared distance from each point to its `neighbours`-th nearest other one."""
-    # A point's own distance, 0, comes first.
-    parts = [np.partition(squares, neighbours, 1)[:, neighbours] for squares in _squared_distances(points, points)]
-    return np.concatenate(parts)
+    """Compute the squared distance from each point to its `neighbours`-th nearest other one."""
+
+    def find(start: int, squares: np.ndarray) -> np.ndarray:
+        squares.partition(neighbours, 1)  # a point's own distance, 0, comes first
+        return squares[:, neighbours].copy()
+
+    # Rounding may leave the square of a small distance below 0.
+    return np.maximum(np.concatenate(_map_squared_distances(find, points, points)), 0.0)
 
 
-def _squared_distances(rows: np.ndarray, columns: np.ndarray) -> Iterator[np.ndarray]:
-    """The matrix of squared distances, some rows at a time; float64, or nearby points would be lost in rounding."""
-    columns = columns.astype(np.float64)
+def _map_squared_distances(
+    function: Callable[[int, np.ndarray], _Part], rows: np.ndarray, columns: np.ndarray
+) -> list[_Part]:
+    """Call a function for parts of the matrix of squared distances, on all cores.
+
+    Args:
+        function: Called with the number of the first row and float64 `[some rows, columns]`, which it may overwrite;
+            a square of a small distance may be rounded below 0.
+        rows: `[n, d]`.
+        columns: `[m, d]`.
+
+    Returns:
+        What the function returned, in the order of the rows.
+    """
+    columns = columns.astype(np.float64)  # in float32 nearby points would be lost in rounding
     norms = np.sum(np.square(columns), 1)
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part: np.ndarray = rows[start : start + _ROWS_AT_ONCE].astype(np.float64)
-        squares = np.sum(np.square(part), 1)[:, None] + norms - 2.0 * part @ columns.T
-        yield np.maximum(squares, 0.0)
+    rows_at_once = max(1, _NUMBERS_AT_ONCE // len(columns))
+
+    def compute(start: int) -> _Part:
+        part: np.ndarray = rows[start : start + rows_at_once].astype(np.float64)
+        squares = np.sum(np.square(part), 1)[:, None] + norms
+        squares -= 2.0 * part @ columns.T
+        return function(start, squares)
+
+    with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
+        return list(pool.map(compute, range(0, len(rows), rows_at_once)))

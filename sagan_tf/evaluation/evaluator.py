@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -155,7 +155,20 @@ class Evaluator:
             if metric.family.by_class:
                 check_counts_by_class(metric.name, "images", gathered[size].labels, self._provenance().class_names)
             values[metric.name] = metric.family.compute(gathered[size], reference)
+        about |= self._worst_classes(metrics, gathered)
         return Result(values, self._protocol(metrics) | about, metrics[0][0].family.lower_is_better)
+
+    def _worst_classes(
+        self, metrics: Sequence[tuple[Metric, int]], gathered: Mapping[int, Gathered]
+    ) -> dict[str, dict[str, str]]:
+        """Return the name of the class that each metric with a worst class found, if there are such metrics."""
+        names = self._extraction.extractor.class_names
+        found = {
+            metric.name: names[metric.family.find_worst_class(gathered[size])]
+            for metric, size in metrics
+            if metric.family.find_worst_class is not None
+        }
+        return {"worst_class": found} if found else {}
 
     def _check(self, available: int, class_names: tuple[str, ...], resolution: int, image_channels: int) -> _Numbers:
         """Raises UserError for everything that is known to be wrong before any image is looked at."""

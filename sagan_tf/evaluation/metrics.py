@@ -35,6 +35,7 @@ class Family:
         by_class: whether it compares class with class.
         equal_sizes: whether it takes as many real images as others.
         by_kernel: whether it is TF-GAN's kernel distance, which works in blocks.
+        find_worst_class: finds the class whose value is the worst, which a record names; None: no class is worse.
     """
 
     compute: Callable[[Gathered, Gathered], Value]
@@ -47,6 +48,7 @@ class Family:
     by_class: bool = False
     equal_sizes: bool = False
     by_kernel: bool = False
+    find_worst_class: Callable[[Gathered], int] | None = None
 
 
 def _frechet(images: Gathered, reference: Gathered) -> Value:
@@ -86,6 +88,14 @@ def _agreement(images: Gathered, reference: Gathered) -> Value:
     return images.agreement
 
 
+def _class_agreement(images: Gathered, reference: Gathered) -> Value:
+    return {"mean": float(np.nanmean(images.class_agreement)), "worst": float(np.nanmin(images.class_agreement))}
+
+
+def _worst_class(images: Gathered) -> int:
+    return int(np.nanargmin(images.class_agreement))
+
+
 _FID = "Frechet distance of mean and unbiased covariance, float64"
 _IS = "exp(E KL(p(y|x) || p(y))), one split"
 _KID = "block estimator of the polynomial kernel's distance, blocks of at most 1,024 of the larger set"
@@ -117,6 +127,16 @@ METRICS: dict[str, Family] = {
     ),
     "label_agreement": Family(
         _agreement, (AGREEMENT,), (), False, None, "fraction whose likeliest class is the label asked for", 1
+    ),
+    "class_agreement": Family(
+        _class_agreement,
+        (AGREEMENT,),
+        (),
+        False,
+        None,
+        "label_agreement within each class that has images: mean and least over these classes",
+        1,
+        find_worst_class=_worst_class,
     ),
 }
 """Families by name."""

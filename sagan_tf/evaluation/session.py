@@ -286,6 +286,8 @@ def _print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
 def _shown(name: str, record: dict[str, Any]) -> str:
     value = record[name]
     if isinstance(value, dict):
-        return "  ".join(f"{part} {one:.4f}" for part, one in value.items())
+        worst_class = record.get("worst_class", {}).get(name)
+        parts = "  ".join(f"{part} {one:.4f}" for part, one in value.items())
+        return parts if worst_class is None else f"{parts} ({worst_class})"
     error = record.get(f"{name}_standard_error")
     return f"{value:.4f}" if error is None else f"{value:.4f} +- {error:.4f}"

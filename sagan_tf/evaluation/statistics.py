@@ -110,7 +110,8 @@ class Gathered:
         probabilities: of their classes.
         features: float32 [n, d], all of them or as many as are kept, in random order.
         labels: int32 [n], of `features`.
-        agreement: fraction of images whose likeliest class is their label.
+        labeled: int64 [classes, at most], images of each of the extractor's classes, where labels are compared.
+        agreeing: int64 [classes, at most], those of them whose likeliest class is their label.
         class_counts: int64 [classes, at most], images of each label; those after the last label that occurs are absent.
     """
 
@@ -119,8 +120,19 @@ class Gathered:
     probabilities: ProbabilityStatistics = ProbabilityStatistics(0)
     features: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
     labels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
-    agreement: float = float("nan")
+    labeled: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    agreeing: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     class_counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def agreement(self) -> float:
+        """Fraction of images whose likeliest class is their label; NaN where labels were not compared."""
+        return int(self.agreeing.sum()) / int(self.labeled.sum()) if self.labeled.size else float("nan")
+
+    @property
+    def class_agreement(self) -> np.ndarray:
+        """The same fraction within each class, float64 [classes, at most]; NaN for a class without images."""
+        return np.where(self.labeled > 0, self.agreeing / np.maximum(self.labeled, 1), np.nan)
 
 
 class Gatherer:
@@ -141,7 +153,8 @@ class Gatherer:
         self._probabilities: ProbabilityStatistics | None = None
         self._features: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
-        self._agreeing = 0
+        self._labeled: np.ndarray = np.zeros(0, np.int64)
+        self._agreeing: np.ndarray = np.zeros(0, np.int64)
         self._class_counts: np.ndarray = np.zeros(0, np.int64)
 
     def add(
@@ -173,11 +186,10 @@ class Gatherer:
             self._features.append(features[:free].astype(np.float32))
             self._labels.append(labels[:free].astype(np.int32))
         if AGREEMENT in self._needs:
-            self._agreeing += int(np.sum(logits.argmax(1) == classes))
+            self._labeled = _add_counts(self._labeled, classes)
+            self._agreeing = _add_counts(self._agreeing, classes[logits.argmax(1) == classes], len(self._labeled))
         if CLASS_COUNTS in self._needs:
-            counts = np.bincount(labels, minlength=len(self._class_counts))
-            counts[: len(self._class_counts)] += self._class_counts
-            self._class_counts = counts
+            self._class_counts = _add_counts(self._class_counts, labels)
 
     def gathered(self) -> Gathered:
         """What was gathered."""
@@ -189,6 +201,13 @@ class Gatherer:
             found["probabilities"] = self._probabilities
         if self._features:
             found |= {"features": np.concatenate(self._features), "labels": np.concatenate(self._labels)}
-        if AGREEMENT in self._needs and self.count:
-            found["agreement"] = self._agreeing / self.count
+        if AGREEMENT in self._needs:
+            found |= {"labeled": self._labeled, "agreeing": self._agreeing}
         return Gathered(self.count, class_counts=self._class_counts, **found)
+
+
+def _add_counts(counts: np.ndarray, labels: np.ndarray, classes: int = 0) -> np.ndarray:
+    """Add the images of each class to counts, which get as long as the labels, or `classes`, need."""
+    added = np.bincount(labels, minlength=max(len(counts), classes))
+    added[: len(counts)] += counts
+    return added

@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagan_tf.evaluation import tf_gan
+from sagan_tf.evaluation import distances, tf_gan
 from sagan_tf.evaluation.distances import (
     classifier_score,
     density_and_coverage,
@@ -202,8 +202,9 @@ def test_density_and_coverage_where_they_are_known() -> None:
     assert density_and_coverage(np.repeat(real[:1], 50, 0), real)[1] < 0.2
 
 
-def test_balls_of_sets_larger_than_a_block() -> None:
-    """Rows are worked through 1,024 at a time; the result is that of the whole matrix."""
+def test_balls_of_sets_larger_than_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are worked through in parts; the result is that of the whole matrix."""
+    monkeypatch.setattr(distances, "_NUMBERS_AT_ONCE", 100_000)
     fake, real = features(1100, 3, seed=5), features(1300, 3, seed=6)
 
     def within(points: np.ndarray, centres: np.ndarray) -> float:
@@ -212,6 +213,9 @@ def test_balls_of_sets_larger_than_a_block() -> None:
         return float(np.mean((scipy.spatial.distance.cdist(points, centres) <= radii * (1 + 1e-12)).any(1)))
 
     np.testing.assert_allclose(precision_and_recall(fake, real), (within(fake, real), within(real, fake)), atol=1e-3)
+    cross, radii = scipy.spatial.distance.cdist(fake, real), np.sort(scipy.spatial.distance.cdist(real, real), 1)[:, 5]
+    expected = np.sum(cross <= radii) / (5 * len(fake)), np.mean((cross <= radii).any(0))
+    np.testing.assert_allclose(density_and_coverage(fake, real), expected, atol=1e-3)
 
 
 def test_distance_within_classes() -> None:

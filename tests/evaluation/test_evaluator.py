@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,6 +34,12 @@ def network(images: tf.Tensor) -> Outputs:
     flat = tf.reshape(tf.reduce_mean(images, -1), [images.shape[0], -1])
     thirds = tf.stack([tf.reduce_mean(part, 1) for part in tf.split(flat[:, :1023], 3, axis=1)], 1)
     return Outputs(tf.matmul(flat, RANDOM), 10.0 * thirds)
+
+
+def _banana_first(images: tf.Tensor) -> Outputs:
+    """Show the same network with the numbers of apple and banana exchanged."""
+    found = network(images)
+    return Outputs(found.features, tf.gather(found.logits, [1, 0, 2], axis=1))
 
 
 def extractor(name: str = "folder", class_names: tuple[str, ...] = CLASSES) -> Extractor:
@@ -169,6 +176,19 @@ def test_classes_go_by_their_names(tmp_path: pathlib.Path) -> None:
     source = open_finished_images(write_images(tmp_path / "images", 4, ("cherry", "apple", "banana")))
     assert source.class_names == CLASSES
     assert evaluator("label_agreement", by=by).of_images(source).values["label_agreement"] == 1.0
+
+
+def test_the_class_that_agrees_least_is_named(tmp_path: pathlib.Path) -> None:
+    """Three of four bananas look like apples; the extractor numbers classes in its own way."""
+    write_images(tmp_path, 4)
+    for index in range(3):
+        shutil.copy(tmp_path / "apple" / f"{index}.png", tmp_path / "banana" / f"{index}.png")
+    by = dataclasses.replace(extractor(class_names=("banana", "apple", "cherry")), network=_banana_first)
+    result = evaluator("class_agreement", "label_agreement", by=by).of_images(open_finished_images(str(tmp_path)))
+    assert result.values["class_agreement"] == {"mean": 0.75, "worst": 0.25}
+    assert result.values["label_agreement"] == 9 / 12 and not result.lower_is_better
+    assert result.record()["worst_class"] == {"class_agreement": "banana"}
+    assert result.scalars()["class_agreement/worst"] == 0.25
 
 
 @pytest.mark.parametrize("metrics", [("label_agreement", "intra_fid"), ("intra_fid", "label_agreement")])

@@ -291,9 +291,10 @@ def test_places_are_checked_before_the_extractor_is_opened(
     output = evaluated_run.with_name("result.json")
     (evaluated_run / "metrics.jsonl").unlink()
     (evaluated_run / "metrics.jsonl").mkdir()
-    flags = [f"--run_dir={evaluated_run}", "--metrics=label_agreement", "--num_samples=10"]
+    flags = [f"--run_dir={evaluated_run}", "--metrics=label_agreement,class_agreement", "--num_samples=10"]
     assert evaluate.run([*flags, f"--output={output}"]) == 0
     shown = capsys.readouterr().out
+    assert f"({json.loads(output.read_text())['worst_class']['class_agreement']})" in shown
     assert shown.count("warning: ") == 1 and "run_dir" in shown and "label_agreement" in json.loads(output.read_text())
     monkeypatch.setattr(session, "open_extractor", None)
     assert "--output" in error_of(capsys, *flags)

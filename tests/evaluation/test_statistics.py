@@ -74,7 +74,10 @@ def test_the_first_images_are_gathered_whatever_the_batches(size: int | None, ba
     np.testing.assert_array_equal(found.features, features)
     np.testing.assert_array_equal(found.labels, labels)
     np.testing.assert_allclose(found.moments.covariance, np.cov(features.astype(np.float64), rowvar=False), rtol=1e-10)
-    assert found.agreement == np.mean(logits.argmax(1) == labels)
+    agrees = logits.argmax(1) == labels
+    assert found.agreement == np.mean(agrees)
+    by_class = [np.mean(agrees[labels == one]) if one in labels else np.nan for one in range(labels.max() + 1)]
+    np.testing.assert_array_equal(found.class_agreement, by_class)
 
 
 def test_what_nobody_needs_is_not_kept() -> None:
