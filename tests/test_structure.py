@@ -86,6 +86,8 @@ TESTED_ELSEWHERE = {
     "tools/benchmarks/matrix_product_worker.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/pipeline_data.py": "tests/tools/test_benchmark_pipeline.py makes its data",
     "tools/benchmarks/pipeline_worker.py": "tests/tools/test_benchmark_pipeline.py runs it",
+    "tools/benchmarks/quality_cells.py": "tests/tools/test_benchmark_quality.py",
+    "tools/benchmarks/quality_results.py": "tests/tools/test_benchmark_quality.py",
     "tools/benchmarks/sampling.py": "tests/tools/test_benchmark.py",
     "tools/benchmarks/sampling_worker.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/startup.py": "tests/tools/test_benchmark.py",

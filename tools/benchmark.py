@@ -7,6 +7,7 @@
     python tools/benchmark.py pipeline
     python tools/benchmark.py startup
     python tools/benchmark.py evaluation
+    python tools/benchmark.py quality --settings=FILE --seeds=3 --minutes=6
 
 Times depend on the machine and on what else it does; ratios of what took turns in one run do so much less.
 `BENCHMARK --help` lists a benchmark's options. --json writes the figures with the machine and the versions.
@@ -30,7 +31,7 @@ from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from tools.benchmarks.measure import machine
 from tools.benchmarks.workers import WorkerError
 
-BENCHMARKS = ("train_step", "sampling", "image_files", "attention", "pipeline", "startup", "evaluation")
+BENCHMARKS = ("train_step", "sampling", "image_files", "attention", "pipeline", "startup", "evaluation", "quality")
 """Modules of `tools.benchmarks`, each with SUMMARY, add_arguments(parser), run(options) and rows(result)."""
 
 

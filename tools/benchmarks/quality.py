@@ -1,0 +1,90 @@
+"""Quality and diversity of the images that settings reach in equal time, or in equal steps, on the same data."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory, write_atomically
+from sagan_tf.training.run_lock import run_lock
+from tools.benchmarks import quality_results
+from tools.benchmarks.quality_cells import DIED, FINISHED, Cell, Limit
+from tools.benchmarks.quality_processes import ending_on_sigterm
+from tools.benchmarks.quality_settings import SETTINGS_FILE, check_settings, find_settings
+from tools.benchmarks.workers import ROOT
+
+SUMMARY = "trains settings for equal time or steps; agreement, precision, recall, coverage, stable rank over seeds"
+METRICS = "fcd10k,label_agreement10k,class_agreement10k,precision_recall10k,density_coverage10k"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is trained, for how long, and where."""
+    names = f"a file with a name and flags a line, or names in {SETTINGS_FILE.relative_to(ROOT)} with commas"
+    parser.add_argument("--settings", default="", help=f"{names}; empty: all in that file")
+    parser.add_argument("--base", default="configs/quickstart.cfg", help="flagfile of all settings")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each setting, with seeds from 0")
+    limit = parser.add_mutually_exclusive_group(required=True)
+    limit.add_argument("--minutes", type=float, default=0.0, help="train each run for so long, tracing left out")
+    limit.add_argument("--steps", type=int, default=0, help="train each run for so many steps")
+    parser.add_argument("--metrics", default=METRICS, help="of the trained generators")
+    parser.add_argument("--evaluate_every", type=int, default=0, help="steps between points of the plot; 0: no plot")
+    parser.add_argument("--run_dir", type=Path, default=Path("runs/quality"), help="directory of all runs")
+    parser.add_argument("--dry_run", action="store_true", help="print the commands and do nothing")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the cells that have not finished; return the records of all.
+
+    Seeds take turns over all settings, so that a slow hour of the machine falls on all alike.
+    """
+    cells = _cells(options)
+    if options.dry_run:
+        commands = [command for cell in cells for command in (cell.train_command(), cell.evaluate_command())]
+        return {"commands": [shlex.join(command) for command in commands]}
+    check_can_write_directory(options.run_dir, "run_dir")
+    options.run_dir.mkdir(parents=True, exist_ok=True)
+    with run_lock(options.run_dir), ending_on_sigterm():
+        records = []
+        for cell in cells:
+            records.append(cell.run())
+            print(_describe(cell, records[-1]), flush=True)
+            write_atomically(options.run_dir / "quality.csv", quality_results.to_csv(records))
+            chart = quality_results.plot([(one.setting.name, one.run_dir) for one in cells])
+            if chart:
+                write_atomically(options.run_dir / "quality.svg", chart)
+    return {"cells": records}
+
+
+def rows(result: dict[str, Any]) -> list[list[str]]:
+    """Make a table of what `run` returns: a row for each setting, means with deviations over its seeds."""
+    if "commands" in result:
+        return [[command] for command in result["commands"]]
+    return quality_results.table(result["cells"])
+
+
+def _cells(options: argparse.Namespace) -> list[Cell]:
+    for name in ("seeds", "minutes" if options.steps == 0 else "steps"):
+        if not getattr(options, name) > 0:
+            raise UserError(f"{name}: expected a number above 0, received {getattr(options, name)}")
+    if options.evaluate_every < 0:
+        raise UserError(f"evaluate_every: expected 0 or more, received {options.evaluate_every}")
+    base = options.base if (ROOT / options.base).is_file() else str(Path(options.base).expanduser().absolute())
+    settings = find_settings(options.settings)
+    check_settings(settings, str(ROOT / base))
+    flags = [f"--flagfile={base}", f"--metrics={options.metrics}"]
+    if options.evaluate_every:
+        flags.append(f"--evaluate_every={options.evaluate_every}")
+    limit, directory = Limit(options.steps, options.minutes), options.run_dir.expanduser().absolute()
+    return [Cell(one, seed, limit, tuple(flags), directory) for seed in range(options.seeds) for one in settings]
+
+
+def _describe(cell: Cell, record: dict[str, Any]) -> str:
+    if record["status"] == FINISHED:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in record["values"].items())
+        return f"{cell.name}: {record['step']} steps in {record['training_seconds']:.0f} s: {values}"
+    if record["status"] == DIED:
+        return f"{cell.name}: died: {record['message']} (remove {cell.beside('.json')} to try again)"
+    return f"{cell.name}: unfinished: {record['message']}; the same command goes on"
