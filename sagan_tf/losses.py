@@ -21,7 +21,12 @@ class AdversarialLoss:
     """
 
     discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    generator: Callable[[tf.Tensor], tf.Tensor]
+    generator: Callable[..., tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedLoss(AdversarialLoss):
+    """A loss of pairs of a real and a fake image with one label: `generator` takes (real_logits, fake_logits) too."""
 
 
 def hinge_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
@@ -59,9 +64,20 @@ def wasserstein_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tenso
     return tf.reduce_mean(fake_logits) - tf.reduce_mean(real_logits)
 
 
+def relativistic_discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+    """E[softplus(-(D(x, y) - D(G(z), y)))], over pairs (Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2)."""
+    return tf.reduce_mean(tf.nn.softplus(fake_logits - real_logits))
+
+
+def relativistic_generator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+    """E[softplus(-(D(G(z), y) - D(x, y)))]: the same with the two swapped."""
+    return tf.reduce_mean(tf.nn.softplus(real_logits - fake_logits))
+
+
 LOSSES: dict[str, AdversarialLoss] = {
     "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss),
     "non_saturating": AdversarialLoss(non_saturating_discriminator_loss, non_saturating_generator_loss),
     "least_squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss),
     "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, hinge_generator_loss),
+    "relativistic": PairedLoss(relativistic_discriminator_loss, relativistic_generator_loss),
 }

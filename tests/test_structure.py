@@ -31,6 +31,8 @@ RANKS = {
     "data": 1,
     "losses": 1,
     "augmentation": 1,
+    "random_numbers": 0,
+    "regularization": 1,
     "visualization": 1,
     "networks": 2,
     "training": 3,
@@ -61,6 +63,7 @@ LONGEST_FUNCTION = 60
 # Source files without a test file of the same name, each with the reason.
 TESTED_ELSEWHERE = {
     "sagan_tf/errors.py": "exceptions without code; every test of a user's mistake uses them",
+    "sagan_tf/training/judgement.py": "tests/training/test_steps.py has a wrong value for every way to judge",
     "sagan_tf/flagfile.py": "tests/test_flags.py and tests/faults/test_untrusted_flagfiles.py read such files",
     **{
         f"sagan_tf/config/{name}.py": "tests/test_config.py has a wrong value for every check"

@@ -14,7 +14,11 @@ class TrainingConfig:
 
     run_dir: str = option("runs/sagan", "Folder that the run writes; a run that is there is resumed.", changeable=True)
     seed: int = option(0, "Seed of the weights, the order of the data, the latents and the fake labels.")
-    loss: str = option("hinge", "hinge, non_saturating, least_squares or wasserstein.")
+    loss: str = option(
+        "hinge",
+        "hinge, non_saturating, least_squares, wasserstein or relativistic (compares a real with a fake image of one "
+        "label; R3GAN, Huang et al. 2024).",
+    )
     global_batch_size: int = option(256, "Real images in one discriminator update, over all replicas.")
     num_steps: int = option(1_000_000, "Generator updates in the whole run.", changeable=True)
     discriminator_steps_per_step: int = option(1, "Discriminator updates before each generator update.")

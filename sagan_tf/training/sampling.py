@@ -12,6 +12,7 @@ No latents are drawn twice, since every user of a seed has draw numbers or a key
 | evaluation | `LatentSampler`, draw numbers from 2^40 (`evaluation_draw`) |
 | training after rollback r = 1, 2, ... | `LatentSampler`, draw numbers from (r + 1) 2^40 (`training_draw`) |
 | labels of all of these | the same draw numbers, stream 1 of the seed in place of stream 0 |
+| augmentation and regularization of images | the same draw numbers, stream 3 of the seed (`LatentSampler.image_seed`) |
 | single images by their own seeds | `latents_of_seeds`: key (seed of the image, 2), no draw numbers |
 """
 
@@ -28,7 +29,7 @@ import tensorflow as tf
 
 from sagan_tf.layers import BatchNormalization, SpectralNormalization
 
-_LATENTS, _LABELS, _PICTURES = 0, 1, 2  # independent streams of one seed
+_LATENTS, _LABELS, _PICTURES, _IMAGES = 0, 1, 2, 3  # independent streams of one seed
 _DRAWS_PER_REGION = 2**40
 """More draws than a run or an evaluation will ever make."""
 NO_TRUNCATION = 8.0
@@ -77,11 +78,24 @@ class LatentSampler:
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """This replica's rows of `draw(number)`: [global_batch_size / replicas, ...]. Call it in replica context."""
-        context = tf.distribute.get_replica_context()
-        rows = self.global_batch_size // context.num_replicas_in_sync
-        first = tf.cast(context.replica_id_in_sync_group, tf.int32) * rows
+        first, rows = self._replica_slice()
         latents, labels = self.draw(number)
         return tf.slice(latents, [first, 0], [rows, self.latent_dim]), tf.slice(labels, [first], [rows])
+
+    def replica_rows(self) -> tf.Tensor:
+        """Return this replica's rows of the global batch, int32 [rows]. Call it in replica context."""
+        first, rows = self._replica_slice()
+        return first + tf.range(rows)
+
+    def image_seed(self, number: tf.Tensor) -> tf.Tensor:
+        """Return the seed, int64 [2], of the random numbers by which the images of a draw are changed."""
+        return self._seed(_IMAGES, number)
+
+    def _replica_slice(self) -> tuple[tf.Tensor, int]:
+        """Return the first row of this replica and how many it has."""
+        context = tf.distribute.get_replica_context()
+        rows = self.global_batch_size // context.num_replicas_in_sync
+        return tf.cast(context.replica_id_in_sync_group, tf.int32) * rows, rows
 
     def _seed(self, stream: int, number: tf.Tensor) -> tf.Tensor:
         return tf.random.fold_in(tf.constant([self.seed, stream], tf.int64), number, alg="philox")

@@ -20,14 +20,16 @@ from sagan_tf.data.sources import open_source
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.literal_paths import literal_path
-from sagan_tf.losses import LOSSES
+from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training.agreement import check_agreement, on_chief
 from sagan_tf.training.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.evaluation_action import Evaluation
 from sagan_tf.training.failures import explaining_failures
+from sagan_tf.training.judgement import judge, judge_and_classify
 from sagan_tf.training.loop import Action
 from sagan_tf.training.non_finite import NonFiniteError, roll_back
+from sagan_tf.training.paired_updates import PairedUpdates
 from sagan_tf.training.preemption import StopTogether
 from sagan_tf.training.run_actions import evaluation_is_missing, run_to_the_end
 from sagan_tf.training.run_directory import RunDirectory
@@ -35,7 +37,7 @@ from sagan_tf.training.run_lock import run_lock
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.startup import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
-from sagan_tf.training.steps import AlternatingUpdates, judge, judge_and_classify
+from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.stop_signals import StopOnSignal, StopSignals
 from sagan_tf.training.strategy import check_batch_size, create_strategy, is_chief, num_workers
 from sagan_tf.training.trainer import Trainer
@@ -168,9 +170,11 @@ def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
         num_classes=config.model.num_classes,
         global_batch_size=config.training.global_batch_size,
     )
-    return AlternatingUpdates(
+    loss = LOSSES[config.training.loss]
+    updates = PairedUpdates if isinstance(loss, PairedLoss) else AlternatingUpdates
+    return updates(
         state,
-        LOSSES[config.training.loss],
+        loss,
         judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge,
         sampler,
         config.training.gradient_accumulation_steps,

@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from sagan_tf.losses import AdversarialLoss
+from sagan_tf.random_numbers import RandomNumbers
+from sagan_tf.regularization import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties
 from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients
+from sagan_tf.training.judgement import Discriminator, HeldState, Judge, Judgement, hold_state
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
 
-
-class Judgement(NamedTuple):
-    """What the discriminator says of a batch.
-
-    Attributes:
-        logits: float32 [batch, 1].
-        class_losses: float32 [batch, 1], cross-entropy of the class it sees; zeros unless it classifies.
-    """
-
-    logits: tf.Tensor
-    class_losses: tf.Tensor
-
-
 DISCRIMINATOR_METRICS = ("discriminator_loss", "real_logits", "fake_logits", "discriminator_gradient_norm")
 GENERATOR_METRICS = ("generator_loss", "generator_gradient_norm")
-"""Keys of what the two updates return, in order."""
+"""Keys of what the two updates return, in order; those of regularizers follow."""
 
-Judge = Callable[[keras.Model, tf.Tensor, tf.Tensor], Judgement]
-
-
-def judge(discriminator: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
-    """Of a discriminator with logits alone: images [batch, R, R, C] in [-1, 1], labels int32 [batch]."""
-    logits = discriminator([images, labels], training=True)
-    return Judgement(logits, tf.zeros_like(logits))
+Augmentation = Callable[[tf.Tensor, RandomNumbers], tf.Tensor]
+"""Takes images float32 [n, R, R, C] in [-1, 1] and random numbers for each; returns changed images of that shape."""
 
 
-def judge_and_classify(discriminator: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
-    """Of a discriminator with an auxiliary classifier (AC-GAN)."""
-    logits, class_logits = discriminator([images, labels], training=True)
-    class_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, class_logits)
-    return Judgement(logits, class_losses[:, tf.newaxis])
+def leave_unchanged(images: tf.Tensor, random_numbers: RandomNumbers) -> tf.Tensor:
+    """Return the images as they are: training without augmentation."""
+    return images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +43,8 @@ class AlternatingUpdates:
         judge: how the discriminator is asked: `judge` or `judge_and_classify`.
         sampler: draws latents and fake labels.
         accumulation: parts that a replica's batch is cut into; the gradients are summed before they are applied.
+        augment: changes every image that the discriminator sees, real or fake, in both updates.
+        discriminator_regularizers, generator_regularizers: terms added to the two losses.
     """
 
     state: TrainState
@@ -67,6 +52,19 @@ class AlternatingUpdates:
     judge: Judge
     sampler: LatentSampler
     accumulation: int = 1
+    augment: Augmentation = leave_unchanged
+    discriminator_regularizers: tuple[Regularizer, ...] = ()
+    generator_regularizers: tuple[Regularizer, ...] = ()
+
+    @property
+    def discriminator_metrics(self) -> tuple[str, ...]:
+        """Keys of what `discriminator_step` returns."""
+        return DISCRIMINATOR_METRICS + _metrics_of(self.discriminator_regularizers)
+
+    @property
+    def generator_metrics(self) -> tuple[str, ...]:
+        """Keys of what `generator_step` returns."""
+        return GENERATOR_METRICS + _metrics_of(self.generator_regularizers)
 
     def discriminator_step(self, real_images: tf.Tensor, real_labels: tf.Tensor, draw: tf.Tensor) -> Metrics:
         """One update of the discriminator.
@@ -74,48 +72,151 @@ class AlternatingUpdates:
         Args:
             real_images: float32 [replica batch, R, R, C] in [-1, 1].
             real_labels: int32 [replica batch].
-            draw: int64 scalar, the number of the draw of latents and fake labels.
+            draw: int64 scalar, the number of the draw of latents, fake labels and augmentations.
 
         Returns:
-            Scalars of this replica, `DISCRIMINATOR_METRICS`.
+            Scalars of this replica, `discriminator_metrics`. The loss is without the terms of regularizers.
         """
-        latents, fake_labels = self.sampler.draw_for_replica(draw)
+        latents, fake_labels = self._draw_inputs(real_labels, draw)
 
-        def loss_of(real_images, real_labels, latents, fake_labels):  # type: ignore[no-untyped-def]
+        def loss_of(real_images, real_labels, latents, fake_labels, rows):  # type: ignore[no-untyped-def]
             with keras.StatelessScope():
                 fake_images = self.state.generator([latents, fake_labels], training=True)
             # Real and fake in one call: u moves once, and sigma is the same for both.
             images = tf.concat([real_images, tf.stop_gradient(fake_images)], 0)
-            judgement = self.judge(self.state.discriminator, images, tf.concat([real_labels, fake_labels], 0))
+            labels = tf.concat([real_labels, fake_labels], 0)
+            numbers = self._random_numbers(draw, rows)
+            held = hold_state(self.state.discriminator)
+            judgement = self.judge(self._augmented(*numbers), images, labels)
             real_logits, fake_logits = tf.split(judgement.logits, 2)
             loss = self.loss.discriminator(real_logits, fake_logits)
             loss += 2.0 * tf.reduce_mean(judgement.class_losses)  # E over real plus E over fake images
-            return loss, {
+            batch = self._discriminator_batch(images, labels, latents, judgement, numbers, held)
+            penalized, penalties = add_penalties(loss, self.discriminator_regularizers, batch)
+            return penalized, {
                 "discriminator_loss": loss,
                 "real_logits": tf.reduce_mean(real_logits),
                 "fake_logits": tf.reduce_mean(fake_logits),
+                **penalties,
             }
 
-        parts = [real_images, real_labels, latents, fake_labels]
+        parts = [real_images, real_labels, latents, fake_labels, self.sampler.replica_rows()]
         variables = self.state.discriminator.trainable_variables
         optimizer = self.state.discriminator_optimizer
         gradients, metrics = accumulate_gradients(loss_of, variables, optimizer, parts, self.accumulation)
         norm = apply_gradients(optimizer, gradients, variables)
-        return {**metrics, "discriminator_gradient_norm": norm}
+        return _finish(self.discriminator_regularizers, {**metrics, "discriminator_gradient_norm": norm})
 
-    def generator_step(self, draw: tf.Tensor) -> Metrics:
-        """One update of the generator; returns `GENERATOR_METRICS`; `draw` as in `discriminator_step`."""
-        latents, labels = self.sampler.draw_for_replica(draw)
+    def generator_step(self, real_images: tf.Tensor, real_labels: tf.Tensor, draw: tf.Tensor) -> Metrics:
+        """One update of the generator; returns `generator_metrics`.
 
-        def loss_of(latents, labels):  # type: ignore[no-untyped-def]
+        Args:
+            real_images, real_labels: the batch of the last discriminator update, for losses that compare with it.
+            draw: as in `discriminator_step`.
+        """
+        latents, labels = self._draw_inputs(real_labels, draw)
+
+        def loss_of(latents, labels, rows, *compared):  # type: ignore[no-untyped-def]
+            held = hold_state(self.state.generator)
             fake_images = self.state.generator([latents, labels], training=True)
+            real_numbers, fake_numbers = self._random_numbers(draw, rows)
             with keras.StatelessScope():
-                judgement = self.judge(self.state.discriminator, fake_images, labels)
-            loss = self.loss.generator(judgement.logits) + tf.reduce_mean(judgement.class_losses)
-            return loss, {"generator_loss": loss}
+                judgement = self.judge(self._augmented(fake_numbers), fake_images, labels)
+                loss = self._generator_loss(judgement.logits, labels, self._augmented(real_numbers), *compared)
+            loss += tf.reduce_mean(judgement.class_losses)
+            generate = self._generate_with(labels, held)
+            batch = GeneratorBatch(latents, labels, fake_images, judgement.logits, generate, real_numbers)
+            penalized, penalties = add_penalties(loss, self.generator_regularizers, batch)
+            return penalized, {"generator_loss": loss, **penalties}
 
+        parts = [latents, labels, self.sampler.replica_rows(), *self._compared(real_images)]
         variables = self.state.generator.trainable_variables
         optimizer = self.state.generator_optimizer
-        gradients, metrics = accumulate_gradients(loss_of, variables, optimizer, [latents, labels], self.accumulation)
+        gradients, metrics = accumulate_gradients(loss_of, variables, optimizer, parts, self.accumulation)
         norm = apply_gradients(optimizer, gradients, variables)
-        return {**metrics, "generator_gradient_norm": norm}
+        return _finish(self.generator_regularizers, {**metrics, "generator_gradient_norm": norm})
+
+    def _draw_inputs(self, real_labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return this replica's latents and fake labels."""
+        return self.sampler.draw_for_replica(draw)
+
+    def _compared(self, real_images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return what `_generator_loss` needs of the real batch; it is cut into parts with the rest."""
+        return ()
+
+    def _generator_loss(
+        self, fake_logits: tf.Tensor, labels: tf.Tensor, discriminator: Discriminator, *compared: tf.Tensor
+    ) -> tf.Tensor:
+        """Return the generator's adversarial loss; `discriminator` augments as it does the real images of a pair."""
+        return self.loss.generator(fake_logits)
+
+    def _augmented(self, *random_numbers: RandomNumbers) -> Discriminator:
+        """Return the discriminator, which sees images that are augmented with these numbers, one after another."""
+        numbers = RandomNumbers.concatenate(random_numbers)
+
+        def discriminator(inputs: Sequence[tf.Tensor], training: bool) -> Any:
+            images, labels = inputs
+            return self.state.discriminator([self.augment(images, numbers), labels], training=training)
+
+        return discriminator
+
+    def _random_numbers(self, draw: tf.Tensor, rows: tf.Tensor) -> tuple[RandomNumbers, RandomNumbers]:
+        """Return the numbers of the real and of the fake images in these rows of the global batch."""
+        size = self.sampler.global_batch_size
+        seed = self.sampler.image_seed(draw)
+        return RandomNumbers(seed, rows, 2 * size), RandomNumbers(seed, size + rows, 2 * size)
+
+    def _generate_with(self, labels: tf.Tensor, held: HeldState) -> Callable[[tf.Tensor], tf.Tensor]:
+        def generate(latents: tf.Tensor) -> tf.Tensor:
+            with held():
+                return self.state.generator([latents, labels], training=True)
+
+        return generate
+
+    def _discriminator_batch(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        latents: tf.Tensor,
+        judgement: Judgement,
+        random_numbers: tuple[RandomNumbers, RandomNumbers],
+        held: HeldState,
+    ) -> DiscriminatorBatch:
+        """Put together what the regularizers are given; see `DiscriminatorBatch`."""
+        (real_images, fake_images), (real_labels, fake_labels) = tf.split(images, 2), tf.split(labels, 2)
+        real_logits, fake_logits = tf.split(judgement.logits, 2)
+        gradients = judgement.image_gradients
+        real_gradients, fake_gradients = (None, None) if gradients is None else tf.split(gradients, 2)
+
+        def judge_with(labels: tf.Tensor, numbers: RandomNumbers) -> Callable[[tf.Tensor], tf.Tensor]:
+            def judge_again(images: tf.Tensor) -> tf.Tensor:
+                with held():
+                    return self.judge(self._augmented(numbers), images, labels).logits
+
+            return judge_again
+
+        return DiscriminatorBatch(
+            real_images,
+            fake_images,
+            latents,
+            fake_labels,
+            real_logits,
+            fake_logits,
+            real_gradients,
+            fake_gradients,
+            judge_real=judge_with(real_labels, random_numbers[0]),
+            judge_fake=judge_with(fake_labels, random_numbers[1]),
+            generate=self._generate_with(fake_labels, keras.StatelessScope),
+            random_numbers=random_numbers[0],
+        )
+
+
+def _metrics_of(regularizers: Sequence[Regularizer]) -> tuple[str, ...]:
+    return tuple(name for regularizer in regularizers for name in regularizer.metrics)
+
+
+def _finish(regularizers: Sequence[Regularizer], metrics: Metrics) -> Metrics:
+    """Tell the regularizers of an update that is done; returns its metrics."""
+    for regularizer in regularizers:
+        regularizer.after_update(metrics)
+    return metrics

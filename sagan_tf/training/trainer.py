@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +11,7 @@ from sagan_tf.config import TrainingConfig
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.gradients import Metrics
 from sagan_tf.training.sampling import training_draw
-from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS, AlternatingUpdates
+from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.strategy import num_workers
 
 
@@ -43,8 +43,11 @@ class Trainer:
         self.strategy = strategy
         self._iterator = iterator
         self._config = config
-        self._discriminator_step = _replica_function(updates.discriminator_step, config.jit_compile)
-        self._generator_step = _replica_function(updates.generator_step, config.jit_compile)
+        self._metrics = updates.discriminator_metrics + updates.generator_metrics
+        self._discriminator_step = _replica_function(
+            updates.discriminator_step, updates.discriminator_metrics, config.jit_compile
+        )
+        self._generator_step = _replica_function(updates.generator_step, updates.generator_metrics, config.jit_compile)
         self._compiled_loop = tf.function(self._loop)
 
     def restart(self, iterator: Iterator[Any]) -> None:
@@ -61,7 +64,7 @@ class Trainer:
         with self.strategy.scope():
             # A tensor: a Python number would be compiled in, and a new one trace the loop again.
             totals = self._compiled_loop(self._iterator, tf.constant(num_steps, tf.int32))
-        return dict(zip(DISCRIMINATOR_METRICS + GENERATOR_METRICS, (totals / num_steps).numpy().tolist(), strict=True))
+        return dict(zip(self._metrics, (totals / num_steps).numpy().tolist(), strict=True))
 
     def loop_graph(self) -> tf.Graph:
         """The graph of the compiled loop, to look at."""
@@ -69,7 +72,7 @@ class Trainer:
             return self._compiled_loop.get_concrete_function(self._iterator, tf.constant(1, tf.int32)).graph
 
     def _loop(self, iterator: Iterator[Any], num_steps: tf.Tensor) -> tf.Tensor:
-        totals = tf.zeros([len(DISCRIMINATOR_METRICS) + len(GENERATOR_METRICS)])
+        totals = tf.zeros([len(self._metrics)])
         for _ in tf.range(num_steps):
             totals += self._step(iterator)
         return totals
@@ -87,7 +90,7 @@ class Trainer:
         # The generator's update waits for the discriminator's, or the activations of both would be in memory at once.
         with tf.control_dependencies(discriminator_metrics):
             draw = tf.identity(first_draw + repeats)
-        generator_metrics = self._run(self._generator_step, (draw,))
+        generator_metrics = self._run(self._generator_step, (batch["images"], batch["labels"], draw))
         state.step.assign_add(1)
         decay = tf.where(state.step < self._config.ema_start_step, 0.0, self._config.ema_decay)
         move_average(state.generator_ema.variables, state.generator.variables, decay)
@@ -106,8 +109,10 @@ class Trainer:
         return (last // workers + 1) * workers
 
 
-def _replica_function(step: Callable[..., Metrics], jit_compile: bool) -> Callable[..., tf.Tensor]:
-    """An update that returns its metrics as one vector, so that they are reduced over replicas at once.
+def _replica_function(
+    step: Callable[..., Metrics], names: Sequence[str], jit_compile: bool
+) -> Callable[..., tf.Tensor]:
+    """An update that returns its metrics as one vector in the order of `names`: they are reduced over replicas at once.
 
     Without XLA it is no `tf.function` of its own: replicas that share a traced function share its collectives' keys,
     and their all-reduces then meet in the wrong order.
@@ -115,6 +120,7 @@ def _replica_function(step: Callable[..., Metrics], jit_compile: bool) -> Callab
 
     @tf.autograph.experimental.do_not_convert
     def run(*arguments: Any) -> tf.Tensor:
-        return tf.stack(list(step(*arguments).values()))
+        metrics = step(*arguments)
+        return tf.stack([metrics[name] for name in names])
 
     return tf.function(run, jit_compile=True) if jit_compile else run

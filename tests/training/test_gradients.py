@@ -45,7 +45,7 @@ def test_state_moves_once_in_an_update_of_several_parts():
     updates = make_updates(config)
     layer = updates.state.generator.get_layer("block_1").convolution_1
     w, u = layer.layer.kernel.numpy().reshape(-1, layer.layer.filters), layer.u.numpy()
-    run_in_replica(updates.generator_step, DRAW)
+    run_in_replica(updates.generator_step, *real_batch(config), DRAW)
     once = w @ (w.T @ u)
     np.testing.assert_allclose(layer.u.numpy(), once / np.linalg.norm(once), atol=1e-6)
 
@@ -55,7 +55,7 @@ def test_gradient_norm_is_that_of_the_mean_loss():
     updates = make_updates(config, lambda: keras.optimizers.SGD(1.0))
     before = values(updates.state.generator)
     trainable = [f"{i} {v.path}" for i, v in enumerate(updates.state.generator.variables) if v.trainable]
-    metrics = run_in_replica(updates.generator_step, DRAW)
+    metrics = run_in_replica(updates.generator_step, *real_batch(config), DRAW)
     after = values(updates.state.generator)
     moved = sum(((before[name] - after[name]) ** 2).sum() for name in trainable) ** 0.5
     assert float(metrics["generator_gradient_norm"]) == pytest.approx(moved, rel=1e-3)
@@ -69,7 +69,7 @@ def test_half_precision_updates_both_networks(precision: str):
     before = values(state.generator), values(state.discriminator)
     for _ in range(15):  # under float16 the first scales overflow, and their updates are skipped
         metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
-        metrics |= run_in_replica(updates.generator_step, DRAW)
+        metrics |= run_in_replica(updates.generator_step, *real_batch(config), DRAW)
         assert np.isfinite([float(value) for value in metrics.values()]).all()
         if metrics["generator_gradient_norm"] > 0 and metrics["discriminator_gradient_norm"] > 0:
             break

@@ -37,11 +37,12 @@ def test_discriminator_step_moves_the_discriminator_alone():
 
 
 def test_generator_step_moves_the_generator_alone():
-    updates = make_updates(tiny_config())
+    config = tiny_config()
+    updates = make_updates(config)
     state = updates.state
     before = [values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
     generator = values(state.generator)
-    run_in_replica(updates.generator_step, DRAW)
+    run_in_replica(updates.generator_step, *real_batch(config), DRAW)
     after = [values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
     assert [differences(a, b) for a, b in zip(before, after, strict=True)] == [set(), set(), set()]
     moved = differences(generator, values(state.generator))
@@ -79,7 +80,7 @@ def test_losses_reported_are_those_of_the_networks(loss: str):
     assert float(metrics["fake_logits"]) == pytest.approx(float(tf.reduce_mean(fake)), rel=1e-5, abs=1e-5)
     # The generator is judged by the discriminator that has just been updated.
     judged = frozen(updates.state.discriminator, fakes, fake_labels)
-    generator_metrics = run_in_replica(updates.generator_step, DRAW)
+    generator_metrics = run_in_replica(updates.generator_step, *real_batch(config), DRAW)
     assert tuple(generator_metrics) == GENERATOR_METRICS
     expected = float(LOSSES[loss].generator(judged))
     assert float(generator_metrics["generator_loss"]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
@@ -106,4 +107,4 @@ def test_unconditional_networks_train():
     updates = make_updates(config)
     metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
     assert np.isfinite([float(value) for value in metrics.values()]).all()
-    assert np.isfinite(float(run_in_replica(updates.generator_step, DRAW)["generator_loss"]))
+    assert np.isfinite(float(run_in_replica(updates.generator_step, *real_batch(config), DRAW)["generator_loss"]))

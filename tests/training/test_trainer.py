@@ -90,7 +90,11 @@ def test_the_generators_update_waits_for_the_discriminators(monkeypatch: pytest.
     trainer = make_trainer(tiny_config(discriminator_steps_per_step=updates), one_device())
     judge, generate = trainer._discriminator_step, trainer._generator_step
     monkeypatch.setattr(trainer, "_discriminator_step", lambda *parts: tf.identity(judge(*parts), name="judged"))
-    monkeypatch.setattr(trainer, "_generator_step", lambda draw: generate(tf.identity(draw, name="generator_draw")))
+    monkeypatch.setattr(
+        trainer,
+        "_generator_step",
+        lambda images, labels, draw: generate(images, labels, tf.identity(draw, name="generator_draw")),
+    )
     graph = trainer.loop_graph()
     (loop,) = (one for one in graph.get_operations() if one.type == "While")
     body = graph._get_function(loop.get_attr("body").name).graph

@@ -101,7 +101,7 @@ def _traced_updates(config: Config, state: TrainState, images: int) -> tuple[Wor
     generator_step = tf.function(updates.generator_step, autograph=False)
     return (
         graph_work(discriminator_step.get_concrete_function(real_images, labels, draw).graph),
-        graph_work(generator_step.get_concrete_function(draw).graph),
+        graph_work(generator_step.get_concrete_function(real_images, labels, draw).graph),
     )
 
 

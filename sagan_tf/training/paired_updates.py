@@ -1,0 +1,32 @@
+"""The two updates for losses that compare a real with a fake image."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from sagan_tf.training.judgement import Discriminator
+from sagan_tf.training.steps import AlternatingUpdates
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedUpdates(AlternatingUpdates):
+    """Updates in which each fake image is compared with the real image of the same row.
+
+    The fake images have the labels of the real ones, so that the two differ in nothing else. The generator's update
+    takes the real images of the last discriminator update. The loss is a `PairedLoss`.
+    """
+
+    def _draw_inputs(self, real_labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        latents, _ = self.sampler.draw_for_replica(draw)
+        return latents, real_labels
+
+    def _compared(self, real_images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return (real_images,)
+
+    def _generator_loss(
+        self, fake_logits: tf.Tensor, labels: tf.Tensor, discriminator: Discriminator, *compared: tf.Tensor
+    ) -> tf.Tensor:
+        (real_images,) = compared
+        return self.loss.generator(self.judge(discriminator, real_images, labels).logits, fake_logits)

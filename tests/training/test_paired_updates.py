@@ -1,0 +1,51 @@
+"""The relativistic loss against a hand-written update of pairs."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.tiny import (
+    all_values,
+    make_trainer,
+    make_updates,
+    one_device,
+    real_batch,
+    run_in_replica,
+    tiny_config,
+    two_replicas,
+)
+
+DRAW = tf.constant(3, tf.int64)
+
+
+def test_pairs_have_one_label_and_the_generator_sees_the_real_images():
+    config = tiny_config(loss="relativistic")
+    updates = make_updates(config, lambda: keras.optimizers.SGD(0.0, name="sgd"))
+    images, labels = real_batch(config)
+    latents, _ = updates.sampler.draw(DRAW)
+    with keras.StatelessScope():
+        fakes = updates.state.generator([latents, labels], training=True)
+    with keras.StatelessScope():
+        real, fake = tf.split(
+            updates.state.discriminator([tf.concat([images, fakes], 0), tf.tile(labels, [2])], training=True), 2
+        )
+    margin = (real - fake).numpy().astype(np.float64)
+    metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
+    assert float(metrics["discriminator_loss"]) == pytest.approx(np.log1p(np.exp(-margin)).mean(), abs=1e-5)
+    with keras.StatelessScope():  # u has moved
+        real, fake = (updates.state.discriminator([one, labels], training=True) for one in (images, fakes))
+    margin = (real - fake).numpy().astype(np.float64)
+    metrics = run_in_replica(updates.generator_step, images, labels, DRAW)
+    assert float(metrics["generator_loss"]) == pytest.approx(np.log1p(np.exp(margin)).mean(), abs=1e-4)
+
+
+def test_two_replicas_equal_one():
+    config = tiny_config(loss="relativistic", synchronized_batch_norm=True, discriminator_steps_per_step=2)
+    values = []
+    for strategy in (one_device(), two_replicas()):
+        trainer = make_trainer(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))
+        trainer.train(2)
+        values.append(all_values(trainer.state))
+    for name, value in values[0].items():
+        np.testing.assert_allclose(values[1][name], value, atol=2e-5, err_msg=name)
