@@ -81,6 +81,8 @@ TESTED_ELSEWHERE = {
     "tools/train_fashion_mnist_classifier.py": "tests/evaluation/test_fashion_mnist_classifier.py judges what it makes",
     "tools/tf_gan.py": "tests/parity runs TF-GAN with it",
     "tools/make_fashion_mnist_10k.py": "tests/data/test_embedded.py makes the packaged file again",
+    "tools/preparation/fashion_mnist.py": "tests/tools/test_prepare_fashion_mnist.py reads such files with it",
+    "tools/preparation/record_set.py": "tests/tools/test_prepare_imagenet.py writes record sets with it",
     "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
     "tools/benchmarks/evaluation.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/evaluation_worker.py": "tests/tools/test_benchmark_processes.py runs it",

@@ -11,7 +11,6 @@ original files are. Beside the images it writes `PROVENANCE.md`, which says all 
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import subprocess
 import sys
@@ -25,26 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sagan_tf.console import run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, replace_atomically, write_atomically
+from tools.preparation.fashion_mnist import CLASS_NAMES, DEBIAN_DIRECTORY, SPLITS, check_source, read_split
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-INPUT_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
 OUTPUT_FILE = "fashion_mnist_10k.npz"
 PROVENANCE = """\
 # Where fashion_mnist_10k comes from
@@ -71,26 +53,6 @@ licence in `LICENSE` beside this file. The images are unchanged.
 """
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """Reads one gzipped IDX file of unsigned bytes.
-
-    Args:
-        path: the file; its header is two zero bytes, the type 8 (uint8), the number of dimensions and each dimension.
-
-    Returns:
-        uint8 array of the dimensions that the header gives.
-
-    Raises:
-        ValueError: the file is not IDX of unsigned bytes.
-    """
-    content = gzip.decompress(path.read_bytes())
-    if content[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path}: expected an IDX file of unsigned bytes, received one that starts {content[:4]!r}")
-    rank = content[3]
-    shape = np.frombuffer(content, dtype=">i4", count=rank, offset=4)
-    return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
-
-
 def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
     """Indices, ascending, of the first `count` examples of every class.
 
@@ -112,7 +74,7 @@ def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
 
 def make_arrays(source: Path, images_per_class: int, reference_images_per_class: int) -> dict[str, np.ndarray]:
     """The arrays of the packaged file, by name (see PROVENANCE)."""
-    train_images, train_labels, reference_images, reference_labels = (read_idx(source / name) for name in INPUT_FILES)
+    (train_images, train_labels), (reference_images, reference_labels) = (read_split(source, one) for one in SPLITS)
     train = first_of_each_class(train_labels, images_per_class)
     reference = first_of_each_class(reference_labels, reference_images_per_class)
     return {
@@ -128,7 +90,7 @@ def provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
     """The text of PROVENANCE.md for the file that now lies in `output`."""
     package = ["dpkg-query", "--show", "--showformat=${Version}", "dataset-fashion-mnist"]
     version = subprocess.run(package, capture_output=True, text=True, check=False).stdout or "unknown"
-    files = [source / name for name in INPUT_FILES] + [output / OUTPUT_FILE]
+    files = [source / name for names in SPLITS.values() for name in names] + [output / OUTPUT_FILE]
     rows = [f"| `{path.name}` | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" for path in files]
     return PROVENANCE.format(
         package_version=version,
@@ -144,17 +106,14 @@ def provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(description="Makes the packaged data set from the original Fashion-MNIST files.")
-    parser.add_argument("--source", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--source", type=Path, default=DEBIAN_DIRECTORY)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "sagan_tf" / "data" / "fashion_mnist_10k")
     parser.add_argument("--images_per_class", type=int, default=1000)
     parser.add_argument("--reference_images_per_class", type=int, default=200)
     options = parser.parse_args(arguments)
     try:
         check_can_write_directory(options.output, "output")
-        missing = [name for name in INPUT_FILES if not (options.source / name).is_file()]
-        if missing:
-            names = ", ".join(missing)
-            raise UserError(f"--source: expected {names} in {options.source}; apt-get install dataset-fashion-mnist")
+        check_source(options.source)
         arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
         with replace_atomically(options.output / OUTPUT_FILE) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)

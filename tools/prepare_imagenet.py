@@ -11,12 +11,9 @@ bytes, whatever the number of workers.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
@@ -25,17 +22,7 @@ from sagan_tf.data.names import check_tensorflow_path, printable
 from sagan_tf.effects import PREPARE_IMAGENET, check_effects
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
-from tools.preparation.progress import Progress
-from tools.preparation.unfinished import FinishedShard, UnfinishedWork, unfinished_work
-from tools.preparation.workers import WorkerError, write_shards
-
-if TYPE_CHECKING:
-    from sagan_tf.data.source import Source
-    from sagan_tf.data.tfrecord import TFRecordMetadata
-    from tools.preparation.shards import Shard
-
-IMAGES_PER_FILE = 5000
-"""By default: files of some 70 MB at 128 pixels, 256 for ImageNet: up to 256 workers then have files of their own."""
+from tools.preparation.record_set import IMAGES_PER_FILE, RecordFormat, describe, write_record_set
 
 NAME = "tools/prepare_imagenet.py"
 INTERRUPTED = 130
@@ -83,27 +70,6 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def settings_of(options: argparse.Namespace, source: Source, num_shards: int) -> dict[str, Any]:
-    """What decides the bytes of the output."""
-    from PIL import __version__ as pillow
-
-    names = ("dataset", "data_dir", "split", "resolution", "image_channels", "format", "quality", "shuffle_buffer_size")
-    settings = {f"--{name}": getattr(options, name) for name in names}
-    return settings | {"--num_shards": num_shards, "images": source.fingerprint(), "Pillow": pillow}
-
-
-def shards_to_write(
-    source: Source, work: UnfinishedWork, options: argparse.Namespace, num_shards: int, finished: set[int]
-) -> Iterator[Shard]:
-    """The shards that are not finished, made when they are asked for."""
-    from tools.preparation.shards import Shard
-
-    for index in range(num_shards):
-        if index not in finished:
-            name = f"{options.split}-{index:05d}-of-{num_shards:05d}.tfrecord"
-            yield Shard(index, name, source.part(index, num_shards), work, options.format, options.quality)
-
-
 def prepare(options: argparse.Namespace, output: Path) -> str:
     """Writes the files; returns what to say of them."""
     load_tensorflow()
@@ -117,62 +83,11 @@ def prepare(options: argparse.Namespace, output: Path) -> str:
         shuffle_buffer_size=options.shuffle_buffer_size,
     )
     source = open_source(data_config, resolution=options.resolution, image_channels=options.image_channels)
-    num_shards = min(source.num_examples, options.num_shards or max(1, source.num_examples // IMAGES_PER_FILE))
-    with unfinished_work(output) as work:
-        finished = work.begin(settings_of(options, source, num_shards))
-        try:
-            finished = write_the_rest(source, work, options, num_shards, finished)
-        except WorkerError:
-            raise
-        except UserError:  # of the data: what is finished is of no use once that is repaired
-            work.discard()
-            raise
-        metadata = metadata_of(options, source, finished)
-        metadata.write(str(work.files))
-        work.publish()
-    return (
-        f"{output}: {metadata.num_examples} images of {len(metadata.class_names)} classes in "
-        f"{len(metadata.files)} files; {source.skipped.count} unreadable images left out"
-    )
-
-
-def write_the_rest(
-    source: Source,
-    work: UnfinishedWork,
-    options: argparse.Namespace,
-    num_shards: int,
-    finished: dict[int, FinishedShard],
-) -> dict[int, FinishedShard]:
-    """Writes the shards that are not `finished`, with a progress bar; returns all by number.
-
-    Raises:
-        KeyboardInterrupt: the user's, with what to say of it.
-    """
-    with contextlib.closing(Progress(source, finished)) as progress:
-        shards = shards_to_write(source, work, options, num_shards, set(finished))
-        num_workers = max(1, min(options.num_workers, num_shards - len(finished)))
-        try:
-            with contextlib.closing(write_shards(shards, num_workers, progress.observe)) as written:
-                for shard in written:
-                    progress.finish(shard)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"{progress}; the same command goes on from there") from None
-        return progress.finished
-
-
-def metadata_of(options: argparse.Namespace, source: Source, finished: dict[int, FinishedShard]) -> TFRecordMetadata:
-    """What `dataset.json` says of the finished shards."""
-    from sagan_tf.data.tfrecord import TFRecordMetadata
-
-    shards = [finished[index] for index in sorted(finished)]
-    return TFRecordMetadata(
-        split=options.split,
-        resolution=options.resolution,
-        image_channels=options.image_channels,
-        class_names=source.class_names,
-        class_counts=tuple(map(sum, zip(*(shard.class_counts for shard in shards), strict=True))),
-        files=tuple((shard.file, shard.num_images) for shard in shards),
-    )
+    names = ("dataset", "data_dir", "split", "resolution", "image_channels", "format", "quality", "shuffle_buffer_size")
+    settings = {f"--{name}": getattr(options, name) for name in names}
+    record_format = RecordFormat(options.split, options.num_shards, options.format, options.quality)
+    metadata = write_record_set(source, output, record_format, settings, options.num_workers)
+    return describe(output, metadata, source)
 
 
 def main(arguments: list[str] | None = None) -> int:

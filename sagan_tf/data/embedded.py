@@ -1,4 +1,4 @@
-"""The data set that is packaged with this project: 10,000 pictures of Fashion-MNIST."""
+"""Images in memory, and the data set that is packaged with this project: 10,000 images of Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -24,16 +24,29 @@ _READ_AT_ONCE = 64
 class EmbeddedSource(IndexedSource):
     """Images held in memory, decoded and resized once."""
 
-    def __init__(self, *, split: str, resolution: int, image_channels: int) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        split: str,
+        images: np.ndarray,
+        labels: np.ndarray,
+        class_names: tuple[str, ...],
+        resolution: int,
+        image_channels: int,
+    ) -> None:
         """
         Args:
-            split: `train` (10,000 images) or `reference` (2,000 others, for statistics).
-            resolution: height and width; the pictures have 28 and are resized.
+            name: Of the data set, for messages and for the names of images.
+            split: Likewise.
+            images: uint8 [n, side, side], grey; they are resized.
+            labels: Integers [n].
+            class_names: One for each label.
+            resolution: Height and width.
             image_channels: 1, 3 (grey thrice) or 4 (and opaque).
         """
-        images, labels, class_names = load_arrays(split)
         super().__init__(
-            name=NAME,
+            name=name,
             num_examples=len(images),
             class_names=class_names,
             class_counts=np.bincount(labels, minlength=len(class_names)),
@@ -49,7 +62,7 @@ class EmbeddedSource(IndexedSource):
 
     def fingerprint(self) -> str:
         """See `Source.fingerprint`."""
-        return f"{NAME}/{self._split}"
+        return f"{self.name}/{self._split}"
 
     def _select(self, indices: np.ndarray) -> EmbeddedSource:
         part = copy.copy(self)
@@ -67,7 +80,7 @@ class EmbeddedSource(IndexedSource):
                 "image": _with_channels(tf.gather(self._images, indices), self.image_channels),
                 "label": tf.gather(self._labels, indices),
                 "position": positions,
-                "name": tf.strings.join([f"{NAME}/{self._split}/", tf.strings.as_string(numbers)]),
+                "name": tf.strings.join([f"{self.name}/{self._split}/", tf.strings.as_string(numbers)]),
             }
 
         return places.batch(_READ_AT_ONCE).map(read)
@@ -81,7 +94,16 @@ def open_fashion_mnist_10k(data_config: DataConfig, *, resolution: int, image_ch
     """
     if data_config.split not in SPLITS:
         raise UserError(f"split: expected train or reference for {NAME}, received {data_config.split!r}")
-    return EmbeddedSource(split=data_config.split, resolution=resolution, image_channels=image_channels)
+    images, labels, class_names = load_arrays(data_config.split)
+    return EmbeddedSource(
+        name=NAME,
+        split=data_config.split,
+        images=images,
+        labels=labels,
+        class_names=class_names,
+        resolution=resolution,
+        image_channels=image_channels,
+    )
 
 
 def load_arrays(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -14,10 +14,11 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.embedded import load_arrays, resize_grey_images
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
-from tools.make_fashion_mnist_10k import INPUT_FILES, first_of_each_class, main, read_idx
+from tools.make_fashion_mnist_10k import first_of_each_class, main
+from tools.preparation.fashion_mnist import DEBIAN_DIRECTORY as ORIGINAL
+from tools.preparation.fashion_mnist import read_split
 
 PACKAGED = Path(str(importlib.resources.files("sagan_tf.data"))) / "fashion_mnist_10k"
-ORIGINAL = Path("/usr/share/datasets/fashion-mnist")
 needs_original = pytest.mark.skipif(not ORIGINAL.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
 
 
@@ -71,7 +72,7 @@ def test_first_of_each_class_takes_the_first_in_file_order() -> None:
 
 @needs_original
 def test_packaged_images_are_the_originals() -> None:
-    images, labels = (read_idx(ORIGINAL / name) for name in INPUT_FILES[2:])
+    images, labels = read_split(ORIGINAL, "test")
     chosen = first_of_each_class(labels, 200)
     packaged_images, packaged_labels, _ = load_arrays("reference")
     np.testing.assert_array_equal(packaged_images, images[chosen])

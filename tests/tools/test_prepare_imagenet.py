@@ -21,6 +21,7 @@ from sagan_tf.data.sources import open_source
 from tests.data.sample_folders import build_class_folders, image_colour
 from tools import prepare_imagenet
 from tools.benchmarks.pipeline_data import jpeg, photograph
+from tools.preparation.progress import Progress
 from tools.preparation.unfinished import unfinished_work
 from tools.prepare_imagenet import INTERRUPTED, main
 
@@ -136,14 +137,14 @@ def test_the_tool_refuses_senseless_options(class_folders: Path, tmp_path: Path,
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
     """Ctrl-C as soon as the next shard after `shards` finished ones is begun."""
-    observe = prepare_imagenet.Progress.observe
+    observe = Progress.observe
 
-    def interrupting(progress: prepare_imagenet.Progress, index: int, *done: object) -> None:
+    def interrupting(progress: Progress, index: int, *done: object) -> None:
         if len(progress.finished) == shards:
             raise KeyboardInterrupt
         observe(progress, index, *done)
 
-    monkeypatch.setattr(prepare_imagenet.Progress, "observe", interrupting)
+    monkeypatch.setattr(Progress, "observe", interrupting)
 
 
 def test_ctrl_c_says_how_far_it_is_and_the_same_command_goes_on(

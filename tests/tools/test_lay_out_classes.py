@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sources import open_source
+from tests.data.sample_folders import build_class_folders
+from tools.lay_out_classes import main
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    """Two classes of 6 images, one with images below it and links; a class without images."""
+    source = tmp_path / "nested"
+    build_class_folders(source)
+    (source / "cat" / "tabby").mkdir()
+    (source / "cat" / "000.png").rename(source / "cat" / "tabby" / "000.png")
+    (source / "cat" / "linked.png").symlink_to(source / "dog" / "000.png")
+    (source / "cat" / "dangling.png").symlink_to("absent.png")
+    (source / "again").symlink_to("dog")
+    (source / "empty").mkdir()
+    (source / "cat" / "readme.txt").write_text("no image")
+    return source
+
+
+def test_classes_are_the_directories_at_the_top(nested: Path, tmp_path: Path, capsys) -> None:
+    assert main([f"--source={nested}", f"--output={tmp_path / 'out'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "cat: 6\ndog: 6\n" in printed and "empty (0)" in printed
+    names = sorted(path.name for path in (tmp_path / "out" / "cat").iterdir())
+    assert names == [f"00{number}.png" for number in range(1, 6)] + ["tabby__000.png"]
+    config = DataConfig(dataset="folder", data_dir=str(tmp_path / "out"))
+    source = open_source(config, resolution=16, image_channels=3)
+    assert source.class_names == ("cat", "dog") and source.class_counts.tolist() == [6, 6]
+    assert sum(1 for _ in source.preview(12)) == 12
+
+
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        (["--min_images=7"], "received 0 of 3"),
+        (["--source=/absent"], "/absent"),
+        (["--classes=cat,bird"], "'bird'"),
+        (["--classes=cat"], "received 1 of 1"),
+        (["--output=/proc/absent"], "output"),
+        (["--output={nested}"], "nested"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(options: list[str], named: str, nested: Path, tmp_path: Path, capsys) -> None:
+    options = [option.format(nested=nested) for option in options]
+    assert main([f"--source={nested}", f"--output={tmp_path / 'out'}", *options]) == 2
+    assert named in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["nested"]
+
+
+def test_names_that_would_be_equal_are_refused(nested: Path, tmp_path: Path, capsys) -> None:
+    (nested / "cat" / "tabby__000.png").write_bytes(b"")
+    assert main([f"--source={nested}", f"--output={tmp_path / 'out'}"]) == 2
+    assert "tabby__000.png" in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -1,0 +1,95 @@
+"""`tools/prepare_fashion_mnist.py` on small files of the original format."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sources import open_source
+from tools.preparation.fashion_mnist import CLASS_NAMES, SPLITS
+from tools.prepare_fashion_mnist import main
+
+COUNTS = {"train": 30, "test": 20}
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+    return gzip.compress(header + array.tobytes())
+
+
+def arrays(split: str) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(COUNTS[split])
+    images = random.integers(0, 256, (COUNTS[split], 28, 28)).astype(np.uint8)
+    return images, (np.arange(COUNTS[split]) % 10).astype(np.uint8)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    directory = tmp_path / "original"
+    directory.mkdir()
+    for split, names in SPLITS.items():
+        for name, array in zip(names, arrays(split), strict=True):
+            (directory / name).write_bytes(idx(array))
+    return directory
+
+
+def prepare(source: Path, output: Path, *options: str) -> int:
+    return main([f"--source={source}", f"--output={output}", *options])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_image_is_stored_with_its_label(split: str, source: Path, tmp_path: Path) -> None:
+    assert prepare(source, tmp_path / "records") == 0
+    config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path / "records"), split=split)
+    records = open_source(config, resolution=32, image_channels=1)
+    assert records.class_names == CLASS_NAMES and records.num_examples == COUNTS[split]
+    np.testing.assert_array_equal(records.class_counts, [COUNTS[split] // 10] * 10)
+    images, labels = arrays(split)
+    found = {}
+    for example in records.examples(seed=0, position=0).take(COUNTS[split]).as_numpy_iterator():
+        number = int(example["name"].decode().rsplit("/", 1)[1].rstrip(")"))
+        found[number] = example["label"]
+        expected = Image.fromarray(images[number]).resize((32, 32), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(example["image"][..., 0], expected)
+    assert found == dict(enumerate(labels))
+
+
+def test_a_split_that_is_there_stays_unless_it_is_another(source: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "records"
+    assert prepare(source, output) == 0
+    times = [path.stat().st_mtime_ns for path in sorted(output.rglob("*"))]
+    assert prepare(source, output) == 0
+    assert [path.stat().st_mtime_ns for path in sorted(output.rglob("*"))] == times
+    assert prepare(source, output, "--resolution=16") == 2
+    assert str(output / "train") in capsys.readouterr().err
+
+
+def damaged(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        (SPLITS["test"][0], None),
+        (SPLITS["train"][0], b"no gzip"),
+        (SPLITS["train"][0], damaged(idx(arrays("train")[0]))),
+        (SPLITS["train"][0], gzip.compress(b"\x00\x00\x0d\x01")),
+        (SPLITS["train"][0], gzip.compress(b"\x00\x00\x08\x03\x00")),
+        (SPLITS["train"][1], idx(arrays("test")[1])),
+        (SPLITS["train"][1], idx(np.full(30, 10, np.uint8))),
+    ],
+)
+def test_files_that_are_wrong_are_named_and_nothing_is_written(
+    name: str, content: bytes | None, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source / name).unlink() if content is None else (source / name).write_bytes(content)
+    assert prepare(source, tmp_path / "records") == 2
+    printed = capsys.readouterr().err
+    assert name in printed and printed.startswith("tools/prepare_fashion_mnist.py: error: --source")
+    assert not list((tmp_path / "records").glob("*"))

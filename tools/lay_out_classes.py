@@ -1,0 +1,113 @@
+"""Lays out nested directories of images as one directory of links for each class, as `--dataset=folder` expects them.
+
+    apt-get install openclipart-png
+    python tools/lay_out_classes.py --source=/usr/share/openclipart/png --min_images=100 --output=DRAWINGS
+    python tools/prepare_imagenet.py --dataset=folder --data_dir=DRAWINGS --resolution=64 --format=png --output=RECORDS
+
+A class is a directory directly in SOURCE, with all the images in it and below it. Links in SOURCE are left out, since
+such collections show an image in several classes by them. Nothing is copied and no image is opened: training and
+`prepare_imagenet.py` put transparent images on white, and name those that cannot be read or are too large.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sagan_tf.console import run_command
+from sagan_tf.data.image_names import is_ignored, is_image
+from sagan_tf.data.names import printable
+from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory
+from sagan_tf.serving.whole_folders import whole_folders
+from sagan_tf.text import split_comma_list
+
+NAME = "tools/lay_out_classes.py"
+
+
+def find_classes(source: Path) -> dict[str, list[Path]]:
+    """Find the images of each class, relative to `source` and in the order of their names.
+
+    Raises:
+        UserError: `source` cannot be read.
+    """
+    try:
+        names = sorted(entry.name for entry in os.scandir(source) if _is_class(entry))
+        return {name: sorted(path.relative_to(source) for path in _images_below(source / name)) for name in names}
+    except OSError as error:
+        raise UserError(f"--source: expected directories that can be read, received {error}") from error
+
+
+def lay_out(source: Path, classes: dict[str, list[Path]], output: Path) -> None:
+    """Make a directory of links for each class; `output` appears as a whole or not at all.
+
+    Raises:
+        UserError: `output` exists or cannot be written, or two images of a class would have the same name.
+    """
+    with whole_folders([output], overwrite=False) as (new,):
+        for name, paths in classes.items():
+            (new / name).mkdir()
+            for path in paths:
+                link = new / name / "__".join(path.parts[1:])
+                if link.is_symlink():
+                    raise UserError(f"--source: expected other names than {path}, since {link.name} is there already")
+                link.symlink_to((source / path).resolve())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(description="Lays out nested directories of images by class, with links.")
+    parser.add_argument("--source", required=True, type=Path, help="directory with a directory for each class")
+    parser.add_argument("--output", required=True, type=Path, help="directory to make")
+    parser.add_argument("--classes", default="", help="names of the classes to take, with commas; empty: all")
+    parser.add_argument("--min_images", type=int, default=1, help="classes of fewer images are left out")
+    options = parser.parse_args(arguments)
+    try:
+        output = options.output.expanduser()
+        check_can_write_directory(output, "output")
+        found = find_classes(options.source)
+        chosen = split_comma_list(options.classes)
+        if unknown := [name for name in chosen if name not in found]:
+            raise UserError(f"--classes: expected directories in {options.source}, received {unknown[0]!r}")
+        found = {name: paths for name, paths in found.items() if name in chosen or not chosen}
+        classes = {name: paths for name, paths in found.items() if len(paths) >= max(options.min_images, 1)}
+        if len(classes) < 2:
+            raise UserError(
+                f"--source: expected at least 2 directories with {max(options.min_images, 1)} images or more in "
+                f"{options.source}, received {len(classes)} of {len(found)}"
+            )
+        lay_out(options.source, classes, output)
+        for name, paths in classes.items():
+            print(printable(f"{name}: {len(paths)}"))
+        left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
+        print(f"{output}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
+        if left_out:
+            print(printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
+        return 0
+    except UserError as error:
+        print(f"{NAME}: error: {printable(str(error))}", file=sys.stderr)
+        return 2
+
+
+def _is_class(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and not is_ignored(entry.name)
+
+
+def _images_below(directory: Path) -> Iterator[Path]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if is_ignored(entry.name) or entry.is_symlink():
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _images_below(Path(entry.path))
+            elif is_image(entry):
+                yield Path(entry.path)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(NAME, main))
