@@ -70,6 +70,13 @@ class ModelConfig:
         "for rounding: auto as fast as it can; strided each as one convolution; plain one thing after the other.",
         choices=("auto", "strided", "plain"),
     )
+    discriminator_pooling: str = option(
+        "sum",
+        "How the discriminator combines the locations of its last feature map: sum (official code and all published "
+        "configurations) or mean. At high learning rates the sum can leave every unit at 0 for ever, which the mean "
+        "prevents (docs/results/dead_discriminator.md).",
+        choices=("sum", "mean"),
+    )
     kernel_initializer: str = option(
         "glorot_uniform",
         "Initial weights of convolutions, dense layers and embeddings; the official code and the best published run "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,6 +15,9 @@ from sagan_tf.networks.attention_blocks import attention_block
 from sagan_tf.networks.blocks import spectral_norm_options
 from sagan_tf.networks.convolutional_blocks import ConvolutionalDiscriminatorBlock
 from sagan_tf.networks.residual_blocks import DiscriminatorBlock
+
+_POOLINGS: dict[str, Callable[..., Any]] = {"sum": keras.ops.sum, "mean": keras.ops.mean}
+"""Values of `--discriminator_pooling`."""
 
 
 def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> keras.Model:
@@ -72,7 +76,7 @@ def _block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) 
 def _outputs(x: Any, labels: Any, config: ModelConfig, spectral_norm: Any) -> Any:
     """The head, in float32 in every precision: sums over many features."""
     x = keras.layers.Activation("relu", dtype="float32", name="activation")(x)
-    features = keras.ops.sum(x, axis=(1, 2))
+    features = _POOLINGS[config.discriminator_pooling](x, axis=(1, 2))
 
     def normalized(layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
         return spectrally_normalized(layer(*args, dtype="float32", **options), spectral_norm)

@@ -145,6 +145,12 @@ CASES = [
         (normal(32, 32, 3), LABELS),
     ),
     Case(
+        "discriminator_with_mean_pooling",
+        build_discriminator,
+        in_global_policy(build_discriminator, dataclasses.replace(SMALL, discriminator_pooling="mean")),
+        (normal(32, 32, 3), LABELS),
+    ),
+    Case(
         "dcgan_discriminator",
         build_discriminator,
         in_global_policy(build_discriminator, SMALL_DCGAN),

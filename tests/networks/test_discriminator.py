@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -101,6 +102,17 @@ def test_auxiliary_classifier() -> None:
     for name, output in zip(("logits", "class_logits"), outputs, strict=True):
         kernel, bias = weights_of(network, name)
         np.testing.assert_allclose(output.numpy(), features @ kernel + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_pooling_by_the_mean() -> None:
+    """The logits of features divided by the 64 locations, from as many parameters as with the sum."""
+    config = small_config(conditioning="none", num_classes=0)
+    network = build_discriminator(dataclasses.replace(config, discriminator_pooling="mean"))
+    stir(network)
+    kernel, bias = weights_of(network, "logits")
+    expected = features_of(network, images()) / 64 @ kernel + bias
+    np.testing.assert_allclose(network([images(), labels()]).numpy(), expected, rtol=1e-4, atol=1e-6)
+    assert trainable_count(network) == trainable_count(build_discriminator(config))
 
 
 def test_without_conditioning() -> None:
