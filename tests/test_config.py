@@ -48,6 +48,7 @@ AT_LEAST_ZERO = [
     (ModelConfig, "num_classes"),
     (TrainingConfig, "ema_start_step"),
     (TrainingConfig, "seed"),
+    (TrainingConfig, "health_every"),
     (TrainingConfig, "histogram_every"),
     (EvaluationConfig, "evaluate_every"),
 ]
@@ -107,7 +108,7 @@ def test_every_number_is_checked() -> None:
         field.name
         for part in PARTS.values()
         for field in dataclasses.fields(part)
-        if typing.get_type_hints(part)[field.name] in (int, float)
+        if typing.get_type_hints(part)[field.name] in (int, float, int | None)
     }
     assert numbers == checked
 
@@ -153,10 +154,11 @@ def test_every_option_is_explained_and_a_default_fits_its_choices() -> None:
 def test_what_decides_the_weights_cannot_be_changed_on_resuming() -> None:
     changeable = {name for name, (_, field) in option_fields().items() if field.metadata["changeable"]}
     every = {"steps_per_loop", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "max_rollbacks"}
-    every |= {"histogram_every", "profile_steps"}
+    every |= {"health_every", "histogram_every", "profile_steps"}
     of_evaluation = {field.name for field in dataclasses.fields(EvaluationConfig)}
     assert changeable == every | of_evaluation | {
         "on_non_finite",
+        "on_unhealthy",
         "data_dir",
         "run_dir",
         "num_steps",

@@ -29,6 +29,7 @@ from sagan_tf.text import read_text
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, line_chart
+from tools.reporting.health import health_section
 
 _MOST_GRIDS = 6
 _MOST_CURVES = 8
@@ -62,7 +63,8 @@ def report(directory: RunDirectory) -> str:
     title = directory.path.resolve().name
     sections = {
         "Metrics": metrics_table(lines),
-        "Curves": curves([line for line in lines if line.get("kind") == "train"]),
+        "Health": health_section(lines),
+        "Curves": curves([line for line in lines if line.get("kind") in ("train", "health")]),
         "Pictures through training": sample_grids(directory.samples),
         "Where the generator looks": attention_maps(directory),
         "Configuration": table(directory.read_flags()),
@@ -92,13 +94,19 @@ def curves(lines: list[dict[str, Any]]) -> str:
     """The charts of what was logged while training."""
     charts = []
     for title, patterns in (chart for category in CHARTS.values() for chart in category.items()):
-        names = [name for name in (lines[-1] if lines else {}) if any(re.fullmatch(one, name) for one in patterns)]
+        names = [name for name in _newest_names(lines) if any(re.fullmatch(one, name) for one in patterns)]
         series = (
             _extremes(lines, names) if len(names) > _MOST_CURVES else {name: _points(lines, name) for name in names}
         )
         if any(math.isfinite(value) for points in series.values() for _, value in points):
             charts.append(line_chart(title, series))
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
+
+
+def _newest_names(lines: list[dict[str, Any]]) -> list[str]:
+    """Return the names in the last line of each kind."""
+    newest = {line.get("kind"): line for line in lines}
+    return [name for line in newest.values() for name in line]
 
 
 def _points(lines: list[dict[str, Any]], name: str) -> Points:

@@ -50,6 +50,18 @@ class TrainingConfig:
     steps_per_loop: int = option(100, "Most steps run in one call of the compiled loop.", changeable=True)
     log_every: int = option(100, "Steps between scalars in metrics.jsonl and TensorBoard.", changeable=True)
     sample_every: int = option(1000, "Steps between sample grids and attention maps.", changeable=True)
+    health_every: int | None = option(
+        None,
+        "Steps between readings of the run's health (README, Health); 0: none; unset: sample_every.",
+        changeable=True,
+    )
+    on_unhealthy: str = option(
+        "stop_dead",
+        "What a sign of an unhealthy run does: warn, always; stop_dead: warn, and end the run if the discriminator is "
+        "dead, from which no run recovers; stop: end the run.",
+        choices=("warn", "stop_dead", "stop"),
+        changeable=True,
+    )
     histogram_every: int = option(0, "Steps between histograms of the weights; 0: none.", changeable=True)
     profile_steps: tuple[int, ...] = option(
         (), "FIRST,LAST: profile the steps after FIRST up to LAST for TensorBoard; empty: none.", changeable=True
@@ -71,6 +83,8 @@ class TrainingConfig:
         check_positive(self, "adam_epsilon", "logical_cpus", "steps_per_loop", "log_every", "sample_every")
         check_positive(self, "checkpoint_every", "keep_checkpoints", "max_rollbacks")
         check_at_least_zero(self, "ema_start_step", "seed", "histogram_every")
+        if self.health_every is not None:
+            check_at_least_zero(self, "health_every")
         steps = self.profile_steps
         if steps and (len(steps) != 2 or not 0 <= steps[0] < steps[1]):
             received = ",".join(map(str, steps))
@@ -79,3 +93,8 @@ class TrainingConfig:
         check_every_field(self)
         if not self.run_dir:
             raise UserError("run_dir: expected a folder, received an empty name")
+
+    @property
+    def health_interval(self) -> int:
+        """Steps between readings of the run's health; 0 for none."""
+        return self.sample_every if self.health_every is None else self.health_every

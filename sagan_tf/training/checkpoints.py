@@ -51,6 +51,11 @@ class Checkpoints:
         """Path prefix of the newest checkpoint, None if there is none."""
         return str(self._directory / list(self._saved)[-1]) if self._saved else None
 
+    def newest_until(self, step: int) -> str | None:
+        """Return the path prefix of the newest checkpoint of at most this step; None if there is none."""
+        steps = [saved for saved in (int(name.partition("-")[2]) for name in self._saved) if saved <= step]
+        return str(self._directory / f"step-{max(steps)}") if steps else None
+
     def save(self) -> str:
         """Saves the state as it is and returns the checkpoint's path prefix, which ends in the step."""
         directory, name = self._directory, f"step-{int(self._state.step.numpy())}"

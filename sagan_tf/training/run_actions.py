@@ -11,17 +11,21 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
+from sagan_tf.networks.architectures import used_classes
 from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.training import actions
 from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints
 from sagan_tf.training.diagnostics import network_scalars
 from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
+from sagan_tf.training.health import POLICIES, Health, SignWatch, WatchDiscriminator
+from sagan_tf.training.health_readings import HealthReader, choose_batch
 from sagan_tf.training.inspection_actions import AttentionMaps, Histograms, Profile
 from sagan_tf.training.loop import Action, Every, StepReport, run_loop
 from sagan_tf.training.non_finite import CheckFinite
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import fixed_inputs, generate_images
 from sagan_tf.training.state import TrainState
+from sagan_tf.training.strategy import is_chief
 from sagan_tf.training.tensorboard import write_introduction
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.visualization.attention_maps import AttendedPicture
@@ -66,6 +70,7 @@ def run_to_the_end(
         stack.callback(progress.close)
         check = _check_finite(config, trainer.state, checkpoints)
         records = _records(config, source, trainer.state, run_directory, writer)
+        health = _health(config, source, trainer, run_directory, writer, checkpoints)
         save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
         after_saving: list[Action] = []  # an evaluation may take long: what ends it loses no steps
         if evaluation is not None:
@@ -81,7 +86,7 @@ def run_to_the_end(
             after_saving.append(profile)
         run_loop(
             trainer,
-            [check, progress, *records, stop, save, *after_saving],
+            [check, progress, *records, *health, stop, save, *after_saving],
             num_steps=training.num_steps,
             intervals=_intervals(config, evaluates=evaluation is not None),
             stops=training.profile_steps,
@@ -115,7 +120,7 @@ def _intervals(config: Config, *, evaluates: bool) -> list[int]:
     training = config.training
     intervals = [training.steps_per_loop, training.log_every, training.sample_every, training.checkpoint_every]
     intervals += [config.evaluation.evaluate_every] if evaluates else []
-    return intervals + ([training.histogram_every] if training.histogram_every else [])
+    return intervals + [every for every in (training.histogram_every, training.health_interval) if every]
 
 
 def _evaluate_action(
@@ -170,6 +175,28 @@ def _records(
         histograms = Histograms(writer, [state.generator, state.discriminator])
         pictures.append(Every(training.histogram_every, histograms))
     return [scalars, *pictures]
+
+
+def _health(
+    config: Config,
+    source: Source,
+    trainer: Trainer,
+    run_directory: RunDirectory,
+    writer: tf.summary.SummaryWriter,
+    checkpoints: Checkpoints,
+) -> list[Action]:
+    """The actions that watch the health of the run."""
+    training = config.training
+    watch = SignWatch(POLICIES[training.on_unhealthy])
+    discriminator = WatchDiscriminator(watch, checkpoints, RunDirectory(training.run_dir).checkpoints)
+    # One worker reads for all, unless each of them has to know whether it stops.
+    if not training.health_interval or not (is_chief(trainer.strategy) or training.on_unhealthy == "stop"):
+        return [discriminator]
+    batch = choose_batch(
+        source, num_classes=used_classes(config.model), latent_dim=config.model.latent_dim, seed=training.seed
+    )
+    health = Health(HealthReader(trainer.state, batch), watch, run_directory.metrics, writer)
+    return [discriminator, Every(training.health_interval, health)]
 
 
 def _pictures(

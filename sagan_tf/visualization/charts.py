@@ -11,6 +11,15 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
         "metrics": ("evaluation/.*",),
         "images a second": ("images_per_second",),
     },
+    "Health": {
+        "directions through which the latents act (stable rank)": ("health/latent_stable_rank",),
+        "largest singular values of the latents' kernel": (r"health/latent_singular_value_\d",),
+        "smallest stable rank of a class table": ("health/class_table_stable_rank",),
+        "distance of samples within a class, by that of real images": ("health/sample_distance_ratio",),
+        "share of dead units in the discriminator's last feature map": ("health/dead_units",),
+        "logits: deviation over all images, real less generated": ("health/logit_deviation", "health/logit_gap"),
+        "a real image's logit is above a generated one's (probability)": ("health/separation",),
+    },
     "Spectral norms": {
         "sigma of the generator's raw kernels": ("sigma/generator/.*",),
         "sigma of the discriminator's raw kernels": ("sigma/discriminator/.*",),

@@ -50,8 +50,15 @@ def test_a_page_of_a_run(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     result = call(f"--run_dir={run_dir}")
     assert result.returncode == 0, result.stderr
     page = (run_dir / "report.html").read_text()
-    assert page.count("<svg") == 7 and page.count("data:image/png;base64,") == 3
-    for text in ("Run small_run", "after 4 steps", "12.3457", "precision 0.5000, recall 0.2500", "base_channels"):
+    assert page.count("<svg") == 14 and page.count("data:image/png;base64,") == 3
+    for text in (
+        "Run small_run",
+        "after 4 steps",
+        "12.3457",
+        "precision 0.5000, recall 0.2500",
+        "base_channels",
+        "dying discriminator",
+    ):
         assert text in page, text
     assert "<script>" not in page
     assert re.findall(r'(?:src|href)="(?!data:)', page) == []  # it needs no other file
