@@ -19,12 +19,12 @@ from typing import Any
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
+from sagan_tf.training.health_signs import LATENT_RANK
 from tools.benchmarks.quality_processes import STOPPED, run_process
 from tools.benchmarks.quality_settings import Setting
 from tools.benchmarks.training_time import read_records, seconds_of_training
 
 FINISHED, DIED, UNFINISHED = "finished", "died", "unfinished"
-LATENT_RANK = "health/latent_stable_rank"
 _STEPS_WITHOUT_END = 10_000_000
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sagan_tf.training.health_signs import LATENT_RANK
 from sagan_tf.visualization.line_chart import line_chart
-from tools.benchmarks.quality_cells import DIED, FINISHED, LATENT_RANK, values_of
+from tools.benchmarks.quality_cells import DIED, FINISHED, values_of
 from tools.benchmarks.training_time import read_records
 
 Record = Mapping[str, Any]
