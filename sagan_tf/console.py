@@ -8,8 +8,9 @@ import io
 import logging
 import os
 import re
+import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -50,18 +51,18 @@ def run_command(
     _open_closed_descriptors()
     if restart:
         _require_utf8_file_names()
-    sys.stdout, sys.stderr = _lossy_stream("stdout"), _lossy_stream("stderr")
-    try:
-        status = main() or 0
-    except SystemExit as end:
-        if not isinstance(end.code, int | None):
-            raise
-        status = end.code or 0
-    lost = _lost_output(sys.stdout)
-    if lost is not None:
-        sys.stderr.write(f"{program}: {'error' if prints_result else 'warning'}: standard output was lost: {lost}\n")
-        return status or int(prints_result)
-    return status
+    with _lossy_stream("stdout") as stdout, _lossy_stream("stderr") as stderr:
+        try:
+            status = main() or 0
+        except SystemExit as end:
+            if not isinstance(end.code, int | None):
+                raise
+            status = end.code or 0
+        lost = _lost_output(stdout)
+        if lost is not None:
+            stderr.write(f"{program}: {'error' if prints_result else 'warning'}: standard output was lost: {lost}\n")
+            return status or int(prints_result)
+        return status
 
 
 def _open_closed_descriptors() -> None:
@@ -89,10 +90,12 @@ class _LossyFile(io.FileIO):
     def write(self, content: Any) -> int:
         """Write bytes; return how many of them need not be written again."""
         try:
-            written = super().write(content)
+            while (written := super().write(content)) is None:  # the file is non-blocking, and its pipe is full
+                select.select([], [self], [])
         except OSError as error:
-            self.error, written = error, None
-        return len(content) if written is None else written
+            self.error = error
+            return len(content)
+        return written
 
 
 class _NullStream(io.TextIOBase):
@@ -103,8 +106,27 @@ class _NullStream(io.TextIOBase):
         return len(text)
 
 
-def _lossy_stream(name: str) -> Any:
-    """Return a standard stream that never fails. A stream that the caller has put in its place stays, with escapes."""
+@contextlib.contextmanager
+def _lossy_stream(name: str) -> Iterator[Any]:
+    """Replace a standard stream by one that never fails, until the context ends; then restore the caller's stream."""
+    before = getattr(sys, name)
+    errors = getattr(before, "errors", None)
+    stream = _make_lossy(name)
+    setattr(sys, name, stream)
+    try:
+        yield stream
+    finally:
+        stream.flush()
+        setattr(sys, name, before)
+        if stream is before and isinstance(before, io.TextIOWrapper):
+            before.reconfigure(errors=errors)
+
+
+def _make_lossy(name: str) -> Any:
+    """Return a standard stream that never fails.
+
+    A stream that the caller has substituted is kept, with escapes for characters it cannot encode.
+    """
     stream = getattr(sys, name)
     if stream is None or stream.closed:
         return _NullStream()

@@ -1,3 +1,4 @@
+import io
 import logging
 import os
 import pathlib
@@ -134,3 +135,49 @@ def test_missing_streams_are_replaced(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(sys, name, None)
     assert progress_bar(2, unit="image").disable
     assert run_command("test", main, restart=False) == 3
+
+
+def start_child() -> int:
+    """A command whose child process, with the descriptors that it inherits, writes on its standard streams."""
+    child = 'import os; [os.write(number, b"x") for number in (1, 2)]; os.read(0, 1)'
+    return run_command("start_child", lambda: subprocess.call([sys.executable, "-c", child], close_fds=False))
+
+
+def test_a_child_of_a_command_without_standard_streams_has_them():
+    assert start("start_child", redirect=">&- 2>&- <&-").returncode == 0
+
+
+def write_into_a_full_pipe() -> int:
+    """A command with a non-blocking standard output; prints more than a pipe holds."""
+    os.set_blocking(1, False)
+
+    def main() -> int:
+        for _ in range(30):
+            print("x" * 10_000, flush=True)
+        return 0
+
+    return run_command("write_into_a_full_pipe", main)
+
+
+def test_a_full_non_blocking_pipe_loses_nothing():
+    done = start("write_into_a_full_pipe", redirect="| { sleep 1; cat; }")
+    assert done.stdout == (b"x" * 10_000 + b"\n") * 30 and done.stderr == b""
+
+
+def test_the_streams_of_the_caller_are_restored(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
+    with (tmp_path / "file").open("w", encoding="ascii") as file:
+        for stream, original in ((file, None), (file, file), (io.StringIO(), None), (None, None)):
+            monkeypatch.setattr(sys, "stdout", stream)
+            monkeypatch.setattr(sys, "__stdout__", original)
+            run_command("test", lambda: sys.stdout.write("é") and 0, restart=False)
+            assert sys.stdout is stream and getattr(stream, "errors", None) in ("strict", None)
+    assert (tmp_path / "file").read_text() == "\\xe9" * 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+def test_a_lost_output_is_reported_once(monkeypatch: pytest.MonkeyPatch):
+    with open("/dev/full", "w") as full:
+        for name in ("stdout", "__stdout__"):
+            monkeypatch.setattr(sys, name, full)
+        for text, status in (("x", 1), ("", 0)):
+            assert run_command("test", lambda t=text: t and print(t) and 0, prints_result=True, restart=False) == status

@@ -81,7 +81,9 @@ class Checkpoints:
         oldest = list(self._saved)[: -self._keep]
         if not oldest:
             return
-        for path in sorted(self._directory.iterdir(), reverse=True):  # .index before .data: half of one is none
+        for path in sorted(
+            self._directory.iterdir(), reverse=True
+        ):  # TensorFlow ignores a .data file without its .index
             name, _, ending = path.name.partition(".")
             if name in oldest and re.fullmatch(r"index|data-\d+-of-\d+", ending):
                 path.unlink(missing_ok=True)

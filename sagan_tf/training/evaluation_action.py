@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from sagan_tf.errors import UserError
 from sagan_tf.files import append_line, write_atomically
 from sagan_tf.text import read_text
 from sagan_tf.training.checkpoints import Checkpoints
@@ -20,10 +21,13 @@ from sagan_tf.training.tensorboard import write_scalars
 
 _logger = logging.getLogger("sagan_tf")
 
-# Of a record: values that differ in one of these are not compared.
+# Keys of a record: values that differ in one of these are not compared.
 _PROTOCOL = ("num_samples", "extractor", "preprocessing", "reference", "seed", "evaluation_labels", "precision")
-# What a record means that does not say so: one of an earlier version, or of a generator without labels.
-_DEFAULTS = {"evaluation_labels": "uniform", "precision": "float32"}
+# The value of a record without this key: of an earlier version, or of a generator without labels.
+_DEFAULT_LABELS = {"evaluation_labels": "uniform"}
+# Types of the values in `best.json`. The other keys are absent until a value is finite, or in an earlier version.
+_KINDS = {"metric": str, "protocol": dict, "worse_in_a_row": int, "last": int | float}
+_OTHER_KINDS = {"value": int | float, "step": int, "last_step": int}
 
 
 class Result(Protocol):
@@ -86,8 +90,8 @@ class Evaluate:
         append_line(self._metrics_path, json.dumps(record))
         write_scalars(self._writer, report.step, {f"evaluation/{name}": value for name, value in scalars.items()})
         name, value = next(iter(scalars.items()))
-        protocol = _DEFAULTS | {key: record[key] for key in _PROTOCOL if key in record}
-        if (self._kept.get("metric"), _DEFAULTS | self._kept.get("protocol", {})) != (name, protocol):
+        protocol = _DEFAULT_LABELS | {key: record[key] for key in _PROTOCOL if key in record}
+        if (self._kept.get("metric"), self._kept.get("protocol")) != (name, protocol):
             if self._kept:
                 _logger.info("evaluations by another metric or protocol do not count: the best one begins anew")
             self._kept = {"metric": name, "protocol": protocol, "worse_in_a_row": 0}
@@ -115,14 +119,27 @@ class Evaluate:
             )
 
 
-def read_best(path: pathlib.Path) -> dict[str, Any]:
-    """What `best.json` says; nothing if there is none or it is damaged."""
+def read_best(path: pathlib.Path, precision: str) -> dict[str, Any]:
+    """Read `best.json`.
+
+    Args:
+        path: The file.
+        precision: The run's precision policy. A record without a precision is of an earlier version, in which the
+            generator computed an evaluation as it does in training.
+
+    Returns:
+        Its content, with a complete protocol; empty if there is no such file or it is damaged.
+    """
     try:
         kept = json.loads(read_text(path))
-        valid = {"metric", "protocol", "worse_in_a_row", "last"} <= kept.keys()
-        return kept if valid else {}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, UserError):
         return {}
+    if not isinstance(kept, dict) or not _KINDS.keys() <= kept.keys():
+        return {}
+    if not all(isinstance(kept[key], kind) for key, kind in (_KINDS | _OTHER_KINDS).items() if key in kept):
+        return {}
+    defaults = _DEFAULT_LABELS | {"precision": keras.DTypePolicy(precision).compute_dtype}
+    return kept | {"protocol": defaults | kept["protocol"]}
 
 
 def _is_at_least_as_good(value: float, other: float, lower_is_better: bool) -> bool:

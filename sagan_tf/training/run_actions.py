@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -98,13 +99,17 @@ def evaluation_is_missing(config: Config, step: int) -> bool:
     every, num_steps = config.evaluation.evaluate_every, config.training.num_steps
     if not every or not 0 < step <= num_steps or (step % every and step != num_steps):
         return False
-    kept = read_best(_shared_best(config) / BEST_RECORD)
+    kept = _read_best(config)
     return bool(kept.get("last_step", step if kept else 0) < step)
 
 
 def _shared_best(config: Config) -> pathlib.Path:
     """Every worker reads the run's own folder, or they would not agree on what is best."""
     return RunDirectory(config.training.run_dir).checkpoints / BEST
+
+
+def _read_best(config: Config) -> dict[str, Any]:
+    return read_best(_shared_best(config) / BEST_RECORD, config.training.precision)
 
 
 def _check_finite(config: Config, state: TrainState, checkpoints: Checkpoints) -> CheckFinite:
@@ -138,7 +143,7 @@ def _evaluate_action(
         writer,
         Checkpoints(best, state, keep=1),
         best / BEST_RECORD,
-        read_best(_shared_best(config) / BEST_RECORD),
+        _read_best(config),
         config.evaluation.collapse_patience,
     )
 

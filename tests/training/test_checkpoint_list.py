@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from sagan_tf.training.checkpoint_list import LIST_FILE, read_list, write_list
 
+ALL = 'all_model_checkpoint_paths: "{}"\n'
+
 
 def test_tensorflow_reads_what_is_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -40,6 +42,10 @@ def test_what_tensorflow_has_written_is_read(tmp_path: pathlib.Path) -> None:
         ('model_checkpoint_path: "step-4"\n', ["step-4"]),
         ('model_checkpoint_path: "/old/step-4"\nall_model_checkpoint_paths: "../b/step-3"\n', ["step-3", "step-4"]),
         ('model_checkpoint_path: "step-4"\nall_model_checkpoint_paths: "step-*"\n', ["step-4"]),
+        (
+            'model_checkpoint_path: "step-4"\nall_model_checkpoint_paths: "step-4"\nall_model_checkpoint_paths: "step-3"\n',
+            ["step-3", "step-4"],
+        ),
         ('model_checkpoint_path: "other"\nall_model_checkpoint_paths: "step-3"\n', []),
         ("nonsense", []),
         ("", []),

@@ -26,12 +26,14 @@ def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path, precision: st
 
 
 def test_newest_few_are_kept(tmp_path: pathlib.Path):
+    """Step 1 is removed, and not step 10, whose name begins like it."""
     state = make_state(tiny_config(), one_device())
     checkpoints = Checkpoints(tmp_path, state, keep=2)
-    for _ in range(3):
-        state.step.assign_add(1)
+    for step in (1, 10, 11):
+        state.step.assign(step)
         checkpoints.save()
-    assert sorted(path.name for path in tmp_path.glob("*.index")) == ["step-2.index", "step-3.index"]
+    for ending in ("index", "data-00000-of-00001"):
+        assert sorted(path.name for path in tmp_path.glob(f"*.{ending}")) == [f"step-10.{ending}", f"step-11.{ending}"]
 
 
 def test_no_checkpoint_is_no_step(tmp_path: pathlib.Path):

@@ -48,11 +48,15 @@ class Run:
         lower_is_better: bool = True,
         patience: int = 2,
         extractor: str = "fake/1",
+        policy: str = "float32",
         **protocol: Any,
     ) -> None:
         self.folder = folder
         self.best = FakeCheckpoints(folder / "best")
-        self._lower_is_better, self._protocol = lower_is_better, {"extractor": extractor} | protocol
+        self._lower_is_better, self._protocol = (
+            lower_is_better,
+            {"extractor": extractor, "precision": "float32"} | protocol,
+        )
         self._values: list[float] = []
         self._step = 0
         self.generator, self.evaluated = object(), []
@@ -64,7 +68,7 @@ class Run:
             writer,
             self.best,
             folder / "best" / "best.json",
-            read_best(folder / "best" / "best.json"),
+            read_best(folder / "best" / "best.json", policy),
             patience,
         )
 
@@ -87,7 +91,7 @@ def test_a_line_and_scalars_for_each_evaluation(tmp_path: pathlib.Path) -> None:
     run.evaluate(3.0, 2.0)
     assert run.evaluated == [run.generator] * 2
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    expected = {"kind": "evaluation", "generator_weights": "ema", "extractor": "fake/1"}
+    expected = {"kind": "evaluation", "generator_weights": "ema", "extractor": "fake/1", "precision": "float32"}
     assert lines == [{"step": 10, "fid": 3.0} | expected, {"step": 20, "fid": 2.0} | expected]
     (events,) = (tmp_path / "tensorboard").iterdir()
     found = {(event.step, value.tag) for event in summary_iterator(str(events)) for value in event.summary.value}
@@ -138,16 +142,22 @@ def test_values_of_another_protocol_are_not_compared(
     assert "begins anew" in caplog.text
 
 
-def test_the_best_of_an_earlier_version_still_counts(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("policy", "precision", "saved"),
+    [("float32", "float32", 0), ("mixed_bfloat16", "bfloat16", 0), ("mixed_bfloat16", "float32", 1)],
+)
+def test_the_best_of_an_earlier_version_still_counts(
+    policy: str, precision: str, saved: int, tmp_path: pathlib.Path
+) -> None:
     """Its record lacks what every evaluation of that version had in common."""
     Run(tmp_path).evaluate(2.0)
     path = tmp_path / "best" / "best.json"
     kept = json.loads(path.read_text())
     kept["protocol"] = {"extractor": "fake/1"}
     path.write_text(json.dumps(kept))
-    resumed = Run(tmp_path, evaluation_labels="uniform", precision="float32")
+    resumed = Run(tmp_path, evaluation_labels="uniform", precision=precision, policy=policy)
     resumed.evaluate(3.0)
-    assert resumed.best.saved == 0 and resumed.best_record()["value"] == 2.0
+    assert resumed.best.saved == saved and resumed.best_record()["value"] == 2.0 + saved
 
 
 def test_a_resumed_run_remembers_that_it_was_getting_worse(
@@ -159,7 +169,19 @@ def test_a_resumed_run_remembers_that_it_was_getting_worse(
     assert "fid has got worse in 2 evaluations in a row" in caplog.text
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"metric": "fid"}', '{"metric": "kid", "value": 0.001, "step": 4}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        "[]",
+        '{"metric": "fid"}',
+        '{"metric": "kid", "value": 0.001, "step": 4}',
+        '{"metric": "fid", "protocol": [], "worse_in_a_row": 0, "last": 1.0}',
+        '{"metric": "fid", "protocol": {}, "worse_in_a_row": null, "last": "1"}',
+        '{"metric": "fid", "protocol": {"extractor": "fake/1"}, "worse_in_a_row": 0, "last": 1.0, "value": "1"}',
+    ],
+)
 def test_a_damaged_record_does_not_count(damage: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "best.json").write_text(damage)
