@@ -71,6 +71,8 @@ TESTED_ELSEWHERE = {
     },
     "sagan_tf/option.py": "tests/test_config.py has a wrong value for every check",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
+    "sagan_tf/evaluation/result.py": "tests/evaluation/test_evaluator.py judges what it holds",
+    "sagan_tf/evaluation/settings.py": "tests/evaluation/test_session.py has a value for every source of a setting",
     "sagan_tf/evaluation/record_outputs.py": "tests/evaluation/test_session.py writes to each of them",
     "sagan_tf/evaluate.py": "tests/evaluation/test_session.py opens this door as a user does",
     "sagan_tf/export.py": "tests/serving/test_session.py opens this door as a user does",

@@ -64,5 +64,6 @@ def check_counts_by_class(metric: str, whose: str, labels: np.ndarray, class_nam
     if len(few):
         raise UserError(
             f"{whose}: expected at least 2 images of every class for {metric}, received {counts[few[0]]} of "
-            f"{class_names[few[0]]} ({len(few)} of {len(class_names)} classes have too few)"
+            f"{class_names[few[0]]} ({len(few)} of {len(class_names)} classes have too few); take more images, or "
+            f"leave {metric} out of --metrics"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,40 +20,12 @@ from sagan_tf.evaluation.checks import (
     reference_size,
 )
 from sagan_tf.evaluation.class_numbers import check_all_classes, class_numbers
-from sagan_tf.evaluation.extraction import Batch, Extraction, with_progress
+from sagan_tf.evaluation.extraction import Batch, Extraction, draw_labels, with_progress
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, count_classes
-from sagan_tf.evaluation.metrics import Metric, Value, record_values, scalar_values
+from sagan_tf.evaluation.metrics import Metric, needs_reference
 from sagan_tf.evaluation.reference import Provenance, Reference
+from sagan_tf.evaluation.result import Result
 from sagan_tf.evaluation.statistics import AGREEMENT, Gathered, Gatherer
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """Values of metrics, and how they came about.
-
-    Attributes:
-        values: by name, in the order that was asked for.
-        protocol: what a record says of them.
-        lower_is_better: of the first metric.
-    """
-
-    values: dict[str, Value]
-    protocol: dict[str, Any]
-    lower_is_better: bool
-
-    def record(self) -> dict[str, Any]:
-        """Everything, to be written as JSON; the metrics' names are keys."""
-        values: dict[str, Any] = {}
-        for name, value in self.values.items():
-            values |= record_values(name, value)
-        return values | self.protocol
-
-    def scalars(self) -> dict[str, float]:
-        """The values as single numbers."""
-        scalars: dict[str, float] = {}
-        for name, value in self.values.items():
-            scalars |= scalar_values(name, value)
-        return scalars
 
 
 class Evaluator:
@@ -97,7 +68,7 @@ class Evaluator:
             num_samples: images for metrics without a number in their name.
             seed: of latents and labels.
         """
-        numbers = self.check_generator(config, class_names, num_samples)
+        numbers = self.check_generator(config, class_names, num_samples, seed)
         metrics = _with_sizes(self._metrics, num_samples)
         count = max(size for _, size in metrics)
         batches = self._extraction.of_generator(
@@ -108,10 +79,17 @@ class Evaluator:
             about["evaluation_labels"] = self._labels
         return self._result(metrics, batches, numbers, about)
 
-    def check_generator(self, config: ModelConfig, class_names: tuple[str, ...], num_samples: int) -> _Numbers:
-        """Raises UserError for what `of_generator` would refuse of any generator of this configuration."""
-        self._class_counts(class_names)
-        return self._check(num_samples, class_names, config.resolution, config.image_channels)
+    def check_generator(
+        self, config: ModelConfig, class_names: tuple[str, ...], num_samples: int, seed: int
+    ) -> _Numbers:
+        """Raise UserError for what `of_generator` would refuse of any generator of this configuration."""
+        counts = self._class_counts(class_names)
+        numbers = self._check(num_samples, class_names, config.resolution, config.image_channels)
+        source = f"images with evaluation_labels={self._labels}"
+        for metric, size in _with_sizes(self._metrics, num_samples):
+            if metric.family.by_class:
+                self._check_counts(metric, source, draw_labels(config.num_classes, size, seed, counts), numbers)
+        return numbers
 
     def _class_counts(self, class_names: tuple[str, ...]) -> tuple[int, ...]:
         """Return how many images of each class the reference has, if labels are drawn in these proportions."""
@@ -128,6 +106,11 @@ class Evaluator:
         check_number_of_images(self._metrics, source)
         numbers = self._check(source.num_examples, source.class_names, source.resolution, source.image_channels)
         metrics = _with_sizes(self._metrics, source.num_examples)
+        for metric, size in metrics:
+            # The labels of fewer images are not known before they are read.
+            if metric.family.by_class and size == source.num_examples == source.class_counts_sample_size:
+                labels: np.ndarray = np.repeat(np.arange(len(source.class_names)), source.class_counts)
+                self._check_counts(metric, "images", labels, numbers)
 
         def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
             for batch in batches:
@@ -139,6 +122,11 @@ class Evaluator:
 
         batches = self._extraction.of_source(source, max(size for _, size in metrics))
         return self._result(metrics, readable(batches), numbers, {})
+
+    def _check_counts(self, metric: Metric, source: str, labels: np.ndarray, numbers: _Numbers) -> None:
+        """Raise UserError unless there are two of every class of the reference among labels of images to evaluate."""
+        of_reference = labels if numbers.of_reference is None else numbers.of_reference[labels]
+        check_counts_by_class(metric.name, source, of_reference, self._provenance().class_names)
 
     def _result(
         self, metrics: Sequence[tuple[Metric, int]], batches: Iterable[Batch], numbers: _Numbers, about: dict[str, Any]
@@ -246,14 +234,9 @@ class _Numbers(NamedTuple):
 
 
 def compute_precision(network: keras.Model) -> str:
-    """Return the type that a network's layers with weights compute in, the shortest of several."""
+    """Return the type that a network's layers with weights compute in, the narrowest if they differ."""
     types = {layer.compute_dtype for layer in network._flatten_layers() if layer.weights}
     return min(types, key=lambda name: tf.as_dtype(name).size)
-
-
-def needs_reference(metrics: Sequence[Metric]) -> bool:
-    """Whether any of the metrics compares with real images."""
-    return any(metric.family.needs_of_reference for metric in metrics)
 
 
 def _with_sizes(metrics: Sequence[Metric], available: int) -> list[tuple[Metric, int]]:

@@ -119,6 +119,12 @@ class Extraction:
         return on_batch
 
 
+def draw_labels(num_classes: int, count: int, seed: int, class_counts: tuple[int, ...] = ()) -> np.ndarray:
+    """Return the labels of the images of `Extraction.of_generator`, int32 [count], without making the images."""
+    sampler = LatentSampler(seed, 1, num_classes, _DRAWN_AT_ONCE, class_counts)  # Labels do not depend on the latents.
+    return np.concatenate([labels for _, labels in _in_batches(sampler, count, _DRAWN_AT_ONCE)])
+
+
 def _in_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The first `count` latents and labels of draw after draw, `batch_size` at a time."""
     latents: np.ndarray = np.zeros((0, sampler.latent_dim), np.float32)

@@ -191,3 +191,8 @@ def scalar_values(name: str, value: Value) -> dict[str, float]:
     for key, one in record_values(name, value).items():
         scalars |= {f"{key}/{part}": number for part, number in one.items()} if isinstance(one, dict) else {key: one}
     return scalars
+
+
+def needs_reference(metrics: Sequence[Metric]) -> bool:
+    """Return whether any of the metrics compares with real images."""
+    return any(metric.family.needs_of_reference for metric in metrics)

@@ -1,4 +1,4 @@
-"""The places that the record of an evaluation is written to: a file, and the records of a run."""
+"""The outputs of an evaluation's record: a table in the log, a file, and the records of a run."""
 
 from __future__ import annotations
 
@@ -94,3 +94,29 @@ def _write_scalars(record: dict[str, Any], metrics: list[Metric], directory: pat
             for name, value in scalar_values(metric.name, record[metric.name]).items():
                 tf.summary.scalar(f"evaluation/{name}", value)
     writer.close()
+
+
+def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
+    """Log a record as a table, a line for each metric."""
+    what = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
+    labels = record.get("evaluation_labels")
+    details = f"; labels {labels}" if labels else ""
+    if record.get("precision", "float32") != "float32":
+        details += f"; precision {record['precision']}"
+    _logger.info("%s; extractor %s%s", what, record["extractor"], details)
+    if record["reference"]:
+        _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
+    for metric in metrics:
+        better = "lower is better" if metric.family.lower_is_better else "higher is better"
+        count = record["num_samples"][metric.name]
+        _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, _shown(metric.name, record), count, better)
+
+
+def _shown(name: str, record: dict[str, Any]) -> str:
+    value = record[name]
+    if isinstance(value, dict):
+        worst_class = record.get("worst_class", {}).get(name)
+        parts = "  ".join(f"{part} {one:.4f}" for part, one in value.items())
+        return parts if worst_class is None else f"{parts} ({worst_class})"
+    error = record.get(f"{name}_standard_error")
+    return f"{value:.4f}" if error is None else f"{value:.4f} +- {error:.4f}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -17,25 +16,22 @@ from sagan_tf.data.sources import open_source
 from sagan_tf.effects import EVALUATE, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import check_names, check_number_of_images
-from sagan_tf.evaluation.evaluator import Evaluator, Result, needs_reference
+from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
 from sagan_tf.evaluation.image_sets import is_folder, open_finished_images, open_images
-from sagan_tf.evaluation.label_distribution import AUTO, REFERENCE, UNIFORM, match_classes, warn_if_unbalanced
-from sagan_tf.evaluation.metrics import Metric, find_metrics
+from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, match_classes, warn_if_unbalanced
+from sagan_tf.evaluation.metrics import Metric, find_metrics, needs_reference
 from sagan_tf.evaluation.options import EvaluateOptions
-from sagan_tf.evaluation.record_outputs import RecordOutputs
+from sagan_tf.evaluation.record_outputs import RecordOutputs, print_table
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.reference_store import find_reference
+from sagan_tf.evaluation.result import Result
+from sagan_tf.evaluation.settings import compares_with_reference, resolve
 from sagan_tf.training.agreement import on_chief
 from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.strategy import create_strategy
-
-_logger = logging.getLogger("sagan_tf")
-_DEFAULT_EXTRACTOR = "inception"
-_METRICS_OF_FASHION_MNIST = ("fcd10k", "classifier_score10k", "label_agreement10k")
-_METRICS_OF_OTHERS = ("fid50k", "is50k")
 
 
 def evaluate(
@@ -69,7 +65,7 @@ def evaluate(
         result = _of_images(options, evaluation, metrics, extraction)
         record = {"kind": "evaluation", "images": options.images} | result.record()
     if outputs is not None:  # every worker takes its share, and one writes
-        _print_table(record, metrics)
+        print_table(record, metrics)
         outputs.write(record, metrics)
 
 
@@ -79,7 +75,7 @@ def _check_effects(
     """Check that every flag that is given has an effect, where a run fills in what is not given."""
     facts = {
         "is_folder": bool(options.images) and is_folder(options.images),
-        "is_compared": _compares(resolved, metrics),
+        "is_compared": compares_with_reference(resolved, metrics),
         "resolved_metrics": resolved.metrics,
         "resolved_extractor": resolved.extractor,
     }
@@ -97,23 +93,6 @@ def _open_run(options: EvaluateOptions, read_config: Callable[[pathlib.Path], Co
     if not directory.flags.is_file():
         raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
     return _Run(read_config(directory.flags), directory)
-
-
-def resolve(evaluation: EvaluationConfig, of_run: EvaluationConfig | None = None) -> EvaluationConfig:
-    """Fills in what was left empty: from the run's own configuration, and then from the defaults."""
-    names = ["metrics", "extractor", "inception_dir", "reference"]
-    if of_run is not None and evaluation.extractor not in ("", of_run.extractor):
-        of_run = dataclasses.replace(of_run, metrics=())  # which are those of the run's own extractor
-    elif of_run is not None and not evaluation.extractor:
-        names += ["extractor_features", "extractor_logits"]
-        evaluation = dataclasses.replace(evaluation, extractor_features="", extractor_logits="")
-    found = {name: getattr(evaluation, name) or getattr(of_run or EvaluationConfig(), name) for name in names}
-    found["extractor"] = found["extractor"] or _DEFAULT_EXTRACTOR
-    labels = (evaluation.evaluation_labels, of_run.evaluation_labels if of_run else AUTO)
-    found["evaluation_labels"] = next((one for one in labels if one != AUTO), UNIFORM)
-    is_packaged = found["extractor"] == "fashion_mnist"
-    found["metrics"] = found["metrics"] or (_METRICS_OF_FASHION_MNIST if is_packaged else _METRICS_OF_OTHERS)
-    return dataclasses.replace(evaluation, **found)
 
 
 def _extractor_options(evaluation: EvaluationConfig) -> ExtractorOptions:
@@ -139,7 +118,7 @@ def _of_run(
             config, run.directory.checkpoints, options.checkpoint, averaged=options.generator_weights == "ema"
         )
     # A run can be evaluated where its data is not, if it is told what else to compare with.
-    is_needed = _compares(evaluation, metrics) and not evaluation.reference
+    is_needed = compares_with_reference(evaluation, metrics) and not evaluation.reference
     source = open_source(config.data, **_size_of(config)) if is_needed else None
     names = source.class_names if source else _recorded_names(run)
     names = names if config.model.num_classes else ()
@@ -180,11 +159,6 @@ def _of_images(
     return Evaluator(extraction, metrics, reference).of_images(source)
 
 
-def _compares(evaluation: EvaluationConfig, metrics: list[Metric]) -> bool:
-    """Return whether a run's evaluation needs a reference, for its metrics or for its labels."""
-    return needs_reference(metrics) or evaluation.evaluation_labels == REFERENCE
-
-
 def _evaluator_of_run(
     config: Config,
     source: Source | None,
@@ -209,7 +183,7 @@ def _reference_of_run(
     class_names: tuple[str, ...],
 ) -> Reference | None:
     """What a run's pictures are compared with: the source, unless others are named."""
-    if not _compares(evaluation, metrics):
+    if not compares_with_reference(evaluation, metrics):
         return None
     text, directory = evaluation.reference, evaluation.reference_dir
     if text.endswith(".npz"):
@@ -262,32 +236,7 @@ def training_evaluation(
     extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
     names = source.class_names if config.model.num_classes else ()
     evaluator = _evaluator_of_run(config, source, evaluation, metrics, extraction, names)
-    evaluator.check_generator(config.model, names, evaluation.num_samples)
+    evaluator.check_generator(config.model, names, evaluation.num_samples, config.training.seed)
     return lambda generator: evaluator.of_generator(
         generator, config.model, names, evaluation.num_samples, config.training.seed
     )
-
-
-def _print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
-    what = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
-    labels = record.get("evaluation_labels")
-    details = f"; labels {labels}" if labels else ""
-    if record.get("precision", "float32") != "float32":
-        details += f"; precision {record['precision']}"
-    _logger.info("%s; extractor %s%s", what, record["extractor"], details)
-    if record["reference"]:
-        _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
-    for metric in metrics:
-        better = "lower is better" if metric.family.lower_is_better else "higher is better"
-        count = record["num_samples"][metric.name]
-        _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, _shown(metric.name, record), count, better)
-
-
-def _shown(name: str, record: dict[str, Any]) -> str:
-    value = record[name]
-    if isinstance(value, dict):
-        worst_class = record.get("worst_class", {}).get(name)
-        parts = "  ".join(f"{part} {one:.4f}" for part, one in value.items())
-        return parts if worst_class is None else f"{parts} ({worst_class})"
-    error = record.get(f"{name}_standard_error")
-    return f"{value:.4f}" if error is None else f"{value:.4f} +- {error:.4f}"

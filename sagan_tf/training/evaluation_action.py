@@ -31,7 +31,7 @@ _OTHER_KINDS = {"value": int | float, "step": int, "last_step": int}
 
 
 class Result(Protocol):
-    """What an evaluation gives; `evaluation.evaluator.Result` is one."""
+    """What an evaluation gives; `evaluation.result.Result` is one."""
 
     @property
     def lower_is_better(self) -> bool:

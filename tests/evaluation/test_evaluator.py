@@ -14,13 +14,14 @@ from PIL import Image
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.distances import frechet_distance
-from sagan_tf.evaluation.evaluator import Evaluator, needs_reference
+from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import Extractor, Outputs
 from sagan_tf.evaluation.image_sets import open_finished_images
-from sagan_tf.evaluation.metrics import find_metrics
+from sagan_tf.evaluation.label_distribution import REFERENCE
+from sagan_tf.evaluation.metrics import find_metrics, needs_reference
 from sagan_tf.evaluation.reference import Provenance, Reference
-from sagan_tf.evaluation.statistics import FEATURES, STATISTICS, Gatherer
+from sagan_tf.evaluation.statistics import CLASS_COUNTS, FEATURES, STATISTICS, Gatherer
 from sagan_tf.networks import build_generator
 from tests.training.tiny import NUM_CLASSES, one_device, tiny_config
 
@@ -58,13 +59,12 @@ def write_images(folder: pathlib.Path, per_class: int, names: Sequence[str] = CL
     return str(folder)
 
 
-def reference(
-    count: int = 60, names: tuple[str, ...] = CLASSES, of: str = "folder/1", resolution: int = 32
-) -> Reference:
+def reference(count: int = 60, of: str = "folder/1", resolution: int = 32, counts: tuple[int, ...] = ()) -> Reference:
     random = np.random.default_rng(5)
-    gatherer = Gatherer(None, (STATISTICS, FEATURES))
-    gatherer.add(random.normal(size=(count, 8)), np.zeros((count, 3)), np.arange(count) % len(CLASSES))
-    return Reference(Provenance("real", "f", count, resolution, 1, of, "p", CLASSES), gatherer.gathered())
+    gatherer = Gatherer(None, (STATISTICS, FEATURES, CLASS_COUNTS))
+    labels = np.repeat(np.arange(len(counts)), counts) if counts else np.arange(count) % len(CLASSES)
+    gatherer.add(random.normal(size=(len(labels), 8)), np.zeros((len(labels), 3)), labels)
+    return Reference(Provenance("real", "f", len(labels), resolution, 1, of, "p", CLASSES), gatherer.gathered())
 
 
 def evaluator(*names: str, real: Reference | None = None, by: Extractor | None = None) -> Evaluator:
@@ -205,7 +205,7 @@ def test_extractor_and_reference_may_number_classes_in_their_own_ways(
     )
 
 
-def test_what_is_known_to_be_wrong_is_said_before_anything_is_extracted() -> None:
+def test_what_is_known_to_be_wrong_is_said_before_anything_is_extracted(tmp_path: pathlib.Path) -> None:
     """And of a generator that is still to be trained."""
 
     def never(images: tf.Tensor) -> Outputs:
@@ -220,9 +220,20 @@ def test_what_is_known_to_be_wrong_is_said_before_anything_is_extracted() -> Non
     for (metric, samples), message in cases.items():
         made = evaluator(metric, real=reference(), by=by)
         with pytest.raises(UserError, match=f"^{message}"):
-            made.check_generator(CONFIG, CLASSES, samples)
+            made.check_generator(CONFIG, CLASSES, samples, seed=0)
         with pytest.raises(UserError, match=f"^{message}"):
             made.of_generator(build_generator(CONFIG), CONFIG, CLASSES, samples, seed=0)
+    made = Evaluator(
+        Extraction(by, one_device(), 16),
+        find_metrics(["fid", "intra_fid1k"]),
+        reference(counts=(5000, 5000, 2)),
+        REFERENCE,
+    )
+    with pytest.raises(UserError, match=r"evaluation_labels=reference.* intra_fid1k, received [01] of cherry"):
+        made.check_generator(CONFIG, CLASSES, 40, seed=0)
+    source = open_finished_images(write_images(tmp_path / "images", 1))
+    with pytest.raises(UserError, match="intra_fid, received 1 of apple"):
+        evaluator("fid", "intra_fid", real=reference(), by=by).of_images(source)
 
 
 def test_labels_that_nobody_knows(tmp_path: pathlib.Path) -> None:

@@ -92,7 +92,7 @@ def test_labels_of_a_generator_and_the_record_of_it() -> None:
     record = evaluator("is").of_generator(build_generator(unconditional), unconditional, (), 8, seed=0).record()
     assert "evaluation_labels" not in record
     with pytest.raises(UserError, match="evaluation_labels"):
-        made.check_generator(unconditional, (), 8)
+        made.check_generator(unconditional, (), 8, seed=0)
 
 
 def test_a_reference_keeps_its_counts(tmp_path: pathlib.Path) -> None:

@@ -21,7 +21,8 @@ from sagan_tf.data.sources import open_source
 from sagan_tf.evaluation import record_outputs, session
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.evaluation.session import evaluate as evaluated
-from sagan_tf.evaluation.session import resolve, training_evaluation
+from sagan_tf.evaluation.session import training_evaluation
+from sagan_tf.evaluation.settings import resolve
 from sagan_tf.flags import parse_config
 from tests.evaluation.fake_extractors import save_extractor
 from tests.training.tiny import one_device
