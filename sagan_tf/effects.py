@@ -121,6 +121,13 @@ TRAIN = (
     Effect(("resampling",), "an --architecture other than dcgan", lambda flags: flags.architecture != "dcgan"),
     # 0 says the same as a decay of 0: the EMA generator is never an average.
     Effect(("ema_start_step",), "--ema_decay above 0", lambda flags: flags.ema_decay > 0 or flags.ema_start_step == 0),
+    Effect(("ema_decay", "ema_start_step"), "--ema_half_life_images=0", lambda flags: not flags.ema_half_life_images),
+    Effect(("ema_ramp_up",), "--ema_half_life_images above 0", lambda flags: flags.ema_half_life_images),
+    Effect(
+        ("learning_rate_decay_start", "learning_rate_decay_steps"),
+        "--learning_rate_schedule=linear or cosine",
+        lambda flags: flags.learning_rate_schedule != "constant",
+    ),
     Effect(("max_rollbacks",), "--on_non_finite=rollback", lambda flags: flags.on_non_finite == "rollback"),
     # The other flags of evaluations are those that sagan_tf.evaluate takes from the run.
     Effect(

@@ -10,7 +10,14 @@ from sagan_tf.errors import UserError
 _TOO_LARGE = 2**31  # TensorFlow counts in 32 bits in places
 
 
-def option(default: Any, help: str, *, choices: tuple[str, ...] | None = None, changeable: bool = False) -> Any:
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    changeable: bool = False,
+    added_later: bool = False,
+) -> Any:
     """Declares a hyper-parameter.
 
     Args:
@@ -18,8 +25,10 @@ def option(default: Any, help: str, *, choices: tuple[str, ...] | None = None, c
         help: one sentence or two, shown by `--help`.
         choices: the values allowed, when the set is closed.
         changeable: whether a run may be resumed with another value: true only for what does not decide the weights.
+        added_later: whether runs that were begun before there was this option have its default value.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "changeable": changeable})
+    metadata = {"help": help, "choices": choices, "changeable": changeable, "added_later": added_later}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def check_positive(part: Any, *names: str) -> None:

@@ -50,6 +50,11 @@ AT_LEAST_ZERO = [
     (TrainingConfig, "seed"),
     (TrainingConfig, "health_every"),
     (TrainingConfig, "histogram_every"),
+    (TrainingConfig, "ema_half_life_images"),
+    (TrainingConfig, "ema_ramp_up"),
+    (TrainingConfig, "learning_rate_decay_start"),
+    (TrainingConfig, "learning_rate_decay_steps"),
+    (TrainingConfig, "learning_rate_warmup_steps"),
     (EvaluationConfig, "evaluate_every"),
 ]
 FRACTIONS = [

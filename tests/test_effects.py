@@ -68,6 +68,11 @@ train --spectral_norm_power_iterations=2 | --nodiscriminator_spectral_norm | NO_
 train --spectral_norm_epsilon=1 | | NO_NORM
 train --resampling=plain | --architecture=sngan | --architecture=dcgan
 train --ema_start_step=5 | --ema_decay=0.5 | --ema_decay=0
+train --ema_start_step=5 | | --ema_half_life_images=9
+train --ema_decay=0.5 | | --ema_half_life_images=9
+train --ema_ramp_up=0.1 | --ema_half_life_images=9 |
+train --learning_rate_decay_start=5 | --learning_rate_schedule=cosine --learning_rate_decay_steps=5 |
+train --learning_rate_decay_steps=5 | --learning_rate_schedule=linear |
 train --max_rollbacks=5 | --on_non_finite=rollback | --on_non_finite=stop
 train --reference_dir=d | --evaluate_every=1 |
 train --evaluation_batch_size=9 | --evaluate_every=1 |

@@ -32,6 +32,7 @@ RANKS = {
     "losses": 1,
     "augmentation": 1,
     "random_numbers": 0,
+    "schedules": 1,
     "regularization": 1,
     "visualization": 1,
     "networks": 2,

@@ -76,6 +76,7 @@ class ModelConfig:
         "configurations) or mean. At high learning rates the sum can leave every unit at 0 for ever, which the mean "
         "prevents (docs/results/dead_discriminator.md).",
         choices=("sum", "mean"),
+        added_later=True,
     )
     kernel_initializer: str = option(
         "glorot_uniform",

@@ -27,11 +27,34 @@ class TrainingConfig:
     )
     generator_learning_rate: float = option(1e-4, "Adam's learning rate for the generator (TTUR, paper section 4).")
     discriminator_learning_rate: float = option(4e-4, "The same for the discriminator.")
+    learning_rate_schedule: str = option(
+        "constant",
+        "How both learning rates fall to 0 after learning_rate_decay_start: constant (they stay), linear (SNGAN's "
+        "published runs) or cosine. A factor of the step alone; the rates are in metrics.jsonl.",
+        choices=("constant", "linear", "cosine"),
+        added_later=True,
+    )
+    learning_rate_decay_start: int = option(0, "Step from which the learning rates fall.", added_later=True)
+    learning_rate_decay_steps: int = option(0, "Steps in which the learning rates fall to 0.", added_later=True)
+    learning_rate_warmup_steps: int = option(
+        0, "Steps in which the learning rates rise linearly from 0 at the start of the run; 0: none.", added_later=True
+    )
     adam_beta1: float = option(0.0, "Adam's decay of the first moment.")
     adam_beta2: float = option(0.999, "Adam's decay of the second moment: 0.9 in the paper, 0.999 in its code.")
     adam_epsilon: float = option(1e-8, "Adam's epsilon.")
     ema_decay: float = option(0.999, "Decay of the averaged generator; 0 makes it a copy of the generator.")
     ema_start_step: int = option(2000, "Until this step the averaged generator is a copy of the generator.")
+    ema_half_life_images: int = option(
+        0,
+        "In place of ema_decay: generated images after which a weight counts half in the averaged generator (Karras "
+        "et al., StyleGAN2, 2020: 10000 to 20000); 0: ema_decay.",
+        added_later=True,
+    )
+    ema_ramp_up: float = option(
+        0.0,
+        "Largest half-life as a part of the images generated so far (StyleGAN2-ADA: 0.05); 0: no such limit.",
+        added_later=True,
+    )
     precision: str = option(
         "float32",
         "float32, mixed_bfloat16 or mixed_float16 (with loss scaling); sigma and statistics are always float32.",
@@ -82,9 +105,11 @@ class TrainingConfig:
         check_positive(self, "gradient_accumulation_steps", "generator_learning_rate", "discriminator_learning_rate")
         check_positive(self, "adam_epsilon", "logical_cpus", "steps_per_loop", "log_every", "sample_every")
         check_positive(self, "checkpoint_every", "keep_checkpoints", "max_rollbacks")
-        check_at_least_zero(self, "ema_start_step", "seed", "histogram_every")
         if self.health_every is not None:
             check_at_least_zero(self, "health_every")
+        check_at_least_zero(self, "ema_start_step", "ema_half_life_images", "ema_ramp_up", "seed", "histogram_every")
+        check_at_least_zero(self, "learning_rate_decay_start", "learning_rate_decay_steps")
+        check_at_least_zero(self, "learning_rate_warmup_steps")
         steps = self.profile_steps
         if steps and (len(steps) != 2 or not 0 <= steps[0] < steps[1]):
             received = ",".join(map(str, steps))

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
+
+from sagan_tf.config import TrainingConfig
 
 
 def copy_variables(sources: Sequence[keras.Variable], targets: Sequence[keras.Variable]) -> None:
     """Makes `targets` equal to `sources`, eagerly."""
     for source, target in zip(sources, targets, strict=True):
         target.assign(source.value)
+
+
+def ema_decay(config: TrainingConfig) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function from the number of generator updates done, the last one included, to the decay of the average.
+
+    With a half-life of H images and B images an update the decay is 0.5^(B / H), and with ramp-up H is at most that
+    part of the images generated before the last update (StyleGAN2, Karras et al. 2020, as in its code).
+    """
+
+    def constant(step: tf.Tensor) -> tf.Tensor:
+        return tf.where(step < config.ema_start_step, 0.0, config.ema_decay)
+
+    def of_half_life(step: tf.Tensor) -> tf.Tensor:
+        half_life = tf.constant(config.ema_half_life_images, tf.float32)
+        if config.ema_ramp_up:
+            images = tf.cast((step - 1) * config.global_batch_size, tf.float32)
+            half_life = tf.minimum(half_life, config.ema_ramp_up * images)
+        return tf.pow(0.5, config.global_batch_size / tf.maximum(half_life, 1e-8))
+
+    return of_half_life if config.ema_half_life_images else constant
 
 
 def move_average(averages: Sequence[keras.Variable], variables: Sequence[keras.Variable], decay: tf.Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from sagan_tf.training.judgement import Discriminator
@@ -29,4 +30,6 @@ class PairedUpdates(AlternatingUpdates):
         self, fake_logits: tf.Tensor, labels: tf.Tensor, discriminator: Discriminator, *compared: tf.Tensor
     ) -> tf.Tensor:
         (real_images,) = compared
-        return self.loss.generator(self.judge(discriminator, real_images, labels).logits, fake_logits)
+        with keras.StatelessScope():  # of its own, so that sigma is that of the fake images
+            judgement = self.judge(discriminator, real_images, labels)
+        return self.loss.generator(judgement.logits, fake_logits)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.config import Config
+from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
+from sagan_tf.schedules import learning_rate_factor
 from sagan_tf.training import actions
 from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints
 from sagan_tf.training.diagnostics import network_scalars
@@ -157,10 +158,6 @@ def _records(
 ) -> list[Action]:
     """The actions that write scalars, pictures and histograms."""
     training = config.training
-    rates = {
-        "generator_learning_rate": training.generator_learning_rate,
-        "discriminator_learning_rate": training.discriminator_learning_rate,
-    }
     read_networks = network_scalars(state)
 
     def read_rollbacks() -> dict[str, float]:
@@ -173,7 +170,7 @@ def _records(
         every=training.log_every,
         images_per_step=training.global_batch_size * training.discriminator_steps_per_step,
         step=int(state.step.numpy()),
-        extra=lambda: rates | state.loss_scales() | read_rollbacks() | read_networks(),
+        extra=lambda: _learning_rates(training, state) | state.loss_scales() | read_rollbacks() | read_networks(),
     )
     pictures = [Every(training.sample_every, one) for one in _pictures(config, source, state, run_directory, writer)]
     if training.histogram_every:
@@ -202,6 +199,15 @@ def _health(
     )
     health = Health(HealthReader(trainer.state, batch), watch, run_directory.metrics, writer)
     return [discriminator, Every(training.health_interval, health)]
+
+
+def _learning_rates(training: TrainingConfig, state: TrainState) -> dict[str, float]:
+    """The learning rates of the last step."""
+    factor = float(learning_rate_factor(training, state.step - 1))
+    return {
+        "generator_learning_rate": factor * training.generator_learning_rate,
+        "discriminator_learning_rate": factor * training.discriminator_learning_rate,
+    }
 
 
 def _pictures(

@@ -70,8 +70,13 @@ class RunDirectory:
             f"{resume} after it to resume the run where it is now, or --run_dir=NEW to begin a new run with its flags"
         )
 
-    def check_flags(self, flagfile: str) -> None:
-        """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`."""
+    def check_flags(self, flagfile: str, defaults: str = "") -> None:
+        """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`.
+
+        Args:
+            flagfile: every flag, as the run would record it now.
+            defaults: every flag with its default value, which a run has that was begun before there was the flag.
+        """
         fixed = [name for name, (_, field) in option_fields().items() if not field.metadata["changeable"]]
         try:
             began, given = self.read_flags(), read_flagfile(flagfile)
@@ -81,6 +86,7 @@ class RunDirectory:
             return
         except (OSError, UserError) as error:
             raise UserError(f"run_dir: expected readable flags in {self.flags}, received {error}") from error
+        began = _flags_added_later(defaults) | began
         missing = [name for name in fixed if name not in began]
         if missing:
             raise UserError(f"run_dir: expected every flag in {self.flags}, found no {', '.join(missing)}")
@@ -154,6 +160,12 @@ class RunDirectory:
     def write_json(self, path: pathlib.Path, value: Any) -> None:
         """Writes a JSON file of this folder."""
         write_atomically(path, json.dumps(value, indent=2) + "\n")
+
+
+def _flags_added_later(flagfile: str) -> dict[str, str]:
+    """Values in a flagfile of the flags that older runs do not have."""
+    later = {name for name, (_, field) in option_fields().items() if field.metadata["added_later"]}
+    return {name: value for name, value in read_flagfile(flagfile).items() if name in later}
 
 
 def read_flagfile(text: str) -> dict[str, str]:

@@ -71,7 +71,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
     flagfile = to_flagfile(config)
-    run_directory.check_flags(flagfile)
+    run_directory.check_flags(flagfile, to_flagfile(Config()))
     with literal_path(run_directory.checkpoints):
         pass  # what could not be read again is not begun
 
@@ -142,6 +142,11 @@ def check_config(config: Config) -> None:
     find_stages(config.model)
     if config.training.loss not in LOSSES:
         raise UserError(f"loss: expected one of {', '.join(LOSSES)}, received {config.training.loss!r}")
+    schedule = config.training.learning_rate_schedule
+    if schedule != "constant" and not config.training.learning_rate_decay_steps:
+        raise UserError(
+            f"learning_rate_decay_steps: expected above 0 with --learning_rate_schedule={schedule}, received 0"
+        )
 
 
 def resolve_classes(config: Config, source: Source) -> Config:

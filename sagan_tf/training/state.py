@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.schedules import scheduled_learning_rate
 from sagan_tf.training.adam import Adam
 from sagan_tf.training.ema import copy_variables
 
@@ -32,6 +35,7 @@ class TrainState(tf.Module):
         generator_ema: keras.Model,
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizer: keras.optimizers.Optimizer,
+        step: tf.Variable,
     ) -> None:
         super().__init__(name="train_state")
         self.generator = generator
@@ -39,7 +43,7 @@ class TrainState(tf.Module):
         self.generator_ema = generator_ema
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
-        self.step = _counter("step")
+        self.step = step
         self.data_position = _counter("data_position")
         self.rollbacks = _counter("rollbacks")
 
@@ -72,16 +76,24 @@ def create_state(config: Config) -> TrainState:
     discriminator = build_discriminator(config.model, dtype_policy=precision)
     generator_ema = build_generator(config.model, dtype_policy="float32")
     copy_variables(generator.variables, generator_ema.variables)
-    generator_optimizer = create_optimizer(config.training, config.training.generator_learning_rate)
-    discriminator_optimizer = create_optimizer(config.training, config.training.discriminator_learning_rate)
+    step = _counter("step")
+    training = config.training
+    generator_optimizer = create_optimizer(
+        training, scheduled_learning_rate(training, training.generator_learning_rate, step)
+    )
+    discriminator_optimizer = create_optimizer(
+        training, scheduled_learning_rate(training, training.discriminator_learning_rate, step)
+    )
     # Slots are made now: a checkpoint is restored before the first update.
     generator_optimizer.build(generator.trainable_variables)
     discriminator_optimizer.build(discriminator.trainable_variables)
-    return TrainState(generator, discriminator, generator_ema, generator_optimizer, discriminator_optimizer)
+    return TrainState(generator, discriminator, generator_ema, generator_optimizer, discriminator_optimizer, step)
 
 
 @keras_defaults()
-def create_optimizer(config: TrainingConfig, learning_rate: float) -> keras.optimizers.Optimizer:
+def create_optimizer(
+    config: TrainingConfig, learning_rate: float | Callable[[], tf.Tensor]
+) -> keras.optimizers.Optimizer:
     """Adam, with dynamic loss scaling under mixed_float16."""
     # Named, or Keras would number the names of a process's optimizers.
     adam = Adam(learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name="adam")

@@ -122,7 +122,7 @@ class AlternatingUpdates:
             real_numbers, fake_numbers = self._random_numbers(draw, rows)
             with keras.StatelessScope():
                 judgement = self.judge(self._augmented(fake_numbers), fake_images, labels)
-                loss = self._generator_loss(judgement.logits, labels, self._augmented(real_numbers), *compared)
+            loss = self._generator_loss(judgement.logits, labels, self._augmented(real_numbers), *compared)
             loss += tf.reduce_mean(judgement.class_losses)
             generate = self._generate_with(labels, held)
             batch = GeneratorBatch(latents, labels, fake_images, judgement.logits, generate, real_numbers)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
-from sagan_tf.training.ema import move_average
+from sagan_tf.training.ema import ema_decay, move_average
 from sagan_tf.training.gradients import Metrics
 from sagan_tf.training.sampling import training_draw
 from sagan_tf.training.steps import AlternatingUpdates
@@ -43,6 +43,7 @@ class Trainer:
         self.strategy = strategy
         self._iterator = iterator
         self._config = config
+        self._ema_decay = ema_decay(config)
         self._metrics = updates.discriminator_metrics + updates.generator_metrics
         self._discriminator_step = _replica_function(
             updates.discriminator_step, updates.discriminator_metrics, config.jit_compile
@@ -92,8 +93,7 @@ class Trainer:
             draw = tf.identity(first_draw + repeats)
         generator_metrics = self._run(self._generator_step, (batch["images"], batch["labels"], draw))
         state.step.assign_add(1)
-        decay = tf.where(state.step < self._config.ema_start_step, 0.0, self._config.ema_decay)
-        move_average(state.generator_ema.variables, state.generator.variables, decay)
+        move_average(state.generator_ema.variables, state.generator.variables, self._ema_decay(state.step))
         return tf.concat([tf.add_n(discriminator_metrics) / repeats, generator_metrics], 0)
 
     def _run(self, step: Callable[..., tf.Tensor], arguments: tuple[Any, ...]) -> tf.Tensor:

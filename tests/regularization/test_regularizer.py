@@ -20,6 +20,7 @@ from tests.training.tiny import (
     differences,
     make_iterator,
     make_state,
+    make_trainer,
     make_updates,
     one_device,
     real_batch,
@@ -114,7 +115,7 @@ def test_images_are_augmented_alike_on_any_number_of_replicas_and_in_any_parts()
         results[name] = all_values(state)
     for name, value in results["one"].items():
         np.testing.assert_allclose(results["two"][name], value, atol=2e-5, err_msg=name)
-    plain = Trainer(make_updates(config), one_device(), make_iterator(config, one_device()), config.training)
+    plain = make_trainer(config, one_device(), lambda: keras.optimizers.SGD(0.01, name="sgd"))
     plain.train(2)
     assert differences(results["one"], all_values(plain.state))
 

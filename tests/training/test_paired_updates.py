@@ -33,9 +33,11 @@ def test_pairs_have_one_label_and_the_generator_sees_the_real_images():
     margin = (real - fake).numpy().astype(np.float64)
     metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
     assert float(metrics["discriminator_loss"]) == pytest.approx(np.log1p(np.exp(-margin)).mean(), abs=1e-5)
-    with keras.StatelessScope():  # u has moved
-        real, fake = (updates.state.discriminator([one, labels], training=True) for one in (images, fakes))
-    margin = (real - fake).numpy().astype(np.float64)
+    logits = []  # of the u that has moved
+    for judged in (images, fakes):
+        with keras.StatelessScope():
+            logits.append(updates.state.discriminator([judged, labels], training=True))
+    margin = (logits[0] - logits[1]).numpy().astype(np.float64)
     metrics = run_in_replica(updates.generator_step, images, labels, DRAW)
     assert float(metrics["generator_loss"]) == pytest.approx(np.log1p(np.exp(margin)).mean(), abs=1e-4)
 

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from sagan_tf import train
+from sagan_tf.config import Config, option_fields
 from sagan_tf.errors import UserError
 from sagan_tf.flags import config_to_flagfile
 from sagan_tf.training.run_directory import RunDirectory, read_flagfile
@@ -71,6 +72,20 @@ def test_a_damaged_record_of_flags_stops_a_run(tmp_path: pathlib.Path, content: 
     (tmp_path / "flags.cfg").write_bytes(content)
     with pytest.raises(UserError, match="run_dir: expected .*flags.cfg"):
         RunDirectory(tmp_path).check_flags(config_to_flagfile(tiny_config()))
+
+
+def test_a_run_from_before_a_flag_goes_on_with_its_default(tmp_path: pathlib.Path):
+    now, defaults = (config_to_flagfile(config) for config in (tiny_config(), Config()))
+    later = {name for name, (_, field) in option_fields().items() if field.metadata["added_later"]}
+    lines = [line for line in now.splitlines() if line[2:].partition("=")[0] not in later]
+    (tmp_path / "flags.cfg").write_text("\n".join(lines))
+    RunDirectory(tmp_path).check_flags(now, defaults)
+    changed = config_to_flagfile(tiny_config(learning_rate_warmup_steps=5))
+    with pytest.raises(UserError, match="learning_rate_warmup_steps: expected '0', received '5'"):
+        RunDirectory(tmp_path).check_flags(changed, defaults)
+    (tmp_path / "flags.cfg").write_text("\n".join(line for line in lines if "seed" not in line))
+    with pytest.raises(UserError, match="seed"):
+        RunDirectory(tmp_path).check_flags(now, defaults)
 
 
 def test_checkpoints_without_a_record_of_flags_stop_a_run(tmp_path: pathlib.Path):

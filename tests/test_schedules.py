@@ -1,0 +1,60 @@
+"""Schedules of the learning rates against their formulas, and Adam's moves by them."""
+
+import math
+
+import keras
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import TrainingConfig
+from sagan_tf.errors import UserError
+from sagan_tf.schedules import learning_rate_factor, scheduled_learning_rate
+from sagan_tf.training.session import check_config
+from sagan_tf.training.state import create_optimizer
+from tests.training.tiny import tiny_config, two_replicas
+
+DECAY = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
+
+
+@pytest.mark.parametrize(
+    ("options", "factors"),
+    [
+        ({}, {0: 1.0, 10**6: 1.0}),
+        ({"learning_rate_warmup_steps": 4}, {0: 0.25, 1: 0.5, 3: 1.0, 4: 1.0, 10**6: 1.0}),
+        (DECAY | {"learning_rate_schedule": "linear"}, {0: 1.0, 100: 1.0, 101: 0.98, 149: 0.02, 150: 0.0, 999: 0.0}),
+        (
+            DECAY | {"learning_rate_schedule": "cosine", "learning_rate_warmup_steps": 2},
+            {0: 0.5, 1: 1.0, 100: 1.0, 110: (1.0 + math.cos(math.pi / 5.0)) / 2.0, 125: 0.5, 150: 0.0, 999: 0.0},
+        ),
+    ],
+)
+def test_factors(options: dict, factors: dict):
+    config = TrainingConfig(**options)
+    for step, factor in factors.items():
+        assert float(learning_rate_factor(config, tf.constant(step, tf.int64))) == pytest.approx(factor, abs=1e-6)
+
+
+def test_a_decay_needs_a_length():
+    with pytest.raises(UserError, match="learning_rate_decay_steps.*cosine"):
+        check_config(tiny_config(learning_rate_schedule="cosine"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_adam_moves_by_the_rate_of_the_step_on_every_replica(precision: str):
+    """Adam without a first moment moves a constant gradient's variable by the learning rate."""
+    config = TrainingConfig(precision=precision, learning_rate_schedule="linear", **DECAY)
+    strategy = two_replicas()
+    with strategy.scope():
+        step = tf.Variable(110, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+        variable = keras.Variable(1.0)
+        optimizer = create_optimizer(config, scheduled_learning_rate(config, 0.5, step))
+        optimizer.build([variable])
+
+        @tf.function
+        def update() -> None:
+            strategy.run(lambda: optimizer.apply([optimizer.scale_loss(tf.constant(1.0))], [variable]))
+            step.assign_add(20)
+
+        for expected in (1.0 - 0.5 * 0.8, 1.0 - 0.5 * 0.8 - 0.5 * 0.4):
+            update()
+            assert [float(copy) for copy in variable.value.values] == pytest.approx([expected] * 2, abs=1e-5)
