@@ -70,13 +70,15 @@ def saved_model(
 
 
 def make(source: pathlib.Path, output_path: pathlib.Path, *flags: str, kind: str = "run_dir") -> None:
-    strategy = () if any(flag.startswith("--strategy") for flag in flags) else ("--strategy=one_device",)
+    has_strategy = kind != "run_dir" or any(flag.startswith("--strategy") for flag in flags)
+    strategy = () if has_strategy else ("--strategy=one_device",)
     assert sample.run([f"--{kind}={source}", f"--output={output_path}", *strategy, *flags]) == 0
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
     capsys.readouterr()
-    assert sample.run(["--strategy=one_device", *flags]) == 2
+    strategy = ["--strategy=one_device"] if any(flag.startswith("--run_dir") for flag in flags) else []
+    assert sample.run([*strategy, *flags]) == 2
     printed = capsys.readouterr().err.splitlines()
     (line,) = [line for line in printed if not line.startswith("usage: ")]
     assert line.startswith("sagan_tf.sample: error: ") and "Traceback" not in "".join(printed)
