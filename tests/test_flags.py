@@ -182,6 +182,8 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
         return st.just(()) | pairs
     if name == "metrics":
         return st.lists(st.text(st.sampled_from("fidk05_"), min_size=1), max_size=3).map(tuple)
+    if field.default is None:
+        return st.none() | st.integers(0, 2**31 - 1)
     if isinstance(field.default, bool):
         return st.booleans()
     if isinstance(field.default, int):
