@@ -160,6 +160,14 @@ def test_commands_use_the_default_settings(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="needs a backend that is not installed")
+@pytest.mark.parametrize("module", ["evaluation.session", "samples.session", "serving.session", "training.session"])
+def test_every_module_that_uses_keras_chooses_the_backend(module: str, tmp_path: pathlib.Path) -> None:
+    """`test_structure.test_third_parties_have_one_door` shows that no module imports Keras in another way."""
+    program = f"import sagan_tf.{module}\nfrom keras import config\nassert config.backend() == 'tensorflow'"
+    run_program(program, tmp_path, {}, KERAS_BACKEND="jax")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="needs a backend that is not installed")
 def test_the_library_chooses_the_backend_and_leaves_the_rest_to_the_caller(tmp_path: pathlib.Path) -> None:
     """TensorFlow has tried to import Keras with a backend that is not installed."""
     program = (

@@ -27,17 +27,17 @@ class LayoutError(UserError):
 
     Args:
         problem: What is wrong.
-        instead: Directories to pass instead.
-        purpose: For what they are to be passed.
+        alternatives: Directories to suggest.
+        purpose: Text before the suggestion, such as 'for images without labels '.
     """
 
-    def __init__(self, problem: str, instead: Sequence[str | Path] = (), purpose: str = "") -> None:
-        self._problem, self._instead, self._purpose = problem, instead, purpose
+    def __init__(self, problem: str, alternatives: Sequence[str | Path] = (), purpose: str = "") -> None:
+        self._problem, self._alternatives, self._purpose = problem, alternatives, purpose
         super().__init__(self.message("data_dir"))
 
     def message(self, option: str) -> str:
         """Return the message of the option that names the directory."""
-        passed = " or ".join(f"--{option}={shlex.quote(str(directory))}" for directory in self._instead)
+        passed = " or ".join(f"--{option}={shlex.quote(str(directory))}" for directory in self._alternatives)
         return f"{option}: {self._problem}" + (f"; {self._purpose}pass {passed}" if passed else "")
 
 
@@ -132,8 +132,13 @@ def _list(folder: Path) -> _Listing:
                     num_ignored += 1
     except OSError as error:
         raise LayoutError(f"expected a folder that can be read, received {folder}: {error.strerror}") from error
-    # By the canonical form, so that the order, and with it labels and resuming, is that of every other system.
-    return _Listing(sorted(images, key=canonical_name), sorted(folders, key=canonical_name), num_ignored)
+    # Sorted so that the order, on which labels and resuming depend, is the same on every system.
+    return _Listing(sorted(images, key=_canonical_order), sorted(folders, key=_canonical_order), num_ignored)
+
+
+def _canonical_order(name: str) -> tuple[str, str]:
+    """Return a sort key: the canonical form, and the name itself for two names with one canonical form."""
+    return canonical_name(name), name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -166,12 +171,14 @@ def _check_nothing_deeper(root: Path, classes: dict[str, _Listing]) -> None:
     if any(listing.images for listing in classes.values()):
         name, image = next(iter(deeper.items()))
         raise LayoutError(
-            f"{problem}; move it into {root / name}, with all that lie beside it, if it is an image of this class, or "
-            f"else (a thumbnail) move {image.parent} out of {root}"
+            f"{problem}; if it is an image of class {name}, move it and the images beside it into {root / name}; "
+            f"otherwise (a thumbnail, for example) move {image.parent} out of {root}"
         )
     candidates = _folders_of_classes(deeper.values())
     if not candidates:
-        raise LayoutError(f"{problem}; move the images of each class into one folder, and these folders into {root}")
+        raise LayoutError(
+            f"{problem}; move the images of each class into one directory, and these directories into {root}"
+        )
     raise LayoutError(problem, candidates[:4])
 
 

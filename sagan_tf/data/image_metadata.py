@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 MAX_PARTS = 2**16
-"""Parts of a file that are looked at. A PNG of 67 million pixels in the usual chunks of 8 KiB has half as many; a file
+"""Parts of a file that are examined. A PNG of 67 million pixels in the usual chunks of 8 KiB has half as many; a file
 of millions of empty chunks would take a minute and gigabytes."""
 MAX_METADATA_BYTES = 2**20
 """Bytes of one piece of metadata, decompressed, in which an orientation is looked for: Pillow's limit for text."""
@@ -35,7 +35,7 @@ _JPEG_SEGMENTS = {*range(0xC0, 0xD0), *range(0xDB, 0xFF)}
 _JPEG_METADATA = {*range(0xE0, 0xF0), 0xFE}
 """Application segments and comments."""
 _JPEG_COLOR = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
-"""Prefix and least bytes of the application segments from which libjpeg learns the color space: not metadata."""
+"""Prefix and minimum length of the application segments from which libjpeg learns the color space: not metadata."""
 _EXIF_PREFIX, _XMP_PREFIX = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -107,7 +107,7 @@ def _parts_of(encoded: bytes) -> Iterator[_Part]:
 
 
 def _jpeg_segments(encoded: bytes) -> Iterator[_Part]:
-    """The metadata before the first scan; bytes between segments are skipped, as libjpeg does."""
+    """Yield the metadata before the first scan; bytes between segments are skipped, as libjpeg does."""
     # Indexed byte by byte: searching for each marker takes three times as long, 5 % of decoding a small image.
     position, last = len(_JPEG_START), len(encoded) - 4
     while position <= last:
@@ -133,7 +133,7 @@ def _is_color(kind: int, content: bytes) -> bool:
 
 
 def _png_chunks(encoded: bytes) -> Iterator[_Part]:
-    """The chunks; metadata are those that a decoder may ignore (a first letter in lower case), except transparency."""
+    """Yield the chunks; metadata are those that a decoder may ignore (lower-case first letter), except transparency."""
     position, kind = len(_PNG_START), b""
     while kind != b"IEND" and len(kind := encoded[position + 4 : position + 8]) == 4 and kind.isalpha():
         start, content = position, position + 8
@@ -150,10 +150,11 @@ def _png_chunks(encoded: bytes) -> Iterator[_Part]:
 
 
 def _png_text(kind: bytes, read: Callable[[], bytes]) -> bytes:
-    """The EXIF data or the XMP packet of a text chunk; empty if it is damaged."""
+    """Return the EXIF data or the XMP packet of a text chunk; empty if it is damaged."""
     key, _, text = read().partition(b"\0")
     is_compressed = kind == b"zTXt" or (kind == b"iTXt" and text[:1] == b"\1")
-    if kind != b"tEXt":  # after the method of compression, and for iTXt a flag before it and two terms behind it
+    # Skip the compression method; iTXt also has a flag before it and two terminated strings after it.
+    if kind != b"tEXt":
         text = text[1:] if kind == b"zTXt" else text[2:].split(b"\0", 2)[-1]
     with contextlib.suppress(ValueError, zlib.error):
         text = zlib.decompressobj().decompress(text, MAX_METADATA_BYTES) if is_compressed else text
@@ -173,7 +174,7 @@ def _webp_chunks(encoded: bytes) -> Iterator[_Part]:
 
 
 def _gif_extensions(encoded: bytes) -> Iterator[_Part]:
-    """The extensions before the first image; the one that holds the transparent color is not metadata."""
+    """Yield the extensions before the first image; the one with the transparent color is not metadata."""
     flags = _integer(encoded[10:11], "big")
     position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     while encoded[position : position + 1] == b"!":
@@ -186,7 +187,7 @@ def _gif_extensions(encoded: bytes) -> Iterator[_Part]:
 
 
 def _content(encoded: bytes, start: int, end: int) -> Callable[[], bytes]:
-    """Returns a function that copies a piece of metadata, as far as it is looked at."""
+    """Return a function that copies up to `MAX_METADATA_BYTES` of a piece of metadata."""
     return lambda: encoded[start : min(end, start + MAX_METADATA_BYTES)]
 
 

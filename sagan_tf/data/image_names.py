@@ -17,14 +17,14 @@ _SYSTEM_NAMES = {
 
 
 def is_ignored(name: str) -> bool:
-    """Whether an entry of a directory belongs to no data set, and is not worth a word in the log.
+    """Whether an entry of a directory belongs to no data set, and is not logged.
 
     Args:
         name: of a file or directory.
 
     Returns:
-        True for what is hidden, for what operating systems and network storage leave in directories, and for the
-        records that `sagan_tf.sample` writes beside its images.
+        True for hidden entries, files that operating systems and network storage create, and the records that
+        `sagan_tf.sample` writes beside its images.
     """
     is_record = name.startswith("seeds_") and name.endswith(".json")
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES or is_record

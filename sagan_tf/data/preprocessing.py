@@ -92,7 +92,7 @@ def decode_image(encoded: bytes, *, resolution: int, image_channels: int) -> np.
         raise
     except UnidentifiedImageError as error:  # whose message names an address in memory
         raise UnreadableImageError(f"UnidentifiedImageError: cannot identify it as {', '.join(FORMATS)}") from error
-    except Exception as error:  # Pillow's decoders raise nearly every kind of exception on damaged files.
+    except Exception as error:  # Pillow raises almost any exception for damaged files.
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return np.asarray(pixels, dtype=np.uint8).reshape(resolution, resolution, image_channels)
 

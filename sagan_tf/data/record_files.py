@@ -74,7 +74,7 @@ def check_files_exist(files: tuple[RecordFile, ...]) -> None:
     if missing:
         raise UserError(
             f"data_dir: expected the record file {missing[0]}, which does not exist ({len(missing)} of {len(files)} "
-            "are missing); remove the others and prepare the data set again"
+            "are missing); remove the remaining record files and prepare the data set again"
         )
 
 
@@ -100,8 +100,7 @@ def stretches(
     Args:
         files: stretches of files.
         order: int32 [files], their indices in the order in which they are read.
-        within: which records of all `files` laid end to end are read: the first one, and the one after the last, int64
-            scalars; None for all.
+        within: Range (start, stop) of the records to read, counted over all `files`, int64 scalars; None for all.
 
     Returns:
         Dataset of (index, path, take, skip, step), without files of which no record is read.

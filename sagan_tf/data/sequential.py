@@ -21,8 +21,9 @@ from sagan_tf.data.source import Source, epoch_seed
 from sagan_tf.errors import UserError
 
 _FILES_READ_AT_ONCE = 16
-_LARGEST_IMBALANCE = 0.05
-"""Of shares of files, up to which shards read ranges; of few or very different files they would share most."""
+_MAX_SHARE_IMBALANCE = 0.05
+"""Largest relative difference between the shards' record counts up to which shards read ranges of records: of few or
+very different files they would share most."""
 
 
 class SequentialSource(Source):
@@ -66,10 +67,10 @@ class SequentialSource(Source):
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
         """See `Source.chunks`.
 
-        Every record comes once in an epoch, whatever the sizes of the files. Where every `num_shards`-th file makes
-        shares of one size, a shard reads its share only. Where these sizes differ a little, it reads a range of the
-        records laid end to end, and of the first file in that range also the records before it. Otherwise, and where
-        the records are not stored at random, so that a range is not a fair sample, a shard reads all records and
+        Every record comes once in an epoch, whatever the sizes of the files. Where every `num_shards`-th file gives
+        every shard equally many records, a shard reads its share only. Where these sizes differ a little, it reads a
+        range of the records laid end to end, and of the first file in that range also the records before it. Otherwise,
+        and where the records are not stored at random, so that a range is not a fair sample, a shard reads all records and
         decodes its own; the stream of all shards is then that of one.
         """
         shard = Shard(shard_index, num_shards, self.num_examples)
@@ -78,7 +79,7 @@ class SequentialSource(Source):
         if len(set(counts)) == 1:
             own = shares[shard_index]
             return self._decoded(self._records(own, seed, position, shard), own)
-        if self._stored_at_random and min(counts) >= (1 - _LARGEST_IMBALANCE) * max(counts):
+        if self._stored_at_random and min(counts) >= (1 - _MAX_SHARE_IMBALANCE) * max(counts):
             return self._decoded(self._records(self._files, seed, position, shard, shard.records_of_epoch), self._files)
         records = self._records(self._files, seed, position)
         return self._decoded(records.filter(lambda place, record: place % num_shards == shard_index), self._files)

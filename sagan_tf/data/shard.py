@@ -24,11 +24,11 @@ class Shard:
     num_examples: int
 
     def first_position(self, position: int) -> int:
-        """Return the smallest position from `position` on that is the shard's."""
+        """Return the shard's first position that is at least `position`."""
         return position + (self.index - position) % self.count
 
     def positions_of_epoch(self, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the positions of an epoch: the shard's first one, and the end, of which it has every `count`-th.
+        """Return the range of the shard's positions in an epoch, with step `count`.
 
         Args:
             epoch: int64 scalar.

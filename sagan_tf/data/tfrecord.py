@@ -78,7 +78,7 @@ class TFRecordMetadata:
         if not tf.io.gfile.exists(path):
             raise UserError(
                 f"data_dir: expected {path}, which tools/prepare_imagenet.py writes beside its record files, but it "
-                "does not exist; prepare the data with that tool, or name the --output and --split that it was given"
+                "does not exist; prepare the data with that tool, or pass its --output as --data_dir, and its --split"
             )
         with tf.io.gfile.GFile(path, "rb") as file:
             text = decode_text(file.read(), f"data_dir: {path}")

@@ -50,10 +50,7 @@ def _trace_of_root_of_product(first: np.ndarray, second: np.ndarray) -> float:
 
 def _factor(covariance: np.ndarray) -> tf.Tensor:
     """Return a matrix A, [d, rank], with A A' = covariance."""
-    factor = tf.linalg.cholesky(covariance)
-    if tf.reduce_all(tf.math.is_finite(factor)):
-        return factor
-    # The covariance is singular, as with fewer images than dimensions.
+    # Not by Cholesky: a covariance is singular for fewer images than dimensions, and TensorFlow then logs a failure.
     values, vectors = tf.linalg.eigh(covariance)
     kept = values > len(covariance) * np.finfo(np.float64).eps * values[-1]
     return tf.boolean_mask(vectors, kept, axis=1) * tf.sqrt(values[kept])

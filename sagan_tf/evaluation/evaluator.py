@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,6 +25,7 @@ from sagan_tf.evaluation.metrics import Metric, needs_reference
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.result import Result
 from sagan_tf.evaluation.statistics import AGREEMENT, Gathered, Gatherer
+from sagan_tf.keras_backend import keras
 
 
 class Evaluator:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,6 +13,7 @@ from sagan_tf.data.pipeline import single_pass_dataset
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.evaluation.extractors import Extractor
+from sagan_tf.keras_backend import keras
 from sagan_tf.training.agreement import all_agree
 from sagan_tf.training.replicas import on_replicas
 from sagan_tf.training.sampling import LatentSampler, evaluation_draw

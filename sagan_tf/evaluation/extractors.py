@@ -102,14 +102,14 @@ def open_extractor(options: ExtractorOptions) -> Extractor:
     if not folder.is_dir():
         known = ", ".join(EXTRACTORS)
         raise UserError(f"extractor: expected {known} or the folder of a SavedModel, received {options.name}")
-    return _as_extractor(_SavedModel(folder, options), folder, str(folder), options)
+    return _as_extractor(_SavedModel(folder, options, "extractor"), folder, str(folder), options)
 
 
 def _open_inception(options: ExtractorOptions) -> Extractor:
     place = options.inception_dir or os.environ.get(INCEPTION_VARIABLE) or _fetch_inception()
     folder = pathlib.Path(os.path.expanduser(place))
     check_tensorflow_path("inception_dir", folder)
-    network = _SavedModel(folder, options)
+    network = _SavedModel(folder, options, "inception_dir")
     _check_inception(network, folder)
     extractor = _as_extractor(network, folder, "inception", options)
     # The module takes images of any size and would not say that it is made for this one.
@@ -158,16 +158,17 @@ EXTRACTORS: dict[str, Callable[[ExtractorOptions], Extractor]] = {
 class _SavedModel:
     """A SavedModel as an extractor's network, called by its signature or, without one, by its `__call__`."""
 
-    def __init__(self, folder: pathlib.Path, options: ExtractorOptions) -> None:
+    def __init__(self, folder: pathlib.Path, options: ExtractorOptions, option: str) -> None:
+        self._option = option
         self._fields = options.features, options.logits
-        self._model = load_saved_model(folder, "extractor")  # kept: its functions hold its variables weakly
+        self._model = load_saved_model(folder, option)  # kept: its functions hold its variables weakly
         self._function, self._spec = self._function_of_images(folder)
         outputs = self._function.structured_outputs
         if not isinstance(outputs, dict) or any(field not in outputs for field in self._fields):
             received = ", ".join(sorted(outputs)) if isinstance(outputs, dict) else "outputs without names"
             raise UserError(
-                f"extractor: expected outputs named {' and '.join(self._fields)} in {folder}, received {received}; "
-                "name them with --extractor_features and --extractor_logits"
+                f"{option}: expected outputs named {' and '.join(self._fields)} in {folder}, received {received}; "
+                "sagan_tf.train and sagan_tf.evaluate use other names with --extractor_features and --extractor_logits"
             )
 
     @property
@@ -204,7 +205,7 @@ class _SavedModel:
             if len(specs) == 1 and specs[0].dtype == tf.float32 and _takes_batches(specs[0].shape):
                 return function, specs[0]
         raise UserError(
-            f"extractor: expected a signature serving_default or a call that takes one float32 tensor of images, "
+            f"{self._option}: expected a signature serving_default or a call that takes one float32 tensor of images, "
             f"as many as there are, in {folder}, received {', '.join(signatures) or 'no signature'}"
         )
 

@@ -10,9 +10,9 @@ import hashlib
 import importlib.resources
 import io
 
-import keras
 import numpy as np
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.keras_settings import keras_defaults
 
 RESOLUTION = 32

@@ -85,6 +85,6 @@ def _size_and_mode(path: pathlib.Path) -> tuple[tuple[int, int], str]:
     try:
         image, _ = open_image(read_file(path))
         return image.size, image.mode
-    except Exception as error:  # Pillow raises nearly every kind of exception on damaged files
+    except Exception as error:  # Pillow raises almost any exception for damaged files
         reason = "no image of a known format" if isinstance(error, Image.UnidentifiedImageError) else error
         raise UserError(f"images: expected readable images, received {path} ({reason})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 
@@ -14,7 +15,8 @@ _logger = logging.getLogger("sagan_tf")
 AUTO, UNIFORM, REFERENCE = "auto", "uniform", "reference"
 """Values of the option `evaluation_labels`."""
 MAX_DISTANCE_FROM_UNIFORM = 0.1
-"""Total variation distance of a reference's classes from uniform, above which a warning is due."""
+"""Total variation distance of a reference's classes from uniform, beyond that expected of a random sample, above which
+a warning is due."""
 
 
 def match_classes(class_names: tuple[str, ...], known: tuple[str, ...], reference_name: str) -> np.ndarray:
@@ -56,11 +58,13 @@ def warn_if_unbalanced(class_names: tuple[str, ...], reference: Reference) -> No
         return
     shares = counts / counts.sum()
     distance = float(np.abs(shares - 1.0 / len(shares)).sum()) / 2.0
-    if distance > MAX_DISTANCE_FROM_UNIFORM:
+    # For a sample of balanced classes, each |share - 1/K| is sqrt(2 / (pi K n)) on average; times K / 2.
+    expected_distance = math.sqrt((len(shares) - 1) / (2.0 * math.pi * counts.sum()))
+    if distance - expected_distance > MAX_DISTANCE_FROM_UNIFORM:
         _logger.warning(
             "labels of generated images are drawn uniformly, but the classes of the reference are not (total variation "
-            "distance %.2f; %.1f %% of %s are of class %s), which makes metrics that compare with it worse: "
-            "--evaluation_labels=reference draws labels in its proportions",
+            "distance %.2f; %.1f %% of %s are of class %s), and metrics that compare with this reference then also "
+            "measure this difference; --evaluation_labels=reference draws labels in its proportions",
             distance,
             100.0 * shares.max(),
             reference.provenance.images,

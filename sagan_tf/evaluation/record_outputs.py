@@ -50,12 +50,12 @@ class RecordOutputs:
             check_can_write_directory(directory.tensorboard, "run_dir")
         except UserError as error:
             if self._output is None:
-                raise UserError(f"{error}; --output=FILE takes the result alone") from error
+                raise UserError(f"{error}; to write the result only to a file, pass --output=FILE") from error
             _logger.warning("%s. The result is written to --output only", error)
             self._directory = None
 
     def write(self, record: dict[str, Any], metrics: list[Metric]) -> None:
-        """Write a record everywhere; a place that fails does not keep the others from being written.
+        """Write a record everywhere. A failure at one place does not prevent writing to the remaining places.
 
         Args:
             record: The record, with a value for the name of every metric.

@@ -67,7 +67,7 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
 
 
 def _try_to_keep(step: Callable[[], None]) -> bool:
-    """Return whether a step of keeping a reference succeeds; warn otherwise, since the numbers do not need it."""
+    """Run one step of saving a reference; log a warning and return False on failure."""
     try:
         step()
     except UserError as error:
@@ -84,7 +84,7 @@ def reference_directory(directory: str) -> pathlib.Path:
 
 def _kept(path: pathlib.Path, provenance: Provenance) -> Reference | None:
     """A reference from the store; None, and with a warning if its file is damaged, where it must be computed."""
-    if not os.path.exists(path):  # also where nobody may look
+    if not os.path.exists(path):  # False also where the directory cannot be searched
         return None
     try:
         kept = load_reference(path)

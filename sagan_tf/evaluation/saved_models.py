@@ -1,4 +1,4 @@
-"""SavedModels as they are read: from a directory of any name, with a digest."""
+"""Loading of SavedModels from any directory, and their digest."""
 
 from __future__ import annotations
 

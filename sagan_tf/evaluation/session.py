@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from sagan_tf.config import Config, DataConfig, EvaluationConfig, TrainingConfig
@@ -28,6 +27,7 @@ from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.reference_store import find_reference
 from sagan_tf.evaluation.result import Result
 from sagan_tf.evaluation.settings import compares_with_reference, resolve
+from sagan_tf.keras_backend import keras
 from sagan_tf.training.agreement import on_chief
 from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.run_directory import RunDirectory

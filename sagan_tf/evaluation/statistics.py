@@ -30,7 +30,9 @@ class FeatureStatistics:
         self._sum_of_products = np.zeros((dimensions, dimensions))
 
     def add(self, features: np.ndarray) -> None:
-        """Add features [n, dimensions]."""
+        """Add features [n, dimensions]; n may be 0."""
+        if not len(features):
+            return
         features = features.astype(np.float64)
         if self._origin is None:
             self._origin = features[0].copy()
@@ -112,7 +114,7 @@ class Gathered:
         labels: int32 [n], of `features`.
         labeled: int64 [classes, at most], images of each of the extractor's classes, where labels are compared.
         agreeing: int64 [classes, at most], those of them whose likeliest class is their label.
-        class_counts: int64 [classes, at most], images of each label; those after the last label that occurs are absent.
+        class_counts: int64 [classes, at most], images per label; trailing labels without images are omitted.
     """
 
     count: int = 0

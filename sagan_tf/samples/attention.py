@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -13,6 +12,7 @@ from PIL import Image
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
+from sagan_tf.keras_backend import keras
 from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.samples.generators import Generator
 from sagan_tf.samples.options import SampleOptions

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-import keras
 import numpy as np
 
 from sagan_tf.config import Config
+from sagan_tf.keras_backend import keras
 from sagan_tf.layers import ConditionalBatchNormalization
 from sagan_tf.networks import build_generator
 from sagan_tf.samples.generators import Generator, as_generator

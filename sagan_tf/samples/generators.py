@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +18,7 @@ from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.saved_models import digest_of_saved_model, load_saved_model
+from sagan_tf.keras_backend import keras
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import MODEL_CARD
 from sagan_tf.serving.model_card import classes_of_card

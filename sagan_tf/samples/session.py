@@ -6,11 +6,11 @@ import logging
 import pathlib
 from collections.abc import Callable
 
-import keras
 from PIL import Image
 
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically, write_result
+from sagan_tf.keras_backend import keras
 from sagan_tf.samples import sheets
 from sagan_tf.samples.attention import attention_html, attention_picture
 from sagan_tf.samples.generators import Generator, generator_of_run, generator_of_saved_model

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.training.sampling import folded, latents_of_seeds
 

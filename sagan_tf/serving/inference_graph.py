@@ -11,10 +11,10 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.training.sampling import folded
 
 Tensors = dict[str, tf.Tensor]

@@ -6,12 +6,12 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.evaluation.distances import frechet_distance
 from sagan_tf.evaluation.statistics import moments_of_features
+from sagan_tf.keras_backend import keras
 from sagan_tf.literal_paths import literal_path
 from sagan_tf.serving.contract import SERVING_DEFAULT
 from sagan_tf.training.sampling import latents_of_seeds

@@ -8,13 +8,13 @@ import os
 import pathlib
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from sagan_tf.config import Config
 from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
+from sagan_tf.keras_backend import keras
 from sagan_tf.literal_paths import is_pattern
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import AUXILIARY_CLASSIFIER_SIGNATURES, DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES

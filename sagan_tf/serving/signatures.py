@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.keras_backend import keras
 from sagan_tf.layers import SelfAttention2D
 from sagan_tf.serving.checks import checked, finite
 from sagan_tf.serving.contract import (

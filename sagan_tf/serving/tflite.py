@@ -14,12 +14,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.errors import UserError
+from sagan_tf.keras_backend import keras
 from sagan_tf.networks import build_generator
 from sagan_tf.serving.contract import GENERATOR_SIGNATURES, MODEL_CARD, SERVING_DEFAULT
 from sagan_tf.serving.inference_graph import Tensors, WeightStore, inference_graph

@@ -7,7 +7,6 @@ import json
 import logging
 import pathlib
 
-import keras
 import numpy as np
 
 from sagan_tf.config import Config
@@ -15,6 +14,7 @@ from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
+from sagan_tf.keras_backend import keras
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import GENERATOR_SIGNATURES, SERVING_DEFAULT, of_one
 from sagan_tf.serving.model_card import Origin, model_card, write_card

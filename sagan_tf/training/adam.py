@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import keras
 import tensorflow as tf
+
+from sagan_tf.keras_backend import keras
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")

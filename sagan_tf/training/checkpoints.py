@@ -10,11 +10,11 @@ import shutil
 import time
 from collections.abc import Iterator
 
-import keras
 import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
+from sagan_tf.keras_backend import keras
 from sagan_tf.literal_paths import literal_path
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.training.checkpoint_list import LIST_FILE, read_list, write_list

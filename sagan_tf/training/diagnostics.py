@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
 from sagan_tf.training.state import TrainState

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
+from sagan_tf.keras_backend import keras
 
 
 def copy_variables(sources: Sequence[keras.Variable], targets: Sequence[keras.Variable]) -> None:

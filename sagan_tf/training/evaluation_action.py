@@ -9,11 +9,11 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import keras
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
 from sagan_tf.files import append_line, write_atomically
+from sagan_tf.keras_backend import keras
 from sagan_tf.text import read_text
 from sagan_tf.training.checkpoints import Checkpoints
 from sagan_tf.training.loop import StepReport

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
+
+from sagan_tf.keras_backend import keras
 
 Metrics = dict[str, tf.Tensor]
 LossOfPart = Callable[..., tuple[tf.Tensor, Metrics]]

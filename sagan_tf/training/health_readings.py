@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
+from sagan_tf.keras_backend import keras
 from sagan_tf.layers import ConditionalBatchNormalization, SpectralNormalization
 from sagan_tf.layers.stable_rank import stable_rank
 from sagan_tf.training import health_signs as signs

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.tensorboard import at_step
 from sagan_tf.visualization.attention_maps import AttendedPicture, attention_sheet

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
+
+from sagan_tf.keras_backend import keras
 
 
 class Judgement(NamedTuple):

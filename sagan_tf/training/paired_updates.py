@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import keras
 import tensorflow as tf
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.training.judgement import Discriminator
 from sagan_tf.training.steps import AlternatingUpdates
 

@@ -23,10 +23,10 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.layers import BatchNormalization, SpectralNormalization
 
 _LATENTS, _LABELS, _PICTURES, _IMAGES = 0, 1, 2, 3  # independent streams of one seed

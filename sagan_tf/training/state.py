@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
 from sagan_tf.config import Config, TrainingConfig
+from sagan_tf.keras_backend import keras
 from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.schedules import scheduled_learning_rate

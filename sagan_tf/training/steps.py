@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from sagan_tf.keras_backend import keras
 from sagan_tf.losses import AdversarialLoss
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties

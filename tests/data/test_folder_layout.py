@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shlex
@@ -44,6 +45,23 @@ def test_the_order_does_not_depend_on_the_unicode_form_of_names(tmp_path: Path) 
     linux, macos = (read_folder_layout(str(tmp_path / system)) for system in ("linux", "macos"))
     assert linux.class_names == ("cafz", "caf\u00e9") and macos.class_names == ("cafz", "cafe\u0301")
     assert canonical_names(macos.paths) == linux.paths
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_names_with_one_canonical_form_have_one_order(
+    reverse: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever order the file system lists them in."""
+    for name in ("caf\u00e9.png", "cafe\u0301.png"):
+        write_image(tmp_path / name, (0, 0, 0))
+    scandir = os.scandir
+
+    def listed(path: Path) -> contextlib.nullcontext[list[os.DirEntry[str]]]:
+        with scandir(path) as entries:
+            return contextlib.nullcontext(sorted(entries, key=lambda entry: entry.name, reverse=reverse))
+
+    monkeypatch.setattr("os.scandir", listed)
+    assert read_folder_layout(str(tmp_path)).paths == ("cafe\u0301.png", "caf\u00e9.png")
 
 
 def test_flat_images_are_unlabelled(tmp_path: Path) -> None:
@@ -164,7 +182,7 @@ def test_class_folders_with_a_folder_inside(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         write_image(tmp_path / name / "images" / "1.png", RED)
     message = complaint(tmp_path)
-    assert message.endswith(f"; move the images of each class into one folder, and these folders into {tmp_path}")
+    assert message.endswith(f" directories into {tmp_path}")
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_a_missing_record_file(tmp_path: Path) -> None:
     path.unlink()
     assert complaint(tmp_path) == (
         f"data_dir: expected the record file {path}, which does not exist (1 of 3 are missing); "
-        "remove the others and prepare the data set again"
+        "remove the remaining record files and prepare the data set again"
     )
 
 

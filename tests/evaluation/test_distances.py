@@ -19,7 +19,7 @@ from sagan_tf.evaluation.distances import (
     mean_distance_within_classes,
     precision_and_recall,
 )
-from sagan_tf.evaluation.statistics import FeatureStatistics, Moments, ProbabilityStatistics
+from sagan_tf.evaluation.statistics import FeatureStatistics, Moments, ProbabilityStatistics, moments_of_features
 
 
 def features(count: int, dimensions: int = 12, seed: int = 1, shift: float = 0.0) -> np.ndarray:
@@ -226,3 +226,10 @@ def test_distance_within_classes() -> None:
     swapped = mean_distance_within_classes(real, 1 - labels, real, labels)
     expected = frechet_distance(moments(one), moments(other))
     np.testing.assert_allclose(swapped, expected, rtol=1e-9)
+
+
+def test_a_singular_covariance_logs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """As of fewer images than dimensions."""
+    moments = moments_of_features(np.random.default_rng(0).normal(size=(3, 8)))
+    assert frechet_distance(moments, moments) == pytest.approx(0.0, abs=1e-12)
+    assert "Cholesky" not in capfd.readouterr().err

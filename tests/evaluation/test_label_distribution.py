@@ -63,7 +63,7 @@ def test_labels_are_drawn_in_proportion() -> None:
     assert (labels.numpy() != sampler.draw(tf.constant(2, tf.int64))[1].numpy()).any()
 
 
-@pytest.mark.parametrize(("counts", "expected"), [((20, 20, 20), 0), ((26, 17, 17), 0), ((30, 15, 15), 1), ((9,), 1)])
+@pytest.mark.parametrize(("counts", "expected"), [((20, 20, 20), 0), ((26, 17, 17), 0), ((90, 45, 45), 1), ((9,), 1)])
 def test_a_warning_where_the_reference_is_unbalanced(
     counts: tuple[int, ...], expected: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -72,6 +72,15 @@ def test_a_warning_where_the_reference_is_unbalanced(
         warn_if_unbalanced((), reference(*counts))
         warn_if_unbalanced(("pear",), reference(*counts))
     assert caplog.text.count("--evaluation_labels=reference") == expected
+
+
+def test_no_warning_for_a_random_sample_of_balanced_classes(caplog: pytest.LogCaptureFixture) -> None:
+    """The total variation distance is 0.18, as expected of 5 images of each class."""
+    names = tuple(f"class {number}" for number in range(200))
+    counts = np.random.default_rng(0).multinomial(1000, [1 / 200] * 200)
+    with caplog.at_level(logging.WARNING, logger="sagan_tf"):
+        warn_if_unbalanced(names, reference(*counts, names=names))
+    assert not caplog.text
 
 
 def test_labels_of_a_generator_and_the_record_of_it() -> None:

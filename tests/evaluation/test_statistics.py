@@ -90,3 +90,10 @@ def test_features_beyond_the_most_are_left_out_and_count_all_the_same() -> None:
     found = gather(None, (STATISTICS, FEATURES), 8, most_kept=19)
     np.testing.assert_array_equal(found.features, images()[0][:19])
     assert len(found.labels) == 19 and found.moments.count == found.count == 50
+
+
+def test_features_of_no_images_change_nothing() -> None:
+    statistics = FeatureStatistics(2)
+    statistics.add(np.zeros((0, 2)))
+    statistics.add(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert (statistics.count, statistics.mean.tolist()) == (2, [2.0, 3.0])
