@@ -52,5 +52,11 @@ def test_two_workers_train_one_run_and_resume_it(tmp_path: pathlib.Path) -> None
     startup = json.loads((tmp_path / "startup.json").read_text())
     assert startup["replicas"] == 2
     # One worker writes: no line stands twice.
-    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [2, 4]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["kind"]) for line in lines] == [
+        (2, "train"),
+        (2, "health"),
+        (4, "train"),
+        (4, "health"),
+    ]
     assert (tmp_path / "checkpoints" / "step-4.index").exists()

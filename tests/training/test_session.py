@@ -97,7 +97,8 @@ def test_records_are_written_at_their_steps_and_go_on_after_resuming(tmp_path: p
         file.write('{"step": 99, "kind": "train"}\n')
     train(run_config(tmp_path, 7, **often), config_to_flagfile)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 4, 6, 7]
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [2, 4, 6, 7]
+    assert [line["step"] for line in lines if line["kind"] == "health"] == [4, 7]  # at the end of each part
 
 
 def test_a_run_writes_what_the_contract_says(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture):
@@ -115,8 +116,8 @@ def test_a_run_writes_what_the_contract_says(tmp_path: pathlib.Path, caplog: pyt
     }
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step_00000004.png"]
     assert "--num_classes=10\n" in (tmp_path / "flags.cfg").read_text()
-    line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
-    assert line["kind"] == "train" and line["step"] == 4
+    *_, line, health = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert line["kind"] == "train" and line["step"] == health["step"] == 4 and health["kind"] == "health"
     wanted = {"discriminator_loss", "generator_loss", "real_logits", "fake_logits", "discriminator_gradient_norm"}
     wanted |= {"generator_gradient_norm", "generator_learning_rate", "images_per_second"}
     wanted |= {"gamma/generator/attention_16", "gamma/discriminator/attention_16", "sigma/generator/dense"}
