@@ -70,8 +70,8 @@ class SequentialSource(Source):
         Every record comes once in an epoch, whatever the sizes of the files. Where every `num_shards`-th file gives
         every shard equally many records, a shard reads its share only. Where these sizes differ a little, it reads a
         range of the records laid end to end, and of the first file in that range also the records before it. Otherwise,
-        and where the records are not stored at random, so that a range is not a fair sample, a shard reads all records and
-        decodes its own; the stream of all shards is then that of one.
+        and where the records are not stored at random, so that a range is not a fair sample, a shard reads all records
+        and decodes its own; the stream of all shards is then that of one.
         """
         shard = Shard(shard_index, num_shards, self.num_examples)
         shares = [self._files[index::num_shards] for index in range(num_shards)]

@@ -39,6 +39,11 @@ class EvaluateOptions:
         for name in ("resolution", "image_channels", "seed"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise UserError(f"{name}: expected 0 or more, below 2147483648, received {getattr(self, name)}")
+        if self.image_channels not in (0, 1, 3, 4):
+            raise UserError(
+                f"image_channels: expected 1 (gray), 3 (color), 4 (color with alpha) or 0 (the extractor's own), received "
+                f"{self.image_channels}"
+            )
         if self.logical_cpus < 1:
             raise UserError(f"logical_cpus: expected at least 1, received {self.logical_cpus}")
         if self.checkpoint not in ("latest", "best") and not self.checkpoint.isdecimal():

@@ -41,6 +41,12 @@ def test_numbers_within_32_bits(name: str, value: int) -> None:
         EvaluateOptions(images="fakes", **{name: value})
 
 
+@pytest.mark.parametrize("value", [2, 5])
+def test_channels_that_no_image_is_decoded_with(value: int) -> None:
+    with pytest.raises(UserError, match=f"image_channels.*{value}"):
+        EvaluateOptions(images="fakes", image_channels=value)
+
+
 @pytest.mark.parametrize("value", [0, -3])
 def test_at_least_one_cpu(value: int) -> None:
     with pytest.raises(UserError, match=f"^logical_cpus: expected at least 1, received {value}$"):
