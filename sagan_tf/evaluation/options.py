@@ -41,8 +41,8 @@ class EvaluateOptions:
                 raise UserError(f"{name}: expected 0 or more, below 2147483648, received {getattr(self, name)}")
         if self.image_channels not in (0, 1, 3, 4):
             raise UserError(
-                f"image_channels: expected 1 (gray), 3 (color), 4 (color with alpha) or 0 (the extractor's own), received "
-                f"{self.image_channels}"
+                f"image_channels: expected 1 (gray), 3 (color), 4 (color with alpha) or 0 (the extractor's own), "
+                f"received {self.image_channels}"
             )
         if self.logical_cpus < 1:
             raise UserError(f"logical_cpus: expected at least 1, received {self.logical_cpus}")
