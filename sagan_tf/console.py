@@ -163,7 +163,7 @@ def progress_bar(total: int, *, unit: str, initial: int = 0, description: str | 
 def load_tensorflow() -> None:
     """Imports TensorFlow without the notices that it prints on standard error, unless the environment asks for them.
 
-    They would bury the one line that a mistake gets. Its libraries print some before they read any setting, so standard
+    They would bury the one line that an error gets. Its libraries print some before they read any setting, so standard
     error itself is turned away during the import; what goes wrong still arrives as a Python exception.
 
     Keras is loaded with its default settings: a command's results do not depend on the user's.

@@ -89,12 +89,23 @@ def _has_unsized_metric(names: tuple[str, ...]) -> bool:
     return not all(_SIZED.search(name) for name in names)
 
 
+def _reads_data_dir(flags: Any) -> bool:
+    if flags.run_dir:  # without --reference its own, which may be the split that it trains on
+        return flags.is_compared and (not flags.reference or ":" in flags.reference)
+    return not flags.is_folder or ":" in flags.reference
+
+
 _SIZED = re.compile(r"\dk$")
 _A_METRIC = "a metric without a number in --metrics, such as fid"
 _PACKAGED = "fashion_mnist_10k"
 _ROWS_ARE_CLASSES = ("grid", "truncation", "interpolation")
 _PLACEMENT = (
     Effect(("logical_cpus",), "--strategy=auto or mirrored", lambda flags: flags.strategy in ("auto", "mirrored")),
+)
+# With the fact `is_compared`, since a run may fill in what the flags leave empty.
+_REFERENCE = (
+    Effect(("reference", "reference_dir"), "a metric that compares with real images", lambda flags: flags.is_compared),
+    Effect(("reference_dir",), "a --reference other than a file", lambda flags: not flags.reference.endswith(".npz")),
 )
 
 TRAIN = (
@@ -117,9 +128,9 @@ TRAIN = (
         "--generator_spectral_norm or --discriminator_spectral_norm",
         lambda flags: flags.generator_spectral_norm or flags.discriminator_spectral_norm,
     ),
-    # Its blocks are not residual, and only theirs are computed in several ways.
+    # The blocks of dcgan are not residual, and only residual blocks have several forms of computation.
     Effect(("resampling",), "an --architecture other than dcgan", lambda flags: flags.architecture != "dcgan"),
-    # 0 says the same as a decay of 0: the EMA generator is never an average.
+    # 0 is allowed: without averaging it changes nothing.
     Effect(("ema_start_step",), "--ema_decay above 0", lambda flags: flags.ema_decay > 0 or flags.ema_start_step == 0),
     Effect(("ema_decay", "ema_start_step"), "--ema_half_life_images=0", lambda flags: not flags.ema_half_life_images),
     Effect(("ema_ramp_up",), "--ema_half_life_images above 0", lambda flags: flags.ema_half_life_images),
@@ -137,6 +148,7 @@ TRAIN = (
     ),
     Effect(("num_samples",), _A_METRIC, lambda flags: _has_unsized_metric(flags.metrics)),
     Effect(("evaluation_labels",), "a --conditioning other than none", lambda flags: flags.conditioning != "none"),
+    *_REFERENCE,
     Effect(("inception_dir",), "--extractor=inception", lambda flags: flags.extractor in ("", "inception")),
     Effect(
         ("extractor_features", "extractor_logits"),
@@ -156,18 +168,17 @@ EVALUATE = (
     Effect(("resolution",), "--images=DATASET:SPLIT", lambda flags: flags.images and not flags.is_folder),
     Effect(
         ("data_dir",),
-        "--run_dir, --images=DATASET:SPLIT or --reference=DATASET:SPLIT",
-        lambda flags: flags.run_dir or not flags.is_folder or ":" in flags.reference,
+        "--images=DATASET:SPLIT, --reference=DATASET:SPLIT, or a run that is compared with its own data",
+        _reads_data_dir,
     ),
     Effect(("evaluate_every", "collapse_patience"), "sagan_tf.train", lambda flags: False),
     Effect(("num_samples",), _A_METRIC, lambda flags: _has_unsized_metric(flags.resolved_metrics)),
-    Effect(("reference", "reference_dir"), "a metric that compares with real images", lambda flags: flags.is_compared),
-    Effect(("reference_dir",), "a --reference other than a file", lambda flags: not flags.reference.endswith(".npz")),
+    *_REFERENCE,
     Effect(("inception_dir",), "--extractor=inception", lambda flags: flags.resolved_extractor == "inception"),
     Effect(
         ("extractor_features", "extractor_logits"),
         "--extractor=inception or the directory of a SavedModel",
-        # Without --extractor a run's own three flags are used together.
+        # Without --extractor a run's own --extractor, --extractor_features and --extractor_logits are used together.
         lambda flags: flags.resolved_extractor != "fashion_mnist" and not (flags.run_dir and not flags.extractor),
     ),
 )
@@ -201,7 +212,7 @@ SAMPLE = (
     Effect(("checkpoint", "generator_weights", "strategy", "logical_cpus"), "--run_dir", lambda flags: flags.run_dir),
     Effect(
         ("num_samples",),
-        "no --labels, which are the rows",
+        "no --labels (each label is a row)",
         lambda flags: not flags.labels or flags.mode not in _ROWS_ARE_CLASSES or flags.between == "classes",
     ),
 )

@@ -16,7 +16,7 @@ _MOST_FLAGFILES = 100
 
 
 class FlagError(UserError):
-    """A mistake on the command line or in a flagfile."""
+    """An error on the command line or in a flagfile."""
 
 
 def expand_flagfiles(

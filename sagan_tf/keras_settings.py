@@ -31,7 +31,7 @@ def load_keras(*, read_user_settings: bool = True) -> None:
 
     Args:
         read_user_settings: whether Keras reads the rest of `keras.json` and of its environment variables. A library
-            leaves that to its caller; a command has no use for it, and a mistake in it must not stop the command.
+            leaves that to its caller; a command has no use for it, and an error in it must not stop the command.
 
     Raises:
         UserError: if this process has already imported Keras with another backend.
@@ -57,7 +57,7 @@ def keras_defaults(dtype_policy: str = "float32") -> Iterator[None]:
     """Apply Keras' default settings inside the context, and restore the caller's afterwards.
 
     Args:
-        dtype_policy: what layers compute in that are made inside: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        dtype_policy: dtype policy of layers created inside: `float32`, `mixed_bfloat16` or `mixed_float16`.
     """
     from keras import config
 

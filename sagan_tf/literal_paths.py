@@ -42,12 +42,22 @@ def literal_path(path: str | os.PathLike[str]) -> Iterator[str]:
         yield _link_to(path, stack) if is_pattern(path) else os.fspath(path)
 
 
+def check_readable_path(path: str | os.PathLike[str]) -> None:
+    """Check that TensorFlow can read the files of a path, which need not exist yet.
+
+    Raises:
+        UserError: A link is needed and cannot be made, see `literal_path`.
+    """
+    with literal_path(path):
+        return
+
+
 def _link_to(path: str | os.PathLike[str], stack: contextlib.ExitStack) -> str:
     target = pathlib.Path(os.path.realpath(path))
     try:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
         if is_pattern(directory):
-            raise OSError(f"{directory} has one of them too")
+            raise OSError(f"{directory} also contains one of these characters")
         for entry in target.parent.glob("*"):
             if entry.name == target.name or entry.name.startswith(f"{target.name}."):
                 (directory / f"{_LINK}{entry.name.removeprefix(target.name)}").symlink_to(entry)

@@ -38,10 +38,10 @@ class OptionText:
         """The value that `text` stands for; raises ValueError, which says what was expected."""
         if self.is_optional and text == _UNSET:
             return None
+        elements = split_comma_list(text) if self.is_tuple else [text]
         try:
-            if self.is_tuple:
-                return tuple(map(self._parse_one, split_comma_list(text)))
-            return self._parse_one(text)
+            values = tuple(map(self._parse_one, elements))
+            return values if self.is_tuple else values[0]
         except ValueError as error:
             raise ValueError(f"expected {self._expectation()}") from error
 

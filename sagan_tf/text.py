@@ -76,7 +76,7 @@ def split_comma_list(text: str) -> list[str]:
     are doubled, as in CSV files.
 
     Raises:
-        ValueError: A quotation mark at the beginning of an element has no partner at its end.
+        ValueError: A quotation mark is not closed, or an element is empty without quotation marks.
 
     Examples:
         >>> split_comma_list('cat, "tench, Tinca tinca",3')
@@ -88,8 +88,10 @@ def split_comma_list(text: str) -> list[str]:
     while end:
         match = _ELEMENT.match(text, _BLANKS.match(text, position).end())  # type: ignore[union-attr]
         if match is None:
-            raise ValueError(f'expected a comma list in which every " has a partner, received {text!r}')
+            raise ValueError(f"expected a comma list in which every quotation mark is closed, received {text!r}")
         quoted, plain, end = match.groups()
+        if plain is not None and not plain.strip():
+            raise ValueError(f'expected an element before and after every comma ("" for empty text), received {text!r}')
         elements.append(plain.rstrip() if quoted is None else quoted.replace('""', '"'))
         position = match.end()
     return elements

@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 
 from sagan_tf.config import Config, EvaluationConfig
-from sagan_tf.effects import CLIENT, EVALUATE, EXPORT, PREPARE_IMAGENET, SAMPLE, TRAIN, check_effects, check_options
+from sagan_tf.effects import (
+    CLIENT,
+    EVALUATE,
+    EXPORT,
+    PREPARE_IMAGENET,
+    SAMPLE,
+    TRAIN,
+    check_effects,
+    check_options,
+)
 from sagan_tf.errors import UserError
+from sagan_tf.evaluation.evaluator import needs_reference
+from sagan_tf.evaluation.metrics import METRICS, find_metrics
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.flags import Flags
 from sagan_tf.samples.options import SampleOptions
@@ -21,14 +32,15 @@ CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").rglob("*.cfg"))
 
 def train(*argv: str) -> None:
     (config,) = Flags(Config).parse(argv)
-    check_options(TRAIN, *(getattr(config, field.name) for field in dataclasses.fields(config)))
+    facts = {"is_compared": config.evaluation.is_compared}
+    check_options(TRAIN, *(getattr(config, field.name) for field in dataclasses.fields(config)), facts=facts)
 
 
 def evaluate(*argv: str) -> None:
     options, evaluation = Flags(EvaluateOptions, EvaluationConfig).parse(argv)
     facts = {
         "is_folder": ":" not in options.images,
-        "is_compared": any(name.startswith("fid") for name in evaluation.metrics),
+        "is_compared": evaluation.is_compared,
         "resolved_metrics": evaluation.metrics,
         "resolved_extractor": evaluation.extractor or "inception",
     }
@@ -81,6 +93,10 @@ train --evaluation_labels=reference | | --conditioning=none
 train --num_samples=9 | --evaluate_every=1 --metrics=fid,is50k |
 train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1 --metrics=fid50k
 train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1
+train --reference=a:b | --metrics=is,fid | --metrics=classifier_score10k
+train --reference=a:b | --metrics=is --evaluation_labels=reference | --metrics=is
+train --reference_dir=d | --evaluate_every=5 --reference=a:b | --evaluate_every=5 --reference=a.npz
+train --reference_dir=d | --evaluate_every=5 | --evaluate_every=5 --metrics=label_agreement
 train --inception_dir=d | | --extractor=fashion_mnist
 train --extractor_features=a | --extractor=model | --extractor=fashion_mnist
 train --extractor_logits=a | | --extractor=fashion_mnist
@@ -94,7 +110,9 @@ evaluate --num_samples=9 | RUN --metrics=fid | RUN --metrics=fid50k
 evaluate --image_channels=1 | --images=d | RUN
 evaluate --resolution=32 | --images=cifar10:test | --images=d
 evaluate --resolution=32 | --images=cifar10:test | RUN
-evaluate --data_dir=d | RUN | --images=d
+evaluate --data_dir=d | RUN | --images=d --metrics=is
+evaluate --data_dir=d | RUN --metrics=is --evaluation_labels=reference | RUN --metrics=is
+evaluate --data_dir=d | RUN --reference=a:b | RUN --reference=a
 evaluate --data_dir=d | --images=d --reference=a:b --metrics=fid | --images=d --reference=a --metrics=fid
 evaluate --evaluate_every=5 | NEVER | RUN
 evaluate --collapse_patience=5 | NEVER | RUN
@@ -176,6 +194,14 @@ def test_the_preparation_of_images(flag: str, useless: str, capsys: pytest.Captu
     assert {name for effect in PREPARE_IMAGENET for name in effect.flags} >= {"quality", "shuffle_buffer_size"}
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_whether_a_metric_is_compared(name: str) -> None:
+    for metric in (name, f"{name}50k"):
+        assert EvaluationConfig(metrics=(metric,)).is_compared == needs_reference(find_metrics([metric]))
+        assert EvaluationConfig(metrics=("fid", metric)).is_compared
+        assert EvaluationConfig(metrics=(metric,), evaluation_labels="reference").is_compared
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_flag_of_a_configuration_has_an_effect(path: pathlib.Path) -> None:
     train(f"--flagfile={path}")
@@ -190,6 +216,6 @@ def test_a_record_of_every_flag_replays_its_run(tmp_path: pathlib.Path) -> None:
 def test_flags_that_are_kept_are_not_checked() -> None:
     (config,) = Flags(Config).parse(["--dataset=folder", "--split=test"])
     parts = config.model, config.data, config.training, config.evaluation
-    check_options(TRAIN, *parts, kept={"split"})
+    check_options(TRAIN, *parts, kept={"split"}, facts={"is_compared": True})
     with pytest.raises(UserError, match="--split=test"):
         check_options(TRAIN, *parts, kept={"dataset"})

@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.literal_paths import literal_path
+from sagan_tf.literal_paths import check_readable_path, literal_path
 
 
 @pytest.mark.parametrize("name", ["gs[1]", "a*b", "a?b", "a\\b", "cut]off["])
@@ -37,6 +37,7 @@ def test_without_a_usable_temporary_directory(
 ) -> None:
     (tmp_path / "t[1]").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / temporary))
-    with pytest.raises(UserError, match="TMPDIR"), literal_path(tmp_path / "gs[1]"):
-        pass
+    with pytest.raises(UserError, match="TMPDIR"):
+        check_readable_path(tmp_path / "gs[1]")
+    check_readable_path(tmp_path / "gs1")
     assert not list((tmp_path / "t[1]").iterdir())

@@ -1,5 +1,6 @@
 """A value's text says the value, and a wrong text says what was expected."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagan_tf.option_text import OptionText
+from sagan_tf.text import split_comma_list
 
 
 @pytest.mark.parametrize(
@@ -50,16 +52,23 @@ def test_text_is_parsed_to_the_value_and_its_type(hint: Any, text: str, value: A
         (float, "inf", "expected a number"),
         (str, " a", "expected text on one line without blanks at its ends"),
         (str, "a\nb", "expected text on one line without blanks at its ends"),
-        (tuple[int, ...], "32,", "expected a comma list, each a whole number"),
+        (tuple[int, ...], "32,a", "expected a comma list, each a whole number"),
         (tuple[int, ...] | None, "none", "expected a comma list, each a whole number, or unset"),
         (int, "unset", "expected a whole number"),
-        (tuple[str, ...], '"tench, 3', "expected a comma list, each text on one line"),
     ],
 )
 def test_a_wrong_text_is_refused(hint: Any, text: str, expected: str) -> None:
     with pytest.raises(ValueError) as caught:
         OptionText(hint).parse(text)
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("text", ['"tench, 3', "1,2,"])
+def test_the_reason_for_refusing_a_list_is_kept(text: str) -> None:
+    with pytest.raises(ValueError) as of_list:
+        split_comma_list(text)
+    with pytest.raises(ValueError, match=re.escape(str(of_list.value))):
+        OptionText(tuple[str, ...]).parse(text)
 
 
 def test_choices_are_the_only_texts() -> None:

@@ -68,7 +68,7 @@ def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None
     """
     directory = RunDirectory(options.run_dir)
     _check_new(directory.path)
-    for path in (directory.path, directory.path.parent):  # it is prepared beside its place
+    for path in (directory.path, directory.path.parent):  # written beside its final path first
         check_can_write_directory(path, "run_dir")
     names = read_class_names(options.class_names) if options.class_names else ()
     prefix = find_checkpoint(options.checkpoint)
@@ -135,7 +135,7 @@ def with_flags(config: Config, flags: Sequence[str]) -> Config:
     """The configuration with flags of `python -m sagan_tf.train` in place of its own values, but for `run_dir`."""
     own = [line for line in config_to_flagfile(config).splitlines() if line.startswith("-")]
     run_dir = [line for line in own if line.startswith("--run_dir=")]
-    return parse_config([*own, *flags, *run_dir])  # again: the --flagfile of another run names the other's directory
+    return parse_config([*own, *flags, *run_dir])  # repeat run_dir last: a flagfile may set another one
 
 
 def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
@@ -77,6 +78,11 @@ def as_on_a_gpu(config: Config) -> Config:
     return dataclasses.replace(config, model=model)
 
 
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_door("tools.scaling", __doc__, main, ScalingOptions, Config, prints_result=True, argv=argv)
+
+
 if __name__ == "__main__":
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's memory is for training
-    sys.exit(run_door("tools.scaling", __doc__, main, ScalingOptions, Config, prints_result=True))
+    sys.exit(run())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from sagan_tf.option import check_at_least_zero, check_every_field, check_positive, option
+
+_METRICS_WITHOUT_REFERENCE = frozenset(("is", "classifier_score", "label_agreement", "class_agreement"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +45,7 @@ class EvaluationConfig:
     evaluation_labels: str = option(
         "auto",
         "How the labels of generated images are drawn: uniform (every class alike), reference (in the proportions of "
-        "the reference's images) or auto (the run's own, and where there is none uniform).",
+        "the reference's images) or auto (the run's own setting, or uniform if it has none).",
         choices=("auto", "uniform", "reference"),
         changeable=True,
     )
@@ -62,3 +65,9 @@ class EvaluationConfig:
         check_positive(self, "num_samples", "evaluation_batch_size", "collapse_patience")
         check_at_least_zero(self, "evaluate_every")
         check_every_field(self)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the metrics or the labels of generated images need real images; the default metrics do."""
+        families = {re.sub(r"\d+k$", "", name) for name in self.metrics or ("fid",)}
+        return self.evaluation_labels == "reference" or not families <= _METRICS_WITHOUT_REFERENCE

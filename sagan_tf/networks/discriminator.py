@@ -36,7 +36,7 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
     Args:
         config: of the model.
         dtype_policy: what its layers compute in: `float32`, `mixed_bfloat16` or `mixed_float16`. Variables are float32,
-            and settings of Keras' own, such as a global policy, change nothing.
+            and global Keras settings have no effect.
 
     Raises:
         UserError: if the architecture has no such image size or feature map.

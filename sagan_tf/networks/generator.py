@@ -34,7 +34,7 @@ def build_generator(
         config: of the model.
         convolution_form: of `layers.ResamplingConvolution`, in place of `config.resampling`.
         dtype_policy: what its layers compute in: `float32`, `mixed_bfloat16` or `mixed_float16`. Variables are float32,
-            and settings of Keras' own, such as a global policy, change nothing.
+            and global Keras settings have no effect.
 
     Raises:
         UserError: if the architecture has no such image size or feature map.

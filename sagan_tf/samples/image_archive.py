@@ -46,6 +46,6 @@ def write_archive(
                     np.lib.format.write_array(file, array, allow_pickle=False)
     except OSError as error:
         raise UserError(
-            f"output: cannot write {path} ({error.strerror or error}); with a directory as --output the same command "
-            "goes on where it stopped"
+            f"output: cannot write {path} ({error.strerror or error}); with a directory as --output, run the same "
+            "command again to continue"
         ) from error

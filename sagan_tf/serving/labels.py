@@ -48,7 +48,7 @@ def _find_label(text: str, num_classes: int, class_names: Sequence[str]) -> int:
 
 
 def _closest(text: str, class_names: Sequence[str]) -> str | None:
-    """Return the name that is most like `text`: one with it between its commas, or one that is spelled alike."""
+    """Return a name with `text` as one of its comma-separated parts, or a similarly spelled one."""
     wanted = _without_case(text)
     names = {_without_case(name): name for name in class_names}
     parts = [name for form, name in names.items() if wanted in map(str.strip, form.split(","))]

@@ -78,8 +78,8 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
         _logger.info("%s, step %d, in %s", origin.run, step, path)
         if kind != TFLITE and is_pattern(path.absolute()):
             _logger.warning(
-                "%s has one of the characters [ ] * ? \\ in its path: this project reads the SavedModel there, while "
-                "tf.saved_model.load and TensorFlow Serving may not; copy it to another directory for them",
+                "%s has one of the characters [ ] * ? \\ in its path: sagan_tf can load the SavedModel there; "
+                "tf.saved_model.load and TensorFlow Serving may fail to; copy it to another directory for them",
                 path.absolute(),
             )
 

@@ -23,7 +23,7 @@ _logger = logging.getLogger("sagan_tf")
 
 # Keys of a record: values that differ in one of these are not compared.
 _PROTOCOL = ("num_samples", "extractor", "preprocessing", "reference", "seed", "evaluation_labels", "precision")
-# The value of a record without this key: of an earlier version, or of a generator without labels.
+# Value of a record without this key: of an earlier version, or of a generator without labels.
 _DEFAULT_LABELS = {"evaluation_labels": "uniform"}
 # Types of the values in `best.json`. The other keys are absent until a value is finite, or in an earlier version.
 _KINDS = {"metric": str, "protocol": dict, "worse_in_a_row": int, "last": int | float}

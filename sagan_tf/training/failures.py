@@ -87,8 +87,8 @@ def _out_of_memory(message: str) -> UserError:
     received = f"too little for a tensor of {wanted[1].replace(',', ' x ')}" if wanted else "too little"
     return UserError(
         f"training: expected memory for a step, received {received}; raise --gradient_accumulation_steps, or lower "
-        "--global_batch_size or --base_channels, or compute with --precision=mixed_bfloat16; with another --run_dir, "
-        "since a run keeps these"
+        "--global_batch_size or --base_channels, or compute with --precision=mixed_bfloat16; start a new run "
+        "with another --run_dir; an existing run cannot change these"
     )
 
 

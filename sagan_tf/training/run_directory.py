@@ -106,10 +106,10 @@ class RunDirectory:
         return read_flagfile(read_text(self.flags, errors="surrogateescape"))
 
     def equal_flags(self, flagfile: str) -> set[str]:
-        """Names of the flags that have the same value in `flagfile` and in the run in this folder, if there is one."""
+        """Return the names of the flags that have the same value in `flagfile` and in the run in this directory."""
         try:
             began = self.read_flags()
-        except (OSError, UserError):  # `check_flags` says so
+        except (OSError, UserError):  # `check_flags` reports this
             return set()
         return {name for name, value in read_flagfile(flagfile).items() if began.get(name) == value}
 

@@ -19,7 +19,7 @@ from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
-from sagan_tf.literal_paths import literal_path
+from sagan_tf.literal_paths import check_readable_path
 from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training.agreement import check_agreement, on_chief
@@ -65,15 +65,15 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
     parts = config.model, config.data, config.training, config.evaluation
-    check_options(TRAIN, *parts, kept=run_directory.equal_flags(to_flagfile(config)))
+    facts = {"is_compared": config.evaluation.is_compared}
+    check_options(TRAIN, *parts, kept=run_directory.equal_flags(to_flagfile(config)), facts=facts)
     strategy = create_strategy(config.training)
     check_batch_size(config.training, strategy.num_replicas_in_sync)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
     flagfile = to_flagfile(config)
     run_directory.check_flags(flagfile, to_flagfile(Config()))
-    with literal_path(run_directory.checkpoints):
-        pass  # what could not be read again is not begun
+    check_readable_path(run_directory.checkpoints)  # refuse a run whose checkpoints could not be read
 
     with strategy.scope():
         state = create_state(config)

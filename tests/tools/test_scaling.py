@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sagan_tf.config import Config
-from sagan_tf.flags import parse_config, run_door
+from sagan_tf.flags import parse_config
 from sagan_tf.training.state import TrainState
 from tools import scaling
 from tools.scaling_model import calculation, image_input
@@ -31,7 +31,7 @@ TINY += ["--nogenerator_spectral_norm", "--nodiscriminator_spectral_norm"]
 
 
 def run(*arguments: str) -> int:
-    return run_door("tools.scaling", scaling.__doc__, scaling.main, ScalingOptions, Config, argv=arguments)
+    return scaling.run(arguments)
 
 
 @pytest.fixture(scope="module", autouse=True)
