@@ -19,7 +19,7 @@ FULL = (
 )
 ADVICE = (
     "; raise --gradient_accumulation_steps, or lower --global_batch_size or --base_channels, or compute with "
-    "--precision=mixed_bfloat16; with another --run_dir, since a run keeps these"
+    "--precision=mixed_bfloat16; start a new run with another --run_dir; an existing run cannot change these"
 )
 SPACES = ["No space left on device", "Disk quota exceeded", "File too large"]
 PEER = [tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError]
