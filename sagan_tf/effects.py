@@ -91,7 +91,7 @@ def _has_unsized_metric(names: tuple[str, ...]) -> bool:
 
 def _reads_data_dir(flags: Any) -> bool:
     if flags.run_dir:  # without --reference its own, which may be the split that it trains on
-        return flags.is_compared and (not flags.reference or ":" in flags.reference)
+        return flags.is_compared and (not flags.resolved_reference or ":" in flags.resolved_reference)
     return not flags.is_folder or ":" in flags.reference
 
 
@@ -164,6 +164,7 @@ EVALUATE = (
         "--run_dir",
         lambda flags: flags.run_dir,
     ),
+    Effect(("evaluation_labels",), "a run with classes", lambda flags: flags.has_classes),
     Effect(("image_channels",), "--images", lambda flags: flags.images),
     Effect(("resolution",), "--images=DATASET:SPLIT", lambda flags: flags.images and not flags.is_folder),
     Effect(
@@ -182,7 +183,8 @@ EVALUATE = (
         lambda flags: flags.resolved_extractor != "fashion_mnist" and not (flags.run_dir and not flags.extractor),
     ),
 )
-"""Facts, not flags: `is_folder` (of --images), `is_compared`, `resolved_metrics` and `resolved_extractor`."""
+"""Facts, not flags: `is_folder` (of --images), `has_classes` (of the run), `is_compared`, and what is used in the end:
+`resolved_metrics`, `resolved_extractor` and `resolved_reference`."""
 
 
 def _modes(flags: str, *modes: str) -> Effect:

@@ -43,6 +43,8 @@ def evaluate(*argv: str) -> None:
         "is_compared": evaluation.is_compared,
         "resolved_metrics": evaluation.metrics,
         "resolved_extractor": evaluation.extractor or "inception",
+        "resolved_reference": evaluation.reference or ("file.npz" if options.run_dir == "with_reference" else ""),
+        "has_classes": options.run_dir != "without_classes",
     }
     check_options(EVALUATE, options, evaluation, facts=facts)
 
@@ -105,6 +107,8 @@ evaluate --checkpoint=best | RUN | --images=d
 evaluate --generator_weights=live | RUN | --images=d
 evaluate --seed=3 | RUN | --images=d
 evaluate --evaluation_labels=uniform | RUN | --images=d
+evaluate --evaluation_labels=uniform | RUN | --run_dir=without_classes
+evaluate --data_dir=d | RUN | --run_dir=with_reference
 evaluate --num_samples=9 | RUN --metrics=fid | --images=d --metrics=fid
 evaluate --num_samples=9 | RUN --metrics=fid | RUN --metrics=fid50k
 evaluate --image_channels=1 | --images=d | RUN

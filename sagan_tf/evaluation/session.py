@@ -51,7 +51,7 @@ def evaluate(
     run = _open_run(options, read_config) if options.run_dir else None
     given, evaluation = evaluation, resolve(evaluation, run.config.evaluation if run else None)
     metrics = find_metrics(evaluation.metrics)
-    _check_effects(options, given, evaluation, metrics)
+    _check_effects(options, given, evaluation, metrics, run)
     check_names(evaluation.extractor, metrics)
     placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus)
     strategy = create_strategy(placement)
@@ -70,7 +70,11 @@ def evaluate(
 
 
 def _check_effects(
-    options: EvaluateOptions, given: EvaluationConfig, resolved: EvaluationConfig, metrics: list[Metric]
+    options: EvaluateOptions,
+    given: EvaluationConfig,
+    resolved: EvaluationConfig,
+    metrics: list[Metric],
+    run: _Run | None,
 ) -> None:
     """Check that every flag that is given has an effect, where a run fills in what is not given."""
     facts = {
@@ -78,6 +82,8 @@ def _check_effects(
         "is_compared": compares_with_reference(resolved, metrics),
         "resolved_metrics": resolved.metrics,
         "resolved_extractor": resolved.extractor,
+        "resolved_reference": resolved.reference,
+        "has_classes": run is None or run.config.model.conditioning != "none",
     }
     check_options(EVALUATE, options, given, facts=facts)
 
