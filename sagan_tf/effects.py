@@ -139,6 +139,8 @@ TRAIN = (
         "--learning_rate_schedule=linear or cosine",
         lambda flags: flags.learning_rate_schedule != "constant",
     ),
+    Effect(("ada_target",), "--augment that is not empty", lambda flags: flags.augment),
+    Effect(("ada_speed_images",), "--ada_target above 0", lambda flags: flags.ada_target > 0),
     Effect(("max_rollbacks",), "--on_non_finite=rollback", lambda flags: flags.on_non_finite == "rollback"),
     # The other flags of evaluations are those that sagan_tf.evaluate takes from the run.
     Effect(

@@ -40,6 +40,7 @@ ABOVE_ZERO = [
     (TrainingConfig, "checkpoint_every"),
     (TrainingConfig, "keep_checkpoints"),
     (TrainingConfig, "max_rollbacks"),
+    (TrainingConfig, "ada_speed_images"),
     (EvaluationConfig, "num_samples"),
     (EvaluationConfig, "evaluation_batch_size"),
     (EvaluationConfig, "collapse_patience"),
@@ -62,6 +63,7 @@ FRACTIONS = [
     (TrainingConfig, "adam_beta1"),
     (TrainingConfig, "adam_beta2"),
     (TrainingConfig, "ema_decay"),
+    (TrainingConfig, "ada_target"),
 ]
 CHOICES = [(PARTS[part], name) for name, (part, field) in option_fields().items() if field.metadata["choices"]]
 

@@ -87,6 +87,8 @@ train --ema_decay=0.5 | | --ema_half_life_images=9
 train --ema_ramp_up=0.1 | --ema_half_life_images=9 |
 train --learning_rate_decay_start=5 | --learning_rate_schedule=cosine --learning_rate_decay_steps=5 |
 train --learning_rate_decay_steps=5 | --learning_rate_schedule=linear |
+train --ada_target=0.6 | --augment=color,flip | --augment=
+train --ada_speed_images=9 | --augment=flip --ada_target=0.5 | --augment=flip
 train --max_rollbacks=5 | --on_non_finite=rollback | --on_non_finite=stop
 train --reference_dir=d | --evaluate_every=1 |
 train --evaluation_batch_size=9 | --evaluate_every=1 |

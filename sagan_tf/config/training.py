@@ -19,6 +19,24 @@ class TrainingConfig:
         "hinge, non_saturating, least_squares, wasserstein or relativistic (compares a real with a fake image of one "
         "label; R3GAN, Huang et al. 2024).",
     )
+    augment: tuple[str, ...] = option(
+        (),
+        "Comma list of differentiable augmentations (Zhao et al. 2020) of all images that the discriminator sees, real "
+        "and fake, in this order: color, translation, cutout, flip; empty: none. For small data sets.",
+        added_later=True,
+    )
+    ada_target: float = option(
+        0.0,
+        "Above 0: adaptive augmentation (ADA, Karras et al. 2020, who have 0.6). Each augmentation is applied to each "
+        "image with a probability that rises while E[sign(D(real))] is above this number and falls while it is below; "
+        "for the losses hinge and non_saturating. 0: every augmentation is applied to every image.",
+        added_later=True,
+    )
+    ada_speed_images: int = option(
+        500_000,
+        "Real images in which ADA's probability can go from 0 to 1 (500,000: Karras et al. 2020).",
+        added_later=True,
+    )
     global_batch_size: int = option(256, "Real images in one discriminator update, over all replicas.")
     num_steps: int = option(1_000_000, "Generator updates in the whole run.", changeable=True)
     discriminator_steps_per_step: int = option(1, "Discriminator updates before each generator update.")
@@ -104,7 +122,7 @@ class TrainingConfig:
         check_positive(self, "global_batch_size", "num_steps", "discriminator_steps_per_step")
         check_positive(self, "gradient_accumulation_steps", "generator_learning_rate", "discriminator_learning_rate")
         check_positive(self, "adam_epsilon", "logical_cpus", "steps_per_loop", "log_every", "sample_every")
-        check_positive(self, "checkpoint_every", "keep_checkpoints", "max_rollbacks")
+        check_positive(self, "checkpoint_every", "keep_checkpoints", "max_rollbacks", "ada_speed_images")
         if self.health_every is not None:
             check_at_least_zero(self, "health_every")
         check_at_least_zero(self, "ema_start_step", "ema_half_life_images", "ema_ramp_up", "seed", "histogram_every")
@@ -114,7 +132,7 @@ class TrainingConfig:
         if steps and (len(steps) != 2 or not 0 <= steps[0] < steps[1]):
             received = ",".join(map(str, steps))
             raise UserError(f"profile_steps: expected FIRST,LAST with 0 <= FIRST < LAST, received {received}")
-        check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay")
+        check_fraction(self, "adam_beta1", "adam_beta2", "ema_decay", "ada_target")
         check_every_field(self)
         if not self.run_dir:
             raise UserError("run_dir: expected a folder, received an empty name")

@@ -164,13 +164,23 @@ def _records(
         rollbacks = int(state.rollbacks.numpy())
         return {"rollbacks": rollbacks} if rollbacks or training.on_non_finite == "rollback" else {}
 
+    def read_probability() -> dict[str, float]:
+        adaptive = state.augment_probability
+        return {"augment_probability": float(adaptive.probability.numpy())} if adaptive else {}
+
     scalars = actions.Scalars(
         run_directory.metrics,
         writer,
         every=training.log_every,
         images_per_step=training.global_batch_size * training.discriminator_steps_per_step,
         step=int(state.step.numpy()),
-        extra=lambda: _learning_rates(training, state) | state.loss_scales() | read_rollbacks() | read_networks(),
+        extra=lambda: (
+            _learning_rates(training, state)
+            | state.loss_scales()
+            | read_rollbacks()
+            | read_probability()
+            | read_networks()
+        ),
     )
     pictures = [Every(training.sample_every, one) for one in _pictures(config, source, state, run_directory, writer)]
     if training.histogram_every:

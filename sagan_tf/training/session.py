@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.augmentation import AUGMENTATIONS, create_augmentation
 from sagan_tf.config import Config
 from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.preprocessing import scale_to_unit_range
@@ -147,6 +148,12 @@ def check_config(config: Config) -> None:
         raise UserError(
             f"learning_rate_decay_steps: expected above 0 with --learning_rate_schedule={schedule}, received 0"
         )
+    names = config.training.augment
+    if not set(names) <= set(AUGMENTATIONS) or len(set(names)) < len(names):
+        raise UserError(
+            f"augment: expected a comma list of {', '.join(AUGMENTATIONS)}, each at most once, "
+            f"received {','.join(names)!r}"
+        )
 
 
 def resolve_classes(config: Config, source: Source) -> Config:
@@ -177,12 +184,15 @@ def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
     )
     loss = LOSSES[config.training.loss]
     updates = PairedUpdates if isinstance(loss, PairedLoss) else AlternatingUpdates
+    probability = state.augment_probability
     return updates(
         state,
         loss,
         judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge,
         sampler,
         config.training.gradient_accumulation_steps,
+        create_augmentation(config.training.augment, probability.probability.read_value if probability else None),
+        discriminator_regularizers=(probability,) if probability else (),
     )
 
 

@@ -12,6 +12,7 @@ from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.schedules import scheduled_learning_rate
 from sagan_tf.training.adam import Adam
+from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
 from sagan_tf.training.ema import copy_variables
 
 
@@ -26,6 +27,7 @@ class TrainState(tf.Module):
         step: int64 scalar, generator updates done.
         data_position: int64 scalar, where in its order of the training images the run stands.
         rollbacks: int64 scalar, how often the run went back to a checkpoint to go on with other latents and images.
+        augment_probability: the probability of augmentation where it is adaptive, None elsewhere.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class TrainState(tf.Module):
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizer: keras.optimizers.Optimizer,
         step: tf.Variable,
+        augment_probability: AdaptiveProbability | None = None,
     ) -> None:
         super().__init__(name="train_state")
         self.generator = generator
@@ -46,6 +49,7 @@ class TrainState(tf.Module):
         self.step = step
         self.data_position = _counter("data_position")
         self.rollbacks = _counter("rollbacks")
+        self.augment_probability = augment_probability
 
     @tf.function(autograph=False)
     def all_finite(self) -> tf.Tensor:
@@ -87,7 +91,10 @@ def create_state(config: Config) -> TrainState:
     # Slots are made now: a checkpoint is restored before the first update.
     generator_optimizer.build(generator.trainable_variables)
     discriminator_optimizer.build(discriminator.trainable_variables)
-    return TrainState(generator, discriminator, generator_ema, generator_optimizer, discriminator_optimizer, step)
+    probability = AdaptiveProbability(config.training) if config.training.ada_target else None
+    return TrainState(
+        generator, discriminator, generator_ema, generator_optimizer, discriminator_optimizer, step, probability
+    )
 
 
 @keras_defaults()

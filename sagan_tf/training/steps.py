@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.augmentation import RandomAugmentation
 from sagan_tf.keras_backend import keras
 from sagan_tf.losses import AdversarialLoss
 from sagan_tf.random_numbers import RandomNumbers
@@ -21,13 +22,8 @@ DISCRIMINATOR_METRICS = ("discriminator_loss", "real_logits", "fake_logits", "di
 GENERATOR_METRICS = ("generator_loss", "generator_gradient_norm")
 """Keys of what the two updates return, in order; those of regularizers follow."""
 
-Augmentation = Callable[[tf.Tensor, RandomNumbers], tf.Tensor]
+Augment = Callable[[tf.Tensor, RandomNumbers], tf.Tensor]
 """Takes images float32 [n, R, R, C] in [-1, 1] and random numbers for each; returns changed images of that shape."""
-
-
-def leave_unchanged(images: tf.Tensor, random_numbers: RandomNumbers) -> tf.Tensor:
-    """Return the images as they are: training without augmentation."""
-    return images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +48,7 @@ class AlternatingUpdates:
     judge: Judge
     sampler: LatentSampler
     accumulation: int = 1
-    augment: Augmentation = leave_unchanged
+    augment: Augment = RandomAugmentation(())  # none
     discriminator_regularizers: tuple[Regularizer, ...] = ()
     generator_regularizers: tuple[Regularizer, ...] = ()
 

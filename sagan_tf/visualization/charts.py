@@ -8,6 +8,10 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
         "logits: real above fake, apart but not ever further": ("real_logits", "fake_logits"),
         "attention gates (gamma): 0 is attention that is not used": ("gamma/.*",),
         "gradient norms": ("discriminator_gradient_norm", "generator_gradient_norm"),
+        "adaptive augmentation: its probability rises while the mean sign of real logits is above --ada_target": (
+            "augment_probability",
+            "real_logit_signs",
+        ),
         "metrics": ("evaluation/.*",),
         "images a second": ("images_per_second",),
     },

@@ -14,8 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.augmentation import AUGMENTATIONS
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.losses import LOSSES
+from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.training.sampling import LatentSampler
 from tests.training.tiny import make_iterator, make_state, one_device
 
@@ -58,6 +60,7 @@ class StepOracle:
         )
         self._config, self._replicas, self._step = config, replicas, 0
         self._loss = LOSSES[training.loss]
+        self._augmentations = [AUGMENTATIONS[name] for name in training.augment]
         self._batches = make_iterator(config, one_device())
         model = config.model
         self._sampler = LatentSampler(training.seed, model.latent_dim, model.num_classes, training.global_batch_size)
@@ -76,8 +79,11 @@ class StepOracle:
         for drawn in draws[:-1]:
             batch = next(self._batches)
             inputs = [batch["images"].numpy(), batch["labels"].numpy(), *drawn]
+            inputs = [*inputs[:4], inputs[4][: len(inputs[0])], inputs[4][len(inputs[0]) :]]
             metrics.append(self._update(self.discriminator, self._discriminator_adam, self._judge_both, inputs))
-        of_generator = self._update(self.generator, self._generator_adam, self._fool, draws[-1])
+        latents, labels, numbers = draws[-1]
+        inputs = [latents, labels, numbers[len(latents) :]]
+        of_generator = self._update(self.generator, self._generator_adam, self._fool, inputs)
         self._step += 1
         decay = 0.0 if self._step < training.ema_start_step else training.ema_decay
         for average, live in zip(self.generator_ema.variables, self.generator.variables, strict=True):
@@ -85,14 +91,27 @@ class StepOracle:
         return _means(metrics) | of_generator
 
     def _draw(self, number: int) -> list[np.ndarray]:
-        return [drawn.numpy() for drawn in self._sampler.draw(tf.constant(number, tf.int64))]
+        """Latents, labels, and a matrix of random numbers of the real and then the fake images."""
+        number = tf.constant(number, tf.int64)
+        rows = 2 * self._config.training.global_batch_size
+        numbers = [np.zeros([rows, 0], np.float32)]
+        for index, augmentation in enumerate(self._augmentations):
+            whole = RandomNumbers(self._sampler.image_seed(number), tf.range(rows), rows).stream(index).stream(0)
+            numbers.append(whole.uniform([augmentation.num_draws]).numpy())
+        return [*(drawn.numpy() for drawn in self._sampler.draw(number)), np.concatenate(numbers, axis=1)]
 
-    def _judge_both(self, images: Any, labels: Any, latents: Any, fake_labels: Any) -> tuple[tf.Tensor, Metrics]:
+    def _augment(self, images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        for augmentation in self._augmentations:
+            images = augmentation.augment(images, numbers[:, : augmentation.num_draws])
+            numbers = numbers[:, augmentation.num_draws :]
+        return images
+
+    def _judge_both(self, images: Any, labels: Any, latents: Any, fake_labels: Any, *numbers: Any) -> Any:
         with _kept(self.generator):
             fakes = self.generator([latents, fake_labels], training=True)
         with _kept(self.discriminator):  # real and fake images meet one `u`, which moves once
-            real, real_class_loss = self._judge(images, labels)
-        fake, fake_class_loss = self._judge(fakes, fake_labels)
+            real, real_class_loss = self._judge(self._augment(images, numbers[0]), labels)
+        fake, fake_class_loss = self._judge(self._augment(fakes, numbers[1]), fake_labels)
         loss = self._loss.discriminator(real, fake) + real_class_loss + fake_class_loss
         return loss, {
             "discriminator_loss": loss,
@@ -100,10 +119,10 @@ class StepOracle:
             "fake_logits": tf.reduce_mean(fake),
         }
 
-    def _fool(self, latents: Any, labels: Any) -> tuple[tf.Tensor, Metrics]:
+    def _fool(self, latents: Any, labels: Any, numbers: Any) -> tuple[tf.Tensor, Metrics]:
         fakes = self.generator([latents, labels], training=True)
         with _kept(self.discriminator):
-            logits, class_loss = self._judge(fakes, labels)
+            logits, class_loss = self._judge(self._augment(fakes, numbers), labels)
         loss = self._loss.generator(logits) + class_loss
         return loss, {"generator_loss": loss}
 

@@ -27,7 +27,7 @@ def test_accumulation_in_parts_gives_the_update_of_the_whole_batch():
     # generator that ignores its batch.
     results = []
     for parts in (1, 2, 4):
-        config = tiny_config(gradient_accumulation_steps=parts)
+        config = tiny_config(gradient_accumulation_steps=parts, augment=("color", "translation", "cutout", "flip"))
         updates = make_updates(config, sgd)
         for variable in updates.state.generator.trainable_variables:
             if variable.name == "kernel":
@@ -63,7 +63,7 @@ def test_gradient_norm_is_that_of_the_mean_loss():
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_half_precision_updates_both_networks(precision: str):
-    config = tiny_config(precision=precision)
+    config = tiny_config(precision=precision, augment=("color", "translation", "cutout", "flip"))
     updates = make_updates(config)
     state = updates.state
     before = values(state.generator), values(state.discriminator)

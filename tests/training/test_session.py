@@ -15,7 +15,7 @@ from sagan_tf.losses import LOSSES, AdversarialLoss
 from sagan_tf.training import session
 from sagan_tf.training.session import check_config, resolve_classes, train
 from sagan_tf.training.state import create_state
-from tests.training.tiny import all_values, differences, one_device, tiny_config
+from tests.training.tiny import ADAPTIVE, all_values, differences, one_device, tiny_config
 
 
 class FakeSource:
@@ -45,6 +45,9 @@ def test_labels_that_do_not_fit_are_refused():
 def test_unknown_names_are_refused_before_data_is_opened():
     with pytest.raises(UserError, match="loss: expected one of hinge, .*, received 'hinges'"):
         check_config(tiny_config(loss="hinges"))
+    for augment in (("color", "blur"), ("flip", "color", "flip")):
+        with pytest.raises(UserError, match=f"augment: .*color, translation, cutout, flip.*{','.join(augment)}"):
+            check_config(tiny_config(augment=augment))
     with pytest.raises(UserError, match="architecture: expected one of sagan, .*, received 'biggan'"):
         check_config(tiny_config(architecture="biggan"))
 
@@ -68,15 +71,21 @@ def run_config(run_dir: pathlib.Path, num_steps: int, **options: object) -> Conf
     )
 
 
-def test_a_run_cut_anywhere_ends_in_the_same_bits(tmp_path: pathlib.Path):
-    # One call of the compiled loop for all steps, against calls of 1, 2 and 3 steps in two runs.
-    seldom = {"log_every": 100, "sample_every": 100, "checkpoint_every": 100}
+@pytest.mark.parametrize("options", [{}, ADAPTIVE], ids=["plain", "adaptive_augmentation"])
+def test_a_run_cut_anywhere_ends_in_the_same_bits(tmp_path: pathlib.Path, options: dict[str, object]):
+    # One call of the compiled loop for all steps, against calls of 1, 2 and 3 steps in two runs. An adaptive
+    # probability changes at step 4, by signs from before and after the cut.
+    seldom = {"log_every": 100, "sample_every": 100, "checkpoint_every": 100} | options
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(run_config(whole, 6, steps_per_loop=6, **seldom), config_to_flagfile)
     train(run_config(parts, 3, steps_per_loop=2, **seldom), config_to_flagfile)
     train(run_config(parts, 6, steps_per_loop=3, **seldom), config_to_flagfile)
-    expected, received = final_values(run_config(whole, 6)), final_values(run_config(parts, 6))
+    expected, received = (final_values(run_config(path, 6, **options)) for path in (whole, parts))
     assert differences(expected, received) == set()
+    line = json.loads((parts / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"augment_probability", "real_logit_signs"} & line.keys() == (
+        {"augment_probability", "real_logit_signs"} if options else set()
+    )
     assert received["step"] == 6 and received["data_position"] == 6 * 2 * 4
 
 

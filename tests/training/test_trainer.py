@@ -11,7 +11,16 @@ from sagan_tf.training.session import create_updates
 from sagan_tf.training.trainer import Trainer
 from tests.graphs import waits_for
 from tests.training.step_oracle import StepOracle
-from tests.training.tiny import make_iterator, make_state, make_trainer, one_device, tiny_config, two_replicas, values
+from tests.training.tiny import (
+    ADAPTIVE,
+    make_iterator,
+    make_state,
+    make_trainer,
+    one_device,
+    tiny_config,
+    two_replicas,
+    values,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,8 +29,9 @@ from tests.training.tiny import make_iterator, make_state, make_trainer, one_dev
         (3, 1, {"discriminator_steps_per_step": 2, "ema_start_step": 2}),
         (2, 1, {"conditioning": "auxiliary_classifier", "loss": "non_saturating", "adam_beta1": 0.5}),
         (2, 2, {"loss": "least_squares"}),
+        (2, 2, {"augment": ("color", "translation", "flip", "cutout")}),
     ],
-    ids=["projection", "auxiliary_classifier", "two_replicas"],
+    ids=["projection", "auxiliary_classifier", "two_replicas", "augmented"],
 )
 def test_steps_equal_those_written_out_anew(steps: int, replicas: int, options: dict[str, Any]):
     # A large epsilon: Adam would make updates of the rounding errors of gradients that are 0.
@@ -142,18 +152,25 @@ def test_compiled_by_xla_gives_the_same_steps():
             np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4, err_msg=f"{part} {name}")
 
 
-def test_two_replicas_equal_one_on_the_same_global_batch():
+@pytest.mark.parametrize("options", [{}, ADAPTIVE], ids=["plain", "adaptive_augmentation"])
+def test_two_replicas_equal_one_on_the_same_global_batch(options: dict[str, Any]):
     # SGD: Adam with beta1 = 0 would hide a wrong factor in the gradients.
-    config = tiny_config(synchronized_batch_norm=True, discriminator_steps_per_step=2, ema_decay=0.5)
+    config = tiny_config(synchronized_batch_norm=True, discriminator_steps_per_step=2, ema_decay=0.5, **options)
     trainers = [make_trainer(config, make(), lambda: keras.optimizers.SGD(0.02)) for make in (one_device, two_replicas)]
-    metrics = [trainer.train(3) for trainer in trainers]
+    steps = 5 if options else 3
+    metrics = [trainer.train(steps) for trainer in trainers]
     for part in ("generator", "discriminator", "generator_ema"):
         one, two = (values(getattr(trainer.state, part)) for trainer in trainers)
         for name, value in one.items():
             np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=f"{part} {name}")
     for name in ("discriminator_loss", "generator_loss", "real_logits", "fake_logits"):
         assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4)
-    assert trainers[0].state.data_position.numpy() == trainers[1].state.data_position.numpy() == 3 * 2 * 4
+    assert trainers[0].state.data_position.numpy() == trainers[1].state.data_position.numpy() == steps * 2 * 4
+    if options:
+        one, two = (trainer.state.augment_probability for trainer in trainers)
+        assert one.probability.numpy() > 0 and one.num_updates.numpy() == 2
+        for variable, others in zip(one.variables, two.variables, strict=True):
+            np.testing.assert_allclose([value.numpy() for value in others.values], variable.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])

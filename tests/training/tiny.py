@@ -18,6 +18,8 @@ from sagan_tf.training.strategy import create_strategy
 from sagan_tf.training.trainer import Trainer
 
 NUM_CLASSES = 3
+ADAPTIVE = {"augment": ("color", "translation", "cutout", "flip"), "ada_target": 0.1, "ada_speed_images": 64}
+"""Options of adaptive augmentation whose probability changes soon and far."""
 
 
 def tiny_config(**options: Any) -> Config:
@@ -116,6 +118,8 @@ def all_values(state: TrainState) -> dict[str, np.ndarray]:
         "discriminator_optimizer": state.discriminator_optimizer,
     }
     found = {f"{name} {path}": value for name, part in parts.items() for path, value in values(part).items()}
+    adaptive = state.augment_probability
+    found |= {variable.name: variable.numpy() for variable in (adaptive.variables if adaptive else ())}
     return found | {"step": state.step.numpy(), "data_position": state.data_position.numpy()}
 
 

@@ -1,0 +1,36 @@
+"""The adaptive probability against its rule written out in Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import TrainingConfig
+from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
+from tests.training.tiny import run_in_replica
+
+
+def follow(signs: np.ndarray, **options: float) -> list[float]:
+    """Probabilities after each update of the discriminator."""
+    adaptive = AdaptiveProbability(TrainingConfig(augment=("flip",), **options))
+    found = []
+    for sign in signs.astype(np.float32):
+        run_in_replica(adaptive.after_update, {"real_logit_signs": tf.constant(sign)})
+        found.append(float(adaptive.probability.numpy()))
+    return found
+
+
+@pytest.mark.parametrize("updates_per_step", [1, 2])
+def test_the_probability_follows_the_rule_of_the_paper(updates_per_step: int) -> None:
+    signs = np.concatenate([np.linspace(1, -1, 24), np.full(32, 0.9), np.random.default_rng(0).uniform(0, 1, 16)])
+    schedule = {"discriminator_steps_per_step": updates_per_step, "global_batch_size": 50}
+    received = follow(signs, ada_target=0.6, ada_speed_images=1000, **schedule)
+    interval, probability, expected = 4 * updates_per_step, 0.0, []
+    for update in range(1, len(signs) + 1):
+        if update % interval == 0:
+            direction = np.sign(np.mean(signs[update - interval : update]) - 0.6)
+            probability = min(max(probability + direction * interval * 50 / 1000, 0.0), 1.0)
+        expected.append(probability)
+    np.testing.assert_allclose(received, expected, atol=1e-6)
+    assert {0.0, 1.0} <= set(received)
