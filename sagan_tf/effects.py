@@ -141,6 +141,27 @@ TRAIN = (
     ),
     Effect(("ada_target",), "--augment that is not empty", lambda flags: flags.augment),
     Effect(("ada_speed_images",), "--ada_target above 0", lambda flags: flags.ada_target > 0),
+    Effect(
+        ("gradient_penalty_final_fraction", "gradient_penalty_anneal_steps"),
+        "--r1_weight or --r2_weight above 0",
+        lambda flags: flags.r1_weight or flags.r2_weight,
+    ),
+    Effect(
+        ("gradient_penalty_final_fraction",),
+        "--gradient_penalty_anneal_steps above 0",
+        lambda flags: flags.gradient_penalty_anneal_steps,
+    ),
+    Effect(
+        ("gradient_penalty_anneal_steps",),
+        "--gradient_penalty_final_fraction below 1",
+        lambda flags: flags.gradient_penalty_final_fraction < 1,
+    ),
+    Effect(
+        ("latent_noise",),
+        "--latent_consistency_weight or --latent_diversity_weight above 0",
+        lambda flags: flags.latent_consistency_weight or flags.latent_diversity_weight,
+    ),
+    Effect(("generator_top_k_decay_steps",), "--generator_top_k below 1", lambda flags: flags.generator_top_k < 1),
     Effect(("max_rollbacks",), "--on_non_finite=rollback", lambda flags: flags.on_non_finite == "rollback"),
     # The other flags of evaluations are those that sagan_tf.evaluate takes from the run.
     Effect(

@@ -52,6 +52,13 @@ def check_fraction(part: Any, *names: str) -> None:
             raise UserError(f"{name}: expected at least 0 and below 1, received {getattr(part, name)}")
 
 
+def check_part_of_whole(part: Any, *names: str) -> None:
+    """Raises UserError unless these fields are above 0 and at most 1."""
+    for name in names:
+        if not 0 < getattr(part, name) <= 1:
+            raise UserError(f"{name}: expected above 0 and at most 1, received {getattr(part, name)}")
+
+
 def check_every_field(part: Any) -> None:
     """Raises UserError for a value that is not among its choices, or too large to count with."""
     for field in dataclasses.fields(part):

@@ -11,6 +11,7 @@ from sagan_tf.config import (
     DataConfig,
     EvaluationConfig,
     ModelConfig,
+    RegularizationConfig,
     TrainingConfig,
     option_fields,
     option_values,
@@ -58,6 +59,15 @@ AT_LEAST_ZERO = [
     (TrainingConfig, "learning_rate_warmup_steps"),
     (EvaluationConfig, "evaluate_every"),
 ]
+PARTS_OF_WHOLE = [
+    (RegularizationConfig, "gradient_penalty_final_fraction"),
+    (RegularizationConfig, "generator_top_k"),
+]
+AT_LEAST_ZERO += [
+    (RegularizationConfig, field.name)
+    for field in dataclasses.fields(RegularizationConfig)
+    if (RegularizationConfig, field.name) not in PARTS_OF_WHOLE
+]
 FRACTIONS = [
     (ModelConfig, "batch_norm_momentum"),
     (TrainingConfig, "adam_beta1"),
@@ -98,6 +108,14 @@ def test_fractions(part: type, name: str) -> None:
     assert getattr(part(**{name: 0.0}), name) == 0.0
 
 
+@pytest.mark.parametrize(("part", "name"), PARTS_OF_WHOLE)
+def test_parts_of_a_whole(part: type, name: str) -> None:
+    for value in (0.0, 1.1):
+        with pytest.raises(UserError, match=f"^{name}: expected above 0 and at most 1, received {value}$"):
+            part(**{name: value})
+    assert getattr(part(**{name: 1.0}), name) == 1.0
+
+
 @pytest.mark.parametrize(("part", "name"), CHOICES)
 def test_choices(part: type, name: str) -> None:
     (field,) = (field for field in dataclasses.fields(part) if field.name == name)
@@ -110,7 +128,7 @@ def test_choices(part: type, name: str) -> None:
 
 
 def test_every_number_is_checked() -> None:
-    checked = {name for _, name in ABOVE_ZERO + AT_LEAST_ZERO + FRACTIONS}
+    checked = {name for _, name in ABOVE_ZERO + AT_LEAST_ZERO + FRACTIONS + PARTS_OF_WHOLE}
     numbers = {
         field.name
         for part in PARTS.values()

@@ -89,6 +89,11 @@ train --learning_rate_decay_start=5 | --learning_rate_schedule=cosine --learning
 train --learning_rate_decay_steps=5 | --learning_rate_schedule=linear |
 train --ada_target=0.6 | --augment=color,flip | --augment=
 train --ada_speed_images=9 | --augment=flip --ada_target=0.5 | --augment=flip
+train --gradient_penalty_final_fraction=0.1 | --r1_weight=1 --gradient_penalty_anneal_steps=9 | --r1_weight=1
+train --gradient_penalty_final_fraction=0.1 | --r2_weight=1 --gradient_penalty_anneal_steps=9 |
+train --gradient_penalty_anneal_steps=9 | --r2_weight=1 --gradient_penalty_final_fraction=0.1 | --r1_weight=1
+train --latent_noise=0.1 | --latent_diversity_weight=1 |
+train --generator_top_k_decay_steps=9 | --generator_top_k=0.5 |
 train --max_rollbacks=5 | --on_non_finite=rollback | --on_non_finite=stop
 train --reference_dir=d | --evaluate_every=1 |
 train --evaluation_batch_size=9 | --evaluate_every=1 |
@@ -221,7 +226,7 @@ def test_a_record_of_every_flag_replays_its_run(tmp_path: pathlib.Path) -> None:
 
 def test_flags_that_are_kept_are_not_checked() -> None:
     (config,) = Flags(Config).parse(["--dataset=folder", "--split=test"])
-    parts = config.model, config.data, config.training, config.evaluation
+    parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
     check_options(TRAIN, *parts, kept={"split"}, facts={"is_compared": True})
     with pytest.raises(UserError, match="--split=test"):
         check_options(TRAIN, *parts, kept={"dataset"})

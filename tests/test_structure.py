@@ -34,7 +34,7 @@ RANKS = {
     "augmentation": 1,
     "random_numbers": 0,
     "schedules": 1,
-    "regularization": 1,
+    "regularization": 2,
     "visualization": 1,
     "networks": 2,
     "training": 3,
@@ -75,7 +75,7 @@ TESTED_ELSEWHERE = {
     "sagan_tf/flagfile.py": "tests/test_flags.py and tests/faults/test_untrusted_flagfiles.py read such files",
     **{
         f"sagan_tf/config/{name}.py": "tests/test_config.py has a wrong value for every check"
-        for name in ("config", "data", "evaluation", "model", "training")
+        for name in ("config", "data", "evaluation", "model", "regularization", "training")
     },
     "sagan_tf/keras_backend.py": "tests/test_keras_settings.py imports its users under another backend",
     "sagan_tf/option.py": "tests/test_config.py has a wrong value for every check",

@@ -9,6 +9,7 @@ from sagan_tf.config.config import PARTS, Config, option_fields, option_values
 from sagan_tf.config.data import DataConfig
 from sagan_tf.config.evaluation import EvaluationConfig
 from sagan_tf.config.model import ModelConfig, Resolutions
+from sagan_tf.config.regularization import RegularizationConfig
 from sagan_tf.config.training import TrainingConfig
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "DataConfig",
     "EvaluationConfig",
     "ModelConfig",
+    "RegularizationConfig",
     "Resolutions",
     "TrainingConfig",
     "option_fields",

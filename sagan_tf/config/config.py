@@ -8,6 +8,7 @@ from typing import Any
 from sagan_tf.config.data import DataConfig
 from sagan_tf.config.evaluation import EvaluationConfig
 from sagan_tf.config.model import ModelConfig
+from sagan_tf.config.regularization import RegularizationConfig
 from sagan_tf.config.training import TrainingConfig
 
 
@@ -18,6 +19,7 @@ class Config:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    regularization: RegularizationConfig = dataclasses.field(default_factory=RegularizationConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.layers.blockwise_attention import has_large_map
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
+
+
+def is_attention_blockwise(config: ModelConfig, size: int) -> bool:
+    """Return whether attention at a feature map of size `size` is computed in blocks, without a second derivative."""
+    keys = size // 2 if config.attention_form == "pooled" else size
+    return config.attention_block == "self_attention" and has_large_map(size**2, keys**2)
 
 
 def attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str, Any] | None, name: str) -> Any:

@@ -1,5 +1,18 @@
 """Terms that are added to the losses of the two updates; each is off unless its weight is above 0."""
 
+from sagan_tf.regularization.lecam import LogitAverages
 from sagan_tf.regularization.regularizer import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties
+from sagan_tf.regularization.regularizers import REGULARIZERS, create_regularizers
+from sagan_tf.regularization.top_k import top_fraction, with_top_k
 
-__all__ = ["DiscriminatorBatch", "GeneratorBatch", "Regularizer", "add_penalties"]
+__all__ = [
+    "REGULARIZERS",
+    "DiscriminatorBatch",
+    "GeneratorBatch",
+    "LogitAverages",
+    "Regularizer",
+    "add_penalties",
+    "create_regularizers",
+    "top_fraction",
+    "with_top_k",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -69,7 +69,7 @@ class Regularizer:
     metrics: tuple[str, ...] = ()
     needs_image_gradients: ClassVar[bool] = False
 
-    def __call__(self, batch: DiscriminatorBatch | GeneratorBatch) -> tuple[tf.Tensor, Metrics]:
+    def __call__(self, batch: Any) -> tuple[tf.Tensor, Metrics]:
         """Return the term and the scalars; with gradient accumulation it is called for each part of the batch."""
         raise NotImplementedError
 

@@ -23,11 +23,13 @@ from sagan_tf.errors import UserError
 from sagan_tf.literal_paths import check_readable_path
 from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.networks.architectures import find_stages
+from sagan_tf.networks.attention_blocks import is_attention_blockwise
+from sagan_tf.regularization import create_regularizers, top_fraction, with_top_k
 from sagan_tf.training.agreement import check_agreement, on_chief
 from sagan_tf.training.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.evaluation_action import Evaluation
 from sagan_tf.training.failures import explaining_failures
-from sagan_tf.training.judgement import judge, judge_and_classify
+from sagan_tf.training.judgement import judge, judge_and_classify, with_image_gradients
 from sagan_tf.training.loop import Action
 from sagan_tf.training.non_finite import NonFiniteError, roll_back
 from sagan_tf.training.paired_updates import PairedUpdates
@@ -65,7 +67,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     """
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
-    parts = config.model, config.data, config.training, config.evaluation
+    parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
     facts = {"is_compared": config.evaluation.is_compared}
     check_options(TRAIN, *parts, kept=run_directory.equal_flags(to_flagfile(config)), facts=facts)
     strategy = create_strategy(config.training)
@@ -143,6 +145,7 @@ def check_config(config: Config) -> None:
     find_stages(config.model)
     if config.training.loss not in LOSSES:
         raise UserError(f"loss: expected one of {', '.join(LOSSES)}, received {config.training.loss!r}")
+    _check_gradient_penalty(config)
     schedule = config.training.learning_rate_schedule
     if schedule != "constant" and not config.training.learning_rate_decay_steps:
         raise UserError(
@@ -153,6 +156,23 @@ def check_config(config: Config) -> None:
         raise UserError(
             f"augment: expected a comma list of {', '.join(AUGMENTATIONS)}, each at most once, "
             f"received {','.join(names)!r}"
+        )
+
+
+def _check_gradient_penalty(config: Config) -> None:
+    """Raises UserError where the discriminator cannot be differentiated twice."""
+    regularization = config.regularization
+    on = [name for name in ("r1_weight", "r2_weight") if getattr(regularization, name)]
+    if on and config.training.precision == "mixed_float16":
+        raise UserError(
+            f"{on[0]}: expected --precision=float32 or mixed_bfloat16, received mixed_float16, in which squared "
+            "gradients overflow"
+        )
+    large = [size for size in config.model.discriminator_attention if is_attention_blockwise(config.model, size)]
+    if on and large:
+        raise UserError(
+            f"{on[0]}: expected a discriminator that can be differentiated twice, received attention at {large[0]}, "
+            "which is computed in blocks; smaller --discriminator_attention_resolutions or --attention_form=pooled help"
         )
 
 
@@ -182,17 +202,22 @@ def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
         num_classes=config.model.num_classes,
         global_batch_size=config.training.global_batch_size,
     )
-    loss = LOSSES[config.training.loss]
+    loss, regularization = LOSSES[config.training.loss], config.regularization
     updates = PairedUpdates if isinstance(loss, PairedLoss) else AlternatingUpdates
+    if regularization.generator_top_k < 1:
+        loss = with_top_k(loss, lambda: top_fraction(regularization, state.step))
+    look = judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge
+    regularizers = create_regularizers("discriminator", regularization, state)
     probability = state.augment_probability
     return updates(
         state,
         loss,
-        judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge,
+        with_image_gradients(look) if any(one.needs_image_gradients for one in regularizers) else look,
         sampler,
         config.training.gradient_accumulation_steps,
         create_augmentation(config.training.augment, probability.probability.read_value if probability else None),
-        discriminator_regularizers=(probability,) if probability else (),
+        discriminator_regularizers=regularizers + ((probability,) if probability else ()),
+        generator_regularizers=create_regularizers("generator", regularization, state),
     )
 
 

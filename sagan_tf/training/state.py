@@ -10,6 +10,7 @@ from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.keras_backend import keras
 from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.regularization import LogitAverages
 from sagan_tf.schedules import scheduled_learning_rate
 from sagan_tf.training.adam import Adam
 from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
@@ -25,6 +26,7 @@ class TrainState(tf.Module):
             it is sampled, evaluated and exported.
         generator_optimizer, discriminator_optimizer: their optimizers, with all slots made.
         step: int64 scalar, generator updates done.
+        logit_averages: of real and fake logits, where LeCam uses them; elsewhere None, and not in checkpoints.
         data_position: int64 scalar, where in its order of the training images the run stands.
         rollbacks: int64 scalar, how often the run went back to a checkpoint to go on with other latents and images.
         augment_probability: the probability of augmentation where it is adaptive, None elsewhere.
@@ -39,6 +41,7 @@ class TrainState(tf.Module):
         discriminator_optimizer: keras.optimizers.Optimizer,
         step: tf.Variable,
         augment_probability: AdaptiveProbability | None = None,
+        logit_averages: LogitAverages | None = None,
     ) -> None:
         super().__init__(name="train_state")
         self.generator = generator
@@ -47,6 +50,7 @@ class TrainState(tf.Module):
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.step = step
+        self.logit_averages = logit_averages
         self.data_position = _counter("data_position")
         self.rollbacks = _counter("rollbacks")
         self.augment_probability = augment_probability
@@ -55,8 +59,8 @@ class TrainState(tf.Module):
     def all_finite(self) -> tf.Tensor:
         """Whether no weight, averaged or not, and nothing that the optimizers keep is NaN or infinite: bool scalar."""
         networks = self.generator, self.discriminator, self.generator_ema
-        parts = (*networks, self.generator_optimizer, self.discriminator_optimizer)
-        values = [tf.convert_to_tensor(variable) for part in parts for variable in part.variables]
+        parts = (*networks, self.generator_optimizer, self.discriminator_optimizer, self.logit_averages)
+        values = [tf.convert_to_tensor(variable) for part in parts if part for variable in part.variables]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values if value.dtype.is_floating])
 
     def loss_scales(self) -> dict[str, float]:
@@ -81,7 +85,7 @@ def create_state(config: Config) -> TrainState:
     generator_ema = build_generator(config.model, dtype_policy="float32")
     copy_variables(generator.variables, generator_ema.variables)
     step = _counter("step")
-    training = config.training
+    training, regularization = config.training, config.regularization
     generator_optimizer = create_optimizer(
         training, scheduled_learning_rate(training, training.generator_learning_rate, step)
     )
@@ -91,9 +95,15 @@ def create_state(config: Config) -> TrainState:
     # Slots are made now: a checkpoint is restored before the first update.
     generator_optimizer.build(generator.trainable_variables)
     discriminator_optimizer.build(discriminator.trainable_variables)
-    probability = AdaptiveProbability(config.training) if config.training.ada_target else None
     return TrainState(
-        generator, discriminator, generator_ema, generator_optimizer, discriminator_optimizer, step, probability
+        generator,
+        discriminator,
+        generator_ema,
+        generator_optimizer,
+        discriminator_optimizer,
+        step,
+        augment_probability=AdaptiveProbability(training) if training.ada_target else None,
+        logit_averages=LogitAverages() if regularization.lecam_weight else None,
     )
 
 

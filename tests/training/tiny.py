@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.config import Config, DataConfig, ModelConfig, TrainingConfig
+from sagan_tf.config import Config, DataConfig, ModelConfig, RegularizationConfig, TrainingConfig
 from sagan_tf.training.session import create_updates
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates
@@ -36,7 +36,12 @@ def tiny_config(**options: Any) -> Config:
         "steps_per_loop": 2,
     }
     options = defaults | options
-    parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+    parts = {
+        "model": ModelConfig,
+        "data": DataConfig,
+        "training": TrainingConfig,
+        "regularization": RegularizationConfig,
+    }
     return Config(
         **{
             name: part(
@@ -120,6 +125,8 @@ def all_values(state: TrainState) -> dict[str, np.ndarray]:
     found = {f"{name} {path}": value for name, part in parts.items() for path, value in values(part).items()}
     adaptive = state.augment_probability
     found |= {variable.name: variable.numpy() for variable in (adaptive.variables if adaptive else ())}
+    if state.logit_averages is not None:
+        found |= {variable.name: variable.numpy() for variable in state.logit_averages.variables}
     return found | {"step": state.step.numpy(), "data_position": state.data_position.numpy()}
 
 

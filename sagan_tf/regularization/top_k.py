@@ -1,0 +1,54 @@
+"""The generator learns from its best images only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from sagan_tf.config import RegularizationConfig
+from sagan_tf.losses import AdversarialLoss
+
+_DECAY = 0.99
+"""Of the fraction, in every epoch (Sinha et al. 2020)."""
+
+
+def with_top_k(loss: AdversarialLoss, fraction: Callable[[], tf.Tensor]) -> AdversarialLoss:
+    """Return a loss whose generator learns from the fake images with the highest logits alone.
+
+    The value is that of all images, and the gradient that of the mean over the best ones. They are chosen on each
+    replica and in each part of an accumulated batch.
+
+    Reference: Sinha et al., Top-k Training of GANs, NeurIPS 2020.
+
+    Args:
+        loss: Its terms are means over the batch.
+        fraction: Returns the part of the images that is kept, float32 scalar in (0, 1].
+    """
+
+    def generator(*logits: tf.Tensor) -> tf.Tensor:
+        *real_logits, fake_logits = logits
+        return loss.generator(*real_logits, keep_top(fake_logits, fraction()))
+
+    return dataclasses.replace(loss, generator=generator)
+
+
+def keep_top(logits: tf.Tensor, fraction: tf.Tensor) -> tf.Tensor:
+    """Return the logits [n, 1], with gradients n / k times as large for the k highest and 0 for the others.
+
+    k is `fraction` of n, rounded up; equal logits at the limit are all kept.
+    """
+    count = tf.cast(tf.shape(logits)[0], tf.float32)
+    least = tf.sort(logits[:, 0], direction="DESCENDING")[tf.cast(tf.math.ceil(fraction * count - 1e-4), tf.int32) - 1]
+    kept = tf.cast(logits >= least, logits.dtype)
+    constant = tf.stop_gradient(logits)
+    return constant + kept * (count / tf.reduce_sum(kept)) * (logits - constant)
+
+
+def top_fraction(config: RegularizationConfig, step: tf.Tensor) -> tf.Tensor:
+    """Return the part of the fake images that is kept after some steps: float32 scalar in (0, 1]."""
+    final = tf.constant(config.generator_top_k, tf.float32)
+    if not config.generator_top_k_decay_steps:
+        return final
+    return tf.maximum(final, tf.pow(_DECAY, tf.cast(step // config.generator_top_k_decay_steps, tf.float32)))

@@ -1,0 +1,74 @@
+"""Consistency under changes of images and latents, with discriminators and generators of one line."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.regularization.consistency import FakeConsistency, LatentConsistency, LatentDiversity, RealConsistency
+from tests.regularization.batches import LATENT_DIM, SIZE, discriminator_batch, generator_batch, images, numbers
+
+
+def corner(pictures: tf.Tensor) -> tf.Tensor:
+    """A discriminator that sees flips and translations."""
+    weights = tf.random.stateless_normal(pictures.shape[1:], [5, 5])
+    return tf.reduce_sum(pictures * weights, [1, 2, 3])[:, None]
+
+
+@pytest.mark.parametrize(("regularizer", "kind"), [(RealConsistency, "real"), (FakeConsistency, "fake")])
+def test_images(regularizer: Any, kind: str):
+    seen: list[tf.Tensor] = []
+
+    def judge(pictures: tf.Tensor) -> tf.Tensor:
+        seen.append(pictures)
+        return corner(pictures)
+
+    def batch(**parts: Any) -> Any:
+        given = getattr(discriminator_batch(), f"{kind}_images")
+        return discriminator_batch(**{f"{kind}_logits": corner(given), f"judge_{kind}": judge} | parts)
+
+    term, metrics = regularizer(10.0)(batch())
+    original, changed = images(0 if kind == "real" else 1).numpy(), seen[0].numpy()
+    expected = ((corner(original) - corner(changed)).numpy() ** 2).mean()
+    assert float(term) == pytest.approx(10.0 * expected, rel=1e-5) and expected > 0.1
+    assert [float(value) for value in metrics.values()] == [pytest.approx(expected, rel=1e-5)]
+    for picture, other in zip(original[..., 0], changed[..., 0], strict=True):
+        moves = [(down, right) for down in range(-2, 3) for right in range(-2, 3)]
+        candidates = [moved(one, *move) for one in (picture, picture[:, ::-1]) for move in moves]
+        assert min(np.abs(candidate - other).max() for candidate in candidates) == 0.0
+    regularizer(10.0)(batch())
+    regularizer(10.0)(batch(random_numbers=numbers(seed=2)))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert np.abs(seen[0] - seen[2]).max() > 0.1
+
+
+def moved(picture: np.ndarray, down: int, right: int) -> np.ndarray:
+    """A picture moved by whole pixels, with 0 where it was not."""
+    result, size = np.zeros_like(picture), len(picture)
+    rows, columns = (np.arange(max(by, 0), size + min(by, 0)) for by in (down, right))
+    result[np.ix_(rows, columns)] = picture[np.ix_(rows - down, columns - right)]
+    return result
+
+
+def test_latents():
+    weight, noise = 3.0, 0.5
+    noted: list[tf.Tensor] = []
+
+    def generate(latents: tf.Tensor) -> tf.Tensor:
+        noted.append(latents)
+        return tf.tile(tf.reduce_sum(latents, 1)[:, None, None, None], [1, 16, 16, 1])
+
+    fakes = generate(tf.ones([SIZE, LATENT_DIM]))
+    logits = corner(fakes)
+    batch = discriminator_batch(fake_images=fakes, fake_logits=logits, generate=generate, judge_fake=corner)
+    term, _ = LatentConsistency(weight, noise)(batch)
+    changed = noted[-1].numpy() - 1.0
+    assert 0.2 < changed.std() < 1.0
+    expected = ((corner(generate(1.0 + changed)) - logits).numpy() ** 2).mean()
+    assert float(term) == pytest.approx(weight * expected, rel=1e-5)
+    term, metrics = LatentDiversity(weight, noise)(generator_batch(images=fakes, generate=generate))
+    np.testing.assert_array_equal(noted[-1].numpy() - 1.0, changed)
+    expected = (changed.sum(1) ** 2).mean()
+    assert float(term) == pytest.approx(-weight * expected, rel=1e-4)
+    assert float(metrics["latent_diversity"]) == pytest.approx(expected, rel=1e-4)

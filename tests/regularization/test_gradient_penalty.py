@@ -1,0 +1,116 @@
+"""R1 and R2 against a double tape written out by hand, and finite differences."""
+
+import math
+import operator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import RegularizationConfig
+from sagan_tf.errors import UserError
+from sagan_tf.regularization.gradient_penalty import GradientPenalty, annealed_weight
+from sagan_tf.training.judgement import judge, with_image_gradients
+from sagan_tf.training.session import check_config
+from tests.regularization.batches import SIZE, discriminator_batch, images
+from tests.training.tiny import make_updates, real_batch, run_in_replica, tiny_config
+
+DRAW, GAMMA = tf.constant(3, tf.int64), 0.4
+
+
+def update(**options: float) -> tuple[list[np.ndarray], dict[str, float], list[Any]]:
+    """The gradient that an update of the discriminator applies, its metrics, and what it began from."""
+    config = tiny_config(**options)
+    updates = make_updates(config, lambda: keras.optimizers.SGD(1.0, name="sgd"))
+    discriminator, (images, labels) = updates.state.discriminator, real_batch(config)
+    latents, fake_labels = updates.sampler.draw(DRAW)
+    with keras.StatelessScope():
+        fakes = updates.state.generator([latents, fake_labels], training=True)
+    before = [variable.numpy() for variable in discriminator.trainable_variables]
+    u = [variable.numpy() for variable in discriminator.non_trainable_variables]
+    metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
+    after = [variable.numpy() for variable in discriminator.trainable_variables]
+    gradient = [start - end for start, end in zip(before, after, strict=True)]
+    for variables, values in ((discriminator.trainable_variables, before), (discriminator.non_trainable_variables, u)):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    return (
+        gradient,
+        {name: float(value) for name, value in metrics.items()},
+        [discriminator, (images, labels), (fakes, fake_labels)],
+    )
+
+
+def squared_norm(discriminator: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape, keras.StatelessScope():
+        tape.watch(images)
+        logits = discriminator([images, labels], training=True)
+        total = tf.reduce_sum(logits)
+    return tf.reduce_sum(tape.gradient(total, images) ** 2) / len(images)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("r1", 1), ("r2", 2)])
+def test_value_and_gradient(name: str, kind: int):
+    plain, without, _ = update()
+    penalized, metrics, parts = update(**{f"{name}_weight": GAMMA})
+    discriminator, batch = parts[0], parts[kind]
+    variables = discriminator.trainable_variables
+    with tf.GradientTape() as tape:
+        penalty = GAMMA / 2.0 * squared_norm(discriminator, *batch)
+    gradients = tape.gradient(penalty, [one.value for one in variables], unconnected_gradients="zero")
+    expected = [tf.convert_to_tensor(one).numpy() for one in gradients]
+    found = [one - other for one, other in zip(penalized, plain, strict=True)]
+    size = max(np.abs(one).max() for one in expected)
+    assert size > 1e-3
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4 * size + 1e-6)
+    assert metrics[f"{name}_penalty"] == pytest.approx(float(penalty) * 2.0 / GAMMA, rel=1e-4)
+    assert metrics["discriminator_loss"] == pytest.approx(without["discriminator_loss"], abs=1e-5)
+    assert set(metrics) - set(without) == {f"{name}_penalty"}
+
+
+def test_finite_differences():
+    """Of a smooth discriminator: the gradient of a network with ReLUs has steps."""
+    weights = tf.random.stateless_normal([256, 5], [1, 2])
+    pictures, labels = images(0), tf.zeros([SIZE], tf.int32)
+
+    def value(changed: tf.Tensor) -> tf.Tensor:
+        def discriminator(inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
+            return tf.reduce_sum(tf.tanh(tf.reshape(inputs[0], [SIZE, -1]) @ changed / 16.0), 1, keepdims=True)
+
+        judgement = with_image_gradients(judge)(discriminator, pictures, labels)
+        regularizer = GradientPenalty("r1", operator.attrgetter("real_gradients"), lambda: tf.constant(GAMMA))
+        return regularizer(discriminator_batch(real_gradients=judgement.image_gradients))[0]
+
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        penalty = value(weights)
+    gradient = tape.gradient(penalty, weights)
+    direction = gradient / tf.norm(gradient)
+    slope = (value(weights + 0.1 * direction) - value(weights - 0.1 * direction)) / 0.2
+    assert float(slope) == pytest.approx(float(tf.norm(gradient)), rel=0.01)
+
+
+def test_annealing_follows_a_cosine():
+    config = RegularizationConfig(r1_weight=2.0, gradient_penalty_final_fraction=0.1, gradient_penalty_anneal_steps=100)
+    for step in (0, 25, 50, 100, 1000):
+        share = (1.0 + math.cos(math.pi * min(step, 100) / 100)) / 2.0
+        found = annealed_weight(config, config.r1_weight, tf.constant(step, tf.int64))
+        assert float(found) == pytest.approx(2.0 * (0.1 + 0.9 * share), rel=1e-5)
+    assert float(annealed_weight(RegularizationConfig(), 2.0, tf.constant(9, tf.int64))) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "received"),
+    [
+        ({"precision": "mixed_float16"}, "mixed_float16"),
+        ({"resolution": 128, "attention_resolutions": (64,), "attention_form": "paper"}, "64"),
+    ],
+)
+def test_a_discriminator_that_cannot_be_differentiated_twice_is_refused(options: dict, received: str):
+    check_config(tiny_config(**options))
+    check_config(tiny_config(r2_weight=1.0, resolution=128, attention_resolutions=(64,)))
+    with pytest.raises(UserError, match=f"r2_weight.*{received}"):
+        check_config(tiny_config(r2_weight=1.0, **options))

@@ -1,0 +1,62 @@
+"""All regularizers at once, in training."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import RegularizationConfig
+from sagan_tf.regularization import REGULARIZERS, create_regularizers
+from tests.training.tiny import (
+    all_values,
+    differences,
+    make_trainer,
+    make_updates,
+    one_device,
+    tiny_config,
+    two_replicas,
+)
+
+NAMES = [name for entries in REGULARIZERS.values() for name in entries]
+ALL = {**dict.fromkeys(NAMES, 0.01), "gradient_penalty_final_fraction": 0.1, "gradient_penalty_anneal_steps": 3}
+ALL |= {"learning_rate_schedule": "linear", "learning_rate_decay_steps": 9, "ema_half_life_images": 50}
+
+
+def sgd() -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(0.002, name="sgd")
+
+
+def test_each_is_made_where_its_weight_is_above_0():
+    updates = make_updates(tiny_config(**ALL))
+    for network, entries in REGULARIZERS.items():
+        assert create_regularizers(network, RegularizationConfig(), updates.state) == ()
+        for name in entries:
+            (regularizer,) = create_regularizers(network, RegularizationConfig(**{name: 0.5}), updates.state)
+            assert set(regularizer.metrics) <= set(getattr(updates, f"{network}_metrics"))
+
+
+def test_two_replicas_equal_one():
+    config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL)
+    trainers = [make_trainer(config, strategy, sgd) for strategy in (one_device(), two_replicas())]
+    metrics = [trainer.train(2) for trainer in trainers]
+    assert metrics[0]["lecam_penalty"] > 0 and metrics[0]["latent_diversity"] > 0
+    for name in metrics[0]:
+        if "norm" not in name:
+            assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4, rel=1e-2), name
+    values = [all_values(trainer.state) for trainer in trainers]
+    for name, value in values[0].items():
+        np.testing.assert_allclose(values[1][name], value, atol=1e-4, err_msg=name)
+
+
+def test_a_run_goes_on_in_the_same_bits(tmp_path):
+    config = tiny_config(generator_top_k=0.5, gradient_accumulation_steps=2, precision="mixed_bfloat16", **ALL)
+    whole = make_trainer(config, one_device())
+    metrics = whole.train(4)
+    assert np.isfinite(list(metrics.values())).all()
+    first = make_trainer(config, one_device())
+    first.train(2)
+    path = tf.train.Checkpoint(state=first.state).write(str(tmp_path / "state"))
+    second = make_trainer(config, one_device(), position=2 * 4)
+    tf.train.Checkpoint(state=second.state).read(path).assert_consumed()
+    second.train(2)
+    assert differences(all_values(whole.state), all_values(second.state)) == set()

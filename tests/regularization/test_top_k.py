@@ -1,0 +1,47 @@
+"""Top-k updates: the gradient is that of the mean over the best images."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import RegularizationConfig
+from sagan_tf.losses import LOSSES, PairedLoss
+from sagan_tf.regularization import top_fraction, with_top_k
+
+FAKE = np.array([[0.3], [-1.0], [2.0], [-0.2], [0.9], [-3.0]], np.float32)
+REAL = FAKE[::-1].copy()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(("fraction", "kept"), [(1.0, 6), (0.5, 3), (0.51, 4), (0.01, 1)])
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients(name: str, fraction: float, kept: int, jit_compile: bool):
+    loss = LOSSES[name]
+    top = with_top_k(loss, lambda: tf.constant(fraction))
+    real = [REAL] if isinstance(loss, PairedLoss) else []
+    best = np.sort(np.argsort(-FAKE[:, 0])[:kept])
+
+    @tf.function(jit_compile=jit_compile)
+    def differentiate(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = top.generator(*real, logits)
+        return value, tape.gradient(value, logits)
+
+    value, gradient = differentiate(tf.constant(FAKE))
+    chosen = tf.constant(FAKE[best])
+    with tf.GradientTape() as tape:
+        tape.watch(chosen)
+        of_best = loss.generator(*(one[best] for one in real), chosen)
+    expected = np.zeros_like(FAKE)
+    expected[best] = tape.gradient(of_best, chosen)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
+    assert float(value) == pytest.approx(float(loss.generator(*real, tf.constant(FAKE))), rel=1e-5)
+    assert top.discriminator is loss.discriminator and type(top) is type(loss)
+
+
+def test_the_fraction_falls_by_a_hundredth_of_itself():
+    config = RegularizationConfig(generator_top_k=0.75, generator_top_k_decay_steps=10)
+    for step, fraction in ((0, 1.0), (9, 1.0), (10, 0.99), (25, 0.99**2), (1000, 0.75)):
+        assert float(top_fraction(config, tf.constant(step, tf.int64))) == pytest.approx(fraction)
+    assert float(top_fraction(RegularizationConfig(generator_top_k=0.5), tf.constant(0, tf.int64))) == 0.5
