@@ -12,6 +12,13 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
             "augment_probability",
             "real_logit_signs",
         ),
+        "squared norms of the logits' gradients at the images (R1, R2)": ("r1_penalty", "r2_penalty"),
+        "squared distances of logits that should be equal (consistency, LeCam)": (
+            ".*consistency_penalty",
+            "lecam_penalty",
+        ),
+        "squared distances of images of close latents": ("latent_diversity",),
+        "squared products of different filters (orthogonal regularization)": ("orthogonal_penalty",),
         "metrics": ("evaluation/.*",),
         "images a second": ("images_per_second",),
     },
