@@ -172,7 +172,7 @@ def _check_gradient_penalty(config: Config) -> None:
     if on and large:
         raise UserError(
             f"{on[0]}: expected a discriminator that can be differentiated twice, received attention at {large[0]}, "
-            "which is computed in blocks; smaller --discriminator_attention_resolutions or --attention_form=pooled help"
+            "which is computed in blocks; up to 32, or up to 64 with --attention_form=pooled, it is not"
         )
 
 
