@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.losses import LOSSES
+from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS
 from tests.training.tiny import differences, make_updates, real_batch, run_in_replica, tiny_config, values
 
@@ -63,7 +63,7 @@ def test_u_moves_once_though_the_discriminator_sees_real_and_fake_images():
     assert np.abs(twice / np.linalg.norm(twice) - layer.u.numpy()).max() > 1e-3
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("loss", [name for name in LOSSES if not isinstance(LOSSES[name], PairedLoss)])
 def test_losses_reported_are_those_of_the_networks(loss: str):
     config = tiny_config(loss=loss)
     updates = make_updates(config)
