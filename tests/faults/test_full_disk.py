@@ -227,7 +227,7 @@ def test_the_records_of_an_evaluated_run_stay_whole(
             disk.fill()
 
         with monkeypatch.context() as patched:
-            patched.setattr(session, "_print_table", print_table)
+            patched.setattr(session, "print_table", print_table)
             assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
         printed = capsys.readouterr()
         assert str(run_dir / part) in printed.err and "No space left on device" in printed.err
