@@ -17,9 +17,13 @@ from tools.prepare_fashion_mnist import main
 COUNTS = {"train": 30, "test": 20}
 
 
+def compressed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)  # no time of day: the same bytes in every process
+
+
 def idx(array: np.ndarray) -> bytes:
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
-    return gzip.compress(header + array.tobytes())
+    return compressed(header + array.tobytes())
 
 
 def arrays(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -79,11 +83,12 @@ def damaged(content: bytes) -> bytes:
         (SPLITS["test"][0], None),
         (SPLITS["train"][0], b"no gzip"),
         (SPLITS["train"][0], damaged(idx(arrays("train")[0]))),
-        (SPLITS["train"][0], gzip.compress(b"\x00\x00\x0d\x01")),
-        (SPLITS["train"][0], gzip.compress(b"\x00\x00\x08\x03\x00")),
+        (SPLITS["train"][0], compressed(b"\x00\x00\x0d\x01")),
+        (SPLITS["train"][0], compressed(b"\x00\x00\x08\x03\x00")),
         (SPLITS["train"][1], idx(arrays("test")[1])),
         (SPLITS["train"][1], idx(np.full(30, 10, np.uint8))),
     ],
+    ids=["missing", "no gzip", "damaged", "other type", "header cut off", "other count", "unknown class"],
 )
 def test_files_that_are_wrong_are_named_and_nothing_is_written(
     name: str, content: bytes | None, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
