@@ -73,9 +73,10 @@ class ModelConfig:
     discriminator_pooling: str = option(
         "sum",
         "How the discriminator combines the locations of its last feature map: sum (official code and all published "
-        "configurations) or mean. At high learning rates the sum can leave every unit at 0 for ever, which the mean "
-        "prevents (docs/results/dead_discriminator.md).",
-        choices=("sum", "mean"),
+        "configurations), mean, or scaled_sum: the sum divided by the square root of the number of locations. At high "
+        "learning rates the sum can leave every unit at 0 for ever, which the other two prevent "
+        "(docs/results/dead_discriminator.md).",
+        choices=("sum", "mean", "scaled_sum"),
         added_later=True,
     )
     kernel_initializer: str = option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,17 @@ from sagan_tf.networks.blocks import spectral_norm_options
 from sagan_tf.networks.convolutional_blocks import ConvolutionalDiscriminatorBlock
 from sagan_tf.networks.residual_blocks import DiscriminatorBlock
 
-_POOLINGS: dict[str, Callable[..., Any]] = {"sum": keras.ops.sum, "mean": keras.ops.mean}
+
+def _scaled_sum(x: Any, axis: tuple[int, ...]) -> Any:
+    locations = math.prod(x.shape[place] for place in axis)
+    return keras.ops.sum(x, axis=axis) / math.sqrt(locations)
+
+
+_POOLINGS: dict[str, Callable[..., Any]] = {
+    "sum": keras.ops.sum,
+    "mean": keras.ops.mean,
+    "scaled_sum": _scaled_sum,
+}
 """Values of `--discriminator_pooling`."""
 
 

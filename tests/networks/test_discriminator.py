@@ -104,13 +104,14 @@ def test_auxiliary_classifier() -> None:
         np.testing.assert_allclose(output.numpy(), features @ kernel + bias, rtol=1e-4, atol=1e-4)
 
 
-def test_pooling_by_the_mean() -> None:
-    """The logits of features divided by the 64 locations, from as many parameters as with the sum."""
+@pytest.mark.parametrize(("pooling", "divisor"), [("mean", 64), ("scaled_sum", 8)])
+def test_other_poolings(pooling: str, divisor: int) -> None:
+    """The sum over 64 locations is divided by a number, and there are as many parameters as with the sum."""
     config = small_config(conditioning="none", num_classes=0)
-    network = build_discriminator(dataclasses.replace(config, discriminator_pooling="mean"))
+    network = build_discriminator(dataclasses.replace(config, discriminator_pooling=pooling))
     stir(network)
     kernel, bias = weights_of(network, "logits")
-    expected = features_of(network, images()) / 64 @ kernel + bias
+    expected = features_of(network, images()) / divisor @ kernel + bias
     np.testing.assert_allclose(network([images(), labels()]).numpy(), expected, rtol=1e-4, atol=1e-6)
     assert trainable_count(network) == trainable_count(build_discriminator(config))
 
