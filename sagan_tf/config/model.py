@@ -27,6 +27,12 @@ class ModelConfig:
     )
     base_channels: int = option(64, "Width: channels of the generator's last and the discriminator's first stage.")
     latent_dim: int = option(128, "Length of a latent vector.")
+    latents_to_every_block: bool = option(
+        False,
+        "Split the latent vector into equal parts: one for the generator's first layer, and one for each block, where "
+        "the gains and biases of batch normalization depend on it (Brock et al. 2019, appendix B).",
+        added_later=True,
+    )
     attention_resolutions: Resolutions = option(
         (64,),
         "Comma list of feature-map sizes that get self-attention, in both networks; empty for none. The paper's text "

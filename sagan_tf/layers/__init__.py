@@ -7,6 +7,7 @@ load_keras()
 
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
+from sagan_tf.layers.latent_batch_normalization import LatentBatchNormalization
 from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
@@ -14,6 +15,7 @@ from sagan_tf.layers.spectral_normalization import SpectralNormalization
 __all__ = [
     "BatchNormalization",
     "ConditionalBatchNormalization",
+    "LatentBatchNormalization",
     "ResamplingConvolution",
     "SelfAttention2D",
     "SpectralNormalization",

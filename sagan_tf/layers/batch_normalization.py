@@ -43,7 +43,7 @@ class BatchNormalization(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.synchronized = synchronized
-        self._folded: tuple[tf.Tensor, tf.Tensor] | None = None
+        self._folded: tuple[tf.Tensor, ...] | None = None
 
     def build(self, input_shape: Any) -> None:
         self._build_statistics(input_shape[-1])
@@ -61,9 +61,7 @@ class BatchNormalization(keras.layers.Layer):
 
         A function that is traced inside has two constants in place of four weights.
         """
-        gain, bias = tf.convert_to_tensor(self.gain), tf.convert_to_tensor(self.bias)
-        mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-        outer, self._folded = self._folded, _with_statistics(mean, variance + self.epsilon, gain, bias)
+        outer, self._folded = self._folded, self._fold()
         try:
             yield
         finally:
@@ -79,6 +77,16 @@ class BatchNormalization(keras.layers.Layer):
             "epsilon": self.epsilon,
             "synchronized": self.synchronized,
         }
+
+    def _fold(self) -> tuple[tf.Tensor, ...]:
+        """Return what calls inside `folded` use in place of the weights."""
+        return _with_statistics(*self._inference_values())
+
+    def _inference_values(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return the moving mean, the moving variance with epsilon, the gain and the bias, as they are now."""
+        gain, bias = tf.convert_to_tensor(self.gain), tf.convert_to_tensor(self.bias)
+        mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        return mean, variance + self.epsilon, gain, bias
 
     def _build_statistics(self, channels: int) -> None:
         for name, initializer in (("moving_mean", "zeros"), ("moving_variance", "ones")):
@@ -96,11 +104,11 @@ class BatchNormalization(keras.layers.Layer):
         """gain * (inputs - mean) / sqrt(variance + epsilon) + bias, gain and bias [channels] or [batch, channels]."""
         if not training:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-            return _affine(inputs, mean, variance + self.epsilon, gain, bias)
+            return affine(inputs, mean, variance + self.epsilon, gain, bias)
         if self.synchronized:
             mean, variance = _replica_moments(inputs, tf.convert_to_tensor(self.moving_mean))
             self._move(tf.stop_gradient(mean), tf.stop_gradient(variance))
-            return _affine(inputs, mean, variance + self.epsilon, gain, bias)
+            return affine(inputs, mean, variance + self.epsilon, gain, bias)
         outputs, mean, variance = _normalized_by_batch(inputs, gain, bias, self.epsilon)
         self._move(mean, variance)
         return outputs
@@ -111,7 +119,8 @@ class BatchNormalization(keras.layers.Layer):
             moving.assign(old + (1.0 - self.momentum) * (batch - old))
 
 
-def _affine(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def affine(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """gain * (x - mean) / sqrt(variance) + bias, gain and bias [channels] or [batch, channels]."""
     return scaled(x, *_with_statistics(mean, variance, gain, bias))
 
 

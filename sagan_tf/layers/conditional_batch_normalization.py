@@ -49,7 +49,7 @@ class ConditionalBatchNormalization(BatchNormalization):
         self.gain = self.add_weight(name="gain", shape=table, initializer="ones", autocast=False)
         self.bias = self.add_weight(name="bias", shape=table, initializer="zeros", autocast=False)
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tuple[tf.Tensor, ...], training: bool = False) -> tf.Tensor:
         features, labels = inputs
         if self._folded is not None and not training:
             scale, offset = (tf.gather(table, labels) for table in self._folded)

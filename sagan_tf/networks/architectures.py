@@ -87,7 +87,7 @@ def find_stages(config: ModelConfig) -> Stages:
 
     Raises:
         UserError: if there is no such architecture or image size, or an attention resolution isn't one of its feature
-            maps.
+            maps, or the length of a latent vector cannot be split.
     """
     if config.architecture not in ARCHITECTURES:
         raise UserError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {config.architecture!r}")
@@ -98,6 +98,7 @@ def find_stages(config: ModelConfig) -> Stages:
     if not architecture.attention:
         _check_without_attention(config)
     stages = architecture.stages[config.resolution]
+    _check_latents(config, 1 + len(stages.generator))
     _check_attention("generator", config.generator_attention, stages.generator_resolutions())
     sizes_of_discriminator = stages.discriminator_resolutions(config.resolution)
     _check_attention("discriminator", config.discriminator_attention, sizes_of_discriminator)
@@ -115,6 +116,14 @@ def used_classes(config: ModelConfig) -> int:
     if config.num_classes < 1:
         raise ValueError(f"`num_classes` must be at least 1 to build the networks. Received: {config.num_classes}")
     return config.num_classes
+
+
+def _check_latents(config: ModelConfig, parts: int) -> None:
+    if config.latents_to_every_block and config.latent_dim % parts:
+        raise UserError(
+            f"latent_dim: expected a multiple of {parts} with --latents_to_every_block, one part for the first layer "
+            f"and one for each of {parts - 1} blocks, received {config.latent_dim}"
+        )
 
 
 def _check_attention(network: str, wanted: Resolutions, available: Resolutions) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 from sagan_tf.config import ModelConfig
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
+from sagan_tf.layers.latent_batch_normalization import LatentBatchNormalization
 from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 
@@ -69,47 +70,73 @@ class Block(keras.layers.Layer):
 
 
 class ConditionedBlock(Block):
-    """A generator block: doubles the feature map; its normalisation may depend on the class.
+    """A generator block: doubles the feature map; its normalization may depend on the class and on latents.
 
     Args:
         num_classes: rows of the batch-norm tables; 0 for batch normalisation that doesn't know classes.
         batch_norm: options of the batch normalisation.
+        takes_latents: whether the batch normalization depends on latents too, see `LatentBatchNormalization`.
 
     Call arguments:
-        inputs: a pair: [batch, height, width, channels] float, and labels int32 [batch].
+        inputs: [batch, height, width, channels] float, labels int32 [batch], and if `takes_latents` is true also
+            [batch, latent size] float.
 
     Returns:
         [batch, 2 * height, 2 * width, filters].
     """
 
     def __init__(
-        self, filters: int, num_classes: int = 0, batch_norm: Mapping[str, Any] | None = None, **kwargs: Any
+        self,
+        filters: int,
+        num_classes: int = 0,
+        batch_norm: Mapping[str, Any] | None = None,
+        takes_latents: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(filters, **kwargs)
         self.num_classes = num_classes
         self.batch_norm = dict(batch_norm or {})
+        self.takes_latents = takes_latents
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         batch, height, width, _ = input_shape[0]
         return (batch, 2 * height, 2 * width, self.filters)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_classes": self.num_classes, "batch_norm": self.batch_norm}
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "batch_norm": self.batch_norm,
+            "takes_latents": self.takes_latents,
+        }
 
-    def _normalization(self, name: str) -> keras.layers.Layer:
-        options = {**self.batch_norm, "dtype": self.dtype_policy, "name": name}
+    def _normalization(self, name: str, features: Any, conditions: Sequence[Any]) -> keras.layers.Layer:
+        """Return a built layer, for these shapes of the features and of the labels (and latents)."""
+        layer = self._make_normalization({**self.batch_norm, "dtype": self.dtype_policy, "name": name})
+        layer.build((features, *conditions) if self._is_conditional else features)
+        return layer
+
+    def _make_normalization(self, options: dict[str, Any]) -> keras.layers.Layer:
+        if self.takes_latents:
+            # Without classes all images are of one class.
+            maps: dict[str, Any] = {"spectral_norm": self.spectral_norm, "kernel_initializer": self.kernel_initializer}
+            return LatentBatchNormalization(max(self.num_classes, 1), **maps, **options)
         if self.num_classes:
             return ConditionalBatchNormalization(self.num_classes, **options)
         return BatchNormalization(**options)
 
-    def _build_normalization(self, layer: keras.layers.Layer, features: Any, labels: Any) -> None:
-        layer.build((features, labels) if self.num_classes else features)
-
     def _normalize(
-        self, layer: keras.layers.Layer, features: tf.Tensor, labels: tf.Tensor, training: bool
+        self, layer: keras.layers.Layer, features: tf.Tensor, conditions: Sequence[tf.Tensor], training: bool
     ) -> tf.Tensor:
-        inputs = (features, labels) if self.num_classes else features
+        labels, *latents = conditions
+        if not self.num_classes:
+            labels = tf.zeros_like(labels)
+        inputs = (features, labels, *latents) if self._is_conditional else features
         return tf.nn.relu(layer(inputs, training=training))
+
+    @property
+    def _is_conditional(self) -> bool:
+        return self.takes_latents or self.num_classes > 0
 
 
 def spectral_norm_options(config: ModelConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Reference: Radford et al., Unsupervised Representation Learning with Deep Convol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,17 +19,16 @@ class ConvolutionalGeneratorBlock(ConditionedBlock):
     """norm, ReLU, transposed conv 4x4 stride 2. Arguments: `ConditionedBlock`."""
 
     def build(self, input_shape: Any) -> None:
-        features, labels = input_shape
-        self.normalization_1 = self._normalization("normalization_1")
+        features, *conditions = input_shape
+        self.normalization_1 = self._normalization("normalization_1", features, conditions)
         self.convolution_1 = self._convolution(
             self.filters, 4, "convolution_1", keras.layers.Conv2DTranspose, strides=2
         )
-        self._build_normalization(self.normalization_1, features, labels)
         self.convolution_1.build(features)
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
-        features, labels = inputs
-        x = self._normalize(self.normalization_1, features, labels, training)
+    def call(self, inputs: Sequence[tf.Tensor], training: bool = False) -> tf.Tensor:
+        features, *conditions = inputs
+        x = self._normalize(self.normalization_1, features, conditions, training)
         return self.convolution_1(x, training=training)
 
 

@@ -49,22 +49,29 @@ def build_generator(
     with keras_defaults(dtype_policy):
         latents = keras.Input((config.latent_dim,), name="latents")
         labels = keras.Input((), dtype="int32", name="labels")
-        x = _first_feature_map(latents, stages.initial * config.base_channels, config.kernel_initializer, spectral_norm)
+        first, *parts = _split_latents(latents, config, len(stages.generator))
+        x = _first_feature_map(first, stages.initial * config.base_channels, config.kernel_initializer, spectral_norm)
         resolutions = stages.generator_resolutions()
         for index, (width, resolution) in enumerate(zip(stages.generator, resolutions, strict=True), start=1):
             x = block(
                 width * config.base_channels,
                 num_classes=num_classes,
                 batch_norm=batch_norm,
+                takes_latents=config.latents_to_every_block,
                 spectral_norm=spectral_norm,
                 kernel_initializer=config.kernel_initializer,
                 convolution_form=convolution_form or config.resampling,
                 name=f"block_{index}",
-            )([x, labels])
+            )([x, labels, *parts[index - 1 : index]])
             if resolution in config.generator_attention:
                 x = attention_block(config, x, spectral_norm, f"attention_{resolution}")
         images = _images(x, config, spectral_norm, batch_norm)
         return keras.Model([latents, labels], images, name="generator")
+
+
+def _split_latents(latents: Any, config: ModelConfig, blocks: int) -> list[Any]:
+    """Return the first layer's part of the latents, and then each block's, or all of them for the first layer."""
+    return keras.ops.split(latents, 1 + blocks, axis=1) if config.latents_to_every_block else [latents]
 
 
 def _first_feature_map(latents: Any, channels: int, kernel_initializer: str, spectral_norm: Any) -> Any:

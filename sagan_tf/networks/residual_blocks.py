@@ -5,6 +5,7 @@ References: Miyato et al., ICLR 2018, appendix; Zhang et al., ICML 2019, section
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,24 +19,22 @@ class GeneratorBlock(ConditionedBlock):
     """norm, ReLU, up 2x, conv 3x3, norm, ReLU, conv 3x3; shortcut: up 2x, conv 1x1. Arguments: `ConditionedBlock`."""
 
     def build(self, input_shape: Any) -> None:
-        features, labels = input_shape
+        features, *conditions = input_shape
         outputs = self.compute_output_shape(input_shape)
-        self.normalization_1 = self._normalization("normalization_1")
+        self.normalization_1 = self._normalization("normalization_1", features, conditions)
         self.convolution_1 = self._resampling_convolution(3, "convolution_1", "up")
-        self.normalization_2 = self._normalization("normalization_2")
+        self.normalization_2 = self._normalization("normalization_2", outputs, conditions)
         self.convolution_2 = self._resampling_convolution(3, "convolution_2")
         self.shortcut = self._resampling_convolution(1, "shortcut", "up")
-        self._build_normalization(self.normalization_1, features, labels)
         self.convolution_1.build(features)
-        self._build_normalization(self.normalization_2, outputs, labels)
         self.convolution_2.build(outputs)
         self.shortcut.build(features)
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
-        features, labels = inputs
-        x = self._normalize(self.normalization_1, features, labels, training)
+    def call(self, inputs: Sequence[tf.Tensor], training: bool = False) -> tf.Tensor:
+        features, *conditions = inputs
+        x = self._normalize(self.normalization_1, features, conditions, training)
         x = self.convolution_1(x, training=training)
-        x = self._normalize(self.normalization_2, x, labels, training)
+        x = self._normalize(self.normalization_2, x, conditions, training)
         x = self.convolution_2(x, training=training)
         return x + self.shortcut(features, training=training)
 

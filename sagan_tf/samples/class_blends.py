@@ -28,20 +28,13 @@ def blended_generator(network: keras.Model, config: Config, weights: np.ndarray)
     """
     model = dataclasses.replace(config.model, num_classes=len(weights))
     blended = build_generator(model)
+    tables = set()
     for old, new in zip(network._flatten_layers(), blended._flatten_layers(), strict=True):
         if isinstance(old, ConditionalBatchNormalization):
-            new.set_weights([_blended(variable, weights) for variable in old.weights])
-    tables = {id(v) for layer in blended._flatten_layers() if _has_tables(layer) for v in layer.weights}
+            for table, mixture in ((old.gain, new.gain), (old.bias, new.bias)):
+                mixture.assign(weights @ np.asarray(table))
+                tables.add(id(mixture))
     for source, target in zip(network.variables, blended.variables, strict=True):
         if id(target) not in tables:
             target.assign(source)
     return as_generator(blended, dataclasses.replace(config, model=model), (), "a mixture of classes")
-
-
-def _has_tables(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, ConditionalBatchNormalization)
-
-
-def _blended(variable: keras.Variable, weights: np.ndarray) -> np.ndarray:
-    value = np.asarray(variable)
-    return weights @ value if value.ndim == 2 else value  # tables have a row a class, statistics are shared

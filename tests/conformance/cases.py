@@ -16,6 +16,7 @@ from sagan_tf.config import ModelConfig
 from sagan_tf.layers import (
     BatchNormalization,
     ConditionalBatchNormalization,
+    LatentBatchNormalization,
     ResamplingConvolution,
     SelfAttention2D,
     SpectralNormalization,
@@ -112,6 +113,12 @@ CASES = [
     Case(
         "conditional_batch_norm", ConditionalBatchNormalization, lambda: ConditionalBatchNormalization(2), CONDITIONED
     ),
+    Case(
+        "latent_batch_norm",
+        LatentBatchNormalization,
+        lambda: LatentBatchNormalization(2, spectral_norm={}),
+        (*CONDITIONED, normal(3)),
+    ),
     Case("generator_block", GeneratorBlock, lambda: GeneratorBlock(4, 2, spectral_norm={}), CONDITIONED),
     Case(
         "discriminator_block",
@@ -138,6 +145,12 @@ CASES = [
         (FEATURES,),
     ),
     Case("generator", build_generator, in_global_policy(build_generator, SMALL), (normal(4), LABELS)),
+    Case(
+        "generator_with_latents_to_every_block",
+        build_generator,
+        in_global_policy(build_generator, dataclasses.replace(SMALL, latents_to_every_block=True)),
+        (normal(4), LABELS),
+    ),
     Case(
         "discriminator",
         build_discriminator,

@@ -112,6 +112,33 @@ def test_attention_placement(options: dict[str, Any], expected: list[str]) -> No
         assert feature_map is network.get_layer(f"block_{int(np.log2(size)) - 2}").output
 
 
+@every_architecture
+@pytest.mark.parametrize("conditioning", ["projection", "none"])
+def test_latents_to_every_block(architecture: str, conditioning: str) -> None:
+    """Each part of the latents changes the images, the first one the first layer alone, and labels do as before."""
+    options = {"architecture": architecture, "conditioning": conditioning, "latent_dim": 8}
+    network = build_generator(small_config(latents_to_every_block=True, **options))
+    stir(network)
+    wrapped = {path: layer for path, layer in leaves(network) if "normalization" in path}
+    assert len(wrapped) == 2 * (3 if architecture == "dcgan" else 6)
+    is_normalized = ARCHITECTURES[architecture].attention  # small_config leaves the generator of sngan plain
+    assert {isinstance(layer, SpectralNormalization) for layer in wrapped.values()} == {is_normalized}
+    z = np.tile(latents(1, small_config(latent_dim=8)), (5, 1))
+    for part in range(4):
+        z[1 + part, 2 * part : 2 * part + 2] += 1.0
+    first = keras.Model(network.inputs, network.get_layer("first_feature_map").output)
+    images, maps = (model([z, np.zeros(5, np.int32)]).numpy() for model in (network, first))
+    assert all(np.abs(images[row] - images[0]).max() > 1e-3 for row in range(1, 5))
+    assert [not np.allclose(maps[row], maps[0]) for row in range(1, 5)] == [True, False, False, False]
+    others = network([z, np.full(5, 2, np.int32)]).numpy()
+    assert np.array_equal(images, others) == (conditioning == "none")
+
+
+def test_latents_that_cannot_be_split() -> None:
+    with pytest.raises(UserError, match=r"latent_dim.*--latents_to_every_block.* 6$"):
+        build_generator(small_config(latents_to_every_block=True))
+
+
 @pytest.mark.parametrize("architecture", ["sagan", "dcgan"])
 @pytest.mark.parametrize("wanted", [False, True])
 def test_spectral_normalisation(architecture: str, wanted: bool) -> None:

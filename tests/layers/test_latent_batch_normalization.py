@@ -1,0 +1,101 @@
+"""Batch normalization whose gain and bias depend on class and latents, against NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.layers import LatentBatchNormalization, SpectralNormalization
+from tests.layers.replicas import run_on_replicas, two_replicas
+
+LABELS = np.array([1, 0, 1, 1], np.int32)
+EPSILON = 1e-2
+
+
+def inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(1)
+    features = generator.normal(2.0, 3.0, (4, 2, 3, 5)).astype(np.float32)
+    return features, LABELS, generator.normal(size=(4, 6)).astype(np.float32)
+
+
+def make(**options: Any) -> LatentBatchNormalization:
+    layer = LatentBatchNormalization(2, epsilon=EPSILON, **options)
+    layer.build(((None, 2, 3, 5), (None,), (None, 6)))
+    generator = np.random.default_rng(2)
+    for variable in layer.variables:
+        variable.assign(generator.uniform(0.3, 2.0, variable.shape))
+    return layer
+
+
+def applied(layer: LatentBatchNormalization, name: str, latents: Any) -> Any:
+    """The function of the latents, by its kernel; divided by its estimate of sigma where it is normalized."""
+    dense = getattr(layer, name)
+    if isinstance(dense, SpectralNormalization):
+        return latents @ tf.convert_to_tensor(dense.layer.kernel) / dense.sigma()
+    return latents @ tf.convert_to_tensor(dense.kernel)
+
+
+@pytest.mark.parametrize("spectral_norm", [None, {}])
+@pytest.mark.parametrize("training", [False, True])
+def test_values_and_gradients(spectral_norm: dict[str, Any] | None, training: bool) -> None:
+    layer = make(spectral_norm=spectral_norm)
+    (features, labels, latents), weights = inputs(), np.random.default_rng(3).normal(size=(4, 2, 3, 5))
+    tables = [layer.gain.value, layer.bias.value]
+    kernels = [variable.value for variable in layer.trainable_variables if variable.name == "kernel"]
+    assert len(kernels) == 2
+    x, z = tf.constant(features), tf.constant(latents)
+    with tf.GradientTape() as tape:
+        tape.watch((x, z))
+        classes = tf.one_hot(labels, 2)
+        gain = classes @ tables[0] + applied(layer, "latent_gain", z)
+        bias = classes @ tables[1] + applied(layer, "latent_bias", z)
+        mean, variance = layer.moving_mean.value, layer.moving_variance.value
+        if training:
+            mean = tf.reduce_mean(x, [0, 1, 2])
+            variance = tf.reduce_mean(tf.square(x - mean), [0, 1, 2])
+        expected = gain[:, None, None] * (x - mean) / tf.sqrt(variance + EPSILON) + bias[:, None, None]
+        loss = tf.reduce_sum(weights * tf.cast(expected, tf.float64))
+    sources = [x, z, *tables, *kernels]
+    wanted = tape.gradient(loss, sources)
+    with tf.GradientTape() as tape:
+        tape.watch((x, z))
+        outputs = layer((x, labels, z), training=training)
+        loss = tf.reduce_sum(weights * tf.cast(outputs, tf.float64))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
+    for ours, one in zip(tape.gradient(loss, sources), wanted, strict=True):
+        ours, one = (tf.convert_to_tensor(gradient).numpy() for gradient in (ours, one))
+        assert np.abs(ours).max() > 1e-2
+        np.testing.assert_allclose(ours, one, rtol=1e-3, atol=1e-3 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("spectral_norm", [None, {}])
+def test_folded_equals_unfolded_and_keeps_its_statistics(spectral_norm: dict[str, Any] | None) -> None:
+    layer = make(spectral_norm=spectral_norm)
+    expected = layer(inputs(), training=False).numpy()
+    with layer.folded():
+        np.testing.assert_allclose(layer(inputs(), training=False), expected, atol=1e-5)
+        for variable in (layer.moving_mean, layer.moving_variance, layer.gain, layer.bias):
+            variable.assign(3.0 * variable)
+        np.testing.assert_allclose(layer(inputs(), training=False), expected, atol=1e-5)
+    assert np.abs(layer(inputs(), training=False) - expected).max() > 0.1
+
+
+def test_two_replicas_equal_one_on_the_whole_batch() -> None:
+    with two_replicas().scope():
+        layer = make(synchronized=True, spectral_norm={})
+    parts = [np.split(array, 2) for array in inputs()]
+    results = run_on_replicas(lambda *part: [layer(part, training=True)], *parts)
+    single = make(spectral_norm={})(inputs(), training=True).numpy()
+    np.testing.assert_allclose(np.concatenate([result[0] for result in results]), single, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(dtype: str) -> None:
+    layer, exact = make(dtype=dtype), make()
+    outputs = layer(inputs(), training=True)
+    assert outputs.dtype == layer.compute_dtype
+    expected = exact(inputs(), training=True).numpy()
+    np.testing.assert_allclose(tf.cast(outputs, tf.float32), expected, atol=0.02 * np.abs(expected).max())
