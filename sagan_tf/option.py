@@ -63,8 +63,9 @@ def check_every_field(part: Any) -> None:
     """Raises UserError for a value that is not among its choices, or too large to count with."""
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
-        if isinstance(value, int) and value >= _TOO_LARGE:
-            raise UserError(f"{field.name}: expected a number below {_TOO_LARGE}, received {value}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and number >= _TOO_LARGE:
+                raise UserError(f"{field.name}: expected a number below {_TOO_LARGE}, received {number}")
         choices = field.metadata["choices"]
         if choices and getattr(part, field.name) not in choices:
             expected = ", ".join(choices)

@@ -174,13 +174,15 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
     field = option_fields()[name][1]
     if field.metadata["choices"]:
         return st.sampled_from(field.metadata["choices"])
-    if "attention_resolutions" in name:
+    if name == "discriminator_downsample":
+        return st.lists(st.booleans(), max_size=4).map(tuple)
+    if name.endswith(("attention_resolutions", "_widths")):
         tuples = st.lists(st.integers(1, 512), max_size=4).map(tuple)
         return tuples if field.default is not None else st.none() | tuples
     if name == "profile_steps":
         pairs = st.tuples(st.integers(0, 1000), st.integers(1, 1000)).map(lambda pair: (pair[0], sum(pair)))
         return st.just(()) | pairs
-    if name == "metrics":
+    if name in ("metrics", "augment"):
         return st.lists(st.text(st.sampled_from("fidk05_"), min_size=1), max_size=3).map(tuple)
     if field.default is None:
         return st.none() | st.integers(0, 2**31 - 1)

@@ -85,6 +85,27 @@ class ModelConfig:
         choices=("sum", "mean", "scaled_sum"),
         added_later=True,
     )
+    discriminator_base_channels: int = option(
+        0, "Width of the discriminator: used there in place of base_channels; 0: base_channels.", added_later=True
+    )
+    generator_widths: tuple[int, ...] = option(
+        (),
+        "Comma list of the generator's channels as multiples of base_channels: of the 4 x 4 feature map, then after "
+        "each block; empty: those of the architecture. 8,4,2,1 is narrower at high resolutions.",
+        added_later=True,
+    )
+    discriminator_widths: tuple[int, ...] = option(
+        (),
+        "Comma list of the discriminator's channels after each block, as multiples of discriminator_base_channels; "
+        "empty: those of the architecture.",
+        added_later=True,
+    )
+    discriminator_downsample: tuple[bool, ...] = option(
+        (),
+        "Comma list of whether each block of the discriminator halves the feature map, such as 1,1,1,0; empty: as in "
+        "the architecture. Together with discriminator_widths it can have any number of blocks.",
+        added_later=True,
+    )
     kernel_initializer: str = option(
         "glorot_uniform",
         "Initial weights of convolutions, dense layers and embeddings; the official code and the best published run "
@@ -95,9 +116,14 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_positive(self, "resolution", "image_channels", "base_channels", "latent_dim")
         check_positive(self, "spectral_norm_power_iterations", "spectral_norm_epsilon", "batch_norm_epsilon")
-        check_at_least_zero(self, "num_classes")
+        check_at_least_zero(self, "num_classes", "discriminator_base_channels")
         check_fraction(self, "batch_norm_momentum")
         check_every_field(self)
+
+    @property
+    def discriminator_channels(self) -> int:
+        """Channels that the discriminator's widths are multiples of."""
+        return self.discriminator_base_channels or self.base_channels
 
     @property
     def generator_attention(self) -> Resolutions:

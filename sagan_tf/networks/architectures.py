@@ -14,11 +14,13 @@ from sagan_tf.config import ModelConfig, Resolutions
 from sagan_tf.errors import UserError
 
 INITIAL_RESOLUTION = 4
+MIN_LAST_RESOLUTION = 2
+"""Least size of the discriminator's last feature map, so that attention, which pools its keys, fits everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stages:
-    """Widths, as multiples of `base_channels`, for one image size.
+    """Widths, as multiples of a network's base channels, for one image size.
 
     Attributes:
         initial: channels of the generator's first, 4 by 4 feature map.
@@ -86,8 +88,8 @@ def find_stages(config: ModelConfig) -> Stages:
     """The stages that `config` asks for.
 
     Raises:
-        UserError: if there is no such architecture or image size, or an attention resolution isn't one of its feature
-            maps, or the length of a latent vector cannot be split.
+        UserError: if there is no such architecture or image size, the widths or the downsampling do not fit it, an
+            attention resolution isn't one of its feature maps, or the length of a latent vector cannot be split.
     """
     if config.architecture not in ARCHITECTURES:
         raise UserError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {config.architecture!r}")
@@ -97,7 +99,7 @@ def find_stages(config: ModelConfig) -> Stages:
         raise UserError(f"resolution: expected one of {sizes} for {config.architecture}, received {config.resolution}")
     if not architecture.attention:
         _check_without_attention(config)
-    stages = architecture.stages[config.resolution]
+    stages = _replace_stages(architecture.stages[config.resolution], config)
     _check_latents(config, 1 + len(stages.generator))
     _check_attention("generator", config.generator_attention, stages.generator_resolutions())
     sizes_of_discriminator = stages.discriminator_resolutions(config.resolution)
@@ -124,6 +126,55 @@ def _check_latents(config: ModelConfig, parts: int) -> None:
             f"latent_dim: expected a multiple of {parts} with --latents_to_every_block, one part for the first layer "
             f"and one for each of {parts - 1} blocks, received {config.latent_dim}"
         )
+
+
+def _replace_stages(table: Stages, config: ModelConfig) -> Stages:
+    """Replace what the configuration sets of an architecture's stage table."""
+    where = f"{config.architecture} at {config.resolution} px"
+    widths, downsample = config.discriminator_widths, config.discriminator_downsample
+    blocks = len(table.generator)
+    content = f"for the 4 x 4 feature map and each of {blocks} blocks of {where}"
+    _check_widths("generator_widths", config.generator_widths, blocks + 1, content)
+    if widths and downsample:
+        content = "one for each value of --discriminator_downsample"
+        _check_widths("discriminator_widths", widths, len(downsample), content)
+    else:
+        blocks = len(table.discriminator)
+        content = f"one for each block of {where} (to change the number of blocks, set --discriminator_downsample)"
+        _check_widths("discriminator_widths", widths, blocks, content)
+        if downsample and len(downsample) != blocks:
+            raise UserError(
+                f"discriminator_downsample: expected {blocks} values, one for each block of {where} (to change the "
+                f"number of blocks, set --discriminator_widths), received {_shown(downsample)}"
+            )
+    initial, *generator = config.generator_widths or (table.initial, *table.generator)
+    stages = Stages(initial, tuple(generator), widths or table.discriminator, downsample or table.downsample)
+    _check_downsampling(stages, config)
+    return stages
+
+
+def _check_widths(option: str, widths: tuple[int, ...], length: int, content: str) -> None:
+    if widths and (len(widths) != length or min(widths) < 1):
+        raise UserError(f"{option}: expected {length} numbers above 0, {content}, received {_shown(widths)}")
+
+
+def _check_downsampling(stages: Stages, config: ModelConfig) -> None:
+    received = _shown(stages.downsample)
+    if ARCHITECTURES[config.architecture].blocks == "convolutional" and not all(stages.downsample):
+        raise UserError(
+            f"discriminator_downsample: expected only true for architecture {config.architecture}, whose blocks all "
+            f"halve the feature map, received {received}"
+        )
+    if stages.discriminator_resolutions(config.resolution)[-1] < MIN_LAST_RESOLUTION:
+        most = (config.resolution // MIN_LAST_RESOLUTION).bit_length() - 1
+        raise UserError(
+            f"discriminator_downsample: expected at most {most} blocks that halve an image of {config.resolution} px, "
+            f"received {received}"
+        )
+
+
+def _shown(values: tuple[int, ...]) -> str:
+    return ",".join(str(value).lower() for value in values)
 
 
 def _check_attention(network: str, wanted: Resolutions, available: Resolutions) -> None:

@@ -73,7 +73,7 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
 
 def _block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) -> keras.layers.Layer:
     options: dict[str, Any] = {
-        "filters": stages.discriminator[index - 1] * config.base_channels,
+        "filters": stages.discriminator[index - 1] * config.discriminator_channels,
         "spectral_norm": spectral_norm,
         "kernel_initializer": config.kernel_initializer,
         "convolution_form": config.resampling,

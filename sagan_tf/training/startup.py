@@ -97,12 +97,12 @@ def estimate_memory(config: Config, state: TrainState, num_replicas: int) -> int
 def _activations_per_image(config: Config) -> int:
     """Values kept for one image: the discriminator sees a real and a fake one, or the generator's stay alive too."""
     stages = find_stages(config.model)
-    base = config.model.base_channels
+    base, base_of_discriminator = config.model.base_channels, config.model.discriminator_channels
     resolutions = stages.discriminator_resolutions(config.model.resolution)
     inputs = (config.model.resolution, *resolutions)
     discriminator = sum(
         # two convolutions and ReLUs at the block's input size, pooled sum at its output size
-        4 * width * base * size**2
+        4 * width * base_of_discriminator * size**2
         for width, size in zip(stages.discriminator, inputs, strict=False)
     )
     generator = sum(

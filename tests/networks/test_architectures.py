@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -109,6 +110,54 @@ def test_the_papers_attention_study_fits(attention: tuple[int, ...]) -> None:
 def test_what_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         find_stages(ModelConfig(**options))
+
+
+def test_stages_that_the_configuration_sets() -> None:
+    table = find_stages(plain(resolution=32))
+    assert find_stages(plain(resolution=32, generator_widths=(8, 4, 2, 1))) == dataclasses.replace(
+        table, initial=8, generator=(4, 2, 1)
+    )
+    assert find_stages(plain(resolution=32, discriminator_widths=(1, 2, 3, 4))).discriminator == (1, 2, 3, 4)
+    own = find_stages(plain(resolution=32, discriminator_widths=(1, 2, 4), discriminator_downsample=(True,) * 3))
+    assert own.discriminator_resolutions(32) == (16, 8, 4) and own.discriminator == (1, 2, 4)
+    # Attention is checked against the new feature maps.
+    downsample = {"resolution": 32, "discriminator_downsample": (True, True, True, False)}
+    find_stages(ModelConfig(**downsample, attention_resolutions=(16,), discriminator_attention_resolutions=(4,)))
+    with pytest.raises(UserError, match=r"discriminator has \(16, 8, 4\), received 32"):
+        find_stages(ModelConfig(**downsample, attention_resolutions=(32,)))
+
+
+SAGAN, DCGAN = {"resolution": 32}, {"resolution": 32, "architecture": "dcgan"}
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (SAGAN | {"generator_widths": (8, 4, 2)}, ("generator_widths", "sagan at 32 px", "8,4,2")),
+        (SAGAN | {"generator_widths": (8, 4, 2, 0)}, ("generator_widths", "4 numbers", "8,4,2,0")),
+        (SAGAN | {"generator_widths": (8, 4, -2, 1)}, ("generator_widths", "4 numbers", "8,4,-2,1")),
+        (SAGAN | {"discriminator_widths": (1, 2, 4)}, ("discriminator_widths", "4 numbers", "1,2,4")),
+        (SAGAN | {"discriminator_widths": (1, 2, 4, 0)}, ("discriminator_widths", "4 numbers", "1,2,4,0")),
+        (SAGAN | {"discriminator_downsample": (True,) * 3}, ("discriminator_downsample", "4 values", "true,true,true")),
+        (SAGAN | {"discriminator_downsample": (True,) * 5}, ("discriminator_downsample", "4 values", "true,true")),
+        (
+            SAGAN | {"discriminator_widths": (1, 2), "discriminator_downsample": (True,) * 3},
+            ("discriminator_widths", "3 numbers", "1,2"),
+        ),
+        (
+            SAGAN | {"discriminator_widths": (1,) * 5, "discriminator_downsample": (True,) * 5},
+            ("discriminator_downsample", "at most 4", "true,true,true,true,true"),
+        ),
+        (DCGAN | {"discriminator_widths": (1, 2)}, ("discriminator_widths", "3 numbers", "dcgan at 32 px", "1,2")),
+        (DCGAN | {"discriminator_downsample": (True, True, False)}, ("discriminator_downsample", "dcgan", "false")),
+    ],
+)
+def test_stages_that_do_not_fit(options: dict[str, Any], names: tuple[str, ...]) -> None:
+    with pytest.raises(UserError) as caught:
+        find_stages(plain(**options))
+    message = str(caught.value)
+    assert message.startswith(f"{names[0]}: ") and "\n" not in message
+    assert all(name in message for name in names), message
 
 
 def test_a_size_for_one_network_alone() -> None:

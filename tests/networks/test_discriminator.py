@@ -116,6 +116,30 @@ def test_other_poolings(pooling: str, divisor: int) -> None:
     assert trainable_count(network) == trainable_count(build_discriminator(config))
 
 
+def test_stages_and_width_of_its_own() -> None:
+    """Feature maps, and a parameter count from the sizes of the kernels."""
+    config = small_config(discriminator_base_channels=3, discriminator_widths=(1, 2, 4), attention_resolutions=())
+    network = build_discriminator(dataclasses.replace(config, discriminator_downsample=(True, False, True)))
+    maps = [layer.output.shape[1:] for layer in network.layers if layer.name.startswith("block_")]
+    assert maps == [(16, 16, 3), (16, 16, 6), (8, 8, 12)]
+    blocks = sum(
+        9 * inputs * filters + filters + 9 * filters * filters + filters + inputs * filters + filters
+        for inputs, filters in ((3, 3), (3, 6), (6, 12))
+    )
+    assert trainable_count(network) == blocks + (12 + 1) + 3 * 12  # the logits, and an embedding for each class
+
+
+def test_another_width_is_that_of_another_base() -> None:
+    stages = {"discriminator_widths": (2,) * 4, "discriminator_downsample": (True, True, False, False)}
+    for options in ({"base_channels": 2, "discriminator_base_channels": 4}, stages):
+        found, expected = build_discriminator(small_config(**options)), build_discriminator(small_config())
+        assert [(one.path, one.shape) for one in found.variables] == [
+            (one.path, one.shape) for one in expected.variables
+        ]
+        blocks = [[layer for layer in network.layers if "block" in layer.name] for network in (found, expected)]
+        assert [layer.get_config() for layer in blocks[0]] == [layer.get_config() for layer in blocks[1]]
+
+
 def test_without_conditioning() -> None:
     network = build_discriminator(small_config(conditioning="none", num_classes=0))
     stir(network)

@@ -51,6 +51,22 @@ def test_feature_maps(architecture: str, resolution: int) -> None:
     assert network.outputs[0].shape == (None, resolution, resolution, 3)
 
 
+def test_widths_that_the_configuration_sets() -> None:
+    """Feature maps, and a parameter count from the sizes of the kernels and of the tables of three classes."""
+    widths = (5, 4, 2, 1)
+    config = small_config(base_channels=2, generator_widths=widths, attention_resolutions=())
+    network = build_generator(config)
+    channels = [2 * width for width in widths]
+    maps = [layer.output.shape[1:] for layer in network.layers if layer.name.startswith("block_")]
+    assert maps == [(8, 8, 8), (16, 16, 4), (32, 32, 2)]
+    blocks = sum(
+        9 * inputs * filters + 9 * filters * filters + inputs * filters + 3 * filters + 3 * 2 * (inputs + filters)
+        for inputs, filters in zip(channels, channels[1:], strict=False)
+    )
+    first, last = (6 + 1) * 16 * channels[0], 2 * channels[-1] + (9 * channels[-1] + 1) * 3
+    assert trainable_count(network) == first + blocks + last
+
+
 @pytest.mark.parametrize(("architecture", "image_channels"), [("sagan", 3), ("sngan", 1), ("dcgan", 4)])
 def test_images(architecture: str, image_channels: int) -> None:
     config = small_config(architecture=architecture, image_channels=image_channels)

@@ -59,3 +59,4 @@ def test_memory_grows_with_what_needs_it():
     assert estimate(global_batch_size=64, gradient_accumulation_steps=2) == estimate(global_batch_size=32)
     assert estimate(attention_form="full") > estimate()
     assert estimate(precision="mixed_bfloat16") < estimate()
+    assert estimate(generator_widths=(4, 4, 2, 1)) < estimate() < estimate(discriminator_base_channels=3)

@@ -46,10 +46,13 @@ def replica_memory(config: Config, state: TrainState) -> ReplicaMemory:
 def at_every_resolution(config: Config) -> list[ReplicaMemory]:
     """Of `config` at each image size of its architecture.
 
-    Where an image size lacks a feature map that has attention, the largest one below has it.
+    Where an image size lacks a feature map that has attention, the largest one below has it. Widths and downsampling
+    that the configuration itself sets are for one image size, which is then the only one.
     """
-    stages = ARCHITECTURES[config.model.architecture].stages
-    models = [_resized(config.model, resolution, stages[resolution]) for resolution in sorted(stages)]
+    model, stages = config.model, ARCHITECTURES[config.model.architecture].stages
+    models = [_resized(model, resolution, stages[resolution]) for resolution in sorted(stages)]
+    if model.generator_widths or model.discriminator_widths or model.discriminator_downsample:
+        models = [model]
     configs = [dataclasses.replace(config, model=model) for model in models]
     return [replica_memory(one, create_state(one)) for one in configs]
 

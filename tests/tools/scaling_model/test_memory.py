@@ -39,6 +39,11 @@ def test_every_resolution_of_the_architecture() -> None:
     assert dataclasses.replace(found[2], model=config.model) == own
 
 
+def test_stages_of_the_configuration_itself_are_for_one_resolution() -> None:
+    config = tiny_config(generator_widths=(4, 4, 2, 1), discriminator_base_channels=3)
+    assert at_every_resolution(config) == [replica_memory(config, create_state(config))]
+
+
 def test_images_that_fit() -> None:
     memory = ReplicaMemory(tiny_config().model, (1, 1), weights_bytes=100, image_bytes=30)
     assert [memory.most_images(size) for size in (99, 100, 129, 130, 1000)] == [0, 0, 0, 1, 30]
