@@ -46,7 +46,7 @@ def main(options: ScalingOptions, config: Config) -> None:
     from tools.scaling_model.calculation import Calculation
 
     check_config(config)
-    check_batch_size(config.training, 1)
+    check_batch_size(config.training, 1, config.model.discriminator_minibatch_statistics)
     calculation, figures = Calculation(options, config), {}
     for name in dict.fromkeys(options.tables):
         table = calculation.table(name)

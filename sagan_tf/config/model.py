@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from sagan_tf.errors import UserError
 from sagan_tf.option import check_at_least_zero, check_every_field, check_fraction, check_positive, option
 
 Resolutions = tuple[int, ...]
@@ -106,6 +107,12 @@ class ModelConfig:
         "the architecture. Together with discriminator_widths it can have any number of blocks.",
         added_later=True,
     )
+    discriminator_minibatch_statistics: int = option(
+        0,
+        "Before its last block the discriminator gets one more feature map, the standard deviation over groups of so "
+        "many images of the batch (Karras et al. 2018; StyleGAN2 has 4); 0: none.",
+        added_later=True,
+    )
     kernel_initializer: str = option(
         "glorot_uniform",
         "Initial weights of convolutions, dense layers and embeddings; the official code and the best published run "
@@ -116,7 +123,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_positive(self, "resolution", "image_channels", "base_channels", "latent_dim")
         check_positive(self, "spectral_norm_power_iterations", "spectral_norm_epsilon", "batch_norm_epsilon")
-        check_at_least_zero(self, "num_classes", "discriminator_base_channels")
+        check_at_least_zero(self, "num_classes", "discriminator_base_channels", "discriminator_minibatch_statistics")
+        if self.discriminator_minibatch_statistics == 1:
+            raise UserError("discriminator_minibatch_statistics: expected 0 or at least 2 images, received 1")
         check_fraction(self, "batch_norm_momentum")
         check_every_field(self)
 

@@ -8,6 +8,7 @@ load_keras()
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
 from sagan_tf.layers.latent_batch_normalization import LatentBatchNormalization
+from sagan_tf.layers.minibatch_statistics import MinibatchStatistics
 from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
@@ -16,6 +17,7 @@ __all__ = [
     "BatchNormalization",
     "ConditionalBatchNormalization",
     "LatentBatchNormalization",
+    "MinibatchStatistics",
     "ResamplingConvolution",
     "SelfAttention2D",
     "SpectralNormalization",

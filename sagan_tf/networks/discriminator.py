@@ -10,6 +10,7 @@ import keras
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.keras_settings import keras_defaults
+from sagan_tf.layers.minibatch_statistics import MinibatchStatistics
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages, used_classes
 from sagan_tf.networks.attention_blocks import attention_block
@@ -42,7 +43,9 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
     - `auxiliary_classifier`: a pair, logits and class logits float32 [batch, num_classes] (Odena et al., ICML 2017).
     - `none`: labels are taken and ignored.
 
-    It has no normalisation but the spectral one, so every image is judged by itself.
+    It has no normalization but the spectral one, so every image is judged by itself: unless
+    `discriminator_minibatch_statistics` is on, with which the last block also sees how much the images of each group of
+    so many consecutive ones differ. (If that block had the identity as a shortcut, it then has a convolution.)
 
     Args:
         config: of the model.
@@ -63,6 +66,9 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
         resolutions = stages.discriminator_resolutions(config.resolution)
         attended: set[int] = set()
         for index, resolution in enumerate(resolutions, start=1):
+            if config.discriminator_minibatch_statistics and index == len(resolutions):
+                group_size = config.discriminator_minibatch_statistics
+                x = MinibatchStatistics(group_size, name="minibatch_statistics")(x)
             x = _block(config, stages, index, spectral_norm)(x)
             # Several blocks may work at one size: attention follows the first.
             if resolution in config.discriminator_attention and resolution not in attended:

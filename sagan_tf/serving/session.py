@@ -85,7 +85,17 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
 
 
 def _for_inference(config: Config, options: ExportOptions) -> Config:
-    """The run's configuration, but for how its convolutions are computed."""
+    """The run's configuration, but for how its convolutions are computed.
+
+    Raises:
+        UserError: If a discriminator is to be exported that does not judge every image by itself: a server puts images
+            of several requests into one batch.
+    """
+    if options.discriminator and config.model.discriminator_minibatch_statistics:
+        raise UserError(
+            "discriminator: expected a run with --discriminator_minibatch_statistics=0, whose logits do not depend on "
+            f"other images of the batch, received {config.model.discriminator_minibatch_statistics}"
+        )
     return dataclasses.replace(config, model=dataclasses.replace(config.model, resampling=options.resampling))
 
 

@@ -48,7 +48,9 @@ def judge_and_classify(discriminator: Discriminator, images: tf.Tensor, labels: 
 def with_image_gradients(judge: Judge) -> Judge:
     """Return a function that judges as `judge` does and differentiates the logits, on the same forward pass.
 
-    No image influences another one's logit, so the gradient of the sum holds the gradient of each.
+    No image influences another one's logit, so the gradient of the sum holds the gradient of each. With
+    `MinibatchStatistics` images of a group do, and the gradient is that of the sum, as in the code of StyleGAN2; no
+    group has real and fake images.
     """
 
     def judge_and_differentiate(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> Judgement:

@@ -71,7 +71,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     facts = {"is_compared": config.evaluation.is_compared}
     check_options(TRAIN, *parts, kept=run_directory.equal_flags(to_flagfile(config)), facts=facts)
     strategy = create_strategy(config.training)
-    check_batch_size(config.training, strategy.num_replicas_in_sync)
+    check_batch_size(config.training, strategy.num_replicas_in_sync, config.model.discriminator_minibatch_statistics)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
     flagfile = to_flagfile(config)

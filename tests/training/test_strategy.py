@@ -42,3 +42,6 @@ def test_batches_must_divide():
     check_batch_size(config, 2)
     with pytest.raises(UserError, match=r"multiple of 24 \(8 replicas x 3 accumulation steps\), received 12"):
         check_batch_size(config, 8)
+    check_batch_size(config, 2, group_size=2)
+    with pytest.raises(UserError, match=r"global_batch_size.* 24 .*--discriminator_minibatch_statistics=4.* 12"):
+        check_batch_size(config, 2, group_size=4)
