@@ -172,9 +172,10 @@ def _description(config: Config) -> str:
         f"{name} {','.join(map(str, getattr(model, f'{name}_attention'))) or 'none'}"
         for name in ("generator", "discriminator")
     ]
+    own_width = f" (discriminator {model.discriminator_base_channels})" if model.discriminator_base_channels else ""
     return (
         f"{model.resolution} px, {model.image_channels} channels, {model.num_classes} classes, base_channels "
-        f"{model.base_channels}, latent_dim {model.latent_dim}, {model.attention_form} attention at "
+        f"{model.base_channels}{own_width}, latent_dim {model.latent_dim}, {model.attention_form} attention at "
         f"{', '.join(places)}, spectral_norm_constraint {model.spectral_norm_constraint}"
     )
 

@@ -71,9 +71,11 @@ def read_shapes(shapes: Shapes, generator_only: bool = False) -> Found:
     of_generator, form = _attention(found, shapes, GENERATOR, widths, base_channels)
     of_discriminator = of_generator
     if not generator_only:
-        _check_width_of_discriminator(found, shapes, stages, base_channels)
+        channels = _shape(found, shapes, DISCRIMINATOR, _last_kernel(1))[-1] // stages.discriminator[0]
+        if channels != base_channels:
+            model["discriminator_base_channels"] = channels
         widths = dict(zip(stages.discriminator_resolutions(resolution), stages.discriminator, strict=True))
-        of_discriminator, form = _attention(found, shapes, DISCRIMINATOR, widths, base_channels, form)
+        of_discriminator, form = _attention(found, shapes, DISCRIMINATOR, widths, channels, form)
     if form:
         model["attention_form"] = form
     attention, doubt = _places_of_attention(of_generator, of_discriminator)
@@ -116,15 +118,6 @@ def _check_generator(found: Found, shapes: Shapes) -> tuple[Stages, int]:
     return stages, resolution
 
 
-def _check_width_of_discriminator(found: Found, shapes: Shapes, stages: Stages, base_channels: int) -> None:
-    width = _shape(found, shapes, DISCRIMINATOR, _last_kernel(1))[-1]
-    if width != stages.discriminator[0] * base_channels:
-        raise UserError(
-            f"checkpoint: expected networks of one width (gf_dim = df_dim), received gf_dim {base_channels} and df_dim "
-            f"{width / stages.discriminator[0]:g}; --generator_only imports the generator alone"
-        )
-
-
 def _attention(
     found: Found, shapes: Shapes, network: str, widths: dict[int, int], base_channels: int, form: str = ""
 ) -> tuple[Resolutions, str]:
@@ -135,7 +128,7 @@ def _attention(
         shapes: of all variables.
         network: which.
         widths: multiples of `base_channels`, by size of the feature map.
-        base_channels: the width.
+        base_channels: of this network.
         form: of the other network, which must be the same; empty: it has none.
     """
     query = found.name(network, "attention_0/query/query/kernel")  # the size is no part of their names

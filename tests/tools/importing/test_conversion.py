@@ -20,7 +20,14 @@ from tools.importing.tfgan_names import NAMINGS
 
 TFGAN, OFFICIAL = NAMINGS
 SCOPES = {"generator": "model/", "discriminator": "model/"}
-MODEL = ModelConfig(resolution=32, num_classes=3, base_channels=2, image_channels=1, attention_resolutions=(16,))
+MODEL = ModelConfig(
+    resolution=32,
+    num_classes=3,
+    base_channels=2,
+    discriminator_base_channels=3,
+    image_channels=1,
+    attention_resolutions=(16,),
+)
 CONFIG = Config(model=MODEL, training=TrainingConfig(seed=1))
 
 Arrays = dict[str, np.ndarray]
