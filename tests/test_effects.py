@@ -109,6 +109,7 @@ train --reference_dir=d | --evaluate_every=5 | --evaluate_every=5 --metrics=labe
 train --inception_dir=d | | --extractor=fashion_mnist
 train --extractor_features=a | --extractor=model | --extractor=fashion_mnist
 train --extractor_logits=a | | --extractor=fashion_mnist
+train --extractor_logits=a | | --extractor=efficientnet_lite0
 evaluate --logical_cpus=2 | RUN | RUN --strategy=one_device
 evaluate --checkpoint=best | RUN | --images=d
 evaluate --generator_weights=live | RUN | --images=d
@@ -133,6 +134,7 @@ evaluate --reference_dir=d | RUN --metrics=fid | RUN --metrics=fid --reference=a
 evaluate --inception_dir=d | RUN | RUN --extractor=fashion_mnist
 evaluate --extractor_features=a | RUN --extractor=model | RUN
 evaluate --extractor_logits=a | --images=d | --images=d --extractor=fashion_mnist
+evaluate --extractor_features=a | --images=d | --images=d --extractor=efficientnet_lite0
 sample --num_samples=3 | --mode=images | --mode=classes
 sample --num_samples=3 | --mode=interpolation --between=classes --labels=1,2 | --labels=1
 sample --columns=3 | --mode=nearest | --mode=attention

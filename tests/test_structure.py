@@ -91,6 +91,7 @@ TESTED_ELSEWHERE = {
     "sagan_tf/train.py": "tests/test_end_to_end.py opens this door as a user does",
     "tools/train_fashion_mnist_classifier.py": "tests/evaluation/test_fashion_mnist_classifier.py judges what it makes",
     "tools/tf_gan.py": "tests/parity runs TF-GAN with it",
+    "tools/make_efficientnet_lite0.py": "tests/evaluation/test_efficientnet_lite0.py makes the packaged file again",
     "tools/make_fashion_mnist_10k.py": "tests/data/test_embedded.py makes the packaged file again",
     "tools/preparation/fashion_mnist.py": "tests/tools/test_prepare_fashion_mnist.py reads such files with it",
     "tools/preparation/record_set.py": "tests/tools/test_prepare_imagenet.py writes record sets with it",

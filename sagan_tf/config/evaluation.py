@@ -17,13 +17,15 @@ class EvaluationConfig:
     metrics: tuple[str, ...] = option(
         (),
         "Comma list of metrics, such as fid50k,is50k (README, Evaluate); empty: the run's own, and where there is none "
-        "fid50k,is50k, or with the extractor fashion_mnist fcd10k,classifier_score10k,label_agreement10k.",
+        "fid50k,is50k; with a packaged extractor fcd10k,classifier_score10k, and with fashion_mnist also "
+        "label_agreement10k.",
         changeable=True,
     )
     extractor: str = option(
         "",
-        "inception (TF-GAN's), fashion_mnist (packaged) or the folder of a SavedModel, which is called with float32 "
-        "images in [-1, 1] at its own size; empty: the run's own, and where there is none inception.",
+        "inception (TF-GAN's), fashion_mnist or efficientnet_lite0 (packaged; the second for color images, Tan and Le "
+        "2019), or the directory of a SavedModel, which is called with float32 images in [-1, 1] at its own size; "
+        "empty: the run's own, and where there is none inception.",
         changeable=True,
     )
     inception_dir: str = option(

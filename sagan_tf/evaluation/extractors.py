@@ -1,4 +1,4 @@
-"""What turns images into features and class logits: Inception, the packaged classifier, any SavedModel."""
+"""What turns images into features and class logits: Inception, the packaged networks, any SavedModel."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from sagan_tf.data.embedded import load_arrays
 from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation import tf_gan
-from sagan_tf.evaluation.fashion_mnist_classifier import RESOLUTION, load_classifier
+from sagan_tf.evaluation import efficientnet_lite0, fashion_mnist_classifier, tf_gan
 from sagan_tf.evaluation.saved_models import digest_of_saved_model, load_saved_model
 
 INCEPTION_VARIABLE = "SAGAN_TF_INCEPTION_DIR"
@@ -34,7 +33,7 @@ class ExtractorOptions:
     """Which extractor.
 
     Attributes:
-        name: `inception`, `fashion_mnist` or the folder of a SavedModel.
+        name: `inception`, `fashion_mnist`, `efficientnet_lite0` or the directory of a SavedModel.
         inception_dir: where TF-GAN's Inception lies; empty: `INCEPTION_VARIABLE`, and if that is empty too, the hub.
         features, logits: names of a SavedModel's outputs.
     """
@@ -101,7 +100,7 @@ def open_extractor(options: ExtractorOptions) -> Extractor:
     folder = pathlib.Path(os.path.expanduser(options.name))
     if not folder.is_dir():
         known = ", ".join(EXTRACTORS)
-        raise UserError(f"extractor: expected {known} or the folder of a SavedModel, received {options.name}")
+        raise UserError(f"extractor: expected {known} or the directory of a SavedModel, received {options.name}")
     return _as_extractor(_SavedModel(folder, options, "extractor"), folder, str(folder), options)
 
 
@@ -140,19 +139,33 @@ def _fetch_inception() -> str:
 
 
 def _open_fashion_mnist(options: ExtractorOptions) -> Extractor:
-    classifier, digest = load_classifier()
+    classifier, digest = fashion_mnist_classifier.load_classifier()
 
     def network(images: tf.Tensor) -> Outputs:
         return Outputs(*classifier(images, training=False))
 
     names = load_arrays("reference")[2]
-    return Extractor("fashion_mnist", f"fashion_mnist/{digest}", (RESOLUTION, RESOLUTION), 1, names, network)
+    size = (fashion_mnist_classifier.RESOLUTION, fashion_mnist_classifier.RESOLUTION)
+    return Extractor("fashion_mnist", f"fashion_mnist/{digest}", size, 1, names, network)
+
+
+def _open_efficientnet_lite0(options: ExtractorOptions) -> Extractor:
+    model, class_names, digest = efficientnet_lite0.load_network()
+
+    def network(images: tf.Tensor) -> Outputs:
+        return Outputs(*model(images, training=False))
+
+    size = (efficientnet_lite0.RESOLUTION, efficientnet_lite0.RESOLUTION)
+    return Extractor("efficientnet_lite0", f"efficientnet_lite0/{digest}", size, 3, class_names, network)
 
 
 EXTRACTORS: dict[str, Callable[[ExtractorOptions], Extractor]] = {
     "inception": _open_inception,
     "fashion_mnist": _open_fashion_mnist,
+    "efficientnet_lite0": _open_efficientnet_lite0,
 }
+PACKAGED_EXTRACTORS = tuple(name for name in EXTRACTORS if name != "inception")
+"""Extractors whose weights come with this package."""
 
 
 class _SavedModel:

@@ -9,7 +9,10 @@ from sagan_tf.evaluation.label_distribution import AUTO, REFERENCE, UNIFORM
 from sagan_tf.evaluation.metrics import Metric, needs_reference
 
 _DEFAULT_EXTRACTOR = "inception"
-_METRICS_OF_FASHION_MNIST = ("fcd10k", "classifier_score10k", "label_agreement10k")
+_METRICS = {
+    "fashion_mnist": ("fcd10k", "classifier_score10k", "label_agreement10k"),
+    "efficientnet_lite0": ("fcd10k", "classifier_score10k"),
+}
 _METRICS_OF_OTHERS = ("fid50k", "is50k")
 
 
@@ -25,8 +28,7 @@ def resolve(evaluation: EvaluationConfig, of_run: EvaluationConfig | None = None
     found["extractor"] = found["extractor"] or _DEFAULT_EXTRACTOR
     labels = (evaluation.evaluation_labels, of_run.evaluation_labels if of_run else AUTO)
     found["evaluation_labels"] = next((one for one in labels if one != AUTO), UNIFORM)
-    is_packaged = found["extractor"] == "fashion_mnist"
-    found["metrics"] = found["metrics"] or (_METRICS_OF_FASHION_MNIST if is_packaged else _METRICS_OF_OTHERS)
+    found["metrics"] = found["metrics"] or _METRICS.get(found["extractor"], _METRICS_OF_OTHERS)
     return dataclasses.replace(evaluation, **found)
 
 

@@ -13,7 +13,7 @@ from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extraction import Extraction
-from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
+from sagan_tf.evaluation.extractors import PACKAGED_EXTRACTORS, ExtractorOptions, open_extractor
 from sagan_tf.keras_backend import keras
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import GENERATOR_SIGNATURES, SERVING_DEFAULT, of_one
@@ -89,10 +89,10 @@ def _in_batches(network: keras.Model, latents: np.ndarray, labels: np.ndarray) -
 
 
 def _features(config: Config) -> tuple[Features, str]:
-    """Features of the run's own extractor; means of pixels if it has none, or one that is not at hand everywhere."""
-    if config.evaluation.extractor != "fashion_mnist":
+    """Return the features of the run's extractor if it is a packaged one, and else means of pixels; and their name."""
+    if config.evaluation.extractor not in PACKAGED_EXTRACTORS:
         return pooled_pixels, "means of 4 x 4 parts of a picture"
-    extractor = open_extractor(ExtractorOptions("fashion_mnist"))
+    extractor = open_extractor(ExtractorOptions(config.evaluation.extractor))
     extraction = Extraction(extractor, create_local_strategy("one_device", 1), _BATCH)
 
     def features(images: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import check_counts_by_class, check_names, check_reference_counts, reference_size
+from sagan_tf.evaluation.extractors import PACKAGED_EXTRACTORS
 from sagan_tf.evaluation.metrics import METRICS, find_metrics
 from sagan_tf.evaluation.statistics import Gathered
 
@@ -16,8 +17,9 @@ REAL = Gathered(9000, features=np.zeros((60, 2), np.float32))
 @pytest.mark.parametrize("family", METRICS)
 def test_names_belong_to_features(family: str) -> None:
     """Those of Inception's to it, the others' to the others; a folder may be either."""
-    allowed = {True: {"inception"}, False: {"fashion_mnist"}, None: {"inception", "fashion_mnist"}}
-    for extractor in ("inception", "fashion_mnist", "a/folder"):
+    packaged = set(PACKAGED_EXTRACTORS)
+    allowed = {True: {"inception"}, False: packaged, None: {"inception", *packaged}}
+    for extractor in ("inception", *PACKAGED_EXTRACTORS, "a/folder"):
         if extractor == "a/folder" or extractor in allowed[METRICS[family].inception]:
             check_names(extractor, find_metrics([family]))
         else:

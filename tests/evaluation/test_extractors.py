@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import types
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.data.embedded import load_arrays
+from sagan_tf.effects import EVALUATE, TRAIN
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation import tf_gan
 from sagan_tf.evaluation.extractors import (
     INCEPTION_VARIABLE,
+    PACKAGED_EXTRACTORS,
     Extractor,
     ExtractorOptions,
     Outputs,
@@ -250,7 +253,7 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub_mo
 def test_names_that_are_neither_known_nor_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file.pb").touch()
-    message = f"^extractor: expected inception, fashion_mnist or the folder of a SavedModel, received {name}$"
+    message = f"^extractor: expected inception, fashion_mnist, efficientnet_lite0 or .* received {name}$"
     with pytest.raises(UserError, match=message):
         open_extractor(ExtractorOptions(name))
 
@@ -422,7 +425,15 @@ def test_another_network_in_inceptions_place(tmp_path: Path) -> None:
     assert open_extractor(ExtractorOptions(str(tmp_path / "module"))).name.endswith("module")
 
 
-# The packaged classifier.
+# The packaged networks.
+
+
+@pytest.mark.parametrize("name", PACKAGED_EXTRACTORS)
+def test_outputs_of_packaged_networks_have_no_names_to_choose_from(name: str) -> None:
+    values = types.SimpleNamespace(extractor=name, resolved_extractor=name, run_dir="", resolved_metrics=())
+    for table in (TRAIN, EVALUATE):
+        (row,) = (one for one in table if "extractor_features" in one.flags)
+        assert not row.holds(values)
 
 
 def test_the_packaged_classifier() -> None:

@@ -216,7 +216,7 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
         (["--run_dir=nowhere"], "run_dir: expected the folder of a run, with flags.cfg in it, received nowhere"),
         (["--images=nowhere", "--extractor=fashion_mnist", "--metrics=fcd"], "images: expected a "),
         (["--images=nowhere", "--metrics=fjd"], "metrics: expected one of fid, is, "),
-        (["--images=a", "--extractor=nowhere"], "extractor: expected inception, fashion_mnist or the folder of a "),
+        (["--images=a", "--extractor=nowhere"], "extractor: expected inception, fashion_mnist, "),
         (["--images=a", "--output=/proc/nowhere/result.json"], "output: cannot write /proc/nowhere/result.json "),
         (["--images=fashion_mnist_10k:tset", "--extractor=fashion_mnist"], "images=fashion_mnist_10k:tset: split: "),
         (
@@ -267,6 +267,7 @@ def test_what_is_left_empty() -> None:
     assert resolve(EvaluationConfig()).extractor == "inception"
     packaged = resolve(EvaluationConfig(extractor="fashion_mnist")).metrics
     assert packaged == ("fcd10k", "classifier_score10k", "label_agreement10k")
+    assert resolve(EvaluationConfig(extractor="efficientnet_lite0")).metrics == ("fcd10k", "classifier_score10k")
     own = EvaluationConfig(
         ("fcd",), "folder", reference="a:b", inception_dir="c", extractor_features="d", extractor_logits="e"
     )

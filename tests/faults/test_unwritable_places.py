@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "import": ("tools.import_tfgan_checkpoint", ["--checkpoint=nowhere", "--run_dir=PLACE"]),
     "load_generator": ("tools.serving.load_generator", ["--server=localhost:1", "--json=PLACE"]),
     "classifier": ("tools.train_fashion_mnist_classifier", ["--seed=-1", "--output=PLACE"]),
+    "packaged weights": ("tools.make_efficientnet_lite0", ["--source=nowhere", "--output=PLACE"]),
     "packaged data": ("tools.make_fashion_mnist_10k", ["--source=nowhere", "--output=PLACE"]),
 }
 """Module and arguments. Whatever comes after the check would fail too: nothing else that is named exists."""

@@ -95,7 +95,7 @@ def test_what_does_not_do(few_images: np.ndarray, monkeypatch: pytest.MonkeyPatc
     )
     export = dataclasses.replace(generator, config=None)
     assert message(export) == "saved_model: expected --run_dir for mode nearest, received an export"
-    assert message(generator, extractor="nowhere").startswith("extractor: expected inception, fashion_mnist or the ")
+    assert message(generator, extractor="nowhere").startswith("extractor: expected inception, fashion_mnist, ")
     few = {"images": few_images[:3], "labels": np.zeros(3, np.int32)}
     monkeypatch.setattr(module, "single_pass_dataset", lambda source, batch_size: tf.data.Dataset.from_tensors(few))
     found = message(generator, columns=5, num_samples=1)

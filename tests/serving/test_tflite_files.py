@@ -15,6 +15,7 @@ from PIL import Image
 
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.errors import UserError
+from sagan_tf.evaluation.extractors import PACKAGED_EXTRACTORS
 from sagan_tf.serving import tflite_files
 from sagan_tf.serving.model_card import Origin
 from sagan_tf.serving.options import PRECISIONS, ExportOptions
@@ -120,8 +121,11 @@ def test_no_model_at_all(network: keras.Model, origin: Origin, tmp_path: pathlib
     assert files_below(tmp_path) == []
 
 
-def test_features_of_the_runs_own_extractor(network: keras.Model, origin: Origin, tmp_path: pathlib.Path) -> None:
-    config = dataclasses.replace(origin.config, evaluation=EvaluationConfig(extractor="fashion_mnist"))
+@pytest.mark.parametrize("extractor", PACKAGED_EXTRACTORS)
+def test_features_of_the_runs_own_extractor(
+    extractor: str, network: keras.Model, origin: Origin, tmp_path: pathlib.Path
+) -> None:
+    config = dataclasses.replace(origin.config, evaluation=EvaluationConfig(extractor=extractor))
     write(
         network,
         dataclasses.replace(origin, config=config),
@@ -129,7 +133,7 @@ def test_features_of_the_runs_own_extractor(network: keras.Model, origin: Origin
         tmp_path / "tflite",
     )
     found = report_of(tmp_path / "tflite")["float32"]
-    assert "fashion_mnist" in found["features"] and found["num_samples"] == 17
+    assert extractor in found["features"] and found["num_samples"] == 17
     assert abs(found["frechet_distance"]) < 1e-2
 
 

@@ -1,1 +1,1 @@
-"""What `tools/import_tfgan_checkpoint.py` is made of."""
+"""Readers and converters of other projects' weights, for `import_tfgan_checkpoint` and `make_efficientnet_lite0`."""

