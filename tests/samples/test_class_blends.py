@@ -15,9 +15,11 @@ from tests.samples.tiny_generator import tiny_generator
 SEEDS = np.array([3, 4])
 
 
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return tiny_generator()
+@pytest.fixture(
+    scope="module", params=[{}, {"latents_to_every_block": True, "latent_dim": 8}], ids=["plain", "latents"]
+)
+def generator(request: pytest.FixtureRequest) -> Generator:
+    return tiny_generator(**request.param)
 
 
 def blended(generator: Generator, weights: Any) -> Generator:

@@ -30,6 +30,7 @@ GENERATORS: dict[str, dict[str, Any]] = {
     "attention of the paper": {"attention_form": "paper"},
     "full attention": {"attention_form": "full"},
     "two attention layers": {"attention_resolutions": (8, 16)},
+    "latents to every block": {"latents_to_every_block": True, "latent_dim": 8},
     "grey": {"image_channels": 1},
     "parameter-matched block": {"attention_block": "residual"},
 }

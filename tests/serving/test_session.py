@@ -289,6 +289,15 @@ def test_a_discriminator_that_cannot_be_read_leaves_nothing_written(
     assert files_below(tmp_path) == []
 
 
+def test_a_discriminator_that_judges_groups_is_refused(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = save_run(tmp_path / "run", discriminator_minibatch_statistics=2)
+    found = error_of(capsys, f"--run_dir={run_dir}", "--discriminator", f"--output={tmp_path / 'out'}")
+    assert found.startswith("discriminator: ") and "--discriminator_minibatch_statistics" in found
+    assert not (tmp_path / "out").exists() or files_below(tmp_path / "out") == []
+
+
 def test_tflite_without_what_runs_it(
     run_dir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

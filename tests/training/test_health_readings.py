@@ -55,7 +55,8 @@ def test_rank_of_class_tables() -> None:
     assert class_table_ranks(generator)[signs.CLASS_TABLE_RANK] == pytest.approx(3.5 / 2, rel=1e-4)
     layer.bias.assign(np.outer([1, 0, -1], np.ones(8)))
     assert class_table_ranks(generator)[signs.CLASS_TABLE_RANK] == pytest.approx(1, rel=1e-4)
-    assert class_table_ranks(tiny_state(conditioning="none").generator) == {}
+    for options in ({}, {"latents_to_every_block": True, "latent_dim": 8}):
+        assert class_table_ranks(tiny_state(conditioning="none", **options).generator) == {}
 
 
 def test_distance_within_classes() -> None:

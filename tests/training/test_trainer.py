@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 from typing import Any
 
 import keras
@@ -13,6 +14,9 @@ from tests.graphs import waits_for
 from tests.training.step_oracle import StepOracle
 from tests.training.tiny import (
     ADAPTIVE,
+    NETWORK_OPTIONS,
+    all_values,
+    differences,
     make_iterator,
     make_state,
     make_trainer,
@@ -152,12 +156,14 @@ def test_compiled_by_xla_gives_the_same_steps():
             np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4, err_msg=f"{part} {name}")
 
 
-@pytest.mark.parametrize("options", [{}, ADAPTIVE], ids=["plain", "adaptive_augmentation"])
+@pytest.mark.parametrize(
+    "options", [{}, ADAPTIVE, NETWORK_OPTIONS], ids=["plain", "adaptive_augmentation", "network_options"]
+)
 def test_two_replicas_equal_one_on_the_same_global_batch(options: dict[str, Any]):
     # SGD: Adam with beta1 = 0 would hide a wrong factor in the gradients.
     config = tiny_config(synchronized_batch_norm=True, discriminator_steps_per_step=2, ema_decay=0.5, **options)
     trainers = [make_trainer(config, make(), lambda: keras.optimizers.SGD(0.02)) for make in (one_device, two_replicas)]
-    steps = 5 if options else 3
+    steps = 5 if options == ADAPTIVE else 3
     metrics = [trainer.train(steps) for trainer in trainers]
     for part in ("generator", "discriminator", "generator_ema"):
         one, two = (values(getattr(trainer.state, part)) for trainer in trainers)
@@ -166,11 +172,23 @@ def test_two_replicas_equal_one_on_the_same_global_batch(options: dict[str, Any]
     for name in ("discriminator_loss", "generator_loss", "real_logits", "fake_logits"):
         assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4)
     assert trainers[0].state.data_position.numpy() == trainers[1].state.data_position.numpy() == steps * 2 * 4
-    if options:
+    if options == ADAPTIVE:
         one, two = (trainer.state.augment_probability for trainer in trainers)
         assert one.probability.numpy() > 0 and one.num_updates.numpy() == 2
         for variable, others in zip(one.variables, two.variables, strict=True):
             np.testing.assert_allclose([value.numpy() for value in others.values], variable.numpy(), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_network_options_in_parts_in_half_precision_go_on_in_the_same_bits(tmp_path: pathlib.Path):
+    options = {"gradient_accumulation_steps": 2, "precision": "mixed_bfloat16", "r1_weight": 0.1, **NETWORK_OPTIONS}
+    whole, first, second = (make_trainer(tiny_config(**options), one_device(), position=4 * n) for n in (0, 0, 1))
+    assert np.isfinite(list(whole.train(2).values())).all()
+    first.train(1)
+    path = tf.train.Checkpoint(state=first.state).write(str(tmp_path / "state"))
+    tf.train.Checkpoint(state=second.state).read(path).assert_consumed()
+    second.train(1)
+    assert differences(all_values(whole.state), all_values(second.state)) == set()
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
