@@ -49,6 +49,7 @@ ABOVE_ZERO = [
 AT_LEAST_ZERO = [
     (ModelConfig, "num_classes"),
     (ModelConfig, "discriminator_base_channels"),
+    (ModelConfig, "discriminator_minibatch_statistics"),
     (TrainingConfig, "ema_start_step"),
     (TrainingConfig, "seed"),
     (TrainingConfig, "health_every"),
