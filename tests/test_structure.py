@@ -95,6 +95,11 @@ TESTED_ELSEWHERE = {
     "tools/make_fashion_mnist_10k.py": "tests/data/test_embedded.py makes the packaged file again",
     "tools/preparation/fashion_mnist.py": "tests/tools/test_prepare_fashion_mnist.py reads such files with it",
     "tools/preparation/record_set.py": "tests/tools/test_prepare_imagenet.py writes record sets with it",
+    **{
+        f"tools/lowering/{name}.py": "tests/tools/test_lower_training.py lowers, runs and collects with it"
+        for name in ("collection", "inputs", "program", "storage", "variables")
+    },
+    "tools/run_lowered_training.py": "tests/tools/test_lower_training.py runs what it lowered",
     "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
     "tools/benchmarks/evaluation.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/evaluation_worker.py": "tests/tools/test_benchmark_processes.py runs it",

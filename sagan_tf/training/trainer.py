@@ -30,6 +30,7 @@ class Trainer:
     Attributes:
         state: what is trained.
         strategy: where it runs.
+        metrics: names of what a step returns, in order.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Trainer:
         self._iterator = iterator
         self._config = config
         self._ema_decay = ema_decay(config)
-        self._metrics = updates.discriminator_metrics + updates.generator_metrics
+        self.metrics = updates.discriminator_metrics + updates.generator_metrics
         self._discriminator_step = _replica_function(
             updates.discriminator_step, updates.discriminator_metrics, config.jit_compile
         )
@@ -65,7 +66,7 @@ class Trainer:
         with self.strategy.scope():
             # A tensor: a Python number would be compiled in, and a new one trace the loop again.
             totals = self._compiled_loop(self._iterator, tf.constant(num_steps, tf.int32))
-        return dict(zip(self._metrics, (totals / num_steps).numpy().tolist(), strict=True))
+        return dict(zip(self.metrics, (totals / num_steps).numpy().tolist(), strict=True))
 
     def loop_graph(self) -> tf.Graph:
         """The graph of the compiled loop, to look at."""
@@ -73,13 +74,13 @@ class Trainer:
             return self._compiled_loop.get_concrete_function(self._iterator, tf.constant(1, tf.int32)).graph
 
     def _loop(self, iterator: Iterator[Any], num_steps: tf.Tensor) -> tf.Tensor:
-        totals = tf.zeros([len(self._metrics)])
+        totals = tf.zeros([len(self.metrics)])
         for _ in tf.range(num_steps):
-            totals += self._step(iterator)
+            totals += self.run_step(iterator)
         return totals
 
-    def _step(self, iterator: Iterator[Any]) -> tf.Tensor:
-        """One step; returns its metrics, float32 [metrics]."""
+    def run_step(self, iterator: Iterator[Any]) -> tf.Tensor:
+        """Run one step inside a compiled function; returns its metrics, float32 [metrics]."""
         state, repeats = self.state, self._config.discriminator_steps_per_step
         first_draw = training_draw(state.step * (repeats + 1), state.rollbacks)
         discriminator_metrics = []

@@ -1,0 +1,130 @@
+"""Lowers training to an XLA program that runs where TensorFlow cannot be installed, and collects its results.
+
+    python tools/lower_training.py write DIR --flagfile=configs/quickstart.cfg --run_dir=runs/elsewhere
+    python tools/run_lowered_training.py DIR --steps=900 --save_every=300      (needs numpy and jax 0.11, nothing else)
+    python tools/lower_training.py collect DIR
+
+`write` stores in DIR, a new directory, everything that training needs: a program of `--steps_per_call` training steps
+(an HLO module), the variables that the run starts with (those of its newest checkpoint, if it has one) and all images
+of the data set. Copy DIR and run_lowered_training.py to the other machine, and DIR back. `collect` then adds a
+checkpoint to the run's directory for each step whose variables were saved. These are ordinary checkpoints for
+`sagan_tf.evaluate`, `sample` and `export`, and `sagan_tf.train` resumes from the newest.
+
+The program trains on one device, of any kind that XLA compiles for. It makes the updates of `sagan_tf.train` and none
+of its evaluations, sample grids or rollbacks. Its order of images is another one, and its latents are those of
+`--jit_compile`: XLA makes other normal numbers of the same random bits. Pass `--resampling=strided` for a GPU, since
+`auto` chooses by the devices of the machine that lowers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sagan_tf.config import Config
+from sagan_tf.console import load_tensorflow, run_command
+from sagan_tf.errors import UserError
+from sagan_tf.files import check_can_write_directory
+from sagan_tf.flags import parse_config
+from sagan_tf.serving.whole_folders import whole_folders
+
+NAME = "tools/lower_training.py"
+
+
+def write(directory: Path, steps_per_call: int, config: Config) -> str:
+    """Write the program of a configuration into a new directory.
+
+    Args:
+        directory: the directory, which appears as a whole or not at all.
+        steps_per_call: training steps of one call of the program.
+        config: the run.
+
+    Returns:
+        A line that describes what was written.
+
+    Raises:
+        UserError: the configuration or its data cannot be used, or the directory exists.
+    """
+    if steps_per_call < 1:
+        raise UserError(f"steps_per_call: expected at least 1, received {steps_per_call}")
+    check_can_write_directory(directory, "DIR")
+    if directory.exists():
+        raise UserError(f"DIR: expected the name of a new directory, received {directory}, which exists")
+    load_tensorflow()
+    from tools.lowering.inputs import prepare_run
+    from tools.lowering.program import lower
+    from tools.lowering.storage import write_directory
+
+    run = prepare_run(config)
+    program = lower(run.config, run.state, len(run.labels), steps_per_call)
+    with whole_folders([directory], overwrite=False) as (new,):
+        write_directory(new, program, run)
+    return (
+        f"{directory}: from step {int(run.state.step.numpy())}, {steps_per_call} steps a call, "
+        f"{len(program.module):,} bytes, {len(program.inputs)} variables, {len(run.labels):,} images"
+    )
+
+
+def collect(directory: Path, run_dir: str) -> str:
+    """Add a checkpoint to the run's directory for each step whose variables were saved.
+
+    Args:
+        directory: what `write` has written and the program has added variables to.
+        run_dir: the directory of the run; empty: the one that `write` was given.
+
+    Returns:
+        A line that describes what was added.
+
+    Raises:
+        UserError: the directory or the run cannot be used.
+    """
+    load_tensorflow()
+    from tools.lowering.collection import add_checkpoints
+
+    run_directory, steps = add_checkpoints(directory, run_dir)
+    return f"{run_directory}: added {len(steps)} checkpoints, of steps {', '.join(map(str, steps))}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    options, flags = _parse(arguments)
+    directory = options.directory.expanduser()
+    try:
+        if options.action == "collect":
+            print(collect(directory, options.run_dir))
+        else:
+            print(write(directory, options.steps_per_call, parse_config(flags)))
+        return 0
+    except (UserError, OSError) as error:
+        print(f"{NAME}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return 2
+
+
+def _parse(arguments: Sequence[str] | None) -> tuple[Any, list[str]]:
+    """Return the options of the tool and the remaining flags, which are those of `sagan_tf.train`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    writing = actions.add_parser("write", allow_abbrev=False, help="lower the training of a configuration")
+    writing.add_argument("--steps_per_call", type=int, default=50, metavar="N", help="steps of a call; default: 50")
+    writing.epilog = "All other flags are those of `python -m sagan_tf.train`, written --name=value."
+    collecting = actions.add_parser("collect", allow_abbrev=False, help="add checkpoints to the run's directory")
+    writing.add_argument("directory", type=Path, metavar="DIR", help="the directory to make")
+    collecting.add_argument("directory", type=Path, metavar="DIR", help="what `write` has made")
+    collecting.add_argument(
+        "--run_dir", default="", help="the run's directory; default: the one that `write` was given"
+    )
+    options, flags = parser.parse_known_args(arguments)
+    if flags and options.action == "collect":
+        parser.error(f"unrecognized arguments: {' '.join(flags)}")
+    return options, flags
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(NAME, main))

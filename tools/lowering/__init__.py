@@ -1,0 +1,1 @@
+"""Training steps as one XLA program that runs without TensorFlow."""

@@ -1,0 +1,74 @@
+"""Checkpoints of a run from the variables that its program has saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sagan_tf.config import Config
+from sagan_tf.errors import UserError
+from sagan_tf.flags import config_to_flagfile, parse_config
+from sagan_tf.training.checkpoint_list import read_list
+from sagan_tf.training.checkpoints import Checkpoints, newest_checkpoint
+from sagan_tf.training.failures import explaining_writes
+from sagan_tf.training.run_directory import RunDirectory, read_flagfile
+from sagan_tf.training.run_lock import run_lock
+from sagan_tf.training.state import create_state
+from tools.lowering.storage import read_description
+from tools.lowering.variables import PATTERN, read_variables, step_of
+
+
+def add_checkpoints(directory: Path, run_dir: str = "") -> tuple[Path, list[int]]:
+    """Add a checkpoint to a run for each file of variables of a later step than its newest checkpoint.
+
+    Nothing that the run has is removed or replaced.
+
+    Args:
+        directory: what `write` has made.
+        run_dir: the directory of the run; empty: the one that the program was lowered with.
+
+    Returns:
+        The directory of the run and the steps that were added.
+
+    Raises:
+        UserError: there is nothing to add, the files are not those of the configuration, or the run has continued
+            without the program. Nothing has then been written.
+    """
+    description = read_description(directory)
+    flags = read_flagfile(description["flagfile"]) | ({"run_dir": run_dir} if run_dir else {})
+    config = parse_config([f"--{name}={value}" for name, value in flags.items()])
+    flagfile, run_directory = config_to_flagfile(config), RunDirectory(config.training.run_dir)
+    run_directory.check_flags(flagfile, config_to_flagfile(Config()))
+    files = _files_to_add(directory, description["first_step"], run_directory)
+    state = create_state(config)
+    for path in files:
+        read_variables(path, state)
+    run_directory.create()
+    with run_lock(run_directory.path), explaining_writes(run_directory.path):
+        run_directory.write_records(flagfile)
+        if not run_directory.startup.exists():
+            run_directory.write_json(run_directory.startup, description["startup"])
+        keep = len(read_list(run_directory.checkpoints)) + len(files)
+        checkpoints = Checkpoints(run_directory.checkpoints, state, keep)
+        for path in files:
+            read_variables(path, state)
+            checkpoints.save()
+    return run_directory.path, [step_of(path) for path in files]
+
+
+def _files_to_add(directory: Path, first_step: int, run_directory: RunDirectory) -> list[Path]:
+    """Return the files of variables later than the newest checkpoint of a run, in the order of their steps."""
+    files = {step_of(path): path for path in sorted(directory.glob(PATTERN))}
+    newest = newest_checkpoint(run_directory.checkpoints)
+    reached = first_step if newest is None else int(newest.rpartition("-")[2])
+    if newest is not None and reached not in (first_step, *files):
+        raise UserError(
+            f"run_dir: expected a run at step {first_step}, where the program began, or at a step that it saved, "
+            f"received {run_directory.path} at step {reached}; choose another --run_dir"
+        )
+    later = [path for step, path in sorted(files.items()) if step > reached]
+    if not later:
+        raise UserError(
+            f"DIR: expected variables of a step after {reached}, received none in {directory}; run "
+            "run_lowered_training.py first"
+        )
+    return later

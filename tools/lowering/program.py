@@ -1,0 +1,102 @@
+"""Several training steps as one XLA program."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from sagan_tf.config import Config
+from sagan_tf.data.preprocessing import scale_to_unit_range
+from sagan_tf.errors import UserError
+from sagan_tf.training.session import create_updates
+from sagan_tf.training.state import TrainState
+from sagan_tf.training.trainer import Trainer
+from tools.lowering.variables import variables_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """An XLA program, and what it needs to be run.
+
+    The parameters of the program are images, uint8 [images, R, R, C]; labels, int32 [images]; rows, int32, and flips,
+    bool, both [steps, discriminator updates, batch]; and then variables, in the order of `inputs`. It returns the means
+    of the training metrics; each variable that it changes is an output that is aliased with its parameter.
+
+    Attributes:
+        module: a serialized `HloModuleProto`.
+        inputs: for each parameter after the first four, its index in `variables_of`.
+        metrics: names of the metrics.
+        rows_shape: (steps, discriminator updates, batch).
+    """
+
+    module: bytes
+    inputs: tuple[int, ...]
+    metrics: tuple[str, ...]
+    rows_shape: tuple[int, int, int]
+
+
+def lower(config: Config, state: TrainState, num_images: int, num_steps: int) -> Program:
+    """Lower training steps on one replica, with all images of the data set in memory.
+
+    Args:
+        config: the run, with its number of classes.
+        state: its state; the program is made for variables of these shapes, and holds none of their values.
+        num_images: images of the data set.
+        num_steps: steps of one call of the program.
+
+    Raises:
+        UserError: XLA cannot compile a step of this configuration.
+    """
+    trainer = create_trainer(config, state)
+    shape = num_steps, config.training.discriminator_steps_per_step, config.training.global_batch_size
+    size, channels = config.model.resolution, config.model.image_channels
+    specs = (
+        tf.TensorSpec([num_images, size, size, channels], tf.uint8),
+        tf.TensorSpec([num_images], tf.int32),
+        tf.TensorSpec(shape, tf.int32),
+        tf.TensorSpec(shape, tf.bool),
+    )
+    function = training_function(trainer)
+    captured = function.get_concrete_function(*specs).captured_inputs
+    try:
+        module = function.experimental_get_compiler_ir(*specs)(stage="hlo_serialized")
+    except (ValueError, tf.errors.OpError) as error:
+        raise UserError(f"expected a step that XLA can compile, received {str(error).splitlines()[0]}") from error
+    indices = {id(variable.handle): index for index, variable in enumerate(variables_of(state))}
+    return Program(module, tuple(indices[id(handle)] for handle in captured), trainer.metrics, shape)
+
+
+def create_trainer(config: Config, state: TrainState) -> Trainer:
+    """Return a trainer whose steps `training_function` runs; it has no images of its own."""
+    return Trainer(create_updates(config, state), tf.distribute.get_strategy(), iter(()), config.training)
+
+
+def training_function(trainer: Trainer) -> Callable[..., tf.Tensor]:
+    """Return the compiled function of images, labels, rows and flips that `Program` describes."""
+
+    def run(images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
+        num_steps, num_updates, _ = rows.shape
+        totals = tf.zeros([len(trainer.metrics)])
+        for step in tf.range(num_steps):
+            position = trainer.state.data_position.read_value()
+            batches = [
+                _batch(images, labels, rows[step, update], flips[step, update], position, update)
+                for update in range(num_updates)
+            ]
+            totals += trainer.run_step(iter(batches))
+        return totals / num_steps
+
+    return tf.function(run, jit_compile=True)
+
+
+def _batch(
+    images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, flips: tf.Tensor, position: tf.Tensor, update: int
+) -> dict[str, tf.Tensor]:
+    chosen, size = scale_to_unit_range(tf.gather(images, rows)), rows.shape[0]
+    return {
+        "images": tf.where(flips[:, None, None, None], tf.reverse(chosen, [2]), chosen),
+        "labels": tf.gather(labels, rows),
+        "positions": position + tf.range(update * size, (update + 1) * size, dtype=tf.int64),
+    }

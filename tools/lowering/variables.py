@@ -1,0 +1,63 @@
+"""The variables of a run in a fixed order, and the files that hold their values."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.errors import UserError
+from sagan_tf.training.state import TrainState
+
+PATTERN = "variables-*.npz"
+
+
+def variables_of(state: TrainState) -> list[tf.Variable]:
+    """Return all variables that a checkpoint holds, each once, in a fixed order."""
+    parts = (
+        state.generator,
+        state.discriminator,
+        state.generator_ema,
+        state.generator_optimizer,
+        state.discriminator_optimizer,
+        state.logit_averages,
+        state.augment_probability,
+    )
+    found = [variable for part in parts if part is not None for variable in part.variables]
+    found += [state.step, state.data_position, state.rollbacks]
+    plain = [variable if isinstance(variable, tf.Variable) else variable.value for variable in found]
+    return list({id(variable): variable for variable in plain}.values())
+
+
+def write_variables(directory: Path, state: TrainState) -> None:
+    """Write the variables of a state to the file of its step."""
+    values = {f"{index:05d}": variable.numpy() for index, variable in enumerate(variables_of(state))}
+    np.savez(directory / f"variables-{int(state.step.numpy()):08d}.npz", **values)
+
+
+def read_variables(path: Path, state: TrainState) -> None:
+    """Set the variables of a state to the values of a file.
+
+    Raises:
+        UserError: the file is damaged, holds variables of another configuration, or values that are not finite.
+    """
+    variables = variables_of(state)
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            values = [file[name] for name in sorted(file.files)]
+    except (OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"DIR: expected a file of variables that can be read, received {path} ({error})") from error
+    received = [(value.shape, value.dtype) for value in values]
+    if received != [(tuple(variable.shape), variable.dtype.as_numpy_dtype) for variable in variables]:
+        raise UserError(f"DIR: expected the variables of the configuration in {path.parent}, received others in {path}")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    if not state.all_finite():
+        raise UserError(f"DIR: expected finite variables, received others in {path}; remove it to collect the rest")
+
+
+def step_of(path: Path) -> int:
+    """Return the step of a file of variables."""
+    return int(path.stem.partition("-")[2])
