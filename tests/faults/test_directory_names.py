@@ -87,8 +87,8 @@ def test_every_command_in_one_directory(tmp_path: pathlib.Path) -> None:
     assert evaluate.run([f"--run_dir={run_dir}", *measure]) == 0
     assert '"kind": "evaluation"' in (run_dir / "metrics.jsonl").read_text()
     assert export.run([f"--run_dir={run_dir}", f"--output={exports}"]) == 0
-    grid = ["--mode=grid", "--strategy=one_device", "--labels=1,2"]
-    assert sample.run([*grid, f"--run_dir={run_dir}", f"--output={place / 'run[5].png'}"]) == 0
+    grid = ["--mode=grid", "--labels=1,2"]
+    assert sample.run([*grid, f"--run_dir={run_dir}", "--strategy=one_device", f"--output={place / 'run[5].png'}"]) == 0
     assert sample.run([*grid, f"--saved_model={exports / '3'}", f"--output={place / 'export[6].png'}"]) == 0
     assert (place / "run[5].png").is_file() and (place / "export[6].png").is_file()
     one = ["--mode=images", "--strategy=one_device", "--num_samples=2", f"--run_dir={run_dir}", f"--output={images}"]

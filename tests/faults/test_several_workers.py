@@ -48,9 +48,14 @@ def wait_for_lines(run_dir: pathlib.Path, count: int, seconds: float = 240.0) ->
 
 
 def ended(worker: subprocess.Popen[str], seconds: float) -> tuple[int, str]:
-    """Its status and the last line that it printed, within some seconds."""
+    """Return a worker's status and the only line that the command printed in its own name, within some seconds.
+
+    TensorFlow may print more afterwards: a worker that exits last notices that the other is gone.
+    """
     printed, _ = worker.communicate(timeout=seconds)
-    return worker.returncode, printed.rstrip().splitlines()[-1]
+    lines = [line for line in printed.splitlines() if line.startswith("sagan_tf.train: ")]
+    assert len(lines) == 1, printed
+    return worker.returncode, lines[0]
 
 
 def values(run_dir: pathlib.Path, step: int) -> dict[str, bytes]:

@@ -174,9 +174,11 @@ def test_slurm_runs_it_and_queues_it_again(slurm: dict[str, str], tmp_path: path
         assert said() == ["n10 2 begins", "n10 2 saved", "n9 2 begins", "n9 2 saved"]
         record.write_text("")
         wait_for(lambda: job_state(slurm, job)["JobState"] == "PENDING", "it waits")
-        # Slurm lets two minutes pass first.
-        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], env=slurm, check=True)
-        wait_for(lambda: job_state(slurm, job)["JobState"] == "COMPLETED", "it ends")
+        # Slurm lets two minutes pass first. Within the second in which the job ended, its nodes would refuse it: they
+        # compare the whole second of the new credential with that in which the old one was revoked.
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+2"], env=slurm, check=True)
+        wait_for(lambda: job_state(slurm, job)["JobState"] in ("COMPLETED", "FAILED"), "it ends")
+        assert job_state(slurm, job)["JobState"] == "COMPLETED"
     finally:
         subprocess.run(["scancel", job], env=slurm, check=False)
     again = f"goes on: -m sagan_tf.train {' '.join(FLAGS)} --strategy=multi_worker"

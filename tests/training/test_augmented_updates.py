@@ -61,7 +61,7 @@ def test_without_augmentation_nothing_is_added() -> None:
 
 
 def test_sample_grids_and_evaluations_see_no_augmentation(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    """A run augments where its two updates are traced, once each; nothing but training imports the package."""
+    """A run augments where its two updates are traced, once each; nothing but updates and regularizers imports it."""
     traced = []
     monkeypatch.setitem(AUGMENTATIONS, "noted", Augmentation(lambda images, draws: traced.append(0) or images, 1))
     config = tiny_config(
@@ -76,4 +76,4 @@ def test_sample_grids_and_evaluations_see_no_augmentation(tmp_path: pathlib.Path
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sagan_tf.augmentation")
     ]
-    assert set(imports) == {"augmentation", "training"}
+    assert set(imports) == {"augmentation", "regularization", "training"}
