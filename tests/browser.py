@@ -45,7 +45,9 @@ class Page:
         """The expression's value once it is true."""
         end = time.monotonic() + seconds
         while not (value := self.evaluate(script)):
-            assert time.monotonic() < end, f"not within {seconds} s: {script}; the page says: {self.text()[:2000]}"
+            assert time.monotonic() < end, (
+                f"not within {seconds} s: {script}; the page says: {' '.join(self.text().split())[:6000]}"
+            )
             time.sleep(0.2)
         return value
 

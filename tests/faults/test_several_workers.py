@@ -29,9 +29,11 @@ FLAGS = [
     "--strategy=multi_worker",
 ]
 NOTICED = 30.0
-"""Seconds within which a broken connection ends the others, and a signal all of them; seconds are the rule."""
+"""Seconds within which a broken connection ends the others; seconds are the rule."""
 HUNG = 180.0
 """Seconds within which a worker that no longer answers is given up; TensorFlow waits for a hundred heartbeats."""
+SAVED = 240.0
+"""Seconds for a step, a checkpoint and the exit on a busy machine; workers that only lose each other exit with 75."""
 
 
 def start(run_dir: pathlib.Path, *flags: str) -> list[list[str]]:
@@ -73,7 +75,7 @@ def test_a_signal_to_one_stops_both(tmp_path: pathlib.Path) -> None:
     with started_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
         wait_for_lines(tmp_path, 2)
         workers[1].send_signal(signal.SIGUSR1)
-        found = [ended(worker, NOTICED) for worker in workers]
+        found = [ended(worker, SAVED) for worker in workers]
     step = newest_step(tmp_path)
     expected = f"sagan_tf.train: stopped with all workers at step {step} and saved it in {tmp_path}; the same command"
     assert [status for status, _ in found] == [138, 138]
@@ -127,7 +129,7 @@ def test_after_a_signal_both_go_on(tmp_path: pathlib.Path) -> None:
         wait_for_lines(tmp_path / "a", 2)
         for worker in workers:
             worker.send_signal(signal.SIGUSR1)
-        assert [ended(worker, NOTICED)[0] for worker in workers] == [138, 138]
+        assert [ended(worker, SAVED)[0] for worker in workers] == [138, 138]
     begun = newest_step(tmp_path / "a")
     flags = ["--checkpoint_every=1000000", f"--num_steps={begun + 2}"]
     assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))

@@ -13,9 +13,11 @@ import tensorflow as tf
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import Regularizer
 from sagan_tf.training.judgement import with_image_gradients
+from sagan_tf.training.session import create_updates
 from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.trainer import Trainer
 from tests.training.tiny import (
+    PLAIN_NETWORKS,
     all_values,
     differences,
     make_iterator,
@@ -46,7 +48,7 @@ class Recording(Regularizer):
 
 
 def updates_with(look: Any, network: str = "discriminator", **options: Any) -> AlternatingUpdates:
-    updates = make_updates(tiny_config(**options), lambda: keras.optimizers.SGD(0.1, name="sgd"))
+    updates = make_updates(tiny_config(**PLAIN_NETWORKS, **options), lambda: keras.optimizers.SGD(0.1, name="sgd"))
     changed = {"judge": with_image_gradients(updates.judge), f"{network}_regularizers": (Recording(look),)}
     return dataclasses.replace(updates, **changed)
 
@@ -66,7 +68,7 @@ def distance_of_repetitions(batch: Any) -> tf.Tensor:
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_networks_give_the_same_again_and_u_moves_once(parts: int):
-    config = tiny_config(gradient_accumulation_steps=parts)
+    config = tiny_config(**PLAIN_NETWORKS, gradient_accumulation_steps=parts)
     plain = make_updates(config, lambda: keras.optimizers.SGD(0.1, name="sgd"))
     run_in_replica(plain.discriminator_step, *real_batch(config), DRAW)
     updates = updates_with(distance_of_repetitions, gradient_accumulation_steps=parts)
@@ -104,12 +106,11 @@ def darken(images: tf.Tensor, random_numbers: RandomNumbers) -> tf.Tensor:
 
 
 def test_images_are_augmented_alike_on_any_number_of_replicas_and_in_any_parts():
-    config = tiny_config(synchronized_batch_norm=True)
+    config = tiny_config(**PLAIN_NETWORKS, synchronized_batch_norm=True)
     results = {}
     for name, strategy in (("one", one_device()), ("two", two_replicas())):
         state = make_state(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))
-        sampler = make_updates(config).sampler
-        updates = AlternatingUpdates(state, *_parts(config), sampler, augment=darken)
+        updates = dataclasses.replace(create_updates(config, state), augment=darken)
         trainer = Trainer(updates, strategy, make_iterator(config, strategy), config.training)
         trainer.train(2)
         results[name] = all_values(state)
@@ -118,11 +119,6 @@ def test_images_are_augmented_alike_on_any_number_of_replicas_and_in_any_parts()
     plain = make_trainer(config, one_device(), lambda: keras.optimizers.SGD(0.01, name="sgd"))
     plain.train(2)
     assert differences(results["one"], all_values(plain.state))
-
-
-def _parts(config: Any) -> tuple[Any, Any]:
-    updates = make_updates(config)
-    return updates.loss, updates.judge
 
 
 def test_terms_are_added_to_the_loss_and_variables_change_after_the_update():
@@ -139,7 +135,7 @@ def test_terms_are_added_to_the_loss_and_variables_change_after_the_update():
         def after_update(self, metrics: Any) -> None:
             self.seen.assign(metrics["decay"])
 
-    config, rate = tiny_config(), 0.1
+    config, rate = tiny_config(**PLAIN_NETWORKS), 0.1
     before, after, losses = [], [], []
     for regularized in (False, True):
         updates = make_updates(config, lambda: keras.optimizers.SGD(rate))

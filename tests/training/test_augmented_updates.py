@@ -13,7 +13,15 @@ import tensorflow as tf
 from sagan_tf.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
 from sagan_tf.flags import config_to_flagfile
 from sagan_tf.training.session import train
-from tests.training.tiny import make_trainer, make_updates, one_device, run_in_replica, tiny_config, two_replicas
+from tests.training.tiny import (
+    PLAIN_NETWORKS,
+    make_trainer,
+    make_updates,
+    one_device,
+    run_in_replica,
+    tiny_config,
+    two_replicas,
+)
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "sagan_tf"
 DRAW = tf.constant(0, tf.int64)
@@ -34,7 +42,8 @@ def note_draws(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 def test_every_image_of_every_update_has_its_own_draws_however_the_batch_is_divided(monkeypatch: pytest.MonkeyPatch):
     noted, found = note_draws(monkeypatch), []
     for strategy, parts in ((one_device(), 1), (two_replicas(), 2)):
-        make_trainer(tiny_config(augment=("noted",), gradient_accumulation_steps=parts), strategy).train(2)
+        config = tiny_config(**PLAIN_NETWORKS, augment=("noted",), gradient_accumulation_steps=parts)
+        make_trainer(config, strategy).train(2)
         found.append(np.unique(np.concatenate(noted), axis=0))
         assert len(found[-1]) == sum(map(len, noted)) == 2 * 3 * 4  # real and fake images, then those of the generator
         noted.clear()
@@ -48,7 +57,7 @@ def test_the_generator_learns_through_the_augmentation(
     """The gradient is 0 behind an augmentation that erases all, unless its adaptive probability is 0 as at first."""
     scale = Augmentation(lambda images, draws: images * factor, num_draws=1)
     monkeypatch.setitem(AUGMENTATIONS, "scale", scale)
-    config = tiny_config(augment=("scale",), **options)
+    config = tiny_config(**PLAIN_NETWORKS, augment=("scale",), **options)
     images, labels = tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32)
     metrics = run_in_replica(make_updates(config).generator_step, images, labels, DRAW)
     assert (float(metrics["generator_gradient_norm"]) > 0) == (factor > 0 or bool(options))
@@ -66,7 +75,7 @@ def test_sample_grids_and_evaluations_see_no_augmentation(tmp_path: pathlib.Path
     monkeypatch.setitem(AUGMENTATIONS, "noted", Augmentation(lambda images, draws: traced.append(0) or images, 1))
     config = tiny_config(
         augment=("noted",), num_classes=0, dataset="fashion_mnist_10k", strategy="one_device", run_dir=str(tmp_path),
-        num_steps=2, sample_every=1, log_every=1,
+        num_steps=2, sample_every=1, log_every=1, **PLAIN_NETWORKS,
     )  # fmt: skip
     train(config, config_to_flagfile)
     assert len(traced) == 2 and len(list((tmp_path / "samples").iterdir())) == 2

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny import (
+    PLAIN_NETWORKS,
     all_values,
     make_trainer,
     make_updates,
@@ -20,7 +21,7 @@ DRAW = tf.constant(3, tf.int64)
 
 
 def test_pairs_have_one_label_and_the_generator_sees_the_real_images():
-    config = tiny_config(loss="relativistic")
+    config = tiny_config(loss="relativistic", **PLAIN_NETWORKS)
     updates = make_updates(config, lambda: keras.optimizers.SGD(0.0, name="sgd"))
     images, labels = real_batch(config)
     latents, _ = updates.sampler.draw(DRAW)
@@ -43,7 +44,8 @@ def test_pairs_have_one_label_and_the_generator_sees_the_real_images():
 
 
 def test_two_replicas_equal_one():
-    config = tiny_config(loss="relativistic", synchronized_batch_norm=True, discriminator_steps_per_step=2)
+    options = {"loss": "relativistic", "synchronized_batch_norm": True, "discriminator_steps_per_step": 2}
+    config = tiny_config(**PLAIN_NETWORKS, **options)
     values = []
     for strategy in (one_device(), two_replicas()):
         trainer = make_trainer(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))

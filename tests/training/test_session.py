@@ -15,7 +15,7 @@ from sagan_tf.losses import LOSSES, AdversarialLoss
 from sagan_tf.training import session
 from sagan_tf.training.session import check_config, resolve_classes, train
 from sagan_tf.training.state import create_state
-from tests.training.tiny import ADAPTIVE, all_values, differences, one_device, tiny_config
+from tests.training.tiny import ADAPTIVE, PLAIN_NETWORKS, all_values, differences, one_device, tiny_config
 
 
 class FakeSource:
@@ -71,7 +71,7 @@ def run_config(run_dir: pathlib.Path, num_steps: int, **options: object) -> Conf
     )
 
 
-@pytest.mark.parametrize("options", [{}, ADAPTIVE], ids=["plain", "adaptive_augmentation"])
+@pytest.mark.parametrize("options", [{}, ADAPTIVE | PLAIN_NETWORKS], ids=["plain", "adaptive_augmentation"])
 def test_a_run_cut_anywhere_ends_in_the_same_bits(tmp_path: pathlib.Path, options: dict[str, object]):
     # One call of the compiled loop for all steps, against calls of 1, 2 and 3 steps in two runs. An adaptive
     # probability changes at step 4, by signs from before and after the cut.

@@ -5,7 +5,15 @@ import tensorflow as tf
 
 from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS
-from tests.training.tiny import differences, make_updates, real_batch, run_in_replica, tiny_config, values
+from tests.training.tiny import (
+    PLAIN_NETWORKS,
+    differences,
+    make_updates,
+    real_batch,
+    run_in_replica,
+    tiny_config,
+    values,
+)
 
 DRAW = tf.constant(0, tf.int64)
 
@@ -65,7 +73,7 @@ def test_u_moves_once_though_the_discriminator_sees_real_and_fake_images():
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if not isinstance(LOSSES[name], PairedLoss)])
 def test_losses_reported_are_those_of_the_networks(loss: str):
-    config = tiny_config(loss=loss)
+    config = tiny_config(loss=loss, **PLAIN_NETWORKS)
     updates = make_updates(config)
     images, labels = real_batch(config)
     latents, fake_labels = updates.sampler.draw(DRAW)

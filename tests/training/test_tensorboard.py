@@ -102,7 +102,7 @@ def test_pages_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> No
         page.wait_for_text("attention_maps", "samples", "small_run/tensorboard")
         page.open("about:blank")
         page.open(f"{address}/#hparams")
-        page.wait_for_text("adam_beta1", "architecture", "sagan", str(run_dir)[:10])
+        page.wait_for_text("adam_beta1", "architecture", "matching session groups: 1", str(run_dir))
         page.open("about:blank")
         page.open(f"{address}/#custom_scalars")
         page.wait_for_text("What matters", "losses", "attention gates (gamma): 0 is attention that is not used")

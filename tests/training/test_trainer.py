@@ -15,6 +15,7 @@ from tests.training.step_oracle import StepOracle
 from tests.training.tiny import (
     ADAPTIVE,
     NETWORK_OPTIONS,
+    PLAIN_NETWORKS,
     all_values,
     differences,
     make_iterator,
@@ -33,7 +34,7 @@ from tests.training.tiny import (
         (3, 1, {"discriminator_steps_per_step": 2, "ema_start_step": 2}),
         (2, 1, {"conditioning": "auxiliary_classifier", "loss": "non_saturating", "adam_beta1": 0.5}),
         (2, 2, {"loss": "least_squares"}),
-        (2, 2, {"augment": ("color", "translation", "flip", "cutout")}),
+        (2, 2, {"augment": ("color", "translation", "flip", "cutout"), **PLAIN_NETWORKS}),
     ],
     ids=["projection", "auxiliary_classifier", "two_replicas", "augmented"],
 )
@@ -157,13 +158,15 @@ def test_compiled_by_xla_gives_the_same_steps():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, ADAPTIVE, NETWORK_OPTIONS], ids=["plain", "adaptive_augmentation", "network_options"]
+    "options",
+    [{}, ADAPTIVE | PLAIN_NETWORKS, NETWORK_OPTIONS],
+    ids=["plain", "adaptive_augmentation", "network_options"],
 )
 def test_two_replicas_equal_one_on_the_same_global_batch(options: dict[str, Any]):
     # SGD: Adam with beta1 = 0 would hide a wrong factor in the gradients.
     config = tiny_config(synchronized_batch_norm=True, discriminator_steps_per_step=2, ema_decay=0.5, **options)
     trainers = [make_trainer(config, make(), lambda: keras.optimizers.SGD(0.02)) for make in (one_device, two_replicas)]
-    steps = 5 if options == ADAPTIVE else 3
+    steps = 5 if "ada_target" in options else 3
     metrics = [trainer.train(steps) for trainer in trainers]
     for part in ("generator", "discriminator", "generator_ema"):
         one, two = (values(getattr(trainer.state, part)) for trainer in trainers)
@@ -172,7 +175,7 @@ def test_two_replicas_equal_one_on_the_same_global_batch(options: dict[str, Any]
     for name in ("discriminator_loss", "generator_loss", "real_logits", "fake_logits"):
         assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4)
     assert trainers[0].state.data_position.numpy() == trainers[1].state.data_position.numpy() == steps * 2 * 4
-    if options == ADAPTIVE:
+    if "ada_target" in options:
         one, two = (trainer.state.augment_probability for trainer in trainers)
         assert one.probability.numpy() > 0 and one.num_updates.numpy() == 2
         for variable, others in zip(one.variables, two.variables, strict=True):

@@ -20,6 +20,8 @@ from sagan_tf.training.trainer import Trainer
 NUM_CLASSES = 3
 ADAPTIVE = {"augment": ("color", "translation", "cutout", "flip"), "ada_target": 0.1, "ada_speed_images": 64}
 """Options of adaptive augmentation whose probability changes soon and far."""
+PLAIN_NETWORKS = {"architecture": "dcgan", "attention_resolutions": ()}
+"""Options of the networks that are traced fastest, for tests in which their layers do not matter."""
 NETWORK_OPTIONS = {"latents_to_every_block": True, "latent_dim": 8, "discriminator_minibatch_statistics": 2}
 """Options of the networks in which images of a batch, or parts of the latents, meet."""
 
