@@ -9,7 +9,7 @@ import tensorflow as tf
 from sagan_tf.regularization.regularizer import DiscriminatorBatch, Metrics, Regularizer
 
 DECAY = 0.99
-"""Of the averages (Tseng et al. 2021)."""
+"""Decay of the averages of logits, in [0, 1) (Tseng et al. 2021)."""
 
 
 class LogitAverages(tf.Module):

@@ -18,7 +18,7 @@ from sagan_tf.regularization.regularizer import Regularizer
 
 
 class RegularizedState(Protocol):
-    """What regularizers use of a run's state."""
+    """The part of a run's state that regularizers read."""
 
     generator: keras.Model
     step: tf.Variable

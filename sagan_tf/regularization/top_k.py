@@ -11,7 +11,7 @@ from sagan_tf.config import RegularizationConfig
 from sagan_tf.losses import AdversarialLoss
 
 _DECAY = 0.99
-"""Of the fraction, in every epoch (Sinha et al. 2020)."""
+"""Factor of the fraction in every epoch (Sinha et al. 2020)."""
 
 
 def with_top_k(loss: AdversarialLoss, fraction: Callable[[], tf.Tensor]) -> AdversarialLoss:
