@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
 """Endings of images, in upper or lower case."""
@@ -28,6 +29,14 @@ def is_ignored(name: str) -> bool:
     """
     is_record = name.startswith("seeds_") and name.endswith(".json")
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES or is_record
+
+
+def has_files(directory: pathlib.Path) -> bool:
+    """Return whether a directory has entries other than those that `is_ignored` names.
+
+    A file manager that only looks at a new directory may leave a hidden file in it.
+    """
+    return any(not is_ignored(path.name) for path in directory.iterdir())
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:

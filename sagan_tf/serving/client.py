@@ -17,6 +17,7 @@ from PIL import Image
 
 from sagan_tf.console import run_command
 from sagan_tf.data.image_limits import check_size
+from sagan_tf.data.image_names import has_files
 from sagan_tf.effects import CLIENT, check_effects
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, check_can_write_file, write_atomically
@@ -135,7 +136,7 @@ def _output(options: argparse.Namespace) -> pathlib.Path:
         raise UserError(f"output: expected a .png file or a folder, received {options.output}")
     if (path.is_dir() if is_sheet else path.exists() and not path.is_dir()) or not options.output:
         raise UserError(f"output: expected a {'.png file' if is_sheet else 'folder'}, received {options.output!r}")
-    is_there = path.exists() if is_sheet else path.is_dir() and any(path.iterdir())
+    is_there = path.exists() if is_sheet else path.is_dir() and has_files(path)
     if is_there and not options.overwrite:
         raise UserError(f"output: expected one that is not there yet, received {path}; --overwrite writes over it")
     check_effects(CLIENT, vars(options), {"num_samples": None, "columns": None})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import random
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -78,7 +80,22 @@ def create_state(config: Config) -> TrainState:
 
     Call it inside the strategy's scope.
     """
-    keras.utils.set_random_seed(config.training.seed)
+    with _initial_weights_from(config.training.seed):
+        return _create_state(config)
+
+
+@contextlib.contextmanager
+def _initial_weights_from(seed: int) -> Iterator[None]:
+    """Seed what Keras' initializers draw from, Python's own generator, and restore the caller's state afterwards."""
+    callers = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(callers)
+
+
+def _create_state(config: Config) -> TrainState:
     precision = config.training.precision
     generator = build_generator(config.model, dtype_policy=precision)
     discriminator = build_discriminator(config.model, dtype_policy=precision)

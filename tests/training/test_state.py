@@ -1,6 +1,9 @@
+import random
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sagan_tf.training.adam import Adam
 from sagan_tf.training.state import create_optimizer
@@ -12,6 +15,16 @@ def test_equal_seeds_build_equal_networks():
     assert differences(states[0], states[1]) == set()
     kernels = [name for name in states[0] if name.endswith("kernel") and "optimizer" not in name]
     assert not any(np.isclose(states[0][name], states[2][name]).all() for name in kernels)
+
+
+def test_the_callers_random_numbers_go_on():
+    drawn = []
+    for build in (False, True):
+        keras.utils.set_random_seed(7)
+        if build:
+            make_state(tiny_config(seed=3), one_device())
+        drawn.append((random.random(), np.random.random(), float(tf.random.uniform([]))))
+    assert drawn[0] == drawn[1]
 
 
 def test_the_average_begins_as_a_copy():
