@@ -99,7 +99,6 @@ TESTED_ELSEWHERE = {
         f"tools/lowering/{name}.py": "tests/tools/test_lower_training.py lowers, runs and collects with it"
         for name in ("collection", "inputs", "program", "storage", "variables")
     },
-    "tools/run_lowered_training.py": "tests/tools/test_lower_training.py runs what it lowered",
     "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
     "tools/benchmarks/evaluation.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/evaluation_worker.py": "tests/tools/test_benchmark_processes.py runs it",

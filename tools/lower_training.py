@@ -1,14 +1,15 @@
 """Lowers training to an XLA program that runs where TensorFlow cannot be installed, and collects its results.
 
     python tools/lower_training.py write DIR --flagfile=configs/quickstart.cfg --run_dir=runs/elsewhere
-    python tools/run_lowered_training.py DIR --steps=900 --save_every=300      (needs numpy and jax 0.11, nothing else)
+    python tools/run_lowered_training.py DIR --steps=1500 --save_every=500    (needs numpy and jax 0.11, nothing else)
     python tools/lower_training.py collect DIR
 
 `write` stores in DIR, a new directory, everything that training needs: a program of `--steps_per_call` training steps
 (an HLO module), the variables that the run starts with (those of its newest checkpoint, if it has one) and all images
 of the data set. Copy DIR and run_lowered_training.py to the other machine, and DIR back. `collect` then adds a
 checkpoint to the run's directory for each step whose variables were saved. These are ordinary checkpoints for
-`sagan_tf.evaluate`, `sample` and `export`, and `sagan_tf.train` resumes from the newest.
+`sagan_tf.evaluate`, `sample` and `export`, and `sagan_tf.train` resumes from the newest. The metrics of the
+program stay in DIR/metrics.jsonl.
 
 The program trains on one device, of any kind that XLA compiles for. It makes the updates of `sagan_tf.train` and none
 of its evaluations, sample grids or rollbacks. Its order of images is another one, and its latents are those of

@@ -1,18 +1,21 @@
 """Runs the training steps that `tools/lower_training.py write` has stored: needs numpy and jax 0.11, nothing else.
 
-    python run_lowered_training.py DIR --steps=900 --save_every=300
+    python run_lowered_training.py DIR --steps=1500 --save_every=500
 
 It continues from the newest variables in DIR, adds lines to DIR/metrics.jsonl and saves variables as
 DIR/variables-STEP.npz. Every epoch has all images in another order. Order and flips are a function of the seed and the
-step alone, so that a run that was interrupted continues with the same images.
+step alone, so that a run that was interrupted continues with the same images. SIGINT or SIGTERM ends it after the
+current call, when it has saved; a second signal ends it at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_VARIABLES_FILE = re.compile(r"variables-([0-9]{8,})\.npz")
+# RuntimeError: XLA's own errors, such as too little memory. AttributeError: another version of JAX.
+_ERRORS = (ImportError, AttributeError, OSError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
 
 
 class Program:
@@ -49,8 +56,7 @@ class Program:
 
     def load(self, path: Path) -> None:
         """Take the variables of a file."""
-        with np.load(path, allow_pickle=False) as file:
-            self._values = [file[name] for name in sorted(file.files)]
+        self._values = [value for _, value in sorted(read_arrays(path).items())]
         self._variables = [self.put(self._values[index]) for index in self._inputs]
 
     def call(self, *arguments: Any) -> np.ndarray:
@@ -94,7 +100,71 @@ def draws(num_images: int, seed: int, position: int) -> Iterator[tuple[int, bool
         epoch, first = epoch + 1, 0
 
 
-def train(directory: Path, steps: int, save_every: int) -> None:
+def find_variables(directory: Path) -> dict[int, Path]:
+    """Find the files variables-STEP.npz of a directory by their steps."""
+    found = {path: _VARIABLES_FILE.fullmatch(path.name) for path in directory.iterdir()}
+    return {int(match[1]): path for path, match in sorted(found.items()) if match}
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """Read arrays of a `.npz` file, by default all; raise ValueError if the file is absent or damaged."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in names or file.files}
+    except Exception as error:  # damaged archives raise nearly every kind of exception
+        raise ValueError(f"DIR: {path} cannot be read as a .npz file ({error})") from error
+
+
+def read_description(directory: Path) -> dict[str, Any]:
+    """Read the description of a program; raise ValueError if the file is absent or damaged."""
+    path = directory / "training.json"
+    kinds = {"inputs": list, "metrics": list, "random_flip": bool, "rows_shape": list, "seed": int}
+    try:
+        description = dict(json.loads(path.read_bytes()))
+        if wrong := [name for name, kind in kinds.items() if not isinstance(description[name], kind)]:
+            raise TypeError(f"{wrong[0]}: {description[wrong[0]]!r}")
+        return description
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"DIR: {path} is not a description by `lower_training.py write` ({error!r})") from error
+
+
+def remove_later_metrics(path: Path, done: int) -> None:
+    """Remove the lines of steps after `done`, which are trained again, and lines that were cut off."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_bytes().splitlines():
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            if json.loads(line)["step"] <= done:
+                kept.append(line + b"\n")
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(b"".join(kept))
+    partial.replace(path)
+
+
+@contextlib.contextmanager
+def noting_signals() -> Iterator[list[int]]:
+    """Note the first SIGINT or SIGTERM in a list; a second one does what it did before the context."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    received: list[int] = []
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        restore()
+
+
+def train(directory: Path, steps: int, save_every: int) -> int:
     """Train until a step, and save variables on the way.
 
     Args:
@@ -102,38 +172,58 @@ def train(directory: Path, steps: int, save_every: int) -> None:
         steps: the step.
         save_every: steps between saved variables, rounded up to whole calls.
 
+    Returns:
+        The exit status: 0, or 128 and the number of the signal that ended the training early.
+
     Raises:
-        ValueError: `steps` cannot be reached by whole calls.
+        ValueError: `steps` cannot be reached by whole calls, or a file is damaged.
         ArithmeticError: a metric is not finite.
     """
-    description = json.loads((directory / "training.json").read_bytes())
-    newest = max(directory.glob("variables-*.npz"))  # `write` has made the first
-    done, shape = int(newest.stem.partition("-")[2]), tuple(description["rows_shape"])
-    calls, per_call = shape[0], int(np.prod(shape))
+    description, files = read_description(directory), find_variables(directory)
+    if not files:
+        raise ValueError(f"DIR: no variables-STEP.npz in {directory}; run `lower_training.py write` first")
+    done, calls = max(files), description["rows_shape"][0]
     if steps < done or (steps - done) % calls:
-        raise ValueError(f"--steps: expected {done} and a multiple of {calls}, the steps of a call, received {steps}")
+        raise ValueError(f"--steps: expected {done} plus a multiple of {calls} (steps per call), received {steps}")
     program = Program(directory, description)
-    program.load(newest)
-    with np.load(directory / "images.npz", allow_pickle=False) as file:
-        images, labels = program.put(file["images"]), program.put(file["labels"])
-    stream = draws(len(labels), description["seed"], done * (per_call // calls))
+    program.load(files[done])
+    remove_later_metrics(directory / "metrics.jsonl", done)
     print(f"{program.device}: from step {done} to {steps}", flush=True)
-    with (directory / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        while done < steps:
-            start = time.perf_counter()
-            drawn = np.array(list(itertools.islice(stream, per_call)), np.int32).reshape(*shape, 2)
-            rows, flips = drawn[..., 0], drawn[..., 1].astype(bool) & description["random_flip"]
-            metrics = program.call(images, labels, np.ascontiguousarray(rows), flips)
-            done += calls
-            line = {"step": done, **dict(zip(description["metrics"], metrics.tolist(), strict=True))}
-            if not np.isfinite(metrics).all():
-                raise ArithmeticError(f"expected finite metrics, received {line}")
-            line["steps_per_second"] = round(calls / (time.perf_counter() - start), 3)
+    with (directory / "metrics.jsonl").open("a", encoding="utf-8") as file, noting_signals() as signals:
+        for line in run_calls(
+            program, description, read_arrays(directory / "images.npz", "images", "labels"), done, steps
+        ):
             file.write(json.dumps(line) + "\n")
             file.flush()
-            if done // save_every > (done - calls) // save_every or done >= steps:
+            before, done = done, line["step"]
+            number = signals[0] if signals and done < steps else 0
+            if number or done // save_every > before // save_every or done >= steps:
                 program.save(directory / f"variables-{done:08d}.npz")
                 print(json.dumps(line), flush=True)
+            if number:
+                print(f"stopped at step {done} and saved; the same command continues", flush=True)
+                return 128 + number
+    return 0
+
+
+def run_calls(
+    program: Program, description: dict[str, Any], data: dict[str, np.ndarray], done: int, steps: int
+) -> Iterator[dict[str, Any]]:
+    """Run the program from one step to another; yield the step and the metrics after each call."""
+    shape = tuple(description["rows_shape"])
+    calls, per_call = shape[0], int(np.prod(shape))
+    images, labels = program.put(data["images"]), program.put(data["labels"])
+    stream = draws(len(labels), description["seed"], done * (per_call // calls))
+    while done < steps:
+        start = time.perf_counter()
+        drawn = np.array(list(itertools.islice(stream, per_call)), np.int32).reshape(*shape, 2)
+        rows, flips = drawn[..., 0], drawn[..., 1].astype(bool) & description["random_flip"]
+        metrics = program.call(images, labels, np.ascontiguousarray(rows), flips)
+        done += calls
+        line = {"step": done, **dict(zip(description["metrics"], metrics.tolist(), strict=True))}
+        if not np.isfinite(metrics).all():
+            raise ArithmeticError(f"expected finite metrics, received {line}")
+        yield line | {"steps_per_second": round(calls / (time.perf_counter() - start), 3)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -148,10 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.save_every < 1:
             raise ValueError(f"--save_every: expected at least 1, received {options.save_every}")
-        train(options.directory.expanduser(), options.steps, options.save_every)
-        return 0
-    # RuntimeError: XLA's own errors, such as too little memory. AttributeError: another version of JAX.
-    except (ImportError, AttributeError, OSError, ValueError, KeyError, ArithmeticError, RuntimeError) as error:
+        return train(options.directory.expanduser(), options.steps, options.save_every)
+    except _ERRORS as error:
         hint = "; install jax 0.11" if isinstance(error, ImportError | AttributeError) else ""
         print(f"run_lowered_training.py: error: {' '.join(str(error).splitlines())}{hint}", file=sys.stderr)
     return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -26,7 +27,7 @@ from sagan_tf.training.trainer import Trainer
 from tests.test_structure import imports_of
 from tests.training.tiny import ADAPTIVE, all_values, one_device, tiny_config
 from tools import lower_training, run_lowered_training
-from tools.lowering import inputs
+from tools.lowering import collection, inputs
 from tools.lowering.program import Program, create_trainer, lower, training_function
 from tools.lowering.variables import read_variables, variables_of, write_variables
 
@@ -164,6 +165,7 @@ def collect(directory: pathlib.Path, run_dir: pathlib.Path) -> int:
 
 def test_collected_checkpoints_hold_the_saved_variables(saved: pathlib.Path, tmp_path: pathlib.Path, capsys) -> None:
     run = RunDirectory(tmp_path / "run")
+    (saved / "variables-00000004 (1).npz").write_bytes(b"")  # a copy that a browser made
     assert collect(saved, run.path) == 0 and "2, 4" in capsys.readouterr().out
     expected, received = state_of(saved), state_of(saved)
     read_variables(saved / "variables-00000004.npz", expected)
@@ -194,11 +196,30 @@ def test_a_run_that_has_continued_is_left_alone(saved: pathlib.Path, tmp_path: p
     assert sorted(run.checkpoints.iterdir()) == before
 
 
-@pytest.mark.parametrize("damage", ["cut off", "other shapes", "not finite"])
+def test_a_run_that_continues_before_it_is_locked_is_left_alone(
+    saved: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    run, state = RunDirectory(tmp_path / "run"), state_of(saved)
+    state.step.assign(5)
+
+    @contextlib.contextmanager
+    def late_lock(run_dir: pathlib.Path) -> Iterator[None]:
+        Checkpoints(run.checkpoints, state, 9).save()
+        run.write_records(json.loads((saved / "training.json").read_text())["flagfile"])
+        yield
+
+    monkeypatch.setattr(collection, "run_lock", late_lock)
+    assert collect(saved, run.path) == 2 and "step 5" in capsys.readouterr().err
+    assert [path.name for path in run.checkpoints.glob("step-*.index")] == ["step-5.index"]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "empty", "other shapes", "not finite"])
 def test_damaged_variables_make_no_run(damage: str, saved: pathlib.Path, tmp_path: pathlib.Path, capsys) -> None:
     path, state = saved / "variables-00000004.npz", state_of(saved)
     if damage == "cut off":
         path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "empty":
+        path.write_bytes(b"")
     elif damage == "other shapes":
         np.savez(path, **{"00000": np.zeros(3)})
     else:
@@ -242,26 +263,6 @@ def test_errors_leave_nothing_behind(arguments, named, tmp_path: pathlib.Path, m
 def test_the_program_runs_without_this_package() -> None:
     modules = {name.partition(".")[0] for _, name in imports_of(ROOT / "tools" / "run_lowered_training.py")}
     assert modules - sys.stdlib_module_names == {"numpy", "jax"}
-
-
-def test_every_epoch_has_every_image_once_and_can_be_entered_anywhere() -> None:
-    whole = list(itertools.islice(run_lowered_training.draws(7, 3, 0), 21))
-    rows = [row for row, _ in whole]
-    epochs = [rows[start : start + 7] for start in (0, 7, 14)]
-    assert [sorted(epoch) for epoch in epochs] == [list(range(7))] * 3 and epochs[0] != epochs[1]
-    assert {flip for _, flip in whole} == {False, True}
-    assert list(itertools.islice(run_lowered_training.draws(7, 3, 10), 11)) == whole[10:]
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [(["--steps=3"], "3"), (["--steps=4", "--save_every=0"], "save_every"), (["--steps=4"], "absent")],
-)
-def test_the_program_names_errors(options: list[str], named: str, lowered: pathlib.Path, tmp_path, capsys) -> None:
-    directory = tmp_path / "absent" if named == "absent" else lowered
-    assert run_lowered_training.main([str(directory), *options]) == 2
-    error = capsys.readouterr().err
-    assert named in error and error.count("\n") == 1
 
 
 @pytest.mark.slow

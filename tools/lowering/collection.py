@@ -14,7 +14,8 @@ from sagan_tf.training.run_directory import RunDirectory, read_flagfile
 from sagan_tf.training.run_lock import run_lock
 from sagan_tf.training.state import create_state
 from tools.lowering.storage import read_description
-from tools.lowering.variables import PATTERN, read_variables, step_of
+from tools.lowering.variables import read_variables
+from tools.run_lowered_training import find_variables
 
 
 def add_checkpoints(directory: Path, run_dir: str = "") -> tuple[Path, list[int]]:
@@ -40,24 +41,27 @@ def add_checkpoints(directory: Path, run_dir: str = "") -> tuple[Path, list[int]
     run_directory.check_flags(flagfile, config_to_flagfile(Config()))
     files = _files_to_add(directory, description["first_step"], run_directory)
     state = create_state(config)
-    for path in files:
+    for path in files.values():
         read_variables(path, state)
     run_directory.create()
     with run_lock(run_directory.path), explaining_writes(run_directory.path):
+        # Another process may have begun or continued the run before this one had the lock.
+        run_directory.check_flags(flagfile, config_to_flagfile(Config()))
+        files = _files_to_add(directory, description["first_step"], run_directory)
         run_directory.write_records(flagfile)
         if not run_directory.startup.exists():
             run_directory.write_json(run_directory.startup, description["startup"])
         keep = len(read_list(run_directory.checkpoints)) + len(files)
         checkpoints = Checkpoints(run_directory.checkpoints, state, keep)
-        for path in files:
+        for path in files.values():
             read_variables(path, state)
             checkpoints.save()
-    return run_directory.path, [step_of(path) for path in files]
+    return run_directory.path, list(files)
 
 
-def _files_to_add(directory: Path, first_step: int, run_directory: RunDirectory) -> list[Path]:
-    """Return the files of variables later than the newest checkpoint of a run, in the order of their steps."""
-    files = {step_of(path): path for path in sorted(directory.glob(PATTERN))}
+def _files_to_add(directory: Path, first_step: int, run_directory: RunDirectory) -> dict[int, Path]:
+    """Return the files of variables later than the newest checkpoint of a run by their steps, in order."""
+    files = find_variables(directory)
     newest = newest_checkpoint(run_directory.checkpoints)
     reached = first_step if newest is None else int(newest.rpartition("-")[2])
     if newest is not None and reached not in (first_step, *files):
@@ -65,7 +69,7 @@ def _files_to_add(directory: Path, first_step: int, run_directory: RunDirectory)
             f"run_dir: expected a run at step {first_step}, where the program began, or at a step that it saved, "
             f"received {run_directory.path} at step {reached}; choose another --run_dir"
         )
-    later = [path for step, path in sorted(files.items()) if step > reached]
+    later = {step: path for step, path in sorted(files.items()) if step > reached}
     if not later:
         raise UserError(
             f"DIR: expected variables of a step after {reached}, received none in {directory}; run "

@@ -43,10 +43,13 @@ def read_description(directory: Path) -> dict[str, Any]:
     """Read the description of a lowered run.
 
     Raises:
-        UserError: the directory is none that `write` has made.
+        UserError: `write` did not make the directory.
     """
     try:
         description = dict(json.loads(read_text(directory / DESCRIPTION_FILE)))
-        return {name: description[name] for name in ("flagfile", "first_step", "startup")}
+        expected = {"flagfile": str, "first_step": int, "startup": dict}
+        if wrong := [name for name, kind in expected.items() if not isinstance(description[name], kind)]:
+            raise TypeError(f"{wrong[0]}: {description[wrong[0]]!r}")
+        return {name: description[name] for name in expected}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"DIR: expected a directory that `write` has made, received {directory} ({error!r})") from error

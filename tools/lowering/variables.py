@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.errors import UserError
 from sagan_tf.training.state import TrainState
-
-PATTERN = "variables-*.npz"
+from tools.run_lowered_training import read_arrays
 
 
 def variables_of(state: TrainState) -> list[tf.Variable]:
@@ -45,19 +43,13 @@ def read_variables(path: Path, state: TrainState) -> None:
     """
     variables = variables_of(state)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            values = [file[name] for name in sorted(file.files)]
-    except (OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"DIR: expected a file of variables that can be read, received {path} ({error})") from error
+        values = [value for _, value in sorted(read_arrays(path).items())]
+    except ValueError as error:
+        raise UserError(str(error)) from error
     received = [(value.shape, value.dtype) for value in values]
     if received != [(tuple(variable.shape), variable.dtype.as_numpy_dtype) for variable in variables]:
-        raise UserError(f"DIR: expected the variables of the configuration in {path.parent}, received others in {path}")
+        raise UserError(f"DIR: the variables in {path} do not match the configuration in {path.parent}")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     if not state.all_finite():
-        raise UserError(f"DIR: expected finite variables, received others in {path}; remove it to collect the rest")
-
-
-def step_of(path: Path) -> int:
-    """Return the step of a file of variables."""
-    return int(path.stem.partition("-")[2])
+        raise UserError(f"DIR: {path} contains NaN or Inf; remove it to collect the other files")
