@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shlex
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -19,6 +20,22 @@ _WIDE_MARKS = {
 _BLANKS = re.compile(r"\s*")
 _ELEMENT = re.compile(r'(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(,|\Z)')
 """An element of a comma list: in quotation marks or without, and what ends it."""
+
+
+def python_command(*arguments: str) -> str:
+    """Return the shell command that runs this process's Python with some arguments.
+
+    A plain `python` or `pip` may belong to another environment, in which what it installs would not be found.
+    """
+    return shlex.join([sys.executable or "python", *arguments])
+
+
+def install_command(*packages: str) -> str:
+    """Return the shell command that installs packages for this process's Python.
+
+    The packages are named themselves and not as an extra of this one, which need not be installed to be run.
+    """
+    return python_command("-m", "pip", "install", *packages)
 
 
 def read_text(path: str | os.PathLike[str], *, errors: str = "strict") -> str:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from sagan_tf.data.image_limits import LARGEST_FILE
 from sagan_tf.data.names import printable
+from sagan_tf.data.record_files import prepare_again
 from sagan_tf.data.skipped_images import SkippedImages
 from sagan_tf.errors import UserError
 
@@ -32,6 +33,8 @@ class SkippedRecords(SkippedImages):
         """
         super().__init__(num_examples, log=log)
         self._paths = paths
+        self._prepare_again = prepare_again(next(iter(paths), ""))
+        self._advice = f" in the original data, then {self._prepare_again}"
         self._checked: set[tuple[Any, ...]] = set()
 
     def checked(self, path: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -57,7 +60,8 @@ class SkippedRecords(SkippedImages):
             except tf.errors.DataLossError as error:
                 if (found := _OFFSET.search(error.message)) is None:
                     raise
-                raise _damaged(f"{self._damaged_at(int(found[1]))} with a damaged record at byte {found[1]}") from error
+                path = self._damaged_at(int(found[1]))
+                raise self._damaged(f"{path} with a damaged record at byte {found[1]}") from error
 
     def _check(self, path: str, count: int) -> None:
         try:
@@ -67,8 +71,11 @@ class SkippedRecords(SkippedImages):
                 _check_records(path, count)
                 self._checked.add(state)
         except (OSError, ValueError) as error:
-            self.error = _damaged(f"{path}: {getattr(error, 'strerror', None) or error}")
+            self.error = self._damaged(f"{path}: {getattr(error, 'strerror', None) or error}")
             raise self.error from error
+
+    def _damaged(self, received: str) -> UserError:
+        return UserError(f"data: expected intact record files, received {printable(received)}; {self._prepare_again}")
 
     def _damaged_at(self, position: int) -> str:
         """The file with a damaged record that begins, or whose content begins, at `position`."""
@@ -80,13 +87,6 @@ class SkippedRecords(SkippedImages):
                             return path
                         break
         return "one"
-
-
-def _damaged(received: str) -> UserError:
-    return UserError(
-        f"data: expected intact record files, received {printable(received)}; remove all of them and prepare the data "
-        "set again"
-    )
 
 
 def _check_records(path: str, count: int) -> None:

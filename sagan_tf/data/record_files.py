@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
 
 _NUMBERS = ("num_examples", "skip", "step")
@@ -74,8 +75,18 @@ def check_files_exist(files: tuple[RecordFile, ...]) -> None:
     if missing:
         raise UserError(
             f"data_dir: expected the record file {missing[0]}, which does not exist ({len(missing)} of {len(files)} "
-            "are missing); remove the remaining record files and prepare the data set again"
+            f"are missing); {prepare_again(missing[0])}"
         )
+
+
+def prepare_again(path: str) -> str:
+    """Return what to do about a damaged or missing record file, or one that describes them; "" if it is not known.
+
+    Without some of its files the directory is still a prepared data set to TFDS, which then prepares nothing, and one
+    that `tools/prepare_imagenet.py` does not write over.
+    """
+    directory = os.path.dirname(path)
+    return f"{f'remove the directory {printable(directory)} and ' if directory else ''}prepare the data set again"
 
 
 def digest_of_files(files: tuple[RecordFile, ...]) -> str:

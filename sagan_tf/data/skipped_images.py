@@ -26,6 +26,9 @@ class SkippedImages:
         error: the `UserError` that stops the run, once there are too many; None before.
     """
 
+    _advice = ""
+    """What else to do after the images are repaired or removed."""
+
     def __init__(self, num_examples: int, *, log: bool = True) -> None:
         """
         Args:
@@ -81,7 +84,7 @@ class SkippedImages:
                 self.error = UserError(
                     f"data: expected at most {LARGEST_FRACTION:.0%} unreadable images, received {len(self._reasons)} "
                     f"of {self._num_examples} so far (the last one {name}: {reason}); each is named in the log: repair "
-                    "or remove them"
+                    f"or remove them{self._advice}"
                 )
                 raise self.error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 from sagan_tf.config import DataConfig
 from sagan_tf.data.damaged_records import SkippedRecords
 from sagan_tf.data.image_records import RecordParser
-from sagan_tf.data.record_files import RecordFile, check_files_exist, records_in_order
+from sagan_tf.data.names import printable
+from sagan_tf.data.record_files import RecordFile, check_files_exist, prepare_again, records_in_order
 from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.errors import UserError
+from sagan_tf.text import python_command
 
 _SMALLEST_LABEL_SAMPLE = 4096
 _LABEL_SAMPLE_BYTES = 256 * 2**20
@@ -56,17 +59,19 @@ def _prepared_builder(data_config: DataConfig) -> Any:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
-    name, data_dir = data_config.dataset, data_config.data_dir or None
+    name, data_dir = data_config.dataset, data_config.data_dir or tfds.core.constants.DATA_DIR
     try:
-        return read_only_builder.builder_from_files(name, data_dir=data_dir)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError):  # ValueError: not even the form of a name
-        pass
-    except Exception as error:  # of the files that say what the data set is, and may say anything
-        where = data_dir or tfds.core.constants.DATA_DIR
-        raise UserError(
-            f"dataset: expected {name} as TFDS prepares it in {where}, received files that cannot be read "
-            f"({type(error).__name__}); prepare it again"
-        ) from error
+        return read_only_builder.builder_from_files(name, data_dir=data_config.data_dir or None)
+    except Exception as error:  # the files that describe the data set may hold anything
+        if damaged := _damaged_directory(name, data_dir):
+            raise UserError(
+                f"dataset: expected {name} as TFDS prepares it, received {printable(damaged)}, whose files "
+                f"dataset_info.json and features.json cannot be read ({type(error).__name__}); "
+                f"{prepare_again(os.path.join(damaged, 'features.json'))}"
+            ) from error
+        # ValueError: the name does not even have the form of one.
+        if not isinstance(error, (tfds.core.registered.DatasetNotFoundError, ValueError)):
+            raise
     known = sorted(set(tfds.list_builders(with_community_datasets=False)))
     if name.split("/")[0].split(":")[0] not in known:
         near = difflib.get_close_matches(name, known, n=5)
@@ -75,7 +80,35 @@ def _prepared_builder(data_config: DataConfig) -> Any:
             "dataset: expected fashion_mnist_10k, folder, tfrecord or the name of a TFDS data set, received "
             f"{name!r}{hint}"
         )
-    raise UserError(_not_prepared(name, data_config.data_dir or tfds.core.constants.DATA_DIR))
+    raise UserError(_not_prepared(name, data_dir))
+
+
+def _damaged_directory(name: str, data_dir: str) -> str | None:
+    """Return the newest version of a data set in `data_dir`, if TFDS cannot tell what it is.
+
+    TFDS either fails on it or does not see it, but prepares nothing as long as its directory exists.
+
+    Args:
+        name: NAME, NAME/CONFIG, or either with :VERSION.
+        data_dir: Directory in which TFDS prepares data sets.
+    """
+    from tensorflow_datasets.core import read_only_builder
+    from tensorflow_datasets.core.utils.version import list_all_versions
+
+    base, _, version = name.partition(":")
+    parent = os.path.join(os.path.expanduser(data_dir), base)
+    if not os.path.isdir(parent):
+        return None
+    configs = [] if "/" in base else sorted(os.listdir(parent))  # TFDS may have a configuration by default
+    for place in (parent, *(os.path.join(parent, config) for config in configs)):
+        versions = [one for one in list_all_versions(place) if not version or one.match(version)]
+        for newest in versions[-1:]:
+            directory = os.path.join(place, str(newest))
+            try:
+                read_only_builder.builder_from_directory(directory)
+            except Exception:  # the files may hold anything
+                return directory
+    return None
 
 
 def _not_prepared(name: str, data_dir: str) -> str:
@@ -84,9 +117,10 @@ def _not_prepared(name: str, data_dir: str) -> str:
     if name.split("/")[0].split(":")[0] == "imagenet2012":
         folder = os.path.join(data_dir, "downloads", "manual")
         manual = f"put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar (from image-net.org) into {folder}, then "
-    command = (
-        f"""python -c "import tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='{data_dir}')"""
-        '''.download_and_prepare()"'''
+    # Strings as in JSON: their quotation marks need no escapes in a shell.
+    arguments = f"{json.dumps(name)}, data_dir={json.dumps(data_dir, ensure_ascii=False)}"
+    command = python_command(
+        "-c", f"import tensorflow_datasets as tfds; tfds.builder({arguments}).download_and_prepare()"
     )
     return f"dataset: expected {name} prepared in {data_dir}, found none; {manual}run: {command}"
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.image_records import RecordParser
-from sagan_tf.data.record_files import RecordFile, check_files_exist
+from sagan_tf.data.record_files import RecordFile, check_files_exist, prepare_again
 from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.errors import UserError
 from sagan_tf.text import decode_text
@@ -91,9 +91,13 @@ class TFRecordMetadata:
             metadata = cls(files=files, class_names=names, class_counts=counts, **content)
             metadata._check()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"data_dir: expected {path} in the format {FORMAT}, received: {error!r}") from error
+            raise UserError(
+                f"data_dir: expected {path} in the format {FORMAT}, received: {error!r}; {prepare_again(path)}"
+            ) from error
         if received != FORMAT:
-            raise UserError(f"data_dir: expected {path} in the format {FORMAT}, received {received!r}")
+            raise UserError(
+                f"data_dir: expected {path} in the format {FORMAT}, received {received!r}; {prepare_again(path)}"
+            )
         return metadata
 
 

@@ -16,6 +16,7 @@ from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation import efficientnet_lite0, fashion_mnist_classifier, tf_gan
 from sagan_tf.evaluation.saved_models import digest_of_saved_model, load_saved_model
+from sagan_tf.text import install_command
 
 INCEPTION_VARIABLE = "SAGAN_TF_INCEPTION_DIR"
 """The environment variable that says where TF-GAN's Inception lies."""
@@ -129,12 +130,18 @@ def _check_inception(network: _SavedModel, folder: pathlib.Path) -> None:
 def _fetch_inception() -> str:
     try:
         return tf_gan.fetch_from_hub(tf_gan.INCEPTION_HANDLE)
+    except ImportError as error:
+        raise UserError(
+            f"extractor: expected the package tensorflow-hub, which fetches TF-GAN's Inception, received none "
+            f"({error}); install it: {install_command('tensorflow-hub')}"
+        ) from error
     except Exception as error:  # an interrupted download raises what the archive's reader raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"extractor: expected TF-GAN's Inception, which could not be fetched ({reason}); where there is a network, "
-            f"fetch {tf_gan.INCEPTION_HANDLE}?tf-hub-format=compressed, unpack this .tar.gz into a folder (which then "
-            f"holds saved_model.pb and variables), and pass --inception_dir=FOLDER or set {INCEPTION_VARIABLE}=FOLDER"
+            f"run: curl -L -o inception.tar.gz '{tf_gan.INCEPTION_HANDLE}?tf-hub-format=compressed'; then unpack it "
+            "here: mkdir inception && tar -xzf inception.tar.gz -C inception; and pass --inception_dir=inception, the "
+            f"directory that holds saved_model.pb and variables, or set {INCEPTION_VARIABLE} to it"
         ) from error
 
 

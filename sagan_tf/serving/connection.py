@@ -29,6 +29,7 @@ from sagan_tf.serving.contract import (
 from sagan_tf.serving.inputs import checked_inputs
 from sagan_tf.serving.rest_transport import RestTransport
 from sagan_tf.serving.transports import ModelMetadata, Transport, with_retries
+from sagan_tf.text import install_command
 
 __all__ = ["Client"]
 
@@ -170,7 +171,8 @@ def _grpc_transport() -> Callable[[str, str, int | None], Transport]:
         from sagan_tf.serving.grpc_transport import GrpcTransport
     except ImportError as error:
         raise UserError(
-            f"server: expected grpcio and protobuf to be installed for gRPC, received none ({error}); pip install "
-            "grpcio protobuf, or use REST"
+            f"server: expected the packages grpcio and protobuf for gRPC, received none ({error}); install them: "
+            f"{install_command('grpcio', 'protobuf')}; or use REST: --rest (in Python rest=True), and the port of the "
+            "server's REST interface, usually 8501, in --server"
         ) from error
     return GrpcTransport

@@ -25,6 +25,7 @@ from sagan_tf.serving.contract import GENERATOR_SIGNATURES, MODEL_CARD, SERVING_
 from sagan_tf.serving.inference_graph import Tensors, WeightStore, inference_graph
 from sagan_tf.serving.model_card import card_text
 from sagan_tf.serving.signatures import generator_sizes, input_specs
+from sagan_tf.text import install_command
 from sagan_tf.training.sampling import latents_of_seeds
 
 _CALIBRATION_PICTURES = 32
@@ -89,7 +90,8 @@ def _interpreter() -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise UserError(
-            "formats: expected the package ai-edge-litert for tflite, received none; pip install 'sagan-tf[tflite]'"
+            f"formats: expected the package ai-edge-litert for tflite, received none ({error}); install it: "
+            f"{install_command('ai-edge-litert')}"
         ) from error
     return Interpreter
 

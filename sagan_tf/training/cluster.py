@@ -47,7 +47,8 @@ def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
             )
     raise UserError(
         "strategy: expected workers for multi_worker, described by TF_CONFIG, by Slurm (start the program with srun) "
-        f"or, on Kubernetes, by {cluster_kubernetes.PODS_VARIABLE}, received none of them"
+        f"or, on Kubernetes, by {cluster_kubernetes.PODS_VARIABLE} and {cluster_kubernetes.COUNT_VARIABLE}, received "
+        "none of them; pass --strategy=auto to train on this machine alone"
     )
 
 

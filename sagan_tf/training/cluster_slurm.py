@@ -15,6 +15,7 @@ _FIRST_PORT = 10000
 _PORTS_OF_A_STEP = 16
 _STEPS = 1400
 _STEPS_APART = 97
+_ADVICE = "start it with srun, or unset SLURM_STEP_NUM_TASKS to train without other workers"
 
 
 def num_workers() -> int:
@@ -42,11 +43,15 @@ def find_workers() -> tuple[list[str], int]:
         )
         addresses = resolver.cluster_spec().as_dict()["worker"]
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"Slurm: expected the variables of a step that srun started, received: {error}") from error
+        raise UserError(
+            f"Slurm: expected the variables of a step that srun started, received: {error}; {_ADVICE}"
+        ) from error
     node = _variable("SLURMD_NODENAME")
     own = f"{node}:{first_port + _number('SLURM_LOCALID')}"
     if own not in addresses:
-        raise UserError(f"Slurm: expected this task, {own}, among the step's, received {', '.join(addresses)}")
+        raise UserError(
+            f"Slurm: expected this task, {own}, among the step's, received {', '.join(addresses)}; {_ADVICE}"
+        )
     _check_gpus(sum(address.rpartition(":")[0] == node for address in addresses))
     return addresses, addresses.index(own)
 
@@ -62,20 +67,24 @@ def _check_gpus(tasks_on_node: int) -> None:
     visible = len(tf.config.get_visible_devices("GPU"))
     allocated = _number("SLURM_GPUS_ON_NODE") if "SLURM_GPUS_ON_NODE" in os.environ else 0
     if tasks_on_node > 1 and visible * tasks_on_node > allocated > 0:
+        # Without --ntasks, srun ignores --ntasks-per-node in a job that was submitted with more tasks.
+        advice = f"start one task on each node: srun --ntasks={_number('SLURM_STEP_NUM_NODES')} --ntasks-per-node=1"
+        if allocated % tasks_on_node == 0:  # else Slurm refuses the option
+            advice += f", or give each task its own GPUs: srun --gpus-per-task={allocated // tasks_on_node}"
         raise UserError(
             f"Slurm: expected GPUs of its own for each of the {tasks_on_node} tasks of a node that has {allocated}, "
-            f"received {visible} visible to this one: give srun --ntasks-per-node=1 or --gpus-per-task"
+            f"received {visible} visible to this one; {advice}"
         )
 
 
 def _variable(name: str) -> str:
     if name not in os.environ:
-        raise UserError(f"Slurm: expected {name} in the environment, as srun sets it, received none")
+        raise UserError(f"Slurm: expected {name} in the environment, as srun sets it, received none; {_ADVICE}")
     return os.environ[name]
 
 
 def _number(name: str) -> int:
     text = _variable(name)
     if not text.isdecimal():
-        raise UserError(f"{name}: expected a number, as srun sets it, received {text!r}")
+        raise UserError(f"{name}: expected a number, as srun sets it, received {text!r}; {_ADVICE}")
     return int(text)

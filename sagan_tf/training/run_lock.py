@@ -38,8 +38,8 @@ def run_lock(run_dir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"run_dir: expected a folder in which nothing is training, received {run_dir}, in use by "
-                f"{_owner(file)}; stop that or choose another run_dir"
+                f"run_dir: expected a directory in which no other process is training, received {run_dir}, in use by "
+                f"{_owner(file)}; wait for it or stop it, or pass another --run_dir"
             ) from error
         except OSError:  # a file system without locks
             yield

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.errors import UserError
+from sagan_tf.text import install_command
 from sagan_tf.training.cluster import cluster_resolver, has_cluster
 
 _logger = logging.getLogger("sagan_tf")
@@ -23,7 +24,10 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     _split_cpu(config.logical_cpus)
     name = _automatic() if config.strategy == "auto" else config.strategy
     if os.path.exists("/dev/nvidia0") and not tf.config.list_physical_devices("GPU"):
-        _logger.warning("this machine has an NVIDIA GPU that TensorFlow cannot use: pip install 'sagan-tf[gpu]'")
+        _logger.warning(
+            "this machine has an NVIDIA GPU that TensorFlow cannot use; install the CUDA libraries: %s",
+            install_command(f"tensorflow[and-cuda]=={tf.__version__}"),
+        )
     return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[name]()
 
 

@@ -33,7 +33,8 @@ def complaint(*paths: Path, count: int = 3) -> str:
             dataset = tf.data.Dataset.from_tensors(str(path))
             list(dataset.map(lambda path: skipped.checked(path, count)).flat_map(tf.data.TFRecordDataset))
     message = str(caught.value)
-    start, end = "data: expected intact record files, received ", "; remove all of them and prepare the data set again"
+    start = "data: expected intact record files, received "
+    end = f"; remove the directory {paths[0].parent} and prepare the data set again"
     assert message.startswith(start) and message.endswith(end) and "\n" not in message
     return message[len(start) : -len(end)]
 
@@ -147,6 +148,11 @@ def test_a_damaged_record_in_no_file_that_is_known() -> None:
     unnamed = pytest.raises(UserError, match="received one with a damaged record at byte 12")
     with unnamed, SkippedRecords((), 9).raising_user_errors():
         raise tf.errors.DataLossError(None, None, "truncated record at 12")
+
+
+def test_unreadable_images_in_records_cannot_be_removed_alone(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"original data, then remove the directory {tmp_path} and prepare "):
+        SkippedRecords((str(tmp_path / "a"),), 9).add("n01.jpg", "cut short")
 
 
 def test_can_be_sent_to_another_process(tmp_path: Path) -> None:

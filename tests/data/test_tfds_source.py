@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +120,17 @@ def test_opens_without_a_network(miniature_imagenet: Path, monkeypatch: pytest.M
 
 
 def test_not_prepared(tmp_path: Path) -> None:
-    assert complaint("cifar10", tmp_path) == (
-        f'dataset: expected cifar10 prepared in {tmp_path}, found none; run: python -c "import tensorflow_datasets as '
-        f"tfds; tfds.builder('cifar10', data_dir='{tmp_path}').download_and_prepare()\""
-    )
+    data_dir = tmp_path / "it's $HOME"
+    message = complaint("cifar10", data_dir)
+    assert message.startswith(f"dataset: expected cifar10 prepared in {data_dir}, found none; run: ")
+    python, option, code = shlex.split(message.partition("run: ")[2])
+    assert (python, option) == (sys.executable, "-c") and f'"cifar10", data_dir="{data_dir}"' in code
 
 
 def test_imagenet_not_prepared_says_where_the_archives_go(tmp_path: Path) -> None:
     message = complaint("imagenet2012", tmp_path)
     assert "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar" in message
-    assert f"into {tmp_path / 'downloads' / 'manual'}, then run: python -c" in message
+    assert f"into {tmp_path / 'downloads' / 'manual'}, then run: " in message
 
 
 def test_unknown_name_lists_near_ones(tmp_path: Path) -> None:
@@ -168,8 +172,33 @@ def test_damaged_descriptions(miniature_imagenet: Path, tmp_path: Path, name: st
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    message = complaint("imagenet2012", tmp_path)
-    assert message.startswith("dataset: expected imagenet2012 ") and str(tmp_path) in message
+    assert complaint("imagenet2012", tmp_path).endswith(
+        f"; remove the directory {path.parent} and prepare the data set again"
+    )
+
+
+@pytest.mark.parametrize("damaged", ["features.json", "*-train.tfrecord*"])
+def test_what_is_recommended_for_a_damaged_data_set_prepares_it(
+    miniature_imagenet: Path, tmp_path: Path, damaged: str
+) -> None:
+    shutil.copytree(miniature_imagenet, tmp_path, dirs_exist_ok=True)
+    (path,) = tmp_path.glob(f"imagenet2012/*/{damaged}")
+    path.write_bytes(b"{")
+    found = re.search("remove the directory (.*) and prepare the data set again$", complaint("imagenet2012", tmp_path))
+    assert found
+    shutil.rmtree(found[1])
+    exec(shlex.split(complaint("imagenet2012", tmp_path).partition("run: ")[2])[-1], {})
+    assert (
+        open_tfds("imagenet2012", tmp_path).num_examples == open_tfds("imagenet2012", miniature_imagenet).num_examples
+    )
+
+
+def test_a_damaged_version_that_is_not_requested_is_not_named(miniature_imagenet: Path, tmp_path: Path) -> None:
+    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
+    (version,) = tmp_path.glob("imagenet2012/*")
+    (version / "features.json").write_text("{")
+    assert "found none" in complaint("imagenet2012:4.0.0", tmp_path)
+    assert f"remove the directory {version} " in complaint(f"imagenet2012:{version.name}", tmp_path)
 
 
 def test_record_files_said_to_be_elsewhere(miniature_imagenet: Path, tmp_path: Path) -> None:

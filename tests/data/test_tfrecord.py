@@ -79,7 +79,7 @@ def test_metadata_of_a_later_format(tmp_path: Path) -> None:
     build_record_files(tmp_path)
     path = tmp_path / "train" / "dataset.json"
     path.write_text(path.read_text().replace("sagan_tf.tfrecord.1", "sagan_tf.tfrecord.2"))
-    assert complaint(tmp_path).endswith("received 'sagan_tf.tfrecord.2'")
+    assert f"received 'sagan_tf.tfrecord.2'; remove the directory {path.parent} " in complaint(tmp_path)
 
 
 def test_a_missing_record_file(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_missing_record_file(tmp_path: Path) -> None:
     path.unlink()
     assert complaint(tmp_path) == (
         f"data_dir: expected the record file {path}, which does not exist (1 of 3 are missing); "
-        "remove the remaining record files and prepare the data set again"
+        f"remove the directory {path.parent} and prepare the data set again"
     )
 
 

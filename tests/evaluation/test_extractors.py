@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
+import tarfile
 import types
 from pathlib import Path
 from typing import Any
@@ -377,16 +380,30 @@ def test_inception_from_the_hub(
 
 
 @pytest.mark.usefixtures("no_inception")
-def test_without_a_network_it_is_said_what_to_fetch_and_where_to_put_it() -> None:
+def test_without_a_network_it_is_said_what_to_fetch_and_where_to_put_it(
+    hub_module: tuple[Path, FakeNetwork], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UserError) as caught:
         open_extractor(ExtractorOptions())
     handle = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
-    assert str(caught.value) == (
-        f"extractor: expected TF-GAN's Inception, which could not be fetched (no network for {handle}); "
-        f"where there is a network, fetch {handle}?tf-hub-format=compressed, unpack this .tar.gz into a folder (which "
-        "then holds saved_model.pb and variables), and pass --inception_dir=FOLDER or set "
-        "SAGAN_TF_INCEPTION_DIR=FOLDER"
-    )
+    message = str(caught.value)
+    assert f"(no network for {handle})" in message and "set SAGAN_TF_INCEPTION_DIR" in message
+    assert f"curl -L -o inception.tar.gz '{handle}?tf-hub-format=compressed'" in message
+    command = re.search(r"mkdir [^;]*", message)
+    option = re.search(r"--inception_dir=(\w+)", message)
+    assert command and option
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open("inception.tar.gz", "w:gz") as archive:  # as the hub packs them
+        archive.add(hub_module[0], arcname=".")
+    subprocess.run(command[0], shell=True, check=True)
+    check_inception(open_extractor(ExtractorOptions(inception_dir=option[1])), hub_module)
+
+
+def test_without_the_hubs_package_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAGAN_TF_INCEPTION_DIR", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
+    with pytest.raises(UserError, match="install tensorflow-hub$"):
+        open_extractor(ExtractorOptions())
 
 
 @pytest.mark.usefixtures("no_inception")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def test_the_tool_leaves_nothing_when_it_fails(tmp_path: Path, capsys: pytest.Ca
 def test_the_tool_does_not_overwrite(class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "train").mkdir()
     assert prepare(class_folders, tmp_path) == 2
-    expected = "tools/prepare_imagenet.py: error: --output: expected a folder without train in it"
+    expected = "tools/prepare_imagenet.py: error: --output: expected a directory without train in it"
     assert capsys.readouterr().err.startswith(expected)
     assert list((tmp_path / "train").iterdir()) == []
 
@@ -196,8 +197,9 @@ def test_going_on_with_other_settings_is_refused(
         assert prepare(class_folders, tmp_path, "--num_shards=5") == INTERRUPTED
     assert prepare(class_folders, tmp_path, "--num_shards=5", option) == 2
     (message,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-    assert f"received {difference}; go on with the old ones, or remove that folder to begin anew" in message
-    assert prepare(class_folders, tmp_path, "--num_shards=5") == 0
+    found = re.search(f"received {difference}; continue it with (.*), or remove that directory", message)
+    assert found
+    assert prepare(class_folders, tmp_path, "--num_shards=5", option, *shlex.split(found[1])) == 0
 
 
 def test_going_on_with_other_images_is_refused(

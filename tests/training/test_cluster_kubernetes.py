@@ -94,7 +94,7 @@ def test_a_pod_that_nobody_calls_a_worker_is_none(monkeypatch: pytest.MonkeyPatc
 def test_their_number_has_to_be_said(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGAN_TF_PODS", "job-name=train")
     monkeypatch.setenv("SAGAN_TF_NUM_PODS", count)
-    with pytest.raises(UserError, match=f"SAGAN_TF_NUM_PODS: expected the number of pods .*, received '{count}'"):
+    with pytest.raises(UserError, match=f"SAGAN_TF_NUM_PODS: .*, received '{count}'.*unset SAGAN_TF_PODS"):
         num_workers()
 
 
@@ -146,16 +146,33 @@ def test_too_many_are_not_waited_for(api: ApiServer) -> None:
     assert len(api.paths) == 1
 
 
-@pytest.mark.parametrize("pods", [[pod("a", "10.0.0.5"), pod("b", "10.0.0.6")], [pod("a", "10.0.0.1")] * 2])
-def test_a_pod_that_is_none_or_two_of_them(pods: list[dict[str, Any]], api: ApiServer) -> None:
+@pytest.mark.parametrize(
+    ("pods", "advice"),
+    [
+        ([pod("a", "10.0.0.5"), pod("b", "10.0.0.6")], "labels that job-name=train selects, or correct POD_IP"),
+        ([pod("a", "10.0.0.1")] * 2, "hostNetwork"),
+    ],
+)
+def test_a_pod_that_is_none_or_two_of_them(pods: list[dict[str, Any]], advice: str, api: ApiServer) -> None:
     api.lists = [pods]
-    with pytest.raises(UserError, match="expected one of the pods of job-name=train, .*received 10.0.0.1:2222; the "):
+    with pytest.raises(UserError, match=f"pods of job-name=train, .*received 10.0.0.1:2222; .*{advice}"):
         find_workers()
 
 
-def test_what_the_api_server_refuses(api: ApiServer) -> None:
-    api.status = 403
-    with pytest.raises(UserError, match="list the pods of namespace research .*a Role .*, received 403 Forbidden$"):
+def test_pod_ip_is_recommended_only_where_it_is_not_set(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POD_IP")
+    monkeypatch.setattr("socket.gethostname", lambda: "127.0.0.7")
+    with pytest.raises(UserError, match=r"received 127.0.0.7:2222; set POD_IP .*status.podIP"):
+        find_workers()
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(400, "label selector in SAGAN_TF_PODS"), (401, "token"), (403, "a Role .* the verb list"), (500, "log")],
+)
+def test_what_the_api_server_refuses(status: int, advice: str, api: ApiServer) -> None:
+    api.status = status
+    with pytest.raises(UserError, match=f"job-name=train in namespace research, received {status} .*; .*{advice}"):
         find_workers()
 
 
@@ -177,11 +194,13 @@ def test_no_token(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "SAGAN_TF_PODS"):
         monkeypatch.setenv(name, "443")
     monkeypatch.setenv("SAGAN_TF_NUM_PODS", "2")
-    with pytest.raises(UserError, match="expected a service account's token in this pod .*, received: "):
+    with pytest.raises(UserError, match="expected a service account's token .*automountServiceAccountToken: true"):
         find_workers()
 
 
 def test_without_the_package(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kubernetes", None)
-    with pytest.raises(UserError, match="SAGAN_TF_PODS: expected the package kubernetes: pip install kubernetes"):
+    with pytest.raises(
+        UserError, match="SAGAN_TF_PODS: expected the package kubernetes, .* -m pip install kubernetes$"
+    ):
         find_workers()

@@ -119,7 +119,9 @@ def test_tasks_that_would_share_gpus(
     find_workers()  # one task a node has them all
     be(monkeypatch, 0, "n9", 0, **several)
     if shared:
-        with pytest.raises(UserError, match=rf"each of the 2 tasks of a node that has 4, received {visible} visible"):
+        # Tried with Slurm: without --ntasks it ignores the other option in a job with more tasks.
+        advice = "srun --ntasks=2 --ntasks-per-node=1, .* srun --gpus-per-task=2$"
+        with pytest.raises(UserError, match=rf"a node that has 4, received {visible} visible .*{advice}"):
             find_workers()
     else:
         find_workers()
@@ -151,4 +153,4 @@ def test_what_is_wrong_is_one_line(name: str, value: str | None, line: str, monk
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=line) as caught:
         find_workers()
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "unset SLURM_STEP_NUM_TASKS" in str(caught.value)

@@ -46,7 +46,7 @@ def test_only_one_has_it(tmp_path: pathlib.Path) -> None:
             pass
         owner = f"in use by process {os.getpid()} on {socket.gethostname()} since 20"
         assert str(caught.value).startswith(
-            f"run_dir: expected a folder in which nothing is training, received {tmp_path}"
+            f"run_dir: expected a directory in which no other process is training, received {tmp_path}"
         )
         assert owner in str(caught.value)
     with run_lock(tmp_path):

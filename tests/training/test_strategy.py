@@ -17,7 +17,7 @@ def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(UserError, match="strategy: expected workers for multi_worker"):
+    with pytest.raises(UserError, match="strategy: expected workers .*SAGAN_TF_NUM_PODS.*--strategy=auto"):
         create_strategy(TrainingConfig(strategy="multi_worker"))
     with pytest.raises(UserError, match="strategy: expected a TPU for tpu, received none"):
         create_strategy(TrainingConfig(strategy="tpu"))

@@ -14,6 +14,7 @@ import fcntl
 import json
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,16 +108,17 @@ class UnfinishedWork:
         return path.parent == self.files and path.exists() and path.stat().st_size == shard.num_bytes
 
     def _check(self, began_with: dict[str, Any], settings: dict[str, Any]) -> None:
-        others = [
-            f"{key}={settings.get(key)!r} instead of {began_with.get(key)!r}"
-            for key in began_with | settings
-            if began_with.get(key) != settings.get(key)
-        ]
-        if others:
-            raise UserError(
-                f"expected the settings that the unfinished work in {self.folder} began with, received "
-                f"{', '.join(others)}; go on with the old ones, or remove that folder to begin anew"
-            )
+        changed = [key for key in began_with | settings if began_with.get(key) != settings.get(key)]
+        if not changed:
+            return
+        received = ", ".join(f"{key}={settings.get(key)!r} instead of {began_with.get(key)!r}" for key in changed)
+        # Other images may come from another flag; without one, this command cannot have the old ones back.
+        flags = shlex.join(f"{key}={began_with[key]}" for key in changed if key.startswith("--") and key in began_with)
+        advice = f"continue it with {flags}, or " if flags else "it cannot be continued with these: "
+        raise UserError(
+            f"--output: expected the settings that the unfinished work in {self.folder} began with, received "
+            f"{received}; {advice}remove that directory to begin anew"
+        )
 
 
 @contextlib.contextmanager
@@ -188,7 +190,10 @@ def _check_is_new(output: Path, folder: Path) -> None:
     if output.exists():
         if not (folder / "files").exists():  # cut off between the two steps of publishing
             shutil.rmtree(folder, ignore_errors=True)
-        raise UserError(f"--output: expected a folder without {output.name} in it, received {output}, which exists")
+        raise UserError(
+            f"--output: expected a directory without {output.name} in it, received {output}, which exists; remove that "
+            "directory to prepare the data again, or pass another --output"
+        )
 
 
 def _lock(descriptor: int, output: Path) -> None:
