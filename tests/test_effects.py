@@ -30,10 +30,11 @@ from tools.prepare_imagenet import parse_arguments
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").rglob("*.cfg"))
 
 
-def train(*argv: str) -> None:
+def train(*argv: str) -> Config:
     (config,) = Flags(Config).parse(argv)
     facts = {"is_compared": config.evaluation.is_compared}
     check_options(TRAIN, *(getattr(config, field.name) for field in dataclasses.fields(config)), facts=facts)
+    return config
 
 
 def evaluate(*argv: str) -> None:
@@ -217,13 +218,15 @@ def test_whether_a_metric_is_compared(name: str) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_flag_of_a_configuration_has_an_effect(path: pathlib.Path) -> None:
-    train(f"--flagfile={path}")
+    assert train(f"--flagfile={path}") != Config()
+    with pytest.raises(UserError, match="--logical_cpus=2"):
+        train(f"--flagfile={path}", "--strategy=one_device", "--logical_cpus=2")
 
 
 def test_a_record_of_every_flag_replays_its_run(tmp_path: pathlib.Path) -> None:
     for config in CONFIGS:
         (tmp_path / "flags.cfg").write_text(Flags(Config).to_flagfile(*Flags(Config).parse([f"--flagfile={config}"])))
-        train(f"--flagfile={tmp_path / 'flags.cfg'}")
+        assert train(f"--flagfile={tmp_path / 'flags.cfg'}") == train(f"--flagfile={config}")
 
 
 def test_flags_that_are_kept_are_not_checked() -> None:

@@ -1,5 +1,6 @@
 """R1 and R2 against a double tape written out by hand, and finite differences."""
 
+import functools
 import math
 import operator
 from typing import Any
@@ -20,6 +21,7 @@ from tests.training.tiny import make_updates, real_batch, run_in_replica, tiny_c
 DRAW, GAMMA = tf.constant(3, tf.int64), 0.4
 
 
+@functools.cache
 def update(**options: float) -> tuple[list[np.ndarray], dict[str, float], list[Any]]:
     """The gradient that an update of the discriminator applies, its metrics, and what it began from."""
     config = tiny_config(**options)

@@ -16,20 +16,7 @@ from sagan_tf.training.judgement import with_image_gradients
 from sagan_tf.training.session import create_updates
 from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.trainer import Trainer
-from tests.training.tiny import (
-    PLAIN_NETWORKS,
-    all_values,
-    differences,
-    make_iterator,
-    make_state,
-    make_trainer,
-    make_updates,
-    one_device,
-    real_batch,
-    run_in_replica,
-    tiny_config,
-    two_replicas,
-)
+from tests.training import tiny
 
 DRAW = tf.constant(3, tf.int64)
 
@@ -48,7 +35,9 @@ class Recording(Regularizer):
 
 
 def updates_with(look: Any, network: str = "discriminator", **options: Any) -> AlternatingUpdates:
-    updates = make_updates(tiny_config(**PLAIN_NETWORKS, **options), lambda: keras.optimizers.SGD(0.1, name="sgd"))
+    updates = tiny.make_updates(
+        tiny.tiny_config(**tiny.PLAIN_NETWORKS, **options), lambda: keras.optimizers.SGD(0.1, name="sgd")
+    )
     changed = {"judge": with_image_gradients(updates.judge), f"{network}_regularizers": (Recording(look),)}
     return dataclasses.replace(updates, **changed)
 
@@ -68,20 +57,20 @@ def distance_of_repetitions(batch: Any) -> tf.Tensor:
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_networks_give_the_same_again_and_u_moves_once(parts: int):
-    config = tiny_config(**PLAIN_NETWORKS, gradient_accumulation_steps=parts)
-    plain = make_updates(config, lambda: keras.optimizers.SGD(0.1, name="sgd"))
-    run_in_replica(plain.discriminator_step, *real_batch(config), DRAW)
+    config = tiny.tiny_config(**tiny.PLAIN_NETWORKS, gradient_accumulation_steps=parts)
+    plain = tiny.make_updates(config, lambda: keras.optimizers.SGD(0.1, name="sgd"))
+    tiny.run_in_replica(plain.discriminator_step, *tiny.real_batch(config), DRAW)
     updates = updates_with(distance_of_repetitions, gradient_accumulation_steps=parts)
-    metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+    metrics = tiny.run_in_replica(updates.discriminator_step, *tiny.real_batch(config), DRAW)
     assert float(metrics["spread"]) < 1e-6
-    received = all_values(updates.state)
-    for name, value in all_values(plain.state).items():
+    received = tiny.all_values(updates.state)
+    for name, value in tiny.all_values(plain.state).items():
         np.testing.assert_allclose(received[name], value, atol=1e-6, err_msg=name)
 
 
 def test_the_generator_gives_the_same_again():
     updates = updates_with(lambda batch: distance(batch.generate(batch.latents), batch.images), "generator")
-    metrics = run_in_replica(updates.generator_step, *real_batch(tiny_config()), DRAW)
+    metrics = tiny.run_in_replica(updates.generator_step, *tiny.real_batch(tiny.tiny_config()), DRAW)
     assert tuple(metrics) == ("generator_loss", "spread", "generator_gradient_norm") and float(metrics["spread"]) < 1e-6
 
 
@@ -97,7 +86,7 @@ def test_gradients_are_of_each_logit_by_its_image(kind: str):
         return distance(slopes, tf.reduce_sum(gradients * direction, [1, 2, 3])) / tf.reduce_max(tf.abs(slopes))
 
     # Without the ReLUs' kinks nearby a central difference has an error of the second order.
-    metrics = run_in_replica(updates_with(look).discriminator_step, *real_batch(tiny_config()), DRAW)
+    metrics = tiny.run_in_replica(updates_with(look).discriminator_step, *tiny.real_batch(tiny.tiny_config()), DRAW)
     assert float(metrics["spread"]) < 0.05
 
 
@@ -106,19 +95,19 @@ def darken(images: tf.Tensor, random_numbers: RandomNumbers) -> tf.Tensor:
 
 
 def test_images_are_augmented_alike_on_any_number_of_replicas_and_in_any_parts():
-    config = tiny_config(**PLAIN_NETWORKS, synchronized_batch_norm=True)
+    config = tiny.tiny_config(**tiny.PLAIN_NETWORKS, synchronized_batch_norm=True)
     results = {}
-    for name, strategy in (("one", one_device()), ("two", two_replicas())):
-        state = make_state(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))
+    for name, strategy in (("one", tiny.one_device()), ("two", tiny.two_replicas())):
+        state = tiny.make_state(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))
         updates = dataclasses.replace(create_updates(config, state), augment=darken)
-        trainer = Trainer(updates, strategy, make_iterator(config, strategy), config.training)
+        trainer = Trainer(updates, strategy, tiny.make_iterator(config, strategy), config.training)
         trainer.train(2)
-        results[name] = all_values(state)
+        results[name] = tiny.all_values(state)
     for name, value in results["one"].items():
         np.testing.assert_allclose(results["two"][name], value, atol=2e-5, err_msg=name)
-    plain = make_trainer(config, one_device(), lambda: keras.optimizers.SGD(0.01, name="sgd"))
+    plain = tiny.make_trainer(config, tiny.one_device(), lambda: keras.optimizers.SGD(0.01, name="sgd"))
     plain.train(2)
-    assert differences(results["one"], all_values(plain.state))
+    assert tiny.differences(results["one"], tiny.all_values(plain.state))
 
 
 def test_terms_are_added_to_the_loss_and_variables_change_after_the_update():
@@ -135,16 +124,16 @@ def test_terms_are_added_to_the_loss_and_variables_change_after_the_update():
         def after_update(self, metrics: Any) -> None:
             self.seen.assign(metrics["decay"])
 
-    config, rate = tiny_config(**PLAIN_NETWORKS), 0.1
+    config, rate = tiny.tiny_config(**tiny.PLAIN_NETWORKS), 0.1
     before, after, losses = [], [], []
     for regularized in (False, True):
-        updates = make_updates(config, lambda: keras.optimizers.SGD(rate))
+        updates = tiny.make_updates(config, lambda: keras.optimizers.SGD(rate))
         variables = updates.state.discriminator.trainable_variables
         before.append([variable.numpy() for variable in variables])
         if regularized:
             decay = Decay(variables)
             updates = dataclasses.replace(updates, discriminator_regularizers=(decay,))
-        metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+        metrics = tiny.run_in_replica(updates.discriminator_step, *tiny.real_batch(config), DRAW)
         losses.append(float(metrics["discriminator_loss"]))
         after.append([variable.numpy() for variable in variables])
     assert losses[0] == losses[1] and float(decay.seen) == float(metrics["decay"]) > 0

@@ -81,10 +81,18 @@ def test_anything_else_is_refused(content: bytes, tmp_path, monkeypatch: pytest.
 
 def test_damage_anywhere_is_a_users_error_or_other_numbers() -> None:
     content = file_with(tensor((3, 4), (4, 1)))
+    outcomes: dict[int, set[str]] = {}
     for position in range(len(content)):
         for value in (0, content[position] ^ 1, 255):
             damaged = content[:position] + bytes([value]) + content[position + 1 :]
             try:
-                read_tensors(damaged)
+                arrays = read_tensors(damaged).values()
             except UserError:
-                continue
+                outcomes.setdefault(position, set()).add("refused")
+            else:
+                assert all(array.dtype == np.float32 and array.size <= NUMBERS.size for array in arrays)
+                outcomes.setdefault(position, set()).add("read")
+    numbers_begin = len(content) - NUMBERS.nbytes
+    assert all(outcomes[position] == {"read"} for position in range(numbers_begin, len(content)))
+    assert all("refused" in outcomes[position] for position in range(numbers_begin - 8, numbers_begin))  # their count
+    assert outcomes[HEADER.index(b"l\xfc")] == {"refused"}
