@@ -140,7 +140,13 @@ TRAIN = (
         "--learning_rate_schedule=linear or cosine",
         lambda flags: flags.learning_rate_schedule != "constant",
     ),
-    Effect(("ada_target",), "--augment that is not empty", lambda flags: flags.augment),
+    Effect(("ada_target",), "a non-empty --augment", lambda flags: flags.augment),
+    # The sign of a logit tells real from fake only where the loss draws real logits above 0 and fake ones below.
+    Effect(
+        ("ada_target",),
+        "--loss=hinge or non_saturating",
+        lambda flags: flags.loss in ("hinge", "non_saturating"),
+    ),
     Effect(("ada_speed_images",), "--ada_target above 0", lambda flags: flags.ada_target > 0),
     Effect(
         ("gradient_penalty_final_fraction", "gradient_penalty_anneal_steps"),

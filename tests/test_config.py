@@ -42,6 +42,7 @@ ABOVE_ZERO = [
     (TrainingConfig, "keep_checkpoints"),
     (TrainingConfig, "max_rollbacks"),
     (TrainingConfig, "ada_speed_images"),
+    (RegularizationConfig, "latent_noise"),
     (EvaluationConfig, "num_samples"),
     (EvaluationConfig, "evaluation_batch_size"),
     (EvaluationConfig, "collapse_patience"),
@@ -68,7 +69,7 @@ PARTS_OF_WHOLE = [
 AT_LEAST_ZERO += [
     (RegularizationConfig, field.name)
     for field in dataclasses.fields(RegularizationConfig)
-    if (RegularizationConfig, field.name) not in PARTS_OF_WHOLE
+    if (RegularizationConfig, field.name) not in PARTS_OF_WHOLE + ABOVE_ZERO
 ]
 FRACTIONS = [
     (ModelConfig, "batch_norm_momentum"),

@@ -89,6 +89,9 @@ train --ema_ramp_up=0.1 | --ema_half_life_images=9 |
 train --learning_rate_decay_start=5 | --learning_rate_schedule=cosine --learning_rate_decay_steps=5 |
 train --learning_rate_decay_steps=5 | --learning_rate_schedule=linear |
 train --ada_target=0.6 | --augment=color,flip | --augment=
+train --ada_target=0.6 | --augment=flip --loss=hinge | --augment=flip --loss=wasserstein
+train --ada_target=0.6 | --augment=flip --loss=non_saturating | --augment=flip --loss=least_squares
+train --ada_target=0.6 | --augment=flip --loss=hinge | --augment=flip --loss=relativistic
 train --ada_speed_images=9 | --augment=flip --ada_target=0.5 | --augment=flip
 train --gradient_penalty_final_fraction=0.1 | --r1_weight=1 --gradient_penalty_anneal_steps=9 | --r1_weight=1
 train --gradient_penalty_final_fraction=0.1 | --r2_weight=1 --gradient_penalty_anneal_steps=9 |

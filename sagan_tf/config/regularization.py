@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sagan_tf.option import check_at_least_zero, check_every_field, check_part_of_whole, option
+from sagan_tf.option import check_at_least_zero, check_every_field, check_part_of_whole, check_positive, option
 
 
 def _added(default: Any, help: str) -> Any:
@@ -60,5 +60,6 @@ class RegularizationConfig:
 
     def __post_init__(self) -> None:
         check_part_of_whole(self, "gradient_penalty_final_fraction", "generator_top_k")
+        check_positive(self, "latent_noise")
         check_at_least_zero(self, *(field.name for field in dataclasses.fields(self)))
         check_every_field(self)

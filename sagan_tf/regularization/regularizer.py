@@ -26,7 +26,8 @@ class DiscriminatorBatch:
         judge_real, judge_fake: return the logits of changed copies of the real or fake images, with the same labels,
             augmentation and sigma; spectral normalization's `u` does not move.
         generate: returns fake images for other latents and the same labels; no statistics move.
-        random_numbers: for each of the n pairs of a real and a fake image; regularizers use streams of it.
+        random_numbers: for each of the n pairs of a real and a fake image, independent of those of augmentations;
+            regularizers use streams of it.
     """
 
     real_images: tf.Tensor

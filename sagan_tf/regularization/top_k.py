@@ -37,10 +37,12 @@ def with_top_k(loss: AdversarialLoss, fraction: Callable[[], tf.Tensor]) -> Adve
 def keep_top(logits: tf.Tensor, fraction: tf.Tensor) -> tf.Tensor:
     """Return the logits [n, 1], with gradients n / k times as large for the k highest and 0 for the others.
 
-    k is `fraction` of n, rounded up; equal logits at the limit are all kept.
+    k is `fraction` of n, rounded up and at least 1; equal logits at the limit are all kept.
     """
     count = tf.cast(tf.shape(logits)[0], tf.float32)
-    least = tf.sort(logits[:, 0], direction="DESCENDING")[tf.cast(tf.math.ceil(fraction * count - 1e-4), tf.int32) - 1]
+    # In float32 a product such as 0.6 * 25 is a little above the whole number that is meant.
+    num_kept = tf.maximum(tf.cast(tf.math.ceil(fraction * count - 1e-4), tf.int32), 1)
+    least = tf.sort(logits[:, 0], direction="DESCENDING")[num_kept - 1]
     kept = tf.cast(logits >= least, logits.dtype)
     constant = tf.stop_gradient(logits)
     return constant + kept * (count / tf.reduce_sum(kept)) * (logits - constant)

@@ -22,6 +22,9 @@ DISCRIMINATOR_METRICS = ("discriminator_loss", "real_logits", "fake_logits", "di
 GENERATOR_METRICS = ("generator_loss", "generator_gradient_norm")
 """Keys of what the two updates return, in order; those of regularizers follow."""
 
+_REGULARIZERS = 2**16
+"""Stream of the random numbers of regularizers, far from those of augmentations, which are 0, 1, ... by their place."""
+
 Augment = Callable[[tf.Tensor, RandomNumbers], tf.Tensor]
 """Takes images float32 [n, R, R, C] in [-1, 1] and random numbers for each; returns changed images of that shape."""
 
@@ -121,7 +124,9 @@ class AlternatingUpdates:
             loss = self._generator_loss(judgement.logits, labels, self._augmented(real_numbers), *compared)
             loss += tf.reduce_mean(judgement.class_losses)
             generate = self._generate_with(labels, held)
-            batch = GeneratorBatch(latents, labels, fake_images, judgement.logits, generate, real_numbers)
+            batch = GeneratorBatch(
+                latents, labels, fake_images, judgement.logits, generate, real_numbers.stream(_REGULARIZERS)
+            )
             penalized, penalties = add_penalties(loss, self.generator_regularizers, batch)
             return penalized, {"generator_loss": loss, **penalties}
 
@@ -203,7 +208,7 @@ class AlternatingUpdates:
             judge_real=judge_with(real_labels, random_numbers[0]),
             judge_fake=judge_with(fake_labels, random_numbers[1]),
             generate=self._generate_with(fake_labels, keras.StatelessScope),
-            random_numbers=random_numbers[0],
+            random_numbers=random_numbers[0].stream(_REGULARIZERS),
         )
 
 

@@ -1,5 +1,7 @@
 """All regularizers at once, in training."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.regularization import REGULARIZERS, create_regularizers
+from tests.regularization.batches import discriminator_batch, images
 from tests.training.tiny import (
     all_values,
     differences,
@@ -33,6 +36,18 @@ def test_each_is_made_where_its_weight_is_above_0():
         for name in entries:
             (regularizer,) = create_regularizers(network, RegularizationConfig(**{name: 0.5}), updates.state)
             assert set(regularizer.metrics) <= set(getattr(updates, f"{network}_metrics"))
+
+
+@pytest.mark.parametrize("kind", ["real", "fake"])
+def test_gradient_penalties_are_annealed_by_the_step(kind: str):
+    name = {"real": "r1_weight", "fake": "r2_weight"}[kind]
+    config = RegularizationConfig(**{name: 2.0}, gradient_penalty_final_fraction=0.1, gradient_penalty_anneal_steps=3)
+    state = types.SimpleNamespace(step=tf.Variable(0, dtype=tf.int64))
+    (regularizer,) = create_regularizers("discriminator", config, state)
+    batch = discriminator_batch(**{f"{kind}_gradients": images(2)})
+    first, _ = regularizer(batch)
+    state.step.assign(3)
+    assert float(first) > 0 and float(regularizer(batch)[0]) == pytest.approx(0.1 * float(first))
 
 
 def test_two_replicas_equal_one():

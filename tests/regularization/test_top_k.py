@@ -7,6 +7,7 @@ import tensorflow as tf
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.regularization import top_fraction, with_top_k
+from sagan_tf.regularization.top_k import keep_top
 
 FAKE = np.array([[0.3], [-1.0], [2.0], [-0.2], [0.9], [-3.0]], np.float32)
 REAL = FAKE[::-1].copy()
@@ -38,6 +39,16 @@ def test_gradients(name: str, fraction: float, kept: int, jit_compile: bool):
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
     assert float(value) == pytest.approx(float(loss.generator(*real, tf.constant(FAKE))), rel=1e-5)
     assert top.discriminator is loss.discriminator and type(top) is type(loss)
+
+
+@pytest.mark.parametrize(("size", "fraction", "kept"), [(64, 1e-6, 1), (25, 0.6, 15), (25, 0.61, 16)])
+def test_the_number_of_images(size: int, fraction: float, kept: int):
+    """At least one image; and a product that float32 rounds up does not keep one more."""
+    logits = tf.constant(np.random.default_rng(0).normal(size=[size, 1]), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = keep_top(logits, tf.constant(fraction))
+    assert np.count_nonzero(tape.gradient(value, logits)) == kept
 
 
 def test_the_fraction_falls_by_a_hundredth_of_itself():

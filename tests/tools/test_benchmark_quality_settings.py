@@ -1,8 +1,10 @@
+import dataclasses
 import pathlib
 
 import pytest
 
 from sagan_tf.errors import UserError
+from sagan_tf.flags import parse_config
 from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, check_settings, find_settings
 from tools.benchmarks.workers import ROOT
 
@@ -19,6 +21,24 @@ def test_the_settings_of_this_project_are_flags_of_training_and_are_found_by_nam
     assert find_settings("quickstart") == [Setting("quickstart", ())] and SETTINGS_FILE.is_file()
     last = settings[-1]
     assert find_settings(f"{last.name},quickstart,{last.name}") == [last, Setting("quickstart", ())]
+
+
+FORMER_QUICKSTART = """
+--dataset=fashion_mnist_10k --resolution=32 --image_channels=1 --base_channels=16 --attention_resolutions=16
+--global_batch_size=64 --num_steps=900 --generator_learning_rate=5e-4 --discriminator_learning_rate=1e-3
+--adam_beta2=0.9 --ema_decay=0.99 --ema_start_step=100 --log_every=20 --steps_per_loop=20 --sample_every=100
+"""
+
+
+def test_the_former_quickstart_is_trained_with_its_own_flags():
+    (setting,) = find_settings("quickstart_before")
+    received = parse_config([f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}", *setting.flags])
+    expected = parse_config(FORMER_QUICKSTART.split())
+    places = {"run_dir": "", "checkpoint_every": 1}
+    for config in (received, expected):
+        object.__setattr__(config, "training", dataclasses.replace(config.training, **places))
+    for part in ("model", "data", "training", "regularization"):
+        assert getattr(received, part) == getattr(expected, part)
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,15 @@ PACKAGE = pathlib.Path(__file__).parents[2] / "sagan_tf"
 DRAW = tf.constant(0, tf.int64)
 
 
-def note_draws(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Make an augmentation `noted` that changes nothing; returns the draws it gets, one array for each call."""
+def note_draws(monkeypatch: pytest.MonkeyPatch, name: str = "noted", num_draws: int = 2) -> list[np.ndarray]:
+    """Make an augmentation that changes nothing; returns the draws it gets, one array for each call."""
     noted: list[np.ndarray] = []
 
     def note(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies([tf.numpy_function(noted.append, [draws], [])]):
             return tf.identity(images)
 
-    monkeypatch.setitem(AUGMENTATIONS, "noted", Augmentation(note, num_draws=2))
+    monkeypatch.setitem(AUGMENTATIONS, name, Augmentation(note, num_draws))
     return noted
 
 
@@ -48,6 +48,16 @@ def test_every_image_of_every_update_has_its_own_draws_however_the_batch_is_divi
         assert len(found[-1]) == sum(map(len, noted)) == 2 * 3 * 4  # real and fake images, then those of the generator
         noted.clear()
     np.testing.assert_array_equal(*found)
+
+
+def test_regularizers_change_images_by_other_draws_than_the_augmentation(monkeypatch: pytest.MonkeyPatch):
+    """A consistency of images that are flipped where the augmentation flips them would compare an image with itself."""
+    of_augmentation, of_consistency = note_draws(monkeypatch, "noted", 1), note_draws(monkeypatch, "flip", 1)
+    weights = {"consistency_weight": 1.0, "fake_consistency_weight": 1.0}
+    updates = make_updates(tiny_config(**PLAIN_NETWORKS, augment=("noted",), **weights))
+    run_in_replica(updates.discriminator_step, tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32), DRAW)
+    augmented, changed = (np.unique(np.concatenate(one)) for one in (of_augmentation, of_consistency))
+    assert len(augmented) == len(changed) == 8 and not np.intersect1d(augmented, changed).size
 
 
 @pytest.mark.parametrize(("factor", "options"), [(0.0, {}), (0.5, {}), (0.0, {"ada_target": 0.5})])
