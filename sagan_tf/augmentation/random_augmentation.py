@@ -16,11 +16,11 @@ class RandomAugmentation:
     """Augmentations that are applied to every image, one after another.
 
     Differentiable augmentation (Zhao et al., NeurIPS 2020): real and fake images are augmented, in the discriminator's
-    and the generator's update, so that the discriminator cannot learn the training images by heart and the augmentation
-    does not show in the generated ones.
+    and the generator's update, so that the discriminator cannot memorize the training images and the augmentation does
+    not show in the generated ones.
 
     Args:
-        augmentations: In their order.
+        augmentations: Augmentations, in the order in which they are applied.
     """
 
     def __init__(self, augmentations: Sequence[Augmentation]) -> None:
@@ -31,7 +31,7 @@ class RandomAugmentation:
 
         Args:
             images: Floating point [n, height, width, channels] in [-1, 1].
-            random_numbers: Of the n images.
+            random_numbers: Random numbers for the n images.
 
         Returns:
             Images of the same shape and dtype.
@@ -51,7 +51,7 @@ class OccasionalAugmentation(RandomAugmentation):
     With a probability of 1 it augments as `RandomAugmentation` does with the same random numbers, with 0 not at all.
 
     Args:
-        augmentations: In their order.
+        augmentations: Augmentations, in the order in which they are applied.
         probability: Returns the probability, a float32 scalar in [0, 1].
     """
 
@@ -65,7 +65,7 @@ class OccasionalAugmentation(RandomAugmentation):
 
 
 def create_augmentation(names: Sequence[str], probability: Callable[[], tf.Tensor] | None = None) -> RandomAugmentation:
-    """Create what augments images.
+    """Create the augmentation of training images.
 
     Args:
         names: Keys of `AUGMENTATIONS`, in their order; none of them leaves images as they are.

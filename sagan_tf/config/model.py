@@ -97,8 +97,8 @@ class ModelConfig:
     )
     discriminator_widths: tuple[int, ...] = option(
         (),
-        "Comma list of the discriminator's channels after each block, as multiples of discriminator_base_channels; "
-        "empty: those of the architecture.",
+        "Comma list of the discriminator's channels after each block, as multiples of the discriminator's base "
+        "channels; empty: those of the architecture.",
         added_later=True,
     )
     discriminator_downsample: tuple[bool, ...] = option(
@@ -109,8 +109,8 @@ class ModelConfig:
     )
     discriminator_minibatch_statistics: int = option(
         0,
-        "Before its last block the discriminator gets one more feature map, the standard deviation over groups of so "
-        "many images of the batch (Karras et al. 2018; StyleGAN2 has 4); 0: none.",
+        "Images in a group: before its last block, the discriminator gets one more feature map with the standard "
+        "deviation over each group (Karras et al. 2018; StyleGAN2: 4); 0: no such map.",
         added_later=True,
     )
     kernel_initializer: str = option(

@@ -12,50 +12,59 @@ def _added(default: Any, help: str) -> Any:
     return option(default, help, added_later=True)
 
 
+def _weight(meaning: str) -> Any:
+    """Return an option that weighs a term, which is off at 0, its default."""
+    return _added(0.0, f"{meaning}; 0: off.")
+
+
 @dataclasses.dataclass(frozen=True)
 class RegularizationConfig:
     """Terms added to the two losses; all are off."""
 
-    r1_weight: float = _added(
-        0.0,
+    r1_weight: float = _weight(
         "Gamma of R1, which adds gamma / 2 times the mean squared norm of the logit's gradient at real images "
-        "(Mescheder et al. 2018; R3GAN, Huang et al. 2024: 0.05 for CIFAR-10); 0: off.",
+        "(Mescheder et al. 2018; R3GAN, Huang et al. 2024: 0.05 for CIFAR-10)"
     )
-    r2_weight: float = _added(0.0, "The same at fake images (R2).")
+    r2_weight: float = _weight("Gamma of R2, the same penalty as R1 at fake images")
     gradient_penalty_final_fraction: float = _added(
-        1.0, "What r1_weight and r2_weight are multiplied by in the end, along a cosine from 1 (R3GAN: 0.1)."
+        1.0,
+        "Fraction of r1_weight and r2_weight that remains after gradient_penalty_anneal_steps; both fall to it along a "
+        "cosine (R3GAN: 0.1).",
     )
-    gradient_penalty_anneal_steps: int = _added(0, "Steps in which r1_weight and r2_weight change; 0: they stay.")
-    lecam_weight: float = _added(
-        0.0,
-        "Weight of LeCam, which pulls real logits to the average of fake ones and the reverse (Tseng et al. 2021: 0.3 "
-        "with DiffAugment); 0: off.",
+    gradient_penalty_anneal_steps: int = _added(
+        0, "Number of steps in which r1_weight and r2_weight fall; 0: they are constant."
     )
-    orthogonal_regularization: float = _added(
-        0.0, "Beta of the generator's orthogonal regularization (Brock et al. 2019: 1e-4); 0: off."
+    lecam_weight: float = _weight(
+        "Weight of LeCam, which pulls real logits toward the average of fake logits and fake logits toward the average "
+        "of real ones (Tseng et al. 2021: 0.3 with DiffAugment)"
     )
-    consistency_weight: float = _added(
-        0.0,
-        "Weight of CR: a real image and the same flipped and moved get one logit (Zhang et al. 2020: 10); 0: off.",
+    orthogonal_regularization: float = _weight(
+        "Beta of the generator's orthogonal regularization (Brock et al. 2019: 1e-4)"
     )
-    fake_consistency_weight: float = _added(
-        0.0, "The same for fake images; bCR is both (Zhao et al. 2021: 10 and 10); 0: off."
+    consistency_weight: float = _weight(
+        "Weight of consistency regularization (CR): the discriminator should give an image and its flipped, shifted "
+        "copy the same logit (Zhang et al. 2020: 10)"
     )
-    latent_consistency_weight: float = _added(
-        0.0, "zCR in the discriminator: fake images of close latents get one logit (Zhao et al. 2021: 5); 0: off."
+    fake_consistency_weight: float = _weight(
+        "Weight of the same term for fake images; with consistency_weight this is bCR (Zhao et al. 2021: 10 and 10)"
     )
-    latent_diversity_weight: float = _added(
-        0.0, "zCR in the generator: images of close latents differ (Zhao et al. 2021: 0.5); 0: off."
+    latent_consistency_weight: float = _weight(
+        "Weight of zCR in the discriminator: fake images made from nearby latent vectors should get the same logit "
+        "(Zhao et al. 2021: 5)"
     )
-    latent_noise: float = _added(0.05, "Standard deviation of what zCR adds to a latent vector.")
+    latent_diversity_weight: float = _weight(
+        "Weight of zCR in the generator: images made from nearby latent vectors should differ (Zhao et al. 2021: 0.5)"
+    )
+    latent_noise: float = _added(0.05, "Standard deviation of the noise that zCR adds to latent vectors.")
     generator_top_k: float = _added(
         1.0,
-        "Fraction of the fake images, those with the highest logits, that the generator learns from in the end (Sinha "
-        "et al. 2020: 0.5 or 0.75); 1: all.",
+        "Fraction of the fake images, those with the highest logits, that the generator learns from in the end; their "
+        "number is rounded up on each replica and in each accumulated part (Sinha et al. 2020: 0.5 or 0.75); 1: all.",
     )
     generator_top_k_decay_steps: int = _added(
         0,
-        "Steps in which the fraction falls by 1 %, from 1 on (Sinha et al. 2020: an epoch); 0: it does not start at 1.",
+        "Number of steps after which the fraction is multiplied by 0.99, starting at 1 (Sinha et al. 2020: one epoch); "
+        "0: it is generator_top_k from the first step.",
     )
 
     def __post_init__(self) -> None:

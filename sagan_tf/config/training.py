@@ -21,8 +21,8 @@ class TrainingConfig:
     )
     augment: tuple[str, ...] = option(
         (),
-        "Comma list of differentiable augmentations (Zhao et al. 2020) of all images that the discriminator sees, real "
-        "and fake, in this order: color, translation, cutout, flip; empty: none. For small data sets.",
+        "Comma list of differentiable augmentations (Zhao et al. 2020), applied in the given order to all images that "
+        "the discriminator sees, real and fake: color, translation, cutout, flip; empty: none. For small data sets.",
         added_later=True,
     )
     ada_target: float = option(

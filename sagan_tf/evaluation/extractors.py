@@ -1,4 +1,4 @@
-"""What turns images into features and class logits: Inception, the packaged networks, any SavedModel."""
+"""Extractors: networks that turn images into features and class logits."""
 
 from __future__ import annotations
 

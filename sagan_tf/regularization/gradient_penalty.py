@@ -12,13 +12,13 @@ from sagan_tf.schedules import cosine, progress
 
 
 class GradientPenalty(Regularizer):
-    """gamma / 2 E||grad_x D(x, y)||^2, with the gradient at images before augmentation.
+    """R1 or R2, gamma / 2 E||grad_x D(x, y)||^2, with the gradient at images before augmentation.
 
     References: Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018; Huang et al., The
     GAN is dead; long live the GAN!, NeurIPS 2024, where it is applied in every update, as here.
 
     Args:
-        name: Of the scalar that is recorded, E||grad_x D(x, y)||^2.
+        name: Name of the recorded scalar, E||grad_x D(x, y)||^2.
         gradients: Takes the gradients out of a batch.
         weight: Returns gamma, float32 scalar.
     """

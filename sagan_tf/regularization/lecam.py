@@ -1,4 +1,4 @@
-"""LeCam: real logits stay near the average of fake ones, and the reverse."""
+"""LeCam: real logits are pulled toward the average of fake logits, and fake logits toward that of real ones."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class LogitAverages(tf.Module):
         from 0.
 
         Args:
-            real_logits: float32 scalar, this replica's mean.
-            fake_logits: The same of fake images.
+            real_logits: Mean logit of this replica's real images, float32 scalar.
+            fake_logits: Mean logit of this replica's fake images.
         """
         context = tf.distribute.get_replica_context()
         means = context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.stack([real_logits, fake_logits]))
@@ -48,7 +48,7 @@ class LogitAverages(tf.Module):
 
 
 class LeCam(Regularizer):
-    """weight (E[(D(x) - a_F)^2] + E[(D(G(z)) - a_R)^2]), with a_R and a_F the averages of real and fake logits.
+    """LeCam, weight (E[(D(x) - a_F)^2] + E[(D(G(z)) - a_R)^2]), with a_R and a_F the averages of real and fake logits.
 
     In the first update there are no averages yet, and the term is 0. The averages are of the batches before; the
     authors' code includes the present one, and leaves out real logits below a_F and fake logits above a_R.
@@ -57,7 +57,7 @@ class LeCam(Regularizer):
 
     Args:
         averages: Part of the run's state.
-        weight: Of the term.
+        weight: Weight of the term.
     """
 
     metrics = ("lecam_penalty",)

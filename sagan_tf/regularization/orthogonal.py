@@ -9,7 +9,7 @@ from sagan_tf.regularization.regularizer import GeneratorBatch, Metrics, Regular
 
 
 class OrthogonalRegularization(Regularizer):
-    """beta sum ||W^T W * (1 - I)||_F^2 over the kernels W, read as [everything else, output channels].
+    """The term beta sum ||W^T W * (1 - I)||_F^2 over the kernels W, read as [everything else, output channels].
 
     It makes the filters of a layer orthogonal and leaves their lengths alone. Kernels are those of dense and
     convolutional layers, before spectral normalization; class tables and biases are left out.
@@ -18,7 +18,7 @@ class OrthogonalRegularization(Regularizer):
 
     Args:
         network: The network whose kernels are regularized.
-        weight: beta.
+        weight: Weight of the term, beta.
     """
 
     metrics = ("orthogonal_penalty",)

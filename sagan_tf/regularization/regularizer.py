@@ -1,4 +1,4 @@
-"""What a regularizer is given, and what it gives."""
+"""Regularizers: their batches, their common class and the sum of their terms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Metrics = dict[str, tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorBatch:
-    """What an update of the discriminator has computed, on one replica; n images of each kind.
+    """Results of an update of the discriminator on one replica; n images of each kind.
 
     Attributes:
         real_images, fake_images: float32 [n, R, R, C] in [-1, 1], before augmentation.
@@ -46,7 +46,7 @@ class DiscriminatorBatch:
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorBatch:
-    """What an update of the generator has computed, on one replica; attributes as in `DiscriminatorBatch`."""
+    """Results of an update of the generator on one replica; attributes as in `DiscriminatorBatch`."""
 
     latents: tf.Tensor
     labels: tf.Tensor

@@ -75,7 +75,7 @@ class WatchDiscriminator:
 
     Args:
         watch: Follows the sign.
-        checkpoints: Of the run.
+        checkpoints: Checkpoints of the run.
         directory: Where the checkpoints are for all workers; one that is not the chief saves elsewhere.
     """
 
@@ -108,7 +108,7 @@ class Health:
     Args:
         read: Reads the scalars.
         watch: Follows the signs.
-        path: Of `metrics.jsonl`.
+        path: Path of `metrics.jsonl`.
         writer: TensorBoard's.
     """
 

@@ -72,7 +72,7 @@ class HealthReader:
 
     Args:
         state: The networks.
-        batch: What they are shown.
+        batch: Images, latents and labels that they are shown.
     """
 
     def __init__(self, state: TrainState, batch: FixedBatch) -> None:

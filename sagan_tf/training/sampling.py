@@ -15,8 +15,9 @@ No latents are drawn twice, since every user of a seed has draw numbers or a key
 | augmentation and regularization of images | the same draw numbers, stream 3 of the seed (`LatentSampler.image_seed`) |
 | single images by their own seeds | `latents_of_seeds`: key (seed of the image, 2), no draw numbers |
 
-Of the random numbers of images, real images have the rows of the global batch and fake images as many rows after them,
-and each augmentation, and all regularizers together, have a stream of their own. The generator's update has a draw number of its own, as for latents.
+In the random numbers of images, real images use the rows of the global batch, and fake images the same number of rows
+after them. Each augmentation has a stream of its own, and all regularizers together have another. The generator's
+update has a draw number of its own, as for latents.
 """
 
 from __future__ import annotations

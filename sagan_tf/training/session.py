@@ -171,8 +171,8 @@ def _check_gradient_penalty(config: Config) -> None:
     large = [size for size in config.model.discriminator_attention if is_attention_blockwise(config.model, size)]
     if on and large:
         raise UserError(
-            f"{on[0]}: expected a discriminator that can be differentiated twice, received attention at {large[0]}, "
-            "which is computed in blocks; up to 32, or up to 64 with --attention_form=pooled, it is not"
+            f"{on[0]}: cannot be used with discriminator attention at {large[0]}, which is computed in blocks and has "
+            "no second derivative; use attention at 32 or below, or at 64 or below with --attention_form=pooled"
         )
 
 

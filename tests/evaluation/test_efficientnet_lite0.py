@@ -132,7 +132,7 @@ def test_the_tool_makes_the_packaged_file_again(tmp_path: pathlib.Path) -> None:
 
 @needs_source
 def test_float16_changes_little() -> None:
-    tensors = read_tensors(read_members(pathlib.Path(os.environ[SOURCE_VARIABLE]))[SOURCE_FILE])
+    tensors = read_tensors(read_members(pathlib.Path(os.environ[SOURCE_VARIABLE]))[SOURCE_FILE], SOURCE_FILE)
     arrays = convert(tensors)
     assert len(tensors) == 296 and sum(array.size for array in arrays.values()) == 4_631_000
     model = load_network()[0]

@@ -14,7 +14,7 @@ def images(batch: int) -> np.ndarray:
 
 
 def deviations(x: np.ndarray, group_size: int) -> np.ndarray:
-    """Of each image's group."""
+    """Return the mean standard deviation of each image's group."""
     groups = [x[start : start + group_size] for start in range(0, len(x), group_size)]
     return np.concatenate([np.full(len(group), np.sqrt(group.var(axis=0) + 1e-8).mean()) for group in groups])
 

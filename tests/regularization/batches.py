@@ -26,6 +26,6 @@ def discriminator_batch(**parts: Any) -> DiscriminatorBatch:
 
 
 def generator_batch(**parts: Any) -> GeneratorBatch:
-    """The same for the generator's update."""
+    """A batch for the generator's update."""
     given = {"images": images(1), "latents": tf.ones([SIZE, LATENT_DIM]), "random_numbers": numbers()}
     return GeneratorBatch(**(dict.fromkeys(GeneratorBatch.__dataclass_fields__) | given | parts))

@@ -74,7 +74,7 @@ def test_value_and_gradient(name: str, kind: int):
 
 
 def test_finite_differences():
-    """Of a smooth discriminator: the gradient of a network with ReLUs has steps."""
+    """The discriminator is smooth, since the gradient of a network with ReLUs has steps."""
     weights = tf.random.stateless_normal([256, 5], [1, 2])
     pictures, labels = images(0), tf.zeros([SIZE], tf.int32)
 

@@ -1,4 +1,4 @@
-"""What the regularizers of the two updates are given, and what becomes of the terms that they return."""
+"""Batches that the regularizers of the two updates receive, and use of the terms that they return."""
 
 from __future__ import annotations
 

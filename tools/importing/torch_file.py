@@ -42,11 +42,12 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def read_tensors(content: bytes) -> dict[str, np.ndarray]:
+def read_tensors(content: bytes, name: str) -> dict[str, np.ndarray]:
     """Read a dictionary of tensors, such as the state of a module.
 
     Args:
         content: The file's bytes.
+        name: The file's name, for the message.
 
     Returns:
         Arrays by name, in the file's order.
@@ -57,7 +58,7 @@ def read_tensors(content: bytes) -> dict[str, np.ndarray]:
     try:
         return _read_tensors(io.BytesIO(content))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"source: expected a file of tensors by torch.save before 1.6, received {error!r}") from error
+        raise UserError(f"source: {name} is not a file that torch.save wrote before PyTorch 1.6 ({error!r})") from error
 
 
 def _read_tensors(file: io.BytesIO) -> dict[str, np.ndarray]:
@@ -107,7 +108,7 @@ _MARK = object()
 
 @dataclasses.dataclass
 class _StackMachine:
-    """What the operations of a pickle work on."""
+    """Stack and memo of a pickle."""
 
     stack: list[Any] = dataclasses.field(default_factory=list)
     memo: dict[int, Any] = dataclasses.field(default_factory=dict)
@@ -183,4 +184,4 @@ _OPERATIONS: dict[str, Callable[[_StackMachine, Any], Any]] = {
     "BUILD": lambda machine, argument: machine.stack.pop(),
     "BINPERSID": lambda machine, argument: machine.push_storage(),
 }
-"""What is done for each operation that may occur."""
+"""Action for each supported pickle operation."""

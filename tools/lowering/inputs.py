@@ -1,4 +1,4 @@
-"""What a run begins or continues with: its state and all images of its data set."""
+"""State and images with which a lowered run starts."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def file_with(value: bytes, data: bytes = NUMBERS.tobytes()) -> bytes:
     ids=["contiguous", "transposed", "part", "scalar"],
 )
 def test_strides_are_honored(value: bytes, expected: np.ndarray) -> None:
-    (found,) = read_tensors(file_with(value)).values()
+    (found,) = read_tensors(file_with(value), "a.pth").values()
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == np.float32 and found.shape == expected.shape
 
@@ -75,7 +75,7 @@ def test_strides_are_honored(value: bytes, expected: np.ndarray) -> None:
 def test_anything_else_is_refused(content: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="^source: "):
-        read_tensors(content)
+        read_tensors(content, "a.pth")
     assert not list(tmp_path.iterdir())
 
 
@@ -86,7 +86,7 @@ def test_damage_anywhere_is_a_users_error_or_other_numbers() -> None:
         for value in (0, content[position] ^ 1, 255):
             damaged = content[:position] + bytes([value]) + content[position + 1 :]
             try:
-                arrays = read_tensors(damaged).values()
+                arrays = read_tensors(damaged, "a.pth").values()
             except UserError:
                 outcomes.setdefault(position, set()).add("refused")
             else:
