@@ -15,7 +15,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sagan_tf.errors import UserError
 from sagan_tf.keras_settings import load_keras
+from sagan_tf.text import one_line
 
 _STANDARD_DESCRIPTORS = (0, 1, 2)
 _VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
@@ -63,6 +65,25 @@ def run_command(
             stderr.write(f"{program}: {'error' if prints_result else 'warning'}: standard output was lost: {lost}\n")
             return status or int(prints_result)
         return status
+
+
+def run_action(program: str, action: Callable[[], object], *expected: type[Exception]) -> int:
+    """Run what a tool does; report an error of the user or of the system in one line on standard error.
+
+    Args:
+        program: The name of the tool, for the message.
+        action: What the tool does.
+        *expected: Further exceptions whose message is for users.
+
+    Returns:
+        The exit status: 0, or 2 after an error.
+    """
+    try:
+        action()
+    except (UserError, OSError, *expected) as error:
+        sys.stderr.write(f"{program}: error: {one_line(str(error))}\n")
+        return 2
+    return 0
 
 
 def _open_closed_descriptors() -> None:

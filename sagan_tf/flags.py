@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import pathlib
-import re
 import sys
 import textwrap
 import typing
@@ -26,13 +25,13 @@ from sagan_tf.console import run_command
 from sagan_tf.errors import RunEnded, UserError
 from sagan_tf.flagfile import FlagError, expand_flagfiles
 from sagan_tf.option_text import OptionText
+from sagan_tf.text import one_line
 
 __all__ = ["FlagError", "Flags", "config_to_flagfile", "parse_config", "run_door"]
 
 _HELP_FLAGS = ("--help", "-help", "-h")
 _HELP_WIDTH = 100
 _LONGEST_MESSAGE, _LONGEST_NAME = 4000, 100
-_CONTROL_LETTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def parse_config(argv: Sequence[str]) -> Config:
@@ -87,7 +86,7 @@ def run_door(
         except UserError as error:
             if isinstance(error, FlagError):
                 sys.stderr.write(f"{usage}; --help shows every flag\n")
-            sys.stderr.write(f"{program}: error: {_one_line(str(error))}\n")
+            sys.stderr.write(f"{program}: error: {_shorten(one_line(str(error)))}\n")
             return 2
         except RunEnded as ended:
             sys.stderr.write(f"{program}: {ended}\n")
@@ -238,9 +237,7 @@ def _help_entry(head: str, text: str) -> str:
     return f"  {head}\n{body}"
 
 
-def _one_line(text: str) -> str:
-    """A message that may quote names and files, as one line in which a terminal finds nothing to obey."""
-    line = " ".join(text.splitlines())
-    if len(line) > _LONGEST_MESSAGE:  # most often one word, with the reason after it
-        line = f"{line[: _LONGEST_MESSAGE // 2]} ... {line[-_LONGEST_MESSAGE // 2 :]}"
-    return _CONTROL_LETTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", line)
+def _shorten(line: str) -> str:
+    """Return a message without its middle if it is too long: most often of one word, with the reason after it."""
+    half = _LONGEST_MESSAGE // 2
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[:half]} ... {line[-half:]}"

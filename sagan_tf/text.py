@@ -20,6 +20,9 @@ _WIDE_MARKS = {
 _BLANKS = re.compile(r"\s*")
 _ELEMENT = re.compile(r'(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(,|\Z)')
 """An element of a comma list: in quotation marks or without, and what ends it."""
+# Characters that set the direction of the text after them hide text as control characters do, and a surrogate stands
+# for a byte that cannot be written as text.
+_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def python_command(*arguments: str) -> str:
@@ -61,6 +64,16 @@ def decode_text(content: bytes, path: str | os.PathLike[str], *, errors: str = "
         return content.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
         raise UserError(f"{os.fspath(path)} is not text in UTF-8; save it as UTF-8") from error
+
+
+def printable(text: str) -> str:
+    """Return text as one line without control characters, which are written as escapes."""
+    return _NOT_PRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """Return text of several lines as one printable line."""
+    return printable(" ".join(text.splitlines()))
 
 
 def canonical_name(name: str) -> str:

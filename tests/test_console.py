@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from sagan_tf.console import log_to_console, progress_bar, run_command
+from sagan_tf.console import log_to_console, progress_bar, run_action, run_command
+from sagan_tf.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = {"latin": os.fsdecode(b"caf\xe9"), "utf8": os.fsdecode("naïve".encode())}
@@ -24,6 +25,18 @@ def test_notes_are_plain_and_warnings_are_marked(capsys: pytest.CaptureFixture):
         assert capsys.readouterr().out == "step 3\nwarning: one label dominates\n"
     finally:
         logger.handlers, logger.level, logger.propagate = before
+
+
+@pytest.mark.parametrize("kind", [UserError, OSError, ZeroDivisionError])
+def test_an_error_of_an_action_is_one_printable_line(kind: type[Exception], capsys: pytest.CaptureFixture):
+    def fail() -> None:
+        raise kind("first\nsecond \x1b[2J")
+
+    assert run_action("tool", lambda: "a result") == 0 and capsys.readouterr().err == ""
+    assert run_action("tool", fail, ZeroDivisionError) == 2
+    assert capsys.readouterr().err == "tool: error: first second \\x1b[2J\n"
+    with pytest.raises(IndexError):
+        run_action("tool", lambda: [][0])
 
 
 def test_tensorflow_loads_without_a_word_and_standard_error_is_back_afterwards():

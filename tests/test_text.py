@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from sagan_tf import text
 from sagan_tf.errors import UserError
-from sagan_tf.text import canonical_name, find_equal_names, join_comma_list, list_names, read_text, split_comma_list
+from sagan_tf.text import (
+    canonical_name,
+    find_equal_names,
+    join_comma_list,
+    list_names,
+    one_line,
+    printable,
+    read_text,
+    split_comma_list,
+)
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 
@@ -73,3 +82,21 @@ def test_the_examples_hold() -> None:
 
 def test_a_form_is_kept_in_a_list() -> None:
     assert list_names([NFD, NFC], 1) == f"'{NFD}' ..." and unicodedata.is_normalized("NFD", list_names([NFD], 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a/b c.jpg", "a/b c.jpg"),
+        ("Ähre 猫 ｱ\u3000\u00a0👩\u200d🚀", "Ähre 猫 ｱ\u3000\u00a0👩\u200d🚀"),
+        ("a\nb\rc\td", r"a\nb\rc\td"),
+        ("\x1b[2J\x07\x00\x7f\x9b", r"\x1b[2J\x07\x00\x7f\x9b"),
+        ("a\u2028b\u2029c\x85", r"a\u2028b\u2029c\x85"),
+        ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
+        (b"caf\xe9".decode(errors="surrogateescape"), r"caf\udce9"),
+    ],
+)
+def test_what_is_shown(text: str, expected: str) -> None:
+    assert printable(text) == expected
+    assert len(printable(text).splitlines()) == 1
+    assert one_line("a\r\nb\x1b") == r"a b\x1b"

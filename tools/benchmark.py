@@ -25,8 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_command
-from sagan_tf.errors import UserError
+from sagan_tf.console import run_action, run_command
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from tools.benchmarks.measure import machine
 from tools.benchmarks.workers import WorkerError
@@ -72,21 +71,21 @@ def describe(about: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     module, options = parse_arguments(arguments)
-    try:
-        if options.json is not None:
-            check_can_write_file(options.json, "json")
-        about = machine()
-        print(describe(about), flush=True)
-        result = module.run(options)
-        print(format_table(module.rows(result)))
-        if options.json is not None:
-            figures = {"benchmark": options.benchmark, "machine": about, **result}
-            content = json.dumps(figures, indent=1, default=str) + "\n"
-            write_result(options.json, "json", lambda path: write_atomically(path, content))
-    except (UserError, WorkerError, OSError) as error:
-        print(f"tools/benchmark.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_action("tools/benchmark.py", lambda: run_benchmark(module, options), WorkerError)
+
+
+def run_benchmark(module: ModuleType, options: argparse.Namespace) -> None:
+    """Run a benchmark, print its table and write its figures if a file is named."""
+    if options.json is not None:
+        check_can_write_file(options.json, "json")
+    about = machine()
+    print(describe(about), flush=True)
+    result = module.run(options)
+    print(format_table(module.rows(result)))
+    if options.json is not None:
+        figures = {"benchmark": options.benchmark, "machine": about, **result}
+        content = json.dumps(figures, indent=1, default=str) + "\n"
+        write_result(options.json, "json", lambda path: write_atomically(path, content))
 
 
 if __name__ == "__main__":

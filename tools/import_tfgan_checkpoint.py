@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow, run_command
+from sagan_tf.console import load_tensorflow, run_action, run_command
 from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from sagan_tf.training.state import TrainState
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command line; exits with status 2 and one line on standard error for a mistake."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -49,11 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--class_names", default="", help="text file, the name of a class a line; default: numbers")
     parser.add_argument("--generator_only", action="store_true", help="leave the discriminator as a new run has it")
     options, flags = parser.parse_known_args(argv)
-    try:
-        import_checkpoint(options, flags)
-    except (UserError, OSError) as error:
-        sys.stderr.write(f"import_tfgan_checkpoint: error: {' '.join(str(error).splitlines())}\n")
-        raise SystemExit(2) from None
+    return run_action("import_tfgan_checkpoint", lambda: import_checkpoint(options, flags))
 
 
 def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None:

@@ -19,13 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_command
+from sagan_tf.console import run_action, run_command
 from sagan_tf.data.image_names import is_ignored, is_image
-from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.serving.whole_folders import whole_folders
-from sagan_tf.text import split_comma_list
+from sagan_tf.text import printable, split_comma_list
 
 NAME = "tools/lay_out_classes.py"
 
@@ -67,31 +66,34 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--classes", default="", help="names of the classes to take, with commas; empty: all")
     parser.add_argument("--min_images", type=int, default=1, help="classes of fewer images are left out")
     options = parser.parse_args(arguments)
+    return run_action(NAME, lambda: lay_out_chosen(options))
+
+
+def lay_out_chosen(options: argparse.Namespace) -> None:
+    """Lay out the classes that the options choose, and print them."""
+    output = options.output.expanduser()
+    check_can_write_directory(output, "output")
+    found = find_classes(options.source)
     try:
-        output = options.output.expanduser()
-        check_can_write_directory(output, "output")
-        found = find_classes(options.source)
         chosen = split_comma_list(options.classes)
-        if unknown := [name for name in chosen if name not in found]:
-            raise UserError(f"--classes: expected directories in {options.source}, received {unknown[0]!r}")
-        found = {name: paths for name, paths in found.items() if name in chosen or not chosen}
-        classes = {name: paths for name, paths in found.items() if len(paths) >= max(options.min_images, 1)}
-        if len(classes) < 2:
-            raise UserError(
-                f"--source: expected at least 2 directories with {max(options.min_images, 1)} images or more in "
-                f"{options.source}, received {len(classes)} of {len(found)}"
-            )
-        lay_out(options.source, classes, output)
-        for name, paths in classes.items():
-            print(printable(f"{name}: {len(paths)}"))
-        left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
-        print(f"{output}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
-        if left_out:
-            print(printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
-        return 0
-    except UserError as error:
-        print(f"{NAME}: error: {printable(str(error))}", file=sys.stderr)
-        return 2
+    except ValueError as error:
+        raise UserError(f"--classes: {error}") from error
+    if unknown := [name for name in chosen if name not in found]:
+        raise UserError(f"--classes: expected directories in {options.source}, received {unknown[0]!r}")
+    found = {name: paths for name, paths in found.items() if name in chosen or not chosen}
+    classes = {name: paths for name, paths in found.items() if len(paths) >= max(options.min_images, 1)}
+    if len(classes) < 2:
+        raise UserError(
+            f"--source: expected at least 2 directories with {max(options.min_images, 1)} images or more in "
+            f"{options.source}, received {len(classes)} of {len(found)}"
+        )
+    lay_out(options.source, classes, output)
+    for name, paths in classes.items():
+        print(printable(f"{name}: {len(paths)}"))
+    left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
+    print(f"{output}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
+    if left_out:
+        print(printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:

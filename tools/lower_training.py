@@ -28,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow, run_command
+from sagan_tf.console import load_tensorflow, run_action, run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.flags import parse_config
@@ -95,15 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options, flags = _parse(arguments)
     directory = options.directory.expanduser()
-    try:
-        if options.action == "collect":
-            print(collect(directory, options.run_dir))
-        else:
-            print(write(directory, options.steps_per_call, parse_config(flags)))
-        return 0
-    except (UserError, OSError) as error:
-        print(f"{NAME}: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        return 2
+    if options.action == "collect":
+        return run_action(NAME, lambda: print(collect(directory, options.run_dir)))
+    return run_action(NAME, lambda: print(write(directory, options.steps_per_call, parse_config(flags))))
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[Any, list[str]]:

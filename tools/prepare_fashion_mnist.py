@@ -16,9 +16,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.console import load_tensorflow, run_command
-from sagan_tf.data.names import check_tensorflow_path, printable
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
+from sagan_tf.text import printable
 from tools.preparation.fashion_mnist import CLASS_NAMES, DEBIAN_DIRECTORY, SPLITS, check_source, read_split
 from tools.preparation.record_set import RecordFormat, describe, write_record_set
 

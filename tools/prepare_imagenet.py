@@ -18,10 +18,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
 from sagan_tf.console import load_tensorflow, run_command
-from sagan_tf.data.names import check_tensorflow_path, printable
+from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.effects import PREPARE_IMAGENET, check_effects
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
+from sagan_tf.text import printable
 from tools.preparation.record_set import IMAGES_PER_FILE, RecordFormat, describe, write_record_set
 
 NAME = "tools/prepare_imagenet.py"

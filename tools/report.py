@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import load_tensorflow, run_command
+from sagan_tf.console import load_tensorflow, run_action, run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.flags import parse_config
@@ -37,24 +37,25 @@ _MOST_CURVES = 8
 _NOT_METRICS = ("step", "kind", "seed", "collapse")
 
 
-def main() -> None:
-    """The command line."""
+def main() -> int:
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run_dir", required=True, help="folder of the run")
     parser.add_argument("--output", default="", help="the page; default: report.html in the run's folder")
     options = parser.parse_args()
-    try:
-        directory = RunDirectory(options.run_dir)
-        if not directory.flags.is_file():
-            raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")
-        output = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "report.html"
-        check_can_write_file(output, "output")
-        page = report(directory)
-        write_result(output, "output", lambda path: write_atomically(path, page))
-        sys.stdout.write(f"report of {directory.path} in {output}\n")
-    except (UserError, OSError) as error:
-        sys.stderr.write(f"report: error: {error}\n")
-        raise SystemExit(2) from None
+    return run_action("report", lambda: write_report(options.run_dir, options.output))
+
+
+def write_report(run_dir: str, output_name: str) -> None:
+    """Write the report of a run."""
+    directory = RunDirectory(run_dir)
+    if not directory.flags.is_file():
+        raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {run_dir}")
+    output = pathlib.Path(os.path.expanduser(output_name)) if output_name else directory.path / "report.html"
+    check_can_write_file(output, "output")
+    page = report(directory)
+    write_result(output, "output", lambda path: write_atomically(path, page))
+    sys.stdout.write(f"report of {directory.path} in {output}\n")
 
 
 def report(directory: RunDirectory) -> str:

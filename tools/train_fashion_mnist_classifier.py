@@ -17,8 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import load_tensorflow, run_command
-from sagan_tf.errors import UserError
+from sagan_tf.console import load_tensorflow, run_action, run_command
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 
 _SHIFT = 2
@@ -79,17 +78,12 @@ def main() -> int:
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    try:
-        check_can_write_file(options.output, "output")
-        train_and_write(options)
-    except UserError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_action(parser.prog, lambda: train_and_write(options))
 
 
 def train_and_write(options: argparse.Namespace) -> None:
     """Train the classifier, print its accuracy and write its weights in 16 bits."""
+    check_can_write_file(options.output, "output")
     load_tensorflow()
     classifier = train(options.epochs, options.batch_size, options.seed)
     rounded = [weight.astype(np.float16) for weight in classifier.get_weights()]

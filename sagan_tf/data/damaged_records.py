@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.data.image_limits import LARGEST_FILE
-from sagan_tf.data.names import printable
 from sagan_tf.data.record_files import prepare_again
 from sagan_tf.data.skipped_images import SkippedImages
 from sagan_tf.errors import UserError
+from sagan_tf.text import printable
 
 _LENGTH, _CHECKSUM = 8, 4
 _LARGEST_RECORD = LARGEST_FILE + 2**20

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from sagan_tf.data.image_names import EXTENSIONS, is_ignored, is_image
-from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
-from sagan_tf.text import canonical_name
+from sagan_tf.text import canonical_name, printable
 
 _DEEPEST_LEVEL = 6
 """How far down misplaced images are looked for."""

@@ -7,20 +7,12 @@ import re
 from collections.abc import Iterable
 
 from sagan_tf.errors import UserError
-from sagan_tf.text import find_equal_names
+from sagan_tf.text import find_equal_names, printable
 
 LONGEST_CLASS_NAME = 255
 """Letters; as long as a folder's name may be."""
 
-_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_CONTROL_LETTERS = re.compile(f"[{_CONTROL}]")
-# Those that turn the direction of what follows hide text too; and bytes that are no text cannot be written as such.
-_NOT_TO_PRINT = re.compile(rf"[{_CONTROL}\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """`text` as one line, in which a terminal finds nothing to obey: what is no letter is written as an escape."""
-    return _NOT_TO_PRINT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def check_tensorflow_path(option: str, path: str | os.PathLike[str]) -> None:
@@ -49,7 +41,7 @@ def check_class_names(names: Iterable[str]) -> None:
     """
     names = tuple(names)
     for name in names:
-        if not 0 < len(name) <= LONGEST_CLASS_NAME or _CONTROL_LETTERS.search(name):
+        if not 0 < len(name) <= LONGEST_CLASS_NAME or _CONTROL_CHARACTERS.search(name):
             shown = printable(name[:LONGEST_CLASS_NAME])
             raise UserError(
                 f"data: expected class names of 1 to {LONGEST_CLASS_NAME} letters without control characters, received "

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
+from sagan_tf.text import printable
 
 _NUMBERS = ("num_examples", "skip", "step")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from sagan_tf.data.names import printable
 from sagan_tf.errors import UserError
+from sagan_tf.text import printable
 
 LARGEST_FRACTION = 0.01
 """A data set with a larger part of unreadable images than this is damaged, and training on the rest would hide it."""

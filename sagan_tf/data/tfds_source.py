@@ -13,11 +13,10 @@ import numpy as np
 from sagan_tf.config import DataConfig
 from sagan_tf.data.damaged_records import SkippedRecords
 from sagan_tf.data.image_records import RecordParser
-from sagan_tf.data.names import printable
 from sagan_tf.data.record_files import RecordFile, check_files_exist, prepare_again, records_in_order
 from sagan_tf.data.sequential import SequentialSource
 from sagan_tf.errors import UserError
-from sagan_tf.text import python_command
+from sagan_tf.text import printable, python_command
 
 _SMALLEST_LABEL_SAMPLE = 4096
 _LABEL_SAMPLE_BYTES = 256 * 2**20

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from sagan_tf.regularization.regularizer import DiscriminatorBatch, Metrics, Regularizer
+from sagan_tf.regularization.regularizer import DiscriminatorBatch, WeightedTerm
 
 DECAY = 0.99
 """Decay of the averages of logits, in [0, 1) (Tseng et al. 2021)."""
@@ -47,7 +47,7 @@ class LogitAverages(tf.Module):
         self.updates.assign_add(1)
 
 
-class LeCam(Regularizer):
+class LeCam(WeightedTerm):
     """LeCam, weight (E[(D(x) - a_F)^2] + E[(D(G(z)) - a_R)^2]), with a_R and a_F the averages of real and fake logits.
 
     In the first update there are no averages yet, and the term is 0. The averages are of the batches before; the
@@ -63,14 +63,13 @@ class LeCam(Regularizer):
     metrics = ("lecam_penalty",)
 
     def __init__(self, averages: LogitAverages, weight: float) -> None:
+        super().__init__(weight)
         self._averages = averages
-        self._weight = weight
 
-    def __call__(self, batch: DiscriminatorBatch) -> tuple[tf.Tensor, Metrics]:
+    def _measure(self, batch: DiscriminatorBatch) -> tf.Tensor:
         to_fake = tf.reduce_mean(tf.square(batch.real_logits - self._averages.fake))
         to_real = tf.reduce_mean(tf.square(batch.fake_logits - self._averages.real))
-        penalty = tf.where(self._averages.updates > 0, to_fake + to_real, 0.0)
-        return self._weight * penalty, {"lecam_penalty": penalty}
+        return tf.where(self._averages.updates > 0, to_fake + to_real, 0.0)
 
     def after_update(self, metrics: Mapping[str, tf.Tensor]) -> None:
         self._averages.update(metrics["real_logits"], metrics["fake_logits"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from sagan_tf.keras_backend import keras
-from sagan_tf.regularization.regularizer import GeneratorBatch, Metrics, Regularizer
+from sagan_tf.regularization.regularizer import GeneratorBatch, WeightedTerm
 
 
-class OrthogonalRegularization(Regularizer):
+class OrthogonalRegularization(WeightedTerm):
     """The term beta sum ||W^T W * (1 - I)||_F^2 over the kernels W, read as [everything else, output channels].
 
     It makes the filters of a layer orthogonal and leaves their lengths alone. Kernels are those of dense and
@@ -24,12 +24,11 @@ class OrthogonalRegularization(Regularizer):
     metrics = ("orthogonal_penalty",)
 
     def __init__(self, network: keras.Model, weight: float) -> None:
+        super().__init__(weight)
         self._kernels = kernels_of(network)
-        self._weight = weight
 
-    def __call__(self, batch: GeneratorBatch) -> tuple[tf.Tensor, Metrics]:
-        penalty = tf.add_n([off_diagonal_square(as_matrix(layer, kernel)) for layer, kernel in self._kernels])
-        return self._weight * penalty, {"orthogonal_penalty": penalty}
+    def _measure(self, batch: GeneratorBatch) -> tf.Tensor:
+        return tf.add_n([off_diagonal_square(as_matrix(layer, kernel)) for layer, kernel in self._kernels])
 
 
 def kernels_of(network: keras.Model) -> list[tuple[keras.layers.Layer, keras.Variable]]:

@@ -82,6 +82,27 @@ class Regularizer:
         """
 
 
+class WeightedTerm(Regularizer):
+    """A regularizer that adds a weight times a measure of the batch and records the measure.
+
+    A subclass names the measure in `metrics` and implements `_measure`.
+
+    Args:
+        weight: Weight of the term.
+    """
+
+    def __init__(self, weight: float) -> None:
+        self._weight = weight
+
+    def __call__(self, batch: Any) -> tuple[tf.Tensor, Metrics]:
+        measure = self._measure(batch)
+        return self._weight * measure, {self.metrics[0]: measure}
+
+    def _measure(self, batch: Any) -> tf.Tensor:
+        """Return the measure of a batch, a float32 scalar."""
+        raise NotImplementedError
+
+
 def add_penalties(
     loss: tf.Tensor, regularizers: Sequence[Regularizer], batch: DiscriminatorBatch | GeneratorBatch
 ) -> tuple[tf.Tensor, Metrics]:

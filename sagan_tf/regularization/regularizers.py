@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.keras_backend import keras
-from sagan_tf.regularization.consistency import FakeConsistency, LatentConsistency, LatentDiversity, RealConsistency
+from sagan_tf.regularization.consistency import FakeConsistency, RealConsistency
 from sagan_tf.regularization.gradient_penalty import GradientPenalty, annealed_weight
+from sagan_tf.regularization.latent_consistency import LatentConsistency, LatentDiversity
 from sagan_tf.regularization.lecam import LeCam
 from sagan_tf.regularization.orthogonal import OrthogonalRegularization
 from sagan_tf.regularization.regularizer import Regularizer

@@ -14,7 +14,7 @@ from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hparams
 
 from sagan_tf.config import Config, option_fields, option_values
-from sagan_tf.data.names import printable
+from sagan_tf.text import printable
 from sagan_tf.visualization.charts import CHARTS
 
 _WATCHED = ("discriminator_loss", "generator_loss", "images_per_second")

@@ -4,25 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sagan_tf.data.names import LONGEST_CLASS_NAME, check_class_names, printable
+from sagan_tf.data.names import LONGEST_CLASS_NAME, check_class_names
 from sagan_tf.errors import UserError
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a/b c.jpg", "a/b c.jpg"),
-        ("Ähre 猫 ｱ\u3000\u00a0👩\u200d🚀", "Ähre 猫 ｱ\u3000\u00a0👩\u200d🚀"),
-        ("a\nb\rc\td", r"a\nb\rc\td"),
-        ("\x1b[2J\x07\x00\x7f\x9b", r"\x1b[2J\x07\x00\x7f\x9b"),
-        ("a\u2028b\u2029c\x85", r"a\u2028b\u2029c\x85"),
-        ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
-        (b"caf\xe9".decode(errors="surrogateescape"), r"caf\udce9"),
-    ],
-)
-def test_what_is_shown(text: str, expected: str) -> None:
-    assert printable(text) == expected
-    assert len(printable(text).splitlines()) == 1
 
 
 def test_names_of_classes() -> None:

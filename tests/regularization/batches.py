@@ -29,3 +29,9 @@ def generator_batch(**parts: Any) -> GeneratorBatch:
     """A batch for the generator's update."""
     given = {"images": images(1), "latents": tf.ones([SIZE, LATENT_DIM]), "random_numbers": numbers()}
     return GeneratorBatch(**(dict.fromkeys(GeneratorBatch.__dataclass_fields__) | given | parts))
+
+
+def corner(pictures: tf.Tensor) -> tf.Tensor:
+    """A discriminator that sees flips and translations."""
+    weights = tf.random.stateless_normal(pictures.shape[1:], [5, 5])
+    return tf.reduce_sum(pictures * weights, [1, 2, 3])[:, None]

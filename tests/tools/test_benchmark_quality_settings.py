@@ -34,7 +34,7 @@ def test_the_former_quickstart_is_trained_with_its_own_flags():
     (setting,) = find_settings("quickstart_before")
     received = parse_config([f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}", *setting.flags])
     expected = parse_config(FORMER_QUICKSTART.split())
-    places = {"run_dir": "", "checkpoint_every": 1}
+    places = {"run_dir": "run", "checkpoint_every": 1}
     for config in (received, expected):
         object.__setattr__(config, "training", dataclasses.replace(config.training, **places))
     for part in ("model", "data", "training", "regularization"):

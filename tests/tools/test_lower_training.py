@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow.compiler.xla.service import hlo_pb2
 
 from sagan_tf.config import Config
-from sagan_tf.flags import parse_config
+from sagan_tf.flags import config_to_flagfile, parse_config
 from sagan_tf.training.checkpoints import Checkpoints, restore_latest
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.session import create_updates
@@ -27,7 +27,7 @@ from sagan_tf.training.trainer import Trainer
 from tests.test_structure import imports_of
 from tests.training.tiny import ADAPTIVE, all_values, one_device, tiny_config
 from tools import lower_training, run_lowered_training
-from tools.lowering import collection, inputs
+from tools.lowering import collection, inputs, program
 from tools.lowering.program import Program, create_trainer, lower, training_function
 from tools.lowering.variables import read_variables, variables_of, write_variables
 
@@ -157,6 +157,26 @@ def test_write_stores_a_program_of_the_data_set(lowered: pathlib.Path) -> None:
     check_module(program, config_of(lowered), state_of(lowered), 10_000)
     with np.load(lowered / "images.npz") as file:
         assert file["images"].shape == (10_000, 32, 32, 1) and np.bincount(file["labels"]).tolist() == [1000] * 10
+
+
+def test_write_continues_from_the_newest_checkpoint(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = [*FLAGS, f"--run_dir={tmp_path / 'run'}"]
+    config, run = parse_config([*flags, "--num_classes=10"]), RunDirectory(tmp_path / "run")
+    state = create_state(config)
+    state.step.assign(3)
+    for variable in variables_of(state)[:-3]:
+        variable.assign(variable + tf.ones_like(variable))
+    run.create()
+    run.write_records(config_to_flagfile(config))
+    Checkpoints(run.checkpoints, state, 1).save()
+    monkeypatch.setattr(program, "lower", lambda *_: Program(b"", (), (), (1, 1, 4)))
+    directory = tmp_path / "program"
+    assert lower_training.main(["write", str(directory), *flags]) == 0
+    assert json.loads((directory / "training.json").read_text())["first_step"] == 3
+    received = create_state(config)
+    read_variables(directory / "variables-00000003.npz", received)
+    for one, other in zip(variables_of(state), variables_of(received), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def collect(directory: pathlib.Path, run_dir: pathlib.Path) -> int:

@@ -15,7 +15,7 @@ from sagan_tf.losses import LOSSES, AdversarialLoss
 from sagan_tf.training import session
 from sagan_tf.training.session import check_config, resolve_classes, train
 from sagan_tf.training.state import create_state
-from tests.training.tiny import ADAPTIVE, PLAIN_NETWORKS, all_values, differences, one_device, tiny_config
+from tests.training.tiny import ADAPTIVE, PLAIN_NETWORKS, all_values, differences, make_updates, one_device, tiny_config
 
 
 class FakeSource:
@@ -50,6 +50,16 @@ def test_unknown_names_are_refused_before_data_is_opened():
             check_config(tiny_config(augment=augment))
     with pytest.raises(UserError, match="architecture: expected one of sagan, .*, received 'biggan'"):
         check_config(tiny_config(architecture="biggan"))
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(1.0, 4), (0.25, 1)])
+def test_the_generator_learns_from_its_best_images(fraction: float, kept: int):
+    loss = make_updates(tiny_config(**PLAIN_NETWORKS, generator_top_k=fraction)).loss
+    logits = tf.constant([[0.1], [0.4], [-0.3], [0.2]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss.generator(logits)
+    assert np.count_nonzero(tape.gradient(value, logits)) == kept
 
 
 def run_config(run_dir: pathlib.Path, num_steps: int, **options: object) -> Config:
