@@ -78,9 +78,10 @@ def run_action(program: str, action: Callable[[], object], *expected: type[Excep
     Returns:
         The exit status: 0, or 2 after an error.
     """
+    errors: tuple[type[Exception], ...] = (UserError, OSError, *expected)
     try:
         action()
-    except (UserError, OSError, *expected) as error:
+    except errors as error:
         sys.stderr.write(f"{program}: error: {one_line(str(error))}\n")
         return 2
     return 0
