@@ -44,6 +44,7 @@ def test_classes_are_the_directories_at_the_top(nested: Path, tmp_path: Path, ca
         (["--source=/absent"], "/absent"),
         (["--classes=cat,bird"], "'bird'"),
         (["--classes=cat"], "received 1 of 1"),
+        (["--classes=cat,,dog"], "--classes"),
         (["--output=/proc/absent"], "output"),
         (["--output={nested}"], "nested"),
     ],
