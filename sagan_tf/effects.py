@@ -163,6 +163,7 @@ TRAIN = (
         "--gradient_penalty_final_fraction below 1",
         lambda flags: flags.gradient_penalty_final_fraction < 1,
     ),
+    Effect(("class_margin_weight",), "--conditioning=projection", lambda flags: flags.conditioning == "projection"),
     Effect(
         ("latent_noise",),
         "--latent_consistency_weight or --latent_diversity_weight above 0",

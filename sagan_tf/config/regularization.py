@@ -38,6 +38,10 @@ class RegularizationConfig:
         "Weight of LeCam, which pulls real logits toward the average of fake logits and fake logits toward the average "
         "of real ones (Tseng et al. 2021: 0.3 with DiffAugment)"
     )
+    class_margin_weight: float = _weight(
+        "Weight of the class margin: the discriminator should give a real image with its own label a logit at least 1 "
+        "above that with any other label (after Kavalerov et al. 2021)"
+    )
     orthogonal_regularization: float = _weight(
         "Beta of the generator's orthogonal regularization (Brock et al. 2019: 1e-4)"
     )

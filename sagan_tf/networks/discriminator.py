@@ -77,6 +77,37 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
         return keras.Model([images, labels], _outputs(x, labels, config, spectral_norm), name="discriminator")
 
 
+def discriminator_with_features(discriminator: keras.Model) -> keras.Model:
+    """Build the network with the same layers that returns also the features, which the last layers take.
+
+    Args:
+        discriminator: A network of `build_discriminator`.
+
+    Returns:
+        A network of [images, labels]; its outputs are the discriminator's, then features float32 [batch, channels].
+    """
+    features = discriminator.get_layer("logits").input
+    return keras.Model(discriminator.inputs, [*discriminator.outputs, features], name="discriminator_with_features")
+
+
+def class_scores(discriminator: keras.Model, features: Any) -> Any:
+    """Compute what each label would add to the logits: <embed(k), phi(x)> for every class k.
+
+    Args:
+        discriminator: A network of `build_discriminator` with `conditioning="projection"`. Called in training mode.
+        features: Of `discriminator_with_features`: float32 [batch, channels].
+
+    Returns:
+        float32 [batch, num_classes].
+    """
+    embedding = discriminator.get_layer("label_embedding")
+    num_classes = getattr(
+        embedding, "layer", embedding
+    ).input_dim  # it may be wrapped
+    labels = keras.ops.arange(num_classes, dtype="int32")
+    return keras.ops.matmul(features, keras.ops.transpose(embedding(labels, training=True)))
+
+
 def _block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) -> keras.layers.Layer:
     options: dict[str, Any] = {
         "filters": stages.discriminator[index - 1] * config.discriminator_channels,

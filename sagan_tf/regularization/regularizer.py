@@ -20,9 +20,12 @@ class DiscriminatorBatch:
     Attributes:
         real_images, fake_images: float32 [n, R, R, C] in [-1, 1], before augmentation.
         latents, fake_labels: what the fake images were made from: float32 [n, latent_dim], int32 [n].
+        real_labels: int32 [n].
         real_logits, fake_logits: float32 [n, 1].
         real_gradients, fake_gradients: float32 [n, R, R, C], of each logit with respect to its image, from the same
             forward pass; None unless a regularizer of the update `needs_image_gradients`.
+        real_class_scores: float32 [n, num_classes], what each label would add to the real images' logits, with the
+            features and sigma of `real_logits`; None unless a regularizer of the update `needs_class_scores`.
         judge_real, judge_fake: return the logits of changed copies of the real or fake images, with the same labels,
             augmentation and sigma; spectral normalization's `u` does not move.
         generate: returns fake images for other latents and the same labels; no statistics move.
@@ -34,10 +37,12 @@ class DiscriminatorBatch:
     fake_images: tf.Tensor
     latents: tf.Tensor
     fake_labels: tf.Tensor
+    real_labels: tf.Tensor
     real_logits: tf.Tensor
     fake_logits: tf.Tensor
     real_gradients: tf.Tensor | None
     fake_gradients: tf.Tensor | None
+    real_class_scores: tf.Tensor | None
     judge_real: Callable[[tf.Tensor], tf.Tensor]
     judge_fake: Callable[[tf.Tensor], tf.Tensor]
     generate: Callable[[tf.Tensor], tf.Tensor]
@@ -65,10 +70,12 @@ class Regularizer:
     Attributes:
         metrics: Names of the scalars.
         needs_image_gradients: Whether the batch has to have `real_gradients` and `fake_gradients`.
+        needs_class_scores: Whether the batch has to have `real_class_scores`.
     """
 
     metrics: tuple[str, ...] = ()
     needs_image_gradients: ClassVar[bool] = False
+    needs_class_scores: ClassVar[bool] = False
 
     def __call__(self, batch: Any) -> tuple[tf.Tensor, Metrics]:
         """Return the term and the scalars; with gradient accumulation it is called for each part of the batch."""

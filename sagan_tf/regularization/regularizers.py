@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.keras_backend import keras
+from sagan_tf.regularization.class_margin import ClassMargin
 from sagan_tf.regularization.consistency import FakeConsistency, RealConsistency
 from sagan_tf.regularization.gradient_penalty import GradientPenalty, annealed_weight
 from sagan_tf.regularization.latent_consistency import LatentConsistency, LatentDiversity
@@ -41,6 +42,7 @@ REGULARIZERS: dict[str, dict[str, Create]] = {
             lambda: annealed_weight(config, config.r2_weight, state.step),
         ),
         "lecam_weight": lambda config, state: LeCam(state.logit_averages, config.lecam_weight),
+        "class_margin_weight": lambda config, state: ClassMargin(config.class_margin_weight),
         "consistency_weight": lambda config, state: RealConsistency(config.consistency_weight),
         "fake_consistency_weight": lambda config, state: FakeConsistency(config.fake_consistency_weight),
         "latent_consistency_weight": lambda config, state: LatentConsistency(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -18,11 +18,13 @@ class Judgement(NamedTuple):
         logits: float32 [batch, 1].
         class_losses: float32 [batch, 1], cross-entropy of the class it sees; zeros unless it classifies.
         image_gradients: float32 [batch, R, R, C], of each logit with respect to its image; None unless asked for.
+        features: float32 [batch, channels], the input of the discriminator's last layers; None unless asked for.
     """
 
     logits: tf.Tensor
     class_losses: tf.Tensor
     image_gradients: tf.Tensor | None = None
+    features: tf.Tensor | None = None
 
 
 Discriminator = Callable[..., Any]
@@ -61,6 +63,22 @@ def with_image_gradients(judge: Judge) -> Judge:
         return judgement._replace(image_gradients=tape.gradient(total, images))
 
     return judge_and_differentiate
+
+
+def with_features(judge: Judge) -> Judge:
+    """Return a function that judges as `judge` does, with a discriminator that returns its features last."""
+
+    def judge_and_keep_features(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
+        features: list[tf.Tensor] = []
+
+        def without_features(inputs: Sequence[tf.Tensor], training: bool) -> Any:
+            *outputs, last = discriminator(inputs, training=training)
+            features.append(last)
+            return outputs if len(outputs) > 1 else outputs[0]
+
+        return judge(without_features, images, labels)._replace(features=features[0])
+
+    return judge_and_keep_features
 
 
 def hold_state(network: keras.Model) -> HeldState:

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from sagan_tf.augmentation import AUGMENTATIONS, create_augmentation
+from sagan_tf.augmentation import AUGMENTATIONS
 from sagan_tf.config import Config
 from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.preprocessing import scale_to_unit_range
@@ -21,29 +21,25 @@ from sagan_tf.data.sources import open_source
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.literal_paths import check_readable_path
-from sagan_tf.losses import LOSSES, PairedLoss
+from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.networks.attention_blocks import is_attention_blockwise
-from sagan_tf.regularization import create_regularizers, top_fraction, with_top_k
 from sagan_tf.training.agreement import check_agreement, on_chief
 from sagan_tf.training.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.evaluation_action import Evaluation
 from sagan_tf.training.failures import explaining_failures
-from sagan_tf.training.judgement import judge, judge_and_classify, with_image_gradients
 from sagan_tf.training.loop import Action
 from sagan_tf.training.non_finite import NonFiniteError, roll_back
-from sagan_tf.training.paired_updates import PairedUpdates
 from sagan_tf.training.preemption import StopTogether
 from sagan_tf.training.run_actions import evaluation_is_missing, run_to_the_end
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.run_lock import run_lock
-from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.startup import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
-from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.stop_signals import StopOnSignal, StopSignals
 from sagan_tf.training.strategy import check_batch_size, create_strategy, is_chief, num_workers
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.training.updates import create_updates
 
 _logger = logging.getLogger("sagan_tf")
 _PREVIEWED_IMAGES = 16
@@ -191,34 +187,11 @@ def resolve_classes(config: Config, source: Source) -> Config:
         )
     if given not in (0, found):
         raise UserError(f"num_classes: expected {found} for {source.name} (0 takes it from the data), received {given}")
+    if config.regularization.class_margin_weight and found < 2:
+        raise UserError(
+            f"class_margin_weight: expected at least 2 classes, found {found} in {source.name}; leave the flag out"
+        )
     return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=found))
-
-
-def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
-    """The two updates that `config` asks for, on `state`."""
-    sampler = LatentSampler(
-        seed=config.training.seed,
-        latent_dim=config.model.latent_dim,
-        num_classes=config.model.num_classes,
-        global_batch_size=config.training.global_batch_size,
-    )
-    loss, regularization = LOSSES[config.training.loss], config.regularization
-    updates = PairedUpdates if isinstance(loss, PairedLoss) else AlternatingUpdates
-    if regularization.generator_top_k < 1:
-        loss = with_top_k(loss, lambda: top_fraction(regularization, state.step))
-    look = judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge
-    regularizers = create_regularizers("discriminator", regularization, state)
-    probability = state.augment_probability
-    return updates(
-        state,
-        loss,
-        with_image_gradients(look) if any(one.needs_image_gradients for one in regularizers) else look,
-        sampler,
-        config.training.gradient_accumulation_steps,
-        create_augmentation(config.training.augment, probability.probability.read_value if probability else None),
-        discriminator_regularizers=regularizers + ((probability,) if probability else ()),
-        generator_regularizers=create_regularizers("generator", regularization, state),
-    )
 
 
 def _training_iterator(

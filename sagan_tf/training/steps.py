@@ -11,6 +11,7 @@ import tensorflow as tf
 from sagan_tf.augmentation import RandomAugmentation
 from sagan_tf.keras_backend import keras
 from sagan_tf.losses import AdversarialLoss
+from sagan_tf.networks.discriminator import class_scores
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties
 from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients
@@ -42,6 +43,7 @@ class AlternatingUpdates:
         judge: how the discriminator is asked: `judge` or `judge_and_classify`.
         sampler: draws latents and fake labels.
         accumulation: parts that a replica's batch is cut into; the gradients are summed before they are applied.
+        network_with_features: the discriminator's, where `judge` wants its features (`with_features`); elsewhere None.
         augment: changes every image that the discriminator sees, real or fake, in both updates.
         discriminator_regularizers, generator_regularizers: terms added to the two losses.
     """
@@ -51,6 +53,7 @@ class AlternatingUpdates:
     judge: Judge
     sampler: LatentSampler
     accumulation: int = 1
+    network_with_features: keras.Model | None = None
     augment: Augment = RandomAugmentation(())  # none
     discriminator_regularizers: tuple[Regularizer, ...] = ()
     generator_regularizers: tuple[Regularizer, ...] = ()
@@ -154,10 +157,11 @@ class AlternatingUpdates:
     def _augmented(self, *random_numbers: RandomNumbers) -> Discriminator:
         """Return the discriminator, which sees images that are augmented with these numbers, one after another."""
         numbers = RandomNumbers.concatenate(random_numbers)
+        network = self.network_with_features or self.state.discriminator
 
         def discriminator(inputs: Sequence[tf.Tensor], training: bool) -> Any:
             images, labels = inputs
-            return self.state.discriminator([self.augment(images, numbers), labels], training=training)
+            return network([self.augment(images, numbers), labels], training=training)
 
         return discriminator
 
@@ -187,6 +191,10 @@ class AlternatingUpdates:
         (real_images, fake_images), (real_labels, fake_labels) = tf.split(images, 2), tf.split(labels, 2)
         real_logits, fake_logits = tf.split(judgement.logits, 2)
         gradients = judgement.image_gradients
+        scores = None
+        if judgement.features is not None:
+            with held():
+                scores = class_scores(self.state.discriminator, tf.split(judgement.features, 2)[0])
         real_gradients, fake_gradients = (None, None) if gradients is None else tf.split(gradients, 2)
 
         def judge_with(labels: tf.Tensor, numbers: RandomNumbers) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -201,10 +209,12 @@ class AlternatingUpdates:
             fake_images,
             latents,
             fake_labels,
+            real_labels,
             real_logits,
             fake_logits,
             real_gradients,
             fake_gradients,
+            scores,
             judge_real=judge_with(real_labels, random_numbers[0]),
             judge_fake=judge_with(fake_labels, random_numbers[1]),
             generate=self._generate_with(fake_labels, keras.StatelessScope),

@@ -21,9 +21,9 @@ from sagan_tf.config import Config
 from sagan_tf.flags import config_to_flagfile, parse_config
 from sagan_tf.training.checkpoints import Checkpoints, restore_latest
 from sagan_tf.training.run_directory import RunDirectory
-from sagan_tf.training.session import create_updates
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.training.updates import create_updates
 from tests.test_structure import imports_of
 from tests.training.tiny import ADAPTIVE, all_values, one_device, tiny_config
 from tools import lower_training, run_lowered_training

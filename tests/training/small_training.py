@@ -15,6 +15,7 @@ from sagan_tf.data.sources import open_source
 from sagan_tf.training import session
 from sagan_tf.training.strategy import create_strategy, is_chief
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.training.updates import create_updates
 from tests.training.tiny import all_values, make_state, tiny_config
 
 STEPS = 3
@@ -35,7 +36,7 @@ def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
     source = open_source(config.data, resolution=32, image_channels=1)
     state = make_state(config, strategy, lambda: keras.optimizers.SGD(0.002, name="sgd"))
     iterator = session._training_iterator(config, source, strategy, state)
-    Trainer(session.create_updates(config, state), strategy, iterator, config.training).train(STEPS)
+    Trainer(create_updates(config, state), strategy, iterator, config.training).train(STEPS)
     values = all_values(state)
     if is_chief(strategy):
         np.savez(output, **{name.replace("/", "|"): value for name, value in values.items()})

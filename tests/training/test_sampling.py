@@ -20,8 +20,8 @@ from sagan_tf.training.sampling import (
     latents_of_seeds,
     spread_classes,
 )
-from sagan_tf.training.session import create_updates
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.training.updates import create_updates
 from tests.training.tiny import make_iterator, make_state, one_device, tiny_config
 
 

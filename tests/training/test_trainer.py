@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.training.sampling import LatentSampler
-from sagan_tf.training.session import create_updates
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.training.updates import create_updates
 from tests.graphs import waits_for
 from tests.training.step_oracle import StepOracle
 from tests.training.tiny import (

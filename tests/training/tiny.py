@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import Config, DataConfig, ModelConfig, RegularizationConfig, TrainingConfig
-from sagan_tf.training.session import create_updates
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.strategy import create_strategy
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.training.updates import create_updates
 
 NUM_CLASSES = 3
 ADAPTIVE = {"augment": ("color", "translation", "cutout", "flip"), "ada_target": 0.1, "ada_speed_images": 64}

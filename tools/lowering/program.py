@@ -10,9 +10,9 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
-from sagan_tf.training.session import create_updates
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.trainer import Trainer
+from sagan_tf.training.updates import create_updates
 from tools.lowering.variables import variables_of
 
 

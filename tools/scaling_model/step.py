@@ -11,8 +11,8 @@ from sagan_tf.config import Config
 from sagan_tf.layers import SelfAttention2D
 from sagan_tf.training.diagnostics import parameter_count
 from sagan_tf.training.ema import move_average
-from sagan_tf.training.session import create_updates
 from sagan_tf.training.state import TrainState
+from sagan_tf.training.updates import create_updates
 from tools.scaling_model.work import BatchWork, Work, graph_work
 
 

@@ -1,0 +1,36 @@
+"""A margin between the logits of real images with their own label and with the wrong label that fits them best."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from sagan_tf.regularization.regularizer import DiscriminatorBatch, WeightedTerm
+
+
+class ClassMargin(WeightedTerm):
+    """Margin between the logits of a right and a wrong label: weight E[max(0, 1 - (D(x, y) - max D(x, y')))] over real images x of class y.
+
+    The inner maximum is over the wrong labels y'. In a projection discriminator the part of the logit without a label
+    cancels out, so the term trains the label embedding and the features, and the features are those of the update:
+    it costs one product of matrices.
+
+    References: Crammer & Singer, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines, JMLR
+    2001, for the loss; Kavalerov et al., A Multi-Class Hinge Loss for Conditional GANs, WACV 2021, for its use in a
+    discriminator with K + 1 outputs; Reed et al., Generative Adversarial Text to Image Synthesis, ICML 2016, for real
+    images with wrong labels. The form for a projection discriminator is of this project.
+
+    Args:
+        weight: Weight of the term.
+    """
+
+    metrics = ("class_margin_penalty",)
+    needs_class_scores = True
+
+    def _measure(self, batch: DiscriminatorBatch) -> tf.Tensor:
+        scores = batch.real_class_scores
+        if scores is None:
+            raise ValueError("a class margin needs the scores of a projection discriminator")
+        own = tf.one_hot(batch.real_labels, scores.shape[1], on_value=True, off_value=False, dtype=tf.bool)
+        right = tf.reduce_max(tf.where(own, scores, scores.dtype.min), axis=1)
+        wrong = tf.reduce_max(tf.where(own, scores.dtype.min, scores), axis=1)
+        return tf.reduce_mean(tf.nn.relu(1.0 - (right - wrong)))
