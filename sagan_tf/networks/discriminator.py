@@ -101,9 +101,7 @@ def class_scores(discriminator: keras.Model, features: Any) -> Any:
         float32 [batch, num_classes].
     """
     embedding = discriminator.get_layer("label_embedding")
-    num_classes = getattr(
-        embedding, "layer", embedding
-    ).input_dim  # it may be wrapped
+    num_classes = getattr(embedding, "layer", embedding).input_dim  # it may be wrapped
     labels = keras.ops.arange(num_classes, dtype="int32")
     return keras.ops.matmul(features, keras.ops.transpose(embedding(labels, training=True)))
 

@@ -8,11 +8,11 @@ from sagan_tf.regularization.regularizer import DiscriminatorBatch, WeightedTerm
 
 
 class ClassMargin(WeightedTerm):
-    """Margin between the logits of a right and a wrong label: weight E[max(0, 1 - (D(x, y) - max D(x, y')))] over real images x of class y.
+    """Margin between the logits of real images with their own and with a wrong label, as a hinge loss.
 
-    The inner maximum is over the wrong labels y'. In a projection discriminator the part of the logit without a label
-    cancels out, so the term trains the label embedding and the features, and the features are those of the update:
-    it costs one product of matrices.
+    The term is weight E[max(0, 1 - (D(x, y) - max D(x, y')))] over real images x of class y. The inner maximum is over
+    the wrong labels y'. In a projection discriminator the part of the logit without a label cancels out, so the term
+    trains the label embedding and the features. They are the features of the update: it costs one product of matrices.
 
     References: Crammer & Singer, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines, JMLR
     2001, for the loss; Kavalerov et al., A Multi-Class Hinge Loss for Conditional GANs, WACV 2021, for its use in a

@@ -15,25 +15,8 @@ from sagan_tf.regularization import Regularizer
 from sagan_tf.training.judgement import with_image_gradients
 from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.trainer import Trainer
-<<<<<<< HEAD
-from tests.training import tiny
-=======
 from sagan_tf.training.updates import create_updates
-from tests.training.tiny import (
-    PLAIN_NETWORKS,
-    all_values,
-    differences,
-    make_iterator,
-    make_state,
-    make_trainer,
-    make_updates,
-    one_device,
-    real_batch,
-    run_in_replica,
-    tiny_config,
-    two_replicas,
-)
->>>>>>> 8f3e473 (Add --class_margin_weight: real images show the discriminator classes)
+from tests.training import tiny
 
 DRAW = tf.constant(3, tf.int64)
 
