@@ -42,7 +42,7 @@ EVERY_VARIABLE = {
     "num_classes": 0,
     "lecam_weight": 0.1,
     "precision": "mixed_float16",
-} | ADAPTIVE
+} | {**ADAPTIVE, "augment": ("color", "translation", "cutout", "flip")}
 NUM_IMAGES = 12
 
 

@@ -14,7 +14,7 @@ from sagan_tf.augmentation import AUGMENTATIONS, Augmentation, create_augmentati
 from sagan_tf.flags import config_to_flagfile
 from sagan_tf.training.session import train
 from tests.training.tiny import (
-    PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
     make_trainer,
     make_updates,
     one_device,
@@ -42,7 +42,7 @@ def note_draws(monkeypatch: pytest.MonkeyPatch, name: str = "noted", num_draws: 
 def test_every_image_of_every_update_has_its_own_draws_however_the_batch_is_divided(monkeypatch: pytest.MonkeyPatch):
     noted, found = note_draws(monkeypatch), []
     for strategy, parts in ((one_device(), 1), (two_replicas(), 2)):
-        config = tiny_config(**PLAIN_NETWORKS, augment=("noted",), gradient_accumulation_steps=parts)
+        config = tiny_config(**PLAINEST_NETWORKS, augment=("noted",), gradient_accumulation_steps=parts)
         make_trainer(config, strategy).train(2)
         found.append(np.unique(np.concatenate(noted), axis=0))
         assert len(found[-1]) == sum(map(len, noted)) == 2 * 3 * 4  # real and fake images, then those of the generator
@@ -54,7 +54,7 @@ def test_regularizers_change_images_by_other_draws_than_the_augmentation(monkeyp
     """A consistency of images that are flipped where the augmentation flips them would compare an image with itself."""
     of_augmentation, of_consistency = note_draws(monkeypatch, "noted", 1), note_draws(monkeypatch, "flip", 1)
     weights = {"consistency_weight": 1.0, "fake_consistency_weight": 1.0}
-    updates = make_updates(tiny_config(**PLAIN_NETWORKS, augment=("noted",), **weights))
+    updates = make_updates(tiny_config(**PLAINEST_NETWORKS, augment=("noted",), **weights))
     run_in_replica(updates.discriminator_step, tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32), DRAW)
     augmented, changed = (np.unique(np.concatenate(one)) for one in (of_augmentation, of_consistency))
     assert len(augmented) == len(changed) == 8 and not np.intersect1d(augmented, changed).size
@@ -67,7 +67,7 @@ def test_the_generator_learns_through_the_augmentation(
     """The gradient is 0 behind an augmentation that erases all, unless its adaptive probability is 0 as at first."""
     scale = Augmentation(lambda images, draws: images * factor, num_draws=1)
     monkeypatch.setitem(AUGMENTATIONS, "scale", scale)
-    config = tiny_config(**PLAIN_NETWORKS, augment=("scale",), **options)
+    config = tiny_config(**PLAINEST_NETWORKS, augment=("scale",), **options)
     images, labels = tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32)
     metrics = run_in_replica(make_updates(config).generator_step, images, labels, DRAW)
     assert (float(metrics["generator_gradient_norm"]) > 0) == (factor > 0 or bool(options))
@@ -85,7 +85,7 @@ def test_sample_grids_and_evaluations_see_no_augmentation(tmp_path: pathlib.Path
     monkeypatch.setitem(AUGMENTATIONS, "noted", Augmentation(lambda images, draws: traced.append(0) or images, 1))
     config = tiny_config(
         augment=("noted",), num_classes=0, dataset="fashion_mnist_10k", strategy="one_device", run_dir=str(tmp_path),
-        num_steps=2, sample_every=1, log_every=1, **PLAIN_NETWORKS,
+        num_steps=2, sample_every=1, log_every=1, **PLAINEST_NETWORKS,
     )  # fmt: skip
     train(config, config_to_flagfile)
     assert len(traced) == 2 and len(list((tmp_path / "samples").iterdir())) == 2

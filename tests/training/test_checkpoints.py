@@ -4,19 +4,28 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.training.checkpoints import BEST, Checkpoints, find_checkpoint, load_generator, restore_latest
-from tests.training.tiny import all_values, differences, make_state, make_trainer, one_device, tiny_config, values
+from tests.training.tiny import (
+    PLAIN_NETWORKS,
+    all_values,
+    differences,
+    make_state,
+    make_trainer,
+    one_device,
+    tiny_config,
+    values,
+)
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path, precision: str):
-    config = tiny_config(precision=precision)
+    config = tiny_config(precision=precision, **PLAIN_NETWORKS)
     trainer = make_trainer(config, one_device())
     trainer.train(2)
     saved = all_values(trainer.state)
     path = Checkpoints(tmp_path, trainer.state, keep=2).save()
     assert path.endswith("step-2")
 
-    other = make_state(tiny_config(precision=precision, seed=1), one_device())
+    other = make_state(tiny_config(precision=precision, seed=1, **PLAIN_NETWORKS), one_device())
     fresh = all_values(other)
     assert len(differences(fresh, saved)) > len(saved) / 2
     assert restore_latest(other, tmp_path) == 2
@@ -27,7 +36,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path, precision: st
 
 def test_newest_few_are_kept(tmp_path: pathlib.Path):
     """Step 1 is removed, and not step 10, whose name begins like it."""
-    state = make_state(tiny_config(), one_device())
+    state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
     checkpoints = Checkpoints(tmp_path, state, keep=2)
     for step in (1, 10, 11):
         state.step.assign(step)
@@ -37,21 +46,21 @@ def test_newest_few_are_kept(tmp_path: pathlib.Path):
 
 
 def test_no_checkpoint_is_no_step(tmp_path: pathlib.Path):
-    checkpoints = Checkpoints(tmp_path, make_state(tiny_config(), one_device()), keep=1)
+    checkpoints = Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1)
     assert checkpoints.latest is None
-    assert restore_latest(make_state(tiny_config(), one_device()), tmp_path) is None
+    assert restore_latest(make_state(tiny_config(**PLAIN_NETWORKS), one_device()), tmp_path) is None
 
 
-@pytest.mark.parametrize("options", [{"base_channels": 4}, {"attention_resolutions": ()}])
+@pytest.mark.parametrize("options", [{"base_channels": 4}, {"attention_resolutions": (8,)}])
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path: pathlib.Path, options: dict):
-    Checkpoints(tmp_path, make_state(tiny_config(), one_device()), keep=1).save()
-    other = make_state(tiny_config(**options), one_device())
+    Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1).save()
+    other = make_state(tiny_config(**(PLAIN_NETWORKS | options)), one_device())
     with pytest.raises(UserError, match="checkpoint: expected one of this configuration, received .*step-0"):
         restore_latest(other, tmp_path)
 
 
 def test_the_averaged_generator_is_loaded_alone(tmp_path: pathlib.Path):
-    config = tiny_config(ema_decay=0.5)
+    config = tiny_config(ema_decay=0.5, **PLAIN_NETWORKS)
     trainer = make_trainer(config, one_device())
     trainer.train(2)
     Checkpoints(tmp_path, trainer.state, keep=1).save()
@@ -60,14 +69,14 @@ def test_the_averaged_generator_is_loaded_alone(tmp_path: pathlib.Path):
     assert differences(values(trainer.state.generator_ema), values(generator)) == set()
     assert differences(values(trainer.state.generator), values(generator)) != set()
     with pytest.raises(UserError, match="checkpoint: expected one of this configuration"):
-        load_generator(tiny_config(base_channels=4), tmp_path)
+        load_generator(tiny_config(base_channels=4, **PLAIN_NETWORKS), tmp_path)
     with pytest.raises(UserError, match="checkpoint: expected latest in .*, received none"):
         load_generator(config, tmp_path / "nowhere")
 
 
 def test_checkpoints_by_name(tmp_path: pathlib.Path):
     """The newest, the best, one of a step, which may be the best alone; the generator that is trained."""
-    config = tiny_config(ema_decay=0.5)
+    config = tiny_config(ema_decay=0.5, **PLAIN_NETWORKS)
     trainer = make_trainer(config, one_device())
     checkpoints, best = (
         Checkpoints(tmp_path, trainer.state, keep=2),
@@ -99,7 +108,7 @@ def test_the_line_to_write_names_the_last_step(tmp_path: pathlib.Path):
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])
 def test_damage_is_said_and_never_begins_a_run_anew(tmp_path: pathlib.Path, damage: str):
-    Checkpoints(tmp_path, make_state(tiny_config(), one_device()), keep=1).save()
+    Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1).save()
     data, listing = tmp_path / "step-0.data-00000-of-00001", tmp_path / "checkpoint"
     if damage == "cut":
         data.write_bytes(data.read_bytes()[:1000])
@@ -111,7 +120,7 @@ def test_damage_is_said_and_never_begins_a_run_anew(tmp_path: pathlib.Path, dama
         listing.write_text("" if damage == "empty list" else "nonsense")
     expected = "an intact one, received .*step-0" if damage in ("cut", "gone") else ".*checkpoint to name one of step-0"
     with pytest.raises(UserError, match=f"checkpoint: expected {expected}"):
-        restore_latest(make_state(tiny_config(), one_device()), tmp_path)
+        restore_latest(make_state(tiny_config(**PLAIN_NETWORKS), one_device()), tmp_path)
 
 
 def damage_data(prefix: pathlib.Path, kind: str) -> None:
@@ -132,7 +141,7 @@ def test_the_one_before_a_damaged_one_is_taken(
     tmp_path: pathlib.Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every value of it; the run then saves over the damaged one."""
-    state = make_state(tiny_config(), one_device())
+    state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
     checkpoints, saved = Checkpoints(tmp_path, state, keep=3), {}
     for step in (1, 2, 3):
         for variable in state.generator.trainable_variables:
@@ -142,7 +151,7 @@ def test_the_one_before_a_damaged_one_is_taken(
         saved[step] = all_values(state)
     damage_data(tmp_path / "step-2", "cut")
     damage_data(tmp_path / "step-3", kind)
-    other = make_state(tiny_config(seed=1), one_device())
+    other = make_state(tiny_config(seed=1, **PLAIN_NETWORKS), one_device())
     with caplog.at_level("WARNING", "sagan_tf"):
         assert restore_latest(other, tmp_path) == 1
     assert differences(all_values(other), saved[1]) == set()

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from sagan_tf.training.gradients import apply_gradients
 from tests.training.tiny import (
+    PLAIN_NETWORKS,
     differences,
     make_updates,
     one_device,
@@ -29,9 +30,8 @@ def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size: i
     results = []
     augment = ("color", "translation", "cutout", "flip")
     for parts in (1, 2) if group_size else (1, 2, 4):
-        config = tiny_config(
-            gradient_accumulation_steps=parts, augment=augment, discriminator_minibatch_statistics=group_size
-        )
+        options = {"gradient_accumulation_steps": parts, "discriminator_minibatch_statistics": group_size}
+        config = tiny_config(augment=augment, **options, **PLAIN_NETWORKS)
         updates = make_updates(config, sgd)
         for variable in updates.state.generator.trainable_variables:
             if variable.name == "kernel":
@@ -55,7 +55,7 @@ def test_state_moves_once_in_an_update_of_several_parts():
 
 
 def test_gradient_norm_is_that_of_the_mean_loss():
-    config = tiny_config()
+    config = tiny_config(**PLAIN_NETWORKS)
     updates = make_updates(config, lambda: keras.optimizers.SGD(1.0))
     before = values(updates.state.generator)
     trainable = [f"{i} {v.path}" for i, v in enumerate(updates.state.generator.variables) if v.trainable]

@@ -15,7 +15,16 @@ from sagan_tf.losses import LOSSES, AdversarialLoss
 from sagan_tf.training import session
 from sagan_tf.training.session import check_config, resolve_classes, train
 from sagan_tf.training.state import create_state
-from tests.training.tiny import ADAPTIVE, PLAIN_NETWORKS, all_values, differences, make_updates, one_device, tiny_config
+from tests.training.tiny import (
+    ADAPTIVE,
+    PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
+    all_values,
+    differences,
+    make_updates,
+    one_device,
+    tiny_config,
+)
 
 
 class FakeSource:
@@ -81,16 +90,20 @@ def run_config(run_dir: pathlib.Path, num_steps: int, **options: object) -> Conf
     )
 
 
-@pytest.mark.parametrize("options", [{}, ADAPTIVE | PLAIN_NETWORKS], ids=["plain", "adaptive_augmentation"])
+@pytest.mark.parametrize(
+    "options",
+    # tests/faults/test_kills.py cuts a run without augmentation, too.
+    [pytest.param({}, marks=pytest.mark.slow, id="plain"), pytest.param(ADAPTIVE, id="adaptive_augmentation")],
+)
 def test_a_run_cut_anywhere_ends_in_the_same_bits(tmp_path: pathlib.Path, options: dict[str, object]):
     # One call of the compiled loop for all steps, against calls of 1, 2 and 3 steps in two runs. An adaptive
     # probability changes at step 4, by signs from before and after the cut.
-    seldom = {"log_every": 100, "sample_every": 100, "checkpoint_every": 100} | options
+    seldom = {"log_every": 100, "sample_every": 100, "checkpoint_every": 100, **PLAIN_NETWORKS, **options}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(run_config(whole, 6, steps_per_loop=6, **seldom), config_to_flagfile)
     train(run_config(parts, 3, steps_per_loop=2, **seldom), config_to_flagfile)
     train(run_config(parts, 6, steps_per_loop=3, **seldom), config_to_flagfile)
-    expected, received = (final_values(run_config(path, 6, **options)) for path in (whole, parts))
+    expected, received = (final_values(run_config(path, 6, **seldom)) for path in (whole, parts))
     assert differences(expected, received) == set()
     lines = [json.loads(line) for line in (parts / "metrics.jsonl").read_text().splitlines()]
     line = [line for line in lines if line["kind"] == "train"][-1]
@@ -112,6 +125,7 @@ def final_values(config: Config) -> dict[str, np.ndarray]:
 def test_records_are_written_at_their_steps_and_go_on_after_resuming(tmp_path: pathlib.Path):
     # The interval of the records is not the loop's, and lines beyond the checkpoint are written again.
     often = {"log_every": 2, "steps_per_loop": 5, "checkpoint_every": 3, "discriminator_steps_per_step": 1}
+    often |= PLAINEST_NETWORKS
     train(run_config(tmp_path, 4, **often), config_to_flagfile)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 99, "kind": "train"}\n')
@@ -156,9 +170,9 @@ def test_a_run_writes_what_the_contract_says(tmp_path: pathlib.Path, caplog: pyt
 def test_non_finite_training_stops_and_keeps_the_last_good_checkpoint(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-    train(run_config(tmp_path, 3), config_to_flagfile)
-    good = final_values(run_config(tmp_path, 3))
-    exploding = run_config(tmp_path, 9)
+    train(run_config(tmp_path, 3, **PLAINEST_NETWORKS), config_to_flagfile)
+    good = final_values(run_config(tmp_path, 3, **PLAINEST_NETWORKS))
+    exploding = run_config(tmp_path, 9, **PLAINEST_NETWORKS)
     broken = AdversarialLoss(LOSSES["hinge"].discriminator, lambda logits: tf.reduce_mean(logits) / 0.0)
     monkeypatch.setitem(LOSSES, "broken", broken)
     training = dataclasses.replace(exploding.training, loss="broken")
@@ -166,7 +180,7 @@ def test_non_finite_training_stops_and_keeps_the_last_good_checkpoint(
     (tmp_path / "flags.cfg").write_text(config_to_flagfile(resolve_classes(exploding, FakeSource(*"0123456789"))))
     with pytest.raises(UserError, match="expected finite losses, gradients .*last good checkpoint is .*step-3"):
         train(exploding, config_to_flagfile)
-    assert differences(good, final_values(run_config(tmp_path, 3))) == set()
+    assert differences(good, final_values(exploding)) == set()
 
 
 def test_images_come_in_the_order_of_seed_and_rollbacks_from_the_position_on(tmp_path: pathlib.Path):

@@ -32,7 +32,7 @@ def test_networks_share_no_variable():
 
 
 def test_discriminator_step_moves_the_discriminator_alone():
-    config = tiny_config()
+    config = tiny_config(**PLAIN_NETWORKS)
     updates = make_updates(config)
     state = updates.state
     before = [values(part) for part in (state.generator, state.generator_ema, state.generator_optimizer)]
@@ -45,7 +45,7 @@ def test_discriminator_step_moves_the_discriminator_alone():
 
 
 def test_generator_step_moves_the_generator_alone():
-    config = tiny_config()
+    config = tiny_config(**PLAIN_NETWORKS)
     updates = make_updates(config)
     state = updates.state
     before = [values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
@@ -95,7 +95,7 @@ def test_losses_reported_are_those_of_the_networks(loss: str):
 
 
 def test_auxiliary_classifier_learns_the_labels_of_real_and_fake_images():
-    config = tiny_config(conditioning="auxiliary_classifier", architecture="dcgan", attention_resolutions=())
+    config = tiny_config(conditioning="auxiliary_classifier", **PLAIN_NETWORKS)
     updates = make_updates(config)
     images, labels = real_batch(config)
     latents, fake_labels = updates.sampler.draw(DRAW)
@@ -111,7 +111,7 @@ def test_auxiliary_classifier_learns_the_labels_of_real_and_fake_images():
 
 
 def test_unconditional_networks_train():
-    config = tiny_config(conditioning="none", num_classes=0)
+    config = tiny_config(conditioning="none", num_classes=0, **PLAIN_NETWORKS)
     updates = make_updates(config)
     metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
     assert np.isfinite([float(value) for value in metrics.values()]).all()

@@ -16,6 +16,7 @@ from tests.training.tiny import (
     ADAPTIVE,
     NETWORK_OPTIONS,
     PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
     all_values,
     differences,
     make_iterator,
@@ -27,14 +28,16 @@ from tests.training.tiny import (
     values,
 )
 
+AUXILIARY_CLASSIFIER = {"conditioning": "auxiliary_classifier", "loss": "non_saturating", "adam_beta1": 0.5}
+
 
 @pytest.mark.parametrize(
     ("steps", "replicas", "options"),
     [
         (3, 1, {"discriminator_steps_per_step": 2, "ema_start_step": 2}),
-        (2, 1, {"conditioning": "auxiliary_classifier", "loss": "non_saturating", "adam_beta1": 0.5}),
-        (2, 2, {"loss": "least_squares"}),
-        (2, 2, {"augment": ("color", "translation", "flip", "cutout"), **PLAIN_NETWORKS}),
+        (2, 1, AUXILIARY_CLASSIFIER | PLAIN_NETWORKS),
+        (2, 2, {"loss": "least_squares", **PLAIN_NETWORKS}),
+        (2, 2, {"augment": ("color", "translation", "flip", "cutout"), **PLAINEST_NETWORKS}),
     ],
     ids=["projection", "auxiliary_classifier", "two_replicas", "augmented"],
 )
@@ -55,7 +58,7 @@ def test_steps_equal_those_written_out_anew(steps: int, replicas: int, options: 
 
 
 def test_a_step_is_so_many_discriminator_updates_and_one_generator_update():
-    trainer = make_trainer(tiny_config(discriminator_steps_per_step=3), one_device())
+    trainer = make_trainer(tiny_config(discriminator_steps_per_step=3, **PLAINEST_NETWORKS), one_device())
     metrics = trainer.train(2)
     assert trainer.step == 2
     assert int(trainer.state.discriminator_optimizer.iterations.numpy()) == 6
@@ -72,22 +75,14 @@ def test_a_step_is_so_many_discriminator_updates_and_one_generator_update():
 
 
 def test_metrics_are_means_over_the_steps():
-    one_by_one = make_trainer(tiny_config(), one_device())
-    at_once = make_trainer(tiny_config(), one_device())
+    one_by_one, at_once = (make_trainer(tiny_config(**PLAINEST_NETWORKS), one_device()) for _ in range(2))
     singles = [one_by_one.train(1) for _ in range(3)]
     means = {name: float(np.mean([single[name] for single in singles])) for name in singles[0]}
     assert at_once.train(3) == pytest.approx(means, rel=1e-4, abs=1e-5)
 
 
-def test_the_loop_is_traced_once_for_any_number_of_steps():
-    trainer = make_trainer(tiny_config(), one_device())
-    for steps in (1, 2, 3):
-        trainer.train(steps)
-    assert trainer._compiled_loop.experimental_get_tracing_count() == 1
-
-
 def test_average_is_a_copy_until_its_start_and_an_average_from_there():
-    trainer = make_trainer(tiny_config(ema_start_step=2, ema_decay=0.75), one_device())
+    trainer = make_trainer(tiny_config(ema_start_step=2, ema_decay=0.75, **PLAIN_NETWORKS), one_device())
     state = trainer.state
     trainer.train(1)
     copied = values(state.generator)
@@ -102,7 +97,7 @@ def test_average_is_a_copy_until_its_start_and_an_average_from_there():
 def test_the_generators_update_waits_for_the_discriminators(monkeypatch: pytest.MonkeyPatch):
     """Or the activations of both would be in memory at once: no latents of the one before the metrics of the other."""
     updates = 2
-    trainer = make_trainer(tiny_config(discriminator_steps_per_step=updates), one_device())
+    trainer = make_trainer(tiny_config(discriminator_steps_per_step=updates, **PLAINEST_NETWORKS), one_device())
     judge, generate = trainer._discriminator_step, trainer._generator_step
     monkeypatch.setattr(trainer, "_discriminator_step", lambda *parts: tf.identity(judge(*parts), name="judged"))
     monkeypatch.setattr(
@@ -121,10 +116,11 @@ def test_the_generators_update_waits_for_the_discriminators(monkeypatch: pytest.
     assert sorted("while/generator_draw" in waits_for(one) for one in latents) == [False] * updates + [True]
 
 
-def test_other_batches_need_no_new_compilation():
-    config = tiny_config()
+def test_other_batches_and_numbers_of_steps_need_no_new_compilation():
+    config = tiny_config(**PLAINEST_NETWORKS)
     trainer = make_trainer(config, one_device())
-    trainer.train(1)
+    for steps in (1, 2):
+        trainer.train(steps)
     trainer.restart(make_iterator(config, trainer.strategy, position=400))
     trainer.train(1)
     assert trainer._compiled_loop.experimental_get_tracing_count() == 1
@@ -158,13 +154,14 @@ def test_compiled_by_xla_gives_the_same_steps():
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, ADAPTIVE | PLAIN_NETWORKS, NETWORK_OPTIONS],
-    ids=["plain", "adaptive_augmentation", "network_options"],
+    ("updates", "options"),
+    [(1, {}), (2, ADAPTIVE | NETWORK_OPTIONS | PLAIN_NETWORKS)],
+    ids=["defaults", "adaptive_augmentation_and_network_options"],
 )
-def test_two_replicas_equal_one_on_the_same_global_batch(options: dict[str, Any]):
+def test_two_replicas_equal_one_on_the_same_global_batch(updates: int, options: dict[str, Any]):
     # SGD: Adam with beta1 = 0 would hide a wrong factor in the gradients.
-    config = tiny_config(synchronized_batch_norm=True, discriminator_steps_per_step=2, ema_decay=0.5, **options)
+    options = {"discriminator_steps_per_step": updates, "ema_decay": 0.5, **options}
+    config = tiny_config(synchronized_batch_norm=True, **options)
     trainers = [make_trainer(config, make(), lambda: keras.optimizers.SGD(0.02)) for make in (one_device, two_replicas)]
     steps = 5 if "ada_target" in options else 3
     metrics = [trainer.train(steps) for trainer in trainers]
@@ -174,7 +171,7 @@ def test_two_replicas_equal_one_on_the_same_global_batch(options: dict[str, Any]
             np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=f"{part} {name}")
     for name in ("discriminator_loss", "generator_loss", "real_logits", "fake_logits"):
         assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4)
-    assert trainers[0].state.data_position.numpy() == trainers[1].state.data_position.numpy() == steps * 2 * 4
+    assert trainers[0].state.data_position.numpy() == trainers[1].state.data_position.numpy() == steps * updates * 4
     if "ada_target" in options:
         one, two = (trainer.state.augment_probability for trainer in trainers)
         assert one.probability.numpy() > 0 and one.num_updates.numpy() == 2
@@ -196,7 +193,7 @@ def test_network_options_in_parts_in_half_precision_go_on_in_the_same_bits(tmp_p
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_replicas_stay_equal_with_their_own_batch_statistics(precision: str):
-    config = tiny_config(precision=precision, gradient_accumulation_steps=2)
+    config = tiny_config(precision=precision, gradient_accumulation_steps=2, **PLAIN_NETWORKS)
     trainer = make_trainer(config, two_replicas())
     trainer.train(2)
     state = trainer.state
@@ -207,7 +204,7 @@ def test_replicas_stay_equal_with_their_own_batch_statistics(precision: str):
 
 
 def test_replicas_draw_different_latents_that_together_are_the_global_draw():
-    config = tiny_config()
+    config = tiny_config(**PLAIN_NETWORKS)
     trainer = make_trainer(config, two_replicas())
     sampler = create_updates(config, trainer.state).sampler
     strategy = trainer.strategy

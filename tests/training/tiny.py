@@ -18,10 +18,14 @@ from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 
 NUM_CLASSES = 3
-ADAPTIVE = {"augment": ("color", "translation", "cutout", "flip"), "ada_target": 0.1, "ada_speed_images": 64}
+ADAPTIVE = {"augment": ("translation",), "ada_target": 0.1, "ada_speed_images": 64}
 """Options of adaptive augmentation whose probability changes soon and far."""
 PLAIN_NETWORKS = {"architecture": "dcgan", "attention_resolutions": ()}
 """Options of the networks that are traced fastest, for tests in which their layers do not matter."""
+PLAINEST_NETWORKS = PLAIN_NETWORKS | {"generator_spectral_norm": False, "discriminator_spectral_norm": False}
+"""Without spectral normalization too, for tests of what is around the networks: half the time again."""
+PLAIN_FLAGS = ("--architecture=dcgan", "--attention_resolutions=")
+"""`PLAIN_NETWORKS` for a command."""
 NETWORK_OPTIONS = {"latents_to_every_block": True, "latent_dim": 8, "discriminator_minibatch_statistics": 2}
 """Options of the networks in which images of a batch, or parts of the latents, meet."""
 
