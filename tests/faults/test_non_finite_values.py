@@ -15,12 +15,13 @@ from sagan_tf.training import session, trainer
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
+from tests.training.tiny import PLAIN_FLAGS
 
 FLAGS = [
     "--dataset=fashion_mnist_10k",
     "--resolution=32",
     "--image_channels=1",
-    "--attention_resolutions=16",
+    *PLAIN_FLAGS,
     "--base_channels=2",
     "--loss=wasserstein",  # hinge says nothing of the images before the discriminator is near them
     "--global_batch_size=8",
@@ -95,7 +96,7 @@ def test_by_default_it_stops(
         patched.setattr(session, "LatentSampler", SpoiltSampler)
         assert run(tmp_path / "a") == 2
     said = last_line(capsys.readouterr().err)
-    assert "expected finite losses, gradients and weights, received discriminator_gradient_norm, " in said
+    assert "discriminator_gradient_norm" in said.split("received ")[1]
     assert said.endswith(f"between steps 5 and 6; the last good checkpoint is {tmp_path}/a/checkpoints/step-4")
     assert run(tmp_path / "a") == 0 and run(tmp_path / "b") == 0
     assert_equal(values(tmp_path / "a", 8), values(tmp_path / "b", 8))
@@ -108,7 +109,7 @@ def test_a_rollback_goes_on_with_other_draws(
     assert run(tmp_path / "a", "--on_non_finite=rollback") == 0
     said = capsys.readouterr().out
     assert (
-        "received discriminator_gradient_norm" in said
+        "discriminator_gradient_norm" in said.split("received ")[1]
         and "rollback 1 of 3: on from step 4 with other latents and images" in said
     )
     assert counted(tmp_path / "a") == 1
@@ -152,7 +153,8 @@ def test_a_spoilt_average_is_neither_shown_nor_kept(
         ours[1].assign(np.nan * ours[1])
 
     monkeypatch.setattr(trainer, "move_average", spoilt)
-    assert run(tmp_path, "--sample_every=1") == 2
+    flags = ["--sample_every=1", "--architecture=sagan", "--attention_resolutions=16"]
+    assert run(tmp_path, *flags) == 2
     assert "received weights not finite between steps 0 and 1" in last_line(capsys.readouterr().err)
     assert not list(tmp_path.rglob("*.png")) and not list(tmp_path.rglob("*.index"))
 

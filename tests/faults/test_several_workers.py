@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.training.tiny import PLAIN_FLAGS
 from tests.workers import run_workers, started_workers
 
 FLAGS = [
@@ -19,7 +21,7 @@ FLAGS = [
     "--dataset=fashion_mnist_10k",
     "--resolution=32",
     "--image_channels=1",
-    "--attention_resolutions=16",
+    *PLAIN_FLAGS,
     "--base_channels=2",
     "--loss=wasserstein",
     "--global_batch_size=8",
@@ -32,8 +34,10 @@ NOTICED = 30.0
 """Seconds within which a broken connection ends the others; seconds are the rule."""
 HUNG = 180.0
 """Seconds within which a worker that no longer answers is given up; TensorFlow waits for a hundred heartbeats."""
-SAVED = 240.0
-"""Seconds for a step, a checkpoint and the exit on a busy machine; workers that only lose each other exit with 75."""
+STALLED = 240.0
+"""Seconds after which workers that neither train nor end are given up; one that lost the other has ended before."""
+MAX_STEPS_AFTER_SIGNAL = 300
+"""Steps within which workers agree where to stop: a few dozen are the rule."""
 
 
 def start(run_dir: pathlib.Path, *flags: str) -> list[list[str]]:
@@ -60,6 +64,28 @@ def ended(worker: subprocess.Popen[str], seconds: float) -> tuple[int, str]:
     return worker.returncode, lines[0]
 
 
+def stopped(workers: list[subprocess.Popen[str]], run_dir: pathlib.Path) -> list[tuple[int, str]]:
+    """Return what `ended` does for workers that were told to stop; fail as soon as they train far beyond the signal.
+
+    Steps are counted and not seconds, which depend on what else the machine does.
+    """
+    done = last_step(run_dir)
+    limit, end = done + MAX_STEPS_AFTER_SIGNAL, time.monotonic() + STALLED
+    while any(worker.poll() is None for worker in workers):
+        if (step := last_step(run_dir)) > done:
+            done, end = step, time.monotonic() + STALLED
+        assert step <= limit, f"they trained {MAX_STEPS_AFTER_SIGNAL} steps after the signal"
+        assert time.monotonic() < end, f"no step and no end within {STALLED} s"
+        time.sleep(0.1)
+    return [ended(worker, NOTICED) for worker in workers]
+
+
+def last_step(run_dir: pathlib.Path) -> int:
+    """Return the step of the last whole line of metrics."""
+    text = (run_dir / "metrics.jsonl").read_text()
+    return json.loads(text[: text.rindex("\n")].splitlines()[-1])["step"]
+
+
 def values(run_dir: pathlib.Path, step: int) -> dict[str, bytes]:
     reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / f"step-{step}"))
     names = [name for name in reader.get_variable_to_shape_map() if not name.startswith(("_", "save_counter"))]
@@ -75,7 +101,7 @@ def test_a_signal_to_one_stops_both(tmp_path: pathlib.Path) -> None:
     with started_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
         wait_for_lines(tmp_path, 2)
         workers[1].send_signal(signal.SIGUSR1)
-        found = [ended(worker, SAVED) for worker in workers]
+        found = stopped(workers, tmp_path)
     step = newest_step(tmp_path)
     expected = f"sagan_tf.train: stopped with all workers at step {step} and saved it in {tmp_path}; the same command"
     assert [status for status, _ in found] == [138, 138]
@@ -129,7 +155,7 @@ def test_after_a_signal_both_go_on(tmp_path: pathlib.Path) -> None:
         wait_for_lines(tmp_path / "a", 2)
         for worker in workers:
             worker.send_signal(signal.SIGUSR1)
-        assert [ended(worker, SAVED)[0] for worker in workers] == [138, 138]
+        assert [status for status, _ in stopped(workers, tmp_path / "a")] == [138, 138]
     begun = newest_step(tmp_path / "a")
     flags = ["--checkpoint_every=1000000", f"--num_steps={begun + 2}"]
     assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
