@@ -12,7 +12,7 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training import session
+from sagan_tf.training import updates
 from sagan_tf.training.sampling import LatentSampler
 from tests.faults.outcomes import assert_same
 from tests.faults.short_run import STEPS, run
@@ -35,7 +35,7 @@ def test_the_run_goes_on_with_more_memory(
     tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(session, "LatentSampler", GreedySampler)
+        patch.setattr(updates, "LatentSampler", GreedySampler)
         assert run(tmp_path) == 2
     line = "training: expected memory for a step, received too little for a tensor of 1024 x 1048576 x 1048576; raise"
     assert capsys.readouterr().err.startswith(f"sagan_tf.train: error: {line} --gradient_accumulation_steps")

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import train
-from sagan_tf.training import session, trainer
+from sagan_tf.training import trainer, updates
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
@@ -93,7 +93,7 @@ def test_by_default_it_stops(
 ) -> None:
     """Nothing of the spoilt state is kept: where the draw is right, the same command ends as if nothing had been."""
     with monkeypatch.context() as patched:
-        patched.setattr(session, "LatentSampler", SpoiltSampler)
+        patched.setattr(updates, "LatentSampler", SpoiltSampler)
         assert run(tmp_path / "a") == 2
     said = last_line(capsys.readouterr().err)
     assert "discriminator_gradient_norm" in said.split("received ")[1]
@@ -105,7 +105,7 @@ def test_by_default_it_stops(
 def test_a_rollback_goes_on_with_other_draws(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(session, "LatentSampler", SpoiltSampler)
+    monkeypatch.setattr(updates, "LatentSampler", SpoiltSampler)
     assert run(tmp_path / "a", "--on_non_finite=rollback") == 0
     said = capsys.readouterr().out
     assert (
@@ -127,7 +127,7 @@ def test_a_rollback_goes_on_with_other_draws(
 def test_rollbacks_have_an_end(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(session, "LatentSampler", AlwaysSpoiltSampler)
+    monkeypatch.setattr(updates, "LatentSampler", AlwaysSpoiltSampler)
     assert run(tmp_path, "--on_non_finite=rollback", "--max_rollbacks=2") == 2
     said = capsys.readouterr()
     assert "rollback 1 of 2" in said.out and "rollback 2 of 2" in said.out
@@ -162,6 +162,6 @@ def test_a_spoilt_average_is_neither_shown_nor_kept(
 def test_without_a_checkpoint_it_stops(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(session, "LatentSampler", AtOnceSpoiltSampler)
+    monkeypatch.setattr(updates, "LatentSampler", AtOnceSpoiltSampler)
     assert run(tmp_path, "--on_non_finite=rollback") == 2
     assert last_line(capsys.readouterr().err).endswith("no checkpoint had been saved")
