@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from sagan_tf import evaluate, train
+from tests.training.tiny import PLAIN_FLAGS
 from tests.workers import run_workers, started_workers
 
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
 SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=2"]
 MEASURES = ["--extractor=fashion_mnist", "--reference=fashion_mnist_10k:reference"]
 MEASURES += ["--metrics=fcd,classifier_score,label_agreement"]

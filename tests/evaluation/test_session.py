@@ -25,9 +25,9 @@ from sagan_tf.evaluation.session import training_evaluation
 from sagan_tf.evaluation.settings import resolve
 from sagan_tf.flags import parse_config
 from tests.evaluation.fake_extractors import save_extractor
-from tests.training.tiny import one_device
+from tests.training.tiny import PLAIN_FLAGS, one_device
 
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
 SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device"]
 MEASURES = ["--extractor=fashion_mnist", "--num_samples=300", "--reference=fashion_mnist_10k:reference"]
 

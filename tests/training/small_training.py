@@ -16,7 +16,7 @@ from sagan_tf.training import session
 from sagan_tf.training.strategy import create_strategy, is_chief
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from tests.training.tiny import all_values, make_state, tiny_config
+from tests.training.tiny import PLAIN_NETWORKS, all_values, make_state, tiny_config
 
 STEPS = 3
 
@@ -31,6 +31,7 @@ def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
         random_flip=True,
         discriminator_steps_per_step=2,
         strategy=strategy_name,
+        **PLAIN_NETWORKS,
     )
     strategy = create_strategy(config.training)
     source = open_source(config.data, resolution=32, image_channels=1)

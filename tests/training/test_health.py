@@ -19,7 +19,7 @@ from sagan_tf.training.health_signs import Sign
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.session import train
 from sagan_tf.training.state import create_state
-from tests.training.tiny import all_values, differences, tiny_config
+from tests.training.tiny import PLAIN_NETWORKS, all_values, differences, tiny_config
 from tools.report import read_lines
 
 ALIVE = {"generator_gradient_norm": 0.5, "real_logits": 0.25, "fake_logits": -0.25}
@@ -132,7 +132,7 @@ def test_training_is_the_same_with_and_without(tmp_path: pathlib.Path) -> None:
     found = []
     for every in (0, 1):
         folder = tmp_path / f"{every}"
-        options = {"num_steps": 3, "steps_per_loop": 4, "health_every": every, "run_dir": str(folder)}
+        options = {**PLAIN_NETWORKS, "num_steps": 3, "steps_per_loop": 4, "health_every": every, "run_dir": str(folder)}
         config = tiny_config(dataset="fashion_mnist_10k", num_classes=10, strategy="one_device", **options)
         train(config, config_to_flagfile)
         state = create_state(config)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from tests.training import small_training
-from tests.training.tiny import make_state, one_device, tiny_config
+from tests.training.tiny import PLAIN_FLAGS, PLAIN_NETWORKS, make_state, one_device, tiny_config
 from tests.workers import run_workers
 
 FLAGS = [
     "--dataset=fashion_mnist_10k",
     "--resolution=32",
     "--image_channels=1",
-    "--attention_resolutions=16",
+    *PLAIN_FLAGS,
     "--base_channels=2",
     "--global_batch_size=8",
     "--steps_per_loop=2",
@@ -40,7 +40,7 @@ def test_two_workers_equal_one_process(tmp_path: pathlib.Path) -> None:
         largest = {name: np.abs(one[name].astype(np.float64) - two[name]).max() for name in one.files}
         kernel = next(one[name] for name in one.files if name.endswith("image|image|kernel"))
     assert {name: error for name, error in largest.items() if error > 1e-5} == {}
-    begun = make_state(tiny_config(), one_device()).generator.get_layer("image").layer.kernel
+    begun = make_state(tiny_config(**PLAIN_NETWORKS), one_device()).generator.get_layer("image").layer.kernel
     assert np.abs(kernel - begun).max() > 1e-3
 
 

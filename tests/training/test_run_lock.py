@@ -13,6 +13,7 @@ import pytest
 from sagan_tf import train
 from sagan_tf.errors import UserError
 from sagan_tf.training.run_lock import LOCK_FILE, run_lock
+from tests.training.tiny import PLAIN_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
 HOLDER = """
@@ -22,7 +23,7 @@ with run_lock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
 SMALL += ["--base_channels=2", "--global_batch_size=8", "--strategy=one_device", "--num_steps=2", "--steps_per_loop=2"]
 
 

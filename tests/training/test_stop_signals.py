@@ -18,9 +18,10 @@ import pytest
 from sagan_tf.errors import StoppedBySignal
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.stop_signals import StopOnSignal, StopSignals
+from tests.training.tiny import PLAIN_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
 SMALL += ["--base_channels=2", "--global_batch_size=8", "--strategy=one_device", "--num_steps=1000000"]
 
 

@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import Config
-from tests.training.tiny import make_trainer, tiny_config
+from tests.training.tiny import PLAIN_NETWORKS, make_trainer, tiny_config
 from tools.benchmarks.arithmetic import called_graphs
 from tools.scaling_model.reductions import reductions
 from tools.scaling_model.step import NetworkSizes, network_sizes
 
 # Networks without attention and spectral normalisation are traced faster.
-PLAIN = {"architecture": "dcgan", "attention_resolutions": (), "generator_spectral_norm": False}
+PLAIN = {**PLAIN_NETWORKS, "generator_spectral_norm": False, "discriminator_spectral_norm": False}
 CASES: dict[str, dict[str, Any]] = {
     "sagan": {},
     "synchronized, in parts, bfloat16": {
