@@ -12,6 +12,7 @@ from PIL import Image
 from sagan_tf.train import run
 from tests.data.miniature_imagenet import SYNSETS, build_miniature_imagenet
 from tests.data.sample_folders import build_record_files
+from tests.training.tiny import PLAIN_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = ["--base_channels=2", "--global_batch_size=8", "--num_steps=4", "--steps_per_loop=2", "--strategy=one_device"]
@@ -68,7 +69,7 @@ def test_a_folder_of_colour_pictures_trains_by_changing_flags_only(tmp_path: pat
 
 def test_a_flat_folder_trains_without_conditioning(tmp_path: pathlib.Path):
     build_picture_folder(tmp_path, ("fruit",))
-    flags = ["--dataset=folder", f"--data_dir={tmp_path / 'fruit'}", "--resolution=32", "--attention_resolutions=16"]
+    flags = ["--dataset=folder", f"--data_dir={tmp_path / 'fruit'}", "--resolution=32", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags) == 2
     assert train(tmp_path / "run", *flags, "--conditioning=none") == 0
     check_run(tmp_path / "run", 32)
@@ -76,7 +77,7 @@ def test_a_flat_folder_trains_without_conditioning(tmp_path: pathlib.Path):
 
 def test_record_files_train(tmp_path: pathlib.Path):
     build_record_files(tmp_path / "records", resolution=32)
-    flags = ["--dataset=tfrecord", f"--data_dir={tmp_path / 'records'}", "--resolution=32", "--attention_resolutions=8"]
+    flags = ["--dataset=tfrecord", f"--data_dir={tmp_path / 'records'}", "--resolution=32", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags) == 0
     check_run(tmp_path / "run", 32)
 
@@ -99,7 +100,7 @@ def test_the_systems_compared_train_from_their_configs(tmp_path: pathlib.Path, c
 
 
 def test_two_devices_of_a_cpu(tmp_path: pathlib.Path):
-    flags = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+    flags = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags, "--strategy=mirrored", "--logical_cpus=2") == 0
     check_run(tmp_path / "run", 32)
     assert json.loads((tmp_path / "run" / "startup.json").read_text())["replicas"] == 2
