@@ -1,6 +1,6 @@
 """Runs the training steps that `tools/lower_training.py write` has stored: needs numpy and jax 0.11, nothing else.
 
-    python run_lowered_training.py DIR --steps=1500 --save_every=500
+    python run_lowered_training.py DIR --steps=1100 --save_every=500
 
 It continues from the newest variables in DIR, adds lines to DIR/metrics.jsonl and saves variables as
 DIR/variables-STEP.npz. Every epoch has all images in another order. Order and flips are a function of the seed and the
@@ -185,14 +185,16 @@ def train(directory: Path, steps: int, save_every: int) -> int:
     done, calls = max(files), description["rows_shape"][0]
     if steps < done or (steps - done) % calls:
         raise ValueError(f"--steps: expected {done} plus a multiple of {calls} (steps per call), received {steps}")
+    if steps == done:
+        print(f"nothing to do: {files[done]} is there", flush=True)
+        return 0
+    data = read_arrays(directory / "images.npz", "images", "labels")
     program = Program(directory, description)
     program.load(files[done])
     remove_later_metrics(directory / "metrics.jsonl", done)
     print(f"{program.device}: from step {done} to {steps}", flush=True)
     with (directory / "metrics.jsonl").open("a", encoding="utf-8") as file, noting_signals() as signals:
-        for line in run_calls(
-            program, description, read_arrays(directory / "images.npz", "images", "labels"), done, steps
-        ):
+        for line in run_calls(program, description, data, done, steps):
             file.write(json.dumps(line) + "\n")
             file.flush()
             before, done = done, line["step"]

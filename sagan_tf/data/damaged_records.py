@@ -70,8 +70,14 @@ class SkippedRecords(SkippedImages):
             if state not in self._checked:
                 _check_records(path, count)
                 self._checked.add(state)
-        except (OSError, ValueError) as error:
-            self.error = self._damaged(f"{path}: {getattr(error, 'strerror', None) or error}")
+        except OSError as error:  # it says nothing of what is in the file
+            self.error = UserError(
+                f"data: cannot read the record file {printable(path)} ({error.strerror}); check its permissions and "
+                "that its file system is mounted"
+            )
+            raise self.error from error
+        except ValueError as error:
+            self.error = self._damaged(f"{path}: {error}")
             raise self.error from error
 
     def _damaged(self, received: str) -> UserError:

@@ -75,15 +75,15 @@ def check_files_exist(files: tuple[RecordFile, ...]) -> None:
     if missing:
         raise UserError(
             f"data_dir: expected the record file {missing[0]}, which does not exist ({len(missing)} of {len(files)} "
-            f"are missing); {prepare_again(missing[0])}"
+            f"are missing); unless its file system is only not mounted, {prepare_again(missing[0])}"
         )
 
 
 def prepare_again(path: str) -> str:
-    """Return what to do about a damaged or missing record file, or one that describes them; "" if it is not known.
+    """Return what to do about a damaged or missing record file, or a file that describes them.
 
-    Without some of its files the directory is still a prepared data set to TFDS, which then prepares nothing, and one
-    that `tools/prepare_imagenet.py` does not write over.
+    Without some of its files the directory is still a prepared data set to TFDS, which then prepares nothing, and
+    `tools/prepare_imagenet.py` refuses to overwrite it.
     """
     directory = os.path.dirname(path)
     return f"{f'remove the directory {printable(directory)} and ' if directory else ''}prepare the data set again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import math
 import os
@@ -62,6 +63,11 @@ def _prepared_builder(data_config: DataConfig) -> Any:
     try:
         return read_only_builder.builder_from_files(name, data_dir=data_config.data_dir or None)
     except Exception as error:  # the files that describe the data set may hold anything
+        if _is_of_system(error):
+            raise UserError(
+                f"data_dir: cannot read {name} in {data_dir} ({error}); check its permissions "
+                "and that its file system is mounted"
+            ) from error
         if damaged := _damaged_directory(name, data_dir):
             raise UserError(
                 f"dataset: expected {name} as TFDS prepares it, received {printable(damaged)}, whose files "
@@ -92,11 +98,11 @@ def _damaged_directory(name: str, data_dir: str) -> str | None:
         data_dir: Directory in which TFDS prepares data sets.
     """
     from tensorflow_datasets.core import read_only_builder
-    from tensorflow_datasets.core.utils.version import list_all_versions
+    from tensorflow_datasets.core.utils.version import Version, list_all_versions
 
     base, _, version = name.partition(":")
     parent = os.path.join(os.path.expanduser(data_dir), base)
-    if not os.path.isdir(parent):
+    if not os.path.isdir(parent) or (version and not Version.is_valid(version.replace("*", "0"))):
         return None
     configs = [] if "/" in base else sorted(os.listdir(parent))  # TFDS may have a configuration by default
     for place in (parent, *(os.path.join(parent, config) for config in configs)):
@@ -105,9 +111,14 @@ def _damaged_directory(name: str, data_dir: str) -> str | None:
             directory = os.path.join(place, str(newest))
             try:
                 read_only_builder.builder_from_directory(directory)
-            except Exception:  # the files may hold anything
-                return directory
+            except Exception as error:  # the files may hold anything
+                return None if _is_of_system(error) or isinstance(error, ImportError) else directory
     return None
+
+
+def _is_of_system(error: Exception) -> bool:
+    """Return whether files could not be read, whatever is in them; TFDS raises an OSError too where one is missing."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.ENOENT)
 
 
 def _not_prepared(name: str, data_dir: str) -> str:

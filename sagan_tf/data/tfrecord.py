@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -84,20 +85,27 @@ class TFRecordMetadata:
             text = decode_text(file.read(), f"data_dir: {path}")
         try:
             content = json.loads(text)
-            received = content.pop("format")
-            content.pop("num_examples")
-            files = tuple((name, count) for name, count in content.pop("files"))
-            names, counts = tuple(content.pop("class_names")), tuple(content.pop("class_counts"))
-            metadata = cls(files=files, class_names=names, class_counts=counts, **content)
-            metadata._check()
+            received = content.get("format") if isinstance(content, dict) else content
+            if received == FORMAT:
+                return cls._of(content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"data_dir: expected {path} in the format {FORMAT}, received: {error!r}; {prepare_again(path)}"
             ) from error
-        if received != FORMAT:
-            raise UserError(
-                f"data_dir: expected {path} in the format {FORMAT}, received {received!r}; {prepare_again(path)}"
-            )
+        raise UserError(
+            f"data_dir: expected {path} in the format {FORMAT}, received {received!r}; read it with the version of "
+            "sagan_tf that wrote it, or prepare the data again in another directory"
+        )
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> TFRecordMetadata:
+        """Return what the content of a file says; raise nearly any error where it is not what `write` writes."""
+        content = {key: value for key, value in content.items() if key != "format"}
+        content.pop("num_examples")
+        files = tuple((name, count) for name, count in content.pop("files"))
+        names, counts = tuple(content.pop("class_names")), tuple(content.pop("class_counts"))
+        metadata = cls(files=files, class_names=names, class_counts=counts, **content)
+        metadata._check()
         return metadata
 
 

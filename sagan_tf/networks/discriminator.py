@@ -78,7 +78,7 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
 
 
 def discriminator_with_features(discriminator: keras.Model) -> keras.Model:
-    """Build the network with the same layers that returns also the features, which the last layers take.
+    """Build a network with the same layers that also returns the features before the last layers.
 
     Args:
         discriminator: A network of `build_discriminator`.
@@ -94,8 +94,9 @@ def class_scores(discriminator: keras.Model, features: Any) -> Any:
     """Compute what each label would add to the logits: <embed(k), phi(x)> for every class k.
 
     Args:
-        discriminator: A network of `build_discriminator` with `conditioning="projection"`. Called in training mode.
-        features: Of `discriminator_with_features`: float32 [batch, channels].
+        discriminator: A network of `build_discriminator` with `conditioning="projection"`. Its label
+            embedding is called in training mode.
+        features: Features from `discriminator_with_features`, float32 [batch, channels].
 
     Returns:
         float32 [batch, num_classes].

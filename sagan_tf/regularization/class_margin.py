@@ -1,4 +1,4 @@
-"""A margin between the logits of real images with their own label and with the wrong label that fits them best."""
+"""A margin between the logits of real images with their own label and with the wrong label of the highest logit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class ClassMargin(WeightedTerm):
 
     The term is weight E[max(0, 1 - (D(x, y) - max D(x, y')))] over real images x of class y. The inner maximum is over
     the wrong labels y'. In a projection discriminator the part of the logit without a label cancels out, so the term
-    trains the label embedding and the features. They are the features of the update: it costs one product of matrices.
+    trains the label embedding and the features. It reuses the features of the update, so it adds one matrix product.
 
     References: Crammer & Singer, On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines, JMLR
     2001, for the loss; Kavalerov et al., A Multi-Class Hinge Loss for Conditional GANs, WACV 2021, for its use in a
     discriminator with K + 1 outputs; Reed et al., Generative Adversarial Text to Image Synthesis, ICML 2016, for real
-    images with wrong labels. The form for a projection discriminator is of this project.
+    images with wrong labels. The form for a projection discriminator was made for this project.
 
     Args:
         weight: Weight of the term.

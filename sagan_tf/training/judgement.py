@@ -66,15 +66,15 @@ def with_image_gradients(judge: Judge) -> Judge:
 
 
 def with_features(judge: Judge) -> Judge:
-    """Return a function that judges as `judge` does, with a discriminator that returns its features last."""
+    """Return a function that judges as `judge` does, with a discriminator that returns logits and features."""
 
     def judge_and_keep_features(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
         features: list[tf.Tensor] = []
 
         def without_features(inputs: Sequence[tf.Tensor], training: bool) -> Any:
-            *outputs, last = discriminator(inputs, training=training)
+            logits, last = discriminator(inputs, training=training)
             features.append(last)
-            return outputs if len(outputs) > 1 else outputs[0]
+            return logits
 
         return judge(without_features, images, labels)._replace(features=features[0])
 

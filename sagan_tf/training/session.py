@@ -189,7 +189,8 @@ def resolve_classes(config: Config, source: Source) -> Config:
         raise UserError(f"num_classes: expected {found} for {source.name} (0 takes it from the data), received {given}")
     if config.regularization.class_margin_weight and found < 2:
         raise UserError(
-            f"class_margin_weight: expected at least 2 classes, found {found} in {source.name}; leave the flag out"
+            f"class_margin_weight: expected at least 2 classes, found {found} in {source.name}; pass "
+            "--class_margin_weight=0"
         )
     return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=found))
 

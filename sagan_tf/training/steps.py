@@ -43,7 +43,7 @@ class AlternatingUpdates:
         judge: how the discriminator is asked: `judge` or `judge_and_classify`.
         sampler: draws latents and fake labels.
         accumulation: parts that a replica's batch is cut into; the gradients are summed before they are applied.
-        network_with_features: the discriminator's, where `judge` wants its features (`with_features`); elsewhere None.
+        network_with_features: the discriminator that also returns features, if `judge` is made by `with_features`.
         augment: changes every image that the discriminator sees, real or fake, in both updates.
         discriminator_regularizers, generator_regularizers: terms added to the two losses.
     """

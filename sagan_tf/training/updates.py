@@ -15,7 +15,7 @@ from sagan_tf.training.steps import AlternatingUpdates
 
 
 def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
-    """The two updates that `config` asks for, on `state`."""
+    """Create the two updates that `config` asks for, on `state`."""
     sampler = LatentSampler(
         seed=config.training.seed,
         latent_dim=config.model.latent_dim,
@@ -26,18 +26,21 @@ def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
     updates = PairedUpdates if isinstance(loss, PairedLoss) else AlternatingUpdates
     if regularization.generator_top_k < 1:
         loss = with_top_k(loss, lambda: top_fraction(regularization, state.step))
-    look: Judge = judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge
+    judge_images: Judge = judge_and_classify if config.model.conditioning == "auxiliary_classifier" else judge
     regularizers = create_regularizers("discriminator", regularization, state)
     probability = state.augment_probability
     network_with_features = None
     if any(one.needs_class_scores for one in regularizers):
-        network_with_features, look = discriminator_with_features(state.discriminator), with_features(look)
+        network_with_features, judge_images = (
+            discriminator_with_features(state.discriminator),
+            with_features(judge_images),
+        )
     if any(one.needs_image_gradients for one in regularizers):
-        look = with_image_gradients(look)
+        judge_images = with_image_gradients(judge_images)
     return updates(
         state,
         loss,
-        look,
+        judge_images,
         sampler,
         config.training.gradient_accumulation_steps,
         network_with_features,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shlex
 import shutil
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data import tfds_source
@@ -191,6 +194,22 @@ def test_what_is_recommended_for_a_damaged_data_set_prepares_it(
     assert (
         open_tfds("imagenet2012", tmp_path).num_examples == open_tfds("imagenet2012", miniature_imagenet).num_examples
     )
+
+
+def test_a_data_set_that_cannot_be_read_is_not_called_damaged(
+    miniature_imagenet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(read_only_builder, "builder_from_files", refuse)
+    message = complaint("imagenet2012", miniature_imagenet)
+    assert message.startswith("data_dir: cannot read imagenet2012 in") and "remove" not in message
+
+
+@pytest.mark.parametrize("version", ["foo", "1", "5.*", "9.9.9"])
+def test_versions_that_are_not_there(miniature_imagenet: Path, version: str) -> None:
+    assert version in complaint(f"imagenet2012:{version}", miniature_imagenet)
 
 
 def test_a_damaged_version_that_is_not_requested_is_not_named(miniature_imagenet: Path, tmp_path: Path) -> None:

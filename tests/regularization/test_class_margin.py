@@ -1,4 +1,4 @@
-"""The margin between the right and a wrong label of real images: its draws, its value and its gradients."""
+"""Value and gradients of the class margin."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sgd() -> keras.optimizers.Optimizer:
 
 
 def penalty_and_gradients(network: keras.Model, images: tf.Tensor, labels: tf.Tensor) -> tuple[float, list[Any]]:
-    """The term from calls of the whole discriminator, one for each class, all with the same sigma."""
+    """Compute the term by calling the whole discriminator once for each class, with the same sigma."""
     held = hold_state(network)
     with tf.GradientTape() as tape:
         logits = []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tools import run_lowered_training
-from tools.run_lowered_training import Program, draws, main
+from tools.run_lowered_training import Program, draws, main, noting_signals
 
 CALLS = 2
 """Steps of a call."""
@@ -83,6 +83,13 @@ def test_a_signal_ends_the_run_after_it_has_saved(number: int, directory: pathli
     assert saved_calls(directory, 4) == 2 and signal.getsignal(number) == before
     assert run(directory, 10) == 0  # in the last call it changes nothing
     assert steps_of(directory) == [2, 4, 6, 8, 10] and saved_calls(directory, 10) == 5
+
+
+def test_a_second_signal_ends_the_run_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), noting_signals() as received:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert received == [signal.SIGINT]
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def cut_off(path: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from sagan_tf.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
 from sagan_tf.flags import config_to_flagfile
+from sagan_tf.regularization import Regularizer
 from sagan_tf.training.session import train
 from tests.training.tiny import (
     PLAINEST_NETWORKS,
@@ -58,6 +60,23 @@ def test_regularizers_change_images_by_other_draws_than_the_augmentation(monkeyp
     run_in_replica(updates.discriminator_step, tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32), DRAW)
     augmented, changed = (np.unique(np.concatenate(one)) for one in (of_augmentation, of_consistency))
     assert len(augmented) == len(changed) == 8 and not np.intersect1d(augmented, changed).size
+
+
+def test_the_generators_regularizers_have_other_numbers_than_the_augmentation(monkeypatch: pytest.MonkeyPatch):
+    of_augmentation, of_regularizer = note_draws(monkeypatch, "noted", 1), []
+
+    class Noting(Regularizer):
+        def __call__(self, batch: Any) -> Any:
+            # The stream of the first augmentation, if the numbers were the same.
+            draws = batch.random_numbers.stream(0).stream(0).uniform([1])
+            with tf.control_dependencies([tf.numpy_function(of_regularizer.append, [draws], [])]):
+                return tf.constant(0.0), {}
+
+    updates = make_updates(tiny_config(**PLAINEST_NETWORKS, augment=("noted",)))
+    updates = dataclasses.replace(updates, generator_regularizers=(Noting(),))
+    run_in_replica(updates.generator_step, tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32), DRAW)
+    augmented, own = (np.unique(np.concatenate(one)) for one in (of_augmentation, of_regularizer))
+    assert len(own) == 4 and not np.intersect1d(augmented, own).size
 
 
 @pytest.mark.parametrize(("factor", "options"), [(0.0, {}), (0.5, {}), (0.0, {"ada_target": 0.5})])

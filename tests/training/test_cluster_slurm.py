@@ -125,6 +125,11 @@ def test_tasks_that_would_share_gpus(
             find_workers()
     else:
         find_workers()
+    several["SLURM_GPUS_ON_NODE"] = "3"
+    be(monkeypatch, 0, "n9", 0, **several)
+    if visible * 2 > 3:
+        with pytest.raises(UserError, match="--ntasks-per-node=1$"):  # 3 GPUs are not for 2 tasks alike
+            find_workers()
     monkeypatch.delenv("SLURM_GPUS_ON_NODE")  # no GPUs were asked for
     find_workers()
 

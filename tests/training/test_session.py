@@ -51,6 +51,13 @@ def test_labels_that_do_not_fit_are_refused():
         resolve_classes(tiny_config(num_classes=0), FakeSource())
 
 
+def test_a_class_margin_needs_another_class():
+    config = tiny_config(num_classes=0, class_margin_weight=0.5)
+    assert resolve_classes(config, FakeSource("a", "b")).model.num_classes == 2
+    with pytest.raises(UserError, match="class_margin_weight: .* found 1 in pictures; pass --class_margin_weight=0"):
+        resolve_classes(config, FakeSource("a"))
+
+
 def test_unknown_names_are_refused_before_data_is_opened():
     with pytest.raises(UserError, match="loss: expected one of hinge, .*, received 'hinges'"):
         check_config(tiny_config(loss="hinges"))
