@@ -1,7 +1,7 @@
 """Lowers training to an XLA program that runs where TensorFlow cannot be installed, and collects its results.
 
     python tools/lower_training.py write DIR --flagfile=configs/quickstart.cfg --run_dir=runs/elsewhere
-    python tools/run_lowered_training.py DIR --steps=1100 --save_every=500    (needs numpy and jax 0.11, nothing else)
+    python tools/run_lowered_training.py DIR --steps=1240 --save_every=500    (needs numpy and jax 0.11, nothing else)
     python tools/lower_training.py collect DIR
 
 `write` stores in DIR, a new directory, everything that training needs: a program of `--steps_per_call` training steps

@@ -1,6 +1,6 @@
 """Runs the training steps that `tools/lower_training.py write` has stored: needs numpy and jax 0.11, nothing else.
 
-    python run_lowered_training.py DIR --steps=1100 --save_every=500
+    python run_lowered_training.py DIR --steps=1240 --save_every=500
 
 It continues from the newest variables in DIR, adds lines to DIR/metrics.jsonl and saves variables as
 DIR/variables-STEP.npz. Every epoch has all images in another order. Order and flips are a function of the seed and the

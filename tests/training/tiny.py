@@ -18,7 +18,7 @@ from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 
 NUM_CLASSES = 3
-ADAPTIVE = {"augment": ("translation",), "ada_target": 0.1, "ada_speed_images": 64}
+ADAPTIVE = {"augment": ("color", "translation"), "ada_target": 0.1, "ada_speed_images": 64}
 """Options of adaptive augmentation whose probability changes soon and far."""
 PLAIN_NETWORKS = {"architecture": "dcgan", "attention_resolutions": ()}
 """Options of the networks that are traced fastest, for tests in which their layers do not matter."""
