@@ -155,8 +155,8 @@ def test_compiled_by_xla_gives_the_same_steps():
 
 @pytest.mark.parametrize(
     ("updates", "options"),
-    [(1, {}), (2, ADAPTIVE | NETWORK_OPTIONS)],
-    ids=["defaults", "adaptive_augmentation_and_network_options"],
+    [(1, {}), (2, ADAPTIVE | PLAIN_NETWORKS), (2, NETWORK_OPTIONS)],
+    ids=["defaults", "adaptive_augmentation", "network_options"],
 )
 def test_two_replicas_equal_one_on_the_same_global_batch(updates: int, options: dict[str, Any]):
     # SGD: Adam with beta1 = 0 would hide a wrong factor in the gradients.
