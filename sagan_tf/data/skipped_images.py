@@ -27,7 +27,7 @@ class SkippedImages:
     """
 
     _advice = ""
-    """What else to do after the images are repaired or removed."""
+    """Recommendation for what follows once the images are repaired or removed."""
 
     def __init__(self, num_examples: int, *, log: bool = True) -> None:
         """

@@ -85,7 +85,7 @@ def find_workers() -> tuple[list[str], int]:
 
 
 def _advice_on_own_address(selector: str, num_found: int) -> str:
-    """Return what to do about a pod that is none of the workers' pods, or several of them."""
+    """Return a recommendation for a pod whose address belongs to none of the worker pods, or to several."""
     if num_found:
         return "give each pod an address of its own: a pod with hostNetwork: true shares that of its node"
     if os.environ.get("POD_IP"):

@@ -170,7 +170,8 @@ def test_what_runs_them_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> 
     check_tflite()
     missing: Any = None
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", missing)
-    with pytest.raises(
-        UserError, match=r"^formats: expected the package ai-edge-litert .*, received none .*ai-edge-litert$"
-    ):
+    expected = (
+        r"^formats: expected the package ai-edge-litert for tflite, received none .*; install it: .*ai-edge-litert$"
+    )
+    with pytest.raises(UserError, match=expected):
         check_tflite()

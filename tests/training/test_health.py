@@ -107,6 +107,8 @@ def test_a_dead_discriminator_names_the_last_checkpoint_from_before() -> None:
 )
 def test_a_discriminator_that_still_tells_images_apart_is_alive(metrics: dict[str, float]) -> None:
     watch_reports((20, 20, metrics), (40, 20, metrics))
+    with pytest.raises(UnhealthyError):  # what these metrics differ from
+        watch_reports((20, 20, DEAD), (40, 20, DEAD))
 
 
 def test_few_steps_without_a_gradient_are_no_death() -> None:
