@@ -28,12 +28,12 @@ def run_lock(run_dir: pathlib.Path) -> Iterator[None]:
     stands in the file is for people. It stays, empty: who removed it could remove the next one's.
 
     Raises:
-        UserError: another process has the lock; the message names it.
+        UserError: Another process has the lock, and the message names it; or the lock file cannot be opened.
     """
     if fcntl is None:
         yield
         return
-    with (run_dir / LOCK_FILE).open("a+", encoding="utf-8") as file:
+    with _open_lock(run_dir / LOCK_FILE) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -50,6 +50,17 @@ def run_lock(run_dir: pathlib.Path) -> Iterator[None]:
             yield
         finally:
             _replace(file, "")
+
+
+def _open_lock(path: pathlib.Path) -> IO[str]:
+    try:
+        return path.open("a+", encoding="utf-8")
+    except OSError as error:  # the file belongs to another user, or a directory has its name
+        reason = error.strerror or type(error).__name__
+        advice = "remove it" if isinstance(error, IsADirectoryError) else "check its permissions"
+        raise UserError(
+            f"run_dir: cannot open the lock file {path} ({reason}); {advice}, or pass another --run_dir"
+        ) from error
 
 
 def _owner(file: IO[str]) -> str:

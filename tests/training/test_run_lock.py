@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import socket
@@ -76,3 +77,20 @@ def test_a_second_training_is_refused_and_changes_nothing(
     finally:
         end(process, kill=True)
     assert train.run([*SMALL, f"--run_dir={tmp_path}"]) == 0
+
+
+def test_a_lock_that_is_a_directory(tmp_path: pathlib.Path) -> None:
+    (tmp_path / LOCK_FILE).mkdir()
+    with pytest.raises(UserError, match=f"^run_dir: .*{LOCK_FILE}.*remove it"), run_lock(tmp_path):
+        raise AssertionError("not reached")
+    assert (tmp_path / LOCK_FILE).is_dir()
+
+
+def test_a_lock_of_another_user(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: pathlib.Path, *arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(pathlib.Path, "open", refuse)
+    with pytest.raises(UserError, match="^run_dir: .*permissions") as caught, run_lock(tmp_path):
+        raise AssertionError("not reached")
+    assert "remove" not in str(caught.value)
