@@ -175,11 +175,35 @@ def _lost_output(stream: Any) -> str | None:
     return None if raw.error is None or raw.error.errno == errno.EPIPE else raw.error.strerror
 
 
-def progress_bar(total: int, *, unit: str, initial: int = 0, description: str | None = None) -> tqdm:
-    """Return a progress bar on standard error, which is shown only on a terminal."""
+_SECONDS_IN_FILES = 60.0
+"""Seconds between updates of a progress bar in a log file, which keeps every update."""
+
+
+def progress_bar(
+    total: int, *, unit: str, initial: int = 0, description: str | None = None, in_files: bool = False
+) -> tqdm:
+    """Return a progress bar on standard error.
+
+    Args:
+        total: Number of units.
+        unit: Name of a unit.
+        initial: Number of units that are done already.
+        description: Text before the bar.
+        in_files: Whether the bar is also shown where standard error is not a terminal, once a minute.
+    """
     stream = sys.stderr
-    is_terminal = stream is not None and not stream.closed and stream.isatty()
-    return tqdm(total=total, initial=initial, unit=unit, desc=description, smoothing=0.1, disable=not is_terminal)
+    is_open = stream is not None and not stream.closed
+    is_terminal = is_open and stream.isatty()
+    interval = {} if is_terminal else {"mininterval": _SECONDS_IN_FILES, "maxinterval": _SECONDS_IN_FILES}
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit=unit,
+        desc=description,
+        smoothing=0.1,
+        disable=not (is_terminal or (in_files and is_open)),
+        **interval,
+    )
 
 
 def load_tensorflow() -> None:

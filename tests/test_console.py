@@ -136,6 +136,16 @@ def test_a_full_disk_is_named_in_one_line(tmp_path: pathlib.Path):
     assert line.startswith("show_names: warning")
 
 
+def test_where_a_progress_bar_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    assert progress_bar(2, unit="image").disable
+    with progress_bar(2, unit="image", in_files=True) as in_file:
+        assert (in_file.mininterval, in_file.maxinterval) == (60.0, 60.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar(2, unit="image") as on_terminal:
+        assert on_terminal.mininterval < 1 and not on_terminal.disable
+    assert "2 [" not in capsys.readouterr().out
+
+
 def test_missing_streams_are_replaced(monkeypatch: pytest.MonkeyPatch):
     def main() -> int:
         print("lost")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import tqdm
-
+from sagan_tf.console import progress_bar
 from tools.preparation.unfinished import FinishedShard
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ class Progress:
         self.finished = dict(finished)
         self._source = source
         self._done = {shard.index: shard.num_records for shard in finished.values()}
-        self._bar = tqdm.tqdm(total=source.num_examples, initial=self.num_finished, unit="image")
+        self._bar = progress_bar(source.num_examples, unit="image", initial=self.num_finished, in_files=True)
         for shard in finished.values():
             self.observe(shard.index, shard.num_records, shard.skipped)
 
