@@ -1,5 +1,6 @@
 """All regularizers at once, in training."""
 
+import pathlib
 import types
 
 import keras
@@ -11,6 +12,7 @@ from sagan_tf.config import RegularizationConfig
 from sagan_tf.regularization import REGULARIZERS, create_regularizers
 from tests.regularization.batches import discriminator_batch, images
 from tests.training.tiny import (
+    NETWORK_OPTIONS,
     PLAIN_NETWORKS,
     all_values,
     differences,
@@ -52,8 +54,9 @@ def test_gradient_penalties_are_annealed_by_the_step(kind: str):
     assert float(first) > 0 and float(regularizer(batch)[0]) == pytest.approx(0.1 * float(first))
 
 
-def test_two_replicas_equal_one():
-    config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL)
+@pytest.mark.parametrize("networks", [{}, NETWORK_OPTIONS], ids=["plain", "network_options"])
+def test_two_replicas_equal_one(networks: dict[str, object]):
+    config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL, **networks)
     trainers = [make_trainer(config, strategy, sgd) for strategy in (one_device(), two_replicas())]
     metrics = [trainer.train(2) for trainer in trainers]
     assert metrics[0]["lecam_penalty"] > 0 and metrics[0]["latent_diversity"] > 0
@@ -65,8 +68,13 @@ def test_two_replicas_equal_one():
         np.testing.assert_allclose(values[1][name], value, atol=1e-4, err_msg=name)
 
 
-def test_a_run_goes_on_in_the_same_bits(tmp_path):
-    config = tiny_config(generator_top_k=0.5, gradient_accumulation_steps=2, precision="mixed_bfloat16", **ALL)
+@pytest.mark.parametrize(
+    "options",
+    [{"generator_top_k": 0.5, "precision": "mixed_bfloat16"}, {"loss": "relativistic", **NETWORK_OPTIONS}],
+    ids=["top_k", "network_options"],
+)
+def test_a_run_goes_on_in_the_same_bits(options: dict[str, object], tmp_path: pathlib.Path):
+    config = tiny_config(gradient_accumulation_steps=2, **ALL, **options)
     whole = make_trainer(config, one_device())
     whole.train(2)
     path = tf.train.Checkpoint(state=whole.state).write(str(tmp_path / "state"))
