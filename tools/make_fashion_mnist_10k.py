@@ -23,7 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.console import run_action, run_command
 from sagan_tf.files import check_can_write_directory, replace_atomically, write_atomically
-from tools.preparation.fashion_mnist import CLASS_NAMES, DEBIAN_DIRECTORY, SPLITS, check_source, read_split
+from tools.preparation.fashion_mnist import (
+    CLASS_NAMES,
+    DEBIAN_DIRECTORY,
+    SPLITS,
+    check_source,
+    first_of_each_class,
+    read_split,
+)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 OUTPUT_FILE = "fashion_mnist_10k.npz"
@@ -50,25 +57,6 @@ license in `LICENSE` beside this file. The images are unchanged.
 |---|---|
 {checksums}
 """
-
-
-def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
-    """Indices, ascending, of the first `count` examples of every class.
-
-    Args:
-        labels: integers [n].
-        count: examples of each class.
-
-    Returns:
-        int64 [classes * count].
-
-    Raises:
-        ValueError: a class has fewer examples.
-    """
-    chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
-    if any(len(indices) < count for indices in chosen):
-        raise ValueError(f"expected at least {count} images of each class, received fewer")
-    return np.sort(np.concatenate(chosen))
 
 
 def make_arrays(source: Path, images_per_class: int, reference_images_per_class: int) -> dict[str, np.ndarray]:

@@ -14,9 +14,9 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.embedded import load_arrays, resize_grey_images
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
-from tools.make_fashion_mnist_10k import first_of_each_class, main
+from tools.make_fashion_mnist_10k import main
 from tools.preparation.fashion_mnist import DEBIAN_DIRECTORY as ORIGINAL
-from tools.preparation.fashion_mnist import read_split
+from tools.preparation.fashion_mnist import first_of_each_class, read_split
 
 PACKAGED = Path(str(importlib.resources.files("sagan_tf.data"))) / "fashion_mnist_10k"
 needs_original = pytest.mark.skipif(not ORIGINAL.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
@@ -66,7 +66,7 @@ def test_refuses_other_splits() -> None:
 def test_first_of_each_class_takes_the_first_in_file_order() -> None:
     labels = np.array([1, 0] * 3 + list(range(2, 10)) * 2)
     np.testing.assert_array_equal(first_of_each_class(labels, 2), [0, 1, 2, 3, *range(6, 22)])
-    with pytest.raises(ValueError, match="at least 4 images"):
+    with pytest.raises(ValueError, match="at most 2, .*received 4"):
         first_of_each_class(labels, 4)
 
 

@@ -98,3 +98,25 @@ def test_files_that_are_wrong_are_named_and_nothing_is_written(
     printed = capsys.readouterr().err
     assert name in printed and printed.startswith("tools/prepare_fashion_mnist.py: error: --source")
     assert not list((tmp_path / "records").glob("*"))
+
+
+def test_few_training_images(source: Path, tmp_path: Path) -> None:
+    images, labels = (array[::-1] for array in arrays("train"))  # from 9 down to 0
+    for name, array in zip(SPLITS["train"], (images, labels), strict=True):
+        (source / name).write_bytes(idx(array))
+    output = tmp_path / "records"
+    assert prepare(source, output, "--images_per_class=2", "--resolution=28") == 0
+    sizes = {}
+    for split in SPLITS:
+        config = DataConfig(dataset="tfrecord", data_dir=str(output), split=split)
+        records = open_source(config, resolution=28, image_channels=1)
+        stored = list(records.preview(100).as_numpy_iterator())
+        sizes[split] = len(stored)
+        if split == "train":
+            found = {example["image"].tobytes(): int(example["label"]) for example in stored}
+            assert found == {images[place].tobytes(): int(labels[place]) for place in range(20)}
+    assert sizes == {"train": 20, "test": COUNTS["test"]}
+    assert prepare(source, output, "--images_per_class=2", "--resolution=28") == 0
+    assert prepare(source, output, "--images_per_class=1", "--resolution=28") == 2
+    with pytest.raises(SystemExit):
+        prepare(source, tmp_path / "records", "--images_per_class=-1")

@@ -61,6 +61,26 @@ def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
+def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the indices, ascending, of the first `count` examples of every class.
+
+    Args:
+        labels: Integers [n].
+        count: Examples of each class.
+
+    Returns:
+        int64 [classes * count].
+
+    Raises:
+        ValueError: A class has fewer examples.
+    """
+    chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
+    least = min(map(len, chosen))
+    if least < count:
+        raise ValueError(f"expected at most {least}, the images of the smallest class, received {count}")
+    return np.sort(np.concatenate(chosen))
+
+
 def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of unsigned bytes.
 
