@@ -182,7 +182,7 @@ def test_every_option_is_explained_and_a_default_fits_its_choices() -> None:
 def test_what_decides_the_weights_cannot_be_changed_on_resuming() -> None:
     changeable = {name for name, (_, field) in option_fields().items() if field.metadata["changeable"]}
     every = {"steps_per_loop", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "max_rollbacks"}
-    every |= {"health_every", "histogram_every", "profile_steps"}
+    every |= {"health_every", "held_out", "histogram_every", "profile_steps"}
     of_evaluation = {field.name for field in dataclasses.fields(EvaluationConfig)}
     assert changeable == every | of_evaluation | {
         "on_non_finite",

@@ -72,7 +72,10 @@ CASES = """
 train --logical_cpus=2 | --strategy=mirrored | --strategy=one_device
 train --logical_cpus=2 | | --strategy=multi_worker
 train --data_dir=d | | --dataset=fashion_mnist_10k
+train --data_dir=d | PACKAGED_DATA --held_out=tfrecord:t | PACKAGED_DATA --held_out=fashion_mnist_10k:t
+train --data_dir=d | --dataset=fashion_mnist_10k --reference=cifar10:test --metrics=fid | --dataset=fashion_mnist_10k
 train --split=test | --dataset=tfrecord | --dataset=folder
+train --held_out=cifar10:test | | --health_every=0
 train --shuffle_buffer_size=9 | --dataset=cifar10 | --dataset=folder
 train --shuffle_buffer_size=9 | | --dataset=fashion_mnist_10k
 train --attention_resolutions=8 | --generator_attention_resolutions=8 | NO_ATTENTION
@@ -172,6 +175,7 @@ client --columns=3 | --output=a.PNG | --output=a
 client --num_samples=3 | --output=a | --output=a.png
 """
 _SHORT = {
+    "PACKAGED_DATA": "--dataset=fashion_mnist_10k",
     "RUN": "--run_dir=r",
     "NO_ATTENTION": "--generator_attention_resolutions= --discriminator_attention_resolutions=",
     "NO_NORM": "--nogenerator_spectral_norm --nodiscriminator_spectral_norm",
@@ -202,7 +206,12 @@ def test_every_row_of_the_tables_is_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "useless"), [("--quality=50", "--format=png"), ("--shuffle_buffer_size=9", "--dataset=folder")]
+    ("flag", "useless"),
+    [
+        ("--quality=50", "--format=png"),
+        ("--shuffle_buffer_size=9", "--dataset=folder"),
+        ("--data_dir=d", "--dataset=fashion_mnist_10k"),
+    ],
 )
 def test_the_preparation_of_images(flag: str, useless: str, capsys: pytest.CaptureFixture[str]) -> None:
     parse_arguments(["--output=out", flag])

@@ -78,6 +78,10 @@ TESTED_ELSEWHERE = {
         f"sagan_tf/config/{name}.py": "tests/test_config.py has a wrong value for every check"
         for name in ("config", "data", "evaluation", "model", "regularization", "training")
     },
+    **{
+        f"sagan_tf/effects/{name}.py": "tests/test_effects.py has a flag that is refused for every row of every table"
+        for name in ("client", "common", "effect", "evaluate", "export", "prepare_imagenet", "sample", "train")
+    },
     "sagan_tf/keras_backend.py": "tests/test_keras_settings.py imports its users under another backend",
     "sagan_tf/option.py": "tests/test_config.py has a wrong value for every check",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",

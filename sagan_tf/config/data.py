@@ -18,6 +18,12 @@ class DataConfig:
     )
     data_dir: str = option("", "Where the data is; empty: TFDS's own default folder.", changeable=True)
     split: str = option("train", "Split to train on; folder has none.")
+    held_out: str = option(
+        "",
+        "Directory of real images that are not trained on, or DATASET:SPLIT in data_dir, to measure how far the "
+        "discriminator overfits; empty: not measured.",
+        changeable=True,
+    )
     random_flip: bool = option(False, "Flip every other image left to right, at random (best published: no).")
     shuffle_buffer_size: int = option(
         16384, "Encoded images held for shuffling where images are read in sequence (TFDS and tfrecord)."

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.config import Config, DataConfig, EvaluationConfig, TrainingConfig
+from sagan_tf.data.image_sets import is_folder, open_finished_images, open_images
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.effects import EVALUATE, check_options
@@ -18,7 +19,6 @@ from sagan_tf.evaluation.checks import check_names, check_number_of_images
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
-from sagan_tf.evaluation.image_sets import is_folder, open_finished_images, open_images
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, match_classes, warn_if_unbalanced
 from sagan_tf.evaluation.metrics import Metric, find_metrics, needs_reference
 from sagan_tf.evaluation.options import EvaluateOptions

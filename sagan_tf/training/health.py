@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -54,6 +54,8 @@ class SignWatch:
         for name, sign in SIGNS.items():
             unhealthy = sign.judge(values)
             if unhealthy is None:
+                if sign.scalar in values:  # not defined at this step: readings before and after are not in a row
+                    self._readings_in_a_row[name] = 0
                 continue
             in_a_row = self._readings_in_a_row.get(name, 0) + 1 if unhealthy else 0
             self._readings_in_a_row[name] = in_a_row
@@ -106,7 +108,7 @@ class Health:
     """Reads the health of the networks: a line in `metrics.jsonl`, scalars in TensorBoard, and the signs.
 
     Args:
-        read: Reads the scalars.
+        readers: Each reads some scalars; None stands for one that is not defined at this step.
         watch: Follows the signs.
         path: Path of `metrics.jsonl`.
         writer: TensorBoard's.
@@ -114,12 +116,12 @@ class Health:
 
     def __init__(
         self,
-        read: Callable[[], dict[str, float]],
+        readers: Sequence[Callable[[], Mapping[str, float | None]]],
         watch: SignWatch,
         path: pathlib.Path,
         writer: tf.summary.SummaryWriter,
     ) -> None:
-        self._read = read
+        self._readers = tuple(readers)
         self._watch = watch
         self._path = path
         self._writer = writer
@@ -127,7 +129,9 @@ class Health:
     def __call__(self, report: StepReport) -> None:
         metrics = report.metrics  # means over many more images than the fixed batch has
         gap = metrics["real_logits"] - metrics["fake_logits"]
-        values = self._read() | {LOGIT_GAP: gap, LOSS: metrics["discriminator_loss"]}
+        values: dict[str, float | None] = {LOGIT_GAP: gap, LOSS: metrics["discriminator_loss"]}
+        for read in self._readers:
+            values |= read()
         append_line(self._path, json.dumps({"step": report.step, "kind": "health"} | values))
-        write_scalars(self._writer, report.step, values)
+        write_scalars(self._writer, report.step, {name: one for name, one in values.items() if one is not None})
         self._watch.follow(values, report.step)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
-Values = Mapping[str, float]
+Values = Mapping[str, Any]
+"""Scalars by name; None for one that is not defined at a step."""
 
 LATENT_RANK, LATENT_RANK_SHARE = "health/latent_stable_rank", "health/latent_stable_rank_share"
 SINGULAR_VALUES = tuple(f"health/latent_singular_value_{place}" for place in (1, 2, 3))
@@ -18,6 +20,7 @@ DISTANCE_RATIO = "health/sample_distance_ratio"
 DEAD_UNITS = "health/dead_units"
 LOGIT_DEVIATION, LOGIT_GAP, SEPARATION = "health/logit_deviation", "health/logit_gap", "health/separation"
 LOSS = "health/discriminator_loss"
+HELD_OUT_GAP, OVERFITTING = "health/held_out_gap", "health/overfitting"
 
 DEAD = "dead discriminator"
 
@@ -73,6 +76,8 @@ MIN_LOGIT_DEVIATION = 0.01
 """At least 0.08 in runs that learned; below 0.003 in those that were about to die."""
 MIN_GAP_SHARE = 0.05
 """Gap of mean logits in standard deviations: 0.3 and more where the discriminator leads."""
+MAX_OVERFITTING = 0.5
+"""TO MEASURE"""
 MAX_LOGIT_GAP, MAX_LOSS_OF_WINNER = 4.0, 0.1
 """The hinge loss has no gradient where each side is beyond its margin of 1, a gap of 2; twice that is far."""
 
@@ -131,6 +136,18 @@ SIGNS: dict[str, Sign] = {
         meaning="The discriminator has won: its loss is at its minimum, and its logits no longer say which generated "
         "images are better.",
         advice="Make the discriminator weaker: lower --discriminator_learning_rate or --discriminator_steps_per_step.",
+        patience=3,
+    ),
+    "overfitting discriminator": Sign(
+        scalar=OVERFITTING,
+        needs=(),
+        is_unhealthy=lambda values: values[OVERFITTING] > MAX_OVERFITTING,
+        healthy=f"at most {MAX_OVERFITTING}",
+        meaning="The mean logit of training images less that of held-out images, divided by the mean logit of training "
+        "images less that of generated ones: at 1 the discriminator has memorized its training images and gives "
+        "held-out images the logits of generated ones.",
+        advice="Begin a new run in another --run_dir with more images, with --augment=color,translation,cutout or, "
+        "where that is set, with a higher --lecam_weight; until then use an earlier checkpoint.",
         patience=3,
     ),
     "few latent directions": Sign(

@@ -24,6 +24,7 @@ from sagan_tf.training.health_readings import HealthReader, choose_batch
 from sagan_tf.training.inspection_actions import AttentionMaps, Histograms, Profile
 from sagan_tf.training.loop import Action, Every, StepReport, run_loop
 from sagan_tf.training.non_finite import CheckFinite
+from sagan_tf.training.overfitting import OverfittingReader
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import fixed_inputs, generate_images
 from sagan_tf.training.state import TrainState
@@ -45,6 +46,7 @@ def run_to_the_end(
     run_directory: RunDirectory,
     checkpoints: Checkpoints,
     evaluation: Evaluation | None,
+    overfitting: OverfittingReader | None,
     stop: Action,
 ) -> None:
     """Trains until all steps are done, with everything that a run does beside.
@@ -56,6 +58,7 @@ def run_to_the_end(
         run_directory: where it writes.
         checkpoints: its newest.
         evaluation: evaluates the averaged generator; None: nothing does.
+        overfitting: measures how far the discriminator overfits; None: nothing does.
         stop: ends the run early when it is told to; after what it did is on record, before it is saved as usual.
 
     Raises:
@@ -72,7 +75,7 @@ def run_to_the_end(
         stack.callback(progress.close)
         check = _check_finite(config, trainer.state, checkpoints)
         records = _records(config, source, trainer.state, run_directory, writer)
-        health = _health(config, source, trainer, run_directory, writer, checkpoints)
+        health = _health(config, source, trainer, run_directory, writer, checkpoints, overfitting)
         save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
         after_saving: list[Action] = []  # an evaluation may take long: what ends it loses no steps
         if evaluation is not None:
@@ -157,8 +160,7 @@ def _records(
     writer: tf.summary.SummaryWriter,
 ) -> list[Action]:
     """The actions that write scalars, pictures and histograms."""
-    training = config.training
-    read_networks = network_scalars(state)
+    training, read_networks = config.training, network_scalars(state)
 
     def read_rollbacks() -> dict[str, float]:
         rollbacks = int(state.rollbacks.numpy())
@@ -196,6 +198,7 @@ def _health(
     run_directory: RunDirectory,
     writer: tf.summary.SummaryWriter,
     checkpoints: Checkpoints,
+    overfitting: OverfittingReader | None,
 ) -> list[Action]:
     """The actions that watch the health of the run."""
     training = config.training
@@ -207,7 +210,8 @@ def _health(
     batch = choose_batch(
         source, num_classes=used_classes(config.model), latent_dim=config.model.latent_dim, seed=training.seed
     )
-    health = Health(HealthReader(trainer.state, batch), watch, run_directory.metrics, writer)
+    reader = HealthReader(trainer.state, batch)
+    health = Health([reader, overfitting] if overfitting else [reader], watch, run_directory.metrics, writer)
     return [discriminator, Every(training.health_interval, health)]
 
 
@@ -231,7 +235,6 @@ def _pictures(
     inputs = fixed_inputs(config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=config.training.seed)
     rows = inputs[1].numpy()[::_SAMPLE_COLUMNS] if config.model.num_classes else []
     row_names = [source.class_names[label] for label in rows]
-
     # Once: a Keras model made anew at every look would take seconds, and memory that comes back late.
     reader = AttentionReader(state.generator_ema)
 

@@ -30,6 +30,7 @@ from sagan_tf.training.evaluation_action import Evaluation
 from sagan_tf.training.failures import explaining_failures
 from sagan_tf.training.loop import Action
 from sagan_tf.training.non_finite import NonFiniteError, roll_back
+from sagan_tf.training.overfitting import open_overfitting_reader
 from sagan_tf.training.preemption import StopTogether
 from sagan_tf.training.run_actions import evaluation_is_missing, run_to_the_end
 from sagan_tf.training.run_directory import RunDirectory
@@ -84,6 +85,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
             _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
             return
     on_chief(strategy, run_directory.check_can_write)  # an evaluation's reference may take a day
+    overfitting = on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
     evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
     iterator = _training_iterator(config, source, strategy, state)
     with contextlib.ExitStack() as stack:
@@ -104,7 +106,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
         while True:
             try:
                 with source.skipped.raising_user_errors():
-                    run_to_the_end(config, source, trainer, run_directory, checkpoints, evaluation, stop)
+                    run_to_the_end(config, source, trainer, run_directory, checkpoints, evaluation, overfitting, stop)
                 break
             except NonFiniteError as error:
                 _roll_back(error, config, source, trainer)

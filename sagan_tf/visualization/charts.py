@@ -29,6 +29,8 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
         "distance of samples within a class, by that of real images": ("health/sample_distance_ratio",),
         "share of dead units in the discriminator's last feature map": ("health/dead_units",),
         "logits: deviation over all images, real less generated": ("health/logit_deviation", "health/logit_gap"),
+        "mean logit of training images less that of held-out images": ("health/held_out_gap",),
+        "overfitting: lead of training over held-out images by lead over generated ones": ("health/overfitting",),
         "a real image's logit is above a generated one's (probability)": ("health/separation",),
     },
     "Spectral norms": {

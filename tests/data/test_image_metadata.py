@@ -15,8 +15,8 @@ from PIL import Image
 
 from sagan_tf.data import image_metadata
 from sagan_tf.data.image_metadata import split_metadata
+from sagan_tf.data.image_sets import open_finished_images
 from sagan_tf.data.preprocessing import decode_image
-from sagan_tf.evaluation.image_sets import open_finished_images
 from tests.data import damaged_metadata as made
 from tests.faults.untrusted_files import encode, good_images, mutated, noise, png_chunk
 

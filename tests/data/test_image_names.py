@@ -12,7 +12,7 @@ from PIL import Image
 
 from sagan_tf.data.folder_layout import read_folder_layout
 from sagan_tf.data.image_names import EXTENSIONS
-from sagan_tf.evaluation.image_sets import open_finished_images
+from sagan_tf.data.image_sets import open_finished_images
 from sagan_tf.samples.image_files import PictureSet, write_pictures
 from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_folders

@@ -12,12 +12,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from sagan_tf.data.image_sets import open_finished_images
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.distances import frechet_distance
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import Extractor, Outputs
-from sagan_tf.evaluation.image_sets import open_finished_images
 from sagan_tf.evaluation.label_distribution import REFERENCE
 from sagan_tf.evaluation.metrics import find_metrics, needs_reference
 from sagan_tf.evaluation.reference import Provenance, Reference

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.data.image_sets import open_finished_images
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.extraction import Extraction
-from sagan_tf.evaluation.image_sets import open_finished_images
 from sagan_tf.evaluation.label_distribution import count_classes, match_classes, warn_if_unbalanced
 from sagan_tf.evaluation.metrics import find_metrics
 from sagan_tf.evaluation.reference import Provenance, Reference

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sagan_tf.data.image_sets import open_images
 from sagan_tf.data.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation import reference_store
 from sagan_tf.evaluation.extraction import Extraction
-from sagan_tf.evaluation.image_sets import open_images
 from sagan_tf.evaluation.reference import Reference, load_reference, save_reference
 from sagan_tf.evaluation.reference_store import find_reference, reference_directory
 from sagan_tf.evaluation.statistics import Gathered

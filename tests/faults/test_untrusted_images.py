@@ -12,10 +12,10 @@ import pytest
 from sagan_tf.config import DataConfig
 from sagan_tf.data import skipped_images
 from sagan_tf.data.image_limits import LARGEST_FILE
+from sagan_tf.data.image_sets import open_finished_images
 from sagan_tf.data.preprocessing import UnreadableImageError, decode_image
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.image_sets import open_finished_images
 from tests.data.sample_folders import build_class_folders
 from tests.faults.untrusted_files import claims, framed, good_images, jpeg_with_scans, serialize_record, whole_png
 from tests.faults.untrusted_files import write_record_files as write_records

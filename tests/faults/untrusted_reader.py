@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data import skipped_images
+from sagan_tf.data import image_sets, skipped_images
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation import image_sets
 from tests.faults.untrusted_files import noise
 
 ROOT = Path(__file__).parents[2]

@@ -63,7 +63,7 @@ class FakeProcesses:
         recall = RECALL[run_dir.parent.name] * step / 300
         return [
             {"kind": "train", "steps_per_second": speed, "images_per_second": 64 * speed},
-            {"kind": "health", "health/latent_stable_rank": 50.0 - step / 100},
+            {"kind": "health", "health/latent_stable_rank": 50.0 - step / 100, "health/overfitting": 0.25},
             {
                 "kind": "evaluation",
                 "num_samples": {"precision_recall10k": 1},
@@ -101,12 +101,21 @@ def rows_of(tmp_path: pathlib.Path) -> list[dict[str, str]]:
 
 
 def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path, capsys) -> None:
-    assert benchmark.main([*flags, "--steps=300", "--evaluate_every=100"]) == 0
+    assert benchmark.main([*flags, "--steps=300", "--evaluate_every=100", "--data_dir=data"]) == 0
     printed = capsys.readouterr().out.splitlines()
     heading, plain, wide = printed[-3:]
-    names = ("setting", "fcd", "worst class", "precision", "recall", "rank", "images seen", "seconds", "CPU seconds")
-    assert re.split(r"  +", heading)[:-1] == list(names)
-    expected = ["plain", "1.500 ± 0.707", "0.100 ± 0.000", "0.800 ± 0.000", "0.200 ± 0.000", "47.0 ± 0.0"]
+    names = ["setting", "fcd", "worst class", "precision", "recall", "rank", "overfitting"]
+    names += ["images seen", "seconds", "CPU seconds"]
+    assert re.split(r"  +", heading)[:-1] == names
+    expected = [
+        "plain",
+        "1.500 ± 0.707",
+        "0.100 ± 0.000",
+        "0.800 ± 0.000",
+        "0.200 ± 0.000",
+        "47.0 ± 0.0",
+        "0.25 ± 0.00",
+    ]
     assert re.split(r"  +", plain) == [*expected, "19,200 ± 0", "60 ± 0", "10 ± 0", "2 of 2"]
     assert "0.400 ± 0.000" in wide
     rows = rows_of(tmp_path)
@@ -116,6 +125,7 @@ def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path
     texts = [text.text or "" for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert {"plain: 0.2", "wide: 0.4", "plain: 47"} <= set(texts)
     train = next(command for command in processes.commands if "wide" in " ".join(command))
+    assert f"--data_dir={pathlib.Path('data').absolute()}" in train
     assert train[2] == "sagan_tf.train" and {"--base_channels=32", "--seed=0", "--num_steps=300"} <= set(train)
 
 

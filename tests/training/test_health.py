@@ -53,6 +53,29 @@ def test_a_sign_is_warned_of_once_and_again_after_a_recovery(two_signs: None, ca
     assert len(messages(caplog)) == 2
 
 
+def test_a_reading_that_is_not_defined_is_between_readings(two_signs: None, caplog: pytest.LogCaptureFixture) -> None:
+    watch = SignWatch(POLICIES["stop_dead"])
+    for step, value in enumerate([2.0, None, 2.0]):
+        watch.follow({"x": value}, step)
+    assert messages(caplog) == []
+    watch.follow({"x": 2.0}, 3)
+    assert len(messages(caplog)) == 1
+
+
+def test_a_scalar_that_is_not_defined_is_null(tmp_path: pathlib.Path) -> None:
+    written: list[dict[str, float]] = []
+    path = tmp_path / "metrics.jsonl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, "write_scalars", lambda writer, step, scalars: written.append(dict(scalars)))
+        readers = [lambda: {"a": 1.0}, lambda: {"b": None}]
+        action = health.Health(readers, SignWatch(POLICIES["warn"]), path, None)  # type: ignore[arg-type]
+        metrics = {"real_logits": 0.5, "fake_logits": 0.25, "discriminator_loss": 1.0}
+        action(StepReport(7, 1, metrics, 1.0, last=False))
+    (line,) = read_lines(path)
+    assert line["a"] == 1.0 and line["b"] is None and line[signs.LOGIT_GAP] == 0.25
+    assert written == [{"a": 1.0, signs.LOGIT_GAP: 0.25, signs.LOSS: 1.0}]
+
+
 @pytest.mark.parametrize(
     ("policy", "values", "ends"),
     [("warn", {"x": 2.0, "y": 2.0}, False), ("stop_dead", {"x": 2.0}, False), ("stop_dead", {"y": 2.0}, True),

@@ -21,6 +21,7 @@ HEALTHY = {
     signs.LOGIT_GAP: 0.8,
     signs.SEPARATION: 0.8,
     signs.LOSS: 1.4,
+    signs.OVERFITTING: 0.1,
 }
 UNHEALTHY = {
     "dead discriminator": {"generator_gradient_norm": 0.0, "real_logits": -0.3},
@@ -28,6 +29,7 @@ UNHEALTHY = {
     "constant logits": {signs.LOGIT_DEVIATION: 0.003},
     "weak discriminator": {signs.LOGIT_GAP: -0.01},
     "winning discriminator": {signs.SEPARATION: 1.0, signs.LOGIT_GAP: 5.0, signs.LOSS: 0.0},
+    "overfitting discriminator": {signs.OVERFITTING: 0.9},
     "few latent directions": {signs.LATENT_RANK_SHARE: 3.7 / 128},
     "similar samples": {signs.DISTANCE_RATIO: 0.3},
 }

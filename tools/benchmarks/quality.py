@@ -16,7 +16,7 @@ from tools.benchmarks.quality_processes import ending_on_sigterm
 from tools.benchmarks.quality_settings import SETTINGS_FILE, check_settings, find_settings
 from tools.benchmarks.workers import ROOT
 
-SUMMARY = "trains settings for equal time or steps; agreement, precision, recall, coverage, stable rank over seeds"
+SUMMARY = "trains settings for equal time or steps; agreement, precision, recall, coverage, rank, overfitting"
 METRICS = "fcd10k,label_agreement10k,class_agreement10k,precision_recall10k,density_coverage10k"
 
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = f"a file with a name and flags a line, or names in {SETTINGS_FILE.relative_to(ROOT)} with commas"
     parser.add_argument("--settings", default="", help=f"{names}; empty: all in that file")
     parser.add_argument("--base", default="configs/quickstart.cfg", help="flagfile of all settings")
+    parser.add_argument("--data_dir", default="", help="directory of the data, where the flagfile does not name it")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each setting, with seeds from 0")
     limit = parser.add_mutually_exclusive_group(required=True)
     limit.add_argument("--minutes", type=float, default=0.0, help="train each run for so long, tracing left out")
@@ -75,6 +76,9 @@ def _cells(options: argparse.Namespace) -> list[Cell]:
     settings = find_settings(options.settings)
     check_settings(settings, str(ROOT / base))
     flags = [f"--flagfile={base}", f"--metrics={options.metrics}"]
+    if options.data_dir:
+        is_remote = "://" in options.data_dir
+        flags.append(f"--data_dir={options.data_dir if is_remote else Path(options.data_dir).expanduser().absolute()}")
     if options.evaluate_every:
         flags.append(f"--evaluate_every={options.evaluate_every}")
     limit, directory = Limit(options.steps, options.minutes), options.run_dir.expanduser().absolute()

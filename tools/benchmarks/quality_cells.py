@@ -14,18 +14,40 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
-from sagan_tf.training.health_signs import LATENT_RANK
+from sagan_tf.training.health_signs import HELD_OUT_GAP, LATENT_RANK, OVERFITTING
 from tools.benchmarks.quality_processes import STOPPED, run_process
 from tools.benchmarks.quality_settings import Setting
 from tools.benchmarks.training_time import read_records, seconds_of_training
 
 FINISHED, DIED, UNFINISHED = "finished", "died", "unfinished"
 _STEPS_WITHOUT_END = 10_000_000
+
+
+class Reading(NamedTuple):
+    """A reading of a run's health that the record of a cell has.
+
+    Attributes:
+        scalar: Its name in `metrics.jsonl`.
+        heading: Its heading in the table.
+        form: How the table shows a number.
+    """
+
+    scalar: str
+    heading: str
+    form: str
+
+
+READINGS = {
+    "stable_rank": Reading(LATENT_RANK, "rank", ".1f"),
+    "held_out_gap": Reading(HELD_OUT_GAP, "held-out gap", ".3f"),
+    "overfitting": Reading(OVERFITTING, "overfitting", ".2f"),
+}
+"""The readings by their names in the record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,13 +151,12 @@ class Cell:
     def _measured(self, evaluation: dict[str, Any]) -> dict[str, Any]:
         records = read_records(self.run_dir)
         trained = [one for one in records if one["kind"] == "train"]
-        ranks = [one[LATENT_RANK] for one in records if LATENT_RANK in one]
         images_per_step = round(trained[-1]["images_per_second"] / trained[-1]["steps_per_second"])
         return {
             "step": evaluation["step"],
             "images_seen": evaluation["step"] * images_per_step,
             "training_seconds": self._seconds(),
-            "stable_rank": ranks[-1] if ranks else None,
+            **{name: _last(records, reading.scalar) for name, reading in READINGS.items()},
             "values": values_of(evaluation),
             "worst_class": next(iter(evaluation.get("worst_class", {}).values()), None),
         }
@@ -177,6 +198,11 @@ def values_of(record: dict[str, Any]) -> dict[str, float]:
         value = record[name]
         values |= {f"{name}/{part}": one for part, one in value.items()} if isinstance(value, dict) else {name: value}
     return values
+
+
+def _last(records: list[dict[str, Any]], name: str) -> float | None:
+    """Return the last value of a scalar in the lines of `metrics.jsonl`; None if there is none."""
+    return next((one[name] for one in reversed(records) if name in one), None)
 
 
 def _failure(status: int, log: Path) -> dict[str, Any]:

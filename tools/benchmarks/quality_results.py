@@ -12,7 +12,7 @@ from typing import Any
 
 from sagan_tf.training.health_signs import LATENT_RANK
 from sagan_tf.visualization.line_chart import line_chart
-from tools.benchmarks.quality_cells import DIED, FINISHED, values_of
+from tools.benchmarks.quality_cells import DIED, FINISHED, READINGS, values_of
 from tools.benchmarks.training_time import read_records
 
 Record = Mapping[str, Any]
@@ -36,11 +36,13 @@ def table(records: Sequence[Record]) -> list[list[str]]:
     names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
     names = [name for name in names if _without_number(name) not in _LEFT_OUT]
     headings = [HEADINGS.get(_without_number(name), _without_number(name)) for name in names]
-    result = [["setting", *headings, "rank", "images seen", "seconds", "CPU seconds", "runs"]]
+    readings = [name for name in READINGS if any(record.get(name) is not None for record in records)]
+    headings += [READINGS[name].heading for name in readings]
+    result = [["setting", *headings, "images seen", "seconds", "CPU seconds", "runs"]]
     for setting, cells in _by_setting(records).items():
         finished = [record for record in cells if record["status"] == FINISHED]
         row = [setting, *(_mean([record["values"].get(name) for record in finished], ".3f") for name in names)]
-        row.append(_mean([record["stable_rank"] for record in finished], ".1f"))
+        row += [_mean([record.get(name) for record in finished], READINGS[name].form) for name in readings]
         row += [_mean([record[name] for record in finished], ",.0f") for name in _COUNTS]
         result.append([*row, _count(cells)])
     return result
@@ -49,7 +51,7 @@ def table(records: Sequence[Record]) -> list[list[str]]:
 def to_csv(records: Sequence[Record]) -> str:
     """Write a line for each cell, whether it has finished or not."""
     names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
-    columns = ["setting", "seed", "status", "step", *_COUNTS, "stable_rank", "worst_class", "message"]
+    columns = ["setting", "seed", "status", "step", *_COUNTS, *READINGS, "worst_class", "message"]
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n")
     writer.writerow([*columns, *names])

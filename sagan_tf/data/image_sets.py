@@ -1,4 +1,4 @@
-"""The images that a metric is of, or a reference: a data set's split by name, or a folder, opened as a `Source`."""
+"""Image sets that a flag names, DATASET:SPLIT or a directory, opened as a `Source`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_c
         config = DataConfig(dataset="folder", data_dir=text)
     else:
         dataset, _, split = text.partition(":")
+        if dataset == "folder":
+            raise UserError(f'{flag}={text}: the data set "folder" has no splits; pass the directory itself')
         config = DataConfig(dataset=dataset, split=split, data_dir=data_dir)
     try:
         return open_source(config, resolution=resolution, image_channels=image_channels)

@@ -1,0 +1,12 @@
+"""What the flags of the client, sagan_tf.serving.client, need in order to have an effect."""
+
+from __future__ import annotations
+
+from sagan_tf.effects.effect import Effect
+
+CLIENT = (
+    Effect(("columns",), "an --output that ends in .png", lambda flags: flags.output.lower().endswith(".png")),
+    Effect(
+        ("num_samples",), "an --output that is a directory", lambda flags: not flags.output.lower().endswith(".png")
+    ),
+)

@@ -1,0 +1,18 @@
+"""What the flags of sagan_tf.export need in order to have an effect."""
+
+from __future__ import annotations
+
+from sagan_tf.effects.effect import Effect
+
+EXPORT = (
+    Effect(
+        ("resampling",),
+        "--formats=saved_model or --discriminator",
+        lambda flags: "saved_model" in flags.formats or flags.discriminator,
+    ),
+    Effect(
+        ("tflite_precisions", "parity_samples", "largest_mean_error"),
+        "--formats=tflite",
+        lambda flags: "tflite" in flags.formats,
+    ),
+)

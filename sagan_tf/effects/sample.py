@@ -1,0 +1,43 @@
+"""What the flags of sagan_tf.sample need in order to have an effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagan_tf.effects.common import PLACEMENT
+from sagan_tf.effects.effect import Effect
+
+_ROWS_ARE_CLASSES = ("grid", "truncation", "interpolation")
+
+
+def _modes(flags: str, *modes: str) -> Effect:
+    return Effect(tuple(flags.split()), f"--mode={' or '.join(modes)}", lambda given: given.mode in modes)
+
+
+def _generates(flags: Any) -> bool:
+    return flags.mode != "attention" or flags.network == "generator"
+
+
+SAMPLE = (
+    *PLACEMENT,
+    _modes("num_samples", "grid", "images", "interpolation", "truncation", "nearest", "attention"),
+    _modes("columns", "grid", "classes", "interpolation", "nearest"),
+    _modes("truncation", "grid", "images", "classes", "interpolation", "nearest", "attention"),
+    _modes("truncations", "truncation"),
+    _modes("between", "interpolation"),
+    _modes("network queries", "attention"),
+    _modes("data_dir", "nearest", "attention"),
+    _modes("extractor inception_dir", "nearest"),
+    _modes("shard", "images"),
+    Effect(("inception_dir",), "--extractor=inception", lambda flags: flags.extractor in ("", "inception")),
+    Effect(("queries",), "an --output other than .html", lambda flags: not flags.output.lower().endswith(".html")),
+    # The discriminator is shown training images.
+    Effect(("truncation", "standing_batches", "generator_weights", "batch_size"), "--network=generator", _generates),
+    Effect(("data_dir",), "--network=discriminator", lambda flags: flags.mode == "nearest" or not _generates(flags)),
+    Effect(("checkpoint", "generator_weights", "strategy", "logical_cpus"), "--run_dir", lambda flags: flags.run_dir),
+    Effect(
+        ("num_samples",),
+        "no --labels (each label is a row)",
+        lambda flags: not flags.labels or flags.mode not in _ROWS_ARE_CLASSES or flags.between == "classes",
+    ),
+)

@@ -1,0 +1,110 @@
+"""What the flags of sagan_tf.train need in order to have an effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagan_tf.effects.common import (
+    PACKAGED,
+    PACKAGED_EXTRACTORS,
+    PLACEMENT,
+    REFERENCE,
+    UNSIZED_METRIC,
+    has_unsized_metric,
+    names_split_in_data_dir,
+)
+from sagan_tf.effects.effect import Effect
+
+
+def _has_attention(flags: Any) -> bool:
+    networks = flags.generator_attention_resolutions, flags.discriminator_attention_resolutions
+    return any(flags.attention_resolutions if sizes is None else sizes for sizes in networks)
+
+
+TRAIN = (
+    *PLACEMENT,
+    Effect(
+        ("data_dir",),
+        "a --dataset other than fashion_mnist_10k, or with --held_out or --reference that name the split of one",
+        lambda flags: (
+            flags.dataset != PACKAGED
+            or names_split_in_data_dir(flags.held_out)
+            or names_split_in_data_dir(flags.reference)
+        ),
+    ),
+    Effect(("split",), "a --dataset other than folder", lambda flags: flags.dataset != "folder"),
+    Effect(
+        ("shuffle_buffer_size",),
+        "--dataset=tfrecord or the name of a TFDS data set",
+        lambda flags: flags.dataset not in ("folder", PACKAGED),
+    ),
+    Effect(("held_out",), "a --health_every other than 0", lambda flags: flags.health_every != 0),
+    Effect(
+        ("attention_resolutions",),
+        "generator_attention_resolutions or discriminator_attention_resolutions unset",
+        lambda flags: None in (flags.generator_attention_resolutions, flags.discriminator_attention_resolutions),
+    ),
+    Effect(("attention_form", "attention_block"), "--attention_resolutions that are not empty", _has_attention),
+    Effect(
+        ("spectral_norm_constraint", "spectral_norm_power_iterations", "spectral_norm_epsilon"),
+        "--generator_spectral_norm or --discriminator_spectral_norm",
+        lambda flags: flags.generator_spectral_norm or flags.discriminator_spectral_norm,
+    ),
+    # The blocks of dcgan are not residual, and only residual blocks have several forms of computation.
+    Effect(("resampling",), "an --architecture other than dcgan", lambda flags: flags.architecture != "dcgan"),
+    # 0 is allowed: without averaging it changes nothing.
+    Effect(("ema_start_step",), "--ema_decay above 0", lambda flags: flags.ema_decay > 0 or flags.ema_start_step == 0),
+    Effect(("ema_decay", "ema_start_step"), "--ema_half_life_images=0", lambda flags: not flags.ema_half_life_images),
+    Effect(("ema_ramp_up",), "--ema_half_life_images above 0", lambda flags: flags.ema_half_life_images),
+    Effect(
+        ("learning_rate_decay_start", "learning_rate_decay_steps"),
+        "--learning_rate_schedule=linear or cosine",
+        lambda flags: flags.learning_rate_schedule != "constant",
+    ),
+    Effect(("ada_target",), "a non-empty --augment", lambda flags: flags.augment),
+    # The sign of a logit tells real from fake only where the loss draws real logits above 0 and fake ones below.
+    Effect(
+        ("ada_target",),
+        "--loss=hinge or non_saturating",
+        lambda flags: flags.loss in ("hinge", "non_saturating"),
+    ),
+    Effect(("ada_speed_images",), "--ada_target above 0", lambda flags: flags.ada_target > 0),
+    Effect(
+        ("gradient_penalty_final_fraction", "gradient_penalty_anneal_steps"),
+        "--r1_weight or --r2_weight above 0",
+        lambda flags: flags.r1_weight or flags.r2_weight,
+    ),
+    Effect(
+        ("gradient_penalty_final_fraction",),
+        "--gradient_penalty_anneal_steps above 0",
+        lambda flags: flags.gradient_penalty_anneal_steps,
+    ),
+    Effect(
+        ("gradient_penalty_anneal_steps",),
+        "--gradient_penalty_final_fraction below 1",
+        lambda flags: flags.gradient_penalty_final_fraction < 1,
+    ),
+    Effect(("class_margin_weight",), "--conditioning=projection", lambda flags: flags.conditioning == "projection"),
+    Effect(
+        ("latent_noise",),
+        "--latent_consistency_weight or --latent_diversity_weight above 0",
+        lambda flags: flags.latent_consistency_weight or flags.latent_diversity_weight,
+    ),
+    Effect(("generator_top_k_decay_steps",), "--generator_top_k below 1", lambda flags: flags.generator_top_k < 1),
+    Effect(("max_rollbacks",), "--on_non_finite=rollback", lambda flags: flags.on_non_finite == "rollback"),
+    # The other flags of evaluations are those that sagan_tf.evaluate takes from the run.
+    Effect(
+        ("reference_dir", "num_samples", "evaluation_batch_size", "collapse_patience"),
+        "--evaluate_every above 0",
+        lambda flags: flags.evaluate_every > 0,
+    ),
+    Effect(("num_samples",), UNSIZED_METRIC, lambda flags: has_unsized_metric(flags.metrics)),
+    Effect(("evaluation_labels",), "a --conditioning other than none", lambda flags: flags.conditioning != "none"),
+    *REFERENCE,
+    Effect(("inception_dir",), "--extractor=inception", lambda flags: flags.extractor in ("", "inception")),
+    Effect(
+        ("extractor_features", "extractor_logits"),
+        "--extractor=inception or the directory of a SavedModel",
+        lambda flags: flags.extractor not in PACKAGED_EXTRACTORS,
+    ),
+)

@@ -1,0 +1,241 @@
+"""Overfitting of the discriminator: closed forms, a stand-in discriminator, and through a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sources import open_source
+from sagan_tf.errors import UserError
+from sagan_tf.flags import config_to_flagfile
+from sagan_tf.training import overfitting
+from sagan_tf.training.health_signs import HELD_OUT_GAP, OVERFITTING
+from sagan_tf.training.overfitting import (
+    MAX_IMAGES,
+    LabeledImages,
+    OverfittingReader,
+    gap_within_classes,
+    open_overfitting_reader,
+    sample_labeled_images,
+)
+from sagan_tf.training.session import train
+from tests.data.sample_folders import build_class_folders, build_record_files
+from tests.training.tiny import (
+    NUM_CLASSES,
+    PLAINEST_NETWORKS,
+    all_values,
+    differences,
+    make_state,
+    one_device,
+    tiny_config,
+)
+
+
+def test_gap_within_classes() -> None:
+    first, first_labels = np.array([5.0, 1.0, 3.0, 9.0]), np.array([0, 1, 1, 4])
+    second, second_labels = np.array([1.0, 1.0, 4.0, 0.0, 7.0]), np.array([1, 0, 0, 1, 3])
+    # Class 0: 5 - 2.5, class 1: 2 - 0.5; classes 3 and 4 are in one set only.
+    gap = gap_within_classes(first, first_labels, second, second_labels)
+    assert gap is not None and gap.mean == pytest.approx((2 * 2.5 + 2 * 1.5) / 4)
+    # Squared deviations 0, 4.5, 2 and 0.5 on 7 - 4 degrees of freedom.
+    assert gap.error == pytest.approx(np.sqrt(7.0 / 3 * (0.25 * (1 + 1 / 2) + 0.25 * (1 / 2 + 1 / 2))))
+    assert gap_within_classes(first, first_labels, second, second_labels + 10) is None
+
+
+def test_the_standard_error_is_that_of_repeated_samples() -> None:
+    random, labels = np.random.default_rng(0), np.arange(40) % 3
+    gaps = [gap_within_classes(random.normal(2, 3, 40), labels, random.normal(0, 3, 40), labels) for _ in range(2000)]
+    means, errors = np.array([gap for gap in gaps if gap is not None]).T
+    assert means.mean() == pytest.approx(2, abs=0.05)
+    assert errors.mean() == pytest.approx(means.std(), rel=0.05)
+
+
+class MeanOfPixels:
+    """A discriminator whose logit is the mean of the pixels, plus ten times the label."""
+
+    def __call__(self, inputs: Any, training: bool) -> tf.Tensor:
+        images, labels = inputs
+        assert not training and len(labels) <= 16 and len(labels) % 2 == 0
+        return tf.reduce_mean(images, axis=[1, 2, 3])[:, None] + 10.0 * tf.cast(labels, tf.float32)[:, None]
+
+
+def constant_images(levels: np.ndarray, labels: np.ndarray) -> LabeledImages:
+    images = np.broadcast_to(levels[:, None, None, None], (len(levels), 32, 32, 1))
+    return LabeledImages(images.astype(np.uint8), labels.astype(np.int32))
+
+
+def read_levels(training: LabeledImages, held_out: LabeledImages, generated: float) -> dict[str, float | None]:
+    """Read with a generator whose images all have the mean `generated`."""
+    state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
+    image = state.generator.get_layer("image")
+    image.kernel.assign(tf.zeros_like(image.kernel))
+    image.bias.assign([np.arctanh(generated)])
+    state.discriminator = MeanOfPixels()
+    return OverfittingReader(state, training, held_out, seed=0, group_size=2)()
+
+
+LABELS = np.arange(70) % NUM_CLASSES
+
+
+def spread_around(level: int) -> np.ndarray:
+    """Levels of 70 pixels, the last six of them 60 higher."""
+    return level + 20 * (-1) ** np.arange(70) + 60 * (np.arange(70) >= 64)
+
+
+def test_ratio_of_the_two_leads() -> None:
+    training, held_out = constant_images(spread_around(150), LABELS), constant_images(spread_around(120), LABELS)
+    values = read_levels(training, held_out, generated=-0.5)
+    mean = np.mean(spread_around(150)) / 127.5 - 1
+    assert values[HELD_OUT_GAP] == pytest.approx(30 / 127.5, rel=1e-4)
+    assert values[OVERFITTING] == pytest.approx(30 / 127.5 / (mean + 0.5), rel=1e-3)
+
+
+def test_other_proportions_of_classes_are_no_overfitting() -> None:
+    training = constant_images(np.full(70, 180), LABELS)
+    values = read_levels(training, constant_images(np.full(20, 180), np.ones(20)), generated=-0.5)
+    assert values[HELD_OUT_GAP] == pytest.approx(0, abs=1e-5) and values[OVERFITTING] == pytest.approx(0, abs=1e-5)
+    nothing_in_common = constant_images(np.full(20, 180), np.full(20, NUM_CLASSES))
+    assert read_levels(training, nothing_in_common, generated=-0.5) == {HELD_OUT_GAP: None, OVERFITTING: None}
+
+
+@pytest.mark.parametrize(("lead", "is_defined"), [(-0.4, False), (0.0, False), (0.05, False), (0.4, True)])
+def test_no_ratio_where_training_images_hardly_lead(lead: float, is_defined: bool) -> None:
+    levels = spread_around(128)
+    values = read_levels(
+        constant_images(levels, LABELS), constant_images(levels, LABELS), levels.mean() / 127.5 - 1 - lead
+    )
+    assert values[HELD_OUT_GAP] == 0.0 and values[OVERFITTING] == (0.0 if is_defined else None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"conditioning": "auxiliary_classifier"}, {"conditioning": "none"}, {"discriminator_minibatch_statistics": 3}],
+    ids=str,
+)
+def test_reading_changes_nothing(options: dict[str, Any]) -> None:
+    state = make_state(tiny_config(**options), one_device())
+    before = all_values(state)
+    random = np.random.default_rng(0)
+    sets = [LabeledImages(random.integers(0, 256, (n, 32, 32, 1), np.uint8), np.zeros(n, np.int32)) for n in (18, 3)]
+    group = options.get("discriminator_minibatch_statistics", 1)
+    read = OverfittingReader(state, *sets, seed=0, group_size=group)
+    assert read() == read() and read()[HELD_OUT_GAP] != 0.0
+    assert OverfittingReader(state, sets[0], sets[0], seed=0, group_size=group)()[HELD_OUT_GAP] == 0.0
+    assert differences(before, all_values(state)) == set()
+
+
+def open_folder(directory: Path) -> Any:
+    config = DataConfig(dataset="folder", data_dir=str(directory))
+    return open_source(config, resolution=32, image_channels=3)
+
+
+def test_labels_are_matched_by_class_name(tmp_path: Path) -> None:
+    build_class_folders(tmp_path, ("cat", "zebra"), images_per_class=2)
+    source = open_folder(tmp_path)
+    images = sample_labeled_images(source, ("ant", "zebra", "bee", "cat"))
+    assert sorted(images.labels.tolist()) == [1, 1, 3, 3]
+    red = images.images[:, 0, 0, 0]  # 10 for the first class of the directory, 50 for the second
+    np.testing.assert_array_equal(images.labels, np.where(red == 10, 3, 1))
+    assert sample_labeled_images(source, ()).labels.tolist() == [0] * 4
+    assert len(sample_labeled_images(source, (), multiple_of=3).labels) == 3
+    assert len(sample_labeled_images(source, (), multiple_of=5).labels) == 4
+    with pytest.raises(UserError, match="'zebra'"):
+        sample_labeled_images(source, ("cat", "dog"))
+
+
+def test_images_without_labels(tmp_path: Path) -> None:
+    build_class_folders(tmp_path, ("one",), images_per_class=3)
+    with pytest.raises(UserError, match="images without labels"):
+        sample_labeled_images(open_folder(tmp_path / "one"), ("one",))
+
+
+def test_a_sample_of_many_images() -> None:
+    source = open_source(DataConfig(dataset="fashion_mnist_10k"), resolution=32, image_channels=1)
+    images = sample_labeled_images(source, source.class_names)
+    assert images.images.shape == (MAX_IMAGES, 32, 32, 1) and images.images.dtype == np.uint8
+    assert np.bincount(images.labels).min() > 10
+    stored = {one["image"].tobytes(): int(one["label"]) for one in source.preview(10_000).as_numpy_iterator()}
+    assert [stored[image.tobytes()] for image in images.images] == images.labels.tolist()
+
+
+def open_reader(tmp_path: Path, held_out: str, **options: Any) -> OverfittingReader | None:
+    data = {"dataset": "folder", "data_dir": str(tmp_path / "training"), "held_out": held_out, "image_channels": 3}
+    config = tiny_config(**{**data, "num_classes": 2, **PLAINEST_NETWORKS, **options})
+    state = make_state(config, one_device())
+    source = open_source(config.data, resolution=32, image_channels=3)
+    return open_overfitting_reader(config, source, state, one_device())
+
+
+@pytest.fixture
+def directories(tmp_path: Path) -> Path:
+    for name in ("training", "others"):
+        build_class_folders(tmp_path / name, images_per_class=4)
+    return tmp_path
+
+
+def test_open_images(directories: Path) -> None:
+    assert open_reader(directories, "") is None
+    reader = open_reader(directories, str(directories / "others"))
+    assert reader is not None and np.isfinite(reader()[HELD_OUT_GAP])
+
+
+@pytest.mark.parametrize(
+    ("held_out", "problem"),
+    [("training", "trained on"), ("folder:test", "folder"), ("tfrecord:test", "directory"), ("none", "none")],
+)
+def test_images_that_cannot_be_used(directories: Path, held_out: str, problem: str) -> None:
+    text = held_out if ":" in held_out else str(directories / held_out)
+    with pytest.raises(UserError, match=f"^held_out.*{problem}"):
+        open_reader(directories, text)
+
+
+def test_an_unreadable_image_names_the_option(directories: Path) -> None:
+    (directories / "others" / "cat" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    with pytest.raises(UserError, match=r"^held_out=.*000\.png"):
+        open_reader(directories, str(directories / "others"))
+
+
+def test_several_workers_cannot_stop_by_it(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overfitting, "num_workers", lambda strategy: 2)
+    assert open_reader(directories, str(directories / "others")) is not None
+    with pytest.raises(UserError, match="^held_out.*--on_unhealthy=stop"):
+        open_reader(directories, str(directories / "others"), on_unhealthy="stop")
+
+
+def health_lines(run_dir: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "health"]
+
+
+def test_a_run_records_it(tmp_path: Path) -> None:
+    build_record_files(tmp_path, split="test", num_classes=0, resolution=32)
+    options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "conditioning": "none", "num_steps": 2}
+    options |= {"sample_every": 2, "log_every": 2, "data_dir": str(tmp_path), **PLAINEST_NETWORKS}
+    runs = {"other": "tfrecord:test", "held_out": "fashion_mnist_10k:reference", "without": ""}
+    for name, held_out in runs.items():
+        data_dir = str(tmp_path) if name == "other" else ""
+        config = tiny_config(run_dir=str(tmp_path / name), held_out=held_out, **options | {"data_dir": data_dir})
+        train(config, config_to_flagfile)
+    gaps = {name: [line.get(HELD_OUT_GAP, "missing") for line in health_lines(tmp_path / name)] for name in runs}
+    assert gaps["without"] == ["missing"]
+    assert abs(gaps["other"][0]) > 3 * abs(gaps["held_out"][0]) > 0  # images of one color are nothing like garments
+    assert len({final_loss(tmp_path / name) for name in runs}) == 1
+
+
+def final_loss(run_dir: Path) -> float:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line["discriminator_loss"] for line in lines if line["kind"] == "train"][-1]
+
+
+@pytest.mark.parametrize("held_out", ["no/such/place", "fashion_mnist_10k:no"])
+def test_images_that_cannot_be_opened_leave_nothing_behind(tmp_path: Path, held_out: str) -> None:
+    options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "held_out": held_out, **PLAINEST_NETWORKS}
+    with pytest.raises(UserError, match=f"^held_out.*{held_out}"):
+        train(tiny_config(run_dir=str(tmp_path / "run"), **options), config_to_flagfile)
+    assert not list(tmp_path.iterdir())
