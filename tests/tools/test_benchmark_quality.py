@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tools import benchmark
-from tools.benchmarks import quality_cells
+from tools.benchmarks import quality_cells, quality_results
 from tools.benchmarks.quality_processes import STOPPED
 
 RECALL = {"plain": 0.2, "wide": 0.4}
@@ -63,7 +63,11 @@ class FakeProcesses:
         recall = RECALL[run_dir.parent.name] * step / 300
         return [
             {"kind": "train", "steps_per_second": speed, "images_per_second": 64 * speed},
-            {"kind": "health", "health/latent_stable_rank": 50.0 - step / 100, "health/overfitting": 0.25},
+            {
+                "kind": "health",
+                "health/latent_stable_rank": 50.0 - step / 100,
+                "health/overfitting": 0.25 if step > 100 else None,
+            },
             {
                 "kind": "evaluation",
                 "num_samples": {"precision_recall10k": 1},
@@ -123,10 +127,17 @@ def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path
     assert rows[0]["worst_class"] == "Shirt" and rows[2]["fcd10k"] == "2.0" and rows[0]["step"] == "300"
     drawing = ElementTree.parse(tmp_path / "runs" / "quality.svg").getroot()
     texts = [text.text or "" for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"plain: 0.2", "wide: 0.4", "plain: 47"} <= set(texts)
+    assert {"plain: 0.2", "wide: 0.4", "plain: 47", "plain: 0.25"} <= set(texts)
     train = next(command for command in processes.commands if "wide" in " ".join(command))
     assert f"--data_dir={pathlib.Path('data').absolute()}" in train
     assert train[2] == "sagan_tf.train" and {"--base_channels=32", "--seed=0", "--num_steps=300"} <= set(train)
+
+
+@pytest.mark.parametrize(("scalar", "is_drawn"), [("health/latent_stable_rank", False), ("health/overfitting", True)])
+def test_a_plot_of_readings_alone(scalar: str, is_drawn: bool, tmp_path: pathlib.Path) -> None:
+    lines = [json.dumps({"kind": "health", "step": step, scalar: 0.5}) for step in (10, 20)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    assert bool(quality_results.plot([("plain", tmp_path)])) == is_drawn
 
 
 def test_minutes_end_training_when_tracing_is_left_out(processes: FakeProcesses, flags: list[str], tmp_path) -> None:

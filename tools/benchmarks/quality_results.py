@@ -6,11 +6,11 @@ import csv
 import io
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.training.health_signs import LATENT_RANK
+from sagan_tf.training.health_signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import line_chart
 from tools.benchmarks.quality_cells import DIED, FINISHED, READINGS, values_of
 from tools.benchmarks.training_time import read_records
@@ -28,6 +28,7 @@ HEADINGS = {
 }
 """Short headings of metrics without their number of images; others are their own."""
 _LEFT_OUT = ("class_agreement/mean",)
+_RANK_TITLE = "stable rank of the generator's first layer"
 _COUNTS = ("images_seen", "training_seconds", "cpu_seconds")
 
 
@@ -62,33 +63,46 @@ def to_csv(records: Sequence[Record]) -> str:
 
 
 def plot(runs: Iterable[tuple[str, Path]]) -> str:
-    """Draw recall and stable rank over steps, means over the runs of a setting.
+    """Draw recall, stable rank and overfitting over steps, means over the runs of a setting.
 
     Args:
         runs: The setting and the directory of each training run.
 
     Returns:
-        An SVG image; empty where no run was evaluated at two steps.
+        An SVG image, with a chart of what was read at two steps or more; empty if only the stable rank was.
     """
-    recall: dict[str, list[Points]] = {}
-    ranks: dict[str, list[Points]] = {}
-    for setting, run_dir in runs:
-        records = read_records(run_dir)
-        evaluations = [(one["step"], values_of(one)) for one in records if one["kind"] == "evaluation"]
-        recall.setdefault(setting, []).append(
-            [
-                (step, value)
-                for step, values in evaluations
-                for name, value in values.items()
-                if name.endswith("/recall")
-            ]
-        )
-        ranks.setdefault(setting, []).append([(one["step"], one[LATENT_RANK]) for one in records if LATENT_RANK in one])
-    charts = {"recall": _means(recall), "stable rank of the generator's first layer": _means(ranks)}
-    if max(map(len, charts["recall"].values()), default=0) < 2:
+    several = [(setting, read_records(run_dir)) for setting, run_dir in runs]
+    charts = {
+        "recall": _curves(several, _recall),
+        _RANK_TITLE: _curves(several, lambda line: line.get(LATENT_RANK)),
+        "overfitting of the discriminator": _curves(several, lambda line: line.get(OVERFITTING)),
+    }
+    drawn = {title: curves for title, curves in charts.items() if max(map(len, curves.values()), default=0) > 1}
+    if not drawn.keys() - {_RANK_TITLE}:
         return ""
-    drawn = [line_chart(title, curves) for title, curves in charts.items() if any(curves.values())]
-    return _stack(drawn)
+    return _stack([line_chart(title, curves) for title, curves in drawn.items()])
+
+
+def _recall(line: Mapping[str, Any]) -> float | None:
+    """Return the recall in a line of `metrics.jsonl`; None if it has none."""
+    values = values_of(line) if line["kind"] == "evaluation" else {}
+    return next((value for name, value in values.items() if name.endswith("/recall")), None)
+
+
+def _curves(
+    several: Iterable[tuple[str, list[dict[str, Any]]]], read: Callable[[Mapping[str, Any]], float | None]
+) -> dict[str, Points]:
+    """Average what is read from the lines of the runs of each setting, at the steps that all of them have."""
+    curves: dict[str, list[dict[float, float]]] = {}
+    for setting, lines in several:
+        values = {line["step"]: value for line in lines if (value := read(line)) is not None}
+        curves.setdefault(setting, []).extend([values] if values else [])
+    return {setting: _mean_curve(by_step) for setting, by_step in curves.items()}
+
+
+def _mean_curve(by_step: Sequence[Mapping[float, float]]) -> Points:
+    steps = sorted(set.intersection(*map(set, by_step))) if by_step else []
+    return [(step, statistics.fmean(values[step] for values in by_step)) for step in steps]
 
 
 def _stack(charts: Sequence[str]) -> str:
@@ -101,16 +115,6 @@ def _stack(charts: Sequence[str]) -> str:
     width = max(width for width, _ in sizes)
     body = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}">\n{body}\n</svg>\n'
-
-
-def _means(curves: Mapping[str, list[Points]]) -> dict[str, Points]:
-    """Average the curves of each setting at the steps that all of them have."""
-    result = {}
-    for setting, several in curves.items():
-        by_step = [dict(points) for points in several if points]
-        steps = sorted(set.intersection(*map(set, by_step))) if by_step else []
-        result[setting] = [(step, statistics.fmean(points[step] for points in by_step)) for step in steps]
-    return result
 
 
 def _by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
