@@ -18,22 +18,22 @@ from sagan_tf.errors import UserError
 
 
 def is_folder(text: str) -> bool:
-    """Whether `text` names a folder, and not `DATASET:SPLIT`."""
+    """Return whether `text` names a directory, and not `DATASET:SPLIT`."""
     return os.path.isdir(os.path.expanduser(text)) or ":" not in text
 
 
 def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_channels: int) -> Source:
-    """Opens `DATASET:SPLIT` or a folder, brought to a size as for training.
+    """Open `DATASET:SPLIT` or a directory, with images brought to a size as for training.
 
     Args:
-        flag: the flag that `text` comes from, for messages.
-        text: what to open.
-        data_dir: where data sets lie.
-        resolution: height and width wanted.
-        image_channels: channels wanted.
+        flag: The flag that `text` comes from, for messages.
+        text: What to open.
+        data_dir: The directory of data sets.
+        resolution: Height and width wanted.
+        image_channels: Channels wanted.
 
     Raises:
-        UserError: it isn't there, or is laid out in another way.
+        UserError: It does not exist, or is laid out in another way.
     """
     if is_folder(text):
         config = DataConfig(dataset="folder", data_dir=text)
@@ -51,14 +51,14 @@ def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_c
 
 
 def open_finished_images(folder: str, image_channels: int | None = None) -> FolderSource:
-    """Opens a folder of images that are taken as they are, none cropped or resized: square, and all of one size.
+    """Open a directory of square images of one size, none of which is cropped or resized.
 
     Args:
-        folder: with the images, or with a subfolder a class.
-        image_channels: channels wanted; None: 1 if the first image is grey, else 3.
+        folder: The directory, with the images or with a subdirectory for each class.
+        image_channels: Channels wanted; None: 1 if the first image is gray, else 3.
 
     Raises:
-        UserError: it isn't there, an image cannot be opened, or they are of several sizes.
+        UserError: It does not exist, an image cannot be opened, or they are of several sizes.
     """
     path = os.path.expanduser(folder)
     try:

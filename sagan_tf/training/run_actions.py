@@ -1,4 +1,4 @@
-"""What happens beside training in a run: which actions, in which order, how often."""
+"""The actions of a training run: which ones, in which order, how often."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ def run_to_the_end(
     overfitting: OverfittingReader | None,
     stop: Action,
 ) -> None:
-    """Trains until all steps are done, with everything that a run does beside.
+    """Train until all steps are done, with all actions of a run.
 
     Args:
-        config: the run.
-        source: its training images.
-        trainer: what trains.
-        run_directory: where it writes.
-        checkpoints: its newest.
-        evaluation: evaluates the averaged generator; None: nothing does.
-        overfitting: measures how far the discriminator overfits; None: nothing does.
-        stop: ends the run early when it is told to; after what it did is on record, before it is saved as usual.
+        config: The run.
+        source: Its training images.
+        trainer: Trains.
+        run_directory: The directory that it writes.
+        checkpoints: The newest checkpoints.
+        evaluation: Evaluates the EMA generator; None: nothing does.
+        overfitting: Measures how far the discriminator overfits; None: nothing does.
+        stop: Ends the run early on a signal, after the step is on record and before it is saved.
 
     Raises:
-        NonFiniteError: a loss or gradient is not finite.
-        StoppedBySignal: it was told to end.
+        NonFiniteError: A loss or gradient is not finite.
+        StoppedBySignal: A signal ended the run.
     """
     training = config.training
     with contextlib.ExitStack() as stack:
@@ -99,7 +99,7 @@ def run_to_the_end(
 
 
 def evaluation_is_missing(config: Config, step: int) -> bool:
-    """Whether the run was cut off when it had saved a step and not yet evaluated it."""
+    """Return whether the run ended after it had saved a step and before it had evaluated it."""
     every, num_steps = config.evaluation.evaluate_every, config.training.num_steps
     if not every or not 0 < step <= num_steps or (step % every and step != num_steps):
         return False
@@ -108,7 +108,7 @@ def evaluation_is_missing(config: Config, step: int) -> bool:
 
 
 def _shared_best(config: Config) -> pathlib.Path:
-    """Every worker reads the run's own folder, or they would not agree on what is best."""
+    """Return the directory that every worker reads, so that all agree on what is best."""
     return RunDirectory(config.training.run_dir).checkpoints / BEST
 
 
@@ -159,7 +159,7 @@ def _records(
     run_directory: RunDirectory,
     writer: tf.summary.SummaryWriter,
 ) -> list[Action]:
-    """The actions that write scalars, pictures and histograms."""
+    """Create the actions that write scalars, images and histograms."""
     training, read_networks = config.training, network_scalars(state)
 
     def read_rollbacks() -> dict[str, float]:
@@ -200,7 +200,7 @@ def _health(
     checkpoints: Checkpoints,
     overfitting: OverfittingReader | None,
 ) -> list[Action]:
-    """The actions that watch the health of the run."""
+    """Create the actions that watch the health of the run."""
     training = config.training
     watch = SignWatch(POLICIES[training.on_unhealthy])
     discriminator = WatchDiscriminator(watch, checkpoints, RunDirectory(training.run_dir).checkpoints)
@@ -216,7 +216,7 @@ def _health(
 
 
 def _learning_rates(training: TrainingConfig, state: TrainState) -> dict[str, float]:
-    """The learning rates of the last step."""
+    """Return the learning rates of the last step."""
     factor = float(learning_rate_factor(training, state.step - 1))
     return {
         "generator_learning_rate": factor * training.generator_learning_rate,
@@ -231,7 +231,7 @@ def _pictures(
     run_directory: RunDirectory,
     writer: tf.summary.SummaryWriter,
 ) -> list[Action]:
-    """Sample grids, and attention maps of the first picture of some of their rows."""
+    """Create the actions for sample grids, and for attention maps of the first image of some rows."""
     inputs = fixed_inputs(config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=config.training.seed)
     rows = inputs[1].numpy()[::_SAMPLE_COLUMNS] if config.model.num_classes else []
     row_names = [source.class_names[label] for label in rows]

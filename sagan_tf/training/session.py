@@ -1,4 +1,4 @@
-"""A training run from a configuration: puts the parts together and starts the loop."""
+"""Start a training run from a configuration: put its parts together and run the loop."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ MakeEvaluation = Callable[[Config, Source, tf.distribute.Strategy], Evaluation]
 
 
 def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation: MakeEvaluation | None = None) -> None:
-    """Trains the run that `config` describes, from its last checkpoint if there is one, to `num_steps`.
+    """Train the run that `config` describes to `num_steps`, from its last checkpoint if it has one.
 
     Args:
-        config: the run.
-        to_flagfile: writes a configuration as a flagfile, for `run_dir/flags.cfg`.
-        make_evaluation: opens what evaluates the run's generator every `evaluate_every` steps; None: nothing does.
+        config: The run.
+        to_flagfile: Writes a configuration as a flagfile, for `run_dir/flags.cfg`.
+        make_evaluation: Opens what evaluates the run's generator every `evaluate_every` steps; None: nothing does.
 
     Raises:
-        UserError: for a configuration, data or a run folder that cannot be used, and when training stops because a loss
-            or gradient is not finite.
+        UserError: The configuration, the data or the run directory cannot be used, or training stops because a loss or
+            gradient is not finite.
     """
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
@@ -118,7 +118,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
 def _stop_action(
     config: Config, strategy: tf.distribute.Strategy, checkpoints: Checkpoints, stack: contextlib.ExitStack
 ) -> Action:
-    """What ends the run when a signal comes."""
+    """Create the action that ends the run after a signal."""
     signals = stack.enter_context(StopSignals())
     if num_workers(strategy) == 1:
         return StopOnSignal(signals, checkpoints)
@@ -129,7 +129,7 @@ def _stop_action(
 
 
 def _roll_back(error: NonFiniteError, config: Config, source: Source, trainer: Trainer) -> None:
-    """Takes the trainer back to the last good checkpoint, unless that is not wanted."""
+    """Take the trainer back to the last good checkpoint; raise the error if the configuration does not allow it."""
     if config.training.on_non_finite != "rollback":
         raise error
     shared = RunDirectory(config.training.run_dir).checkpoints  # every worker reads the run's own folder
@@ -139,7 +139,7 @@ def _roll_back(error: NonFiniteError, config: Config, source: Source, trainer: T
 
 
 def check_config(config: Config) -> None:
-    """Raises UserError for what can be known to be wrong before any data is opened."""
+    """Raise UserError for a configuration that cannot work, before any data is opened."""
     find_stages(config.model)
     if config.training.loss not in LOSSES:
         raise UserError(f"loss: expected one of {', '.join(LOSSES)}, received {config.training.loss!r}")
@@ -158,7 +158,7 @@ def check_config(config: Config) -> None:
 
 
 def _check_gradient_penalty(config: Config) -> None:
-    """Raises UserError where the discriminator cannot be differentiated twice."""
+    """Raise UserError where the discriminator cannot be differentiated twice."""
     regularization = config.regularization
     on = [name for name in ("r1_weight", "r2_weight") if getattr(regularization, name)]
     if on and config.training.precision == "mixed_float16":
@@ -175,10 +175,10 @@ def _check_gradient_penalty(config: Config) -> None:
 
 
 def resolve_classes(config: Config, source: Source) -> Config:
-    """Fills in `num_classes` from the data, and refuses labels that do not fit the configuration.
+    """Set `num_classes` from the data, and check that its labels fit the configuration.
 
     Raises:
-        UserError: if a number of classes is given that the data hasn't, or unlabelled data is to be conditioned on.
+        UserError: Another number of classes is configured, or conditioning with images without labels.
     """
     found, given = len(source.class_names), config.model.num_classes
     if config.model.conditioning == "none":
@@ -219,7 +219,7 @@ def _training_iterator(
 def _introduce(
     config: Config, source: Source, state: TrainState, strategy: tf.distribute.Strategy, run_directory: RunDirectory
 ) -> None:
-    """Says and records what the run is, looking at its first few images."""
+    """Log and record what the run is, including the range of its first few images."""
     with source.skipped.raising_user_errors():
         examples = list(source.preview(_PREVIEWED_IMAGES).as_numpy_iterator())
     if not examples:
