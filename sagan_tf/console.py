@@ -207,7 +207,7 @@ def progress_bar(
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow without the notices that it prints on standard error, unless the environment asks for them.
+    """Import TensorFlow without the notices that it prints on standard error, unless the environment asks for them.
 
     They would bury the one line that an error gets. Its libraries print some before they read any setting, so standard
     error itself is turned away during the import; what goes wrong still arrives as a Python exception.
@@ -237,7 +237,7 @@ def load_tensorflow() -> None:
 
 
 def log_to_console() -> None:
-    """Shows the package's log on standard output, warnings marked as such."""
+    """Show the package's log on standard output, warnings marked as such."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Format())
     logger = logging.getLogger("sagan_tf")

@@ -11,7 +11,7 @@ from sagan_tf.flags import parse_config, run_door
 
 
 def main(options: EvaluateOptions, evaluation: EvaluationConfig) -> None:
-    """Evaluates what the options name."""
+    """Evaluate what the options name."""
     # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
     from sagan_tf.console import load_tensorflow, log_to_console
 
@@ -23,7 +23,7 @@ def main(options: EvaluateOptions, evaluation: EvaluationConfig) -> None:
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     kinds = EvaluateOptions, EvaluationConfig
     return run_door("sagan_tf.evaluate", __doc__, main, *kinds, argv=argv, prints_result=True)
 

@@ -10,7 +10,7 @@ from sagan_tf.serving.options import ExportOptions
 
 
 def main(options: ExportOptions) -> None:
-    """Exports what the options ask for."""
+    """Export what the options ask for."""
     # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
     from sagan_tf.console import load_tensorflow, log_to_console
 
@@ -22,7 +22,7 @@ def main(options: ExportOptions) -> None:
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return run_door("sagan_tf.export", __doc__, main, ExportOptions, argv=argv)
 
 

@@ -35,13 +35,13 @@ _LONGEST_MESSAGE, _LONGEST_NAME = 4000, 100
 
 
 def parse_config(argv: Sequence[str]) -> Config:
-    """The configuration that `argv` (without the program's name) describes; raises UserError."""
+    """Return the configuration that `argv` (without the program's name) describes; raise UserError."""
     (config,) = Flags(Config).parse(argv)
     return config
 
 
 def config_to_flagfile(config: Config) -> str:
-    """A flagfile with every flag of `config`: parsing `--flagfile` with it gives an equal `Config`."""
+    """Return a flagfile with every flag of `config`: parsing `--flagfile` with it gives an equal `Config`."""
     return Flags(Config).to_flagfile(config)
 
 
@@ -54,7 +54,7 @@ def run_door(
     check: Callable[..., None] | None = None,
     prints_result: bool = False,
 ) -> int:
-    """Runs a door: parses its flags, calls `main`, turns a user's mistake into one line on standard error.
+    """Run a door: parses its flags, calls `main`, turns a user's mistake into one line on standard error.
 
     Args:
         program: the module's name, as in `python -m <program>`.
@@ -144,7 +144,7 @@ class Flags:
             raise FlagError(str(error).removeprefix("flag ")) from error
 
     def to_flagfile(self, *objects: Any) -> str:
-        """Every flag of `objects`, one object for each kind, one `--name=value` on a line."""
+        """Return every flag of `objects`, one object for each kind, one `--name=value` on a line."""
         values = {name: value for whole in objects for name, value in _option_values(whole)}
         lines = []
         for heading, part in self._sections():
@@ -153,7 +153,7 @@ class Flags:
         return "\n".join(lines) + "\n"
 
     def help(self) -> str:
-        """What `--help` shows below the summary: every flag with its values, default and meaning."""
+        """Return what `--help` shows below the summary: every flag with its values, default and meaning."""
         about_flagfiles = (
             "Reads flags from FILE, one on a line; a line that starts with # is a comment. What comes later wins. "
             "A --flagfile line in FILE is relative to FILE."
@@ -174,7 +174,7 @@ class Flags:
         return kind(**{name: self._values[name].value for name in names if self._values[name].present})
 
     def _check_names(self, arguments: Sequence[str]) -> None:
-        """Raises FlagError for a flag that there is not. absl has flags of its own, one of which lets others pass."""
+        """Raise FlagError for a flag that there is not. absl has flags of its own, one of which lets others pass."""
         booleans = [name for name in self._values if self._values[name].boolean]
         known = {*self._values, *(f"no{name}" for name in booleans)}
         left = iter(arguments)
@@ -198,12 +198,12 @@ class _Parser(absl_flags.ArgumentParser):
 
 
 def _is_group(kind: type) -> bool:
-    """Whether the fields of `kind` are dataclasses of options instead of options."""
+    """Return whether the fields of `kind` are dataclasses of options instead of options."""
     return all(dataclasses.is_dataclass(hint) for hint in typing.get_type_hints(kind).values())
 
 
 def _sections(kind: type) -> list[tuple[str, type]]:
-    """The dataclasses of options in `kind`, each with its heading in `--help` and in a flagfile."""
+    """Return the dataclasses of options in `kind`, each with its heading in `--help` and in a flagfile."""
     if _is_group(kind):
         fields = typing.get_type_hints(kind).items()
         return [(f"{name.capitalize()}: {heading}", part) for name, hint in fields for heading, part in _sections(hint)]

@@ -18,7 +18,7 @@ def option(
     changeable: bool = False,
     added_later: bool = False,
 ) -> Any:
-    """Declares a hyper-parameter.
+    """Declare a hyper-parameter.
 
     Args:
         default: its default value.
@@ -32,35 +32,35 @@ def option(
 
 
 def check_positive(part: Any, *names: str) -> None:
-    """Raises UserError unless these fields are above 0."""
+    """Raise UserError unless these fields are above 0."""
     for name in names:
         if not getattr(part, name) > 0:
             raise UserError(f"{name}: expected a number above 0, received {getattr(part, name)}")
 
 
 def check_at_least_zero(part: Any, *names: str) -> None:
-    """Raises UserError unless these fields are 0 or more."""
+    """Raise UserError unless these fields are 0 or more."""
     for name in names:
         if not getattr(part, name) >= 0:
             raise UserError(f"{name}: expected 0 or more, received {getattr(part, name)}")
 
 
 def check_fraction(part: Any, *names: str) -> None:
-    """Raises UserError unless these fields are at least 0 and below 1."""
+    """Raise UserError unless these fields are at least 0 and below 1."""
     for name in names:
         if not 0 <= getattr(part, name) < 1:
             raise UserError(f"{name}: expected at least 0 and below 1, received {getattr(part, name)}")
 
 
 def check_part_of_whole(part: Any, *names: str) -> None:
-    """Raises UserError unless these fields are above 0 and at most 1."""
+    """Raise UserError unless these fields are above 0 and at most 1."""
     for name in names:
         if not 0 < getattr(part, name) <= 1:
             raise UserError(f"{name}: expected above 0 and at most 1, received {getattr(part, name)}")
 
 
 def check_every_field(part: Any) -> None:
-    """Raises UserError for a value that is not among its choices, or too large to count with."""
+    """Raise UserError for a value that is not among its choices, or too large to count with."""
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         for number in value if isinstance(value, tuple) else (value,):

@@ -35,7 +35,7 @@ class OptionText:
         self._scalar = _ELEMENTS[typing.get_args(hint)[0]] if self.is_tuple else _SCALARS[hint]
 
     def parse(self, text: str) -> Any:
-        """The value that `text` stands for; raises ValueError, which says what was expected."""
+        """Return the value that `text` stands for; raise ValueError, which says what was expected."""
         if self.is_optional and text == _UNSET:
             return None
         elements = split_comma_list(text) if self.is_tuple else [text]
@@ -46,7 +46,7 @@ class OptionText:
             raise ValueError(f"expected {self._expectation()}") from error
 
     def write(self, value: Any) -> str:
-        """The text that `parse` makes `value` from; raises ValueError for a text that does not fit on one line."""
+        """Return the text from which `parse` makes `value`; raise ValueError if it needs several lines."""
         if value is None:
             return _UNSET
         if self.is_tuple:

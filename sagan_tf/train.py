@@ -12,7 +12,7 @@ from sagan_tf.training.run_directory import RunDirectory
 
 
 def main(config: Config) -> None:
-    """Trains the run that `config` describes."""
+    """Train the run that `config` describes."""
     # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
     from sagan_tf.console import load_tensorflow, log_to_console
 
@@ -33,7 +33,7 @@ def _check_flagfiles(config: Config, flagfiles: Mapping[str, pathlib.Path | None
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     return run_door("sagan_tf.train", __doc__, main, Config, argv=argv, check=_check_flagfiles)
 
 

@@ -35,7 +35,7 @@ BENCHMARKS = ("train_step", "sampling", "image_files", "attention", "pipeline", 
 
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[ModuleType, argparse.Namespace]:
-    """The benchmark asked for and its options; leaves with status 2 if the command line is wrong."""
+    """Return the benchmark asked for and its options; leave with status 2 if the command line is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     modules = {name: importlib.import_module(f"tools.benchmarks.{name}") for name in BENCHMARKS}
@@ -69,7 +69,7 @@ def describe(about: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """Run the command; return its exit status."""
     module, options = parse_arguments(arguments)
     return run_action("tools/benchmark.py", lambda: run_benchmark(module, options), WorkerError)
 

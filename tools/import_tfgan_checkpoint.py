@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None:
-    """Makes the run, and says what became of the checkpoint.
+    """Make the run, and say what became of the checkpoint.
 
     Args:
         options: of the tool.
@@ -99,7 +99,7 @@ def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None
 
 
 def find_checkpoint(text: str) -> str:
-    """The prefix of a checkpoint that is there.
+    """Return the prefix of a checkpoint that is there.
 
     Raises:
         UserError: there is none; the message names those that lie beside.
@@ -117,7 +117,7 @@ def find_checkpoint(text: str) -> str:
 
 
 def read_class_names(path: str) -> tuple[str, ...]:
-    """The lines of a text file; raises UserError if it cannot be read, or if a name is empty or comes twice."""
+    """Return the lines of a text file; raise UserError if it cannot be read, or if a name is empty or comes twice."""
     try:
         names = tuple(map(str.strip, read_text(pathlib.Path(path).expanduser()).strip().splitlines()))
     except (OSError, UserError) as error:
@@ -128,14 +128,14 @@ def read_class_names(path: str) -> tuple[str, ...]:
 
 
 def with_flags(config: Config, flags: Sequence[str]) -> Config:
-    """The configuration with flags of `python -m sagan_tf.train` in place of its own values, but for `run_dir`."""
+    """Return the configuration with values of flags of `sagan_tf.train`, `run_dir` excepted."""
     own = [line for line in config_to_flagfile(config).splitlines() if line.startswith("-")]
     run_dir = [line for line in own if line.startswith("--run_dir=")]
     return parse_config([*own, *flags, *run_dir])  # repeat run_dir last: a flagfile may set another one
 
 
 def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names: tuple[str, ...]) -> None:
-    """Writes a run's folder: as a whole, or not at all.
+    """Write a run's folder: as a whole, or not at all.
 
     Args:
         path: of the folder, which is new or empty.

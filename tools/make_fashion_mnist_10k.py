@@ -60,7 +60,7 @@ license in `LICENSE` beside this file. The images are unchanged.
 
 
 def make_arrays(source: Path, images_per_class: int, reference_images_per_class: int) -> dict[str, np.ndarray]:
-    """The arrays of the packaged file, by name (see PROVENANCE)."""
+    """Return the arrays of the packaged file, by name (see PROVENANCE)."""
     (train_images, train_labels), (reference_images, reference_labels) = (read_split(source, one) for one in SPLITS)
     train = first_of_each_class(train_labels, images_per_class)
     reference = first_of_each_class(reference_labels, reference_images_per_class)
@@ -74,7 +74,7 @@ def make_arrays(source: Path, images_per_class: int, reference_images_per_class:
 
 
 def provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
-    """The text of PROVENANCE.md for the file that now lies in `output`."""
+    """Return the text of PROVENANCE.md for the file that now lies in `output`."""
     package = ["dpkg-query", "--show", "--showformat=${Version}", "dataset-fashion-mnist"]
     version = subprocess.run(package, capture_output=True, text=True, check=False).stdout or "unknown"
     files = [source / name for names in SPLITS.values() for name in names] + [output / OUTPUT_FILE]
@@ -91,7 +91,7 @@ def provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description="Makes the packaged data set from the original Fashion-MNIST files.")
     parser.add_argument("--source", type=Path, default=DEBIAN_DIRECTORY)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "sagan_tf" / "data" / "fashion_mnist_10k")

@@ -31,7 +31,7 @@ INTERRUPTED = 130
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Reads the command line; leaves with status 2 if it is wrong."""
+    """Read the command line; leave with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(description="Stores a data set's images, cropped and resized, in record files.")
     parser.add_argument("--dataset", default="imagenet2012", help="folder, or the name of a prepared TFDS data set")
     parser.add_argument("--data_dir", default="", help="where that data is; empty: TFDS's default folder")
@@ -72,7 +72,7 @@ def num_cores() -> int:
 
 
 def prepare(options: argparse.Namespace, output: Path) -> str:
-    """Writes the files; returns what to say of them."""
+    """Write the files; return what to say of them."""
     load_tensorflow()
     from sagan_tf.config import DataConfig
     from sagan_tf.data.sources import open_source
@@ -92,7 +92,7 @@ def prepare(options: argparse.Namespace, output: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """Run the command; return its exit status."""
     options = parse_arguments(arguments)
     output = Path(os.path.expanduser(options.output)) / options.split
     try:

@@ -59,7 +59,7 @@ def write_report(run_dir: str, output_name: str) -> None:
 
 
 def report(directory: RunDirectory) -> str:
-    """The page."""
+    """Return the page."""
     lines = read_lines(directory.metrics)
     title = directory.path.resolve().name
     sections = {
@@ -79,7 +79,7 @@ def report(directory: RunDirectory) -> str:
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; one that a crash left half written is left out."""
+    """Return the lines of a `metrics.jsonl`; one that a crash left half written is left out."""
     lines = []
     for text in read_text(path, errors="replace").splitlines() if path.is_file() else []:
         try:
@@ -92,7 +92,7 @@ def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def curves(lines: list[dict[str, Any]]) -> str:
-    """The charts of what was logged while training."""
+    """Return the charts of what was logged while training."""
     charts = []
     for title, patterns in (chart for category in CHARTS.values() for chart in category.items()):
         names = [name for name in _newest_names(lines) if any(re.fullmatch(one, name) for one in patterns)]
@@ -125,7 +125,7 @@ def _extremes(lines: list[dict[str, Any]], names: list[str]) -> dict[str, Points
 
 
 def metrics_table(lines: list[dict[str, Any]]) -> str:
-    """Every evaluation, a row each, with what it was of."""
+    """Return every evaluation, a row each, with what it was of."""
     evaluations = [line for line in lines if line.get("kind") == "evaluation"]
     names = list(dict.fromkeys(name for line in evaluations for name in line.get("formulas", {})))
     if not evaluations:
@@ -142,7 +142,7 @@ def metrics_table(lines: list[dict[str, Any]]) -> str:
 
 
 def sample_grids(folder: pathlib.Path) -> str:
-    """A few of the run's sample grids, from first to last."""
+    """Return a few of the run's sample grids, from first to last."""
     paths = sorted(path for path in folder.glob("step_*.png") if path.stem.removeprefix("step_").isdecimal())
     if len(paths) > _MOST_GRIDS:
         paths = [paths[round(index * (len(paths) - 1) / (_MOST_GRIDS - 1))] for index in range(_MOST_GRIDS)]
@@ -156,7 +156,7 @@ def sample_grids(folder: pathlib.Path) -> str:
 
 
 def attention_maps(directory: RunDirectory) -> str:
-    """The sheet of mode attention, if the run has a checkpoint and attention."""
+    """Return the sheet of mode attention, if the run has a checkpoint and attention."""
     if not list(directory.checkpoints.glob("step-*.index")):
         return ""
     load_tensorflow()

@@ -32,7 +32,7 @@ CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
 
 
 def main(options: ScalingOptions, config: Config) -> None:
-    """Prints the tables and, if asked to, writes their figures."""
+    """Print the tables and, if asked to, writes their figures."""
     output = Path(os.path.expanduser(options.json)) if options.json else None
     if output is not None:
         check_can_write_file(output, "json")
@@ -59,7 +59,7 @@ def main(options: ScalingOptions, config: Config) -> None:
 
 
 def as_on_a_gpu(config: Config) -> Config:
-    """The configuration with its number of classes and with the form of convolutions that `auto` takes on a GPU.
+    """Return the configuration with its number of classes and with the form of convolutions that `auto` takes on a GPU.
 
     Raises:
         UserError: the number of classes is known only once the data is opened.

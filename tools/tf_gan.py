@@ -23,7 +23,7 @@ class Absent(metaclass=_AbsentType):
 
 
 def import_tensorflow_gan() -> tuple[Any, Any, Any, Any]:
-    """Imports TF1, TF-GAN and its SAGAN networks.
+    """Import TF1, TF-GAN and its SAGAN networks.
 
     Returns:
         `tensorflow.compat.v1`, `tensorflow_gan`, and TF-GAN's modules `generator` and `discriminator` of SAGAN.

@@ -24,7 +24,7 @@ _SHIFT = 2
 
 
 def images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """A packaged split as the networks get it: float32 [n, 32, 32, 1] in [-1, 1], and int64 [n]."""
+    """Return a packaged split as the networks get it: float32 [n, 32, 32, 1] in [-1, 1], and int64 [n]."""
     from sagan_tf.data.embedded import load_arrays, resize_grey_images
     from sagan_tf.data.preprocessing import scale_to_unit_range
     from sagan_tf.evaluation.fashion_mnist_classifier import RESOLUTION
@@ -34,7 +34,7 @@ def images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def varied(image, seed):  # type: ignore[no-untyped-def]
-    """An image shifted by up to two pixels, and mirrored or not."""
+    """Return an image shifted by up to two pixels, and mirrored or not."""
     import tensorflow as tf
 
     size = image.shape[0]
@@ -45,7 +45,7 @@ def varied(image, seed):  # type: ignore[no-untyped-def]
 
 
 def train(epochs: int, batch_size: int, seed: int):  # type: ignore[no-untyped-def]
-    """Trains the classifier and returns it."""
+    """Train the classifier and return it."""
     import keras
     import tensorflow as tf
 
@@ -71,7 +71,7 @@ def train(epochs: int, batch_size: int, seed: int):  # type: ignore[no-untyped-d
 
 
 def main() -> int:
-    """The command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, required=True, help="the .npz file to write")
     parser.add_argument("--epochs", type=int, default=50)

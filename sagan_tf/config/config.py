@@ -27,10 +27,10 @@ PARTS: dict[str, Any] = {field.name: field.default_factory for field in dataclas
 
 
 def option_fields() -> dict[str, tuple[str, dataclasses.Field[Any]]]:
-    """Every hyper-parameter of `Config`: name -> (name of the part that holds it, its field)."""
+    """Return every hyper-parameter of `Config`: name -> (name of the part that holds it, its field)."""
     return {field.name: (name, field) for name, part in PARTS.items() for field in dataclasses.fields(part)}
 
 
 def option_values(config: Config) -> dict[str, Any]:
-    """The value of every hyper-parameter in `config`, by name."""
+    """Return the value of every hyper-parameter in `config`, by name."""
     return {name: getattr(getattr(config, part), name) for name, (part, _) in option_fields().items()}

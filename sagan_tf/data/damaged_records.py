@@ -84,7 +84,7 @@ class SkippedRecords(SkippedImages):
         return UserError(f"data: expected intact record files, received {printable(received)}; {self._prepare_again}")
 
     def _damaged_at(self, position: int) -> str:
-        """The file with a damaged record that begins, or whose content begins, at `position`."""
+        """Return the file with a damaged record that begins, or whose content begins, at `position`."""
         for path in self._paths:
             with contextlib.suppress(OSError, ValueError):
                 for number, start in enumerate(record_starts(path)):
@@ -122,7 +122,7 @@ def record_starts(path: str) -> Iterator[int]:
 
 
 def _is_damaged(path: str, count: int) -> bool:
-    """Whether TensorFlow refuses one of the first `count` records, whose lengths are known to be right."""
+    """Return whether TensorFlow refuses one of the first `count` records, whose lengths are known to be right."""
     try:
         for _ in tf.data.TFRecordDataset(path).take(count):
             pass

@@ -15,7 +15,7 @@ CHUNK = 16
 
 
 def decode_readable(images: Iterable[tuple[Callable[[], bytes], str]], source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Decodes some images for a source.
+    """Decode some images for a source.
 
     Args:
         images: for each a function that gives the encoded image (an `OSError` of it makes the image an unreadable one)
@@ -45,7 +45,7 @@ def decode_readable(images: Iterable[tuple[Callable[[], bytes], str]], source: S
 def decoded_chunks(
     records: tf.data.Dataset, read: Callable[..., dict[str, tf.Tensor]], source: Source
 ) -> tf.data.Dataset:
-    """Maps records to examples in parallel, some in each call, and keeps their order.
+    """Map records to examples in parallel, some in each call, and keep their order.
 
     Args:
         records: dataset of tuples.

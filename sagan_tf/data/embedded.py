@@ -87,7 +87,7 @@ class EmbeddedSource(IndexedSource):
 
 
 def open_fashion_mnist_10k(data_config: DataConfig, *, resolution: int, image_channels: int) -> EmbeddedSource:
-    """Opens the packaged data set (`data_dir` is not used); an opener for `sources.DATASETS`.
+    """Open the packaged data set (`data_dir` is not used); an opener for `sources.DATASETS`.
 
     Raises:
         UserError: there is no such split.
@@ -107,7 +107,7 @@ def open_fashion_mnist_10k(data_config: DataConfig, *, resolution: int, image_ch
 
 
 def load_arrays(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Reads the packaged file.
+    """Read the packaged file.
 
     Args:
         split: `train` or `reference`.
@@ -122,7 +122,7 @@ def load_arrays(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
 
 
 def resize_grey_images(images: np.ndarray, resolution: int) -> np.ndarray:
-    """Resizes as `preprocessing.decode_image` does.
+    """Resize as `preprocessing.decode_image` does.
 
     Args:
         images: uint8 [n, side, side].

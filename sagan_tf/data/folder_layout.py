@@ -64,7 +64,7 @@ class _Listing:
 
 
 def read_folder_layout(data_dir: str) -> FolderLayout:
-    """Finds the images of a data set.
+    """Find the images of a data set.
 
     `image_names` decides what is an image and what is ignored; the number of other files is logged. Links are followed.
 
@@ -148,7 +148,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
-    """Refuses a level without images and a level that would be one class only."""
+    """Refuse a level without images and a level that would be one class only."""
     if not classes:
         raise LayoutError(f"expected images ({', '.join(EXTENSIONS)}, or no extension) in {root}, received none")
     if len(classes) == 1:
@@ -161,7 +161,7 @@ def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
 
 
 def _check_nothing_deeper(root: Path, classes: dict[str, _Listing]) -> None:
-    """Refuses images below the class folders, and says which folder to pass instead."""
+    """Refuse images below the class folders, and say which folder to pass instead."""
     seen: set[str] = set()
     deeper = {name: image for name in classes if (image := _first_image_below(root / name, classes[name], seen))}
     if not deeper:
@@ -191,7 +191,7 @@ def _folders_of_classes(images: Iterable[Path]) -> list[Path]:
 
 
 def _first_image_below(folder: Path, listing: _Listing, seen: set[str], level: int = 0) -> Path | None:
-    """Some image in the subfolders of `folder`, or None; folders that were `seen` are not looked at again."""
+    """Return some image in the subfolders of `folder`, or None; folders that were `seen` are not looked at again."""
     if level == _DEEPEST_LEVEL:
         return None
     for name in listing.folders:

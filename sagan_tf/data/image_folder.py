@@ -77,7 +77,7 @@ class FolderSource(IndexedSource):
 
 
 def open_folder(data_config: DataConfig, *, resolution: int, image_channels: int) -> FolderSource:
-    """Opens `data_config.data_dir` (`split` is not used); an opener for `sources.DATASETS`.
+    """Open `data_config.data_dir` (`split` is not used); an opener for `sources.DATASETS`.
 
     Raises:
         UserError: the folder is missing, holds no images, or holds them at another level than one class a subfolder.

@@ -19,7 +19,7 @@ class UnreadableImageError(ValueError):
 
 
 def check_size(width: int, height: int) -> None:
-    """Raises UnreadableImageError for an image that says that it is too large."""
+    """Raise UnreadableImageError for an image that says that it is too large."""
     if width * height > LARGEST_PIXELS or width > LARGEST_SIDE or height > LARGEST_SIDE:
         raise UnreadableImageError(
             f"expected at most {LARGEST_PIXELS / 1e6:.0f} million pixels, and {LARGEST_SIDE} a side, received "
@@ -28,7 +28,7 @@ def check_size(width: int, height: int) -> None:
 
 
 def check_file(path: str | os.PathLike[str]) -> None:
-    """Raises UnreadableImageError for what cannot be an image's file: a pipe would be waited for without end.
+    """Raise UnreadableImageError for what cannot be an image's file: a pipe would be waited for without end.
 
     Raises:
         OSError: it is not there.
@@ -40,13 +40,13 @@ def check_file(path: str | os.PathLike[str]) -> None:
 
 
 def check_length(num_bytes: int) -> None:
-    """Raises UnreadableImageError for an encoded image of more bytes than any has."""
+    """Raise UnreadableImageError for an encoded image of more bytes than any has."""
     if num_bytes > LARGEST_FILE:
         raise UnreadableImageError(f"expected at most {LARGEST_FILE:,} bytes, received {num_bytes:,}")
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """An image's file, if it can be one; raises as `check_file`."""
+    """Return an image's file, if it can be one; raise as `check_file`."""
     check_file(path)
     with open(path, "rb") as file:
         return file.read()

@@ -127,7 +127,7 @@ def _jpeg_segments(encoded: bytes) -> Iterator[_Part]:
 
 
 def _is_color(kind: int, content: bytes) -> bool:
-    """Whether libjpeg learns the color space from an application segment."""
+    """Return whether libjpeg learns the color space from an application segment."""
     prefix, least_bytes = _JPEG_COLOR.get(kind, (b"", 0))
     return bool(prefix) and len(content) >= least_bytes and content.startswith(prefix)
 

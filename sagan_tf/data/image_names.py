@@ -18,7 +18,7 @@ _SYSTEM_NAMES = {
 
 
 def is_ignored(name: str) -> bool:
-    """Whether an entry of a directory belongs to no data set, and is not logged.
+    """Return whether an entry of a directory belongs to no data set, and is not logged.
 
     Args:
         name: of a file or directory.
@@ -40,7 +40,7 @@ def has_files(directory: pathlib.Path) -> bool:
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    """Whether a file is an image: by its extension or, if it has none, by its first bytes.
+    """Return whether a file is an image: by its extension or, if it has none, by its first bytes.
 
     Args:
         entry: a file, which need not be readable or exist where the extension decides.

@@ -28,7 +28,7 @@ class ImageRecord:
     problem: str = ""
 
     def read(self) -> bytes:
-        """The encoded image; raises UnreadableImageError if there is a problem."""
+        """Return the encoded image; raise UnreadableImageError if there is a problem."""
         if self.problem:
             raise UnreadableImageError(self.problem)
         return self.encoded
@@ -52,7 +52,7 @@ class RecordParser:
     name: str = ""
 
     def __call__(self, record: bytes, place: str) -> ImageRecord:
-        """Parses a record that is called `place` by its file and number."""
+        """Parse a record that is called `place` by its file and number."""
         try:
             features = tf.train.Example.FromString(record).features.feature
         except Exception as error:  # protobuf's own, whose module has one door in this package
@@ -71,7 +71,7 @@ class RecordParser:
 
 
 def _one(features: Any, key: str, kind: str = "bytes_list") -> Any:
-    """The only value of a feature; raises LookupError with its name if there is none, or several."""
+    """Return the only value of a feature; raise LookupError with its name if there is none, or several."""
     values = getattr(features[key], kind).value
     if len(values) != 1:
         raise LookupError(key)

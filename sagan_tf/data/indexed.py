@@ -39,7 +39,7 @@ class IndexedSource(Source):
         return part
 
     def _order(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-        """The indices in the order of an epoch, int64 [num_examples]."""
+        """Return the indices in the order of an epoch, int64 [num_examples]."""
         # A whole permutation an epoch (10 ms for a million) rather than index_shuffle, whose orders are alike for
         # seeds that are alike.
         places = tf.range(self.num_examples, dtype=tf.int64)
@@ -47,11 +47,11 @@ class IndexedSource(Source):
 
     @abc.abstractmethod
     def _select(self, indices: np.ndarray) -> IndexedSource:
-        """A source of these images, in this order; `indices` is int64 [images]."""
+        """Return a source of these images, in this order; `indices` is int64 [images]."""
 
     @abc.abstractmethod
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
-        """Reads records.
+        """Read records.
 
         Args:
             places: dataset of (position, index), both int64 scalars.

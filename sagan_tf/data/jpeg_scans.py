@@ -17,7 +17,7 @@ _MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
 
 
 def check_scans(image: JpegImagePlugin.JpegImageFile, encoded: bytes, position: int) -> None:
-    """Refuses a JPEG with far too many scans, before it is decoded.
+    """Refuse a JPEG with far too many scans, before it is decoded.
 
     Args:
         image: opened, not loaded.
@@ -32,7 +32,7 @@ def check_scans(image: JpegImagePlugin.JpegImageFile, encoded: bytes, position: 
 
 
 def _ends_with_its_first_scan(image: JpegImagePlugin.JpegImageFile, encoded: bytes, position: int) -> bool:
-    """Whether the decoder stops there, as it does where the first scan has all components whole: nearly always."""
+    """Return whether the first scan has all components whole, so that the decoder stops after it."""
     start = position - 8 - 2 * image.layers
     if "progressive" in image.info or start < 0:  # or one of several pictures, of which Pillow starts anew
         return False

@@ -22,7 +22,7 @@ def training_dataset(
     shard_index: int = 0,
     num_shards: int = 1,
 ) -> tf.data.Dataset:
-    """An endless stream of training batches; a function of its arguments, with no state of its own to save.
+    """Return an endless stream of training batches; a function of its arguments, with no state of its own to save.
 
     Args:
         source: the data set.
@@ -59,7 +59,7 @@ def training_dataset(
 
 
 def single_pass_dataset(source: Source, *, batch_size: int) -> tf.data.Dataset:
-    """Every readable image once, unflipped, in a fixed order: for statistics of the data set.
+    """Return every readable image once, unflipped, in a fixed order: for statistics of the data set.
 
     Args:
         source: the data set.

@@ -44,7 +44,7 @@ _TOP_TURNED = (3, 4, 6, 7)
 
 
 def decode_image(encoded: bytes, *, resolution: int, image_channels: int) -> np.ndarray:
-    """Decodes one image and brings it to the size and channels of the networks: upright, its largest centre square.
+    """Decode one image and bring it to the size and channels of the networks: upright, its largest centre square.
 
     The resize is Pillow's bicubic, whose support grows with the reduction, so that it does not alias; among Pillow's
     filters it is the one that neither blurs (box, bilinear) nor rings visibly (Lanczos). A filter at the square's edge
@@ -121,7 +121,7 @@ def open_image(encoded: bytes) -> tuple[Image.Image, int]:
 
 
 def _centre_square(width: int, height: int, orientation: int) -> tuple[int, int, int, int]:
-    """The largest square in the middle of the stored picture: left, top, right, bottom.
+    """Return the largest square in the middle of the stored picture: left, top, right, bottom.
 
     The odd pixel is left out at the right or bottom of the upright picture.
     """
@@ -159,7 +159,7 @@ def scale_to_unit_range(images: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
-    """The inverse of `scale_to_unit_range`, with rounding; values outside -1 to 1 are clipped.
+    """Return the inverse of `scale_to_unit_range`, with rounding; values outside -1 to 1 are clipped.
 
     Args:
         images: floating point, any shape.

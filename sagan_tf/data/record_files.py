@@ -37,12 +37,12 @@ class RecordFile:
 
 
 def count_records(files: tuple[RecordFile, ...]) -> int:
-    """Records in all stretches."""
+    """Return the number of records in all stretches."""
     return sum(file.num_examples for file in files)
 
 
 def consecutive_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple[RecordFile, ...]:
-    """The `index`-th of `count` pieces of equal length (or shorter by one) of the files laid end to end."""
+    """Return the `index`-th of `count` pieces of equal length (or shorter by one) of the files laid end to end."""
     total, before, part = count_records(files), 0, []
     first, last = total * index // count, total * (index + 1) // count
     for file in files:
@@ -54,7 +54,7 @@ def consecutive_part(files: tuple[RecordFile, ...], index: int, count: int) -> t
 
 
 def strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple[RecordFile, ...]:
-    """Every `count`-th record of the files laid end to end, from the `index`-th on."""
+    """Return every `count`-th record of the files laid end to end, from the `index`-th on."""
     before, part = 0, []
     for file in files:
         start = (index - before) % count
@@ -66,7 +66,7 @@ def strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple
 
 
 def check_files_exist(files: tuple[RecordFile, ...]) -> None:
-    """Raises a `UserError` if one of `files` is missing."""
+    """Raise a `UserError` if one of `files` is missing."""
     # One listing for each folder: asking for a thousand files by name takes a minute on remote storage.
     folders = {os.path.dirname(file.path) for file in files}
     there = filter(tf.io.gfile.isdir, folders)
@@ -99,7 +99,7 @@ def digest_of_files(files: tuple[RecordFile, ...]) -> str:
 
 
 def records_in_order(files: tuple[RecordFile, ...], check: Check) -> tf.data.Dataset:
-    """The records of `files`, one file after another; see `records_of`."""
+    """Return the records of `files`, one file after another; see `records_of`."""
     return stretches(files, tf.range(len(files))).flat_map(functools.partial(records_of, check))
 
 
@@ -130,7 +130,7 @@ def stretches(
 def records_of(
     check: Check, index: tf.Tensor, path: tf.Tensor, take: tf.Tensor, skip: tf.Tensor, step: tf.Tensor
 ) -> tf.data.Dataset:
-    """The records of one stretch: dataset of (its index, number of the record in its file, serialized record)."""
+    """Return the records of one stretch: (its index, number of the record in its file, serialized record)."""
     records = tf.data.TFRecordDataset(check(path, skip + (take - 1) * step + 1)).skip(skip).shard(step, 0).take(take)
     # Zipped rather than mapped: running a function for each record would cost as much as reading it.
     places = tf.data.Dataset.range(skip, skip + take * step, step)

@@ -152,7 +152,7 @@ class SequentialSource(Source):
         return tf.data.Dataset.range(first // shard.num_examples, tf.int64.max).flat_map(epoch_records)
 
     def _decoded(self, records: tf.data.Dataset, files: tuple[RecordFile, ...]) -> tf.data.Dataset:
-        """The chunks of (position, record of `files`)."""
+        """Return the chunks of (position, record of `files`)."""
 
         def decode(serialized: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
             pairs = zip(serialized, names, strict=True)

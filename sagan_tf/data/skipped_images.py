@@ -65,7 +65,7 @@ class SkippedImages:
             return dict(self._reasons)
 
     def add(self, name: str, reason: str) -> None:
-        """Records that an image was skipped.
+        """Record that an image was skipped.
 
         Args:
             name: path of the file or name of the record.

@@ -53,7 +53,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
-        """The stream of `examples`, some at once: cheaper, since handing on a tensor costs more than a small picture.
+        """Return the stream of `examples`, several at once, which is cheaper for small images.
 
         Returns:
             Dataset of {"image": uint8 [chunk, resolution, resolution, image_channels], "label": int32 [chunk],
@@ -61,7 +61,7 @@ class Source(abc.ABC):
         """
 
     def examples(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
-        """An endless stream of images, each epoch in another order; the order is a function of `seed` alone.
+        """Return an endless stream of images, each epoch in another order; the order is a function of `seed` alone.
 
         Positions count records drawn, skipped ones included: position 0 is the first record of epoch 0. So a stream
         that starts at the last position consumed plus 1 goes on exactly where that one stopped.
@@ -81,10 +81,10 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def stored_chunks(self, count: int) -> tf.data.Dataset:
-        """The readable ones of the first `count` records as they are stored, read at once: see `chunks`."""
+        """Return the readable ones of the first `count` records as they are stored, read at once: see `chunks`."""
 
     def preview(self, count: int) -> tf.data.Dataset:
-        """The readable ones of the first `count` records as they are stored: see `examples`."""
+        """Return the readable ones of the first `count` records as they are stored: see `examples`."""
         return self.stored_chunks(count).unbatch()
 
     @abc.abstractmethod
@@ -97,7 +97,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """A few letters that are others when the files are others: by their names, sizes and times."""
+        """Return a few letters that are others when the files are others: by their names, sizes and times."""
 
 
 def epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:

@@ -23,7 +23,7 @@ DATASETS: dict[str, Callable[..., Source]] = {
 
 
 def open_source(data_config: DataConfig, *, resolution: int, image_channels: int) -> Source:
-    """Opens the data set that `data_config.dataset` names.
+    """Open the data set that `data_config.dataset` names.
 
     Args:
         data_config: which data set, where it is, which split.

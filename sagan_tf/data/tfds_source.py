@@ -25,7 +25,7 @@ _LABELS_READ_AT_ONCE = 64
 
 
 def open_tfds(data_config: DataConfig, *, resolution: int, image_channels: int) -> SequentialSource:
-    """Opens the prepared TFDS data set `data_config.dataset`, in `data_config.data_dir` or TFDS's default folder.
+    """Open the prepared TFDS data set `data_config.dataset`, in `data_config.data_dir` or TFDS's default folder.
 
     Class counts come from a sample of the labels where the data set is large: see `class_counts_sample_size`.
 
@@ -55,7 +55,7 @@ def open_tfds(data_config: DataConfig, *, resolution: int, image_channels: int) 
 
 
 def _prepared_builder(data_config: DataConfig) -> Any:
-    """A `tfds.core.DatasetBuilder` made from the files alone: neither code of the data set nor a network is needed."""
+    """Create a `tfds.core.DatasetBuilder` from the files alone, without code of the data set or a network."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
@@ -122,7 +122,7 @@ def _is_of_system(error: Exception) -> bool:
 
 
 def _not_prepared(name: str, data_dir: str) -> str:
-    """The message for a known data set that is not on disk."""
+    """Return the message for a known data set that is not on disk."""
     manual = ""
     if name.split("/")[0].split(":")[0] == "imagenet2012":
         folder = os.path.join(data_dir, "downloads", "manual")
@@ -136,7 +136,7 @@ def _not_prepared(name: str, data_dir: str) -> str:
 
 
 def _image_features(builder: Any, name: str) -> Any:
-    """The data set's features `image`, `label` and `file_name`, the last two where it has them in that form."""
+    """Return the data set's features `image`, `label` and `file_name`, the last two where it has them in that form."""
     import tensorflow_datasets as tfds
 
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel, "file_name": tfds.features.Text}

@@ -48,7 +48,7 @@ class TFRecordMetadata:
         return sum(count for _, count in self.files)
 
     def write(self, folder: str) -> None:
-        """Writes `dataset.json` into `folder`; raises an `OSError` if it cannot."""
+        """Write `dataset.json` into `folder`; raise an `OSError` if it cannot."""
         content = {"format": FORMAT, "num_examples": self.num_examples} | dataclasses.asdict(self)
         try:
             with tf.io.gfile.GFile(os.path.join(folder, METADATA_FILE), "w") as file:
@@ -57,7 +57,7 @@ class TFRecordMetadata:
             raise OSError(error.message) from error
 
     def _check(self) -> None:
-        """Raises ValueError for what `write` never writes."""
+        """Raise ValueError for what `write` never writes."""
         numbers = (self.resolution, self.image_channels, *self.class_counts, *(count for _, count in self.files))
         if not all(type(number) is int and 0 <= number < _MOST for number in numbers):
             raise ValueError("numbers that cannot be")
@@ -70,7 +70,7 @@ class TFRecordMetadata:
 
     @classmethod
     def read(cls, folder: str) -> TFRecordMetadata:
-        """Reads `dataset.json` of `folder`.
+        """Read `dataset.json` of `folder`.
 
         Raises:
             UserError: it is missing or not in this format.
@@ -121,12 +121,12 @@ def serialize_record(encoded: bytes, label: int, name: bytes) -> bytes:
 
 
 def record_parser(class_names: tuple[str, ...]) -> RecordParser:
-    """The inverse of `serialize_record`."""
+    """Return the inverse of `serialize_record`."""
     return RecordParser(len(class_names), label="label", name="name")
 
 
 def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: int) -> SequentialSource:
-    """Opens the split's folder in `data_config.data_dir`; an opener for `sources.DATASETS`.
+    """Open the split's folder in `data_config.data_dir`; an opener for `sources.DATASETS`.
 
     Raises:
         UserError: there is no metadata file, a record file is missing, or the stored images are smaller than

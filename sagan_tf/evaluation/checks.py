@@ -15,7 +15,7 @@ from sagan_tf.evaluation.statistics import FEATURES, Gathered
 
 
 def check_names(extractor: str, metrics: Sequence[Metric]) -> None:
-    """Raises UserError where a metric's name says that it is of other features than `extractor`'s.
+    """Raise UserError where a metric's name says that it is of other features than `extractor`'s.
 
     A folder may be Inception or not: whoever names it decides, and the record has its digest.
     """
@@ -29,7 +29,7 @@ def check_names(extractor: str, metrics: Sequence[Metric]) -> None:
 
 
 def check_number_of_images(metrics: Sequence[Metric], source: Source) -> None:
-    """Raises UserError if a source has less images than a metric is of."""
+    """Raise UserError if a source has less images than a metric is of."""
     for metric in metrics:
         least = metric.size or metric.family.least
         if source.num_examples < least:
@@ -39,7 +39,7 @@ def check_number_of_images(metrics: Sequence[Metric], source: Source) -> None:
 
 
 def check_reference_counts(metric: Metric, size: int, real: Gathered) -> None:
-    """Raises UserError if the reference has too few features to compare `size` images with."""
+    """Raise UserError if the reference has too few features to compare `size` images with."""
     family = metric.family
     if FEATURES not in family.needs_of_reference:
         return
@@ -58,7 +58,7 @@ def reference_size(metric: Metric, size: int, real: Gathered) -> int:
 
 
 def check_counts_by_class(metric: str, whose: str, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
-    """Raises UserError unless there are two images of every class: a covariance needs them."""
+    """Raise UserError unless there are two images of every class: a covariance needs them."""
     counts = np.bincount(labels, minlength=len(class_names))
     few = np.flatnonzero(counts < 2)
     if len(few):

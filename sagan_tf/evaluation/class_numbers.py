@@ -45,7 +45,7 @@ def class_numbers(metric: str, class_names: tuple[str, ...], known: tuple[str, .
 
 
 def check_all_classes(metric: str, numbers: np.ndarray, known: tuple[str, ...]) -> None:
-    """Raises UserError unless every known class is one of the images'."""
+    """Raise UserError unless every known class is one of the images'."""
     missing = [name for number, name in enumerate(known) if number not in numbers]
     if missing:
         raise UserError(
@@ -55,5 +55,5 @@ def check_all_classes(metric: str, numbers: np.ndarray, known: tuple[str, ...]) 
 
 
 def stand_for_numbers(class_names: tuple[str, ...], known: tuple[str, ...]) -> bool:
-    """Whether names of folders such as 0, 1, 2 are the numbers of the known classes."""
+    """Return whether names of folders such as 0, 1, 2 are the numbers of the known classes."""
     return all(name.isdecimal() for name in class_names) and not set(class_names) <= set(known)

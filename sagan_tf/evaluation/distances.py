@@ -108,7 +108,7 @@ def density_and_coverage(fake: np.ndarray, real: np.ndarray, neighbours: int = 5
 def mean_distance_within_classes(
     fake: np.ndarray, fake_labels: np.ndarray, real: np.ndarray, real_labels: np.ndarray
 ) -> float:
-    """The Fréchet distance of each class's features by themselves, averaged over the classes (intra-FID).
+    """Return the Fréchet distance of each class's features by themselves, averaged over the classes (intra-FID).
 
     Every class must have at least two feature vectors in both sets.
 

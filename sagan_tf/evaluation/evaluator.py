@@ -159,7 +159,7 @@ class Evaluator:
         return {"worst_class": found} if found else {}
 
     def _check(self, available: int, class_names: tuple[str, ...], resolution: int, image_channels: int) -> _Numbers:
-        """Raises UserError for everything that is known to be wrong before any image is looked at."""
+        """Raise UserError for everything that is known to be wrong before any image is looked at."""
         self._extraction.extractor.check_channels(image_channels)
         of_reference = of_extractor = None
         for metric, size in _with_sizes(self._metrics, available):
@@ -240,7 +240,7 @@ def compute_precision(network: keras.Model) -> str:
 
 
 def _with_sizes(metrics: Sequence[Metric], available: int) -> list[tuple[Metric, int]]:
-    """Each metric with the number of images that it is of."""
+    """Return each metric with the number of images that it is of."""
     return [(metric, metric.size or available) for metric in metrics]
 
 

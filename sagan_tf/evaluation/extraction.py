@@ -55,7 +55,7 @@ class Extraction:
         return is_chief(self._strategy)
 
     def all_agree(self, mine: bool) -> bool:
-        """Whether every worker says so: what they do together, all of them must do."""
+        """Return whether every worker says so: what they do together, all of them must do."""
         return all_agree(self._strategy, mine)
 
     def of_source(self, source: Source, count: int | None = None) -> Iterator[Batch]:
@@ -106,7 +106,7 @@ class Extraction:
             yield Batch(features, logits, labels)
 
     def _on_replicas(self, function: Callable[..., tuple[tf.Tensor, ...]]) -> Callable[..., list[np.ndarray]]:
-        """A compiled function of a batch's arrays that every replica does its rows of."""
+        """Return a compiled function of a batch's arrays that every replica does its rows of."""
 
         run = tf.function(on_replicas(self._strategy, function), autograph=False)
 
@@ -126,7 +126,7 @@ def draw_labels(num_classes: int, count: int, seed: int, class_counts: tuple[int
 
 
 def _in_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The first `count` latents and labels of draw after draw, `batch_size` at a time."""
+    """Return the first `count` latents and labels of draw after draw, `batch_size` at a time."""
     latents: np.ndarray = np.zeros((0, sampler.latent_dim), np.float32)
     labels: np.ndarray = np.zeros(0, np.int32)
     draw = 0
@@ -141,7 +141,7 @@ def _in_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterator
 
 
 def with_progress(batches: Iterable[Batch], count: int, what: str) -> Iterator[Batch]:
-    """The batches, with a progress bar on a terminal: of `count` images, called `what`."""
+    """Return the batches, with a progress bar on a terminal: of `count` images, called `what`."""
     with progress_bar(count, unit="image", description=what) as bar:
         for batch in batches:
             yield batch

@@ -82,7 +82,7 @@ class Extractor:
         return f"uint8, scaled to [-1, 1], bilinear (half-pixel centres, antialiased when reduced) to {size}"
 
     def check_channels(self, image_channels: int) -> None:
-        """Raises UserError unless it can be shown images of so many channels."""
+        """Raise UserError unless it can be shown images of so many channels."""
         if self.channels not in (None, image_channels) and not (self.channels == 3 and image_channels == 1):
             raise UserError(
                 f"extractor: expected images of {self.channels} channels for {self.name}, received {image_channels}"
@@ -90,7 +90,7 @@ class Extractor:
 
 
 def open_extractor(options: ExtractorOptions) -> Extractor:
-    """Opens an extractor; call it inside the strategy's scope. A new one is an entry in `EXTRACTORS`.
+    """Open an extractor; call it inside the strategy's scope. A new one is an entry in `EXTRACTORS`.
 
     Raises:
         UserError: it is not there, or it is not what an extractor must be.
@@ -118,7 +118,7 @@ def _open_inception(options: ExtractorOptions) -> Extractor:
 
 
 def _check_inception(network: _SavedModel, folder: pathlib.Path) -> None:
-    """Raises UserError if it says of itself that it is another network: its numbers would pass for those of papers."""
+    """Raise UserError if it says of itself that it is another network: its numbers would pass for those of papers."""
     expected = (tf_gan.INCEPTION_FEATURES, tf_gan.INCEPTION_CLASSES)
     if any(None not in (one, other) and one != other for one, other in zip(network.lengths, expected, strict=True)):
         raise UserError(
@@ -215,7 +215,7 @@ class _SavedModel:
         return Outputs(*(tf.reshape(tf.cast(outputs[field], tf.float32), [rows, -1]) for field in self._fields))
 
     def _function_of_images(self, folder: pathlib.Path) -> tuple[Any, tf.TensorSpec]:
-        """The function to call and what it takes: one float32 tensor."""
+        """Return the function to call and what it takes: one float32 tensor."""
         signatures = getattr(self._model, "signatures", {})
         candidates = [signatures[name] for name in signatures if name == "serving_default"]
         candidates += getattr(getattr(self._model, "__call__", None), "concrete_functions", [])  # noqa: B004
@@ -231,7 +231,7 @@ class _SavedModel:
 
 
 def _takes_batches(shape: tf.TensorShape) -> bool:
-    """Whether it is of any number of images, and of one size or of any."""
+    """Return whether it is of any number of images, and of one size or of any."""
     if shape.rank is None:
         return True
     return shape.rank == 4 and shape[0] is None and (shape[1] is None) == (shape[2] is None)

@@ -26,7 +26,7 @@ WEIGHTS = "fashion_mnist_classifier.npz"
 
 @keras_defaults()
 def build_classifier(dropout: float = 0.0) -> keras.Model:
-    """The network without its weights.
+    """Return the network without its weights.
 
     Args:
         dropout: fraction of features left out in training.
@@ -49,12 +49,12 @@ def build_classifier(dropout: float = 0.0) -> keras.Model:
 
 
 def packaged_weights() -> bytes:
-    """The packaged file's bytes."""
+    """Return the packaged file's bytes."""
     return importlib.resources.files("sagan_tf.evaluation").joinpath(WEIGHTS).read_bytes()
 
 
 def load_classifier() -> tuple[keras.Model, str]:
-    """The classifier with its packaged weights, and a few letters that name them."""
+    """Return the classifier with its packaged weights, and a few letters that name them."""
     content = packaged_weights()
     classifier = build_classifier()
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

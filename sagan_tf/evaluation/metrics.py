@@ -158,7 +158,7 @@ class Metric:
 
 
 def find_metrics(names: Sequence[str]) -> list[Metric]:
-    """The metrics of some names.
+    """Return the metrics of some names.
 
     Raises:
         UserError: there is no such metric, or there are no names.
@@ -179,14 +179,14 @@ def _find(name: str) -> Metric:
 
 
 def record_values(name: str, value: Value) -> dict[str, Value]:
-    """A metric's values as a record has them: its name is a key; a standard error has one of its own."""
+    """Return a metric's values as a record has them: its name is a key; a standard error has one of its own."""
     if isinstance(value, dict) and "value" in value:
         return {name if part == "value" else f"{name}_{part}": number for part, number in value.items()}
     return {name: value}
 
 
 def scalar_values(name: str, value: Value) -> dict[str, float]:
-    """The same as single numbers with a name each."""
+    """Return the same as single numbers with a name each."""
     scalars: dict[str, float] = {}
     for key, one in record_values(name, value).items():
         scalars |= {f"{key}/{part}": number for part, number in one.items()} if isinstance(one, dict) else {key: one}

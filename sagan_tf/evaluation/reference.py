@@ -94,7 +94,7 @@ def save_reference(reference: Reference, path: pathlib.Path) -> None:
 
 
 def load_reference(path: pathlib.Path) -> Reference:
-    """Reads a reference.
+    """Read a reference.
 
     Raises:
         UserError: the file cannot be read, or is no reference of this project.

@@ -20,7 +20,7 @@ _CACHE_VARIABLE = "XDG_CACHE_HOME"
 
 
 def find_reference(text: str, source: Source | None, extraction: Extraction, directory: str) -> Reference:
-    """The reference of some real images: from its file, or computed now and kept there.
+    """Return the reference of some real images: from its file, or computed now and kept there.
 
     Args:
         text: what was asked for, for records; a path that ends in .npz is read.
@@ -83,7 +83,7 @@ def reference_directory(directory: str) -> pathlib.Path:
 
 
 def _kept(path: pathlib.Path, provenance: Provenance) -> Reference | None:
-    """A reference from the store; None, and with a warning if its file is damaged, where it must be computed."""
+    """Return a reference from the store; None, and with a warning if its file is damaged, where it must be computed."""
     if not os.path.exists(path):  # False also where the directory cannot be searched
         return None
     try:

@@ -30,7 +30,7 @@ class Result:
         return values | self.protocol
 
     def scalars(self) -> dict[str, float]:
-        """The values as single numbers."""
+        """Return the values as single numbers."""
         scalars: dict[str, float] = {}
         for name, value in self.values.items():
             scalars |= scalar_values(name, value)

@@ -37,7 +37,7 @@ from sagan_tf.training.strategy import create_strategy
 def evaluate(
     options: EvaluateOptions, evaluation: EvaluationConfig, read_config: Callable[[pathlib.Path], Config]
 ) -> None:
-    """Evaluates what `options` name; prints a table, and writes the record to the run's folder and to `options.output`.
+    """Evaluate what `options` name; print a table, and write the record to the run's folder and to `options.output`.
 
     Args:
         options: what to evaluate.
@@ -115,7 +115,7 @@ def _of_run(
     extraction: Extraction,
     strategy: tf.distribute.Strategy,
 ) -> dict[str, Any]:
-    """The record of a run's generator."""
+    """Return the record of a run's generator."""
     config = run.config
     if options.data_dir:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=options.data_dir))
@@ -188,7 +188,7 @@ def _reference_of_run(
     extraction: Extraction,
     class_names: tuple[str, ...],
 ) -> Reference | None:
-    """What a run's pictures are compared with: the source, unless others are named."""
+    """Return what a run's pictures are compared with: the source, unless others are named."""
     if not compares_with_reference(evaluation, metrics):
         return None
     text, directory = evaluation.reference, evaluation.reference_dir
@@ -224,7 +224,7 @@ def _name_of(data: DataConfig) -> str:
 def training_evaluation(
     config: Config, source: Source, strategy: tf.distribute.Strategy
 ) -> Callable[[keras.Model], Result]:
-    """What evaluates a run's generator while it trains; opens extractor and reference now: mistakes show at once.
+    """Return what evaluates a run's generator while it trains; open extractor and reference now: mistakes show at once.
 
     Args:
         config: the run's.

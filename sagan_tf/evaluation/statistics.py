@@ -65,7 +65,7 @@ class ProbabilityStatistics:
         self._negative_entropy = 0.0
 
     def add(self, logits: np.ndarray) -> None:
-        """Adds logits [n, num_classes]."""
+        """Add logits [n, num_classes]."""
         logits = logits.astype(np.float64)
         logits -= logits.max(1, keepdims=True)
         log_probabilities = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -162,7 +162,7 @@ class Gatherer:
     def add(
         self, features: np.ndarray, logits: np.ndarray, labels: np.ndarray, classes: np.ndarray | None = None
     ) -> None:
-        """Adds a batch; what is beyond `size` is left out.
+        """Add a batch; what is beyond `size` is left out.
 
         Args:
             features: [n, d].
@@ -194,7 +194,7 @@ class Gatherer:
             self._class_counts = _add_counts(self._class_counts, labels)
 
     def gathered(self) -> Gathered:
-        """What was gathered."""
+        """Return what was gathered."""
         found: dict[str, Any] = {}
         if self._statistics is not None:
             statistics = self._statistics

@@ -44,7 +44,7 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float
 
 
 def check_kernel_sizes(first: int, second: int) -> None:
-    """Raises UserError if one set is so much smaller than the other that a block would have less than two of it."""
+    """Raise UserError if one set is so much smaller than the other that a block would have less than two of it."""
     blocks = math.ceil(max(first, second) / _KERNEL_BLOCK)
     if min(first, second) // blocks < 2:
         raise UserError(
@@ -54,7 +54,7 @@ def check_kernel_sizes(first: int, second: int) -> None:
 
 
 def fetch_from_hub(handle: str) -> str:
-    """The folder of a TensorFlow Hub module, fetched unless it has been before.
+    """Return the folder of a TensorFlow Hub module, fetched unless it has been before.
 
     Raises:
         OSError, RuntimeError, ValueError, tf.errors.OpError: it could not be fetched.

@@ -26,7 +26,7 @@ _FLOAT32_BYTES = 4
 
 
 def has_large_map(queries: int, keys: int) -> bool:
-    """Whether the map of one image, [queries, keys], is so large that it is better computed in blocks."""
+    """Return whether the map of one image, [queries, keys], is so large that it is better computed in blocks."""
     return queries * keys * _FLOAT32_BYTES > LARGEST_DENSE_MAP_BYTES
 
 
@@ -48,7 +48,7 @@ def dense_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple
 def blockwise_attention(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, block_bytes: int = BLOCK_BYTES
 ) -> tf.Tensor:
-    """What `dense_attention` gathers, without the map: the same but for rounding.
+    """Compute what `dense_attention` computes, without the whole map.
 
     Args:
         query: float32 [batch, queries, channels]; here and below only the batch may be unknown.
@@ -152,5 +152,5 @@ def _cut(features: tf.Tensor, rows: int) -> tf.Tensor:
 
 
 def _joined(blocks: tf.Tensor, locations: int) -> tf.Tensor:
-    """The inverse of `_cut`."""
+    """Apply the inverse of `_cut`."""
     return tf.reshape(blocks, [-1, blocks.shape[2]])[:locations]

@@ -17,7 +17,7 @@ def combined_taps(kernel: tf.Tensor, combinations: np.ndarray, after: tf.Tensor)
 
 
 def gradient_of_kernel(of_taps: tf.Tensor, combinations: np.ndarray) -> tf.Tensor:
-    """The transpose of `combined_taps`: [n, i, o] -> [3, 3, i, o]."""
+    """Apply the transpose of `combined_taps`: [n, i, o] -> [3, 3, i, o]."""
     of_kernel = combined(combinations.T, tf.reshape(of_taps, [len(combinations), -1]))
     return tf.reshape(of_kernel, [3, 3, *of_taps.shape[1:]])
 

@@ -94,7 +94,7 @@ def _winograd(points: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _twice(matrix: np.ndarray) -> np.ndarray:
-    """What a matrix does in one dimension, in two."""
+    """Return the matrix that does in two dimensions what a matrix does in one."""
     return np.kron(matrix, matrix)
 
 

@@ -135,7 +135,7 @@ class ResamplingConvolution(keras.layers.Conv2D):
 def fastest_form(
     resampling: str, inputs: tuple[int, int, int], filters: int, dtype: str = "float32", target: str = "cpu"
 ) -> str:
-    """The fastest form of a 3x3 convolution.
+    """Return the fastest form of a 3x3 convolution.
 
     Minimal forms save products, of which there are inputs * outputs for each location, and pay with sums, of which
     there are inputs or outputs: they are for wide layers. Small tiles are for kernels that are large against the
@@ -166,5 +166,5 @@ def fastest_form(
 
 
 def has_accelerator() -> bool:
-    """Whether TensorFlow computes on a GPU or TPU."""
+    """Return whether TensorFlow computes on a GPU or TPU."""
     return any(device.device_type in ("GPU", "TPU") for device in tf.config.list_logical_devices())

@@ -122,7 +122,7 @@ class SpectralNormalization(keras.layers.Wrapper):
             self._folded = outer
 
     def sigma(self) -> tf.Tensor:
-        """The estimate of the kernel's largest singular value that the next call uses: float32 scalar."""
+        """Return the estimate of the kernel's largest singular value that the next call uses: float32 scalar."""
         return self._estimate()[0]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -152,7 +152,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         return self.layer.weights[0]
 
     def _estimate(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns sigma (scalar) and the new u ([rows, 1])."""
+        """Return sigma (scalar) and the new u ([rows, 1])."""
         w = self._as_matrix(tf.convert_to_tensor(self._kernel))
         u = tf.convert_to_tensor(self.u)
         for _ in range(self.power_iterations):
@@ -199,5 +199,5 @@ def _divided(x: tf.Tensor, divisor: tf.Tensor) -> tuple[tf.Tensor, Callable[...,
 
 
 def spectrally_normalized(layer: keras.layers.Layer, options: Mapping[str, Any] | None) -> keras.layers.Layer:
-    """Wraps `layer` in `SpectralNormalization(**options)`; returns it as it is when `options` is None."""
+    """Wrap `layer` in `SpectralNormalization(**options)`; return it as it is when `options` is None."""
     return layer if options is None else SpectralNormalization(layer, **options)

@@ -31,7 +31,7 @@ class Tiles:
         return tf.reshape(rows, [len(self.combinations), -1, x.shape[3]])
 
     def together(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """The transpose of `apart`: [combinations, b * squares, c] -> [b, height, width, c]."""
+        """Apply the transpose of `apart`: [combinations, b * squares, c] -> [b, height, width, c]."""
         tiles = combined(self.combinations.T, tf.reshape(rows, [rows.shape[0], -1]))
         tiles = tf.reshape(tiles, [-1, height // self.side, width // self.side, rows.shape[2]])
         return tf.batch_to_space(tiles, [self.side] * 2, [[0, 0], [0, 0]])
@@ -63,7 +63,7 @@ class Windows:
         return tf.reshape(combined(self._ordered, locations), [len(self.combinations), -1, channels])
 
     def together(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """The transpose of `apart`: [combinations, b * squares, c] -> [b, height, width, c]."""
+        """Apply the transpose of `apart`: [combinations, b * squares, c] -> [b, height, width, c]."""
         channels = rows.shape[2]
         height, width = height // self.side, width // self.side
         locations = combined(self._ordered.T, tf.reshape(rows, [rows.shape[0], -1]))

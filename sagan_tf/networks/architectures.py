@@ -85,7 +85,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def find_stages(config: ModelConfig) -> Stages:
-    """The stages that `config` asks for.
+    """Return the stages that `config` asks for.
 
     Raises:
         UserError: if there is no such architecture or image size, the widths or the downsampling do not fit it, an

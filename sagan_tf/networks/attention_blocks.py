@@ -17,7 +17,7 @@ def is_attention_blockwise(config: ModelConfig, size: int) -> bool:
 
 
 def attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str, Any] | None, name: str) -> Any:
-    """Applies the block that `config.attention_block` names to [batch, h, w, c] features; the shape stays."""
+    """Apply the block that `config.attention_block` names to [batch, h, w, c] features; the shape stays."""
     # TF-GAN's example divides attention kernels by sigma even where it divides others by max(1, sigma).
     if spectral_norm is not None:
         spectral_norm = {**spectral_norm, "constraint": "equal"}

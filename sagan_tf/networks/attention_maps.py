@@ -34,7 +34,7 @@ class AttentionReader:
         self._features = keras.Model(network.inputs, inputs) if inputs else None
 
     def features(self, inputs: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """What every attention layer is given, [batch, height, width, channels], for the network's inputs."""
+        """Return what every attention layer is given, [batch, height, width, channels], for the network's inputs."""
         return {} if self._features is None else self._features(list(inputs), training=False)
 
     def rows(self, name: str, features: tf.Tensor, queries: np.ndarray) -> np.ndarray:
@@ -89,6 +89,6 @@ def attended_pictures(
 
 
 def all_queries(size: tuple[int, int], most_a_side: int | None = None) -> np.ndarray:
-    """Every location of a feature map, int32 [n, 2], row by row; of a large one at most so many a side, evenly."""
+    """Return the locations of a feature map, int32 [n, 2], evenly spread, with at most so many on a side."""
     height, width = (np.unique(np.linspace(0, side - 1, min(side, most_a_side or side)).astype(int)) for side in size)
     return np.stack(np.meshgrid(height, width, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.int32)

@@ -140,7 +140,7 @@ class ConditionedBlock(Block):
 
 
 def spectral_norm_options(config: ModelConfig) -> dict[str, Any]:
-    """The arguments of `SpectralNormalization` that `config` asks for."""
+    """Return the arguments of `SpectralNormalization` that `config` asks for."""
     return {
         "power_iterations": config.spectral_norm_power_iterations,
         "epsilon": config.spectral_norm_epsilon,

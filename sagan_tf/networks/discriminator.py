@@ -33,7 +33,7 @@ _POOLINGS: dict[str, Callable[..., Any]] = {
 
 
 def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> keras.Model:
-    """Builds the discriminator that `config` describes.
+    """Build the discriminator that `config` describes.
 
     Its call: `discriminator([images, labels], training=...)` with images float32 [batch, resolution, resolution,
     image_channels] in [-1, 1] and labels int32 [batch], giving logits float32 [batch, 1]; above 0 means real. By
@@ -121,7 +121,7 @@ def _block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) 
 
 
 def _outputs(x: Any, labels: Any, config: ModelConfig, spectral_norm: Any) -> Any:
-    """The head, in float32 in every precision: sums over many features."""
+    """Return the head, in float32 in every precision: sums over many features."""
     x = keras.layers.Activation("relu", dtype="float32", name="activation")(x)
     features = _POOLINGS[config.discriminator_pooling](x, axis=(1, 2))
 

@@ -22,7 +22,7 @@ _BLOCKS = {"residual": GeneratorBlock, "convolutional": ConvolutionalGeneratorBl
 def build_generator(
     config: ModelConfig, convolution_form: str | None = None, dtype_policy: str = "float32"
 ) -> keras.Model:
-    """Builds the generator that `config` describes.
+    """Build the generator that `config` describes.
 
     Its call: `generator([latents, labels], training=...)` with latents float32 [batch, latent_dim] and labels int32
     [batch] in [0, num_classes), giving images float32 [batch, resolution, resolution, image_channels] in [-1, 1]. With

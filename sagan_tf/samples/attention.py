@@ -32,7 +32,7 @@ _PLACE = re.compile(r"(\d*\.?\d+):(\d*\.?\d+)")
 
 
 def attention_picture(generator: Generator, options: SampleOptions) -> Image.Image:
-    """A row a picture and layer: the picture with coloured dots, and for each dot where it looks."""
+    """Return a row a picture and layer: the picture with coloured dots, and for each dot where it looks."""
     places = parse_places(options.queries)
     if len(places) > len(MARKS):
         raise UserError(f"queries: expected at most {len(MARKS)} places, received {len(places)}")
@@ -43,14 +43,14 @@ def attention_picture(generator: Generator, options: SampleOptions) -> Image.Ima
 
 
 def attention_html(generator: Generator, options: SampleOptions) -> str:
-    """A page that shows where each place of the pictures looks when the mouse is over it."""
+    """Return a page that shows where each place of the pictures looks when the mouse is over it."""
     if options.num_samples > _MOST_ON_PAGE:
         raise UserError(f"num_samples: expected at most {_MOST_ON_PAGE} for a page, received {options.num_samples}")
     return attention_page(f"{options.network} of {generator.name}", _pictures(generator, options))
 
 
 def _pictures(generator: Generator, options: SampleOptions) -> list[AttendedPicture]:
-    """The pictures that the options name; raises UserError if the network has no attention."""
+    """Return the pictures that the options name; raise UserError if the network has no attention."""
     network, images, inputs, names = _network_and_inputs(generator, options)
     pictures = attended_pictures(AttentionReader(network), inputs, images, names)
     if not pictures[0].layers:
@@ -74,7 +74,7 @@ def parse_places(texts: Sequence[str]) -> list[tuple[float, float]]:
 def _network_and_inputs(
     generator: Generator, options: SampleOptions
 ) -> tuple[keras.Model, np.ndarray, list[tf.Tensor], list[str]]:
-    """The network that looks, the pictures, what the network is given for them, and what to call them."""
+    """Return the network that looks, the pictures, what the network is given for them, and what to call them."""
     config = config_of_run(generator, options)
     count = options.num_samples or _DEFAULT_PICTURES
     classes = find_labels(options.labels, generator.num_classes, generator.class_names)
@@ -96,7 +96,7 @@ def _network_and_inputs(
 def _training_examples(
     config: Config, options: SampleOptions, count: int, classes: Sequence[int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first training images in the order of the seed, of some classes or of all."""
+    """Return the first training images in the order of the seed, of some classes or of all."""
     source = open_training_images(config, options)
     images, labels = [], []
     with source.skipped.raising_user_errors():

@@ -14,7 +14,7 @@ from sagan_tf.samples.generators import Generator, as_generator
 
 
 def blended_generator(network: keras.Model, config: Config, weights: np.ndarray) -> Generator:
-    """A generator of mixed classes: the gains and biases of its label i are means over the classes of the given one.
+    """Create a generator whose label i has weighted means of the gains and biases of a generator's classes.
 
     A class is nothing else to the generator than its rows in the tables of conditional batch normalisation.
 

@@ -66,11 +66,11 @@ class Generator:
         return np.concatenate([self.pictures(latents[part], labels[part]).numpy() for part in parts])
 
     def pictures(self, latents: tf.Tensor | np.ndarray, labels: np.ndarray) -> tf.Tensor:
-        """A batch of pictures uint8 [n, *shape], rounded as saved pictures are."""
+        """Return a batch of pictures uint8 [n, *shape], rounded as saved pictures are."""
         return to_uint8(self.function(tf.cast(latents, tf.float32), tf.cast(labels, tf.int32)))
 
     def class_name(self, label: int) -> str:
-        """What to call a class."""
+        """Return what to call a class."""
         return self.class_names[label] if self.class_names else str(label)
 
 
@@ -86,7 +86,7 @@ def generator_of_run(
     strategy: tf.distribute.Strategy | None = None,
     prepare: Prepare | None = None,
 ) -> Generator:
-    """The generator of a run.
+    """Return the generator of a run.
 
     Args:
         run_dir: its folder.
@@ -120,7 +120,7 @@ def as_generator(
     name: str,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Generator:
-    """A network of `build_generator`, with its weights as they are now, as a `Generator`."""
+    """Return a network of `build_generator`, with its weights as they are now, as a `Generator`."""
     several = strategy is not None and strategy.num_replicas_in_sync > 1
     return Generator(
         name=name,
@@ -164,7 +164,7 @@ def _shared_generator(
 
 
 def generator_of_saved_model(folder: str) -> Generator:
-    """An exported generator, by its signature `serving_default`.
+    """Return an exported generator, by its signature `serving_default`.
 
     Raises:
         UserError: the folder holds no SavedModel with this signature.

@@ -21,7 +21,7 @@ def write_archive(
     labels: np.ndarray,
     class_names: tuple[str, ...],
 ) -> None:
-    """Writes an archive, whole or not at all.
+    """Write an archive, whole or not at all.
 
     Args:
         path: of the file.

@@ -54,12 +54,12 @@ class PictureSet:
     weights: str = ""
 
     def part(self, index: int, parts: int) -> range:
-        """The seeds of a shard."""
+        """Return the seeds of a shard."""
         cut = [self.first_seed + self.count * place // parts for place in (index, index + 1)]
         return range(cut[0], cut[1])
 
     def label(self, seed: int) -> int:
-        """The class of a picture."""
+        """Return the class of a picture."""
         return self.labels[seed % len(self.labels)]
 
     def path(self, seed: int) -> str:
@@ -67,13 +67,13 @@ class PictureSet:
         return f"{self.folders[self.label(seed)]}/{seed:08d}.png" if self.folders else f"{seed:08d}.png"
 
     def record(self, seeds: range, complete: bool) -> dict[str, Any]:
-        """What a shard says of itself."""
+        """Return what a shard says of itself."""
         about = dataclasses.asdict(self) | {"labels": list(self.labels), "folders": list(self.folders)}
         return about | {"seeds": [seeds.start, seeds.stop], "complete": complete}
 
 
 def class_folders(num_classes: int, class_names: Sequence[str]) -> tuple[str, ...]:
-    """A subfolder for every class: its name, or for all classes their numbers where a name cannot be a folder's.
+    """Return a subfolder for every class: its name, or for all classes their numbers where a name cannot be a folder's.
 
     `sagan_tf.evaluate --images` reads the classes back from either.
     """
@@ -97,7 +97,7 @@ def write_pictures(
     batch_size: int,
     overwrite: bool,
 ) -> int:
-    """Writes a shard's pictures; one that was cut off goes on where it stopped.
+    """Write a shard's pictures; one that was cut off goes on where it stopped.
 
     Args:
         pictures: the set.
@@ -174,7 +174,7 @@ def _write_files(paths: Sequence[str], files: Sequence[bytes]) -> None:
 
 
 def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record: pathlib.Path, overwrite: bool) -> bool:
-    """Raises UserError for what is in the way, or, if it may be overwritten, removes it: pictures by their records.
+    """Raise UserError for what is in the way, or, if it may be overwritten, removes it: pictures by their records.
 
     Returns:
         Whether this very shard was begun before, and goes on: cut off, or some of its pictures were removed since.
@@ -217,7 +217,7 @@ def _make_room(pictures: PictureSet, seeds: range, folder: pathlib.Path, record:
 
 
 def _check_no_links(folder: pathlib.Path, subfolders: Sequence[str]) -> None:
-    """Raises UserError for subfolders that lie elsewhere: pictures would be written, and removed, there."""
+    """Raise UserError for subfolders that lie elsewhere: pictures would be written, and removed, there."""
     for subfolder in subfolders:
         if (folder / subfolder).is_symlink():
             raise UserError(f"output: expected a folder of this tool, received {folder / subfolder}, which is a link")
@@ -228,7 +228,7 @@ def _all_there(pictures: PictureSet, seeds: range, folder: pathlib.Path) -> bool
 
 
 def _remove(folder: pathlib.Path, pictures: PictureSet, seeds: range, record: pathlib.Path) -> None:
-    """Removes a shard's pictures and its record, and nothing else."""
+    """Remove a shard's pictures and its record, and nothing else."""
     _check_no_links(folder, pictures.folders)
     for subfolder in pictures.folders or ("",):
         for path in (folder / subfolder).glob("*.png"):
@@ -256,7 +256,7 @@ def _read_record(path: pathlib.Path) -> tuple[PictureSet, range, bool]:
 
 
 def _is_safe(name: str) -> bool:
-    """Whether a class's name can be a folder's on every system, and cannot lead out of its parent."""
+    """Return whether a class's name can be a folder's on every system, and cannot lead out of its parent."""
     printable = name.isprintable() and not set(name) & set('/\\:*?"<>|')
     reserved = name.partition(".")[0].casefold() in _RESERVED or name.startswith("seeds_")
     fits = 0 < len(name.encode(errors="replace")) <= _LONGEST_FOLDER_NAME

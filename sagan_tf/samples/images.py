@@ -29,7 +29,7 @@ _FILES = (".png", ".jpg", ".jpeg", ".html", ".npy", ".zip")
 
 
 def images(generator: Generator, options: SampleOptions) -> None:
-    """Writes the pictures of a shard of seeds."""
+    """Write the pictures of a shard of seeds."""
     part, parts = place_among_workers() if options.is_shard_of_worker() else options.part_and_parts()
     pictures = PictureSet(
         generator.name,
@@ -63,7 +63,7 @@ def images(generator: Generator, options: SampleOptions) -> None:
 
 
 def png_maker(generator: Generator, truncation: float) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
-    """A function of seeds int64 [n] and labels int32 [n] to PNG files, string [n]."""
+    """Return a function of seeds int64 [n] and labels int32 [n] to PNG files, string [n]."""
 
     # One compiled function from seeds to files: between its parts, nothing comes back to Python.
     @tf.function(autograph=False, reduce_retracing=True)
@@ -74,7 +74,7 @@ def png_maker(generator: Generator, truncation: float) -> Callable[[np.ndarray, 
 
 
 def check_images_output(options: SampleOptions) -> None:
-    """Raises UserError for an output that cannot be written, before any work is done."""
+    """Raise UserError for an output that cannot be written, before any work is done."""
     if _is_archive(options) and options.is_shard_of_worker():
         raise UserError(f"output: expected a folder, which workers can share, received {options.output}")
     if _is_archive(options):

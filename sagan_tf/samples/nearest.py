@@ -26,7 +26,7 @@ _BATCH_SIZE = 100
 
 
 def nearest(generator: Generator, options: SampleOptions) -> Image.Image:
-    """A row a picture: the picture, and its nearest training images in an extractor's features, nearest first."""
+    """Show each image beside its nearest training images in an extractor's features, nearest first."""
     rows, columns = options.num_samples or _DEFAULT_ROWS, options.columns or _DEFAULT_COLUMNS
     if columns < 2:
         raise UserError(f"columns: expected at least 2 for nearest, received {columns}")
@@ -79,7 +79,7 @@ class Neighbours:
         self.labels: np.ndarray = np.zeros((len(features), 0), np.int32)
 
     def add(self, images: np.ndarray, features: np.ndarray, labels: np.ndarray) -> None:
-        """Lets a batch pass by."""
+        """Let a batch pass by."""
         others: np.ndarray = features.astype(np.float64)
         products = self._features @ others.T
         squares = np.sum(self._features**2, 1)[:, np.newaxis] + np.sum(others**2, 1) - 2.0 * products
@@ -98,7 +98,7 @@ class Neighbours:
 
 
 def _features_of(source: Source, extraction: Extraction) -> Iterator[tuple[np.ndarray, Batch]]:
-    """Every training image once, with its features."""
+    """Return every training image once, with its features."""
     kept: list[np.ndarray] = []
 
     def batches() -> Iterable[Batch]:

@@ -137,11 +137,11 @@ class SampleOptions:
         return int(match[1]) - 1, int(match[2])
 
     def is_shard_of_worker(self) -> bool:
-        """Whether this process makes the part that it has as one of several workers."""
+        """Return whether this process makes the part that it has as one of several workers."""
         return self.shard == "worker"
 
     def threshold(self) -> float:
-        """The truncation as a number: infinity for none."""
+        """Return the truncation as a number: infinity for none."""
         return math.inf if self.truncation is None else self.truncation
 
     def _needs_run(self) -> str:

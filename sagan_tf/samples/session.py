@@ -36,7 +36,7 @@ SHEETS: dict[str, Callable[[Generator, SampleOptions], Image.Image]] = {
 
 
 def make_samples(options: SampleOptions, read_config: Callable[[pathlib.Path], Config]) -> None:
-    """Makes what the options ask for.
+    """Make what the options ask for.
 
     Args:
         options: what to make, and where to write it.

@@ -26,7 +26,7 @@ _TRUNCATIONS = (math.inf, 2.0, 1.5, 1.0, 0.75, 0.5, 0.25, 0.0)
 
 
 def grid(generator: Generator, options: SampleOptions) -> Image.Image:
-    """A row a class, the same seeds in every row; without classes as many rows as columns."""
+    """Return a row a class, the same seeds in every row; without classes as many rows as columns."""
     labels, columns = shown_labels(generator, options), options.columns or _COLUMNS
     if generator.num_classes:
         rows, seeds = labels, np.tile(_seeds(options, columns), len(labels))
@@ -71,7 +71,7 @@ def interpolation(generator: Generator, options: SampleOptions) -> Image.Image:
 
 
 def truncation(generator: Generator, options: SampleOptions) -> Image.Image:
-    """A row a class, one seed, the same picture at several truncations."""
+    """Return a row a class, one seed, the same picture at several truncations."""
     thresholds = options.truncations or _TRUNCATIONS
     labels = shown_labels(generator, options)
     rows = labels or [0] * (options.num_samples or _ROWS)
@@ -112,7 +112,7 @@ def spherical_path(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray
 
 
 def shown_labels(generator: Generator, options: SampleOptions) -> list[int]:
-    """The labels that were asked for, or, of many, some evenly spread; none for a generator without classes."""
+    """Return the labels that were asked for, or, of many, some evenly spread; none for a generator without classes."""
     if options.labels or not generator.num_classes:
         found = find_labels(options.labels, generator.num_classes, generator.class_names)
         return found if generator.num_classes else []
@@ -125,7 +125,7 @@ def class_names(generator: Generator, labels: Sequence[int]) -> list[str]:
 
 
 def check_size(generator: Generator, columns: int, rows: int, least_tile: int = LEAST_TILE) -> None:
-    """Raises UserError for a sheet of pictures enlarged to `least_tile` that is too large to be opened."""
+    """Raise UserError for a sheet of pictures enlarged to `least_tile` that is too large to be opened."""
     if not fits(columns, rows, max(generator.shape[:2]), least_tile):
         raise UserError(
             f"output: expected a sheet that can be opened, received {columns} x {rows} pictures of "

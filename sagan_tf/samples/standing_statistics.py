@@ -24,7 +24,7 @@ BATCH_SIZE = 64
 def use_standing_statistics(
     network: keras.Model, labels: list[int], batches: int, truncation: float, latent_dim: int
 ) -> None:
-    """Replaces a generator's moving means and variances by the means of those of some batches.
+    """Replace a generator's moving means and variances by the means of those of some batches.
 
     Args:
         network: of `build_generator`.

@@ -13,14 +13,14 @@ from sagan_tf.samples.options import SampleOptions
 
 
 def config_of_run(generator: Generator, options: SampleOptions) -> Config:
-    """The configuration of a generator's run; raises UserError for an exported one."""
+    """Return the configuration of a generator's run; raise UserError for an exported one."""
     if generator.config is None:
         raise UserError(f"saved_model: expected --run_dir for mode {options.mode}, received an export")
     return generator.config
 
 
 def open_training_images(config: Config, options: SampleOptions) -> Source:
-    """The data set of a run, at the run's size; raises UserError if it is not where it was."""
+    """Return the data set of a run, at the run's size; raise UserError if it is not where it was."""
     data, model = config.data, config.model
     if options.data_dir:
         data = dataclasses.replace(data, data_dir=options.data_dir)

@@ -8,7 +8,7 @@ from sagan_tf.serving.contract import LARGEST_BATCH
 
 
 def checked(tensors: dict[str, tf.Tensor], num_classes: int) -> dict[str, tf.Tensor]:
-    """The inputs of a signature, after they have been found right.
+    """Return the inputs of a signature, after they have been found right.
 
     Args:
         tensors: `labels` int32 [b], and any of `latents` and `images` (finite), `truncation` (at least 0) and others,
@@ -23,7 +23,7 @@ def checked(tensors: dict[str, tf.Tensor], num_classes: int) -> dict[str, tf.Ten
 
 
 def finite(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The outputs of a signature, if they are numbers: of inputs that are far too large they are not."""
+    """Return the outputs of a signature, if they are numbers: of inputs that are far too large they are not."""
     checks = [
         tf.debugging.Assert(
             tf.reduce_all(tf.math.is_finite(tensor)),
@@ -78,5 +78,5 @@ def _value_checks(tensors: dict[str, tf.Tensor], last_label: int) -> list[tf.Ope
 
 
 def _none(values: tf.Tensor, wrong: tf.Tensor, message: str) -> tf.Operation:
-    """Refuses wrong values, and shows the first of them."""
+    """Refuse wrong values, and show the first of them."""
     return tf.debugging.Assert(~tf.reduce_any(wrong), [message, tf.boolean_mask(values, wrong)])

@@ -25,7 +25,7 @@ class Classes:
     names: tuple[str, ...] = ()
 
     def labels(self, wanted: Sequence[str]) -> list[int]:
-        """The labels that numbers or names stand for; none wanted: every class that is known, or 0.
+        """Return the labels that numbers or names stand for; none wanted: every class that is known, or 0.
 
         Raises:
             UserError: there is no such class, or names are not known.
@@ -40,12 +40,12 @@ class Classes:
         return [int(text) for text in wanted] or [0]
 
     def name(self, label: int) -> str:
-        """What to call a class."""
+        """Return what to call a class."""
         return self.names[label] if self.names else str(label)
 
 
 def read_classes(path: str | os.PathLike[str]) -> Classes:
-    """The classes of a `model_card.json`.
+    """Return the classes of a `model_card.json`.
 
     Raises:
         UserError: it cannot be read, or is no such card.

@@ -39,7 +39,7 @@ _MAKES_NO_FOLDER = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+    """Return the command line; return the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
     options = _parser().parse_args(arguments)
     try:
         sys.stdout.write(make_pictures(options) + "\n")
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_pictures(options: argparse.Namespace) -> str:
-    """Asks for the pictures and writes them; returns what to say about it.
+    """Ask for the pictures and write them; return what to say about it.
 
     Raises:
         UserError: of all that may be wrong.
@@ -85,7 +85,7 @@ def _split_labels(text: str) -> list[str]:
 
 
 def _grid(client: Client, labels: Sequence[int], names: Sequence[str], options: argparse.Namespace) -> Image.Image:
-    """A row a class, the same seeds in every row."""
+    """Return a row a class, the same seeds in every row."""
     columns = _COLUMNS if options.columns is None else options.columns
     side = client.signature(SERVING_DEFAULT).outputs["images"].shape[1]
     if columns < 1 or not fits(columns, len(labels), max(int(side), 1)):
@@ -118,7 +118,7 @@ def _batches(seed: int, count: int) -> Iterator[range]:
 
 
 def _pixels(file: bytes) -> np.ndarray:
-    """The picture in a PNG file, uint8 [height, width, channels]."""
+    """Return the picture in a PNG file, uint8 [height, width, channels]."""
     try:
         with Image.open(io.BytesIO(file), formats=("PNG",)) as picture:
             check_size(*picture.size)

@@ -87,7 +87,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection."""
+        """End the connection."""
         self.transport.close()
 
     def generate(
@@ -121,11 +121,11 @@ class Client:
         return with_retries(self.transport.metadata, self._timeout_s)
 
     def signatures(self) -> dict[str, SignatureContract]:
-        """What the model takes and gives, by the names of its signatures."""
+        """Return what the model takes and gives, by the names of its signatures."""
         return self.metadata().signatures
 
     def signature(self, name: str) -> SignatureContract:
-        """What a signature takes and gives.
+        """Return what a signature takes and gives.
 
         Raises:
             UserError: the model has no such signature of the contract's, as a discriminator.
@@ -136,7 +136,7 @@ class Client:
         return found[name]
 
     def is_ready(self) -> bool:
-        """Whether the server is there and serves the model."""
+        """Return whether the server is there and serves the model."""
         return self.transport.is_ready(self._timeout_s)
 
     def _numbers(self, labels: Sequence[int | str] | np.ndarray) -> ArrayLike:

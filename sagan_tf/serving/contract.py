@@ -41,7 +41,7 @@ class SignatureContract:
 
 
 def of_one(signature: SignatureContract) -> SignatureContract:
-    """A signature whose batch is always 1."""
+    """Return a signature whose batch is always 1."""
 
     def one(tensors: dict[str, TensorContract]) -> dict[str, TensorContract]:
         return {name: TensorContract(tensor.dtype, (1, *tensor.shape[1:])) for name, tensor in tensors.items()}

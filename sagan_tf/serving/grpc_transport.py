@@ -75,7 +75,7 @@ class GrpcTransport:
         return any(one.state == messages.AVAILABLE for one in answer.model_version_status)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """End the connection."""
         self._channel.close()
 
     def _method(self, name: str, answer: Any) -> Any:

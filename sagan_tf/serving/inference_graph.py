@@ -42,7 +42,7 @@ class InferenceGraph:
         weight: Callable[[str], tf.Tensor],
         rows_of_labels: Callable[[str, tf.Tensor], tf.Tensor] | None = None,
     ) -> Tensors:
-        """Puts the graph into the function that is being traced.
+        """Put the graph into the function that is being traced.
 
         Args:
             inputs: by name, as the function took them that the graph was made of.
@@ -84,7 +84,7 @@ class WeightStore:
         self.values: dict[str, np.ndarray] = {}
 
     def add(self, name: str, value: np.ndarray) -> str:
-        """Takes a weight and returns its key, which begins with `name`."""
+        """Take a weight and return its key, which begins with `name`."""
         content = hashlib.sha256(repr((value.dtype.str, value.shape)).encode() + np.ascontiguousarray(value).tobytes())
         digest = content.hexdigest()[:16]
         known = [key for key in self.values if key.endswith(digest)]
@@ -135,6 +135,6 @@ def _constant(network: keras.Model) -> Iterator[None]:
 
 
 def _plain_name(placeholder: str) -> str:
-    """The part of a name that a person can use: letters and digits of the layer that the weight was made for."""
+    """Return the part of a name that a person can use: letters and digits of the layer that the weight was made for."""
     parts = placeholder.partition(":")[0].split("/")[:-1]
     return "_".join(parts) or "weight"

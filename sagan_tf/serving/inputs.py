@@ -14,7 +14,7 @@ _KINDS = {"float32": ("iuf", "numbers"), "int32": ("iu", "whole numbers"), "int6
 
 
 def checked_inputs(signature: str, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The inputs of a signature of the contract, in its types.
+    """Return the inputs of a signature of the contract, in its types.
 
     Args:
         signature: its name.

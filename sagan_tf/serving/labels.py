@@ -12,7 +12,7 @@ _SHOWN = 5
 
 
 def find_labels(wanted: Sequence[str], num_classes: int, class_names: Sequence[str]) -> list[int]:
-    """The labels that texts stand for; none wanted: every class, in order.
+    """Return the labels that texts stand for; none wanted: every class, in order.
 
     A name comes first: where classes are called by numbers, 3 is the class called 3.
 

@@ -65,7 +65,7 @@ _SCALARS = {
 
 
 def _add_field(message: Any, name: str, number: int, kind: str) -> None:
-    """Adds a field to a `DescriptorProto`; a map is, on the wire, a repeated message of keys and values."""
+    """Add a field to a `DescriptorProto`; a map is, on the wire, a repeated message of keys and values."""
     how, _, kind = kind.rpartition(" ")
     if how == "map":
         entry = message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
@@ -135,7 +135,7 @@ def to_tensor(array: np.ndarray) -> Message:
 
 
 def to_array(tensor: Message) -> np.ndarray:
-    """The array of a `TensorProto`, whichever way its values are written; text as an object array of bytes.
+    """Return the array of a `TensorProto`, whichever way its values are written; text as an object array of bytes.
 
     Raises:
         UserError: its type is none of the contract's, or its values are not as many as its shape says.
@@ -156,7 +156,7 @@ def to_array(tensor: Message) -> np.ndarray:
 
 
 def _written_out(tensor: Message, dtype: str, count: int) -> np.ndarray:
-    """The values of a `*_val` field. The last one stands for all that follow; none at all: zeros."""
+    """Return the values of a `*_val` field. The last one stands for all that follow; none at all: zeros."""
     written = list(getattr(tensor, _VALUES[tensor.dtype]))
     last = written[-1] if written else (b"" if dtype == "string" else 0)
     written += [last] * (count - len(written))
@@ -174,7 +174,7 @@ def model_spec(model: str, version: int | None = None, signature: str = "") -> M
 
 
 def predict_request(spec: Message, inputs: Mapping[str, np.ndarray]) -> Message:
-    """A `PredictRequest` of arrays by name."""
+    """Return a `PredictRequest` of arrays by name."""
     return PredictRequest(model_spec=spec, inputs={name: to_tensor(array) for name, array in inputs.items()})
 
 

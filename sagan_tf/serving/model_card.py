@@ -54,7 +54,7 @@ def model_card(
     signatures: dict[str, SignatureContract],
     network: str = "generator",
 ) -> dict[str, Any]:
-    """The card: what a client needs comes first. A discriminator's has neither weights' name nor metrics."""
+    """Return the card: what a client needs comes first. A discriminator's has neither weights' name nor metrics."""
     of_generator = network == "generator"
     dataset = origin.config.data.dataset
     licence = origin.data_licence or _LICENCES.get(dataset, "not stated")
@@ -77,12 +77,12 @@ def model_card(
 
 
 def write_card(card: dict[str, Any], folder: pathlib.Path) -> None:
-    """Writes a card into a model's folder."""
+    """Write a card into a model's folder."""
     (folder / MODEL_CARD).write_text(card_text(card), encoding="utf-8")
 
 
 def card_text(card: dict[str, Any]) -> str:
-    """A card as JSON."""
+    """Return a card as JSON."""
     return json.dumps(card, indent=2, allow_nan=False) + "\n"
 
 
@@ -108,7 +108,7 @@ def classes_of_card(path: pathlib.Path) -> tuple[int, tuple[str, ...]]:
 
 
 def evaluation_of(metrics: pathlib.Path, step: int, weights: str) -> dict[str, Any] | None:
-    """The last evaluation in a `metrics.jsonl` of a step's generator; None if there is none."""
+    """Return the last evaluation in a `metrics.jsonl` of a step's generator; None if there is none."""
     found = None
     for text in read_text(metrics, errors="replace").splitlines() if metrics.is_file() else []:
         try:

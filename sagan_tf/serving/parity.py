@@ -43,7 +43,7 @@ class Parity:
 
 
 def compare(images: np.ndarray, reference: np.ndarray, features: Features, features_name: str) -> Parity:
-    """Compares pictures.
+    """Compare pictures.
 
     Args:
         images, reference: float32 [n, height, width, channels], n at least 2.
@@ -56,7 +56,7 @@ def compare(images: np.ndarray, reference: np.ndarray, features: Features, featu
 
 
 def saved_model_error(folder: pathlib.Path, network: keras.Model, num_classes: int) -> float:
-    """The largest difference of pixels between a few pictures of an exported generator and of its network.
+    """Return the largest difference of pixels between a few pictures of an exported generator and of its network.
 
     Every signature is called once, as a server does to warm up.
 

@@ -118,14 +118,14 @@ class RestTransport:
 
 
 def _exchange(request: urllib.request.Request, timeout_s: float) -> bytes:
-    """Sends a request and reads all of the answer."""
+    """Send a request and read all of the answer."""
     end = time.monotonic() + timeout_s
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:
         return _read(answer, end)
 
 
 def _read(answer: Any, end: float, most: float = math.inf) -> bytes:
-    """An answer's bytes, or the first of them; raises TimeoutError also where they come, but drop by drop."""
+    """Return an answer's bytes, or the first of them; raise TimeoutError also where they come, but drop by drop."""
     pieces: list[bytes] = []
     while sum(map(len, pieces)) < most and (piece := answer.read1(_PIECE)):
         pieces.append(piece)
@@ -135,7 +135,7 @@ def _read(answer: Any, end: float, most: float = math.inf) -> bytes:
 
 
 def _reason(error: urllib.error.HTTPError, end: float) -> str:
-    """The server's words: TensorFlow Serving's {"error": ...}, or whatever a proxy before it says."""
+    """Return the server's words: TensorFlow Serving's {"error": ...}, or whatever a proxy before it says."""
     try:
         text = _read(error, end, _LONGEST_REASON).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):

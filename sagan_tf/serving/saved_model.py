@@ -15,7 +15,7 @@ from sagan_tf.serving.warm_up import write_warm_up
 
 
 def write_saved_model(exported: ExportedNetwork, card: dict[str, Any], folder: pathlib.Path) -> None:
-    """Fills a version's folder: the SavedModel, its card and requests to warm up with.
+    """Fill a version's folder: the SavedModel, its card and requests to warm up with.
 
     Raises:
         UserError: TensorFlow cannot write it.

@@ -35,7 +35,7 @@ SAVED_MODEL, TFLITE, DISCRIMINATOR = "saved_model", "tflite", "discriminator"
 
 
 def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]) -> None:
-    """Exports what the options ask for.
+    """Export what the options ask for.
 
     Args:
         options: what to export, and where to write it.
@@ -85,7 +85,7 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
 
 
 def _for_inference(config: Config, options: ExportOptions) -> Config:
-    """The run's configuration, but for how its convolutions are computed.
+    """Return the run's configuration, but for how its convolutions are computed.
 
     Raises:
         UserError: If a discriminator is to be exported that does not judge every image by itself: a server puts images
@@ -105,7 +105,7 @@ def _least_bytes(network: keras.Model) -> int:
 
 
 def _outputs(options: ExportOptions, base: pathlib.Path, step: int, num_bytes: int) -> dict[str, pathlib.Path]:
-    """The folders to write; raises UserError for what is in the way, before any work is done."""
+    """Return the folders to write; raise UserError for what is in the way, before any work is done."""
     check_tensorflow_path("output", base)
     wanted = {
         SAVED_MODEL: base / str(step),
@@ -128,7 +128,7 @@ def _outputs(options: ExportOptions, base: pathlib.Path, step: int, num_bytes: i
 
 
 def _check_weights(network: keras.Model | None, step: int) -> None:
-    """Raises UserError for weights of a run that diverged: every answer would be a picture of nothing."""
+    """Raise UserError for weights of a run that diverged: every answer would be a picture of nothing."""
     if network is not None and not all(np.isfinite(variable.numpy()).all() for variable in network.variables):
         raise UserError(f"checkpoint: expected finite weights to export, received others at step {step}")
 

@@ -46,12 +46,12 @@ class ExportedNetwork:
         self.signatures: dict[str, Any] = {}
 
     def weight(self, key: str) -> tf.Tensor:
-        """The value of a weight."""
+        """Return the value of a weight."""
         return tf.convert_to_tensor(self.module.weights[key])
 
 
 def export_generator(network: keras.Model, num_classes: int) -> ExportedNetwork:
-    """The signatures of a generator at inference.
+    """Return the signatures of a generator at inference.
 
     Args:
         network: of `build_generator`.
@@ -85,7 +85,7 @@ def export_generator(network: keras.Model, num_classes: int) -> ExportedNetwork:
 
 
 def export_discriminator(network: keras.Model, num_classes: int) -> ExportedNetwork:
-    """The signature of a discriminator at inference; arguments as for `export_generator`."""
+    """Return the signature of a discriminator at inference; arguments as for `export_generator`."""
     store, (contract,) = WeightStore(), DISCRIMINATOR_SIGNATURES.values()
     sizes = discriminator_sizes(network)
 
@@ -106,7 +106,7 @@ def export_discriminator(network: keras.Model, num_classes: int) -> ExportedNetw
 
 
 def generator_sizes(network: keras.Model) -> Sizes:
-    """The contract's numbers for a generator."""
+    """Return the contract's numbers for a generator."""
     (_, resolution, _, channels), attention = network.output_shape, attention_layer(network)
     sizes = {"latent_dim": network.inputs[0].shape[1], "resolution": resolution, "image_channels": channels}
     if attention is not None:
@@ -117,19 +117,19 @@ def generator_sizes(network: keras.Model) -> Sizes:
 
 
 def discriminator_sizes(network: keras.Model) -> Sizes:
-    """The contract's numbers for a discriminator."""
+    """Return the contract's numbers for a discriminator."""
     _, resolution, _, channels = network.inputs[0].shape
     return {"resolution": resolution, "image_channels": channels}
 
 
 def attention_layer(network: keras.Model) -> SelfAttention2D | None:
-    """The attention layer that signature `attention` shows: of several that of the largest feature map."""
+    """Return the attention layer that signature `attention` shows: of several that of the largest feature map."""
     layers = [layer for layer in network.layers if isinstance(layer, SelfAttention2D)]
     return max(layers, key=lambda layer: layer.input.shape[1], default=None)
 
 
 def input_specs(contract: SignatureContract, sizes: Sizes) -> dict[str, tf.TensorSpec]:
-    """What a signature takes, of any batch size."""
+    """Return what a signature takes, of any batch size."""
     return {
         name: tf.TensorSpec([None, *(sizes.get(str(size), size) for size in tensor.shape[1:])], tensor.dtype)
         for name, tensor in contract.inputs.items()

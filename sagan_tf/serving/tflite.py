@@ -81,7 +81,7 @@ class LiteGenerator:
 
 
 def check_tflite() -> None:
-    """Raises UserError if what runs TFLite models is not installed."""
+    """Raise UserError if what runs TFLite models is not installed."""
     _interpreter()
 
 
@@ -99,7 +99,7 @@ def _interpreter() -> Any:
 def convert(
     network: keras.Model, config: ModelConfig, num_classes: int, precisions: tuple[str, ...], card: dict[str, Any]
 ) -> Iterator[tuple[str, bytes]]:
-    """Converts a generator.
+    """Convert a generator.
 
     Args:
         network: of `build_generator(config)`.
@@ -130,7 +130,7 @@ def convert(
 
 
 def _constant_function(network: keras.Model, config: ModelConfig, form: str, *, in_halves: bool) -> Any:
-    """The generator for one picture, with constants for weights and its convolutions in some form.
+    """Return the generator for one picture, with constants for weights and its convolutions in some form.
 
     Half precision loses most where gain and bias of a class are rounded, on which all of a feature map depends. They
     are few: `in_halves` makes each the sum of two numbers, what half precision holds of it and the rest.
@@ -173,7 +173,7 @@ def _calibration(latent_dim: int, num_classes: int) -> Callable[[], Iterator[dic
 
 
 def _with_card(model: bytes, card: dict[str, Any]) -> bytes:
-    """The model with its card and its classes' names behind it, as a zip file: TFLite's own way for such files."""
+    """Append the model card and class names to a model as a zip file, TFLite's own format for metadata."""
     file = io.BytesIO(model)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(MODEL_CARD, card_text(card))

@@ -33,7 +33,7 @@ _BATCH = 16
 
 
 def write_tflite(network: keras.Model, origin: Origin, options: ExportOptions, folder: pathlib.Path) -> None:
-    """Writes `generator_<precision>.tflite` for each precision, the parity report, its picture and the model card.
+    """Write `generator_<precision>.tflite` for each precision, the parity report, its picture and the model card.
 
     A model whose pictures differ by more than `largest_mean_error` is reported and left out.
 

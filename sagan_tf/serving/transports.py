@@ -50,20 +50,20 @@ class Transport(Protocol):
     """
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout_s: float) -> np.ndarray:
-        """Sends inputs as they are; returns an output: float32, or an object array of bytes."""
+        """Send inputs as they are; return an output: float32, or an object array of bytes."""
 
     def metadata(self, timeout_s: float) -> ModelMetadata:
-        """What the server says of the model."""
+        """Return what the server says of the model."""
 
     def is_ready(self, timeout_s: float) -> bool:
-        """Whether the model is served now; False as well if there is no server."""
+        """Return whether the model is served now; False as well if there is no server."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """End the connection."""
 
 
 def with_retries(call: Callable[[float], _Answer], timeout_s: float) -> _Answer:
-    """Calls until the answer is another than `Busy`, a few times at most, with longer and longer waits in between.
+    """Call until the answer is another than `Busy`, a few times at most, with longer and longer waits in between.
 
     Args:
         call: given the seconds that are left.
@@ -85,12 +85,12 @@ def with_retries(call: Callable[[float], _Answer], timeout_s: float) -> _Answer:
 
 
 def failure(server: str, reason: str) -> str:
-    """The message for a server that gives no answer."""
+    """Return the message for a server that gives no answer."""
     return f"server: expected an answer of TensorFlow Serving at {server}, received {one_line(reason)}"
 
 
 def late(server: str, timeout_s: float) -> UserError:
-    """The error for an answer that takes too long."""
+    """Return the error for an answer that takes too long."""
     return UserError(
         f"timeout: expected an answer of {server} within {timeout_s:.3g} s, received none; allow more time or ask for "
         "fewer rows at once"
@@ -98,7 +98,7 @@ def late(server: str, timeout_s: float) -> UserError:
 
 
 def refusal(server: str, model: str, signature: str, reason: str, is_missing: bool) -> Refused:
-    """The error for a request that the server calls wrong.
+    """Return the error for a request that the server calls wrong.
 
     Args:
         server: its address.
@@ -116,7 +116,7 @@ def refusal(server: str, model: str, signature: str, reason: str, is_missing: bo
 
 
 def one_line(text: str) -> str:
-    """A server's words, which may go on for pages, without TensorFlow's names of the operation that failed."""
+    """Return a server's words, which may go on for pages, without TensorFlow's names of the operation that failed."""
     text = " ".join(text.split()).split(" [[{{")[0]
     text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"

@@ -17,7 +17,7 @@ _ROWS = (1, 8)
 
 
 def write_warm_up(folder: pathlib.Path, signatures: Mapping[str, Mapping[str, tf.TensorSpec]]) -> None:
-    """Writes requests of a few sizes to every signature of a SavedModel.
+    """Write requests of a few sizes to every signature of a SavedModel.
 
     Args:
         folder: of the version.

@@ -50,7 +50,7 @@ def whole_folders(paths: Sequence[pathlib.Path], overwrite: bool = True) -> Iter
 
 
 def _folder_beside(path: pathlib.Path, stack: contextlib.ExitStack) -> pathlib.Path:
-    """A new folder in the same place, so that a rename is all it takes; hidden, and no number as servers look for."""
+    """Create a hidden directory beside `path`, so that publishing it is one rename and no server loads it before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left_over in path.parent.glob(f"{_MARK}*"):
         with contextlib.suppress(OSError):
@@ -62,7 +62,7 @@ def _folder_beside(path: pathlib.Path, stack: contextlib.ExitStack) -> pathlib.P
 
 
 def _take_place(new: pathlib.Path, path: pathlib.Path, overwrite: bool) -> None:
-    """Gives `new` the name `path`. What has that name is `new` afterwards, and never missing where that is possible."""
+    """Give `new` the name `path`. What has that name is `new` afterwards, and never missing where that is possible."""
     if not path.exists():
         os.rename(new, path)
         return
@@ -81,7 +81,7 @@ def _take_place(new: pathlib.Path, path: pathlib.Path, overwrite: bool) -> None:
 
 
 def _exchange(first: pathlib.Path, second: pathlib.Path) -> bool:
-    """Swaps the names of two folders in one step, if the system can."""
+    """Swap the names of two folders in one step, if the system can."""
     try:
         rename = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):

@@ -59,7 +59,7 @@ class Progress:
             _logger.info("step %d/%d  %.2f steps/s  %s  ETA %s", report.step, self._num_steps, speed, values, eta)
 
     def close(self) -> None:
-        """Ends the bar's line, so that what is printed next begins its own."""
+        """End the bar's line, so that what is printed next begins its own."""
         self._bar.close()
 
 
@@ -159,12 +159,12 @@ class SaveCheckpoint:
 
 
 def drop_lines_after(path: pathlib.Path, step: int) -> None:
-    """Removes the lines of a `metrics.jsonl` that are beyond `step`, or that a crash left half written."""
+    """Remove the lines of a `metrics.jsonl` that are beyond `step`, or that a crash left half written."""
     _keep_lines(path, lambda line: line["step"] <= step)
 
 
 def drop_evaluations_of(path: pathlib.Path, step: int) -> None:
-    """Removes the evaluations of a step from a `metrics.jsonl`."""
+    """Remove the evaluations of a step from a `metrics.jsonl`."""
     _keep_lines(path, lambda line: line["step"] != step or line["kind"] != "evaluation")
 
 

@@ -37,7 +37,7 @@ class Adam(keras.optimizers.Adam):
         (self._sums_of_squares,) = self.add_optimizer_variables(variables, ["sum_of_squares"])
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Moves one variable and its moments. (Called by Keras.)"""
+        """Move one variable and its moments. (Called by Keras.)"""
         gradient = tf.cast(gradient, variable.dtype)
         learning_rate = tf.cast(learning_rate, variable.dtype)
         steps = tf.cast(self.iterations + 1, variable.dtype)

@@ -52,7 +52,7 @@ def on_chief(strategy: tf.distribute.Strategy, check: Callable[[], _Result]) -> 
 
 
 def check_agreement(strategy: tf.distribute.Strategy, state: TrainState) -> None:
-    """Raises UserError, on all workers, unless the run stands at the same place on each of them.
+    """Raise UserError, on all workers, unless the run stands at the same place on each of them.
 
     Otherwise they would add up gradients of different weights, and nothing would show it. All workers have to call it.
     """

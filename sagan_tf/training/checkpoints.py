@@ -57,7 +57,7 @@ class Checkpoints:
         return str(self._directory / f"step-{max(steps)}") if steps else None
 
     def save(self) -> str:
-        """Saves the state as it is and returns the checkpoint's path prefix, which ends in the step."""
+        """Save the state as it is and return the checkpoint's path prefix, which ends in the step."""
         directory, name = self._directory, f"step-{int(self._state.step.numpy())}"
         prefix = str(directory / name)
         if not (directory / LIST_FILE).exists():
@@ -93,7 +93,7 @@ class Checkpoints:
 
 
 def remove_unfinished(directory: pathlib.Path) -> None:
-    """Removes what a process that was killed while it saved has left in a folder, in which nobody else saves."""
+    """Remove what a process that was killed while it saved has left in a folder, in which nobody else saves."""
     for path in directory.glob("step-*_temp"):
         shutil.rmtree(path, ignore_errors=True)
     patterns = ["*.tempstate*", f"{LIST_FILE}.tmp*", f"{LIST_FILE}.part"]
@@ -112,7 +112,7 @@ class DamagedCheckpoint(UserError):
 
 
 def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
-    """Restores the newest intact checkpoint in a folder, every value of it. Returns its step; None if there is none.
+    """Restore the newest intact checkpoint in a folder, every value of it. Returns its step; None if there is none.
 
     A damaged one is named in the log, and the one before it taken: TensorFlow keeps a checksum of every value. So is
     one with values that are not finite, from which training could not go on.
@@ -150,7 +150,7 @@ def _older(directory: pathlib.Path, latest: str) -> list[str]:
 def load_generator(
     config: Config, directory: pathlib.Path, checkpoint: str = "latest", *, averaged: bool = True
 ) -> tuple[keras.Model, int]:
-    """Builds a run's generator and fills it from a checkpoint.
+    """Build a run's generator and fill it from a checkpoint.
 
     Args:
         config: the run's.
@@ -170,14 +170,14 @@ def load_generator(
 
 
 def load_discriminator(config: Config, directory: pathlib.Path, checkpoint: str = "latest") -> keras.Model:
-    """Builds a run's discriminator and fills it from a checkpoint: see `load_generator`."""
+    """Build a run's discriminator and fill it from a checkpoint: see `load_generator`."""
     discriminator = build_discriminator(config.model)
     _fill(discriminator, "discriminator", find_checkpoint(directory, checkpoint))
     return discriminator
 
 
 def _fill(network: keras.Model, name: str, prefix: str) -> int:
-    """Fills a network from the part of a checkpoint of this name; returns the checkpoint's step."""
+    """Fill a network from the part of a checkpoint of this name; return the checkpoint's step."""
     step = tf.Variable(0, dtype=tf.int64)
     with _readable(prefix) as path:
         part = tf.train.Checkpoint(**{name: network, "step": step})

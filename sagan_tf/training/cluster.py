@@ -11,7 +11,7 @@ _MANAGERS = (cluster_slurm, cluster_kubernetes)
 
 
 def has_cluster() -> bool:
-    """Whether the environment describes more than one worker.
+    """Return whether the environment describes more than one worker.
 
     Raises:
         UserError: if what describes them cannot be read: as many runs as workers in one folder would be worse.
@@ -20,7 +20,7 @@ def has_cluster() -> bool:
 
 
 def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """Reads from the environment who the workers are and which of them this process is.
+    """Read from the environment who the workers are and which of them this process is.
 
     The first of these that describes workers decides:
 

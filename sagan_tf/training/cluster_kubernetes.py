@@ -56,7 +56,7 @@ def num_workers() -> int:
 
 
 def find_workers() -> tuple[list[str], int]:
-    """The addresses, ip:port, of the workers' pods, once all run, and the place of this pod among them.
+    """Return the addresses, ip:port, of the workers' pods, once all run, and the place of this pod among them.
 
     TensorFlow's resolver orders them by name; which of them a process is it cannot tell. That is found by address.
 
@@ -112,7 +112,7 @@ class _Answer:
 
 
 def _wait_for_pods(selector: str, count: int) -> list[Any]:
-    """The pods of `selector` when `count` of them run; those that have ended or are about to do not count."""
+    """Return the pods of `selector` when `count` of them run; those that have ended or are about to do not count."""
     deadline = time.monotonic() + _PATIENCE
     seen = -1
     while True:
@@ -173,5 +173,5 @@ def _own_addresses() -> set[str]:
 
 
 def _bracketed(address: str) -> str:
-    """An address that a port can follow."""
+    """Return an address that a port can follow."""
     return f"[{address}]" if ":" in address else address

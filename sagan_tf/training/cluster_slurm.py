@@ -24,7 +24,7 @@ def num_workers() -> int:
 
 
 def find_workers() -> tuple[list[str], int]:
-    """The addresses, host:port, of the step's tasks, alike in all of them, and the place of this one among them.
+    """Return the addresses, host:port, of the step's tasks, alike in all of them, and the place of this one among them.
 
     TensorFlow's resolver expands Slurm's lists of nodes and tasks, and sorts the nodes by name. So does Slurm, but n9
     before n10, and with a cyclic distribution ranks go around the nodes: that a task's rank is its place, as that
@@ -57,13 +57,13 @@ def find_workers() -> tuple[list[str], int]:
 
 
 def _first_port() -> int:
-    """The port of a node's first task; the others have the next ones."""
+    """Return the port of a node's first task; the others have the next ones."""
     step = _number("SLURM_JOB_ID") + _STEPS_APART * _number("SLURM_STEP_ID")
     return _FIRST_PORT + _PORTS_OF_A_STEP * (step % _STEPS)
 
 
 def _check_gpus(tasks_on_node: int) -> None:
-    """Raises UserError where the tasks of this node see more GPUs than the step has there: some would share one."""
+    """Raise UserError where the tasks of this node see more GPUs than the step has there: some would share one."""
     visible = len(tf.config.get_visible_devices("GPU"))
     allocated = _number("SLURM_GPUS_ON_NODE") if "SLURM_GPUS_ON_NODE" in os.environ else 0
     if tasks_on_node > 1 and visible * tasks_on_node > allocated > 0:

@@ -62,7 +62,7 @@ def _check_cluster(cluster: Any, text: str) -> dict[str, list[str]]:
 
 
 def _check_task(task: Any, cluster: dict[str, list[str]]) -> None:
-    """Raises UserError unless `task` is one of `cluster`."""
+    """Raise UserError unless `task` is one of `cluster`."""
     if not isinstance(task, dict) or "type" not in task or "index" not in task:
         raise _error(f'which worker this is in "task", as in {_EXAMPLE}', _quote(json.dumps(task)))
     task_type, index = task["type"], task["index"]

@@ -14,7 +14,7 @@ from sagan_tf.training.state import TrainState
 
 
 def network_scalars(state: TrainState) -> Callable[[], dict[str, float]]:
-    """Makes a function that reads `gamma/<network>/<layer>` and `sigma/<network>/<layer>` of a state's two networks.
+    """Make a function that reads `gamma/<network>/<layer>` and `sigma/<network>/<layer>` of a state's two networks.
 
     A gamma that stays at 0 is attention that is not used; a sigma that grows without end, or a raw kernel that shrinks
     to 0, comes before collapse.

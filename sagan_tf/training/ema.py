@@ -11,7 +11,7 @@ from sagan_tf.keras_backend import keras
 
 
 def copy_variables(sources: Sequence[keras.Variable], targets: Sequence[keras.Variable]) -> None:
-    """Makes `targets` equal to `sources`, eagerly."""
+    """Make `targets` equal to `sources`, eagerly."""
     for source, target in zip(sources, targets, strict=True):
         target.assign(source.value)
 

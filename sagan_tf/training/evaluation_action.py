@@ -98,7 +98,7 @@ class Evaluate:
         self._follow(value, result.lower_is_better, report.step)
 
     def _follow(self, value: float, lower_is_better: bool, step: int) -> None:
-        """Keeps the checkpoint if it is the best so far, and warns if the metric gets worse again and again."""
+        """Keep the checkpoint if it is the best so far, and warn if the metric gets worse again and again."""
         worse = "last" in self._kept and not _is_at_least_as_good(value, self._kept["last"], lower_is_better)
         worse_in_a_row = self._kept["worse_in_a_row"] + 1 if worse else 0
         self._kept |= {"last": value, "last_step": step, "worse_in_a_row": worse_in_a_row}
@@ -143,7 +143,7 @@ def read_best(path: pathlib.Path, precision: str) -> dict[str, Any]:
 
 
 def _is_at_least_as_good(value: float, other: float, lower_is_better: bool) -> bool:
-    """A value that is not a number is worse than any other."""
+    """Return whether a value is at least as good as another; one that is not a number is worse than all."""
     if math.isnan(value) or math.isnan(other):
         return math.isnan(other)
     return value <= other if lower_is_better else value >= other

@@ -60,7 +60,7 @@ def accumulate_gradients(
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]
 ) -> tf.Tensor:
-    """Updates `variables`; returns the norm of this replica's gradient of its own mean loss (float32 scalar).
+    """Update `variables`; return the norm of this replica's gradient of its own mean loss (float32 scalar).
 
     Under loss scaling, an update whose gradients are not finite on any replica is skipped on all (the scale is halved),
     and its norm counts as 0.
@@ -76,7 +76,7 @@ def apply_gradients(
 
 
 def _spread_overflow(gradients: Sequence[tf.Tensor], norm: tf.Tensor) -> list[tf.Tensor]:
-    """Makes one replica's overflow everybody's: Keras' optimizer decides by the first replica's gradients alone."""
+    """Make one replica's overflow everybody's: Keras' optimizer decides by the first replica's gradients alone."""
     overflow = tf.cast(tf.logical_not(tf.math.is_finite(norm)), tf.float32)
     total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, overflow)
     poison = tf.where(total > 0, float("nan"), 0.0)

@@ -68,7 +68,7 @@ class Profile:
             self._start()
 
     def close(self) -> None:
-        """Writes what there is, if it runs."""
+        """Write what there is, if it runs."""
         if self._runs:
             tf.profiler.experimental.stop()
             self._runs = False

@@ -50,7 +50,7 @@ class InnerLoop(Protocol):
         """Steps done in the whole run."""
 
     def train(self, num_steps: int) -> dict[str, float]:
-        """Runs steps and returns their mean metrics."""
+        """Run steps and return their mean metrics."""
 
 
 def run_loop(
@@ -61,7 +61,7 @@ def run_loop(
     intervals: Sequence[int],
     stops: Sequence[int] = (),
 ) -> None:
-    """Trains until `num_steps` steps are done in all.
+    """Train until `num_steps` steps are done in all.
 
     Each call of the inner loop ends at the next multiple of any of `intervals` or at the next of `stops`, whichever
     comes first, so every action that has its interval there runs exactly at its steps. Actions run in order.

@@ -59,7 +59,7 @@ class CheckFinite:
 
 
 def roll_back(error: NonFiniteError, state: TrainState, directory: pathlib.Path, most: int) -> int:
-    """Restores the last good checkpoint, from which the run goes on with other latents and another order of its images.
+    """Restore the last good checkpoint, from which the run goes on with other latents and another order of its images.
 
     Args:
         error: what happened.

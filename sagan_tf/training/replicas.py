@@ -10,7 +10,7 @@ import tensorflow as tf
 def on_replicas(
     strategy: tf.distribute.Strategy, function: Callable[..., tuple[tf.Tensor, ...]]
 ) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """A function of whole tensors [n, ...] that every replica does its rows of; n must be a multiple of their number.
+    """Return a function of tensors [n, ...] whose rows are divided among the replicas.
 
     Args:
         strategy: where it runs.

@@ -71,7 +71,7 @@ class RunDirectory:
         )
 
     def check_flags(self, flagfile: str, defaults: str = "") -> None:
-        """Raises UserError unless the run in this folder, if any, can go on with the flags in `flagfile`.
+        """Raise UserError unless the run in this folder, if any, can go on with the flags in `flagfile`.
 
         Args:
             flagfile: every flag, as the run would record it now.
@@ -114,7 +114,7 @@ class RunDirectory:
         return {name for name, value in read_flagfile(flagfile).items() if began.get(name) == value}
 
     def check_data(self, num_examples: int, class_names: tuple[str, ...]) -> None:
-        """Raises UserError if the run in this folder began with other data: its order of images would mean nothing."""
+        """Raise UserError if the run in this folder began with other data: its order of images would mean nothing."""
         began = self._data()
         if began is None:
             return  # a record for people: a run can go on without it
@@ -140,7 +140,7 @@ class RunDirectory:
             return None
 
     def write_records(self, flagfile: str) -> None:
-        """Writes `flags.cfg` (replay with --flagfile) and `versions.json`."""
+        """Write `flags.cfg` (replay with --flagfile) and `versions.json`."""
         write_atomically(self.flags, flagfile)
         versions = {"python": platform.python_version(), "machine": platform.machine()}
         for package in _PACKAGES:
@@ -151,14 +151,14 @@ class RunDirectory:
         self.write_json(self.versions, versions)
 
     def read_versions(self) -> dict[str, Any]:
-        """What `versions.json` says; empty if it is not there."""
+        """Return what `versions.json` says; empty if it is not there."""
         try:
             return dict(json.loads(read_text(self.versions)))
         except (OSError, ValueError, TypeError):
             return {}
 
     def write_json(self, path: pathlib.Path, value: Any) -> None:
-        """Writes a JSON file of this folder."""
+        """Write a JSON file of this folder."""
         write_atomically(path, json.dumps(value, indent=2) + "\n")
 
 

@@ -59,7 +59,7 @@ class LatentSampler:
     class_counts: tuple[int, ...] = ()
 
     def draw(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws one global batch.
+        """Draw one global batch.
 
         Args:
             number: int64 scalar, which draw this is; each number gives other values.
@@ -106,7 +106,7 @@ class LatentSampler:
 
 
 def training_draw(update: tf.Tensor, rollbacks: tf.Tensor) -> tf.Tensor:
-    """Returns the draw number of a training update; see the table of this module.
+    """Return the draw number of a training update; see the table of this module.
 
     Args:
         update: int64 scalar, updates of the discriminator and the generator before this one.
@@ -117,7 +117,7 @@ def training_draw(update: tf.Tensor, rollbacks: tf.Tensor) -> tf.Tensor:
 
 
 def evaluation_draw(index: int) -> tf.Tensor:
-    """Returns the number of an evaluation's draw `index` (0, 1, ...): latents that no run of the seed trains on."""
+    """Return the number of an evaluation's draw `index` (0, 1, ...): latents that no run of the seed trains on."""
     return tf.constant(_DRAWS_PER_REGION + index, tf.int64)
 
 
@@ -152,7 +152,7 @@ def _latents_of_seeds(seeds: tf.Tensor, truncation: tf.Tensor, latent_dim: int) 
 
 
 def _truncated(latents: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-    """The quantiles of latents in a normal distribution that is cut off at +-threshold."""
+    """Return the quantiles of latents in a normal distribution that is cut off at +-threshold."""
     # In the lower tail, where numbers near 0 are exact, and in float64: those near 1 are not.
     lower_tail = tf.math.erfc(tf.abs(tf.cast(latents, tf.float64)) / math.sqrt(2.0)) / 2.0
     cut = tf.math.erfc(threshold / math.sqrt(2.0)) / 2.0
@@ -186,7 +186,7 @@ def spread_classes(num_classes: int, most: int) -> list[int]:
 
 
 def compiled_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The generator at inference (moving statistics), for many images.
+    """Return the generator at inference (moving statistics), for many images.
 
     What is made of the weights alone is computed now, not with each batch: sigma, the kernels divided by it, the sums
     of their taps that convolutions multiply with, and gains and biases that hold the moving statistics. Make a new one

@@ -24,7 +24,7 @@ _SHOWN_CLASSES = 10
 def describe_run(
     config: Config, source: Source, state: TrainState, strategy: tf.distribute.Strategy, images: np.ndarray
 ) -> dict[str, Any]:
-    """Collects what a run should say of itself; `images` is a batch as the networks get it."""
+    """Collect what a run should say of itself; `images` is a batch as the networks get it."""
     replicas = strategy.num_replicas_in_sync
     labelled = bool(source.class_names)
     return {
@@ -51,7 +51,7 @@ def describe_run(
 
 
 def log_description(description: dict[str, Any]) -> None:
-    """Writes the description to the log, and warns of what spoils a run in silence."""
+    """Write the description to the log, and warn of what spoils a run in silence."""
     data, parameters = description["data"], description["parameters"]
     low, high = data["image_range"]
     histogram = data["label_histogram"]

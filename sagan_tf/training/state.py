@@ -59,14 +59,14 @@ class TrainState(tf.Module):
 
     @tf.function(autograph=False)
     def all_finite(self) -> tf.Tensor:
-        """Whether no weight, averaged or not, and nothing that the optimizers keep is NaN or infinite: bool scalar."""
+        """Return whether all weights, EMA weights and optimizer variables are finite: bool scalar."""
         networks = self.generator, self.discriminator, self.generator_ema
         parts = (*networks, self.generator_optimizer, self.discriminator_optimizer, self.logit_averages)
         values = [tf.convert_to_tensor(variable) for part in parts if part for variable in part.variables]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values if value.dtype.is_floating])
 
     def loss_scales(self) -> dict[str, float]:
-        """The current loss scale of each optimizer that has one (mixed_float16), by name."""
+        """Return the current loss scale of each optimizer that has one (mixed_float16), by name."""
         optimizers = {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
         return {
             f"{name}_loss_scale": float(optimizer.dynamic_scale.numpy())
@@ -76,7 +76,7 @@ class TrainState(tf.Module):
 
 
 def create_state(config: Config) -> TrainState:
-    """Builds the networks and optimizers that `config` describes, with weights that depend on its seed alone.
+    """Build the networks and optimizers that `config` describes, with weights that depend on its seed alone.
 
     Call it inside the strategy's scope.
     """

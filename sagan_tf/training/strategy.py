@@ -16,7 +16,7 @@ _logger = logging.getLogger("sagan_tf")
 
 
 def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
-    """Makes the strategy that `config.strategy` names. Call it before anything else touches TensorFlow's devices.
+    """Make the strategy that `config.strategy` names. Call it before anything else touches TensorFlow's devices.
 
     Raises:
         UserError: if the devices or the environment that it needs are not there.
@@ -45,7 +45,7 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes the run's folder."""
+    """Return whether this process is the one that writes the run's folder."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return True
     resolver = strategy.cluster_resolver
@@ -54,7 +54,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_batch_size(config: TrainingConfig, num_replicas: int, group_size: int = 0) -> None:
-    """Raises UserError unless the global batch can be cut into equal parts for replicas and accumulation.
+    """Raise UserError unless the global batch can be cut into equal parts for replicas and accumulation.
 
     Args:
         config: has the batch size.

@@ -21,7 +21,7 @@ _WATCHED = ("discriminator_loss", "generator_loss", "images_per_second")
 
 
 def write_introduction(writer: tf.summary.SummaryWriter, config: Config) -> None:
-    """Writes the configuration as text and as HParams, and the layout of the Custom Scalars page."""
+    """Write the configuration as text and as HParams, and the layout of the Custom Scalars page."""
     with writer.as_default(step=0):
         tf.summary.text("configuration", _as_table(config))
         tf.summary.experimental.write_raw_pb(custom_scalar.pb(_layout()).SerializeToString())
@@ -44,7 +44,7 @@ def at_step(writer: tf.summary.SummaryWriter, step: int) -> Iterator[None]:
 
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, scalars: Mapping[str, float]) -> None:
-    """Writes numbers by name."""
+    """Write numbers by name."""
     with at_step(writer, step):
         for name, value in scalars.items():
             tf.summary.scalar(name, np.float32(value))
@@ -62,7 +62,7 @@ def _layout() -> layout_pb2.Layout:
 
 
 def _compared(config: Config) -> dict[str, bool | int | float | str]:
-    """What runs may differ in: every hyper-parameter that decides the weights. Lists are written out."""
+    """Return what runs may differ in: every hyper-parameter that decides the weights. Lists are written out."""
     fields, values = option_fields(), option_values(config)
     names = [name for name, (_, field) in fields.items() if not field.metadata["changeable"]]
     return {name: _plain(values[name]) for name in names}
@@ -75,7 +75,7 @@ def _plain(value: object) -> bool | int | float | str:
 
 
 def _as_table(config: Config) -> str:
-    """Every flag as a table in Markdown, those that differ from their defaults first and in bold."""
+    """Return every flag as a table in Markdown, those that differ from their defaults first and in bold."""
     fields, values = option_fields(), option_values(config)
     changed = [name for name in fields if values[name] != fields[name][1].default]
     rows = [f"| **{name}** | **{_cell(values[name])}** |" for name in changed]

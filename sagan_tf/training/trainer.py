@@ -62,14 +62,14 @@ class Trainer:
         return int(self.state.step.numpy())
 
     def train(self, num_steps: int) -> dict[str, float]:
-        """Runs `num_steps` steps and returns the metrics: means over all updates and replicas."""
+        """Run `num_steps` steps and return the metrics: means over all updates and replicas."""
         with self.strategy.scope():
             # A tensor: a Python number would be compiled in, and a new one trace the loop again.
             totals = self._compiled_loop(self._iterator, tf.constant(num_steps, tf.int32))
         return dict(zip(self.metrics, (totals / num_steps).numpy().tolist(), strict=True))
 
     def loop_graph(self) -> tf.Graph:
-        """The graph of the compiled loop, to look at."""
+        """Return the graph of the compiled loop, to look at."""
         with self.strategy.scope():
             return self._compiled_loop.get_concrete_function(self._iterator, tf.constant(1, tf.int32)).graph
 
@@ -113,7 +113,7 @@ class Trainer:
 def _replica_function(
     step: Callable[..., Metrics], names: Sequence[str], jit_compile: bool
 ) -> Callable[..., tf.Tensor]:
-    """An update that returns its metrics as one vector in the order of `names`: they are reduced over replicas at once.
+    """Return an update whose metrics are one vector, in the order of `names`, which is reduced over replicas at once.
 
     Without XLA it is no `tf.function` of its own: replicas that share a traced function share its collectives' keys,
     and their all-reduces then meet in the wrong order.

@@ -46,7 +46,7 @@ class AttendedPicture(NamedTuple):
 
 
 def attention_sheet(pictures: Sequence[AttendedPicture], places: Sequence[tuple[float, float]] = ()) -> Image.Image:
-    """A row a picture and layer: the picture with coloured dots, and for each dot where it looks.
+    """Return a row a picture and layer: the picture with coloured dots, and for each dot where it looks.
 
     Args:
         pictures: at least one, all with as many layers.
@@ -69,7 +69,7 @@ def _row_names(pictures: Sequence[AttendedPicture]) -> list[str]:
 
 
 def _tiles(one: AttendedPicture, layer: LayerMaps, places: Sequence[tuple[float, float]]) -> list[np.ndarray]:
-    """The picture with its dots, and what each of them looks at."""
+    """Return the picture with its dots, and what each of them looks at."""
     factor = max(1, -(-TILE // one.image.shape[0]))
     image = as_rgb(one.image).repeat(factor, axis=0).repeat(factor, axis=1)
     height, width = image.shape[:2]
@@ -92,7 +92,7 @@ def _nearest_query(layer: LayerMaps, place: tuple[float, float]) -> int:
 
 
 def choose_queries(rows: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
-    """Some locations that stand for all: their maps differ, and other locations have maps like theirs.
+    """Return some locations that stand for all: their maps differ, and other locations have maps like theirs.
 
     k-medoids over the maps (Hellinger distance) and, a little, the places, begun with the farthest ones; the same maps
     give the same choice.
@@ -132,7 +132,7 @@ def _unlikeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
 def place_on_picture(
     query: Sequence[int] | np.ndarray, size: tuple[int, int], picture: tuple[int, int]
 ) -> tuple[float, float]:
-    """The centre of a location of a feature map on a picture, both of some (height, width).
+    """Return the centre of a location of a feature map on a picture, both of some (height, width).
 
     Returns:
         Row and column in pixels, where the first pixel's centre is 0.5.
@@ -142,7 +142,7 @@ def place_on_picture(
 
 
 def map_on_picture(attention: np.ndarray, size: tuple[int, int], picture: tuple[int, int]) -> np.ndarray:
-    """An attention map at the size of the picture, each key over the part of the picture that it is of.
+    """Return an attention map at the size of the picture, each key over the part of the picture that it is of.
 
     Args:
         attention: [key_height, key_width].
@@ -187,7 +187,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 def with_dots(
     image: np.ndarray, places: Sequence[tuple[float, float]], colours: Sequence[tuple[int, int, int]], radius: float
 ) -> np.ndarray:
-    """A picture, uint8 RGB, with a dot at each place (row, column), in its colour with a dark and a bright ring."""
+    """Draw a dot with a dark and a bright ring at each place (row, column) of an image, uint8 RGB."""
     picture = Image.fromarray(as_rgb(image))
     draw = ImageDraw.Draw(picture)
     for (row, column), colour in zip(places, colours, strict=True):
@@ -199,5 +199,5 @@ def with_dots(
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """A picture uint8 [height, width, 1, 3 or 4] as RGB; alpha is left out."""
+    """Return a picture uint8 [height, width, 1, 3 or 4] as RGB; alpha is left out."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else np.ascontiguousarray(image[..., :3])

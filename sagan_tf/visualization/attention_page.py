@@ -20,7 +20,7 @@ _SHOWN_SIZE = 256
 
 
 def attention_page(title: str, pictures: Sequence[AttendedPicture]) -> str:
-    """The page, as one HTML text that needs no other file and no network."""
+    """Return the page, as one HTML text that needs no other file and no network."""
     data = {
         "colours": heat_colours(np.linspace(0.0, 1.0, 256)).tolist(),
         "pictures": [_picture_data(one) for one in pictures],
@@ -31,7 +31,7 @@ def attention_page(title: str, pictures: Sequence[AttendedPicture]) -> str:
 
 
 def png_data_url(image: np.ndarray) -> str:
-    """A picture uint8 [height, width] or [height, width, 1, 3 or 4] as text that an <img> shows."""
+    """Return a picture uint8 [height, width] or [height, width, 1, 3 or 4] as text that an <img> shows."""
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image).save(file, format="PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
@@ -50,7 +50,7 @@ def _picture_data(picture: AttendedPicture) -> dict[str, object]:
 
 
 def _layer_data(layer: LayerMaps) -> dict[str, object]:
-    """The maps as one grey picture, a tile a query, each scaled so that its most is 255."""
+    """Return the maps as one grey picture, a tile a query, each scaled so that its most is 255."""
     rows, columns = (len(np.unique(layer.queries[:, axis])) for axis in (0, 1))
     key_height, key_width = layer.maps.shape[1:]
     most = layer.maps.max(axis=(1, 2), keepdims=True)

@@ -22,7 +22,7 @@ _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def image_grid(images: np.ndarray, columns: int, row_names: Sequence[str] = ()) -> Image.Image:
-    """Lays out images float [rows * columns, height, width, channels] in [-1, 1]: see `sheet`."""
+    """Lay out images float [rows * columns, height, width, channels] in [-1, 1]: see `sheet`."""
     return sheet(np.clip(np.rint((images + 1.0) * 127.5), 0, 255).astype(np.uint8), columns, row_names=row_names)
 
 
@@ -35,7 +35,7 @@ def sheet(
     captions: Sequence[str] = (),
     least_tile: int = LEAST_TILE,
 ) -> Image.Image:
-    """Lays images out in rows.
+    """Lay images out in rows.
 
     Args:
         images: uint8 [rows * columns, height, width, channels], row by row; 1, 3 or 4 channels.
@@ -85,13 +85,13 @@ def sheet(
 
 
 def fits(columns: int, rows: int, image_size: int, least_tile: int = LEAST_TILE) -> bool:
-    """Whether a sheet of so many square images of `image_size` pixels, with names, is not too large to be looked at."""
+    """Return whether a sheet of so many square images of `image_size` pixels, with names, can be opened."""
     pitch = image_size * max(1, -(-least_tile // image_size)) + _GAP + _line(ImageFont.load_default(size=18))
     return (max(columns, rows) + 1) * pitch <= LARGEST_SIDE
 
 
 def save_png(picture: Image.Image, path: pathlib.Path) -> None:
-    """Writes a PNG so that nobody sees half of it; makes its folder."""
+    """Write a PNG so that nobody sees half of it; make its folder."""
     with replace_atomically(path) as temporary:
         picture.save(temporary, format="PNG")
 

@@ -19,7 +19,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def line_chart(title: str, series: Mapping[str, Points]) -> str:
-    """A chart of some curves over steps, with their last values in the legend.
+    """Return a chart of some curves over steps, with their last values in the legend.
 
     Args:
         title: above it.
@@ -70,7 +70,7 @@ def line_chart(title: str, series: Mapping[str, Points]) -> str:
 
 
 def ticks(least: float, most: float) -> list[float]:
-    """A few round numbers between two others, 1, 2 or 5 times a power of ten apart."""
+    """Return a few round numbers between two others, 1, 2 or 5 times a power of ten apart."""
     rough = (most - least) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1.0, 2.0, 5.0, 10.0) if power * factor >= rough * (1 - 1e-9))
@@ -79,7 +79,7 @@ def ticks(least: float, most: float) -> list[float]:
 
 
 def _widened(least: float, most: float) -> tuple[float, float]:
-    """A range that is not empty."""
+    """Return a range that is not empty."""
     if most - least > 1e-9 * max(abs(least), abs(most)):
         return least, most
     margin = abs(least) / 2 or 1.0

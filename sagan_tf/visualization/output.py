@@ -14,7 +14,7 @@ from sagan_tf.visualization.image_grid import save_png
 
 
 def output_file(text: str, suffixes: tuple[str, ...], overwrite: bool) -> pathlib.Path:
-    """The file to write.
+    """Return the file to write.
 
     Raises:
         UserError: it has another suffix, is there already and may not be replaced, or cannot be written.

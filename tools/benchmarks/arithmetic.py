@@ -44,7 +44,7 @@ def graph_multiply_adds(graph: tf.Graph, *, transforms: bool = False) -> int:
 
 
 def used_operations(graph: tf.Graph) -> list[tf.Operation]:
-    """The operations that the graph's results or its effects depend on; TensorFlow drops the others."""
+    """Return the operations that the graph's results or its effects depend on; TensorFlow drops the others."""
     waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
     waiting += [operation for operation in graph.get_operations() if operation.op_def.is_stateful]
     used: dict[str, tf.Operation] = {}
@@ -74,7 +74,7 @@ def _known(operation: tf.Operation, sizes: list[int | None]) -> int:
 
 
 def called_graphs(operation: tf.Operation) -> list[tf.Graph]:
-    """The graphs of the functions that an operation calls: a loop's body, the branches of a condition."""
+    """Return the graphs of the functions that an operation calls: a loop's body, the branches of a condition."""
     attributes = operation.node_def.attr
     names = [attributes[key].func.name for key in ("body", "f", "then_branch", "else_branch") if key in attributes]
     names += [function.name for function in attributes["branches"].list.func] if "branches" in attributes else []

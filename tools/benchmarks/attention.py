@@ -17,13 +17,13 @@ _MEBIBYTE = 2**20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what can be asked for; by default the layer that the README's figures are of."""
+    """Declare what can be asked for; by default the layer that the README's figures are of."""
     add_layer_arguments(parser)
     parser.add_argument("--rounds", type=_positive, default=7, help="times that each is timed, taking turns")
 
 
 def add_layer_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares the layer and its inputs, for this benchmark and its workers."""
+    """Declare the layer and its inputs, for this benchmark and its workers."""
     parser.add_argument("--form", choices=("pooled", "paper", "full"), default="paper", help="of the layer")
     parser.add_argument("--locations", type=_positive, default=128, help="height and width of the features")
     parser.add_argument("--channels", type=_positive, default=64, help="of the features")
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A table of what `run` returns."""
+    """Return a table of what `run` returns."""
     size = f"{result['batch']} x {result['locations']} x {result['locations']} x {result['channels']}"
     table = [[f"{result['form']}, {size}", "forward and backward", "peak extra memory"]]
     for name in _FORMS:

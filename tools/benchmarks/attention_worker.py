@@ -15,7 +15,7 @@ Pass = Callable[[], list[float]]
 
 
 def make_pass(options: argparse.Namespace) -> Pass:
-    """A traced function that returns the norms of the gradients with respect to the inputs and every weight."""
+    """Return a traced function that returns the norms of the gradients with respect to the inputs and every weight."""
     import keras
     import tensorflow as tf
 

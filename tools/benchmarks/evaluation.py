@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A table of what `run` returns."""
+    """Return a table of what `run` returns."""
     sizes, statistics = result["sizes"], result["statistics"]
     seconds = f"{statistics['statistics_seconds']:.1f} s and {statistics['distance_seconds']:.1f} s"
     return [

@@ -45,7 +45,7 @@ def save_untrained_inception(folder: str) -> None:
 
 
 def inception_round(options: argparse.Namespace) -> Callable[[], dict[str, Any]]:
-    """Evaluates real images, and shows as many, already resized, to the extractor alone."""
+    """Evaluate real images, and show as many, already resized, to the extractor alone."""
     with tempfile.TemporaryDirectory() as folder:
         save_untrained_inception(folder)
         strategy = tf.distribute.OneDeviceStrategy("CPU:0")
@@ -93,7 +93,7 @@ def statistics_round(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Makes ready and serves."""
+    """Make ready and serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=("inception", "statistics"))
     parser.add_argument("--images", type=int, default=96)

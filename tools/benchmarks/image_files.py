@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A table of what `run` returns."""
+    """Return a table of what `run` returns."""
     images = result["sizes"]["images"]
     table = [[f"{images:,} pictures", "median (least to most)", "images/s"]]
     for name in ("generator", "files"):

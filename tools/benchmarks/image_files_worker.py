@@ -21,7 +21,7 @@ from tools.benchmarks.workers import serve
 
 
 def main() -> None:
-    """Opens or builds, warms up and serves."""
+    """Open or builds, warms up and serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--run_dir", required=True)
     parser.add_argument("--images", type=int, required=True)

@@ -14,7 +14,7 @@ REPEATS = 5
 
 
 def main() -> None:
-    """Warms up and serves; each run reports the best of a few products, in floating-point operations a second."""
+    """Warm up and serve; each run reports the best of a few products, in floating-point operations a second."""
     left, right = (tf.random.normal([SIZE, SIZE]) for _ in range(2))
 
     def seconds() -> float:

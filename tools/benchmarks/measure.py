@@ -34,12 +34,12 @@ class Timing:
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
-    """The median of the ratios of pairs that were measured one right after the other."""
+    """Return the median of the ratios of pairs that were measured one right after the other."""
     return statistics.median(one / other for one, other in zip(numerators, denominators, strict=True))
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has had resident so far."""
+    """Return the most memory that this process has had resident so far."""
     # Not ru_maxrss where it can be helped: Linux hands a parent's maximum down to its children.
     try:
         with open("/proc/self/status") as status:

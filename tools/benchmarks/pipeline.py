@@ -30,14 +30,14 @@ _LEAST_ROUNDS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what can be asked for."""
+    """Declare what can be asked for."""
     add_batch_arguments(parser)
     parser.add_argument("--images", type=int, default=1024, help="500 x 375 JPEGs to make, 32 of them different")
     parser.add_argument("--rounds", type=int, default=7, help="times that each is measured, taking turns")
 
 
 def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares a round, for this benchmark and its workers."""
+    """Declare a round, for this benchmark and its workers."""
     parser.add_argument("--resolution", type=int, default=128, help="of the images in the batches")
     parser.add_argument("--batch", type=int, default=64, help="images in a batch")
     parser.add_argument("--batches", type=int, default=20, help="batches in a round")
@@ -45,7 +45,7 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Makes the data and measures every pipeline, each in a process of its own, in turns.
+    """Make the data and measure every pipeline, each in a process of its own, in turns.
 
     Returns:
         The options; `jpeg_bytes`, the mean size of a JPEG; for each of `PIPELINES` the `seconds` and
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A table of what `run` returns."""
+    """Return a table of what `run` returns."""
     size = f"{result['resolution']} px from 500 x 375 JPEGs of {result['jpeg_bytes'] / 1000:.0f} kB"
     table = [[size, "images/s", "processor time", "x plain", "x antialiased"]]
     for name, title in PIPELINES.items():
@@ -105,7 +105,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _make_data(folder: Path, options: argparse.Namespace) -> float:
-    """Writes a folder of JPEGs, the same as a TFDS data set, and prepared; returns the mean size of a JPEG."""
+    """Write a folder of JPEGs, the same as a TFDS data set, and prepared; return the mean size of a JPEG."""
     load_tensorflow()
     from tools import prepare_imagenet
     from tools.benchmarks.pipeline_data import NUM_FILES, write_folder, write_tfds

@@ -19,7 +19,7 @@ _SENSOR_NOISE = 1.5
 
 
 def photograph(seed: int, width: int = 500, height: int = 375) -> np.ndarray:
-    """A picture with a photograph's spectrum (amplitude 1/f), edges and a little sensor noise.
+    """Return a picture with a photograph's spectrum (amplitude 1/f), edges and a little sensor noise.
 
     Args:
         seed: of the picture.
@@ -50,14 +50,14 @@ def photograph(seed: int, width: int = 500, height: int = 375) -> np.ndarray:
 
 
 def jpeg(picture: np.ndarray, quality: int = QUALITY) -> bytes:
-    """Encodes uint8 [height, width, 3] as most cameras and web sites do, with colours at half resolution."""
+    """Encode uint8 [height, width, 3] as most cameras and web sites do, with colours at half resolution."""
     encoded = io.BytesIO()
     Image.fromarray(picture).save(encoded, "JPEG", quality=quality, subsampling="4:2:0")
     return encoded.getvalue()
 
 
 def write_folder(folder: Path, num_images: int) -> list[Path]:
-    """Writes `num_images` JPEGs of 500 x 375 pixels into a subfolder for each class; few of them are different."""
+    """Write `num_images` JPEGs of 500 x 375 pixels into a subfolder for each class; few of them are different."""
     different = [jpeg(photograph(seed)) for seed in range(min(num_images, NUM_DIFFERENT))]
     paths = [folder / f"class_{index % NUM_CLASSES}" / f"{index:06d}.jpg" for index in range(num_images)]
     for index, path in enumerate(paths):
@@ -67,7 +67,7 @@ def write_folder(folder: Path, num_images: int) -> list[Path]:
 
 
 def write_tfds(data_dir: Path, paths: list[Path]) -> None:
-    """Writes the same images as the TFDS data set `TFDS_NAME`, by TFDS's own builder."""
+    """Write the same images as the TFDS data set `TFDS_NAME`, by TFDS's own builder."""
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()

@@ -35,7 +35,7 @@ def plain(data: Path, options: argparse.Namespace, **resize: Any) -> tf.data.Dat
 
 
 def plain_prepared(data: Path, options: argparse.Namespace) -> tf.data.Dataset:
-    """The record files of `tools/prepare_imagenet.py`, read with TensorFlow's operations alone."""
+    """Return the record files of `tools/prepare_imagenet.py`, read with TensorFlow's operations alone."""
     import tensorflow as tf
 
     features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
@@ -56,7 +56,7 @@ def plain_prepared(data: Path, options: argparse.Namespace) -> tf.data.Dataset:
 
 
 def ours(dataset: str, data_dir: Path, options: argparse.Namespace) -> tf.data.Dataset:
-    """What training reads."""
+    """Return what training reads."""
     from sagan_tf.config import DataConfig
     from sagan_tf.data.pipeline import training_dataset
     from sagan_tf.data.sources import open_source
@@ -67,7 +67,7 @@ def ours(dataset: str, data_dir: Path, options: argparse.Namespace) -> tf.data.D
 
 
 def open_pipeline(options: argparse.Namespace) -> tf.data.Dataset:
-    """The dataset of batches that `options.pipeline` names."""
+    """Return the dataset of batches that `options.pipeline` names."""
     data = options.data
     return {
         "plain": lambda: plain(data, options),
@@ -93,7 +93,7 @@ def measured(dataset: tf.data.Dataset, options: argparse.Namespace) -> dict[str,
 
 
 def main() -> None:
-    """Opens the pipeline, and serves."""
+    """Open the pipeline, and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_batch_arguments(parser)
     parser.add_argument("--pipeline", choices=list(PIPELINES), required=True)

@@ -175,7 +175,7 @@ class Cell:
         return bool(self.limit.minutes) and self._seconds() >= 60.0 * self.limit.minutes
 
     def _is_trained(self) -> bool:
-        """Whether all minutes are over and saved: the benchmark was ended while it evaluated."""
+        """Return whether all minutes are over and saved: the benchmark was ended while it evaluated."""
         saved = [int(path.stem.rpartition("-")[2]) for path in (self.run_dir / "checkpoints").glob("step-*.index")]
         records = read_records(self.run_dir)
         return self._is_over() and bool(saved) and max(saved) >= records[-1]["step"]

@@ -17,7 +17,7 @@ FORMS = ("compiled", "keras", "saved_model", "tflite")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sizes of the generator, and what to compare with."""
+    """Add the sizes of the generator, and what to compare with."""
     parser.add_argument("--base_channels", type=int, default=64)
     parser.add_argument("--num_classes", type=int, default=1000)
     parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 16])
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measures 128 px generators; seconds are medians over the rounds, ratios medians of peer's by ours."""
+    """Measure 128 px generators; seconds are medians over the rounds, ratios medians of peer's by ours."""
     if options.rounds < 5:
         raise UserError(f"rounds: expected at least 5, received {options.rounds}")
     batches = {str(batch_size): _one_batch_size(options, batch_size) for batch_size in options.batch_sizes}
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A readable table of the result."""
+    """Return a readable table of the result."""
     table = [["batch", "", "a batch, median (least to most)", "images/s", "ratio"]]
     for batch_size, measured in result["batch_sizes"].items():
         for name, one in measured.items():

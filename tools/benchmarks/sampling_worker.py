@@ -23,7 +23,7 @@ Generate = Callable[[tf.Tensor, tf.Tensor], Any]
 
 
 def in_form(form: str, generator: keras.Model, config: ModelConfig) -> Generate:
-    """The generator in one of `FORMS`: a function of latents and labels to arrays of images."""
+    """Return the generator in one of `FORMS`: a function of latents and labels to arrays of images."""
     if form == "tflite":
         (_, model), *_ = convert(generator, config, config.num_classes, ("float32",), {"class_names": []})
         lite = LiteGenerator(model)

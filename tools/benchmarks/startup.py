@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Starts the commands, one after the other, in a new folder each time."""
+    """Start the commands, one after the other, in a new folder each time."""
     if not (ROOT / options.flagfile).is_file():
         raise UserError(f"flagfile: expected a file, received {options.flagfile}")
     first_steps, helps = [], []
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A readable table of the result."""
+    """Return a readable table of the result."""
     names = {"first_step": "first training step", "help": "--help"}
     lines = [[label, str(Timing(tuple(result[name]["all_seconds"])))] for name, label in names.items()]
     return [["from the command to", "median (least to most)"], *lines]

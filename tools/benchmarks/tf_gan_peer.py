@@ -17,7 +17,7 @@ from tools.tf_gan import LATENT_DIM, import_tensorflow_gan
 
 
 def training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[Any, Any]]:
-    """Builds what TF-GAN's GANEstimator would.
+    """Build what TF-GAN's GANEstimator would.
 
     Returns:
         TF1, a session with initialised variables, and the operations of the two updates in TF-GAN's order.

@@ -16,7 +16,7 @@ _OURS, _PEER, _PRODUCT = "ours", "peer", "matrix_product"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sizes of the networks, and what to compare with."""
+    """Add the sizes of the networks, and what to compare with."""
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--image_channels", type=int, default=3)
     parser.add_argument("--base_channels", type=int, default=64)
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """A readable table of the result."""
+    """Return a readable table of the result."""
     table = [["", "step, median (least to most)", "images/s", "peak memory"]]
     for name in (_OURS, _PEER):
         if name in result:

@@ -21,7 +21,7 @@ WARM_UP = 2
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--resolution", type=int, required=True)
     parser.add_argument("--image_channels", type=int, required=True)
@@ -36,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def create_config(options: argparse.Namespace) -> Config:
-    """The run that the options describe."""
+    """Return the run that the options describe."""
     model = ModelConfig(
         resolution=options.resolution,
         image_channels=options.image_channels,
@@ -55,7 +55,7 @@ def create_config(options: argparse.Namespace) -> Config:
 
 
 def create_trainer(config: Config) -> Trainer:
-    """A trainer whose data are the same random images in every step."""
+    """Return a trainer whose data are the same random images in every step."""
     batch, size = config.training.global_batch_size, config.model.resolution
     images = {
         "images": tf.random.uniform([batch, size, size, config.model.image_channels], -1.0, 1.0),

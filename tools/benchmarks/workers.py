@@ -65,11 +65,11 @@ class Worker:
                     stream.close()
 
     def ready(self) -> dict[str, Any]:
-        """Waits until it has warmed up; returns what it says of itself."""
+        """Wait until it has warmed up; return what it says of itself."""
         return self._hear()
 
     def run(self) -> dict[str, Any]:
-        """Lets it run once; returns what it measured."""
+        """Let it run once; return what it measured."""
         self._say(_GO)
         return self._hear()
 
@@ -91,7 +91,7 @@ class Worker:
 
 
 def serve(about: dict[str, Any], run: Callable[[], dict[str, Any]]) -> None:
-    """A worker's side: says that it is ready, then calls `run` each time it is told to, until it is told to stop."""
+    """Say that the worker is ready, then call `run` at each request until one says to stop."""
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
         if line.strip() != _GO:

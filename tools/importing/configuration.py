@@ -38,7 +38,7 @@ class Found:
 
 
 def read_shapes(shapes: Shapes, generator_only: bool = False) -> Found:
-    """What a checkpoint with variables of these shapes is.
+    """Return what a checkpoint with variables of these shapes is.
 
     Args:
         shapes: by name.
@@ -83,7 +83,7 @@ def read_shapes(shapes: Shapes, generator_only: bool = False) -> Found:
 
 
 def configure(found: Found, run_dir: str) -> Config:
-    """The run's configuration: what was found, the code's own settings, and the example's defaults for the rest."""
+    """Return the run's configuration: values that were found, and the defaults of the code and its example."""
     options = found.model | dict(found.naming.options) | {"run_dir": run_dir, "ema_start_step": 0}
     if not found.averaged:
         options["ema_decay"] = 0.0
@@ -96,7 +96,7 @@ def configure(found: Found, run_dir: str) -> Config:
 
 
 def _check_generator(found: Found, shapes: Shapes) -> tuple[Stages, int]:
-    """The stages and image size of a generator with so many blocks; their widths must be ours."""
+    """Return the stages and image size of a generator with so many blocks; their widths must be ours."""
     blocks = 0
     while found.name(GENERATOR, _last_kernel(blocks + 1)) in shapes:
         blocks += 1
@@ -121,7 +121,7 @@ def _check_generator(found: Found, shapes: Shapes) -> tuple[Stages, int]:
 def _attention(
     found: Found, shapes: Shapes, network: str, widths: dict[int, int], base_channels: int, form: str = ""
 ) -> tuple[Resolutions, str]:
-    """The sizes at which a network may have its attention, and of which form that is.
+    """Return the sizes at which a network may have its attention, and of which form that is.
 
     Args:
         found: whose names, and where.

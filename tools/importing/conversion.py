@@ -23,7 +23,7 @@ _SHOWN = 3
 
 
 def fill_state(state: TrainState, checkpoint: Tf1Checkpoint, found: Found) -> list[str]:
-    """Gives every variable of a run the value that the checkpoint has for it.
+    """Give every variable of a run the value that the checkpoint has for it.
 
     Networks that the checkpoint does not hold keep their first weights. The averaged generator takes the moving
     averages that there are, and for the rest what the generator has.
@@ -59,7 +59,7 @@ def fill_state(state: TrainState, checkpoint: Tf1Checkpoint, found: Found) -> li
 
 
 def left_out(checkpoint: Tf1Checkpoint, found: Found, adam_beta1: float) -> list[str]:
-    """What of a checkpoint nothing has read, one line a kind."""
+    """Return what of a checkpoint nothing has read, one line a kind."""
     kinds = {
         "beta1_power": "powers of Adam's decays, which follow from the step",
         "beta2_power": "powers of Adam's decays, which follow from the step",
@@ -84,7 +84,7 @@ def _numberless(name: str) -> str:
 
 
 def _check(model: keras.Model, network: str, checkpoint: Tf1Checkpoint, found: Found) -> None:
-    """Raises UserError unless the checkpoint has all of a network's variables, in shapes that fit."""
+    """Raise UserError unless the checkpoint has all of a network's variables, in shapes that fit."""
     missing, wrong = [], []
     for variable in model.variables:
         name = found.name(network, variable.path)
@@ -116,7 +116,7 @@ def _hint(missing: list[str]) -> str:
 def _values(
     model: keras.Model, network: str, checkpoint: Tf1Checkpoint, found: Found, averaged: bool = False
 ) -> dict[str, np.ndarray]:
-    """The value of each of a network's variables, by our path, in our shapes."""
+    """Return the value of each of a network's variables, by our path, in our shapes."""
     values: dict[str, np.ndarray] = {}
     for variable in model.variables:
         name = found.name(network, variable.path)
@@ -143,7 +143,7 @@ def _fill_optimizer(
     checkpoint: Tf1Checkpoint,
     found: Found,
 ) -> str:
-    """Fills Adam's moments if the checkpoint has them all; says what was done."""
+    """Fill Adam's moments if the checkpoint has them all; say what was done."""
     adam: Adam = getattr(optimizer, "inner_optimizer", optimizer)  # loss scaling has one inside
     names = [found.name(network, variable.path) for variable in model.trainable_variables]
     endings = (_FIRST_MOMENT, _SECOND_MOMENT) if adam.beta_1 else (_SECOND_MOMENT,)
@@ -171,7 +171,7 @@ def _read_step(checkpoint: Tf1Checkpoint) -> int | None:
 
 
 def _expected_shape(model: keras.Model, variable: keras.Variable, found: Found) -> tuple[int, ...]:
-    """The shape that the checkpoint should have for our variable, give or take dimensions of 1."""
+    """Return the shape that the checkpoint should have for our variable, give or take dimensions of 1."""
     if not (variable.path.endswith("/u") and found.naming.u_of_columns):
         return tuple(variable.shape)
     kernel = kernel_of(variable.path)

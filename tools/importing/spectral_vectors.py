@@ -9,7 +9,7 @@ _NEGLIGIBLE = 1e-6
 
 
 def sigma_from_columns(matrix: np.ndarray, u: np.ndarray) -> float:
-    """The official code's estimate of the largest singular value: |W^T v| with v = unit(W u).
+    """Return the official code's estimate of the largest singular value: |W^T v| with v = unit(W u).
 
     Args:
         matrix: W [rows, columns].
@@ -20,7 +20,7 @@ def sigma_from_columns(matrix: np.ndarray, u: np.ndarray) -> float:
 
 
 def u_of_rows(matrix: np.ndarray, sigma: float) -> np.ndarray:
-    """A vector from which our estimate, |W x| with x = unit(W^T u), is `sigma`.
+    """Return a vector from which our estimate, |W x| with x = unit(W^T u), is `sigma`.
 
     x = cos(a) first + sin(a) other, of two right singular vectors: |W x|^2 = cos(a)^2 s_1^2 + sin(a)^2 s_k^2 takes
     every value between. s_k is the one nearest to half of sigma from below sigma: u then holds no number so large or

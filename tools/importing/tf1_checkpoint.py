@@ -39,7 +39,7 @@ class Tf1Checkpoint:
         self._used: set[str] = set()
 
     def read(self, name: str) -> np.ndarray:
-        """The variable of this name, numbers with a fraction as float32.
+        """Return the variable of this name, numbers with a fraction as float32.
 
         Raises:
             UserError: it cannot be read, or holds what is no number.

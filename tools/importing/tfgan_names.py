@@ -141,7 +141,7 @@ NAMINGS = (
 
 
 def layers_of(path: str) -> tuple[tuple[str, ...], str]:
-    """The layers that a variable of ours lies in, from the outside in, and its own name.
+    """Return the layers that a variable of ours lies in, from the outside in, and its own name.
 
     Spectral normalisation is a layer around a layer, and both have one name, which is given once.
     """
@@ -156,7 +156,7 @@ def kernel_of(path: str) -> str:
 
 
 def find_networks(names: Iterable[str]) -> tuple[Naming, str, str | None]:
-    """What kind of checkpoint has variables of these names.
+    """Return what kind of checkpoint has variables of these names.
 
     Returns:
         Whose names they are, and the scopes above generator and discriminator; None if there is no discriminator.
@@ -190,14 +190,14 @@ def _scopes(names: list[str], ending: str) -> list[str]:
 
 
 def _block(network: str, index: int) -> str:
-    """The scope of stage `index`, counted from 1."""
+    """Return the scope of stage `index`, counted from 1."""
     if network == GENERATOR:
         return f"g_block{index}"
     return "d_optimized_block1" if index == 1 else f"d_block{index}"
 
 
 def _part(network: str, layer: str) -> str:
-    """The scope of a layer in a stage."""
+    """Return the scope of a layer in a stage."""
     if layer in _ATTENTION:
         return _ATTENTION[layer]
     convolution = "snconv" if network == GENERATOR else "sn_conv"

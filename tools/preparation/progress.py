@@ -37,7 +37,7 @@ class Progress:
         return sum(shard.num_records for shard in self.finished.values())
 
     def observe(self, index: int, done: int, skipped: dict[str, str]) -> None:
-        """Takes note of how far a shard is; see `shards.Report`.
+        """Take note of how far a shard is; see `shards.Report`.
 
         Raises:
             UserError: too many images are unreadable.
@@ -48,12 +48,12 @@ class Progress:
             self._source.skipped.add(name, reason)
 
     def finish(self, shard: FinishedShard) -> None:
-        """Takes note of a finished shard."""
+        """Take note of a finished shard."""
         self.observe(shard.index, shard.num_records, shard.skipped)
         self.finished[shard.index] = shard
 
     def close(self) -> None:
-        """Leaves the bar as it is."""
+        """Leave the bar as it is."""
         self._bar.close()
 
     def __str__(self) -> str:

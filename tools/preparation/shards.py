@@ -41,7 +41,7 @@ class Shard:
 
 
 def write_shard(shard: Shard, report: Report) -> FinishedShard:
-    """Writes a shard, and notes that it is finished.
+    """Write a shard, and notes that it is finished.
 
     Raises:
         UserError: too many images are unreadable, or a record file is damaged.
@@ -82,7 +82,7 @@ def write_shard(shard: Shard, report: Report) -> FinishedShard:
 
 
 def encode_image(image: np.ndarray, image_format: str, quality: int) -> bytes:
-    """Encodes uint8 [height, width, channels] as `jpeg`, colours at full resolution, or `png`."""
+    """Encode uint8 [height, width, channels] as `jpeg`, colours at full resolution, or `png`."""
     encoded = io.BytesIO()
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     if image_format == "png":
@@ -93,7 +93,7 @@ def encode_image(image: np.ndarray, image_format: str, quality: int) -> bytes:
 
 
 def _chunks(part: Source) -> tf.data.Dataset:
-    """The images of a part, decoded while others are encoded."""
+    """Return the images of a part, decoded while others are encoded."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1  # many processes share the machine
     return part.stored_chunks(part.num_examples).prefetch(2).with_options(options)

@@ -64,7 +64,7 @@ class UnfinishedWork:
         self._finished = folder / "finished"
 
     def begin(self, settings: dict[str, Any]) -> dict[int, FinishedShard]:
-        """Takes up the work, or begins it: returns the finished shards by number, and removes what is half-written.
+        """Take up the work, or begins it: returns the finished shards by number, and remove what is half-written.
 
         Raises:
             UserError: it began with other settings.
@@ -92,14 +92,14 @@ class UnfinishedWork:
         write_text(self._finished / f"{shard.index}.json", content)
 
     def publish(self) -> None:
-        """Makes the output appear, all at once."""
+        """Make the output appear, all at once."""
         for path in self.files.iterdir():
             sync(path)
         self.files.rename(self._output)
         self.discard()
 
     def discard(self) -> None:
-        """Removes the folder."""
+        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _is_whole(self, shard: FinishedShard) -> bool:
@@ -145,7 +145,7 @@ def unfinished_work(output: Path) -> Iterator[UnfinishedWork]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file that is there as a whole or not at all."""
+    """Write a file that is there as a whole or not at all."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
     sync(partial)
@@ -153,7 +153,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> int:
-    """Waits until a file is on the disk; returns its length."""
+    """Wait until a file is on the disk; return its length."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         return os.fstat(file.fileno()).st_size
@@ -170,7 +170,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _read_shard(path: Path) -> FinishedShard | None:
-    """What a note says; None if it is damaged: that shard is written again."""
+    """Return what a note says; None if it is damaged: that shard is written again."""
     try:
         content = json.loads(read_text(path))
         shard = FinishedShard(**content | {"class_counts": tuple(content["class_counts"])})

@@ -30,7 +30,7 @@ class WorkerError(UserError):
 
 
 def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -> Iterator[FinishedShard]:
-    """Writes shards in `num_workers` processes, or in this one if that is 1, and gives each as it is finished.
+    """Write shards in `num_workers` processes, or in this one if that is 1, and give each as it is finished.
 
     Whatever ends this process ends the others: they notice that nobody listens.
 
@@ -65,7 +65,7 @@ def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -
 
 
 def serve(pipe: Connection) -> None:
-    """A process's side: writes the shards that it is sent, until nobody is there any more."""
+    """Write the shards that are sent, until nobody sends any more."""
     os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
     load_tensorflow()
     logging.getLogger("sagan_tf").disabled = True  # what is left out is sent to the parent, which logs it
@@ -88,7 +88,7 @@ def _written(shard: Shard, report: Callable[..., None]) -> tuple[str, Any]:
 
 @contextlib.contextmanager
 def _processes(count: int) -> Iterator[dict[Connection, BaseProcess]]:
-    """Starts processes that `serve`, by their pipes; they end with the context."""
+    """Start processes that `serve`, by their pipes; they end with the context."""
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     processes: dict[Connection, BaseProcess] = {}
     # Ctrl-C goes to all processes of a terminal: these inherit that it is ignored, and are ended by this one.

@@ -81,11 +81,11 @@ class Calculation:
         return TABLES[name](self)
 
     def step_table(self) -> tables.Table:
-        """What a replica does in a step."""
+        """Return what a replica does in a step."""
         return tables.step_table(network_sizes(self.state), self.step, self.options.replica_batch_size)
 
     def reduction_table(self) -> tables.Table:
-        """What is all-reduced in a step."""
+        """Return what is all-reduced in a step."""
         return tables.reduction_table(self.reductions)
 
     def device_table(self) -> tables.Table:
@@ -96,7 +96,7 @@ class Calculation:
         return tables.device_table(self.model, [self.model.weak(images, alone) for images in parts])
 
     def strong_table(self) -> tables.Table:
-        """The same global batch on more replicas."""
+        """Return the same global batch on more replicas."""
         training = self.config.training
         title = f"Strong scaling: global batch {training.global_batch_size}, {training.num_steps:,} steps"
         cut = {row[0].cluster.workers for row in self.strong}
@@ -111,7 +111,7 @@ class Calculation:
         return tables.scaling_table(f"Weak scaling: {images} images a replica", rows, None)
 
     def input_table(self) -> tables.Table:
-        """What strong scaling reads, with the network of the last speed given."""
+        """Return what strong scaling reads, with the network of the last speed given."""
         training = self.config.training
         inputs = image_inputs(self.config.model, 1e3 * self.options.jpeg_kbytes)
         sizes = training.global_batch_size, training.discriminator_steps_per_step

@@ -32,7 +32,7 @@ class Device:
     source: str
 
     def number_format(self, precision: str) -> str:
-        """What this GPU multiplies in under `--precision`.
+        """Return what this GPU multiplies in under `--precision`.
 
         TensorFlow multiplies float32 in TF32 where the GPU has it (`tf.config.experimental.enable_tensor_float_32_
         execution` turns that off).

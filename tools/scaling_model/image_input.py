@@ -45,7 +45,7 @@ class ImageInput:
 
 
 def image_inputs(model: ModelConfig, jpeg_bytes: float) -> tuple[ImageInput, ImageInput]:
-    """The original images, and records that `tools/prepare_imagenet.py` made of them."""
+    """Return the original images, and records that `tools/prepare_imagenet.py` made of them."""
     prepared = prepared_bytes(model.resolution, model.image_channels)
     return (
         ImageInput("original JPEGs", jpeg_bytes, ORIGINAL_IMAGES_PER_CORE),

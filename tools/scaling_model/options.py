@@ -61,7 +61,7 @@ class ScalingOptions:
         self._check("overlap", lambda value: 0 <= value <= 1, "from 0 to 1")
 
     def chosen_device(self, precision: str) -> Device:
-        """The GPU, with what was given in place of its data sheet's figures."""
+        """Return the GPU, with what was given in place of its data sheet's figures."""
         device = DEVICES[self.device]
         changes: dict[str, Any] = {}
         if self.tflops is not None:
@@ -76,7 +76,7 @@ class ScalingOptions:
         return dataclasses.replace(device, **changes)
 
     def assumptions(self) -> Assumptions:
-        """What is assumed of any GPU."""
+        """Return what is assumed of any GPU."""
         return Assumptions(self.utilization, self.bandwidth_utilization, 1e-6 * self.launch_us, self.overlap)
 
     def cluster(self, workers: int, gpus_per_worker: int, link_gbits: float, device: Device) -> Cluster:

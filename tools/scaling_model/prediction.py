@@ -121,7 +121,7 @@ class Model:
         )
 
     def strong(self, global_batch_size: int, cluster: Cluster) -> Prediction | None:
-        """The same global batch on n replicas: efficiency T(1) / (n T(n)); None if it can't be cut into equal parts."""
+        """Predict one global batch on n replicas, efficiency T(1) / (n T(n)); None if n does not divide the batch."""
         if global_batch_size % (cluster.replicas * self.accumulation):
             return None
         images = global_batch_size // cluster.replicas

@@ -54,7 +54,7 @@ class Step:
 
 
 def network_sizes(state: TrainState) -> NetworkSizes:
-    """Counts the networks of a run."""
+    """Count the networks of a run."""
     moving_means = [one for one in state.generator.non_trainable_variables if one.name == "moving_mean"]
     return NetworkSizes(
         generator=parameter_count(state.generator),
@@ -90,7 +90,7 @@ def measure_step(config: Config, state: TrainState) -> Step:
 
 
 def _traced_updates(config: Config, state: TrainState, images: int) -> tuple[Work, Work]:
-    """The work of the discriminator's and of the generator's update on one replica that has `images` images."""
+    """Return the work of the discriminator's and of the generator's update on one replica that has `images` images."""
     training = dataclasses.replace(config.training, global_batch_size=images)
     updates = create_updates(dataclasses.replace(config, training=training), state)
     size = config.model.resolution

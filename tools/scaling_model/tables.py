@@ -43,7 +43,7 @@ def bytes_text(num_bytes: float) -> str:
 
 
 def step_table(sizes: NetworkSizes, step: Step, replica_images: int) -> Table:
-    """What a replica does in a step."""
+    """Return what a replica does in a step."""
     updates = {
         "update of the discriminator": step.discriminator_update,
         "update of the generator": step.generator_update,
@@ -63,7 +63,7 @@ def step_table(sizes: NetworkSizes, step: Step, replica_images: int) -> Table:
 
 
 def reduction_table(found: Sequence[Reduction]) -> Table:
-    """What is all-reduced in a step."""
+    """Return what is all-reduced in a step."""
     rows = [["all-reduced in a step", "messages", "bytes", ""]]
     for one in found:
         rows.append([one.name, str(one.messages), f"{one.num_bytes:,}", bytes_text(one.num_bytes)])

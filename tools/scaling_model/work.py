@@ -38,7 +38,7 @@ class Work:
         return Work(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
     def times(self, factor: float) -> Work:
-        """The work done `factor` times."""
+        """Return the work done `factor` times."""
         return Work(*(factor * value for value in dataclasses.astuple(self)))
 
 
@@ -51,24 +51,24 @@ class BatchWork:
 
     @classmethod
     def through(cls, images: int, work: Work, more_images: int, more_work: Work) -> BatchWork:
-        """The straight line through the work of two batches."""
+        """Return the straight line through the work of two batches."""
         per_image = (more_work + work.times(-1.0)).times(1.0 / (more_images - images))
         return cls(work + per_image.times(-images), per_image)
 
     def of(self, images: float) -> Work:
-        """The work of a batch."""
+        """Return the work of a batch."""
         return self.fixed + self.per_image.times(images)
 
     def __add__(self, other: BatchWork) -> BatchWork:
         return BatchWork(self.fixed + other.fixed, self.per_image + other.per_image)
 
     def times(self, factor: float) -> BatchWork:
-        """The work done `factor` times."""
+        """Return the work done `factor` times."""
         return BatchWork(self.fixed.times(factor), self.per_image.times(factor))
 
 
 def graph_work(graph: tf.Graph) -> Work:
-    """The work of what a graph's results and effects need; both branches of a condition count.
+    """Return the work of what a graph's results and effects need; both branches of a condition count.
 
     Tensors whose size is not known before they are computed are left out of the traffic.
 

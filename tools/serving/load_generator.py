@@ -47,7 +47,7 @@ Request = tuple[str, dict[str, np.ndarray]]
 
 
 def _pictures(rows: int, **others: np.ndarray) -> Request:
-    """A good request, or one with other inputs."""
+    """Return a good request, or one with other inputs."""
     inputs: dict[str, np.ndarray] = {
         "seeds": np.arange(rows, dtype=np.int64),
         "labels": np.zeros(rows, np.int32),
@@ -87,7 +87,7 @@ class Ledger:
         self.messages: list[str] = []
 
     def check(self, keys: Sequence[Key], files: Sequence[bytes]) -> None:
-        """Whether files are PNG, and those that the same keys gave before."""
+        """Return whether files are PNG, and those that the same keys gave before."""
         for key, file in zip(keys, files, strict=True):
             digest = hashlib.sha256(file).hexdigest()
             with self._lock:
@@ -98,12 +98,12 @@ class Ledger:
                 self.fail("wrong pictures", f"seed, label, truncation {key}: expected the same PNG file as before")
 
     def count(self, what: str, times: int = 1) -> None:
-        """Counts what went as it should."""
+        """Count what went as it should."""
         with self._lock:
             self.counts[what] += times
 
     def fail(self, what: str, message: str) -> None:
-        """Counts what did not, and keeps the first messages."""
+        """Count what did not, and keep the first messages."""
         with self._lock:
             self.counts[what] += 1
             if len(self.messages) < _MOST_MESSAGES:
@@ -111,13 +111,13 @@ class Ledger:
 
 
 def keys_of(index: int, rows: int, num_classes: int) -> list[Key]:
-    """The pictures that a request asks for: a few of the same ones, mixed anew in every request."""
+    """Return the pictures that a request asks for: a few of the same ones, mixed anew in every request."""
     seeds = np.random.default_rng(index).integers(_DISTINCT, size=rows)
     return [(int(seed), int(seed) % num_classes, _TRUNCATIONS[seed % len(_TRUNCATIONS)]) for seed in seeds]
 
 
 def ask_well(client: Client, ledger: Ledger, keys: Sequence[Key]) -> float:
-    """Makes a good request; returns the seconds that it took."""
+    """Make a good request; return the seconds that it took."""
     begin = time.perf_counter()
     try:
         files = client.generate(*(np.array(values) for values in zip(*keys, strict=True)))
@@ -131,7 +131,7 @@ def ask_well(client: Client, ledger: Ledger, keys: Sequence[Key]) -> float:
 
 
 def ask_badly(client: Client, ledger: Ledger, kind: str, request: Request, timeout_s: float) -> None:
-    """Makes a bad request, past the checks of the client."""
+    """Make a bad request, past the checks of the client."""
     signature, inputs = request
     contract = GENERATOR_SIGNATURES.get(signature, GENERATOR_SIGNATURES[GENERATE])
     try:
@@ -145,7 +145,7 @@ def ask_badly(client: Client, ledger: Ledger, kind: str, request: Request, timeo
 
 
 def measure(client: Client, ledger: Ledger, rows: int, latent_dim: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Makes all requests of one batch size; returns throughput and latencies of the good ones."""
+    """Make all requests of one batch size; return throughput and latencies of the good ones."""
 
     def ask(index: int) -> float | None:
         number = int(index * options.malformed)  # of the bad request, if this is one
@@ -171,7 +171,7 @@ def measure(client: Client, ledger: Ledger, rows: int, latent_dim: int, options:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """All batch sizes; returns what was measured and what came of the requests."""
+    """Measure all batch sizes; return what was measured and what came of the requests."""
     ledger = Ledger()
     client = Client(options.server, rest=options.rest, model=options.model, timeout_s=options.timeout)
     with client:
@@ -186,7 +186,7 @@ _GOOD = ("good requests answered", "bad requests refused", "pictures compared wi
 
 
 def report(result: dict[str, Any]) -> str:
-    """The result as text."""
+    """Return the result as text."""
     lines = []
     for one in result["measured"]:
         latencies = "  ".join(f"{name.removesuffix('_ms')} {one[name]:.1f}" for name in one if name.endswith("_ms"))
@@ -199,7 +199,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns its exit status."""
+    """Run the command line; return its exit status."""
     options = _parse(arguments)
     try:
         if options.json is not None:
