@@ -39,12 +39,12 @@ from tests.training.tiny import (
 
 def test_gap_within_classes() -> None:
     first, first_labels = np.array([5.0, 1.0, 3.0, 9.0]), np.array([0, 1, 1, 4])
-    second, second_labels = np.array([1.0, 1.0, 4.0, 0.0, 7.0]), np.array([1, 0, 0, 1, 3])
-    # Class 0: 5 - 2.5, class 1: 2 - 0.5; classes 3 and 4 are in one set only.
+    second, second_labels = np.array([1.0, 1.0, 4.0, 0.0, 7.0, 2.0]), np.array([1, 0, 0, 1, 3, 1])
+    # Class 0: 5 - 2.5, class 1: 2 - 1; classes 3 and 4 are in one set only.
     gap = gap_within_classes(first, first_labels, second, second_labels)
-    assert gap is not None and gap.mean == pytest.approx((2 * 2.5 + 2 * 1.5) / 4)
-    # Squared deviations 0, 4.5, 2 and 0.5 on 7 - 4 degrees of freedom.
-    assert gap.error == pytest.approx(np.sqrt(7.0 / 3 * (0.25 * (1 + 1 / 2) + 0.25 * (1 / 2 + 1 / 2))))
+    assert gap is not None and gap.mean == pytest.approx((2 * 2.5 + 3 * 1.0) / 5)
+    # Squared deviations 0, 4.5, 2 and 2 on 8 - 4 degrees of freedom.
+    assert gap.error == pytest.approx(np.sqrt(8.5 / 4 * (0.4**2 * (1 + 1 / 2) + 0.6**2 * (1 / 2 + 1 / 3))))
     assert gap_within_classes(first, first_labels, second, second_labels + 10) is None
 
 
