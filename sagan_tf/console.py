@@ -195,15 +195,8 @@ def progress_bar(
     is_open = stream is not None and not stream.closed
     is_terminal = is_open and stream.isatty()
     interval = {} if is_terminal else {"mininterval": _SECONDS_IN_FILES, "maxinterval": _SECONDS_IN_FILES}
-    return tqdm(
-        total=total,
-        initial=initial,
-        unit=unit,
-        desc=description,
-        smoothing=0.1,
-        disable=not (is_terminal or (in_files and is_open)),
-        **interval,
-    )
+    hidden = not (is_terminal or (in_files and is_open))
+    return tqdm(total=total, initial=initial, unit=unit, desc=description, smoothing=0.1, disable=hidden, **interval)
 
 
 def load_tensorflow() -> None:

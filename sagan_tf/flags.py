@@ -54,7 +54,7 @@ def run_door(
     check: Callable[..., None] | None = None,
     prints_result: bool = False,
 ) -> int:
-    """Run a door: parses its flags, calls `main`, turns a user's mistake into one line on standard error.
+    """Run a command: parse its flags, call `main`, and report a user's error as one line on standard error.
 
     Args:
         program: the module's name, as in `python -m <program>`.

@@ -71,7 +71,7 @@ class RecordParser:
 
 
 def _one(features: Any, key: str, kind: str = "bytes_list") -> Any:
-    """Return the only value of a feature; raise LookupError with its name if there is none, or several."""
+    """Return the value of a feature; raise LookupError with its name unless it has exactly one."""
     values = getattr(features[key], kind).value
     if len(values) != 1:
         raise LookupError(key)

@@ -1,4 +1,4 @@
-"""What the flags of the client, sagan_tf.serving.client, need in order to have an effect."""
+"""Flags of sagan_tf.serving.client that have an effect only together with others."""
 
 from __future__ import annotations
 

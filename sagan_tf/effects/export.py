@@ -1,4 +1,4 @@
-"""What the flags of sagan_tf.export need in order to have an effect."""
+"""Flags of sagan_tf.export that have an effect only together with others."""
 
 from __future__ import annotations
 

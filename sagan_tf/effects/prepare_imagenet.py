@@ -1,4 +1,4 @@
-"""What the flags of tools/prepare_imagenet.py need in order to have an effect."""
+"""Flags of tools/prepare_imagenet.py that have an effect only together with others."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def classes_of_card(path: pathlib.Path) -> tuple[int, tuple[str, ...]]:
 
 
 def evaluation_of(metrics: pathlib.Path, step: int, weights: str) -> dict[str, Any] | None:
-    """Return the last evaluation in a `metrics.jsonl` of a step's generator; None if there is none."""
+    """Return the last evaluation of a step's generator in a `metrics.jsonl`, or None if it was not evaluated."""
     found = None
     for text in read_text(metrics, errors="replace").splitlines() if metrics.is_file() else []:
         try:

@@ -112,7 +112,7 @@ class DamagedCheckpoint(UserError):
 
 
 def restore_latest(state: TrainState, directory: pathlib.Path) -> int | None:
-    """Restore the newest intact checkpoint in a folder, every value of it. Returns its step; None if there is none.
+    """Restore all values of the newest intact checkpoint in a directory; return its step, or None without a checkpoint.
 
     A damaged one is named in the log, and the one before it taken: TensorFlow keeps a checksum of every value. So is
     one with values that are not finite, from which training could not go on.

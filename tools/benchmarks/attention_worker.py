@@ -58,7 +58,7 @@ def measured(run_once: Pass, level: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Traces, makes a first pass, which takes what is taken once, and serves."""
+    """Trace the layer, make a first pass, and serve requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_layer_arguments(parser)
     parser.add_argument("--blockwise", action=argparse.BooleanOptionalAction, required=True)

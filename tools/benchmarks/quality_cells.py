@@ -201,7 +201,7 @@ def values_of(record: dict[str, Any]) -> dict[str, float]:
 
 
 def _last(records: list[dict[str, Any]], name: str) -> float | None:
-    """Return the last value of a scalar in the lines of `metrics.jsonl`; None if there is none."""
+    """Return the last value of a scalar in the lines of `metrics.jsonl`, or None if no line has it."""
     return next((one[name] for one in reversed(records) if name in one), None)
 
 

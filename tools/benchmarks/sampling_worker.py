@@ -43,7 +43,7 @@ def in_form(form: str, generator: keras.Model, config: ModelConfig) -> Generate:
 
 
 def main() -> None:
-    """Builds, warms up and serves."""
+    """Build the networks, warm up, and serve requests."""
     parser = argparse.ArgumentParser()
     for name in ("base_channels", "num_classes", "batch_size"):
         parser.add_argument(f"--{name}", type=int, required=True)

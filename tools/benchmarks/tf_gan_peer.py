@@ -65,7 +65,7 @@ def sampling_operation(options: argparse.Namespace) -> tuple[Any, Any, Any]:
 
 
 def main() -> None:
-    """Builds, warms up and serves."""
+    """Build the networks, warm up, and serve requests."""
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=("train", "sample"))
     parser.add_argument("--batch_size", type=int, required=True)

@@ -71,7 +71,7 @@ def create_trainer(config: Config) -> Trainer:
 
 
 def main() -> None:
-    """Builds, warms up and serves."""
+    """Build the networks, warm up, and serve requests."""
     config = create_config(parse())
     start = time.perf_counter()
     trainer = create_trainer(config)

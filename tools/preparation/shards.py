@@ -41,7 +41,7 @@ class Shard:
 
 
 def write_shard(shard: Shard, report: Report) -> FinishedShard:
-    """Write a shard, and notes that it is finished.
+    """Write a shard, and then a note that it is finished.
 
     Raises:
         UserError: too many images are unreadable, or a record file is damaged.
