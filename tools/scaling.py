@@ -41,8 +41,8 @@ def main(options: ScalingOptions, config: Config) -> None:
     config = as_on_a_gpu(config)
     options.chosen_device(config.training.precision).number_format(config.training.precision)
     load_tensorflow()
+    from sagan_tf.distribution.strategy import check_batch_size
     from sagan_tf.training.session import check_config
-    from sagan_tf.training.strategy import check_batch_size
     from tools.scaling_model.calculation import Calculation
 
     check_config(config)

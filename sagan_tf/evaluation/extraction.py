@@ -12,12 +12,12 @@ from sagan_tf.console import progress_bar
 from sagan_tf.data.pipeline import single_pass_dataset
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
+from sagan_tf.distribution.per_replica import on_replicas
+from sagan_tf.distribution.strategy import is_chief
 from sagan_tf.evaluation.extractors import Extractor
 from sagan_tf.keras_backend import keras
 from sagan_tf.training.agreement import all_agree
-from sagan_tf.training.replicas import on_replicas
 from sagan_tf.training.sampling import LatentSampler, evaluation_draw
-from sagan_tf.training.strategy import is_chief
 
 _DRAWN_AT_ONCE = 1000
 """Latents. It is part of what an image is a function of, and so not the batch size."""

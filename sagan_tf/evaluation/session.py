@@ -13,6 +13,7 @@ from sagan_tf.config import Config, DataConfig, EvaluationConfig, TrainingConfig
 from sagan_tf.data.image_sets import is_folder, open_finished_images, open_images
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.effects import EVALUATE, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import check_names, check_number_of_images
@@ -31,7 +32,6 @@ from sagan_tf.keras_backend import keras
 from sagan_tf.training.agreement import on_chief
 from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.run_directory import RunDirectory
-from sagan_tf.training.strategy import create_strategy
 
 
 def evaluate(

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.distribution.per_replica import on_replicas
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.saved_models import digest_of_saved_model, load_saved_model
 from sagan_tf.keras_backend import keras
@@ -23,7 +24,6 @@ from sagan_tf.networks.architectures import used_classes
 from sagan_tf.serving.contract import MODEL_CARD
 from sagan_tf.serving.model_card import classes_of_card
 from sagan_tf.training.checkpoints import load_generator
-from sagan_tf.training.replicas import on_replicas
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import compiled_generator, folded, latents_of_seeds
 

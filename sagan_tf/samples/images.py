@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.distribution.cluster import place_among_workers
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.samples.generators import Generator
@@ -17,7 +18,6 @@ from sagan_tf.samples.image_archive import write_archive
 from sagan_tf.samples.image_files import PictureSet, class_folders, write_pictures
 from sagan_tf.samples.options import SampleOptions
 from sagan_tf.serving.labels import find_labels
-from sagan_tf.training.cluster import place_among_workers
 from sagan_tf.training.sampling import latents_of_seeds
 from sagan_tf.visualization.output import output_file
 from sagan_tf.visualization.png import encode_pngs

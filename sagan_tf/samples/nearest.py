@@ -10,6 +10,7 @@ from PIL import Image
 from sagan_tf.config import Config
 from sagan_tf.data.pipeline import single_pass_dataset
 from sagan_tf.data.source import Source
+from sagan_tf.distribution.strategy import create_local_strategy
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extraction import Batch, Extraction, with_progress
 from sagan_tf.evaluation.extractors import Extractor, ExtractorOptions, open_extractor
@@ -18,7 +19,6 @@ from sagan_tf.samples.options import SampleOptions
 from sagan_tf.samples.sheets import LARGE_TILE, check_size
 from sagan_tf.samples.training_images import config_of_run, open_training_images
 from sagan_tf.serving.labels import find_labels
-from sagan_tf.training.strategy import create_local_strategy
 from sagan_tf.visualization.image_grid import sheet
 
 _DEFAULT_ROWS, _DEFAULT_COLUMNS = 8, 8

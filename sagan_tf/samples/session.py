@@ -9,6 +9,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from sagan_tf.config import Config
+from sagan_tf.distribution.strategy import create_local_strategy
 from sagan_tf.files import write_atomically, write_result
 from sagan_tf.keras_backend import keras
 from sagan_tf.samples import sheets
@@ -19,7 +20,6 @@ from sagan_tf.samples.nearest import nearest
 from sagan_tf.samples.options import SampleOptions
 from sagan_tf.samples.standing_statistics import use_standing_statistics
 from sagan_tf.serving.labels import find_labels
-from sagan_tf.training.strategy import create_local_strategy
 from sagan_tf.visualization.output import output_file, write_picture
 
 _logger = logging.getLogger("sagan_tf")

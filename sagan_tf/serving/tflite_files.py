@@ -11,6 +11,7 @@ import numpy as np
 
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.distribution.strategy import create_local_strategy
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.extractors import PACKAGED_EXTRACTORS, ExtractorOptions, open_extractor
@@ -23,7 +24,6 @@ from sagan_tf.serving.parity import Features, Parity, compare, pooled_pixels
 from sagan_tf.serving.signatures import generator_sizes
 from sagan_tf.serving.tflite import LiteGenerator, convert
 from sagan_tf.training.sampling import compiled_generator, latents_of_seeds
-from sagan_tf.training.strategy import create_local_strategy
 from sagan_tf.visualization.image_grid import save_png, sheet
 
 _logger = logging.getLogger("sagan_tf")

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import tensorflow as tf
 
+from sagan_tf.distribution.strategy import is_chief, num_workers
 from sagan_tf.errors import UserError
 from sagan_tf.training.state import TrainState
-from sagan_tf.training.strategy import is_chief, num_workers
 
 _Result = TypeVar("_Result")
 

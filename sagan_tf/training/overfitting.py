@@ -17,13 +17,13 @@ from sagan_tf.config import Config
 from sagan_tf.data.image_sets import is_folder, open_images
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
+from sagan_tf.distribution.strategy import num_workers
 from sagan_tf.effects.common import names_split_in_data_dir
 from sagan_tf.errors import UserError
 from sagan_tf.text import canonical_name, canonical_names, list_names
 from sagan_tf.training.health_signs import HELD_OUT_GAP, OVERFITTING
 from sagan_tf.training.sampling import generate_images, latents_of_seeds
 from sagan_tf.training.state import TrainState
-from sagan_tf.training.strategy import num_workers
 
 MAX_IMAGES = 256
 """Largest number of images of each kind. The standard error of the difference of two mean logits is then 0.09 standard

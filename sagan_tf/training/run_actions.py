@@ -12,6 +12,7 @@ import tensorflow as tf
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
+from sagan_tf.distribution.strategy import is_chief
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.schedules import learning_rate_factor
@@ -28,7 +29,6 @@ from sagan_tf.training.overfitting import OverfittingReader
 from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.sampling import fixed_inputs, generate_images
 from sagan_tf.training.state import TrainState
-from sagan_tf.training.strategy import is_chief
 from sagan_tf.training.tensorboard import write_introduction
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.visualization.attention_maps import AttendedPicture

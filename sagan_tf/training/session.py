@@ -18,6 +18,7 @@ from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+from sagan_tf.distribution.strategy import check_batch_size, create_strategy, is_chief, num_workers
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.literal_paths import check_readable_path
@@ -38,7 +39,6 @@ from sagan_tf.training.run_lock import run_lock
 from sagan_tf.training.startup import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.stop_signals import StopOnSignal, StopSignals
-from sagan_tf.training.strategy import check_batch_size, create_strategy, is_chief, num_workers
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 

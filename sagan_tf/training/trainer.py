@@ -8,11 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
+from sagan_tf.distribution.strategy import num_workers
 from sagan_tf.training.ema import ema_decay, move_average
 from sagan_tf.training.gradients import Metrics
 from sagan_tf.training.sampling import training_draw
 from sagan_tf.training.steps import AlternatingUpdates
-from sagan_tf.training.strategy import num_workers
 
 
 class Trainer:

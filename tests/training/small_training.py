@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from sagan_tf.data.sources import open_source
+from sagan_tf.distribution.strategy import create_strategy, is_chief
 from sagan_tf.training import session
-from sagan_tf.training.strategy import create_strategy, is_chief
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 from tests.training.tiny import PLAIN_NETWORKS, all_values, make_state, tiny_config

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import Config, DataConfig, ModelConfig, RegularizationConfig, TrainingConfig
+from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates
-from sagan_tf.training.strategy import create_strategy
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.config import Config, ModelConfig, TrainingConfig
+from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.training.state import create_state
-from sagan_tf.training.strategy import create_strategy
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 from tools.benchmarks.arithmetic import graph_multiply_adds

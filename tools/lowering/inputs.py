@@ -13,6 +13,7 @@ from sagan_tf.data.pipeline import single_pass_dataset
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+from sagan_tf.distribution.strategy import check_batch_size
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.flags import config_to_flagfile
@@ -21,7 +22,6 @@ from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.training.session import check_config, resolve_classes
 from sagan_tf.training.startup import describe_run
 from sagan_tf.training.state import TrainState, create_state
-from sagan_tf.training.strategy import check_batch_size
 
 MAX_IMAGE_BYTES = 2**33
 """8 GiB: the program holds all images in the memory of its device."""

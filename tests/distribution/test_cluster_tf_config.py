@@ -7,8 +7,8 @@ import json
 import pytest
 import tensorflow as tf
 
+from sagan_tf.distribution.cluster_tf_config import num_workers
 from sagan_tf.errors import UserError
-from sagan_tf.training.cluster_tf_config import num_workers
 
 TWO = ["a:2222", "b:2222"]
 FIRST = {"type": "worker", "index": 0}

@@ -13,9 +13,9 @@ from typing import Any
 import kubernetes
 import pytest
 
+from sagan_tf.distribution import cluster_kubernetes
+from sagan_tf.distribution.cluster_kubernetes import find_workers, num_workers
 from sagan_tf.errors import UserError
-from sagan_tf.training import cluster_kubernetes
-from sagan_tf.training.cluster_kubernetes import find_workers, num_workers
 
 
 def pod(name: str, address: str | None, phase: str = "Running", *, ends: bool = False) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training.replicas import on_replicas
+from sagan_tf.distribution.per_replica import on_replicas
 from tests.training.tiny import one_device, two_replicas
 
 

@@ -8,9 +8,9 @@ import os
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
+from sagan_tf.distribution.cluster import cluster_resolver, has_cluster
 from sagan_tf.errors import UserError
 from sagan_tf.text import install_command
-from sagan_tf.training.cluster import cluster_resolver, has_cluster
 
 _logger = logging.getLogger("sagan_tf")
 

@@ -12,9 +12,9 @@ import unittest.mock
 import pytest
 import tensorflow as tf
 
+from sagan_tf.distribution import cluster, cluster_kubernetes, cluster_slurm
+from sagan_tf.distribution.strategy import is_chief, num_workers
 from sagan_tf.errors import UserError
-from sagan_tf.training import cluster, cluster_kubernetes, cluster_slurm
-from sagan_tf.training.strategy import is_chief, num_workers
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Of a task of `srun --ntasks=2` on this machine.
@@ -135,8 +135,8 @@ def test_gpus_are_those_that_this_process_sees(monkeypatch: pytest.MonkeyPatch) 
 
 ADD = """
 import tensorflow as tf
-from sagan_tf.training.cluster import cluster_resolver
-from sagan_tf.training.strategy import is_chief, num_workers
+from sagan_tf.distribution.cluster import cluster_resolver
+from sagan_tf.distribution.strategy import is_chief, num_workers
 
 strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster_resolver())
 place = strategy.cluster_resolver.task_id

@@ -2,8 +2,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
+from sagan_tf.distribution.strategy import check_batch_size, create_strategy
 from sagan_tf.errors import UserError
-from sagan_tf.training.strategy import check_batch_size, create_strategy
 
 
 def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):

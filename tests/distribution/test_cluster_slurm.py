@@ -7,8 +7,8 @@ import os
 import pytest
 import tensorflow as tf
 
+from sagan_tf.distribution.cluster_slurm import find_workers, num_workers
 from sagan_tf.errors import UserError
-from sagan_tf.training.cluster_slurm import find_workers, num_workers
 
 # Of `env | grep SLURM` in the second task of `srun --nodes=2 --ntasks-per-node=1 --gpus-per-node=4`; what says nothing
 # of tasks is left out.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from sagan_tf.distribution import cluster_kubernetes, cluster_slurm, cluster_tf_config
 from sagan_tf.errors import UserError
-from sagan_tf.training import cluster_kubernetes, cluster_slurm, cluster_tf_config
 
 _MANAGERS = (cluster_slurm, cluster_kubernetes)
 

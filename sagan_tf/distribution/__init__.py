@@ -1,0 +1,1 @@
+"""Where a run computes: devices, strategies and clusters."""
