@@ -76,6 +76,7 @@ train --data_dir=d | PACKAGED_DATA --held_out=tfrecord:t | PACKAGED_DATA --held_
 train --data_dir=d | --dataset=fashion_mnist_10k --reference=cifar10:test --metrics=fid | --dataset=fashion_mnist_10k
 train --split=test | --dataset=tfrecord | --dataset=folder
 train --held_out=cifar10:test | | --health_every=0
+train --collectives=ring | --strategy=multi_worker | --strategy=mirrored
 train --shuffle_buffer_size=9 | --dataset=cifar10 | --dataset=folder
 train --shuffle_buffer_size=9 | | --dataset=fashion_mnist_10k
 train --attention_resolutions=8 | --generator_attention_resolutions=8 | NO_ATTENTION

@@ -78,6 +78,17 @@ class TrainingConfig:
         "float32, mixed_bfloat16 or mixed_float16 (with loss scaling); sigma and statistics are always float32.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
+    tf32: bool = option(
+        True,
+        "Let GPUs from NVIDIA's Ampere on multiply float32 in TensorFloat-32 (10 bits of mantissa; faster). "
+        "Evaluation, sampling and export never do.",
+        changeable=True,
+    )
+    deterministic: bool = option(
+        False,
+        "Use only operations that give the same bits in every run on the same device; slower on GPUs. CPUs always do.",
+        changeable=True,
+    )
     jit_compile: bool = option(False, "Compile the two updates with XLA.")
     strategy: str = option(
         "auto",
@@ -87,8 +98,19 @@ class TrainingConfig:
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
         changeable=True,
     )
+    collectives: str = option(
+        "auto",
+        "How several workers exchange gradients: auto (NCCL between GPUs), nccl, or ring (through host memory; works "
+        "everywhere).",
+        choices=("auto", "nccl", "ring"),
+        changeable=True,
+    )
     logical_cpus: int = option(1, "Split the CPU into this many devices: tries mirrored without GPUs.", changeable=True)
-    steps_per_loop: int = option(100, "Most steps run in one call of the compiled loop.", changeable=True)
+    steps_per_loop: int = option(
+        100,
+        "Most steps in one call of the compiled loop; fewer where they would take longer than about 20 seconds.",
+        changeable=True,
+    )
     log_every: int = option(100, "Steps between scalars in metrics.jsonl and TensorBoard.", changeable=True)
     sample_every: int = option(1000, "Steps between sample grids and attention maps.", changeable=True)
     health_every: int | None = option(

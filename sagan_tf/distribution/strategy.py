@@ -9,10 +9,13 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.cluster import cluster_resolver, has_cluster
+from sagan_tf.distribution.devices import prepare_for_inference, take_gpu_memory_as_needed, use_one_gpu
 from sagan_tf.errors import UserError
 from sagan_tf.text import install_command
 
 _logger = logging.getLogger("sagan_tf")
+_BYTES_PER_PACK = 50 * 2**20
+"""The first gradients travel while the others are still computed."""
 
 
 def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
@@ -21,6 +24,10 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     Raises:
         UserError: if the devices or the environment that it needs are not there.
     """
+    take_gpu_memory_as_needed()
+    tf.config.experimental.enable_tensor_float_32_execution(config.tf32)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     _split_cpu(config.logical_cpus)
     name = _automatic() if config.strategy == "auto" else config.strategy
     if os.path.exists("/dev/nvidia0") and not tf.config.list_physical_devices("GPU"):
@@ -28,11 +35,14 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
             "this machine has an NVIDIA GPU that TensorFlow cannot use; install the CUDA libraries: %s",
             install_command(f"tensorflow[and-cuda]=={tf.__version__}"),
         )
-    return {"one_device": _one_device, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}[name]()
+    if name == "multi_worker":
+        return _multi_worker(config.collectives)
+    return {"one_device": _one_device, "mirrored": _mirrored, "tpu": _tpu}[name]()
 
 
 def create_local_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:
     """`one_device`, `mirrored`, or with `auto` whichever uses all of this machine's devices; no other workers."""
+    prepare_for_inference()
     _split_cpu(logical_cpus)
     return {"one_device": _one_device, "mirrored": _mirrored}[_local() if name == "auto" else name]()
 
@@ -63,7 +73,10 @@ def check_batch_size(config: TrainingConfig, num_replicas: int, group_size: int 
             would have real and fake images.
     """
     if config.jit_compile and num_replicas > 1 and config.strategy != "tpu":
-        raise UserError(f"jit_compile: expected one replica (XLA cannot hold all-reduces), received {num_replicas}")
+        raise UserError(
+            f"jit_compile: expected one replica, since XLA does not compile the all-reduces of several, "
+            f"received {num_replicas}; TF_XLA_FLAGS=--tf_xla_auto_jit=2 in the environment compiles the rest of a step"
+        )
     divisor = num_replicas * config.gradient_accumulation_steps * (group_size or 1)
     if config.global_batch_size % divisor:
         groups = f" x --discriminator_minibatch_statistics={group_size}" if group_size else ""
@@ -102,6 +115,7 @@ def _local() -> str:
 
 
 def _one_device() -> tf.distribute.Strategy:
+    use_one_gpu()
     return tf.distribute.OneDeviceStrategy("GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0")
 
 
@@ -115,8 +129,25 @@ def _mirrored() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
-def _multi_worker() -> tf.distribute.Strategy:
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster_resolver())
+def _multi_worker(collectives: str) -> tf.distribute.Strategy:
+    options = communication_options(collectives, has_gpus=bool(tf.config.get_visible_devices("GPU")))
+    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver(), options)
+
+
+def communication_options(collectives: str, *, has_gpus: bool) -> tf.distribute.experimental.CommunicationOptions:
+    """Return how workers exchange gradients.
+
+    TensorFlow's own choice for several workers is always the ring, which sends GPUs' tensors through host memory.
+
+    Args:
+        collectives: `auto` (NCCL if this worker has GPUs, else the ring), `nccl` or `ring`.
+        has_gpus: Whether this worker has GPUs.
+    """
+    options = tf.distribute.experimental.CommunicationOptions
+    implementation = tf.distribute.experimental.CommunicationImplementation
+    if collectives == "nccl" or (collectives == "auto" and has_gpus):
+        return options(implementation=implementation.NCCL, bytes_per_pack=_BYTES_PER_PACK)
+    return options(implementation=implementation.RING)
 
 
 def _tpu() -> tf.distribute.Strategy:

@@ -24,6 +24,9 @@ def _has_attention(flags: Any) -> bool:
 TRAIN = (
     *PLACEMENT,
     Effect(
+        ("collectives",), "--strategy=auto or multi_worker", lambda flags: flags.strategy in ("auto", "multi_worker")
+    ),
+    Effect(
         ("data_dir",),
         "a --dataset other than fashion_mnist_10k, or with --held_out or --reference that name the split of one",
         lambda flags: (

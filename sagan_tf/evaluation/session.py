@@ -13,6 +13,8 @@ from sagan_tf.config import Config, DataConfig, EvaluationConfig, TrainingConfig
 from sagan_tf.data.image_sets import is_folder, open_finished_images, open_images
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+from sagan_tf.distribution.devices import exact_float32
+from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.effects import EVALUATE, check_options
 from sagan_tf.errors import UserError
@@ -34,6 +36,7 @@ from sagan_tf.training.checkpoints import load_generator
 from sagan_tf.training.run_directory import RunDirectory
 
 
+@explain_memory_errors("evaluation", "lower --evaluation_batch_size")
 def evaluate(
     options: EvaluateOptions, evaluation: EvaluationConfig, read_config: Callable[[pathlib.Path], Config]
 ) -> None:
@@ -53,7 +56,7 @@ def evaluate(
     metrics = find_metrics(evaluation.metrics)
     _check_effects(options, given, evaluation, metrics, run)
     check_names(evaluation.extractor, metrics)
-    placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus)
+    placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus, tf32=False)
     strategy = create_strategy(placement)
     outputs = on_chief(strategy, lambda: RecordOutputs(options.output, run.directory if run else None))
     with strategy.scope():
@@ -237,12 +240,16 @@ def training_evaluation(
     evaluation = resolve(config.evaluation)
     metrics = find_metrics(evaluation.metrics)
     check_names(evaluation.extractor, metrics)
-    with strategy.scope():
-        extractor = open_extractor(_extractor_options(evaluation))
-    extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
     names = source.class_names if config.model.num_classes else ()
-    evaluator = _evaluator_of_run(config, source, evaluation, metrics, extraction, names)
-    evaluator.check_generator(config.model, names, evaluation.num_samples, config.training.seed)
-    return lambda generator: evaluator.of_generator(
-        generator, config.model, names, evaluation.num_samples, config.training.seed
-    )
+    with exact_float32():
+        with strategy.scope():
+            extractor = open_extractor(_extractor_options(evaluation))
+        extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
+        evaluator = _evaluator_of_run(config, source, evaluation, metrics, extraction, names)
+        evaluator.check_generator(config.model, names, evaluation.num_samples, config.training.seed)
+
+    def evaluate_generator(generator: keras.Model) -> Result:
+        with exact_float32():
+            return evaluator.of_generator(generator, config.model, names, evaluation.num_samples, config.training.seed)
+
+    return evaluate_generator

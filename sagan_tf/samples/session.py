@@ -9,6 +9,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from sagan_tf.config import Config
+from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import create_local_strategy
 from sagan_tf.files import write_atomically, write_result
 from sagan_tf.keras_backend import keras
@@ -35,6 +36,7 @@ SHEETS: dict[str, Callable[[Generator, SampleOptions], Image.Image]] = {
 """What makes one picture for each mode; `images` and the page of `attention` write on their own."""
 
 
+@explain_memory_errors("sampling", "make fewer images at once")
 def make_samples(options: SampleOptions, read_config: Callable[[pathlib.Path], Config]) -> None:
     """Make what the options ask for.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.errors import UserError
 from sagan_tf.evaluation.distances import frechet_distance
 from sagan_tf.evaluation.statistics import moments_of_features
 from sagan_tf.keras_backend import keras
@@ -61,7 +62,7 @@ def saved_model_error(folder: pathlib.Path, network: keras.Model, num_classes: i
     Every signature is called once, as a server does to warm up.
 
     Raises:
-        RuntimeError: it is larger than rounding could be: the export would be of another generator.
+        UserError: It is larger than rounding in float32 could be.
     """
     seeds = np.arange(_COMPARED)
     latents = latents_of_seeds(seeds, network.inputs[0].shape[1])
@@ -74,7 +75,10 @@ def saved_model_error(folder: pathlib.Path, network: keras.Model, num_classes: i
     images = model.signatures[SERVING_DEFAULT](latents=latents, labels=labels)["images"].numpy()
     error = float(np.abs(images - network([latents, labels], training=False).numpy()).max())
     if not error <= _LARGEST_ERROR:
-        raise RuntimeError(f"`folder` must hold the network's pictures. Received: others, by {error}")
+        raise UserError(
+            f"saved_model: expected images within {_LARGEST_ERROR:g} of the run's, received images that differ by "
+            f"{error:.2g}; the device may round float32 products: export with CUDA_VISIBLE_DEVICES=-1, on the CPU"
+        )
     return error
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from sagan_tf.config import Config
 from sagan_tf.data.names import check_tensorflow_path
+from sagan_tf.distribution.devices import prepare_for_inference
+from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.keras_backend import keras
@@ -34,6 +36,7 @@ _PNG_CHANNELS = (1, 3, 4)
 SAVED_MODEL, TFLITE, DISCRIMINATOR = "saved_model", "tflite", "discriminator"
 
 
+@explain_memory_errors("export", "free memory, and export again")
 def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]) -> None:
     """Export what the options ask for.
 
@@ -44,6 +47,7 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
     Raises:
         UserError: something is missing or in the way; nothing has then been written.
     """
+    prepare_for_inference()
     directory = RunDirectory(options.run_dir)
     if not directory.flags.is_file():
         raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {options.run_dir}")

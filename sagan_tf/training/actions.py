@@ -22,23 +22,25 @@ from sagan_tf.training.tensorboard import at_step, write_scalars
 from sagan_tf.visualization.image_grid import image_grid, save_png
 
 _logger = logging.getLogger("sagan_tf")
+_SECONDS_TO_LINE = 60.0
 
 
 class Progress:
     """A progress bar on a terminal, plain lines elsewhere.
 
     Args:
-        step: steps done when the loop begins.
-        num_steps: steps of the whole run.
-        images_per_step: real images that a step takes.
-        line_every: steps between plain lines.
+        step: Steps done when the loop begins.
+        num_steps: Steps of the whole run.
+        images_per_step: Real images that a step takes.
+        line_every: Steps between plain lines. There are more of them where these steps take longer than a minute.
     """
 
     def __init__(self, step: int, num_steps: int, images_per_step: int, line_every: int) -> None:
+        self._first_step = self._step = step
         self._num_steps = num_steps
         self._images_per_step = images_per_step
         self._line_every = line_every
-        self._began = (time.monotonic(), step)
+        self._began = self._printed = time.monotonic()
         self._bar = progress_bar(num_steps, initial=step, unit="step")
 
     def __call__(self, report: StepReport) -> None:
@@ -48,15 +50,22 @@ class Progress:
             "d_loss": f"{report.metrics['discriminator_loss']:.3f}",
             "g_loss": f"{report.metrics['generator_loss']:.3f}",
         }
+        is_first, self._step, new_steps = self._step == self._first_step, report.step, report.step - self._step
         if not self._bar.disable:
             self._bar.set_postfix(losses, refresh=False)
-            self._bar.update(report.num_steps)
-        elif report.last or report.step % self._line_every == 0:
-            began, first_step = self._began
-            left = (time.monotonic() - began) / (report.step - first_step) * (self._num_steps - report.step)
-            values = "  ".join(f"{name} {value}" for name, value in losses.items())
-            eta = tqdm.format_interval(left)
-            _logger.info("step %d/%d  %.2f steps/s  %s  ETA %s", report.step, self._num_steps, speed, values, eta)
+            self._bar.update(new_steps)
+            return
+        if is_first and report.num_steps == 1:
+            _logger.info("first step after %.0f s, tracing included", report.seconds)
+        if report.last or report.step % self._line_every == 0 or time.monotonic() - self._printed >= _SECONDS_TO_LINE:
+            self._print(speed, losses)
+
+    def _print(self, speed: float, losses: dict[str, str]) -> None:
+        self._printed = time.monotonic()
+        left = (self._printed - self._began) / (self._step - self._first_step) * (self._num_steps - self._step)
+        values = "  ".join(f"{name} {value}" for name, value in losses.items())
+        eta = tqdm.format_interval(left)
+        _logger.info("step %d/%d  %.2f steps/s  %s  ETA %s", self._step, self._num_steps, speed, values, eta)
 
     def close(self) -> None:
         """End the bar's line, so that what is printed next begins its own."""

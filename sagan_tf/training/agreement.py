@@ -27,6 +27,22 @@ def all_agree(strategy: tf.distribute.Strategy, mine: bool) -> bool:
         return bool(tf.reduce_all(gathered() == 1))
 
 
+def largest_of_workers(strategy: tf.distribute.Strategy) -> Callable[[float], float]:
+    """Return a function from one number of each worker to the largest of them. All workers have to call it."""
+    if num_workers(strategy) == 1:
+        return float
+
+    @tf.function(autograph=False)
+    def gather(number: tf.Tensor) -> tf.Tensor:
+        return strategy.gather(strategy.run(lambda: number[None]), axis=0)
+
+    def largest(number: float) -> float:
+        with strategy.scope():
+            return float(tf.reduce_max(gather(tf.constant(number, tf.float32))))
+
+    return largest
+
+
 def on_chief(strategy: tf.distribute.Strategy, check: Callable[[], _Result]) -> _Result | None:
     """Call `check` on the worker that writes; an error there ends all workers. All workers have to call it.
 

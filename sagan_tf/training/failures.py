@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from sagan_tf.distribution.memory_errors import memory_error
 from sagan_tf.errors import UserError, WorkerLost
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -24,12 +25,15 @@ _ABOUT_A_PEER = (
 )
 _OF_A_PEER = re.compile(
     "Collective ops is aborted|remote target|heartbeat|Connection reset|Socket closed|failed to connect|"
-    "Barrier timed out",
+    "Barrier timed out|NCCL|ncclRemoteError|ncclSystemError|ncclInternalError|unhandled system error",
     re.IGNORECASE,
 )
 """What TensorFlow says then. The same kinds of errors come from one's own data, and are bugs."""
-_MEMORY = re.compile("OOM|alloc|memory", re.IGNORECASE)
 _GOES_ON = "the same command goes on from the newest checkpoint"
+MEMORY_REMEDY = (
+    "raise --gradient_accumulation_steps, or lower --global_batch_size or --base_channels, or compute with "
+    "--precision=mixed_bfloat16; start a new run with another --run_dir; an existing run cannot change these"
+)
 
 
 @contextlib.contextmanager
@@ -54,13 +58,17 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
                 f"run_dir: expected a folder that can be written, received {error.filename} ({error.strerror})"
             ) from error
         raise
-    except MemoryError as error:
-        raise _out_of_memory("") from error
+    except (MemoryError, RuntimeError) as error:
+        about_memory = memory_error(error, "training", MEMORY_REMEDY)
+        if about_memory is None:
+            raise
+        raise about_memory from error
     except tf.errors.OpError as error:
         if _NO_SPACE.search(error.message):
             raise _full_disk(run_dir) from error
-        if isinstance(error, tf.errors.ResourceExhaustedError) and _MEMORY.search(error.message):
-            raise _out_of_memory(error.message) from error
+        about_memory = memory_error(error, "training", MEMORY_REMEDY)
+        if about_memory is not None:
+            raise about_memory from error
         if num_workers > 1 and isinstance(error, _ABOUT_A_PEER) and _OF_A_PEER.search(error.message):
             raise WorkerLost(_lost_worker(error.message)) from error
         raise
@@ -80,16 +88,6 @@ def explaining_writes(path: pathlib.Path) -> Iterator[None]:
 
 def _full_disk(path: pathlib.Path | str) -> UserError:
     return UserError(f"run_dir: expected space on the disk of {path}, received none; free some: {_GOES_ON}")
-
-
-def _out_of_memory(message: str) -> UserError:
-    wanted = re.search(r"shape\[([\d,]+)\]", message)
-    received = f"too little for a tensor of {wanted[1].replace(',', ' x ')}" if wanted else "too little"
-    return UserError(
-        f"training: expected memory for a step, received {received}; raise --gradient_accumulation_steps, or lower "
-        "--global_batch_size or --base_channels, or compute with --precision=mixed_bfloat16; start a new run "
-        "with another --run_dir; an existing run cannot change these"
-    )
 
 
 def _lost_worker(message: str) -> str:

@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from sagan_tf.training.call_length import CallLength
+
 
 @dataclasses.dataclass(frozen=True)
 class StepReport:
-    """What a call of the inner loop did.
+    """What one or several calls of the inner loop did.
 
     Attributes:
-        step: steps done in the whole run.
-        num_steps: steps done in this call.
-        metrics: means over them.
-        seconds: wall time of the call.
-        last: whether the run is over.
+        step: Steps done in the whole run.
+        num_steps: Steps done in these calls.
+        metrics: Means over them.
+        seconds: Wall time of the calls.
+        last: Whether the run is over.
     """
 
     step: int
@@ -60,25 +62,63 @@ def run_loop(
     num_steps: int,
     intervals: Sequence[int],
     stops: Sequence[int] = (),
+    call_length: CallLength | None = None,
+    between: Sequence[Action] = (),
 ) -> None:
     """Train until `num_steps` steps are done in all.
 
-    Each call of the inner loop ends at the next multiple of any of `intervals` or at the next of `stops`, whichever
-    comes first, so every action that has its interval there runs exactly at its steps. Actions run in order.
+    Actions run, in order, at the next multiple of any of `intervals` or at the next of `stops`, whichever comes first,
+    so every action that has its interval there runs exactly at its steps. A stretch of steps that takes long is cut
+    into several calls of the inner loop, so that the process can react in the middle of it.
+
+    Args:
+        trainer: Does the steps.
+        actions: What happens at the end of a stretch.
+        num_steps: Steps of the whole run.
+        intervals: Numbers of steps at whose multiples a stretch ends.
+        stops: Further steps at which a stretch ends.
+        call_length: Limits the steps of a call; None: a call is a whole stretch.
+        between: Actions after each call that does not end a stretch. Their report is about that call only.
 
     Raises:
-        RuntimeError: if the inner loop did not do the steps that it was asked for.
+        RuntimeError: The inner loop did not do the steps that it was asked for.
     """
     step = trainer.step
     while step < num_steps:
         ends = [(step // interval + 1) * interval for interval in intervals] + [one for one in stops if one > step]
         stop = min(num_steps, *ends)
-        began = time.monotonic()
-        metrics = trainer.train(stop - step)
-        seconds = time.monotonic() - began
-        if trainer.step != stop:
-            raise RuntimeError(f"the inner loop was asked to reach step {stop} and reached {trainer.step}")
-        report = StepReport(stop, stop - step, metrics, seconds, last=stop == num_steps)
-        for action in actions:
-            action(report)
-        step = stop
+        calls: list[StepReport] = []
+        while step < stop:
+            limit = call_length.num_steps if call_length else stop - step
+            calls.append(_call(trainer, step, min(limit, stop - step), num_steps))
+            step = calls[-1].step
+            if call_length:
+                call_length.record(calls[-1].num_steps, calls[-1].seconds)
+            if step < stop:
+                _run_actions(between, calls[-1])
+        _run_actions(actions, _merge(calls))
+
+
+def _call(trainer: InnerLoop, step: int, num_steps: int, last_step: int) -> StepReport:
+    """Call the inner loop once, for `num_steps` steps from `step` on."""
+    began = time.monotonic()
+    metrics = trainer.train(num_steps)
+    seconds = time.monotonic() - began
+    stop = step + num_steps
+    if trainer.step != stop:
+        raise RuntimeError(f"the inner loop was asked to reach step {stop} and reached {trainer.step}")
+    return StepReport(stop, num_steps, metrics, seconds, last=stop == last_step)
+
+
+def _merge(calls: Sequence[StepReport]) -> StepReport:
+    """Return the report of consecutive calls as if they had been one."""
+    if len(calls) == 1:
+        return calls[0]
+    steps = sum(call.num_steps for call in calls)
+    metrics = {name: sum(call.metrics[name] * call.num_steps for call in calls) / steps for name in calls[0].metrics}
+    return StepReport(calls[-1].step, steps, metrics, sum(call.seconds for call in calls), calls[-1].last)
+
+
+def _run_actions(actions: Sequence[Action], report: StepReport) -> None:
+    for action in actions:
+        action(report)

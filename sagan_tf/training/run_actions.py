@@ -17,6 +17,8 @@ from sagan_tf.networks.architectures import used_classes
 from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.schedules import learning_rate_factor
 from sagan_tf.training import actions
+from sagan_tf.training.agreement import largest_of_workers
+from sagan_tf.training.call_length import CallLength
 from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints
 from sagan_tf.training.diagnostics import network_scalars
 from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
@@ -95,6 +97,8 @@ def run_to_the_end(
             num_steps=training.num_steps,
             intervals=_intervals(config, evaluates=evaluation is not None),
             stops=training.profile_steps,
+            call_length=CallLength(training.steps_per_loop, largest_of_workers(trainer.strategy)),
+            between=[check, progress, stop],
         )
 
 

@@ -18,6 +18,7 @@ from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import check_batch_size, create_strategy, is_chief, num_workers
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
@@ -28,7 +29,7 @@ from sagan_tf.networks.attention_blocks import is_attention_blockwise
 from sagan_tf.training.agreement import check_agreement, on_chief
 from sagan_tf.training.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.evaluation_action import Evaluation
-from sagan_tf.training.failures import explaining_failures
+from sagan_tf.training.failures import MEMORY_REMEDY, explaining_failures
 from sagan_tf.training.loop import Action
 from sagan_tf.training.non_finite import NonFiniteError, roll_back
 from sagan_tf.training.overfitting import open_overfitting_reader
@@ -50,6 +51,7 @@ _SEEDS_BETWEEN_ROLLBACKS = 1_000_003
 MakeEvaluation = Callable[[Config, Source, tf.distribute.Strategy], Evaluation]
 
 
+@explain_memory_errors("training", MEMORY_REMEDY)
 def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation: MakeEvaluation | None = None) -> None:
     """Train the run that `config` describes to `num_steps`, from its last checkpoint if it has one.
 
@@ -103,6 +105,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
         trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
         checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
         stop = _stop_action(config, strategy, checkpoints, stack)
+        _logger.info("tracing the training step for %d replica(s) ...", strategy.num_replicas_in_sync)
         while True:
             try:
                 with source.skipped.raising_user_errors():

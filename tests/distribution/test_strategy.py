@@ -1,8 +1,10 @@
+import json
+
 import pytest
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
-from sagan_tf.distribution.strategy import check_batch_size, create_strategy
+from sagan_tf.distribution.strategy import check_batch_size, communication_options, create_strategy
 from sagan_tf.errors import UserError
 
 
@@ -45,3 +47,24 @@ def test_batches_must_divide():
     check_batch_size(config, 2, group_size=2)
     with pytest.raises(UserError, match=r"global_batch_size.* 24 .*--discriminator_minibatch_statistics=4.* 12"):
         check_batch_size(config, 2, group_size=4)
+
+
+@pytest.mark.parametrize(
+    ("collectives", "has_gpus", "expected"),
+    [("auto", True, "NCCL"), ("auto", False, "RING"), ("ring", True, "RING"), ("nccl", False, "NCCL")],
+)
+def test_workers_with_gpus_exchange_gradients_by_nccl(collectives: str, has_gpus: bool, expected: str):
+    options = communication_options(collectives, has_gpus=has_gpus)
+    assert options.implementation.value == expected
+    assert (options.bytes_per_pack > 0) == (expected == "NCCL")
+
+
+def test_the_strategy_of_several_workers_has_these_options(monkeypatch: pytest.MonkeyPatch):
+    cluster = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    given = []
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda *arguments: given.append(arguments))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["GPU:0"] if kind == "GPU" else [])
+    create_strategy(TrainingConfig(strategy="multi_worker"))
+    ((_, options),) = given
+    assert options.implementation.value == "NCCL"

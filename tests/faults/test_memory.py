@@ -37,7 +37,7 @@ def test_the_run_goes_on_with_more_memory(
     with monkeypatch.context() as patch:
         patch.setattr(updates, "LatentSampler", GreedySampler)
         assert run(tmp_path) == 2
-    line = "training: expected memory for a step, received too little for a tensor of 1024 x 1048576 x 1048576; raise"
+    line = "training: expected enough memory, received too little for a tensor of 1024 x 1048576 x 1048576; raise"
     assert capsys.readouterr().err.startswith(f"sagan_tf.train: error: {line} --gradient_accumulation_steps")
     assert run(tmp_path) == 0
     assert "resumed at step 4" in capsys.readouterr().out

@@ -68,7 +68,7 @@ def test_what_cannot_be_written_any_more(number: int) -> None:
 
 
 def test_too_little_memory() -> None:
-    start = "training: expected memory for a step, received too little"
+    start = "training: expected enough memory, received too little"
     assert str(explained(MemoryError())) == start + ADVICE
     message = (
         "OOM when allocating tensor with shape[256,64,128,128] and type float on /device:GPU:0 by allocator GPU_0_bfc"

@@ -1,5 +1,6 @@
 import pytest
 
+from sagan_tf.training.call_length import CallLength
 from sagan_tf.training.loop import Every, StepReport, run_loop
 
 
@@ -59,3 +60,56 @@ def test_nothing_is_done_beyond_the_end():
 def test_missing_steps_are_noticed():
     with pytest.raises(RuntimeError, match="asked to reach step 2 and reached 1"):
         run_loop(FakeTrainer(lost=1), [], num_steps=4, intervals=[2])
+
+
+class SlowTrainer(FakeTrainer):
+    """Says that each step takes some seconds, and the first call a minute more; the metric is the mean of the steps."""
+
+    def __init__(self, clock: list[float], seconds_per_step: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds_per_step = seconds_per_step
+
+    def train(self, num_steps: int) -> dict[str, float]:
+        self._clock[0] += num_steps * self._seconds_per_step + (60.0 if not self.calls else 0.0)
+        first = self.step + 1
+        super().train(num_steps)
+        return {"loss": (first + self.step) / 2}
+
+
+def test_a_slow_stretch_is_cut_into_calls_and_reported_whole(monkeypatch: pytest.MonkeyPatch):
+    clock = [0.0]
+    monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
+    trainer = SlowTrainer(clock, seconds_per_step=7.0)
+    between: list[StepReport] = []
+    reports: list[StepReport] = []
+    run_loop(
+        trainer,
+        [reports.append],
+        num_steps=20,
+        intervals=[10],
+        call_length=CallLength(100),
+        between=[between.append],
+    )
+    assert trainer.calls == [1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+    assert [report.step for report in reports] == [10, 20]
+    assert [report.num_steps for report in reports] == [10, 10]
+    assert [report.seconds for report in reports] == [130.0, 70.0]
+    assert [report.metrics["loss"] for report in reports] == [5.5, 15.5]  # means of the steps 1 to 10 and 11 to 20
+    assert [report.step for report in between] == [1, 2, 4, 6, 8, 12, 14, 16, 18]
+    assert max(report.seconds for report in between[1:]) <= 20.0
+    assert [report.last for report in reports] == [False, True]
+
+
+def test_a_signal_ends_a_slow_stretch_in_the_middle(monkeypatch: pytest.MonkeyPatch):
+    clock = [0.0]
+    monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
+    trainer = SlowTrainer(clock, seconds_per_step=7.0)
+
+    def stop(report: StepReport) -> None:
+        if report.step >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(trainer, [], num_steps=100, intervals=[100], call_length=CallLength(100), between=[stop])
+    assert trainer.step == 4

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import TrainingConfig
+from sagan_tf.distribution import devices
+from sagan_tf.distribution.strategy import create_local_strategy, create_strategy
+
+GPUS = [types.SimpleNamespace(name=f"GPU:{index}") for index in range(3)]
+
+
+@pytest.fixture
+def gpu_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
+    """What TensorFlow is told of three GPUs that this machine does not have."""
+    calls: list[tuple[str, object]] = []
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: GPUS if kind == "GPU" else ["CPU"])
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: GPUS[1:])
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda gpu, on: calls.append(("growth", (gpu, on)))
+    )
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda gpus, kind: calls.append(("visible", gpus)))
+    return calls
+
+
+@pytest.fixture(autouse=True)
+def _restore_tf32() -> Iterator[None]:
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    yield
+    tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def is_tf32_on() -> bool:
+    return tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_gpu_memory_grows_on_every_gpu(gpu_calls: list[tuple[str, object]]):
+    devices.take_gpu_memory_as_needed()
+    assert gpu_calls == [("growth", (gpu, True)) for gpu in GPUS]
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_tensorflows_own_variable_decides_where_it_is_set(
+    value: str, gpu_calls: list[tuple[str, object]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", value)
+    devices.take_gpu_memory_as_needed()
+    assert gpu_calls == []
+
+
+def test_one_device_hides_the_other_visible_gpus(gpu_calls: list[tuple[str, object]]):
+    devices.use_one_gpu()
+    assert gpu_calls == [("visible", GPUS[1:2])]
+
+
+def test_a_process_that_has_started_tensorflow_keeps_its_settings(
+    gpu_calls: list[tuple[str, object]], monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*arguments: object) -> None:
+        raise RuntimeError("cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
+    devices.take_gpu_memory_as_needed()
+    devices.use_one_gpu()
+    assert gpu_calls == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_float32_is_exact_within_the_context_only(before: bool):
+    tf.config.experimental.enable_tensor_float_32_execution(before)
+    with pytest.raises(KeyError), devices.exact_float32():
+        assert not is_tf32_on()
+        raise KeyError
+    assert is_tf32_on() is before
+
+
+def test_training_takes_tf32_by_its_option_and_inference_never(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    create_strategy(TrainingConfig(strategy="one_device"))
+    assert is_tf32_on()
+    create_strategy(TrainingConfig(strategy="one_device", tf32=False))
+    assert not is_tf32_on()
+    create_strategy(TrainingConfig(strategy="one_device"))
+    create_local_strategy("one_device")
+    assert not is_tf32_on()
+
+
+def test_every_strategy_prepares_the_gpus(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    calls: list[str] = []
+    monkeypatch.setattr("sagan_tf.distribution.strategy.take_gpu_memory_as_needed", lambda: calls.append("growth"))
+    monkeypatch.setattr("sagan_tf.distribution.strategy.use_one_gpu", lambda: calls.append("one"))
+    create_strategy(TrainingConfig(strategy="mirrored"))
+    assert calls == ["growth"]
+    create_strategy(TrainingConfig(strategy="one_device"))
+    assert calls == ["growth", "growth", "one"]
+
+
+def test_deterministic_operations_are_asked_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    calls: list[str] = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic"))
+    create_strategy(TrainingConfig(strategy="one_device"))
+    assert calls == []
+    create_strategy(TrainingConfig(strategy="one_device", deterministic=True))
+    assert calls == ["deterministic"]
