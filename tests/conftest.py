@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices would bury what the tests print
+# Oracles and bit-identical runs are promised for CPUs. Who sets this to a GPU tests it, in float32.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import hypothesis
 import pytest
@@ -57,3 +59,4 @@ def _free_graphs_of_a_module() -> Iterator[None]:
 
 
 _split_cpu(2)
+tf.config.experimental.enable_tensor_float_32_execution(False)

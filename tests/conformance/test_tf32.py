@@ -1,0 +1,66 @@
+"""What GPUs that multiply float32 in TensorFloat-32 change, and what they must not change, by emulation."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf import export
+from sagan_tf.distribution.devices import exact_float32
+from sagan_tf.networks import build_generator
+from tests.networks.small_networks import labels, latents, small_config, stir
+from tests.serving.test_session import save_run
+from tests.tf32 import emulate_tf32, round_to_tf32
+from tests.training.tiny import all_values, differences, make_trainer, one_device, tiny_config
+
+
+@pytest.fixture
+def tf32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    emulate_tf32(monkeypatch)
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    yield
+    tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def test_rounding_keeps_ten_bits_and_goes_to_the_nearest() -> None:
+    step = 2.0**-10
+    given = [1.0, 1.0 + step, 1.0 + 0.4 * step, 1.0 + 0.6 * step, 1.0 + 0.5 * step, 1.0 + 1.5 * step, -3.0, 0.0]
+    expected = [1.0, 1.0 + step, 1.0, 1.0 + step, 1.0, 1.0 + 2 * step, -3.0, 0.0]
+    np.testing.assert_array_equal(round_to_tf32(tf.constant(given, tf.float32)), np.float32(expected))
+
+
+@pytest.mark.usefixtures("tf32")
+def test_an_export_is_exact_where_training_is_not(tmp_path: pathlib.Path) -> None:
+    run_dir = save_run(tmp_path / "run")
+    assert export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]) == 0
+
+
+@pytest.mark.usefixtures("tf32")
+def test_images_differ_in_tf32_and_are_exact_within_the_context() -> None:
+    generator = build_generator(small_config(attention_resolutions=(8,)))
+    stir(generator)
+    inputs = [latents(4), labels(4)]
+    in_tf32 = generator(inputs, training=False).numpy()
+    with exact_float32():
+        exact = generator(inputs, training=False).numpy()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    np.testing.assert_array_equal(exact, generator(inputs, training=False).numpy())
+    assert 1e-5 < np.abs(in_tf32 - exact).max() < 0.05
+
+
+def test_a_training_step_works_in_tf32_and_is_exact_without(tf32: None) -> None:
+    def train(enabled: bool) -> dict[str, np.ndarray]:
+        tf.config.experimental.enable_tensor_float_32_execution(enabled)
+        trainer = make_trainer(tiny_config(), one_device())
+        trainer.train(2)
+        return all_values(trainer.state)
+
+    rounded, exact, again = train(True), train(False), train(False)
+    assert not differences(exact, again)
+    assert differences(exact, rounded)
+    assert all(np.isfinite(value).all() for value in rounded.values())
