@@ -42,6 +42,23 @@ def decode_readable(images: Iterable[tuple[Callable[[], bytes], str]], source: S
     return np.array(decoded, np.uint8).reshape(shape), np.array(places, np.int64)
 
 
+def decode_in_python(
+    decode: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]], inputs: list[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Call `decode` within a `tf.data` map.
+
+    It is declared to have no state, since otherwise TensorFlow's deterministic mode would decode one chunk at a time.
+
+    Args:
+        decode: Maps arrays to images uint8, places int64, labels int32 and names (bytes).
+        inputs: What it is called with.
+
+    Returns:
+        These four as tensors of unknown shapes.
+    """
+    return tf.numpy_function(decode, inputs, (tf.uint8, tf.int64, tf.int32, tf.string), stateful=False)
+
+
 def decoded_chunks(
     records: tf.data.Dataset, read: Callable[..., dict[str, tf.Tensor]], source: Source
 ) -> tf.data.Dataset:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.decoding import decode_readable, decoded_chunks
+from sagan_tf.data.decoding import decode_in_python, decode_readable, decoded_chunks
 from sagan_tf.data.folder_layout import FolderLayout, read_folder_layout
 from sagan_tf.data.image_limits import read_file
 from sagan_tf.data.indexed import IndexedSource
@@ -69,8 +69,7 @@ class FolderSource(IndexedSource):
             return images, readable, self.layout.labels[indices[readable]], np.array(names, object)[readable]
 
         def read(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = (tf.uint8, tf.int64, tf.int32, tf.string)
-            images, readable, labels, names = tf.numpy_function(load, [indices], outputs)
+            images, readable, labels, names = decode_in_python(load, [indices])
             return {"image": images, "label": labels, "position": tf.gather(positions, readable), "name": names}
 
         return decoded_chunks(places, read, self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import tensorflow as tf
 
 from sagan_tf.data.preprocessing import flip_at_random, scale_to_unit_range
@@ -80,6 +82,9 @@ def _options() -> tf.data.Options:
     # An iterator that is dropped waits for the thread that tunes it, which sleeps for seconds, and longer the longer it
     # has run. There is little to tune: images are decoded by as many threads as there are cores.
     options.autotune.enabled = False
+    if tf.config.list_physical_devices("GPU"):
+        # Decoding would otherwise take its threads from the pool that starts the GPU's kernels.
+        options.threading.private_threadpool_size = os.cpu_count() or 1
     # The source shards by position; TensorFlow must not do so once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options

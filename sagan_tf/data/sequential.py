@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from sagan_tf.data import record_files
 from sagan_tf.data.damaged_records import SkippedRecords
-from sagan_tf.data.decoding import decode_readable, decoded_chunks
+from sagan_tf.data.decoding import decode_in_python, decode_readable, decoded_chunks
 from sagan_tf.data.image_records import ImageRecord
 from sagan_tf.data.record_files import Check, RecordFile, count_records
 from sagan_tf.data.shard import Shard
@@ -83,6 +83,11 @@ class SequentialSource(Source):
             return self._decoded(self._records(self._files, seed, position, shard, shard.records_of_epoch), self._files)
         records = self._records(self._files, seed, position)
         return self._decoded(records.filter(lambda place, record: place % num_shards == shard_index), self._files)
+
+    def reread_bytes(self, position: int) -> int:
+        """See `Source.reread_bytes`: the shuffle buffer has to be filled and emptied as it was before."""
+        sizes = {file.path: tf.io.gfile.stat(file.path).length for file in self._files}
+        return sum(sizes.values()) * (position % self.num_examples) // self.num_examples
 
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """See `Source.stored_chunks`: past the shuffle buffer, which would have to be filled first."""
@@ -164,8 +169,7 @@ class SequentialSource(Source):
         def read(positions: tf.Tensor, record: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
             indices, numbers, serialized = record
             inputs = [serialized, record_files.record_names(files, indices, numbers)]
-            outputs = (tf.uint8, tf.int64, tf.int32, tf.string)
-            images, readable, labels, names = tf.numpy_function(decode, inputs, outputs)
+            images, readable, labels, names = decode_in_python(decode, inputs)
             return {"image": images, "label": labels, "position": tf.gather(positions, readable), "name": names}
 
         return decoded_chunks(records, read, self)

@@ -79,6 +79,10 @@ class Source(abc.ABC):
         """
         return self.chunks(seed=seed, position=position, shard_index=shard_index, num_shards=num_shards).unbatch()
 
+    def reread_bytes(self, position: int) -> int:
+        """Return how many bytes a stream from `position` on reads only to get there: 0 for sources with an index."""
+        return 0
+
     @abc.abstractmethod
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """Return the readable ones of the first `count` records as they are stored, read at once: see `chunks`."""

@@ -45,6 +45,7 @@ from sagan_tf.training.updates import create_updates
 
 _logger = logging.getLogger("sagan_tf")
 _PREVIEWED_IMAGES = 16
+_BYTES_READ_IN_SECONDS = 10**9
 _SEEDS_BETWEEN_ROLLBACKS = 1_000_003
 """Far from the seeds of other runs, which people count up from 0."""
 
@@ -102,6 +103,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
         _introduce(config, source, state, strategy, run_directory)
         if restored is not None:
             _logger.info("resumed at step %d", restored)
+            _announce_reading(source, int(state.data_position.numpy()))
         trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
         checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
         stop = _stop_action(config, strategy, checkpoints, stack)
@@ -116,6 +118,18 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     if source.skipped.count:
         _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
     _logger.info("done: %d steps in %s", config.training.num_steps, config.training.run_dir)
+
+
+def _announce_reading(source: Source, position: int) -> None:
+    """Log how much is read again before the first step, where it takes a while."""
+    num_bytes = source.reread_bytes(position)
+    if num_bytes > _BYTES_READ_IN_SECONDS:
+        _logger.info(
+            "reading %.1f GB of %s again, to go on with image %d of its epoch; no image is decoded twice",
+            num_bytes / 1e9,
+            source.name,
+            position % source.num_examples,
+        )
 
 
 def _stop_action(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import tensorflow as tf
 from sagan_tf import export
 from sagan_tf.distribution.devices import exact_float32
 from sagan_tf.networks import build_generator
+from sagan_tf.serving import session
+from sagan_tf.serving.parity import saved_model_error
 from tests.networks.small_networks import labels, latents, small_config, stir
 from tests.serving.test_session import save_run
 from tests.tf32 import emulate_tf32, round_to_tf32
@@ -35,9 +38,17 @@ def test_rounding_keeps_ten_bits_and_goes_to_the_nearest() -> None:
 
 
 @pytest.mark.usefixtures("tf32")
-def test_an_export_is_exact_where_training_is_not(tmp_path: pathlib.Path) -> None:
-    run_dir = save_run(tmp_path / "run")
+def test_an_export_is_exact_where_training_is_not(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[float] = []
+
+    def record(*arguments: Any) -> float:
+        errors.append(saved_model_error(*arguments))
+        return errors[-1]
+
+    monkeypatch.setattr(session, "saved_model_error", record)
+    run_dir = save_run(tmp_path / "run", base_channels=8)
     assert export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]) == 0
+    assert len(errors) == 1 and errors[0] < 1e-5
 
 
 @pytest.mark.usefixtures("tf32")

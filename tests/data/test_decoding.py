@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.decoding import CHUNK, decode_readable, decoded_chunks
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -60,3 +64,28 @@ def test_keeps_the_order_whatever_is_left_out(source: Source) -> None:
     for batch in chunks.rebatch(7):
         np.testing.assert_array_equal(batch["image"][:, 3, 3, 2], batch["position"])
     assert 0 in [len(chunk["label"]) for chunk in chunks]
+
+
+DECODES_TWO_AT_ONCE = """
+import threading
+import numpy as np
+import tensorflow as tf
+from sagan_tf.data.decoding import decode_in_python
+
+tf.config.experimental.enable_op_determinism()
+tf.random.set_seed(0)
+together = threading.Barrier(2)
+
+def decode(number):
+    together.wait(30.0)  # raises an error unless another call comes meanwhile
+    place = np.zeros([1], np.int64)
+    return np.zeros([1, 1, 1, 1], np.uint8), place, number[None].astype(np.int32), np.array([b""], object)
+
+dataset = tf.data.Dataset.range(8).map(lambda number: decode_in_python(decode, [number])[2], 2)
+assert [int(label[0]) for label in dataset] == list(range(8))
+"""
+
+
+def test_deterministic_mode_decodes_in_parallel() -> None:
+    """In a process of its own: the mode cannot be left again."""
+    subprocess.run([sys.executable, "-c", DECODES_TWO_AT_ONCE], check=True, cwd=ROOT, timeout=300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -178,3 +179,16 @@ def test_dropping_an_iterator_waits_for_nobody(class_folders: Path) -> None:
     training = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
     for dataset in (training, single_pass_dataset(source, batch_size=4)):
         assert dataset.options().autotune.enabled is False
+
+
+def test_decoding_has_threads_of_its_own_beside_gpus(class_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> int:
+        source = open_folder(class_folders)
+        dataset = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
+        positions = next(iter(dataset))["positions"]
+        np.testing.assert_array_equal(positions, range(4))
+        return dataset.options().threading.private_threadpool_size or 0
+
+    assert threads() == 0
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0"])
+    assert threads() == os.cpu_count()

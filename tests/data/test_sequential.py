@@ -153,3 +153,11 @@ def test_a_part_names_a_damaged_file_too(tmp_path: Path) -> None:
     part = source.part(1, 3)
     with pytest.raises(UserError, match=f"received {path} with a damaged record"), part.skipped.raising_user_errors():
         list(part.preview(5))
+
+
+def test_a_stream_in_the_middle_of_an_epoch_reads_what_came_before(tmp_path: Path) -> None:
+    build_record_files(tmp_path, records_per_file=(8, 8))
+    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=4, image_channels=3)
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.tfrecord"))
+    assert size > 0
+    assert [source.reread_bytes(position) for position in (0, 4, 16, 28)] == [0, size // 4, 0, size * 3 // 4]

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import logging
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -207,3 +208,14 @@ def test_images_come_in_the_order_of_seed_and_rollbacks_from_the_position_on(tmp
     flipped = (given != plain).any(axis=(1, 2, 3))
     np.testing.assert_array_equal(given[flipped], plain[flipped][:, :, ::-1])
     assert 0.25 < flipped.mean() < 0.75
+
+
+@pytest.mark.parametrize(("num_bytes", "expected"), [(0, []), (10**6, []), (70 * 10**9, ["70.0 GB", "image 400 "])])
+def test_a_long_way_back_into_an_epoch_is_announced(
+    num_bytes: int, expected: list[str], caplog: pytest.LogCaptureFixture
+):
+    source = types.SimpleNamespace(name="records", num_examples=1000, reread_bytes=lambda position: num_bytes)
+    with caplog.at_level(logging.INFO, logger="sagan_tf"):
+        session._announce_reading(source, 3400)
+    assert len(caplog.messages) == bool(expected)
+    assert all(part in caplog.messages[0] for part in expected)
