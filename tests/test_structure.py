@@ -105,6 +105,12 @@ TESTED_ELSEWHERE = {
         f"tools/lowering/{name}.py": "tests/tools/test_lower_training.py lowers, runs and collects with it"
         for name in ("collection", "inputs", "program", "storage", "variables")
     },
+    "tools/gpu_checking/environment_worker.py": "tests/tools/gpu_checking/test_environment.py times an all-reduce",
+    **{
+        f"tools/gpu_checking/{name}.py": "tests/tools/test_gpu_check.py runs it"
+        for name in ("decoding_worker", "steps_worker")
+    },
+    "tools/gpu_checking/options.py": "tests/tools/gpu_checking/test_check.py has a wrong value for every check",
     "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
     "tools/benchmarks/evaluation.py": "tests/tools/test_benchmark_processes.py runs it",
     "tools/benchmarks/evaluation_worker.py": "tests/tools/test_benchmark_processes.py runs it",

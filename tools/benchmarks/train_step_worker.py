@@ -18,6 +18,7 @@ from tools.benchmarks.measure import peak_memory_bytes
 from tools.benchmarks.workers import serve
 
 WARM_UP = 2
+_SEED = (0, 0)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -57,12 +58,14 @@ def create_config(options: argparse.Namespace) -> Config:
 def create_trainer(config: Config) -> Trainer:
     """Return a trainer whose data are the same random images in every step."""
     batch, size = config.training.global_batch_size, config.model.resolution
-    images = {
-        "images": tf.random.uniform([batch, size, size, config.model.image_channels], -1.0, 1.0),
-        "labels": tf.random.uniform([batch], 0, config.model.num_classes, tf.int32),
-        "positions": tf.range(batch, dtype=tf.int64),
-    }
     strategy = create_strategy(config.training)
+    shape, classes = [batch, size, size, config.model.image_channels], max(config.model.num_classes, 1)
+    with tf.device("CPU:0"):  # the same images on every machine
+        images = {
+            "images": tf.random.stateless_uniform(shape, _SEED, -1.0, 1.0, alg="philox"),
+            "labels": tf.random.stateless_uniform([batch], _SEED, 0, classes, tf.int32, alg="philox"),
+            "positions": tf.range(batch, dtype=tf.int64),
+        }
     with strategy.scope():
         state = create_state(config)
     dataset = tf.data.Dataset.from_tensors(images).repeat()

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tools.gpu_checking.tables import conclusion_rows, environment_rows, form_rows
+
+BUILD = {"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9", "cuda_compute_capabilities": ["sm_80"]}
+ENVIRONMENT: dict[str, Any] = {
+    "gpus": [{"name": "GPU:0", "device": "NVIDIA A100", "compute_capability": "8.0"}],
+    "nvidia_smi": [{"memory.used": "3", "memory.total": "40960"}],
+    "driver": None,
+    "tensorflow_build": BUILD,
+    "packages": {"tensorflow": "2.21.0"},
+}
+
+
+def text(rows: list[list[str]]) -> str:
+    return "\n".join("  ".join(row) for row in rows)
+
+
+def test_the_environment_is_shown() -> None:
+    reduced = {"bus_bytes_per_second": 2e11, "bytes": 2**26, "replicas": 8}
+    found = {"environment": ENVIRONMENT, "all_reduce": reduced, "decoding": {"error": "no data"}}
+    shown = text(environment_rows(found))
+    for part in ("NVIDIA A100", "8.0", "40960", "12.5.1", "tensorflow 2.21.0", "8 replicas: 200.0 GB/s", "no data"):
+        assert part in shown
+    assert environment_rows({"environment": {"error": "it crashed"}})[0][1] == "it crashed"
+
+
+def test_forms_are_shown_with_what_failed() -> None:
+    measured = {
+        "first_step_seconds": 12.0,
+        "step_seconds": 0.25,
+        "images_per_second": 1024.0,
+        "peak_memory_bytes": 3 * 2**30,
+        "gradient_accumulation_steps": 2,
+    }
+    rows = form_rows({"forms": {"float32": measured, "tf32": {"skipped": "for GPUs only"}, "xla": {"error": "OOM"}}})
+    assert rows[1] == ["float32", "12 s", "250 ms", "1,024.0", "3.0 GiB", "2"]
+    assert (rows[2][1], rows[3][1]) == ("for GPUs only", "OOM")
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_the_conclusion_names_a_difference_and_the_flags() -> None:
+    comparison = {"agrees": False, "largest_relative_difference": 0.02, "metric": "generator_loss"}
+    shown = text(
+        conclusion_rows({"comparison": comparison, "recommendation": {"flags": ["--a", "--b=2"], "largest_part": 48}})
+    )
+    assert "DIFFERS" in shown and "2.0e-02" in shown and "--a --b=2" in shown and "48 images" in shown
+    shown = text(conclusion_rows({"comparison": {"skipped": "for GPUs only"}, "recommendation": {}}))
+    assert "for GPUs only" in shown and "none" in shown

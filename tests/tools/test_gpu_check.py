@@ -1,0 +1,38 @@
+"""`tools/gpu_check.py` as a user calls it, on a machine without a GPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DATA = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1"]
+SMALL = ["--base_channels=2", "--global_batch_size=4", "--architecture=dcgan", "--attention_resolutions="]
+FLAGS = [*DATA, *SMALL, "--forms=float32", "--steps=2"]
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "tools/gpu_check.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_what_is_found_is_printed_and_written(tmp_path: Path) -> None:
+    done = call(*FLAGS, f"--json={tmp_path / 'found.json'}")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["decoding"]["num_classes"] == 10 and found["decoding"]["images_per_second"] > 0
+    measured = found["forms"]["float32"]
+    assert measured["steps"] == 2 and measured["images_per_second"] > 0 and measured["peak_memory_bytes"] > 2**26
+    assert "--gradient_accumulation_steps=1" in done.stdout and str(tmp_path / "found.json") in done.stdout
+
+
+@pytest.mark.parametrize("flag", ["--forms=float64", "--steps=0", "--json=README.md/file.json", "--loss=none"])
+def test_mistakes_are_one_line(flag: str) -> None:
+    done = call(*FLAGS, flag)
+    assert done.returncode == 2
+    assert flag.partition("=")[0].lstrip("-") in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,54 @@
+"""Time the input pipeline of a configuration: its own data, decoded and batched."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from sagan_tf.data.pipeline import training_dataset
+from sagan_tf.data.sources import open_source
+from sagan_tf.errors import UserError
+from sagan_tf.flags import parse_config
+from sagan_tf.text import one_line
+from tools.benchmarks.workers import serve
+
+_SECONDS = 5.0
+
+
+def measure_decoding(flagfile: str, seconds: float = _SECONDS) -> dict[str, Any]:
+    """Read batches for some seconds.
+
+    Returns:
+        `num_classes`, `num_examples` and `images_per_second`.
+    """
+    config = parse_config([f"--flagfile={flagfile}"])
+    source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
+    batch_size = min(config.training.global_batch_size, source.num_examples)
+    dataset = training_dataset(source, batch_size=batch_size, seed=0, position=0, random_flip=config.data.random_flip)
+    batches, count = iter(dataset), 0
+    next(batches)
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        next(batches)
+        count += batch_size
+    return {
+        "num_classes": len(source.class_names),
+        "num_examples": source.num_examples,
+        "images_per_second": count / elapsed,
+    }
+
+
+def main() -> None:
+    """Measure once; data that cannot be opened are an answer too."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--flagfile", required=True)
+    try:
+        answer = measure_decoding(parser.parse_args().flagfile)
+    except UserError as error:
+        answer = {"error": one_line(str(error))}
+    serve(answer, dict)
+
+
+if __name__ == "__main__":
+    main()

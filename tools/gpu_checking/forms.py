@@ -1,0 +1,53 @@
+"""The forms of computation in which a training step is timed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from sagan_tf.config import Config
+
+
+class Form(NamedTuple):
+    """A way to compute a training step.
+
+    Attributes:
+        options: The options of `TrainingConfig` that choose it.
+        flags: The same as flags, for the recommendation.
+        needs_gpu: Whether it is the same as another form, or of no use, on a CPU.
+        needs_one_replica: Whether several replicas cannot compute in it.
+    """
+
+    options: dict[str, Any]
+    flags: tuple[str, ...]
+    needs_gpu: bool = False
+    needs_one_replica: bool = False
+
+
+FORMS = {
+    "float32": Form({"precision": "float32", "tf32": False}, ("--precision=float32", "--notf32")),
+    "tf32": Form({"precision": "float32", "tf32": True}, ("--precision=float32",), needs_gpu=True),
+    "mixed_bfloat16": Form({"precision": "mixed_bfloat16"}, ("--precision=mixed_bfloat16",)),
+    "mixed_float16": Form({"precision": "mixed_float16"}, ("--precision=mixed_float16",), needs_gpu=True),
+    "xla": Form(
+        {"precision": "mixed_bfloat16", "jit_compile": True},
+        ("--precision=mixed_bfloat16", "--jit_compile"),
+        needs_one_replica=True,
+    ),
+}
+"""By name, in the order in which they are timed."""
+
+
+def config_of_form(config: Config, form: Form) -> Config:
+    """Return a configuration that computes in a form."""
+    changes = {"jit_compile": False, "tf32": True} | form.options
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, **changes))
+
+
+def reason_to_skip(form: Form, *, num_gpus: int) -> str:
+    """Return why a form is not timed on this machine; empty if it is."""
+    if form.needs_gpu and not num_gpus:
+        return "for GPUs only"
+    if form.needs_one_replica and num_gpus > 1:
+        return "for one replica only"
+    return ""

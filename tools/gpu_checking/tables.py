@@ -1,0 +1,72 @@
+"""The tables that `tools/gpu_check.py` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Rows = list[list[str]]
+
+
+def environment_rows(found: Mapping[str, Any]) -> Rows:
+    """Return the machine, the libraries and the speed of all-reduce and decoding."""
+    environment = found["environment"]
+    if "error" in environment:
+        return [["environment", environment["error"]]]
+    build = environment["tensorflow_build"]
+    rows = [
+        ["GPU", f"{gpu['name']}: {gpu['device']}, compute capability {gpu['compute_capability']}"]
+        for gpu in environment["gpus"]
+    ] or [["GPU", "none that TensorFlow can use"]]
+    rows += [["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in environment["nvidia_smi"]]
+    rows.append(["driver", environment["driver"] or "not found"])
+    libraries = f"CUDA {build['cuda_version']}, cuDNN {build['cudnn_version']}" if build["is_cuda_build"] else "no CUDA"
+    rows.append(["TensorFlow's build", libraries])
+    rows.append(["packages", ", ".join(f"{name} {one}" for name, one in environment["packages"].items())])
+    rows.append(["all-reduce", _all_reduce(found["all_reduce"])])
+    decoding = found["decoding"]
+    rows.append(["decoding", decoding.get("error") or f"{decoding['images_per_second']:,.0f} images/s"])
+    return rows
+
+
+def form_rows(found: Mapping[str, Any]) -> Rows:
+    """Return speed and memory of each form, with a heading."""
+    rows = [["form", "first step", "a step", "images/s", "peak memory", "parts of the batch"]]
+    for name, one in found["forms"].items():
+        if "images_per_second" in one:
+            rows.append(
+                [
+                    name,
+                    f"{one['first_step_seconds']:.0f} s",
+                    f"{one['step_seconds'] * 1e3:,.0f} ms",
+                    f"{one['images_per_second']:,.1f}",
+                    f"{one['peak_memory_bytes'] / 2**30:.1f} GiB",
+                    str(one["gradient_accumulation_steps"]),
+                ]
+            )
+        else:
+            rows.append([name, one.get("skipped") or one["error"], "", "", "", ""])
+    return rows
+
+
+def conclusion_rows(found: Mapping[str, Any]) -> Rows:
+    """Return whether the GPU computes what the CPU does, and which flags are recommended."""
+    comparison = found["comparison"]
+    if "agrees" in comparison:
+        text = "agrees" if comparison["agrees"] else "DIFFERS"
+        text += f": by at most {comparison['largest_relative_difference']:.1e}, {comparison['metric']}"
+    else:
+        text = comparison.get("skipped") or comparison["error"]
+    recommendation = found["recommendation"]
+    flags = " ".join(recommendation["flags"]) if recommendation else "none: no form worked"
+    rows = [["first step against the CPU's", text], ["recommended flags", flags]]
+    if recommendation.get("largest_part"):
+        rows.append(["largest part of a batch", f"{recommendation['largest_part']} images fit into a GPU's memory"])
+    return rows
+
+
+def _all_reduce(measured: Mapping[str, Any]) -> str:
+    if not measured:
+        return "one replica"
+    speed = measured["bus_bytes_per_second"] / 1e9
+    return f"{measured['bytes'] / 2**20:.0f} MiB over {measured['replicas']} replicas: {speed:.1f} GB/s"
