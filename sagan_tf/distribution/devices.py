@@ -34,6 +34,12 @@ def use_one_gpu() -> None:
         tf.config.set_visible_devices(tf.config.get_visible_devices("GPU")[:1], "GPU")
 
 
+def use_no_gpu() -> None:
+    """Compute on the CPU, whatever GPUs there are; a process that has already used its GPUs keeps them."""
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
+
+
 def prepare_for_inference() -> None:
     """Prepare this process for a result that should be the same on every device: exact float32, shared GPUs."""
     take_gpu_memory_as_needed()

@@ -31,8 +31,8 @@ class ExportOptions:
     discriminator: bool = option(False, "Export the discriminator too, into the folder discriminator, as a SavedModel.")
     resampling: str = option(
         "auto",
-        "How the SavedModel computes convolutions and the resampling next to them: auto, as fast as a processor like "
-        "this machine's can; strided, each as one convolution, for servers with a GPU; plain, one thing after the "
+        "How the SavedModel computes convolutions and the resampling next to them: auto, as fast as a CPU like this "
+        "machine's can; strided, each as one convolution, for servers with a GPU; plain, one thing after the "
         "other.",
         choices=("auto", "strided", "plain"),
     )

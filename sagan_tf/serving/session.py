@@ -12,7 +12,7 @@ import numpy as np
 
 from sagan_tf.config import Config
 from sagan_tf.data.names import check_tensorflow_path
-from sagan_tf.distribution.devices import prepare_for_inference
+from sagan_tf.distribution.devices import prepare_for_inference, use_no_gpu
 from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
@@ -47,6 +47,8 @@ def export(options: ExportOptions, read_config: Callable[[pathlib.Path], Config]
     Raises:
         UserError: something is missing or in the way; nothing has then been written.
     """
+    # The same command exports the same graph on every machine: on a GPU other forms of convolutions are the fastest.
+    use_no_gpu()
     prepare_for_inference()
     directory = RunDirectory(options.run_dir)
     if not directory.flags.is_file():

@@ -19,12 +19,12 @@ def all_agree(strategy: tf.distribute.Strategy, mine: bool) -> bool:
 
     @tf.function(autograph=False)
     def gathered() -> tf.Tensor:
-        return strategy.gather(strategy.run(lambda: tf.constant([int(mine)])), axis=0)
+        return strategy.gather(strategy.run(lambda: tf.constant([float(mine)])), axis=0)
 
     if num_workers(strategy) == 1:
         return mine
     with strategy.scope():
-        return bool(tf.reduce_all(gathered() == 1))
+        return bool(tf.reduce_all(gathered() == 1.0))
 
 
 def largest_of_workers(strategy: tf.distribute.Strategy) -> Callable[[float], float]:

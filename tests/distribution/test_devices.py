@@ -57,6 +57,11 @@ def test_one_device_hides_the_other_visible_gpus(gpu_calls: list[tuple[str, obje
     assert gpu_calls == [("visible", GPUS[1:2])]
 
 
+def test_no_gpu_hides_all(gpu_calls: list[tuple[str, object]]):
+    devices.use_no_gpu()
+    assert gpu_calls == [("visible", [])]
+
+
 def test_a_process_that_has_started_tensorflow_keeps_its_settings(
     gpu_calls: list[tuple[str, object]], monkeypatch: pytest.MonkeyPatch
 ):
@@ -67,6 +72,7 @@ def test_a_process_that_has_started_tensorflow_keeps_its_settings(
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
     devices.take_gpu_memory_as_needed()
     devices.use_one_gpu()
+    devices.use_no_gpu()
     assert gpu_calls == []
 
 

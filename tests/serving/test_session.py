@@ -344,3 +344,13 @@ def test_an_export_that_is_not_the_run_does_not_appear(
     with pytest.raises(RuntimeError, match="^others$"):
         export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"])
     assert files_below(tmp_path) == []
+
+
+def test_an_export_computes_on_the_cpu(
+    run_dir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU it would choose other forms of convolutions: the same command would write another graph."""
+    calls: list[tuple[Any, str]] = []
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: calls.append((devices, kind)))
+    assert export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]) == 0
+    assert ([], "GPU") in calls
