@@ -107,7 +107,8 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
         trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
         checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
         stop = _stop_action(config, strategy, checkpoints, stack)
-        _logger.info("tracing the training step for %d replica(s) ...", strategy.num_replicas_in_sync)
+        replicas = strategy.num_replicas_in_sync
+        _logger.info("tracing the training step for %d replica%s ...", replicas, "s" * (replicas > 1))
         while True:
             try:
                 with source.skipped.raising_user_errors():
