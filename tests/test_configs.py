@@ -2,6 +2,8 @@
 
 import dataclasses
 import pathlib
+import re
+import types
 
 import keras
 import pytest
@@ -10,6 +12,7 @@ from sagan_tf.config import Config, option_values
 from sagan_tf.flags import parse_config
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import find_stages
+from tools.scaling_model.memory import replica_memory
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.cfg"))
@@ -95,3 +98,22 @@ def test_runs_of_two_configs_do_not_share_a_folder(path: pathlib.Path) -> None:
 def test_its_command_names_it(path: pathlib.Path) -> None:
     (command,) = (line for line in path.read_text().splitlines() if line.startswith("# Command:"))
     assert str(path.relative_to(ROOT)) in command or command.split()[-2:] == ["make", path.stem]
+
+
+CARD = re.compile(r"One GPU of 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\\.")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if "One GPU of" in path.read_text()], ids=lambda path: path.stem
+)
+def test_the_record_says_how_the_batch_fits_into_a_gpu(path: pathlib.Path) -> None:
+    written = [int(number) for number in re.findall(r"\d+", CARD.search(path.read_text())[1])]
+    config = parse_config([f"--flagfile={path}"])
+    classes = 10 if config.data.dataset == "cifar10" else 1000
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))
+    with keras.StatelessScope(initialize_variables=False):
+        networks = types.SimpleNamespace(
+            generator=build_generator(config.model), discriminator=build_discriminator(config.model)
+        )
+    memory, batch_size = replica_memory(config, networks), config.training.global_batch_size
+    assert written == [memory.fewest_parts(batch_size, size * 1e9) for size in (12, 16, 24, 80)]

@@ -1,10 +1,14 @@
 import logging
+import pathlib
 
 import numpy as np
 import pytest
 
+from sagan_tf.flags import config_to_flagfile, parse_config
 from sagan_tf.training.startup import describe_run, estimate_memory, log_description
+from sagan_tf.training.state import create_state
 from tests.training.tiny import make_state, one_device, tiny_config
+from tools.benchmarks.workers import Worker
 
 
 class FakeSource:
@@ -60,3 +64,16 @@ def test_memory_grows_with_what_needs_it():
     assert estimate(attention_form="full") > estimate()
     assert estimate(precision="mixed_bfloat16") < estimate()
     assert estimate(generator_widths=(4, 4, 2, 1)) < estimate() < estimate(discriminator_base_channels=3)
+
+
+@pytest.mark.slow
+def test_the_estimate_of_memory_is_near_what_a_process_takes(tmp_path: pathlib.Path):
+    """In a process of its own, whose peak is its own, with the convolutions of a GPU."""
+    flags = ["--flagfile=configs/quickstart.cfg", "--num_classes=10", "--strategy=one_device", "--resampling=strided"]
+    flagfile = tmp_path / "flags.cfg"
+    flagfile.write_text(config_to_flagfile(parse_config(flags)))
+    with Worker("tools.gpu_checking.steps_worker", [f"--flagfile={flagfile}", "--steps=1"]) as worker:
+        measured = worker.ready()["peak_memory_bytes"]
+    config = parse_config([f"--flagfile={flagfile}"])
+    estimate = estimate_memory(config, create_state(config), 1)
+    assert 0.85 <= estimate / measured <= 1.15

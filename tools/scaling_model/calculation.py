@@ -118,7 +118,7 @@ class Calculation:
         return tables.input_table([row[-1] for row in self.strong], inputs, *sizes)
 
     def memory_table(self) -> tables.Table:
-        """Least memory of a replica at every image size."""
+        """Memory of a replica at every image size."""
         return tables.memory_table(at_every_resolution(self.config), self.options.replica_batch_size, self.device)
 
     def run_table(self) -> tables.Table:

@@ -10,15 +10,17 @@ from sagan_tf.training.diagnostics import parameter_count
 from sagan_tf.training.startup import estimate_memory
 from sagan_tf.training.state import TrainState, create_state
 
+_USED_SHARE = 0.9
+
 
 @dataclasses.dataclass(frozen=True)
 class ReplicaMemory:
-    """The least memory of a replica: `sagan_tf.training.startup.estimate_memory`.
+    """The memory of a replica: `sagan_tf.training.startup.estimate_memory`.
 
     Attributes:
         model: at one image size.
         parameters: of the generator and of the discriminator.
-        weights_bytes: of weights, gradients, Adam's moments and the averaged generator.
+        weights_bytes: of weights, gradients, Adam's moments, the averaged generator and TensorFlow itself.
         image_bytes: of what one image leaves for the backward pass.
     """
 
@@ -30,6 +32,12 @@ class ReplicaMemory:
     def of(self, images: int) -> int:
         """Bytes with so many images at once: of a replica, or of one part in gradient accumulation."""
         return self.weights_bytes + images * self.image_bytes
+
+    def fewest_parts(self, batch_size: int, memory_bytes: float) -> int | None:
+        """Return into how few equal parts a batch has to be cut to fit into nine tenths of a memory; None if none do."""
+        most = self.most_images(_USED_SHARE * memory_bytes)
+        divisors = (parts for parts in range(1, batch_size + 1) if batch_size % parts == 0)
+        return next((parts for parts in divisors if batch_size // parts <= most), None)
 
     def most_images(self, memory_bytes: float) -> int:
         """Images that fit at most, 0 if not even one does."""

@@ -136,7 +136,7 @@ def input_table(
 
 
 def memory_table(found: Sequence[ReplicaMemory], replica_images: int, device: Device) -> Table:
-    """Least memory of a replica at each image size."""
+    """Memory of a replica at each image size."""
     images = f"with {replica_images} images"
     rows = [["images of", "attention at", "parameters", "weights", "an image", images, f"{device.name} holds at most"]]
     figures = []
@@ -151,7 +151,7 @@ def memory_table(found: Sequence[ReplicaMemory], replica_images: int, device: De
             {"resolution": one.model.resolution, "parameters": one.parameters, "weights_bytes": one.weights_bytes}
             | {"image_bytes": one.image_bytes, "bytes": total, "most_images": most}
         )
-    return Table("Least memory of a replica (training's estimate; more is needed)", rows, figures)
+    return Table("Memory of a replica (training's estimate)", rows, figures)
 
 
 def run_table(

@@ -48,3 +48,9 @@ def test_images_that_fit() -> None:
     memory = ReplicaMemory(tiny_config().model, (1, 1), weights_bytes=100, image_bytes=30)
     assert [memory.most_images(size) for size in (99, 100, 129, 130, 1000)] == [0, 0, 0, 1, 30]
     assert memory.of(30) <= 1000 < memory.of(31)
+
+
+def test_a_batch_is_cut_into_as_few_parts_as_fit() -> None:
+    memory = ReplicaMemory(tiny_config().model, (1, 1), weights_bytes=100, image_bytes=10)
+    # Nine tenths of 1000 bytes hold 80 images beside the weights, of 500 bytes 35, of 130 bytes 1.
+    assert [memory.fewest_parts(64, size) for size in (1000, 500, 130, 100)] == [1, 2, 64, None]
