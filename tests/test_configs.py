@@ -100,12 +100,13 @@ def test_its_command_names_it(path: pathlib.Path) -> None:
     assert str(path.relative_to(ROOT)) in command or command.split()[-2:] == ["make", path.stem]
 
 
-CARD = re.compile(r"One GPU of 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\\.")
+CARD = re.compile(r"One GPU of 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\.")
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if "One GPU of" in path.read_text()], ids=lambda path: path.stem
-)
+FOR_GPUS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", FOR_GPUS, ids=lambda path: path.stem)
 def test_the_record_says_how_the_batch_fits_into_a_gpu(path: pathlib.Path) -> None:
     written = [int(number) for number in re.findall(r"\d+", CARD.search(path.read_text())[1])]
     config = parse_config([f"--flagfile={path}"])

@@ -34,7 +34,7 @@ class ReplicaMemory:
         return self.weights_bytes + images * self.image_bytes
 
     def fewest_parts(self, batch_size: int, memory_bytes: float) -> int | None:
-        """Return into how few equal parts a batch has to be cut to fit into nine tenths of a memory; None if none do."""
+        """Return into how few equal parts to cut a batch to fit it into nine tenths of a memory; None: none fit."""
         most = self.most_images(_USED_SHARE * memory_bytes)
         divisors = (parts for parts in range(1, batch_size + 1) if batch_size % parts == 0)
         return next((parts for parts in divisors if batch_size // parts <= most), None)
