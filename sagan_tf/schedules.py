@@ -5,12 +5,15 @@ All are pure functions of the step, so a resumed run needs no state of its own.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
+
+_logger = logging.getLogger("sagan_tf")
 
 
 def progress(step: tf.Tensor, start: int, num_steps: int) -> tf.Tensor:
@@ -44,6 +47,27 @@ def learning_rate_factor(config: TrainingConfig, step: tf.Tensor) -> tf.Tensor:
     decay_steps, warmup_steps = max(config.learning_rate_decay_steps, 1), max(config.learning_rate_warmup_steps, 1)
     done = progress(step, config.learning_rate_decay_start, decay_steps)
     return LEARNING_RATE_SCHEDULES[config.learning_rate_schedule](done) * progress(step + 1, 0, warmup_steps)
+
+
+def end_of_decay(config: TrainingConfig) -> int | None:
+    """Return the step from which both learning rates are 0, or None if they never are."""
+    if config.learning_rate_schedule == "constant":
+        return None
+    return config.learning_rate_decay_start + config.learning_rate_decay_steps
+
+
+def warn_if_rates_reach_zero(config: TrainingConfig) -> None:
+    """Log a warning if the learning rates are 0 before the last step, as in a run that is resumed for more steps."""
+    end = end_of_decay(config)
+    if end is None or end >= config.num_steps:
+        return
+    _logger.warning(
+        "learning rates: they are 0 from step %d on, so that no weight is trained from there to --num_steps=%d. To train "
+        "for so long, begin a run in another --run_dir with --learning_rate_decay_steps=%d",
+        end,
+        config.num_steps,
+        config.num_steps - config.learning_rate_decay_start,
+    )
 
 
 def scheduled_learning_rate(

@@ -1,5 +1,6 @@
 """Schedules of the learning rates against their formulas, and Adam's moves by them."""
 
+import logging
 import math
 
 import keras
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.errors import UserError
-from sagan_tf.schedules import learning_rate_factor, scheduled_learning_rate
+from sagan_tf.schedules import end_of_decay, learning_rate_factor, scheduled_learning_rate, warn_if_rates_reach_zero
 from sagan_tf.training.session import check_config
 from sagan_tf.training.state import create_optimizer
 from tests.training.tiny import tiny_config, two_replicas
@@ -32,6 +33,21 @@ def test_factors(options: dict, factors: dict):
     config = TrainingConfig(**options)
     for step, factor in factors.items():
         assert float(learning_rate_factor(config, tf.constant(step, tf.int64))) == pytest.approx(factor, abs=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_a_run_that_goes_on_at_a_rate_of_0_is_warned_of(schedule: str, caplog: pytest.LogCaptureFixture):
+    options = {"learning_rate_schedule": schedule} | (DECAY if schedule != "constant" else {})
+    end = end_of_decay(TrainingConfig(**options))
+    assert end == (None if schedule == "constant" else 150)
+    with caplog.at_level(logging.WARNING, logger="sagan_tf"):
+        warn_if_rates_reach_zero(TrainingConfig(**options, num_steps=150))
+        assert caplog.text == ""
+        warn_if_rates_reach_zero(TrainingConfig(**options, num_steps=151))
+    assert [name in caplog.text for name in ("--num_steps=151", "--learning_rate_decay_steps=51")] == [bool(end)] * 2
+    for step in () if end is None else (end - 1, end):
+        factor = learning_rate_factor(TrainingConfig(**options), tf.constant(step, tf.int64))
+        assert (float(factor) == 0.0) == (step == end)
 
 
 def test_a_decay_needs_a_length():

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -26,6 +26,7 @@ from sagan_tf.literal_paths import check_readable_path
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.networks.attention_blocks import is_attention_blockwise
+from sagan_tf.schedules import warn_if_rates_reach_zero
 from sagan_tf.training.agreement import check_agreement, on_chief
 from sagan_tf.training.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.evaluation_action import Evaluation
@@ -67,9 +68,7 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     """
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
-    parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
-    facts = {"is_compared": config.evaluation.is_compared}
-    check_options(TRAIN, *parts, kept=run_directory.equal_flags(to_flagfile(config)), facts=facts)
+    check_flags(config, kept=run_directory.equal_flags(to_flagfile(config)))
     strategy = create_strategy(config.training)
     check_batch_size(config.training, strategy.num_replicas_in_sync, config.model.discriminator_minibatch_statistics)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
@@ -175,6 +174,12 @@ def check_config(config: Config) -> None:
         )
 
 
+def check_flags(config: Config, kept: Collection[str] = ()) -> None:
+    """Raise UserError for a flag that has no effect with the others; flags named in `kept` are not checked."""
+    parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
+    check_options(TRAIN, *parts, kept=kept, facts={"is_compared": config.evaluation.is_compared})
+
+
 def _check_gradient_penalty(config: Config) -> None:
     """Raise UserError where the discriminator cannot be differentiated twice."""
     regularization = config.regularization
@@ -246,3 +251,4 @@ def _introduce(
     description = describe_run(config, source, state, strategy, images)
     run_directory.write_json(run_directory.startup, description)
     log_description(description)
+    warn_if_rates_reach_zero(config.training)

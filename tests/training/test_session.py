@@ -130,14 +130,18 @@ def final_values(config: Config) -> dict[str, np.ndarray]:
     return all_values(state)
 
 
-def test_records_are_written_at_their_steps_and_go_on_after_resuming(tmp_path: pathlib.Path):
+def test_records_are_written_at_their_steps_and_go_on_after_resuming(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+):
     # The interval of the records is not the loop's, and lines beyond the checkpoint are written again.
     often = {"log_every": 2, "steps_per_loop": 5, "checkpoint_every": 3, "discriminator_steps_per_step": 1}
-    often |= PLAINEST_NETWORKS
+    often |= {"learning_rate_schedule": "linear", "learning_rate_decay_steps": 4, **PLAINEST_NETWORKS}
     train(run_config(tmp_path, 4, **often), config_to_flagfile)
+    assert "learning rates" not in caplog.text
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 99, "kind": "train"}\n')
     train(run_config(tmp_path, 7, **often), config_to_flagfile)
+    assert "learning rates" in caplog.text and "--num_steps=7" in caplog.text  # they are 0 in the steps that are new
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [2, 4, 6, 7]
     assert [line["step"] for line in lines if line["kind"] == "health"] == [4, 7]  # at the end of each part
