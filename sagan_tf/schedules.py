@@ -49,21 +49,14 @@ def learning_rate_factor(config: TrainingConfig, step: tf.Tensor) -> tf.Tensor:
     return LEARNING_RATE_SCHEDULES[config.learning_rate_schedule](done) * progress(step + 1, 0, warmup_steps)
 
 
-def end_of_decay(config: TrainingConfig) -> int | None:
-    """Return the step from which both learning rates are 0, or None if they never are."""
-    if config.learning_rate_schedule == "constant":
-        return None
-    return config.learning_rate_decay_start + config.learning_rate_decay_steps
-
-
 def warn_if_rates_reach_zero(config: TrainingConfig) -> None:
     """Log a warning if the learning rates are 0 before the last step, as in a run that is resumed for more steps."""
-    end = end_of_decay(config)
+    end = config.learning_rate_end
     if end is None or end >= config.num_steps:
         return
     _logger.warning(
-        "learning rates: they are 0 from step %d on, so that no weight is trained from there to --num_steps=%d. To train "
-        "for so long, begin a run in another --run_dir with --learning_rate_decay_steps=%d",
+        "learning rates: they are 0 from step %d on, so no weight is trained from there to --num_steps=%d; for so many "
+        "steps, begin a run in another --run_dir with --learning_rate_decay_steps=%d",
         end,
         config.num_steps,
         config.num_steps - config.learning_rate_decay_start,

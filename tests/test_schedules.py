@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.errors import UserError
-from sagan_tf.schedules import end_of_decay, learning_rate_factor, scheduled_learning_rate, warn_if_rates_reach_zero
+from sagan_tf.schedules import learning_rate_factor, scheduled_learning_rate, warn_if_rates_reach_zero
 from sagan_tf.training.session import check_config
 from sagan_tf.training.state import create_optimizer
 from tests.training.tiny import tiny_config, two_replicas
@@ -38,7 +38,7 @@ def test_factors(options: dict, factors: dict):
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
 def test_a_run_that_goes_on_at_a_rate_of_0_is_warned_of(schedule: str, caplog: pytest.LogCaptureFixture):
     options = {"learning_rate_schedule": schedule} | (DECAY if schedule != "constant" else {})
-    end = end_of_decay(TrainingConfig(**options))
+    end = TrainingConfig(**options).learning_rate_end
     assert end == (None if schedule == "constant" else 150)
     with caplog.at_level(logging.WARNING, logger="sagan_tf"):
         warn_if_rates_reach_zero(TrainingConfig(**options, num_steps=150))

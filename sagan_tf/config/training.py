@@ -160,6 +160,13 @@ class TrainingConfig:
             raise UserError("run_dir: expected a folder, received an empty name")
 
     @property
+    def learning_rate_end(self) -> int | None:
+        """Step from which both learning rates are 0; None if they never are."""
+        if self.learning_rate_schedule == "constant":
+            return None
+        return self.learning_rate_decay_start + self.learning_rate_decay_steps
+
+    @property
     def health_interval(self) -> int:
         """Steps between readings of the run's health; 0 for none."""
         return self.sample_every if self.health_every is None else self.health_every

@@ -1,90 +1,17 @@
-"""The quality benchmark without processes: what it runs, keeps, compares and refuses."""
+"""The quality benchmark without processes: what it runs, compares, prints and refuses."""
 
 from __future__ import annotations
 
-import csv
 import json
 import pathlib
 import re
-from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.tools.fake_processes import FakeProcesses, flags_of_two_settings, rows_of
 from tools import benchmark
-from tools.benchmarks import quality_cells, quality_results
-from tools.benchmarks.quality_processes import STOPPED
-
-RECALL = {"plain": 0.2, "wide": 0.4}
-SIGKILLED = -9
-
-
-class FakeProcesses:
-    """Stands for `run_process`: writes what training and evaluation write, and notes the commands."""
-
-    def __init__(self) -> None:
-        self.commands: list[list[str]] = []
-        self.statuses: dict[str, list[int]] = {}
-        self.steps_before_a_kill = 0
-
-    def __call__(
-        self, command: list[str], log: pathlib.Path, is_over: Callable[[], bool] | None = None
-    ) -> tuple[int, float]:
-        self.commands.append(command)
-        flags = dict(re.findall(r"--(\w+)=(\S+)", " ".join(command)))
-        run_dir = pathlib.Path(flags["run_dir"])
-        name = f"{run_dir.parent.name}/{run_dir.name}"
-        if command[2] == "sagan_tf.evaluate":
-            self._evaluate(run_dir, flags["output"])
-            return 0, 1.0
-        status = self.statuses.get(name, [0]).pop(0)
-        with log.open("a") as file:
-            file.write("sagan_tf.train: error: no such data\n" if status == 2 else "step\n")
-        if status != 2:
-            status = self._train(run_dir, int(flags["num_steps"]), status, is_over)
-        return status, 10.0
-
-    def _train(self, run_dir: pathlib.Path, num_steps: int, status: int, is_over: Callable[[], bool] | None) -> int:
-        (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
-        for step in range(100, num_steps + 1, 100):
-            with (run_dir / "metrics.jsonl").open("a") as file:
-                for record in self._records(run_dir, step):
-                    file.write(json.dumps(record | {"step": step}) + "\n")
-            if is_over is not None and is_over():
-                status = STOPPED
-            if status:
-                break
-        if status != SIGKILLED:
-            (run_dir / "checkpoints" / f"step-{step}.index").touch()
-        return status
-
-    def _records(self, run_dir: pathlib.Path, step: int) -> list[dict]:
-        speed = 0.1 if step == 100 else 5.0
-        recall = RECALL[run_dir.parent.name] * step / 300
-        return [
-            {"kind": "train", "steps_per_second": speed, "images_per_second": 64 * speed},
-            {
-                "kind": "health",
-                "health/latent_stable_rank": 50.0 - step / 100,
-                "health/overfitting": 0.25 if step > 100 else None,
-            },
-            {
-                "kind": "evaluation",
-                "num_samples": {"precision_recall10k": 1},
-                "precision_recall10k": {"recall": recall},
-            },
-        ]
-
-    def _evaluate(self, run_dir: pathlib.Path, output: str) -> None:
-        seed = int(run_dir.name.removeprefix("seed_"))
-        step = json.loads((run_dir / "metrics.jsonl").read_text().splitlines()[-1])["step"]
-        values = {
-            "fcd10k": 1.0 + seed,
-            "class_agreement10k": {"mean": 0.7, "worst": 0.1},
-            "precision_recall10k": {"precision": 0.8, "recall": RECALL[run_dir.parent.name]},
-        }
-        record = {"step": step, "worst_class": {"class_agreement10k": "Shirt"}, "num_samples": dict.fromkeys(values, 1)}
-        pathlib.Path(output).write_text(json.dumps(record | values))
+from tools.benchmarks import quality, quality_cells, quality_results
 
 
 @pytest.fixture
@@ -96,16 +23,11 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
 
 @pytest.fixture
 def flags(tmp_path: pathlib.Path) -> list[str]:
-    (tmp_path / "settings.txt").write_text("plain\nwide --base_channels=32\n")
-    return ["quality", f"--settings={tmp_path / 'settings.txt'}", f"--run_dir={tmp_path / 'runs'}", "--seeds=2"]
-
-
-def rows_of(tmp_path: pathlib.Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((tmp_path / "runs" / "quality.csv").read_text().splitlines()))
+    return flags_of_two_settings(tmp_path)
 
 
 def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path, capsys) -> None:
-    assert benchmark.main([*flags, "--steps=300", "--evaluate_every=100", "--data_dir=data"]) == 0
+    assert benchmark.main([*flags, "--steps=300", "--evaluate_every=100"]) == 0
     printed = capsys.readouterr().out.splitlines()
     heading, plain, wide = printed[-3:]
     names = ["setting", "fcd", "worst class", "precision", "recall", "rank", "overfitting"]
@@ -129,7 +51,6 @@ def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path
     texts = [text.text or "" for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert {"plain: 0.2", "wide: 0.4", "plain: 47", "plain: 0.25"} <= set(texts)
     train = next(command for command in processes.commands if "wide" in " ".join(command))
-    assert f"--data_dir={pathlib.Path('data').absolute()}" in train
     assert train[2] == "sagan_tf.train" and {"--base_channels=32", "--seed=0", "--num_steps=300"} <= set(train)
 
 
@@ -145,47 +66,52 @@ def test_minutes_end_training_when_tracing_is_left_out(processes: FakeProcesses,
     assert {(row["step"], row["training_seconds"]) for row in rows_of(tmp_path)} == {("500", "100.0")}
 
 
-def test_finished_cells_are_kept(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
-    assert benchmark.main([*flags, "--steps=100"]) == 0
-    first = capsys.readouterr().out
-    processes.commands.clear()
-    assert benchmark.main([*flags, "--steps=100"]) == 0
-    assert processes.commands == [] and capsys.readouterr().out == first
-    assert benchmark.main([*flags, "--steps=100", "--seeds=3"]) == 0
-    assert [command[2] for command in processes.commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 2
-    assert benchmark.main([*flags, "--steps=200"]) == 2
-    assert "steps 200" in capsys.readouterr().err
-
-
-def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
-    processes.statuses["wide/seed_1"] = [2]
-    assert benchmark.main([*flags, "--steps=100"]) == 0
-    printed = capsys.readouterr().out
-    assert re.search(r"wide, seed 1: died: .*no such data", printed) and printed.rstrip().endswith("1 of 2, 1 died")
-    assert rows_of(tmp_path)[3]["status"] == "died"
-
-
-@pytest.mark.parametrize("ended", [SIGKILLED, 130])
-def test_a_cell_that_was_killed_goes_on(ended: int, processes: FakeProcesses, flags: list[str], tmp_path) -> None:
-    processes.statuses["plain/seed_0"] = [ended, 0]
-    assert benchmark.main([*flags, "--steps=100"]) == 0
-    assert [row["status"] for row in rows_of(tmp_path)] == ["unfinished", *["finished"] * 3]
-    processes.commands.clear()
-    assert benchmark.main([*flags, "--steps=100"]) == 0
-    assert [row["status"] for row in rows_of(tmp_path)] == ["finished"] * 4 and len(processes.commands) == 2
-    assert rows_of(tmp_path)[0]["cpu_seconds"] == "20.0"
-
-
-def test_a_cell_that_was_left_while_it_was_evaluated_is_not_trained_again(
-    processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path
+def test_no_run_goes_on_when_its_learning_rates_are_0(
+    processes: FakeProcesses, flags: list[str], tmp_path, capsys
 ) -> None:
-    flags = [*flags, "--minutes=1"]
-    assert benchmark.main(flags) == 0
-    record = tmp_path / "runs" / "plain" / "seed_0.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "unfinished"}))
+    """The steps before their end take 60 of 90 seconds in one setting, and more than 90 in the other."""
+    ends = {"plain": "--learning_rate_decay_steps=250", "wide": "--learning_rate_decay_start=450"}
+    (tmp_path / "settings.txt").write_text(
+        f"plain --learning_rate_decay_start=50 {ends['plain']}\nwide {ends['wide']}\n"
+    )
+    assert benchmark.main([*flags, "--minutes=1.5"]) == 0
+    assert [(row["setting"], row["step"], row["training_seconds"]) for row in rows_of(tmp_path)] == [
+        ("plain", "300", "60.0"),
+        ("wide", "500", "100.0"),
+    ] * 2
+    printed = capsys.readouterr().out
+    assert (
+        len(re.findall("plain, seed .*learning rates", printed)) == 2 and "wide, seed 0: 500 steps in 100 s:" in printed
+    )
     processes.commands.clear()
-    assert benchmark.main(flags) == 0
-    assert [command[2] for command in processes.commands] == ["sagan_tf.evaluate"]
+    assert benchmark.main([*flags, "--steps=301"]) == 2
+    error = capsys.readouterr().err
+    assert "300" in error and "plain" in error and processes.commands == []
+
+
+def test_metrics_are_those_of_the_flagfile_where_it_has_some(
+    processes: FakeProcesses, flags: list[str], tmp_path
+) -> None:
+    base = tmp_path / "base.cfg"
+    flags = [*flags, "--steps=100", f"--base={base}"]
+    lines = ["--attention_resolutions=32", "--extractor=efficientnet_lite0", "--metrics=fcd5k,precision_recall5k"]
+    for last, expected in ((2, quality.DEFAULT_METRICS), (3, None)):
+        base.write_text("\n".join(lines[:last]) + "\n")
+        assert benchmark.main([*flags, f"--run_dir={tmp_path / str(last)}"]) == 0
+        train = processes.commands[-2]
+        assert [one for one in train if one.startswith("--metrics=")] == ([f"--metrics={expected}"] if expected else [])
+    assert benchmark.main([*flags, "--metrics=kcd1k", f"--run_dir={tmp_path / 'given'}"]) == 0
+    assert "--metrics=kcd1k" in processes.commands[-2]
+
+
+def test_every_setting_is_checked_before_the_first_is_trained(
+    processes: FakeProcesses, flags: list[str], tmp_path, capsys
+) -> None:
+    (tmp_path / "settings.txt").write_text("plain\nwide --ema_ramp_up=0.1\n")  # which needs another flag
+    assert benchmark.main([*flags, "--steps=100"]) == 2
+    assert "ema_ramp_up" in capsys.readouterr().err and processes.commands == []
+    assert benchmark.main([*flags, "--steps=100", "--settings=quickstart", "--metrics=fid10k"]) == 2
+    assert "fid10k" in capsys.readouterr().err and processes.commands == []
 
 
 def test_a_dry_run_prints_the_commands_only(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:

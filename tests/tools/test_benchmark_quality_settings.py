@@ -5,7 +5,7 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
-from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, check_settings, find_settings
+from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
 from tools.benchmarks.workers import ROOT
 
 
@@ -15,9 +15,13 @@ def test_settings_of_a_file(tmp_path: pathlib.Path):
     assert find_settings(str(path)) == [Setting("plain", ()), Setting("wide", ("--base_channels=32", "--data_dir=a b"))]
 
 
+QUICKSTART = f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"
+
+
 def test_the_settings_of_this_project_are_flags_of_training_and_are_found_by_name():
     settings = find_settings("")
-    check_settings(settings, str(ROOT / "configs" / "quickstart.cfg"))
+    configs = parse_settings(settings, [QUICKSTART])
+    assert [config.training.discriminator_steps_per_step for config in configs[:2]] == [2, 1]
     assert find_settings("quickstart") == [Setting("quickstart", ())] and SETTINGS_FILE.is_file()
     last = settings[-1]
     assert find_settings(f"{last.name},quickstart,{last.name}") == [last, Setting("quickstart", ())]
@@ -32,7 +36,7 @@ FORMER_QUICKSTART = """
 
 def test_the_former_quickstart_is_trained_with_its_own_flags():
     (setting,) = find_settings("quickstart_before")
-    received = parse_config([f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}", *setting.flags])
+    received = parse_config([QUICKSTART, *setting.flags])
     expected = parse_config(FORMER_QUICKSTART.split())
     places = {"run_dir": "run", "checkpoint_every": 1}
     for config in (received, expected):
@@ -50,8 +54,21 @@ def test_a_file_that_is_wrong(content: str, named: str, tmp_path: pathlib.Path):
         find_settings(str(tmp_path / "settings.txt"))
 
 
-def test_a_name_and_a_flag_that_are_unknown():
+def test_an_unknown_name():
     with pytest.raises(UserError, match="'absent'"):
         find_settings("quickstart,absent")
-    with pytest.raises(UserError, match=r"setting odd: .*--no_such_flag"):
-        check_settings([Setting("odd", ("--no_such_flag=1",))], str(ROOT / "configs" / "quickstart.cfg"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("--no_such_flag=1", "--no_such_flag"),
+        ("--loss=absent", "loss"),  # as check_config refuses it
+        ("--ema_ramp_up=0.1", "--ema_half_life_images"),  # as check_flags does
+        ("--metrics=recall", "'recall'"),  # as find_metrics does
+        ("--metrics=fid10k", "fid10k"),  # as check_names does
+    ],
+)
+def test_what_training_or_evaluation_would_refuse(flag: str, named: str):
+    with pytest.raises(UserError, match=f"setting odd: .*{named}"):
+        parse_settings([Setting("plain", ()), Setting("odd", (flag,))], [QUICKSTART])

@@ -12,7 +12,7 @@ from typing import Any
 
 from sagan_tf.training.health_signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import line_chart
-from tools.benchmarks.quality_cells import DIED, FINISHED, READINGS, values_of
+from tools.benchmarks.quality_records import FAILED, FINISHED, READINGS, UNHEALTHY, values_of
 from tools.benchmarks.training_time import read_records
 
 Record = Mapping[str, Any]
@@ -138,6 +138,7 @@ def _mean(values: Sequence[float | None], form: str) -> str:
 
 
 def _count(cells: Sequence[Record]) -> str:
-    parts = [f"{sum(cell['status'] == FINISHED for cell in cells)} of {len(cells)}"]
-    died = sum(cell["status"] == DIED for cell in cells)
-    return ", ".join([*parts, *([f"{died} died"] if died else [])])
+    """Say how many of the cells have finished and, where there are any, how many are unhealthy or have failed."""
+    counts = {state: sum(cell["status"] == state for cell in cells) for state in (FINISHED, UNHEALTHY, FAILED)}
+    others = [f"{counts[state]} {state}" for state in (UNHEALTHY, FAILED) if counts[state]]
+    return ", ".join([f"{counts[FINISHED]} of {len(cells)}", *others])

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
+from sagan_tf.config import Config
+from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
 from sagan_tf.text import read_text
@@ -51,13 +54,42 @@ def find_settings(names_or_file: str) -> list[Setting]:
     return [known[name] for name in names]
 
 
-def check_settings(settings: list[Setting], base: str) -> None:
-    """Raise UserError if the flags of a setting are not those of a training run."""
+def parse_settings(settings: Sequence[Setting], flags: Sequence[str]) -> list[Config]:
+    """Parse and check the configuration of each setting, as training and evaluation check it before they begin.
+
+    Args:
+        settings: What is trained.
+        flags: The flags of all settings, which come before those of each.
+
+    Returns:
+        The configurations in the order of the settings.
+
+    Raises:
+        UserError: The flags of a setting are not those of a training run, do not fit together, or name metrics that its
+            extractor cannot have; the message names the setting.
+    """
+    configs = []
     for setting in settings:
         try:
-            parse_config([f"--flagfile={base}", *setting.flags])
+            configs.append(parse_config([*flags, *setting.flags]))
+            _check(configs[-1])
         except UserError as error:
             raise UserError(f"setting {setting.name}: {error}") from error
+    return configs
+
+
+def _check(config: Config) -> None:
+    # Here, so that TensorFlow is loaded only when there are settings to check: `--help` answers at once.
+    load_tensorflow()
+    from sagan_tf.evaluation.checks import check_names
+    from sagan_tf.evaluation.metrics import find_metrics
+    from sagan_tf.evaluation.settings import resolve
+    from sagan_tf.training.session import check_config, check_flags
+
+    check_config(config)
+    check_flags(config)
+    evaluation = resolve(config.evaluation)
+    check_names(evaluation.extractor, find_metrics(evaluation.metrics))
 
 
 def _read_settings(path: Path) -> list[Setting]:

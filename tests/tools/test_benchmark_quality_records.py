@@ -1,0 +1,139 @@
+"""Records of the quality benchmark's cells: which are kept, refused and tried again."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import types
+
+import pytest
+
+from sagan_tf.errors import UserError
+from sagan_tf.training.health import POLICIES, SignWatch
+from sagan_tf.training.loop import StepReport
+from sagan_tf.training.non_finite import CheckFinite
+from tests.tools.fake_processes import SIGKILLED, FakeProcesses, flags_of_two_settings, rows_of
+from tools import benchmark
+from tools.benchmarks import quality_cells
+from tools.benchmarks.workers import ROOT
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
+    fake = FakeProcesses()
+    monkeypatch.setattr(quality_cells, "run_process", fake)
+    return fake
+
+
+@pytest.fixture
+def flags(tmp_path: pathlib.Path) -> list[str]:
+    return flags_of_two_settings(tmp_path)
+
+
+def test_finished_cells_are_kept(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    first = capsys.readouterr().out
+    processes.commands.clear()
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    assert processes.commands == [] and capsys.readouterr().out == first
+    assert benchmark.main([*flags, "--steps=100", "--seeds=3"]) == 0
+    assert [command[2] for command in processes.commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 2
+    assert benchmark.main([*flags, "--steps=200"]) == 2
+    assert "steps 200" in capsys.readouterr().err
+
+
+def test_cells_of_a_flagfile_that_has_changed_are_refused(
+    processes: FakeProcesses, flags: list[str], tmp_path, capsys
+) -> None:
+    base, quickstart = tmp_path / "base.cfg", ROOT / "configs" / "quickstart.cfg"
+    flags = [*flags, "--steps=100", f"--base={base}"]
+    base.write_text(f"--flagfile={quickstart}\n")
+    assert benchmark.main(flags) == 0
+    processes.commands.clear()
+    base.write_text(f"# The same in other words.\n--flagfile={quickstart}\n--adam_beta2=0.99\n--num_steps=7\n")
+    assert benchmark.main(flags) == 0 and processes.commands == []
+    base.write_text(f"--flagfile={quickstart}\n--adam_beta2=0.9\n")
+    assert benchmark.main(flags) == 2
+    assert re.search("adam_beta2 0.9 .*received 0.99", capsys.readouterr().err) and processes.commands == []
+
+
+@pytest.mark.parametrize(("removed", "status"), [("lecam_weight", 0), ("base_channels", 2)])
+def test_an_option_that_a_record_does_not_have_had_its_default(
+    removed: str, status: int, processes: FakeProcesses, flags: list[str], tmp_path
+) -> None:
+    """The quickstart has the default of the first of these options, and another value of the second."""
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    path = tmp_path / "runs" / "plain" / "seed_0.json"
+    record = json.loads(path.read_text())
+    del record["configuration"][removed]
+    path.write_text(json.dumps(record))
+    assert benchmark.main([*flags, "--steps=100"]) == status
+
+
+def test_a_cell_that_failed_is_named_counted_and_tried_again(
+    processes: FakeProcesses, flags: list[str], tmp_path, capsys
+) -> None:
+    processes.statuses["wide/seed_1"] = [2, 0]
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"wide, seed 1: failed: .*no such data", printed) and printed.rstrip().endswith("1 of 2, 1 failed")
+    assert rows_of(tmp_path)[3]["status"] == "failed"
+    processes.commands.clear()
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    assert len(processes.commands) == 2 and "2 of 2" in capsys.readouterr().out
+    assert rows_of(tmp_path)[3]["status"] == "finished" and rows_of(tmp_path)[3]["message"] == ""
+
+
+def error_of_a_dead_discriminator() -> UserError:
+    metrics = {"generator_gradient_norm": 0.0, "real_logits": 0.5, "fake_logits": 0.5}
+    with pytest.raises(UserError) as caught:
+        SignWatch(POLICIES["stop_dead"]).follow(metrics, 90)
+    return caught.value
+
+
+def error_of_a_loss_that_is_not_finite(tmp_path: pathlib.Path) -> UserError:
+    checkpoints = types.SimpleNamespace(latest=None)
+    check = CheckFinite(checkpoints, tmp_path, lambda: True, lambda: 1.0)
+    with pytest.raises(UserError) as caught:
+        check(StepReport(90, 10, {"discriminator_loss": float("nan")}, 1.0, False))
+    return caught.value
+
+
+@pytest.mark.parametrize("sign", ["dead", "not finite"])
+def test_a_cell_that_training_stops_as_unhealthy_is_not_tried_again(
+    sign: str, processes: FakeProcesses, flags: list[str], tmp_path, capsys
+) -> None:
+    error = error_of_a_dead_discriminator() if sign == "dead" else error_of_a_loss_that_is_not_finite(tmp_path)
+    processes.statuses["wide/seed_1"], processes.error = [2, 0], str(error)
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"wide, seed 1: stopped: unhealthy: ", printed) and printed.rstrip().endswith(
+        "1 of 2, 1 unhealthy"
+    )
+    processes.commands.clear()
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    assert processes.commands == [] and rows_of(tmp_path)[3]["status"] == "unhealthy"
+
+
+@pytest.mark.parametrize("ended", [SIGKILLED, 130])
+def test_a_cell_that_was_killed_goes_on(ended: int, processes: FakeProcesses, flags: list[str], tmp_path) -> None:
+    processes.statuses["plain/seed_0"] = [ended, 0]
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    assert [row["status"] for row in rows_of(tmp_path)] == ["unfinished", *["finished"] * 3]
+    processes.commands.clear()
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    assert [row["status"] for row in rows_of(tmp_path)] == ["finished"] * 4 and len(processes.commands) == 2
+    assert rows_of(tmp_path)[0]["cpu_seconds"] == "20.0"
+
+
+def test_a_cell_that_was_left_while_it_was_evaluated_is_not_trained_again(
+    processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path
+) -> None:
+    flags = [*flags, "--minutes=1"]
+    assert benchmark.main(flags) == 0
+    record = tmp_path / "runs" / "plain" / "seed_0.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "unfinished"}))
+    processes.commands.clear()
+    assert benchmark.main(flags) == 0
+    assert [command[2] for command in processes.commands] == ["sagan_tf.evaluate"]
