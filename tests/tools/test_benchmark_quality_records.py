@@ -80,9 +80,23 @@ def test_a_cell_that_failed_is_named_counted_and_tried_again(
     assert re.search(r"wide, seed 1: failed: .*no such data", printed) and printed.rstrip().endswith("1 of 2, 1 failed")
     assert rows_of(tmp_path)[3]["status"] == "failed"
     processes.commands.clear()
+    (tmp_path / "settings.txt").write_text("plain\nwide --base_channels=32 --lecam_weight=1\n")
+    assert benchmark.main([*flags, "--steps=100"]) == 2  # seed 0 of this setting has finished
+    (tmp_path / "runs" / "wide" / "seed_0.json").unlink()
     assert benchmark.main([*flags, "--steps=100"]) == 0
-    assert len(processes.commands) == 2 and "2 of 2" in capsys.readouterr().out
+    assert len(processes.commands) == 4 and "2 of 2" in capsys.readouterr().out
     assert rows_of(tmp_path)[3]["status"] == "finished" and rows_of(tmp_path)[3]["message"] == ""
+
+
+def test_a_run_that_failed_after_it_had_begun_keeps_its_flags(
+    processes: FakeProcesses, flags: list[str], tmp_path, capsys
+) -> None:
+    processes.statuses["wide/seed_0"] = [2, 0]
+    (tmp_path / "runs" / "wide" / "seed_0").mkdir(parents=True)
+    assert benchmark.main([*flags, "--steps=100"]) == 0
+    (tmp_path / "settings.txt").write_text("wide --base_channels=16\n")
+    assert benchmark.main([*flags, "--steps=100"]) == 2
+    assert "base_channels" in capsys.readouterr().err
 
 
 def error_of_a_dead_discriminator() -> UserError:

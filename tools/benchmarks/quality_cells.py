@@ -113,7 +113,7 @@ class Cell:
         Raises:
             UserError: The record is damaged, or is of another configuration or of another limit.
         """
-        record = read_record(self.beside(".json"), self._identity())
+        record = read_record(self.beside(".json"), self.run_dir, self._identity())
         if record is None or record["status"] in (UNFINISHED, FAILED):
             seconds = record["cpu_seconds"] if record else 0.0
             record = self._identity() | {"status": UNFINISHED, "cpu_seconds": seconds}

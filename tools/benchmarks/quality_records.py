@@ -54,11 +54,12 @@ def configuration(config: Config) -> dict[str, str]:
     return {name: value for name, value in values.items() if name not in _SET_BY_CELL}
 
 
-def read_record(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     """Read the record of a cell; None if there is none.
 
     Args:
         path: Its file.
+        run_dir: The directory of its run. A run that failed before it was begun may have other flags now.
         identity: What a record of this cell begins with.
 
     Raises:
@@ -68,8 +69,9 @@ def read_record(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | Non
         return None
     try:
         record = dict(json.loads(read_text(path)))
-        differences = list(_differences(record, identity))
-    except (ValueError, TypeError) as error:
+        is_begun = record["status"] != FAILED or run_dir.exists()
+        differences = list(_differences(record, identity)) if is_begun else []
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"run_dir: expected the record of a cell in {path}, received something else") from error
     if differences:
         name, expected, received = differences[0]
