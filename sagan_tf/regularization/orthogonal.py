@@ -12,7 +12,8 @@ class OrthogonalRegularization(WeightedTerm):
     """The term beta sum ||W^T W * (1 - I)||_F^2 over the kernels W, read as [everything else, output channels].
 
     It makes the filters of a layer orthogonal and leaves their lengths alone. Kernels are those of dense and
-    convolutional layers, before spectral normalization; class tables and biases are left out.
+    convolutional layers, before spectral normalization; class tables and biases are left out. BigGAN-PyTorch adds half
+    of this term's gradient for the same weight, and leaves out only the class embedding that blocks share.
 
     Reference: Brock et al., Large Scale GAN Training for High Fidelity Natural Image Synthesis, ICLR 2019, equation 3.
 

@@ -21,6 +21,17 @@ def test_value_and_gradient(shape: tuple[int, int]):
     np.testing.assert_allclose(tape.gradient(penalty, variable), 4.0 * w @ off, rtol=1e-4, atol=1e-4)
 
 
+def test_half_the_weight_of_biggan_pytorch_gives_the_same_gradient():
+    """Its `ortho` adds strength * 2 ((V V^T) * (1 - I)) V to the gradient of a kernel V, [output, everything else]."""
+    network = keras.Sequential([keras.Input([7]), keras.layers.Dense(4)])
+    kernel, strength = network.layers[-1].kernel, 1e-4
+    with tf.GradientTape() as tape:
+        term, _ = OrthogonalRegularization(network, strength / 2)(None)
+    v = kernel.numpy().T.astype(np.float64)
+    expected = strength * 2.0 * ((v @ v.T) * (1.0 - np.eye(4))) @ v
+    np.testing.assert_allclose(tape.gradient(term, kernel.value), expected.T, rtol=1e-5, atol=1e-10)
+
+
 def test_orthogonal_filters_of_any_length_have_none():
     q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(9, 4)))
     assert float(off_diagonal_square(tf.constant(q * [1.0, 2.0, 3.0, 4.0], tf.float32))) == pytest.approx(0.0, abs=1e-8)
