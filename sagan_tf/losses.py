@@ -11,6 +11,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 
+def mean_class_loss(class_losses: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean of class losses float [batch, 1], whatever the logits are."""
+    return tf.reduce_mean(class_losses)
+
+
 @dataclasses.dataclass(frozen=True)
 class AdversarialLoss:
     """What the two networks minimise.
@@ -18,10 +23,13 @@ class AdversarialLoss:
     Attributes:
         discriminator: (real_logits, fake_logits) -> the discriminator's loss.
         generator: fake_logits -> the generator's loss.
+        generator_class_loss: (class losses float [batch, 1] and logits of fake images) -> what an auxiliary classifier
+            adds to the generator's loss.
     """
 
     discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     generator: Callable[..., tf.Tensor]
+    generator_class_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = mean_class_loss
 
 
 @dataclasses.dataclass(frozen=True)

@@ -125,7 +125,7 @@ class AlternatingUpdates:
             with keras.StatelessScope():
                 judgement = self.judge(self._augmented(fake_numbers), fake_images, labels)
             loss = self._generator_loss(judgement.logits, labels, self._augmented(real_numbers), *compared)
-            loss += tf.reduce_mean(judgement.class_losses)
+            loss += self.loss.generator_class_loss(judgement.class_losses, judgement.logits)
             generate = self._generate_with(labels, held)
             batch = GeneratorBatch(
                 latents, labels, fake_images, judgement.logits, generate, real_numbers.stream(_REGULARIZERS)

@@ -1,5 +1,6 @@
 """Top-k updates: the gradient is that of the mean over the best images."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +9,7 @@ from sagan_tf.config import RegularizationConfig
 from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.regularization import top_fraction, with_top_k
 from sagan_tf.regularization.top_k import keep_top
+from tests.training.tiny import PLAIN_NETWORKS, make_updates, real_batch, run_in_replica, tiny_config
 
 FAKE = np.array([[0.3], [-1.0], [2.0], [-0.2], [0.9], [-3.0]], np.float32)
 REAL = FAKE[::-1].copy()
@@ -41,13 +43,39 @@ def test_gradients(name: str, fraction: float, kept: int, jit_compile: bool):
     assert top.discriminator is loss.discriminator and type(top) is type(loss)
 
 
+def test_an_auxiliary_classifier_judges_the_same_images():
+    """The update of the generator moves it by the gradient of the loss of the images that are kept, written by hand."""
+    options = {**PLAIN_NETWORKS, "conditioning": "auxiliary_classifier", "global_batch_size": 6}
+    config = tiny_config(**options, generator_top_k=0.5)
+    updates = make_updates(config, lambda: keras.optimizers.SGD(1.0, name="sgd"))
+    state, draw = updates.state, tf.constant(3, tf.int64)
+    latents, labels = updates.sampler.draw(draw)
+    with tf.GradientTape() as tape:
+        with keras.StatelessScope():
+            images = state.generator([latents, labels], training=True)
+            logits, class_logits = state.discriminator([images, labels], training=True)
+        class_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, class_logits)
+        best = tf.argsort(logits[:, 0], direction="DESCENDING")[:3]
+        of_best = tf.reduce_mean(tf.gather(class_losses - logits[:, 0], best))
+    variables = state.generator.trainable_variables
+    expected = tape.gradient(of_best, [variable.value for variable in variables])
+    before = [variable.numpy() for variable in variables]
+    metrics = run_in_replica(updates.generator_step, *real_batch(config), draw)
+    assert float(metrics["generator_loss"]) == pytest.approx(
+        float(tf.reduce_mean(class_losses - logits[:, 0])), rel=1e-4
+    )
+    for start, variable, gradient in zip(before, variables, expected, strict=True):
+        whole = tf.convert_to_tensor(gradient)  # an embedding's has rows alone
+        np.testing.assert_allclose(start - variable.numpy(), whole, rtol=1e-3, atol=1e-4, err_msg=variable.path)
+
+
 @pytest.mark.parametrize(("size", "fraction", "kept"), [(64, 1e-6, 1), (25, 0.6, 15), (25, 0.61, 16)])
 def test_the_number_of_images(size: int, fraction: float, kept: int):
     """At least one image; and a product that float32 rounds up does not keep one more."""
     logits = tf.constant(np.random.default_rng(0).normal(size=[size, 1]), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = keep_top(logits, tf.constant(fraction))
+        value = keep_top(logits, logits, tf.constant(fraction))
     assert np.count_nonzero(tape.gradient(value, logits)) == kept
 
 
