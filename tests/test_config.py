@@ -66,17 +66,18 @@ PARTS_OF_WHOLE = [
     (RegularizationConfig, "gradient_penalty_final_fraction"),
     (RegularizationConfig, "generator_top_k"),
 ]
-AT_LEAST_ZERO += [
-    (RegularizationConfig, field.name)
-    for field in dataclasses.fields(RegularizationConfig)
-    if (RegularizationConfig, field.name) not in PARTS_OF_WHOLE + ABOVE_ZERO
-]
 FRACTIONS = [
     (ModelConfig, "batch_norm_momentum"),
     (TrainingConfig, "adam_beta1"),
     (TrainingConfig, "adam_beta2"),
     (TrainingConfig, "ema_decay"),
     (TrainingConfig, "ada_target"),
+    (RegularizationConfig, "lecam_decay"),
+]
+AT_LEAST_ZERO += [
+    (RegularizationConfig, field.name)
+    for field in dataclasses.fields(RegularizationConfig)
+    if (RegularizationConfig, field.name) not in PARTS_OF_WHOLE + FRACTIONS + ABOVE_ZERO and field.type != "bool"
 ]
 CHOICES = [(PARTS[part], name) for name, (part, field) in option_fields().items() if field.metadata["choices"]]
 

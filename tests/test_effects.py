@@ -100,6 +100,9 @@ train --ada_speed_images=9 | --augment=flip --ada_target=0.5 | --augment=flip
 train --gradient_penalty_final_fraction=0.1 | --r1_weight=1 --gradient_penalty_anneal_steps=9 | --r1_weight=1
 train --gradient_penalty_final_fraction=0.1 | --r2_weight=1 --gradient_penalty_anneal_steps=9 |
 train --gradient_penalty_anneal_steps=9 | --r2_weight=1 --gradient_penalty_final_fraction=0.1 | --r1_weight=1
+train --lecam_clip | --lecam_weight=1 |
+train --lecam_decay=0.9 | --lecam_weight=1 |
+train --lecam_start_step=9 | --lecam_weight=1 |
 train --class_margin_weight=1 | --conditioning=projection | --conditioning=none
 train --latent_noise=0.1 | --latent_diversity_weight=1 |
 train --generator_top_k_decay_steps=9 | --generator_top_k=0.5 |

@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sagan_tf.option import check_at_least_zero, check_every_field, check_part_of_whole, check_positive, option
+from sagan_tf.option import (
+    check_at_least_zero,
+    check_every_field,
+    check_fraction,
+    check_part_of_whole,
+    check_positive,
+    option,
+)
 
 
 def _added(default: Any, help: str) -> Any:
@@ -36,14 +43,24 @@ class RegularizationConfig:
     )
     lecam_weight: float = _weight(
         "Weight of LeCam, which pulls real logits toward the average of fake logits and fake logits toward the average "
-        "of real ones (Tseng et al. 2021: 0.3 with DiffAugment)"
+        "of real ones (Tseng et al. 2021: 0.3 with DiffAugment); see lecam_clip"
     )
+    lecam_clip: bool = _added(
+        False,
+        "Pull only real logits above the average of fake ones and fake logits below that of real ones, as the code of "
+        "LeCam's authors and StudioGAN do; without it all are pulled, as in the equation of the paper.",
+    )
+    lecam_decay: float = _added(
+        0.99, "Decay of LeCam's averages (Tseng et al. 2021: 0.99; in the code of the authors' BigGAN 0.9)."
+    )
+    lecam_start_step: int = _added(0, "Steps at the start of the run without LeCam's term (the authors' BigGAN: 1000).")
     class_margin_weight: float = _weight(
         "Weight of the class margin: the discriminator should give a real image with its own label a logit at least 1 "
         "above that with any other label (after Kavalerov et al. 2021)"
     )
     orthogonal_regularization: float = _weight(
-        "Beta of the generator's orthogonal regularization (Brock et al. 2019: 1e-4)"
+        "Beta of the generator's orthogonal regularization (Brock et al. 2019: 1e-4). The gradient is that of their "
+        "equation 3, twice the one that BigGAN-PyTorch adds: its --G_ortho=1e-4 is 5e-5 here"
     )
     consistency_weight: float = _weight(
         "Weight of consistency regularization (CR): the discriminator should give an image and its flipped, shifted "
@@ -73,6 +90,7 @@ class RegularizationConfig:
 
     def __post_init__(self) -> None:
         check_part_of_whole(self, "gradient_penalty_final_fraction", "generator_top_k")
+        check_fraction(self, "lecam_decay")
         check_positive(self, "latent_noise")
         check_at_least_zero(self, *(field.name for field in dataclasses.fields(self)))
         check_every_field(self)

@@ -87,6 +87,9 @@ TRAIN = (
         "--gradient_penalty_final_fraction below 1",
         lambda flags: flags.gradient_penalty_final_fraction < 1,
     ),
+    Effect(
+        ("lecam_clip", "lecam_decay", "lecam_start_step"), "--lecam_weight above 0", lambda flags: flags.lecam_weight
+    ),
     Effect(("class_margin_weight",), "--conditioning=projection", lambda flags: flags.conditioning == "projection"),
     Effect(
         ("latent_noise",),

@@ -41,7 +41,7 @@ REGULARIZERS: dict[str, dict[str, Create]] = {
             operator.attrgetter("fake_gradients"),
             lambda: annealed_weight(config, config.r2_weight, state.step),
         ),
-        "lecam_weight": lambda config, state: LeCam(state.logit_averages, config.lecam_weight),
+        "lecam_weight": lambda config, state: LeCam(state.logit_averages, config, state.step),
         "class_margin_weight": lambda config, state: ClassMargin(config.class_margin_weight),
         "consistency_weight": lambda config, state: RealConsistency(config.consistency_weight),
         "fake_consistency_weight": lambda config, state: FakeConsistency(config.fake_consistency_weight),

@@ -120,7 +120,7 @@ def _create_state(config: Config) -> TrainState:
         discriminator_optimizer,
         step,
         augment_probability=AdaptiveProbability(training) if training.ada_target else None,
-        logit_averages=LogitAverages() if regularization.lecam_weight else None,
+        logit_averages=LogitAverages(regularization.lecam_decay) if regularization.lecam_weight else None,
     )
 
 

@@ -6,27 +6,66 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.regularization.lecam import DECAY, LeCam, LogitAverages
+from sagan_tf.config import RegularizationConfig
+from sagan_tf.regularization.lecam import LeCam, LogitAverages
 from tests.regularization.batches import discriminator_batch
-from tests.training.tiny import one_device, two_replicas
+from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config, two_replicas
 
+DECAY = 0.98
 REAL, FAKE = tf.constant([[1.0], [3.0]]), tf.constant([[-2.0], [0.5]])
+AVERAGE_REAL, AVERAGE_FAKE = 0.75, -0.5
+WRONG_SIDE = tf.constant([[1.0], [-1.5]]), tf.constant([[-2.0], [1.25]])
+"""Logits of which the second ones are beyond the other kind's average: -1.5 < -0.5 and 1.25 > 0.75."""
 
 
-def test_value_and_gradients():
+def lecam(step: int = 0, **options: float) -> tuple[LeCam, LogitAverages]:
     averages = LogitAverages()
-    regularizer = LeCam(averages, 0.3)
-    assert [float(term) for term in regularizer(discriminator_batch(real_logits=REAL, fake_logits=FAKE))[0:1]] == [0.0]
-    averages.real.assign(0.75)
-    averages.fake.assign(-0.5)
+    config = RegularizationConfig(lecam_weight=0.3, **options)
+    return LeCam(averages, config, tf.Variable(step, dtype=tf.int64)), averages
+
+
+def set_averages(averages: LogitAverages) -> None:
+    averages.real.assign(AVERAGE_REAL)
+    averages.fake.assign(AVERAGE_FAKE)
     averages.updates.assign(5)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize(("real", "fake"), [(REAL, FAKE), WRONG_SIDE])
+def test_value_and_gradients(real: tf.Tensor, fake: tf.Tensor, clip: bool):
+    """Without clipping the equation of the paper; with clipping that of the authors' code, written out in NumPy."""
+    regularizer, averages = lecam(lecam_clip=clip)
+    assert float(regularizer(discriminator_batch(real_logits=real, fake_logits=fake))[0]) == 0.0
+    set_averages(averages)
     with tf.GradientTape() as tape:
-        tape.watch([REAL, FAKE])
-        term, metrics = regularizer(discriminator_batch(real_logits=REAL, fake_logits=FAKE))
-    expected = ((1.5**2 + 3.5**2) + (2.75**2 + 0.25**2)) / 2.0
+        tape.watch([real, fake])
+        term, metrics = regularizer(discriminator_batch(real_logits=real, fake_logits=fake))
+    distances = [real.numpy() - AVERAGE_FAKE, AVERAGE_REAL - fake.numpy()]
+    if clip:
+        distances = [np.maximum(distance, 0.0) for distance in distances]
+    expected = sum((distance**2).mean() for distance in distances)
     assert float(term) == pytest.approx(0.3 * expected) and float(metrics["lecam_penalty"]) == pytest.approx(expected)
-    for logits, anchor, gradient in zip((REAL, FAKE), (-0.5, 0.75), tape.gradient(term, [REAL, FAKE]), strict=True):
-        np.testing.assert_allclose(gradient, 0.3 * (logits - anchor), rtol=1e-6)
+    for sign, distance, gradient in zip((1.0, -1.0), distances, tape.gradient(term, [real, fake]), strict=True):
+        np.testing.assert_allclose(gradient, sign * 0.3 * distance, rtol=1e-6)
+
+
+def test_it_starts_at_its_step():
+    logits = {"real_logits": REAL, "fake_logits": FAKE}
+    terms = {}
+    for step in (0, 6, 7, 8):
+        regularizer, averages = lecam(step, lecam_start_step=7)
+        set_averages(averages)
+        terms[step] = float(regularizer(discriminator_batch(**logits))[0])
+    assert terms[0] == terms[6] == 0.0 < terms[7] == terms[8]
+
+
+def test_the_decay_is_that_of_the_options():
+    for options, decay in (({}, 0.99), ({"lecam_decay": 0.5}, 0.5)):
+        config = tiny_config(**PLAINEST_NETWORKS, lecam_weight=0.1, **options)
+        averages = make_state(config, one_device()).logit_averages
+        averages.updates.assign(1000)
+        one_device().run(averages.update, (tf.constant(1.0), tf.constant(-2.0)))
+        assert float(averages.real) == pytest.approx(1.0 - decay)
 
 
 @pytest.mark.parametrize("make_strategy", [one_device, two_replicas])
@@ -36,7 +75,7 @@ def test_averages_of_all_replicas(make_strategy: Callable[[], tf.distribute.Stra
     replicas = strategy.num_replicas_in_sync
     logits = np.random.default_rng(0).normal(size=(150, 2, replicas)).astype(np.float32)
     with strategy.scope():
-        averages = LogitAverages()
+        averages = LogitAverages(DECAY)
 
     @tf.function
     def update(real: tf.Tensor, fake: tf.Tensor) -> None:
