@@ -1,7 +1,9 @@
 """All regularizers at once, in training."""
 
+import dataclasses
 import pathlib
 import types
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
-from sagan_tf.regularization import REGULARIZERS, create_regularizers
+from sagan_tf.regularization import REGULARIZERS, Regularizer, create_regularizers
+from sagan_tf.training.state import TrainState
 from tests.regularization.batches import discriminator_batch, images
 from tests.training.tiny import (
     NETWORK_OPTIONS,
@@ -19,18 +22,49 @@ from tests.training.tiny import (
     make_trainer,
     make_updates,
     one_device,
+    real_batch,
     tiny_config,
     two_replicas,
 )
 
-NAMES = [name for entries in REGULARIZERS.values() for name in entries]
-ALL = {**PLAIN_NETWORKS, **dict.fromkeys(NAMES, 0.01)}
+WEIGHTS = {
+    "r1_weight": 2.0,
+    "r2_weight": 1.0,
+    "lecam_weight": 0.05,
+    "class_margin_weight": 0.5,
+    "consistency_weight": 0.6,
+    "fake_consistency_weight": 0.4,
+    "latent_consistency_weight": 1.0,
+    "orthogonal_regularization": 0.5,
+    "latent_diversity_weight": 15.0,
+}
+"""Each moves a weight by more than 100 times `TOLERANCE` in one update by `sgd`, as is asserted below."""
+TOLERANCE = 1e-4
+ALL = {**PLAIN_NETWORKS, **WEIGHTS, "latent_noise": 1.0}
 ALL |= {"gradient_penalty_final_fraction": 0.1, "gradient_penalty_anneal_steps": 3}
 ALL |= {"learning_rate_schedule": "linear", "learning_rate_decay_steps": 9, "ema_half_life_images": 50}
 
 
+class Switched(Regularizer):
+    """A regularizer whose term can be left out without tracing the update again."""
+
+    def __init__(self, regularizer: Regularizer) -> None:
+        self._regularizer, self.metrics = regularizer, regularizer.metrics
+        self.factor = tf.Variable(1.0)
+
+    def __call__(self, batch: Any) -> Any:
+        term, metrics = self._regularizer(batch)
+        return self.factor * term, metrics
+
+
 def sgd() -> keras.optimizers.Optimizer:
-    return keras.optimizers.SGD(0.002, name="sgd")
+    return keras.optimizers.SGD(0.02, name="sgd")
+
+
+def set_averages(state: TrainState) -> None:
+    """Give LeCam averages, so that it has an effect in the first update."""
+    for variable, value in zip(state.logit_averages.variables, (-0.5, 0.5, 1), strict=True):
+        variable.assign(value)
 
 
 def test_each_is_made_where_its_weight_is_above_0():
@@ -54,18 +88,46 @@ def test_gradient_penalties_are_annealed_by_the_step(kind: str):
     assert float(first) > 0 and float(regularizer(batch)[0]) == pytest.approx(0.1 * float(first))
 
 
+@pytest.mark.parametrize("network", REGULARIZERS)
+def test_each_has_an_effect_that_the_comparison_of_replicas_would_show(network: str):
+    assert WEIGHTS.keys() == {name for entries in REGULARIZERS.values() for name in entries}
+    config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL)
+    updates = make_updates(config, sgd)
+    set_averages(updates.state)
+    switched = [Switched(regularizer) for regularizer in getattr(updates, f"{network}_regularizers")]
+    updates = dataclasses.replace(updates, **{f"{network}_regularizers": tuple(switched)})
+    trained = getattr(updates.state, network)
+    update = tf.function(getattr(updates, f"{network}_step"), autograph=False)
+    start = [variable.numpy() for variable in trained.variables]
+
+    def weights_after_an_update() -> list[np.ndarray]:
+        for variable, value in zip(trained.variables, start, strict=True):
+            variable.assign(value)
+        one_device().run(update, (*real_batch(config), tf.constant(3, tf.int64)))
+        return [variable.numpy() for variable in trained.trainable_variables]
+
+    after = weights_after_an_update()
+    for name, regularizer in zip(REGULARIZERS[network], switched, strict=True):
+        regularizer.factor.assign(0.0)
+        without = weights_after_an_update()
+        regularizer.factor.assign(1.0)
+        effect = max(np.abs(one - other).max() for one, other in zip(after, without, strict=True))
+        assert effect > 100 * TOLERANCE, name
+
+
 @pytest.mark.parametrize("networks", [{}, NETWORK_OPTIONS], ids=["plain", "network_options"])
 def test_two_replicas_equal_one(networks: dict[str, object]):
     config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL, **networks)
     trainers = [make_trainer(config, strategy, sgd) for strategy in (one_device(), two_replicas())]
+    for trainer in trainers:
+        set_averages(trainer.state)
     metrics = [trainer.train(2) for trainer in trainers]
-    assert metrics[0]["lecam_penalty"] > 0 and metrics[0]["latent_diversity"] > 0
     for name in metrics[0]:
         if "norm" not in name:
-            assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-4, rel=1e-2), name
+            assert metrics[1][name] == pytest.approx(metrics[0][name], abs=TOLERANCE, rel=1e-2), name
     values = [all_values(trainer.state) for trainer in trainers]
     for name, value in values[0].items():
-        np.testing.assert_allclose(values[1][name], value, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(values[1][name], value, atol=TOLERANCE, err_msg=name)
 
 
 @pytest.mark.parametrize(
