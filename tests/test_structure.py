@@ -71,7 +71,6 @@ LONGEST_FUNCTION = 60
 
 # Source files without a test file of the same name, each with the reason.
 TESTED_ELSEWHERE = {
-    "sagan_tf/training/updates.py": "tests/training/test_trainer.py and test_steps.py train with what it puts together",
     "sagan_tf/errors.py": "exceptions without code; every test of a user's mistake uses them",
     "sagan_tf/training/judgement.py": "tests/training/test_steps.py has a wrong value for every way to judge",
     "sagan_tf/flagfile.py": "tests/test_flags.py and tests/faults/test_untrusted_flagfiles.py read such files",
