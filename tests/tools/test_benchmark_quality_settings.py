@@ -3,6 +3,7 @@ import pathlib
 
 import pytest
 
+from sagan_tf.config import option_values
 from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
 from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
@@ -43,6 +44,24 @@ def test_the_former_quickstart_is_trained_with_its_own_flags():
         object.__setattr__(config, "training", dataclasses.replace(config.training, **places))
     for part in ("model", "data", "training", "regularization"):
         assert getattr(received, part) == getattr(expected, part)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*_settings.txt")), ids=lambda path: path.stem)
+def test_every_settings_file_passes_the_checks(path: pathlib.Path):
+    base = path.with_name("few_images.cfg" if path.stem == "few_images_settings" else "quickstart.cfg")
+    settings = find_settings(str(path))
+    assert len(parse_settings(settings, [f"--flagfile={base}"])) == len(settings) > 1
+
+
+def test_every_hypothesis_changes_one_thing_of_the_former_quickstart():
+    settings = find_settings(str(ROOT / "configs" / "hypotheses_settings.txt"))
+    former, *others = [option_values(config) for config in parse_settings(settings, [QUICKSTART])]
+    (before,) = parse_settings(find_settings("quickstart_before"), [QUICKSTART])
+    assert settings[0].name == "former" and former == option_values(before)
+    changes = [{name for name, value in one.items() if value != former[name]} for one in others]
+    together = {"loss", "r1_weight", "r2_weight"}
+    assert all(len(change) == 1 or change == together for change in changes) and together in changes
+    assert set.union(*changes) >= {"orthogonal_regularization", "latents_to_every_block", "lecam_weight", "augment"}
 
 
 @pytest.mark.parametrize(
