@@ -50,6 +50,12 @@ def test_a_run_that_goes_on_at_a_rate_of_0_is_warned_of(schedule: str, caplog: p
         assert (float(factor) == 0.0) == (step == end)
 
 
+def test_a_rate_that_never_changes_is_a_number():
+    step = tf.Variable(0, dtype=tf.int64)
+    assert scheduled_learning_rate(TrainingConfig(), 0.5, step) == 0.5
+    assert callable(scheduled_learning_rate(TrainingConfig(learning_rate_warmup_steps=1), 0.5, step))
+
+
 def test_a_decay_needs_a_length():
     with pytest.raises(UserError, match="learning_rate_decay_steps.*cosine"):
         check_config(tiny_config(learning_rate_schedule="cosine"))
