@@ -18,6 +18,7 @@ from tqdm import tqdm
 from sagan_tf.errors import UserError
 from sagan_tf.keras_settings import load_keras
 from sagan_tf.text import one_line
+from sagan_tf.tpu_environment import skip_tpu_library_without_tpu
 
 _STANDARD_DESCRIPTORS = (0, 1, 2)
 _VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
@@ -210,6 +211,7 @@ def load_tensorflow() -> None:
     Raises:
         UserError: if this process has already imported Keras with another backend.
     """
+    skip_tpu_library_without_tpu()
     if "tensorflow" in sys.modules or _VERBOSITY in os.environ:
         load_keras(read_user_settings=False)
         return

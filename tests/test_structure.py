@@ -24,6 +24,7 @@ RANKS = {
     "keras_backend": 0,
     "files": -1,
     "text": -1,
+    "tpu_environment": -1,
     "effects": 0,
     "literal_paths": -1,
     "config": 0,

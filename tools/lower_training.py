@@ -15,6 +15,12 @@ The program trains on one device, of any kind that XLA compiles for. It makes th
 of its evaluations, sample grids or rollbacks. Its order of images is another one, and its latents are those of
 `--jit_compile`: XLA makes other normal numbers of the same random bits. Pass `--resampling=strided` for a GPU, since
 `auto` chooses by the devices of the machine that lowers.
+
+    python tools/lower_training.py updates DIR --flagfile=configs/imagenet.cfg --num_classes=1000
+
+`updates` stores the discriminator's and the generator's update in DIR, a new directory, as StableHLO text. It needs the
+number of classes and no data; --global_batch_size is the batch of one replica. `tools/compile_for_tpu.py` compiles them
+for a TPU, for which `--resampling=strided` has to be passed too, and reports the memory that they take there.
 """
 
 from __future__ import annotations
@@ -53,9 +59,7 @@ def write(directory: Path, steps_per_call: int, config: Config) -> str:
     """
     if steps_per_call < 1:
         raise UserError(f"steps_per_call: expected at least 1, received {steps_per_call}")
-    check_can_write_directory(directory, "DIR")
-    if directory.exists():
-        raise UserError(f"DIR: expected the name of a new directory, received {directory}, which exists")
+    _check_new(directory)
     load_tensorflow()
     from tools.lowering.inputs import prepare_run
     from tools.lowering.program import lower
@@ -69,6 +73,36 @@ def write(directory: Path, steps_per_call: int, config: Config) -> str:
         f"{directory}: from step {int(run.state.step.numpy())}, {steps_per_call} steps a call, "
         f"{len(program.module):,} bytes, {len(program.inputs)} variables, {len(run.labels):,} images"
     )
+
+
+def write_updates(directory: Path, config: Config) -> str:
+    """Write the two updates of a configuration as StableHLO into a new directory.
+
+    Args:
+        directory: the directory, which appears as a whole or not at all.
+        config: the run, with its number of classes.
+
+    Returns:
+        A line that describes what was written.
+
+    Raises:
+        UserError: the configuration cannot be used or compiled, or the directory exists.
+    """
+    _check_new(directory)
+    load_tensorflow()
+    from sagan_tf.training.session import check_config
+    from sagan_tf.training.state import create_state
+    from tools.lowering.updates import lower_updates
+
+    check_config(config)
+    if config.model.conditioning != "none" and not config.model.num_classes:
+        raise UserError("num_classes: expected the number of classes of the data set, received 0")
+    modules = lower_updates(config, create_state(config))
+    with whole_folders([directory], overwrite=False) as (new,):
+        for name, module in modules.items():
+            (new / f"{name}.mlir").write_text(module, encoding="utf-8")
+    sizes = ", ".join(f"{name}.mlir with {len(module):,} characters" for name, module in modules.items())
+    return f"{directory}: {sizes}"
 
 
 def collect(directory: Path, run_dir: str) -> str:
@@ -91,12 +125,20 @@ def collect(directory: Path, run_dir: str) -> str:
     return f"{run_directory}: added {len(steps)} checkpoints, of steps {', '.join(map(str, steps))}"
 
 
+def _check_new(directory: Path) -> None:
+    check_can_write_directory(directory, "DIR")
+    if directory.exists():
+        raise UserError(f"DIR: expected the name of a new directory, received {directory}, which exists")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options, flags = _parse(arguments)
     directory = options.directory.expanduser()
     if options.action == "collect":
         return run_action(NAME, lambda: print(collect(directory, options.run_dir)))
+    if options.action == "updates":
+        return run_action(NAME, lambda: print(write_updates(directory, parse_config(flags))))
     return run_action(NAME, lambda: print(write(directory, options.steps_per_call, parse_config(flags))))
 
 
@@ -108,9 +150,11 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Any, list[str]]:
     actions = parser.add_subparsers(dest="action", required=True)
     writing = actions.add_parser("write", allow_abbrev=False, help="lower the training of a configuration")
     writing.add_argument("--steps_per_call", type=int, default=50, metavar="N", help="steps of a call; default: 50")
-    writing.epilog = "All other flags are those of `python -m sagan_tf.train`, written --name=value."
+    lowering = actions.add_parser("updates", allow_abbrev=False, help="lower the two updates to StableHLO")
+    for action in (writing, lowering):
+        action.epilog = "All other flags are those of `python -m sagan_tf.train`, written --name=value."
+        action.add_argument("directory", type=Path, metavar="DIR", help="the directory to make")
     collecting = actions.add_parser("collect", allow_abbrev=False, help="add checkpoints to the run's directory")
-    writing.add_argument("directory", type=Path, metavar="DIR", help="the directory to make")
     collecting.add_argument("directory", type=Path, metavar="DIR", help="what `write` has made")
     collecting.add_argument(
         "--run_dir", default="", help="the run's directory; default: the one that `write` was given"

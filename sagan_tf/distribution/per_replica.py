@@ -33,4 +33,6 @@ def _own_rows(batch: tf.Tensor) -> tf.Tensor:
         return batch
     rows = tf.shape(batch)[0] // context.num_replicas_in_sync
     first = tf.cast(context.replica_id_in_sync_group, tf.int32) * rows
-    return tf.ensure_shape(batch[first : first + rows], [None, *batch.shape[1:]])
+    others = batch.shape[1:]
+    # A slice by its size, not by its end: XLA, and so a TPU, cannot see how many rows are between two computed places.
+    return tf.slice(batch, [first, *[0] * len(others)], [rows, *others])

@@ -10,6 +10,7 @@ import tensorflow as tf
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.cluster import cluster_resolver, has_cluster
 from sagan_tf.distribution.devices import prepare_for_inference, take_gpu_memory_as_needed, use_one_gpu
+from sagan_tf.distribution.tpu import create_tpu_strategy, is_tpu_wanted
 from sagan_tf.errors import UserError
 from sagan_tf.text import install_command
 
@@ -37,7 +38,7 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
         )
     if name == "multi_worker":
         return _multi_worker(config.collectives)
-    return {"one_device": _one_device, "mirrored": _mirrored, "tpu": _tpu}[name]()
+    return {"one_device": _one_device, "mirrored": _mirrored, "tpu": create_tpu_strategy}[name]()
 
 
 def create_local_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:
@@ -102,7 +103,7 @@ def _split_cpu(logical_cpus: int) -> None:
 
 
 def _automatic() -> str:
-    if os.environ.get("TPU_NAME"):
+    if is_tpu_wanted():
         return "tpu"
     if has_cluster():
         return "multi_worker"
@@ -148,11 +149,3 @@ def communication_options(collectives: str, *, has_gpus: bool) -> tf.distribute.
     if collectives == "nccl" or (collectives == "auto" and has_gpus):
         return options(implementation=implementation.NCCL, bytes_per_pack=_BYTES_PER_PACK)
     return options(implementation=implementation.RING)
-
-
-def _tpu() -> tf.distribute.Strategy:
-    try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
-    except (ValueError, tf.errors.OpError, RuntimeError) as error:
-        raise UserError(f"strategy: expected a TPU for tpu, received none ({str(error).splitlines()[0]})") from error
-    return tf.distribute.TPUStrategy(resolver)

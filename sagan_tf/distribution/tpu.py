@@ -1,0 +1,58 @@
+"""The strategy for the chips of one TPU virtual machine."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from sagan_tf.errors import UserError
+from sagan_tf.text import one_line
+from sagan_tf.tpu_environment import has_tpu
+
+_NAME = "TPU_NAME"
+_LOCAL = "local"
+_SYSTEM_DEVICE = "TPU_SYSTEM"
+"""The device by which TensorFlow starts TPU chips; only a build with TPU support that has loaded libtpu has it."""
+
+
+def is_tpu_wanted() -> bool:
+    """Return whether `--strategy=auto` means a TPU: whether TPU_NAME asks for one or TensorFlow has found one."""
+    return bool(os.environ.get(_NAME) or tf.config.list_physical_devices(_SYSTEM_DEVICE))
+
+
+def create_tpu_strategy() -> tf.distribute.Strategy:
+    """Start the TPU chips of this machine and return the strategy that computes on all of them.
+
+    Only a TPU of this machine can be used: the input pipeline decodes images in this process, and workers that are
+    reached by an address cannot call it. So nothing waits for a network here.
+
+    Raises:
+        UserError: There is no TPU, TensorFlow was built without support for it, or it cannot be started.
+    """
+    name = os.environ.get(_NAME) or _LOCAL
+    if name != _LOCAL:
+        raise UserError(
+            f"{_NAME}: expected {_LOCAL}, since images are decoded in the process that trains, which has to run on the "
+            f"TPU VM itself, received {name!r}; unset {_NAME}, or pass --strategy=one_device or mirrored"
+        )
+    if not tf.config.list_physical_devices(_SYSTEM_DEVICE):
+        raise UserError(_explain_missing_support())
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(_LOCAL)
+    except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
+        raise UserError(f"strategy: the TPU of this machine cannot be started: {one_line(str(error))[:500]}") from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _explain_missing_support() -> str:
+    """Return why TensorFlow has no device that starts TPU chips."""
+    if not has_tpu():
+        return (
+            "strategy: expected a TPU for tpu, found no /dev/accel* or /dev/vfio on this machine; run it on a TPU VM, "
+            "or pass --strategy=auto"
+        )
+    return (
+        f"strategy: expected TensorFlow with TPU support for tpu, found {tf.__version__} without it; install "
+        "tensorflow-tpu in its place, as tools/launch/tpu-requirements.txt says"
+    )

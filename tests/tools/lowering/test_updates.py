@@ -1,0 +1,88 @@
+"""The two updates are StableHLO that a TPU can run: shapes are static, and nothing calls the host."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf.flags import parse_config
+from sagan_tf.training.state import create_state
+from tests.training.tiny import tiny_config
+from tools import lower_training
+from tools.lowering.updates import lower_updates
+
+IMAGENET = pathlib.Path(__file__).parents[3] / "configs" / "imagenet.cfg"
+FORBIDDEN = {"custom_call", "infeed", "outfeed", "send", "recv", "while", "get_dimension_size", "set_dimension_size"}
+WITH_STATIC_SHAPES = {"dynamic_slice", "dynamic_update_slice"}
+
+
+def forbidden_operations(module: str) -> set[str]:
+    """Return what a module has that a TPU cannot run or that waits for the host, and loops, which no update needs."""
+    names = set(re.findall(r"\b(?:stablehlo|mhlo|chlo)\.(\w+)", module))
+    dynamic = {name for name in names if "dynamic" in name and name != "is_dynamic"} - WITH_STATIC_SHAPES
+    return (names & FORBIDDEN) | dynamic | set(re.findall(r"tensor<[^>]*\?[^>]*>", module))
+
+
+def check_updates(modules: dict[str, str], precision: str) -> None:
+    """Check the modules of `lower_updates`."""
+    assert list(modules) == ["discriminator", "generator"]
+    for module in modules.values():
+        assert forbidden_operations(module) == set()
+        convolutions = re.findall(r"stablehlo\.convolution.*tensor<[^>]*x(\w+)>", module)
+        assert convolutions and set(convolutions) == {"bf16" if precision == "mixed_bfloat16" else "f32"}
+        # Initial values of weights would be constants: the module holds none as large as a kernel.
+        assert max(map(len, module.splitlines())) < 2**16
+
+
+def test_updates_are_static_and_never_call_the_host() -> None:
+    config = tiny_config(precision="mixed_bfloat16", resampling="strided")
+    check_updates(lower_updates(config, create_state(config)), "mixed_bfloat16")
+
+
+def test_what_a_tpu_cannot_run_is_found() -> None:
+    def kept(x: tf.Tensor) -> tf.Tensor:
+        return tf.boolean_mask(x, x > 0.0)
+
+    def repeated(x: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(tf.math.cumsum, x)
+
+    def decomposed(x: tf.Tensor) -> tf.Tensor:
+        return tf.linalg.qr(x)[0]
+
+    found = []
+    for function in (kept, repeated, decomposed):
+        compiled = tf.function(function, jit_compile=True)
+        module = compiled.experimental_get_compiler_ir(tf.TensorSpec([3, 3]))(stage="stablehlo")
+        found.append(forbidden_operations(module))
+    assert "set_dimension_size" in found[0] and any(name.startswith("tensor<?xf32") for name in found[0])
+    assert found[1] == {"while"}
+    assert found[2] & {"custom_call", "while"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_updates_of_imagenet_at_full_width(precision: str) -> None:
+    flags = ["--num_classes=1000", "--global_batch_size=8", f"--precision={precision}", "--resampling=strided"]
+    config = parse_config([f"--flagfile={IMAGENET}", *flags])
+    assert config.model.base_channels == 64 and config.model.resolution == 128
+    check_updates(lower_updates(config, create_state(config)), precision)
+
+
+def test_the_tool_writes_both_modules(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    modules = {"discriminator": "module @d", "generator": "module @g"}
+    monkeypatch.setattr("tools.lowering.updates.lower_updates", lambda config, state: modules)
+    flags = ["--resolution=32", "--architecture=dcgan", "--base_channels=2", "--attention_resolutions="]
+    assert lower_training.main(["updates", str(tmp_path / "new"), *flags, "--num_classes=3"]) == 0
+    assert {path.stem: path.read_text() for path in (tmp_path / "new").iterdir()} == modules
+    for arguments, named in (
+        ([str(tmp_path / "other"), *flags], "num_classes"),
+        ([str(tmp_path / "new"), *flags, "--num_classes=3"], str(tmp_path / "new")),
+        ([str(tmp_path / "other"), "--loss=hinges"], "hinges"),
+    ):
+        assert lower_training.main(["updates", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert named in error and error.count("\n") == 1
+    assert not (tmp_path / "other").exists()
