@@ -41,7 +41,10 @@ def create_tpu_strategy() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(_LOCAL)
     except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
-        raise UserError(f"strategy: the TPU of this machine cannot be started: {one_line(str(error))[:500]}") from error
+        reason = one_line(str(error))[:500]
+        raise UserError(
+            f"strategy: the TPU of this machine cannot be started ({reason}); pass --strategy=one_device to do without it"
+        ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 

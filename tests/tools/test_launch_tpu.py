@@ -48,7 +48,7 @@ def test_only_tensorflow_and_what_is_made_for_it_differ(required: dict[str, Spec
     # The Keras of version 2 is made for one minor version of TensorFlow.
     minor_versions = {next(iter(installed[name])).version.rpartition(".")[0] for name in ("tensorflow-tpu", "tf-keras")}
     assert len(minor_versions) == 1
-    assert "0.0.42.1" in installed["libtpu"] and "0.0.46" not in installed["libtpu"]
+    assert "0.0.27" in installed["libtpu"] and "0.0.32.1" not in installed["libtpu"]
 
 
 def test_nothing_that_is_installed_with_its_dependencies_brings_tensorflow() -> None:
