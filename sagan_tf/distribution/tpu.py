@@ -43,7 +43,7 @@ def create_tpu_strategy() -> tf.distribute.Strategy:
     except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
         reason = one_line(str(error))[:500]
         raise UserError(
-            f"strategy: the TPU of this machine cannot be started ({reason}); pass --strategy=one_device to do without it"
+            f"strategy: the TPU of this machine cannot be started ({reason}); --strategy=one_device does without it"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
