@@ -71,6 +71,7 @@ COMMANDS: dict[str, Any] = {command.__name__: command for command in TABLES}
 CASES = """
 train --logical_cpus=2 | --strategy=mirrored | --strategy=one_device
 train --logical_cpus=2 | | --strategy=multi_worker
+train --jit_compile | | --strategy=tpu
 train --data_dir=d | | --dataset=fashion_mnist_10k
 train --data_dir=d | PACKAGED_DATA --held_out=tfrecord:t | PACKAGED_DATA --held_out=fashion_mnist_10k:t
 train --data_dir=d | --dataset=fashion_mnist_10k --reference=cifar10:test --metrics=fid | --dataset=fashion_mnist_10k

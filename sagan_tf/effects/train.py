@@ -23,6 +23,8 @@ def _has_attention(flags: Any) -> bool:
 
 TRAIN = (
     *PLACEMENT,
+    # On a TPU every update is compiled.
+    Effect(("jit_compile",), "a --strategy other than tpu", lambda flags: flags.strategy != "tpu"),
     Effect(
         ("collectives",), "--strategy=auto or multi_worker", lambda flags: flags.strategy in ("auto", "multi_worker")
     ),
