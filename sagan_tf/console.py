@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sagan_tf.cuda_environment import has_nvidia_gpu, prepare_cuda_cache
 from sagan_tf.errors import UserError
 from sagan_tf.keras_settings import load_keras
 from sagan_tf.text import one_line
@@ -22,6 +23,7 @@ from sagan_tf.tpu_environment import skip_tpu_library_without_tpu
 
 _STANDARD_DESCRIPTORS = (0, 1, 2)
 _VERBOSITY = "TF_CPP_MIN_LOG_LEVEL"
+_ERRORS_ONLY, _SILENT = "2", "3"
 _CONTROL_LETTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # not the ends of a traceback's lines
 
 
@@ -204,18 +206,21 @@ def load_tensorflow() -> None:
     """Import TensorFlow without the notices that it prints on standard error, unless the environment asks for them.
 
     They would bury the one line that an error gets. Its libraries print some before they read any setting, so standard
-    error itself is turned away during the import; what goes wrong still arrives as a Python exception.
+    error itself is turned away during the import; what goes wrong still arrives as a Python exception. Afterwards the
+    errors that TensorFlow logs are shown where there is an NVIDIA GPU: they say why the driver or cuDNN cannot be used.
+    (On other machines TensorFlow logs the missing driver as an error.)
 
-    Keras is loaded with its default settings: a command's results do not depend on the user's.
+    Keras gets its default settings, so that results do not depend on the user's, and CUDA room for compiled kernels.
 
     Raises:
         UserError: if this process has already imported Keras with another backend.
     """
     skip_tpu_library_without_tpu()
+    prepare_cuda_cache()
     if "tensorflow" in sys.modules or _VERBOSITY in os.environ:
         load_keras(read_user_settings=False)
         return
-    os.environ[_VERBOSITY] = "3"
+    os.environ[_VERBOSITY] = _ERRORS_ONLY if has_nvidia_gpu() else _SILENT
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     _open_closed_descriptors()
     if sys.stderr is not None:

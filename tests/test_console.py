@@ -39,18 +39,27 @@ def test_an_error_of_an_action_is_one_printable_line(kind: type[Exception], caps
         run_action("tool", lambda: [][0])
 
 
-def test_tensorflow_loads_without_a_word_and_standard_error_is_back_afterwards():
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_tensorflow_loads_without_a_word_and_its_errors_show_where_there_is_a_gpu(has_gpu: bool):
     program = (
-        "import sys\n"
-        "from sagan_tf.console import load_tensorflow\n"
-        "load_tensorflow()\n"
-        "assert 'tensorflow' in sys.modules\n"
+        "import os, sys\n"
+        "from sagan_tf import console\n"
+        f"console.has_nvidia_gpu = lambda: {has_gpu}\n"
+        "console.load_tensorflow()\n"
+        "assert 'tensorflow' in sys.modules and os.environ['CUDA_CACHE_MAXSIZE']\n"
         "print('heard', file=sys.stderr)\n"
+        "import tensorflow as tf\n"
+        "assert tf.config.list_physical_devices('GPU') == []\n"
+        "print(tf.test.is_built_with_cuda())\n"
     )
+    environment = {"PATH": "", "CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, env={"PATH": ""}
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, env=environment
     )
-    assert done.stderr == "heard\n"
+    first, *errors = done.stderr.splitlines()
+    assert first == "heard"
+    assert bool(errors) is (has_gpu and done.stdout == "True\n")
+    assert all(line.startswith("E") for line in errors)
 
 
 def show_names() -> int:

@@ -23,6 +23,7 @@ RANKS = {
     "keras_settings": -1,
     "keras_backend": 0,
     "files": -1,
+    "cuda_environment": -1,
     "text": -1,
     "tpu_environment": -1,
     "effects": 0,

@@ -185,6 +185,7 @@ def test_every_mount_has_its_volume_and_every_claim_is_there(name: str) -> None:
     environment = {one["name"]: one["value"] for one in container(name)["env"]}
     assert environment["HOME"] == mounts["temporary"]
     assert environment["XDG_CACHE_HOME"].startswith(mounts["runs"])
+    assert environment["CUDA_CACHE_PATH"].startswith(mounts["runs"])
 
 
 def test_both_kinds_of_job_run_the_same_pods() -> None:

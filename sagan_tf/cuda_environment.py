@@ -1,0 +1,57 @@
+"""NVIDIA GPUs as the machine and the environment show them, found without TensorFlow; CUDA's cache of kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+
+_CACHE_BYTES = 4 * 2**30  # the largest that the driver takes; its default holds part of TensorFlow's kernels only
+_DEFAULT_CACHE = "~/.nv/ComputeCache"
+_DEVICE = re.compile(r"\s*(\d|GPU-|MIG-)")
+_WSL_DRIVERS = ("usr/lib/wsl/lib/libcuda.so*", "usr/lib/wsl/drivers/*/libcuda.so*")
+
+
+def has_nvidia_gpu(root: str | os.PathLike[str] = "/") -> bool:
+    """Return whether this machine has an NVIDIA GPU that is not hidden from this process.
+
+    A container shows only the GPUs it was given, under their numbers on the host: `/dev/nvidia3` may be the only one.
+    In WSL 2 `/dev/dxg` stands for GPUs of all makers, and NVIDIA's driver is known by its library.
+
+    Args:
+        root: The directory in which `dev` and `usr` are.
+    """
+    place = pathlib.Path(root)
+    if is_every_gpu_hidden():
+        return False
+    if any(place.glob("dev/nvidia[0-9]*")):
+        return True
+    return (place / "dev/dxg").exists() and any(any(place.glob(pattern)) for pattern in _WSL_DRIVERS)
+
+
+def is_every_gpu_hidden() -> bool:
+    """Return whether CUDA_VISIBLE_DEVICES hides all GPUs: CUDA reads its list up to the first entry that is no GPU."""
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return devices is not None and _DEVICE.match(devices) is None
+
+
+def prepare_cuda_cache() -> None:
+    """Let the driver keep all the kernels that it compiles for this GPU. Call it before TensorFlow is imported.
+
+    The environment's CUDA_CACHE_MAXSIZE and CUDA_CACHE_PATH are kept; the directory that the latter names is made.
+    """
+    os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(_CACHE_BYTES))
+    directory = os.environ.get("CUDA_CACHE_PATH")
+    if directory and has_nvidia_gpu():
+        with contextlib.suppress(OSError):  # the driver then compiles without a cache
+            os.makedirs(directory, exist_ok=True)
+
+
+def find_cuda_cache() -> pathlib.Path | None:
+    """Return the directory in which the driver keeps the kernels that it compiles; None if it keeps none."""
+    if os.environ.get("CUDA_CACHE_DISABLE", "0") not in ("", "0"):
+        return None
+    directory = pathlib.Path(os.environ.get("CUDA_CACHE_PATH") or _DEFAULT_CACHE).expanduser()
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    return directory if os.access(existing, os.W_OK) else None
