@@ -10,9 +10,9 @@ import tensorflow as tf
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.cluster import cluster_resolver, has_cluster
 from sagan_tf.distribution.devices import prepare_for_inference, take_gpu_memory_as_needed, use_one_gpu
+from sagan_tf.distribution.gpu_preflight import check_gpus
 from sagan_tf.distribution.tpu import create_tpu_strategy, is_tpu_wanted
 from sagan_tf.errors import UserError
-from sagan_tf.text import install_command
 
 _logger = logging.getLogger("sagan_tf")
 _BYTES_PER_PACK = 50 * 2**20
@@ -30,12 +30,8 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     _split_cpu(config.logical_cpus)
+    check_gpus(config.precision, only_first=config.strategy == "one_device")  # before TensorFlow starts on them
     name = _automatic() if config.strategy == "auto" else config.strategy
-    if os.path.exists("/dev/nvidia0") and not tf.config.list_physical_devices("GPU"):
-        _logger.warning(
-            "this machine has an NVIDIA GPU that TensorFlow cannot use; install the CUDA libraries: %s",
-            install_command(f"tensorflow[and-cuda]=={tf.__version__}"),
-        )
     if name == "multi_worker":
         return _multi_worker(config.collectives)
     return {"one_device": _one_device, "mirrored": _mirrored, "tpu": create_tpu_strategy}[name]()
@@ -45,6 +41,7 @@ def create_local_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Str
     """`one_device`, `mirrored`, or with `auto` whichever uses all of this machine's devices; no other workers."""
     prepare_for_inference()
     _split_cpu(logical_cpus)
+    check_gpus(only_first=name == "one_device")
     return {"one_device": _one_device, "mirrored": _mirrored}[_local() if name == "auto" else name]()
 
 
@@ -123,6 +120,8 @@ def _one_device() -> tf.distribute.Strategy:
 def _mirrored() -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
+        if len(gpus) > 1:
+            _logger.info("%d GPUs, all that are visible; CUDA_VISIBLE_DEVICES chooses which (0,1: two)", len(gpus))
         return tf.distribute.MirroredStrategy([f"GPU:{index}" for index in range(len(gpus))])
     cpus = [f"CPU:{index}" for index in range(len(tf.config.list_logical_devices("CPU")))]
     # Between parts of one CPU nothing has to travel: the default's collectives would only cost, and a second strategy

@@ -1,10 +1,16 @@
 import json
+import logging
 
 import pytest
 import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
-from sagan_tf.distribution.strategy import check_batch_size, communication_options, create_strategy
+from sagan_tf.distribution.strategy import (
+    check_batch_size,
+    communication_options,
+    create_local_strategy,
+    create_strategy,
+)
 from sagan_tf.errors import UserError
 
 
@@ -15,6 +21,19 @@ def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):
     assert create_strategy(TrainingConfig(strategy="mirrored")).num_replicas_in_sync == 2
     assert create_strategy(TrainingConfig(strategy="one_device")).num_replicas_in_sync == 1
     assert create_strategy(TrainingConfig(strategy="mirrored", logical_cpus=2)).num_replicas_in_sync == 2
+
+
+def test_several_gpus_are_named_with_the_way_to_choose(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(logging.getLogger("sagan_tf"), "propagate", True)
+    caplog.set_level(logging.INFO, "sagan_tf")
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", list)
+    for gpus, said in ((["a", "b", "c"], True), (["a"], False)):
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind, gpus=gpus: gpus)
+        assert len(create_local_strategy("mirrored")) == len(gpus)
+        assert ("3 GPUs" in caplog.text and "CUDA_VISIBLE_DEVICES" in caplog.text) is said
+        caplog.clear()
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):

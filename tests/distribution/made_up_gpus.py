@@ -1,0 +1,42 @@
+"""GPUs and their software that are not there."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf.distribution import gpu_preflight
+from sagan_tf.distribution.gpu_findings import Gpu
+from sagan_tf.distribution.gpu_software import GpuSoftware
+
+P100, V100, T4 = Gpu("Tesla P100", (6, 0)), Gpu("Tesla V100", (7, 0)), Gpu("Tesla T4", (7, 5))
+A10, H100, RTX_5090 = Gpu("NVIDIA A10", (8, 6)), Gpu("NVIDIA H100", (9, 0)), Gpu("GeForce RTX 5090", (12, 0))
+K80 = Gpu("Tesla K80", (3, 7))
+
+SOFTWARE = GpuSoftware(
+    tensorflow="2.21.0",
+    code=("sm_60", "sm_70", "sm_80", "sm_89", "compute_90"),
+    cuda=(12, 5),
+    driver_cuda=(12, 9),
+    cudnn=(9, 10),
+    oldest_cudnn=(9, 3),
+)
+"""What the constraints of tools/launch install, with a new driver."""
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, **software: object) -> None:
+    """Let this process see GPUs and software that are not there; forget what was logged before."""
+    devices = {f"GPU:{index}": gpu for index, gpu in enumerate(gpus)}
+    details = {name: {"device_name": gpu.name, "compute_capability": gpu.capability} for name, gpu in devices.items()}
+    others = tf.config.list_physical_devices
+    monkeypatch.setattr(
+        tf.config, "list_physical_devices", lambda kind=None: list(devices) if kind == "GPU" else others(kind)
+    )
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: list(devices))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.get)
+    found = dataclasses.replace(SOFTWARE, **software)
+    monkeypatch.setattr(gpu_preflight, "read_gpu_software", lambda: found)
+    monkeypatch.setattr(gpu_preflight, "_logged", set())
+    monkeypatch.delenv(gpu_preflight.VARIABLE, raising=False)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import types
+from collections.abc import Callable
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf.distribution import gpu_software
+from sagan_tf.distribution.gpu_software import read_driver_cuda, read_gpu_software, read_loaded_cudnn
+
+REQUIRES = ["numpy>=1.26", 'nvidia-cudnn-cu12<10.0,>=9.3.0.75; extra == "and-cuda"']
+REQUIRES += ['nvidia-nccl-cu12<3.0,>=2.27.7; extra == "and-cuda"', 'nvidia-cufft-cu12<12,>=11.2; extra == "and-cuda"']
+BUILD = {"cuda_compute_capabilities": ["sm_80", "compute_90"], "cuda_version": "12.5.1", "cudnn_version": "9"}
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    """Let packages seem to be installed, and TensorFlow to be built for CUDA."""
+
+    def version(name: str) -> str:
+        try:
+            return versions[name.replace("-", "_")]
+        except KeyError:
+            raise importlib.metadata.PackageNotFoundError(name) from None
+
+    monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: BUILD)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: REQUIRES)
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **functions: Callable) -> None:
+    """Let shared libraries have the functions given; without any, no library can be loaded."""
+
+    def open_library(name: str, mode: int = 0) -> types.SimpleNamespace:
+        if not functions:
+            raise OSError(f"{name}: cannot open shared object file")
+        return types.SimpleNamespace(**functions)
+
+    monkeypatch.setattr(ctypes, "CDLL", open_library)
+
+
+def driver(number: int, status: int = 0) -> Callable:
+    def get_version(reference) -> int:
+        reference._obj.value = number
+        return status
+
+    return get_version
+
+
+def test_versions_of_installed_packages(monkeypatch: pytest.MonkeyPatch):
+    install(monkeypatch, nvidia_cudnn_cu12="9.28.0.42", nvidia_nccl_cu12="2.20.5")
+    load(monkeypatch)
+    software = read_gpu_software()
+    assert software.code == ("sm_80", "compute_90")
+    assert (software.cuda, software.driver_cuda) == ((12, 5), None)
+    assert (software.cudnn, software.oldest_cudnn, software.cudnn_package) == ((9, 28), (9, 3), "nvidia-cudnn-cu12")
+    ((installed, needed),) = software.unmet
+    assert installed == "nvidia-nccl-cu12 2.20.5" and needed.name == "nvidia-nccl-cu12"
+    assert software.missing == ("nvidia-cufft-cu12",)
+
+
+def test_the_cudnn_that_is_loaded_counts_and_not_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch):
+    install(monkeypatch, nvidia_cudnn_cu12="9.28.0.42")
+    load(monkeypatch, cudnnGetVersion=lambda: 91002)
+    assert read_gpu_software().cudnn == (9, 10)
+    install(monkeypatch)
+    load(monkeypatch)
+    assert read_gpu_software().cudnn is None
+
+
+@pytest.mark.parametrize(("number", "version"), [(91002, (9, 10)), (90300, (9, 3)), (8907, (8, 9)), (100101, (10, 1))])
+def test_numbers_of_cudnn_versions(monkeypatch: pytest.MonkeyPatch, number: int, version: tuple[int, int]):
+    load(monkeypatch, cudnnGetVersion=lambda: number)
+    assert read_loaded_cudnn("9") == version
+
+
+@pytest.mark.parametrize(
+    ("get_version", "expected"),
+    [(driver(12040), (12, 4)), (driver(13000), (13, 0)), (driver(0), None), (driver(12040, status=999), None)],
+)
+def test_what_the_driver_supports(monkeypatch: pytest.MonkeyPatch, get_version, expected: tuple[int, int] | None):
+    load(monkeypatch, cuDriverGetVersion=get_version)
+    assert read_driver_cuda() == expected
+
+
+def test_a_tensorflow_of_another_name_and_without_cuda(monkeypatch: pytest.MonkeyPatch):
+    def missing(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    install(monkeypatch)
+    load(monkeypatch)
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": False})
+    software = read_gpu_software()
+    assert (software.code, software.cuda, software.oldest_cudnn, software.unmet) == ((), None, None, ())
+
+
+def test_this_process_can_be_read():
+    software = read_gpu_software()
+    assert software.tensorflow == tf.__version__
+    assert all(one.name.startswith("nvidia-") for one in gpu_software.cuda_requirements())
