@@ -45,7 +45,10 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
-    "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
+    "gpu": [
+        "tensorflow[and-cuda]>=2.21,<3",
+        "nvidia-cudnn-cu12<9.11",  # 9.11 has no code for P100 and V100, and ends a program there without a message
+    ],
     "tflite": ["ai-edge-litert>=2"],
     "kubernetes": ["kubernetes>=27"],  # for pods that no operator tells of each other; tested with 35
     "dev": [
