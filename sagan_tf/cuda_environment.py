@@ -1,14 +1,17 @@
-"""NVIDIA GPUs as the machine and the environment show them, found without TensorFlow; CUDA's cache of kernels."""
+"""NVIDIA GPUs as the machine and the environment show them, without TensorFlow; CUDA's libraries and its cache."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.metadata
 import os
 import pathlib
 import re
 
 _CACHE_BYTES = 4 * 2**30  # the largest that the driver takes; its default holds part of TensorFlow's kernels only
 _DEFAULT_CACHE = "~/.nv/ComputeCache"
+_CUSOLVER_PACKAGE, _CUSOLVER = "nvidia-cusolver-cu12", "libcusolver.so.11"
 _DEVICE = re.compile(r"\s*(\d|GPU-|MIG-)")
 _WSL_DRIVERS = ("usr/lib/wsl/lib/libcuda.so*", "usr/lib/wsl/drivers/*/libcuda.so*")
 
@@ -34,6 +37,23 @@ def is_every_gpu_hidden() -> bool:
     """Return whether CUDA_VISIBLE_DEVICES hides all GPUs: CUDA reads its list up to the first entry that is no GPU."""
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     return devices is not None and _DEVICE.match(devices) is None
+
+
+def load_cuda_libraries() -> None:
+    """Load the CUDA library that TensorFlow does not find where pip installs it. Call it before GPUs are listed.
+
+    TensorFlow 2.21 searches the directories of pip's CUDA packages for all its libraries but cuSOLVER; without it,
+    TensorFlow uses no GPU and logs a warning that does not name it. A library that is loaded is found by its name.
+    """
+    if not has_nvidia_gpu():
+        return
+    with contextlib.suppress(OSError):  # LD_LIBRARY_PATH or the system has it: TensorFlow finds it, too
+        ctypes.CDLL(_CUSOLVER)
+        return
+    with contextlib.suppress(OSError, importlib.metadata.PackageNotFoundError):  # TensorFlow's own reasons follow
+        for file in importlib.metadata.files(_CUSOLVER_PACKAGE) or []:
+            if file.name == _CUSOLVER:
+                ctypes.CDLL(os.fspath(file.locate()))
 
 
 def prepare_cuda_cache() -> None:

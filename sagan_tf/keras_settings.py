@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 
+from sagan_tf.cuda_environment import load_cuda_libraries
 from sagan_tf.errors import UserError
 
 _BACKEND = {"KERAS_BACKEND": "tensorflow"}
@@ -29,6 +30,8 @@ def default_environment() -> dict[str, str]:
 def load_keras(*, read_user_settings: bool = True) -> None:
     """Import Keras with the TensorFlow backend, whatever backend the user has chosen; the environment is kept.
 
+    TensorFlow then finds the CUDA libraries that pip has installed.
+
     Args:
         read_user_settings: whether Keras reads the rest of `keras.json` and of its environment variables. A library
             leaves that to its caller; a command has no use for it, and an error in it must not stop the command.
@@ -36,6 +39,7 @@ def load_keras(*, read_user_settings: bool = True) -> None:
     Raises:
         UserError: if this process has already imported Keras with another backend.
     """
+    load_cuda_libraries()
     environment = os.environ | _BACKEND if read_user_settings else default_environment()
     with _keras_variables({name: value for name, value in environment.items() if name.startswith(_PREFIX)}):
         if "keras" not in sys.modules:

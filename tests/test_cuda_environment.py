@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import ctypes
+import importlib.metadata
 import os
 import pathlib
 
 import pytest
 
-from sagan_tf.cuda_environment import find_cuda_cache, has_nvidia_gpu, prepare_cuda_cache
+from sagan_tf import cuda_environment
+from sagan_tf.cuda_environment import find_cuda_cache, has_nvidia_gpu, load_cuda_libraries, prepare_cuda_cache
 
 WSL = "usr/lib/wsl/lib/libcuda.so.1"
 
@@ -48,6 +51,41 @@ def test_which_machines_have_an_nvidia_gpu(tmp_path: pathlib.Path, files: tuple[
 def test_a_hidden_gpu_is_none(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, visible: str, expected: bool):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert has_nvidia_gpu(machine(tmp_path, "dev/nvidia0")) is expected
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "in_system", "in_pip", "expected"),
+    [
+        (False, True, True, []),
+        (True, True, True, ["libcusolver.so.11"]),
+        (True, False, True, ["site/nvidia/cusolver/lib/libcusolver.so.11"]),
+        (True, False, False, []),
+    ],
+)
+def test_cusolver_is_loaded_from_the_system_or_from_pip(
+    monkeypatch: pytest.MonkeyPatch, has_gpu: bool, in_system: bool, in_pip: bool, expected: list[str]
+):
+    loaded: list[str] = []
+
+    def load(library: str) -> None:
+        if "/" not in library and not in_system:
+            raise OSError(f"{library}: cannot open shared object file")
+        loaded.append(library)
+
+    class File(pathlib.PurePosixPath):
+        def locate(self) -> pathlib.PurePosixPath:
+            return "site" / self
+
+    def files(package: str) -> list[File]:
+        if not in_pip:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return [File("nvidia/cusolver/lib") / name for name in ("libcusolverMg.so.11", "libcusolver.so.11")]
+
+    monkeypatch.setattr(cuda_environment, "has_nvidia_gpu", lambda: has_gpu)
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(importlib.metadata, "files", files)
+    load_cuda_libraries()
+    assert loaded == expected
 
 
 def test_the_cache_is_large_unless_the_user_has_chosen(monkeypatch: pytest.MonkeyPatch):

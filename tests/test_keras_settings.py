@@ -185,3 +185,10 @@ def test_another_backend_that_the_caller_has_loaded_is_an_error(monkeypatch: pyt
     for read_user_settings in (True, False):
         with pytest.raises(UserError, match="KERAS_BACKEND.*torch"):
             load_keras(read_user_settings=read_user_settings)
+
+
+def test_cuda_libraries_are_loaded_with_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr("sagan_tf.keras_settings.load_cuda_libraries", lambda: calls.append(True))
+    load_keras()
+    assert calls

@@ -19,11 +19,11 @@ DOORS = ("train", "evaluate", "sample", "export")
 # A module imports from its own package and from lower ranks only.
 RANKS = {
     "errors": -2,
+    "cuda_environment": -2,
     "option": -1,
     "keras_settings": -1,
     "keras_backend": 0,
     "files": -1,
-    "cuda_environment": -1,
     "text": -1,
     "tpu_environment": -1,
     "effects": 0,

@@ -74,34 +74,35 @@ def examine_shared_memory(num_gpus: int, directory: str = "/dev/shm") -> list[Fi
     size = shutil.disk_usage(directory).total if num_gpus > 1 and os.path.isdir(directory) else _LEAST_SHARED_MEMORY
     if size >= _LEAST_SHARED_MEMORY:
         return []
-    message = (
-        f"{directory} has {size // 2**20} MiB, which may be too little for NCCL to join {num_gpus} GPUs; start the "
-        "container with more (docker run --shm-size=8g)"
-    )
-    return [Finding(logging.WARNING, message)]
+    message = f"{directory} has {size // 2**20} MiB, which may be too little for NCCL to join {num_gpus} GPUs"
+    return [Finding(logging.WARNING, f"{message}; start the container with more (docker run --shm-size=8g)")]
 
 
 def explain_unused_gpu(software: GpuSoftware) -> Finding:
     """Return why TensorFlow may not use the NVIDIA GPU of this machine, and what to do; a run then has the CPU."""
     install = install_command(f"tensorflow[and-cuda]=={software.tensorflow}")
-    code = _parse(software.code)
-    if not code:
+    if not software.code:
         reason = f"TensorFlow {software.tensorflow} is built without CUDA; run: {install}"
     elif software.driver_cuda is None:
         reason = (
             "NVIDIA's driver library, libcuda.so.1, cannot be loaded; install NVIDIA's driver, or start the container "
             "with NVIDIA's container toolkit (docker run --gpus=all)"
         )
+    elif not software.has_nvml:
+        reason = (
+            "NVIDIA's library libnvidia-ml.so.1 cannot be loaded; install the whole driver, or start the container "
+            "with NVIDIA_DRIVER_CAPABILITIES=compute,utility"
+        )
     elif _has_old_driver(software):
         reason = _describe_old_driver(software)
     elif software.missing:
         reason = f"these CUDA libraries are not installed: {', '.join(software.missing)}; run: {install}"
     else:
-        lowest = min(capability for _, capability in code)
-        reason = f"the GPU may be below compute capability {_join(lowest)}, the lowest that TensorFlow has code for"
+        reason = "the driver and the CUDA packages are there, and TensorFlow's log has the reason"
     message = (
-        f"this machine has an NVIDIA GPU that TensorFlow cannot use: {reason} (TF_CPP_MIN_LOG_LEVEL=0 in the "
-        "environment shows TensorFlow's own reasons; CUDA_VISIBLE_DEVICES=-1 hides the GPU)"
+        f"this machine has an NVIDIA GPU that TensorFlow cannot use: {reason} (TF_CPP_MIN_LOG_LEVEL=0 "
+        "TF_CPP_VMODULE=dso_loader=1 in the environment shows TensorFlow's log with the libraries that it misses; "
+        "CUDA_VISIBLE_DEVICES=-1 hides the GPU)"
     )
     return Finding(logging.WARNING, message)
 
@@ -117,13 +118,13 @@ def _examine_code(gpu: Gpu, software: GpuSoftware) -> tuple[int, str] | None:
     kinds = [kind for kind, have in code if have[0] == gpu.capability[0] and have <= gpu.capability]
     if kinds:
         return None if "sm" in kinds else _examine_compilation(gpu, software)
-    own = f"{gpu}: TensorFlow {software.tensorflow} has no code for it, but for {', '.join(software.code)}"
+    own = f"{gpu}: TensorFlow {software.tensorflow} has code for {', '.join(software.code)}, and none runs on it"
     if gpu.capability < max(capability for _, capability in code):
-        return logging.ERROR, f"{own}; use another GPU"
+        return logging.ERROR, f"{own}; use another GPU"  # TensorFlow 2.21 lists it and starts
     # NVIDIA means PTX to be compiled for later major versions, too. On GPUs of 12.0 TensorFlow 2.16, 2.19, 2.20 and
     # 2.21 end at a first kernel all the same (tensorflow#89272, #97387, #99592, #101746, #111958).
     return logging.ERROR, (
-        f"{own}, so that kernels fail with CUDA_ERROR_INVALID_PTX; use a TensorFlow that is built for this GPU, such "
+        f"{own} (CUDA_ERROR_INVALID_PTX); use a TensorFlow that is built for this GPU, such "
         "as that of NVIDIA's TensorFlow container"
     )
 
@@ -179,14 +180,14 @@ def _examine_precision(gpu: Gpu, software: GpuSoftware, precision: str) -> tuple
 
 
 def _has_old_driver(software: GpuSoftware) -> bool:
-    """Return whether the driver is older than all of TensorFlow's CUDA: a major version's drivers run its toolkits."""
+    """Return whether the driver is of an earlier major version of CUDA; every driver of the same one will do."""
     return bool(software.cuda and software.driver_cuda and software.driver_cuda[0] < software.cuda[0])
 
 
 def _describe_old_driver(software: GpuSoftware) -> str:
+    supported, needed = _join(software.driver_cuda), _join(software.cuda).partition(".")[0]
     return (
-        f"NVIDIA's driver supports CUDA up to {_join(software.driver_cuda)}, and TensorFlow {software.tensorflow} "
-        f"needs {_join(software.cuda)}; install a newer driver"
+        f"NVIDIA's driver supports CUDA up to {supported}, and TensorFlow needs CUDA {needed}; install a newer driver"
     )
 
 

@@ -25,6 +25,7 @@ class GpuSoftware:
             (PTX, which the driver compiles).
         cuda: The CUDA version that TensorFlow was built with.
         driver_cuda: The newest CUDA version that the driver supports; None if there is no driver.
+        has_nvml: Whether NVIDIA's management library, without which TensorFlow lists no GPU, can be loaded.
         cudnn: The cuDNN that TensorFlow has loaded, or that is installed.
         oldest_cudnn: The oldest cuDNN that TensorFlow accepts.
         cudnn_package: The package that has cuDNN.
@@ -37,6 +38,7 @@ class GpuSoftware:
     code: tuple[str, ...] = ()
     cuda: tuple[int, int] | None = None
     driver_cuda: tuple[int, int] | None = None
+    has_nvml: bool = True
     cudnn: tuple[int, int] | None = None
     oldest_cudnn: tuple[int, int] | None = None
     cudnn_package: str = "nvidia-cudnn-cu12"
@@ -56,6 +58,7 @@ def read_gpu_software() -> GpuSoftware:
         code=tuple(build.get("cuda_compute_capabilities", ())),
         cuda=_major_and_minor(build.get("cuda_version", "")),
         driver_cuda=read_driver_cuda(),
+        has_nvml=_can_load("libnvidia-ml.so.1"),
         cudnn=read_loaded_cudnn(build.get("cudnn_version", "")) or _release(installed[cudnn.name]),
         oldest_cudnn=_lower_bound(cudnn),
         cudnn_package=cudnn.name,
@@ -107,6 +110,14 @@ def read_loaded_cudnn(major: str) -> tuple[int, int] | None:
     number = get_version()
     # 90100 is 9.1.0; before version 9, 8907 was 8.9.7.
     return (number // 10000, number % 10000 // 100) if number >= 10000 else (number // 1000, number % 1000 // 100)
+
+
+def _can_load(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _installed_version(name: str) -> Version | None:

@@ -54,7 +54,7 @@ def test_versions_of_installed_packages(monkeypatch: pytest.MonkeyPatch):
     load(monkeypatch)
     software = read_gpu_software()
     assert software.code == ("sm_80", "compute_90")
-    assert (software.cuda, software.driver_cuda) == ((12, 5), None)
+    assert (software.cuda, software.driver_cuda, software.has_nvml) == ((12, 5), None, False)
     assert (software.cudnn, software.oldest_cudnn, software.cudnn_package) == ((9, 28), (9, 3), "nvidia-cudnn-cu12")
     ((installed, needed),) = software.unmet
     assert installed == "nvidia-nccl-cu12 2.20.5" and needed.name == "nvidia-nccl-cu12"
@@ -64,7 +64,8 @@ def test_versions_of_installed_packages(monkeypatch: pytest.MonkeyPatch):
 def test_the_cudnn_that_is_loaded_counts_and_not_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch):
     install(monkeypatch, nvidia_cudnn_cu12="9.28.0.42")
     load(monkeypatch, cudnnGetVersion=lambda: 91002)
-    assert read_gpu_software().cudnn == (9, 10)
+    software = read_gpu_software()
+    assert (software.cudnn, software.has_nvml) == ((9, 10), True)
     install(monkeypatch)
     load(monkeypatch)
     assert read_gpu_software().cudnn is None

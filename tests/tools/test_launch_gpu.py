@@ -63,4 +63,5 @@ def test_the_image_is_made_with_them():
     constraints = install[install.index("--constraint") + 1]
     assert constraints == CONSTRAINTS.name and constraints in copied
     assert "'.[gpu]'" in install
+    assert ["ENV", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"] in lines
     assert "://" not in CONSTRAINTS.read_text()
