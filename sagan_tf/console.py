@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sagan_tf.cuda_environment import has_nvidia_gpu, prepare_cuda_cache
+from sagan_tf.cuda_environment import has_nvidia_gpu, prepare_cuda
 from sagan_tf.errors import UserError
 from sagan_tf.keras_settings import load_keras
 from sagan_tf.text import one_line
@@ -216,7 +216,7 @@ def load_tensorflow() -> None:
         UserError: if this process has already imported Keras with another backend.
     """
     skip_tpu_library_without_tpu()
-    prepare_cuda_cache()
+    prepare_cuda()
     if "tensorflow" in sys.modules or _VERBOSITY in os.environ:
         load_keras(read_user_settings=False)
         return

@@ -56,11 +56,14 @@ def load_cuda_libraries() -> None:
                 ctypes.CDLL(os.fspath(file.locate()))
 
 
-def prepare_cuda_cache() -> None:
-    """Let the driver keep all the kernels that it compiles for this GPU. Call it before TensorFlow is imported.
+def prepare_cuda() -> None:
+    """Set what CUDA and TensorFlow read of the environment at their start. Call it before TensorFlow is imported.
 
-    The environment's CUDA_CACHE_MAXSIZE and CUDA_CACHE_PATH are kept; the directory that the latter names is made.
+    The driver keeps all the kernels that it compiles for this GPU, and TensorFlow starts kernels from threads that
+    decoding images does not occupy. What the environment already sets is kept; the directory that CUDA_CACHE_PATH names
+    is made.
     """
+    os.environ.setdefault("TF_GPU_THREAD_MODE", "gpu_private")
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(_CACHE_BYTES))
     directory = os.environ.get("CUDA_CACHE_PATH")
     if directory and has_nvidia_gpu():

@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 from sagan_tf import cuda_environment
-from sagan_tf.cuda_environment import find_cuda_cache, has_nvidia_gpu, load_cuda_libraries, prepare_cuda_cache
+from sagan_tf.cuda_environment import find_cuda_cache, has_nvidia_gpu, load_cuda_libraries, prepare_cuda
 
 WSL = "usr/lib/wsl/lib/libcuda.so.1"
 
@@ -17,6 +17,7 @@ WSL = "usr/lib/wsl/lib/libcuda.so.1"
 def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VISIBLE_DEVICES", "CACHE_PATH", "CACHE_MAXSIZE", "CACHE_DISABLE"):
         monkeypatch.delenv(f"CUDA_{name}", raising=False)
+    monkeypatch.delenv("TF_GPU_THREAD_MODE", raising=False)
 
 
 def machine(root: pathlib.Path, *files: str) -> pathlib.Path:
@@ -89,10 +90,10 @@ def test_cusolver_is_loaded_from_the_system_or_from_pip(
 
 
 def test_the_cache_is_large_unless_the_user_has_chosen(monkeypatch: pytest.MonkeyPatch):
-    prepare_cuda_cache()
+    prepare_cuda()
     assert os.environ.pop("CUDA_CACHE_MAXSIZE") == "4294967296"
     monkeypatch.setenv("CUDA_CACHE_MAXSIZE", "1000")
-    prepare_cuda_cache()
+    prepare_cuda()
     assert os.environ["CUDA_CACHE_MAXSIZE"] == "1000"
 
 
@@ -103,7 +104,7 @@ def test_the_cache_directory_is_made_where_there_is_a_gpu(
     monkeypatch.setattr("sagan_tf.cuda_environment.has_nvidia_gpu", lambda: has_gpu)
     monkeypatch.setenv("CUDA_CACHE_MAXSIZE", "1000")
     monkeypatch.setenv("CUDA_CACHE_PATH", str(tmp_path / "new" / "cuda"))
-    prepare_cuda_cache()
+    prepare_cuda()
     assert (tmp_path / "new" / "cuda").is_dir() is has_gpu
 
 
@@ -118,3 +119,11 @@ def test_where_compiled_kernels_are_kept(tmp_path: pathlib.Path, monkeypatch: py
     monkeypatch.setenv("CUDA_CACHE_PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_CACHE_DISABLE", "1")
     assert find_cuda_cache() is None
+
+
+def test_gpus_get_threads_of_their_own_unless_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_cuda()
+    assert os.environ["TF_GPU_THREAD_MODE"] == "gpu_private"
+    monkeypatch.setenv("TF_GPU_THREAD_MODE", "global")
+    prepare_cuda()
+    assert os.environ["TF_GPU_THREAD_MODE"] == "global"

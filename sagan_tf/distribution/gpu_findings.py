@@ -175,7 +175,10 @@ def _examine_precision(gpu: Gpu, software: GpuSoftware, precision: str) -> tuple
     if precision == "mixed_float16" and gpu.capability < _VOLTA:
         return logging.WARNING, f"{gpu}: no tensor cores below 7.0; --precision=mixed_float16 saves memory and no time"
     if precision == "float32" and gpu.capability >= _AMPERE and software.has_tf32:
-        return logging.INFO, f"{gpu}: float32 products are computed in TensorFloat-32, with 10 bits of mantissa"
+        return (
+            logging.INFO,
+            f"{gpu}: float32 products have 10 bits of mantissa (TensorFloat-32); --notf32 avoids it",
+        )
     return None
 
 

@@ -40,3 +40,5 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, **software: object) -> 
     monkeypatch.setattr(gpu_preflight, "read_gpu_software", lambda: found)
     monkeypatch.setattr(gpu_preflight, "_logged", set())
     monkeypatch.delenv(gpu_preflight.VARIABLE, raising=False)
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # TensorFlow knows no such devices to set it for
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: None)

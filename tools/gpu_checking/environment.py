@@ -12,6 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.distribution.gpu_preflight import collect_findings
+from sagan_tf.errors import UserError
+from sagan_tf.text import read_text
+
 _DRIVER = pathlib.Path("/proc/driver/nvidia/version")
 _VARIABLES = ("CUDA_", "NCCL_", "NVIDIA_", "TF_", "XLA_")
 _PACKAGES = ("sagan-tf", "tensorflow", "tensorflow-cpu", "keras", "numpy", "nvidia-cudnn-cu12", "nvidia-nccl-cu12")
@@ -31,6 +35,7 @@ def describe_environment() -> dict[str, Any]:
             for name in ("is_cuda_build", "cuda_version", "cudnn_version", "cuda_compute_capabilities")
         },
         "packages": _package_versions(),
+        "preflight": [finding.message for finding in collect_findings()],
         "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)},
     }
 
@@ -58,8 +63,8 @@ def _describe_gpu(gpu: tf.config.PhysicalDevice) -> dict[str, Any]:
 
 
 def _driver_version() -> str | None:
-    with contextlib.suppress(OSError, IndexError):
-        return _DRIVER.read_text(encoding="utf-8", errors="replace").splitlines()[0]
+    with contextlib.suppress(OSError, UserError, IndexError):
+        return read_text(_DRIVER, errors="replace").splitlines()[0]
     return None
 
 

@@ -20,6 +20,7 @@ def environment_rows(found: Mapping[str, Any]) -> Rows:
     ] or [["GPU", "none that TensorFlow can use"]]
     rows += [["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in environment["nvidia_smi"]]
     rows.append(["driver", environment["driver"] or "not found"])
+    rows += [["preflight", message] for message in environment["preflight"]]
     libraries = f"CUDA {build['cuda_version']}, cuDNN {build['cudnn_version']}" if build["is_cuda_build"] else "no CUDA"
     rows.append(["TensorFlow's build", libraries])
     rows.append(["packages", ", ".join(f"{name} {one}" for name, one in environment["packages"].items())])

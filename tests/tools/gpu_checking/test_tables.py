@@ -9,6 +9,7 @@ ENVIRONMENT: dict[str, Any] = {
     "gpus": [{"name": "GPU:0", "device": "NVIDIA A100", "compute_capability": "8.0"}],
     "nvidia_smi": [{"memory.used": "3", "memory.total": "40960"}],
     "driver": None,
+    "preflight": ["the driver is too old"],
     "tensorflow_build": BUILD,
     "packages": {"tensorflow": "2.21.0"},
 }
@@ -22,7 +23,8 @@ def test_the_environment_is_shown() -> None:
     reduced = {"bus_bytes_per_second": 2e11, "bytes": 2**26, "replicas": 8}
     found = {"environment": ENVIRONMENT, "all_reduce": reduced, "decoding": {"error": "no data"}}
     shown = text(environment_rows(found))
-    for part in ("NVIDIA A100", "8.0", "40960", "12.5.1", "tensorflow 2.21.0", "8 replicas: 200.0 GB/s", "no data"):
+    machine, libraries = ("NVIDIA A100", "8.0", "40960"), ("12.5.1", "too old", "tensorflow 2.21.0")
+    for part in (*machine, *libraries, "8 replicas: 200.0 GB/s", "no data"):
         assert part in shown
     assert environment_rows({"environment": {"error": "it crashed"}})[0][1] == "it crashed"
 
