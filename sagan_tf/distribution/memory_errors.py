@@ -19,18 +19,14 @@ _FULL_GPU = re.compile(
 """What cuDNN, cuBLAS and the driver report, as errors of several kinds, on a GPU that another process has filled."""
 
 
-def explain_memory_errors(activity: str, remedy: str) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def explain_memory_errors(activity: str, remedy: str) -> Iterator[None]:
     """Enter a context, or decorate a function, in which too little memory is a `UserError`.
 
     Args:
         activity: What ran out of memory, for the start of the message.
         remedy: What the user can do about it, for the end of the message.
     """
-    return _explain(activity, remedy)
-
-
-@contextlib.contextmanager
-def _explain(activity: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError, tf.errors.OpError) as error:
