@@ -23,7 +23,7 @@ quickstart: $(VENV)/installed
 	$(BIN)/python -m sagan_tf.train --flagfile=configs/quickstart.cfg --run_dir=$(RUN_DIR)
 	$(BIN)/python -m sagan_tf.evaluate --run_dir=$(RUN_DIR)
 	@echo
-	@echo "The same for 2,000 real pictures that it was not trained on, which is as good as it gets:"
+	@echo "The same for 2,000 real pictures that it was not trained on:"
 	$(BIN)/python -m sagan_tf.evaluate $(FLOOR)
 	@echo
 	$(BIN)/python -m sagan_tf.sample --run_dir=$(RUN_DIR) --mode=attention --output=$(RUN_DIR)/attention.html --overwrite
