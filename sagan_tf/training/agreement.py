@@ -44,17 +44,17 @@ def largest_of_workers(strategy: tf.distribute.Strategy) -> Callable[[float], fl
 
 
 def on_chief(strategy: tf.distribute.Strategy, check: Callable[[], _Result]) -> _Result | None:
-    """Call `check` on the worker that writes; an error there ends all workers. All workers have to call it.
+    """Call `check` on the chief worker alone; an error there ends all workers. All workers have to call it.
 
     Args:
         strategy: Where the workers compute.
-        check: Looks at what only the writing worker needs.
+        check: Opens or checks what only the chief worker needs: results to write, images to read.
 
     Returns:
         What `check` returns; None on the other workers.
 
     Raises:
-        UserError: `check` raised one. The other workers refer to the message of the first.
+        UserError: `check` raised one; on the other workers, one that refers to the chief worker's message.
     """
     result, failure = None, None
     if is_chief(strategy):
@@ -63,7 +63,7 @@ def on_chief(strategy: tf.distribute.Strategy, check: Callable[[], _Result]) -> 
         except UserError as error:
             failure = error
     if not all_agree(strategy, failure is None):
-        raise failure or UserError("the worker that writes the results cannot write them; its own message says why")
+        raise failure or UserError("the chief worker stopped with an error; its own message says why")
     return result
 
 
