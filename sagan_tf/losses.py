@@ -6,6 +6,7 @@ A new loss is one entry of `LOSSES`. All logits are float [batch, 1], all result
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -25,11 +26,14 @@ class AdversarialLoss:
         generator: fake_logits -> the generator's loss.
         generator_class_loss: (class losses float [batch, 1] and logits of fake images) -> what an auxiliary classifier
             adds to the generator's loss.
+        loss_of_guess: the smallest loss of a discriminator that gives all images the same logit; None if the loss of a
+            discriminator has no minimum.
     """
 
     discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     generator: Callable[..., tf.Tensor]
     generator_class_loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = mean_class_loss
+    loss_of_guess: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +87,15 @@ def relativistic_generator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) 
 
 
 LOSSES: dict[str, AdversarialLoss] = {
-    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss),
-    "non_saturating": AdversarialLoss(non_saturating_discriminator_loss, non_saturating_generator_loss),
-    "least_squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss),
+    "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss, loss_of_guess=2.0),
+    "non_saturating": AdversarialLoss(
+        non_saturating_discriminator_loss, non_saturating_generator_loss, loss_of_guess=2.0 * math.log(2.0)
+    ),
+    "least_squares": AdversarialLoss(
+        least_squares_discriminator_loss, least_squares_generator_loss, loss_of_guess=0.25
+    ),
     "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, hinge_generator_loss),
-    "relativistic": PairedLoss(relativistic_discriminator_loss, relativistic_generator_loss),
+    "relativistic": PairedLoss(
+        relativistic_discriminator_loss, relativistic_generator_loss, loss_of_guess=math.log(2.0)
+    ),
 }

@@ -46,6 +46,13 @@ def test_names() -> None:
     assert list(LOSSES) == ["hinge", "non_saturating", "least_squares", "wasserstein", "relativistic"]
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss_of_a_guess(name: str) -> None:
+    constants = tf.linspace(-3.0, 3.0, 601)
+    losses = [float(LOSSES[name].discriminator(one[None, None], one[None, None])) for one in constants]
+    assert LOSSES[name].loss_of_guess == (None if name == "wasserstein" else pytest.approx(min(losses), abs=1e-5))
+
+
 @every_loss
 def test_values(name: str) -> None:
     discriminator_loss = LOSSES[name].discriminator(tf.constant(REAL), tf.constant(FAKE))

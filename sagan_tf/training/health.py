@@ -1,4 +1,4 @@
-"""Actions that watch the health of a run: each sign is warned of once, and may end the run."""
+"""Actions that watch the health of a run: a sign that appears is warned of, or ends the run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import tensorflow as tf
 from sagan_tf.errors import UserError
 from sagan_tf.files import append_line
 from sagan_tf.training.checkpoints import Checkpoints
-from sagan_tf.training.health_signs import DEAD, LOGIT_GAP, LOSS, SIGNS, Sign, Values, is_dead
+from sagan_tf.training.health_signs import DEAD, LOGIT_GAP, SIGNS, Sign, Values, is_dead
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.tensorboard import write_scalars
 
 _logger = logging.getLogger("sagan_tf")
 _MIN_DEAD_STEPS = 10
-"""Steps without any gradient before a discriminator counts as dead: no batch of a run that went on had none."""
+"""Steps with constant logits before a discriminator counts as dead: no batch of a run that went on had them."""
 
 POLICIES: dict[str, Callable[[Sign], bool]] = {
     "warn": lambda sign: False,
@@ -35,14 +35,18 @@ class UnhealthyError(UserError):
 class SignWatch:
     """Follows the signs of a run through readings.
 
-    A sign that appears is warned of or ends the run; it is warned of again only if it was absent in between.
+    A sign that appears is warned of or ends the run; it is warned of again only if it was absent in between. A run that
+    is resumed follows its signs from the beginning, and warns again of one that is still there.
 
     Args:
         stops: Whether a sign ends the run, see `POLICIES`.
+        save: Saves a checkpoint and returns its path. It is called before a sign ends the run, unless that sign is
+            final: then the checkpoints from before are the ones to keep.
     """
 
-    def __init__(self, stops: Callable[[Sign], bool]) -> None:
+    def __init__(self, stops: Callable[[Sign], bool], save: Callable[[], str]) -> None:
         self._stops = stops
+        self._save = save
         self._readings_in_a_row: dict[str, int] = {}
 
     def follow(self, values: Values, step: int, hints: dict[str, str] | None = None) -> None:
@@ -66,7 +70,8 @@ class SignWatch:
         shown = f"{name} at step {step}: {sign.scalar} is {value:.4g}, healthy is {sign.healthy}"
         message = f"{shown}. {sign.meaning} {hint}{sign.advice}"
         if self._stops(sign):
-            raise UnhealthyError(f"on_unhealthy: {message}")
+            saved = "" if sign.is_final else f" Saved {self._save()}: --on_unhealthy=stop_dead goes on from there."
+            raise UnhealthyError(f"on_unhealthy: {message}{saved}")
         _logger.warning("health: %s", message)
 
 
@@ -90,7 +95,7 @@ class WatchDiscriminator:
 
     def __call__(self, report: StepReport) -> None:
         if not is_dead(report.metrics):
-            # Gradients passed in some of these steps, and none ever passes again after death: it lived at their start.
+            # It told images apart in some of these steps, and never does again after death: it lived at their start.
             self._dead_steps, self._last_alive = 0, report.step - report.num_steps
         else:
             self._dead_steps += report.num_steps
@@ -129,7 +134,7 @@ class Health:
     def __call__(self, report: StepReport) -> None:
         metrics = report.metrics  # means over many more images than the fixed batch has
         gap = metrics["real_logits"] - metrics["fake_logits"]
-        values: dict[str, float | None] = {LOGIT_GAP: gap, LOSS: metrics["discriminator_loss"]}
+        values: dict[str, float | None] = {LOGIT_GAP: gap}
         for read in self._readers:
             values |= read()
         append_line(self._path, json.dumps({"step": report.step, "kind": "health"} | values))

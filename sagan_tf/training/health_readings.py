@@ -1,4 +1,4 @@
-"""Readings of a run's health: ranks of the generator, distances of samples, activity of the discriminator.
+"""Readings of a run's health: distances of samples and activity of the discriminator, beside the generator's ranks.
 
 All readings are functions of the weights and of a fixed batch. Nothing is written, no random state moves, and no worker
 or replica waits for another, so that training is bit-identical with and without them.
@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
+from sagan_tf.errors import UserError
 from sagan_tf.keras_backend import keras
-from sagan_tf.layers import ConditionalBatchNormalization, SpectralNormalization
-from sagan_tf.layers.stable_rank import stable_rank
+from sagan_tf.losses import AdversarialLoss
 from sagan_tf.training import health_signs as signs
+from sagan_tf.training.health_ranks import class_table_ranks, latent_ranks
 from sagan_tf.training.sampling import generate_images, latents_of_seeds
 from sagan_tf.training.state import TrainState
 
@@ -44,27 +44,54 @@ class FixedBatch(NamedTuple):
 
 
 def choose_batch(source: Source, *, num_classes: int, latent_dim: int, seed: int) -> FixedBatch:
-    """Choose the images of the classes of which the data set's first images have most, a few of each.
+    """Choose the images of the classes of which a fair sample of the data set has most, a few of each.
 
     Args:
         source: The training images.
         num_classes: 0 if labels are not used; all images then belong together.
         latent_dim: The length of a latent vector.
         seed: The seed of the first latent vector.
+
+    Raises:
+        UserError: The data set has no readable image.
     """
-    examples = list(source.preview(_SEARCHED_IMAGES).as_numpy_iterator())
+    examples = read_fair_sample(source, _SEARCHED_IMAGES)
     labels = [int(example["label"]) if num_classes else 0 for example in examples]
     per_class = _IMAGES_PER_CLASS if num_classes else _BATCH_SIZE
-    places = [
-        place
+    ranked = [
+        (rank, place)
         for label, _ in Counter(labels).most_common()
-        for place in [place for place, one in enumerate(labels) if one == label][:per_class]
+        for rank, place in enumerate([place for place, one in enumerate(labels) if one == label][:per_class])
     ][:_BATCH_SIZE]
+    # An image of each class in turn: a discriminator with minibatch statistics compares neighbors, and neighbors in a
+    # training batch are of different classes.
+    places = [place for _, place in sorted(ranked, key=lambda one: one[0])]
     return FixedBatch(
         scale_to_unit_range(tf.stack([examples[place]["image"] for place in places])),
         tf.constant([labels[place] for place in places], tf.int32),
         latents_of_seeds(seed + np.arange(len(places)), latent_dim),
     )
+
+
+def read_fair_sample(source: Source, count: int) -> list[dict[str, Any]]:
+    """Read images from all of a data set; the first ones as they are stored may be of one class.
+
+    Args:
+        source: The data set.
+        count: The largest number of images.
+
+    Returns:
+        Examples, see `Source.examples`, as NumPy arrays.
+
+    Raises:
+        UserError: The data set has no readable image.
+    """
+    part = source.part(0, max(1, source.num_examples // count))
+    with part.skipped.raising_user_errors():
+        examples = list(part.preview(count).as_numpy_iterator())
+    if not examples:
+        raise UserError(f"expected readable images, found none in {source.name}")
+    return examples
 
 
 class HealthReader:
@@ -73,11 +100,13 @@ class HealthReader:
     Args:
         state: The networks.
         batch: Images, latents and labels that they are shown.
+        loss: The adversarial loss of the run.
     """
 
-    def __init__(self, state: TrainState, batch: FixedBatch) -> None:
+    def __init__(self, state: TrainState, batch: FixedBatch, loss: AdversarialLoss) -> None:
         self._state = state
         self._batch = batch
+        self._loss = loss
         self._real_distance = mean_distance_within_classes(batch.real_images.numpy(), batch.labels.numpy())
         discriminator = state.discriminator
         units = discriminator.get_layer("activation").output
@@ -114,34 +143,14 @@ class HealthReader:
             signs.LOGIT_DEVIATION: float(np.std(np.concatenate([real_logits, fake_logits]))),
             # The probability that a real image's logit is above a generated one's: 1/2 for a guess.
             signs.SEPARATION: float(np.mean(np.sign(real_logits - fake_logits.T)) / 2 + 0.5),
+            **self._loss_share(real_logits, fake_logits),
         }
 
-
-def latent_ranks(generator: keras.Model) -> dict[str, float]:
-    """Read the stable rank and the largest singular values of the kernel that the latents are multiplied with."""
-    layer = generator.get_layer("dense")
-    kernel = layer.layer.kernel if isinstance(layer, SpectralNormalization) else layer.kernel
-    matrix = tf.convert_to_tensor(kernel)
-    values = tf.linalg.svd(matrix, compute_uv=False).numpy().tolist()
-    rank = float(stable_rank(matrix))
-    largest = dict(zip(signs.SINGULAR_VALUES, values, strict=False))
-    return {signs.LATENT_RANK: rank, signs.LATENT_RANK_SHARE: rank / len(values), **largest}
-
-
-def class_table_ranks(generator: keras.Model) -> dict[str, float]:
-    """Read the smallest stable rank of the tables with a row a class, less their mean over the classes.
-
-    Tables whose rows are all equal, as at the beginning, have none and do not count.
-    """
-    ranks = [float(stable_rank(table - tf.reduce_mean(table, axis=0))) for table in _class_tables(generator)]
-    positive = [rank for rank in ranks if rank > 0]
-    return {signs.CLASS_TABLE_RANK: min(positive)} if positive else {}
-
-
-def _class_tables(generator: keras.Model) -> Iterator[tf.Tensor]:
-    for layer in generator._flatten_layers():  # Keras has no public way to reach nested layers
-        if isinstance(layer, ConditionalBatchNormalization):
-            yield from (tf.convert_to_tensor(layer.gain), tf.convert_to_tensor(layer.bias))
+    def _loss_share(self, real_logits: np.ndarray, fake_logits: np.ndarray) -> dict[str, float]:
+        guess = self._loss.loss_of_guess
+        if guess is None:
+            return {}
+        return {signs.LOSS_SHARE: float(self._loss.discriminator(real_logits, fake_logits)) / guess}
 
 
 def mean_distance_within_classes(images: np.ndarray, labels: np.ndarray) -> float:

@@ -2,7 +2,9 @@
 
 A discriminator that has memorized its training images gives them high logits, and gives held-out images the same
 logits as generated ones. The ratio is r_v in equation 1 of Karras et al., Training Generative Adversarial Networks with
-Limited Data (NeurIPS 2020), here computed within classes, so that the sets may have other proportions of classes.
+Limited Data (NeurIPS 2020), here computed within classes, so that the sets may have other proportions of classes. All
+images are augmented as in training: a discriminator that has never seen an image without augmentation may give it any
+logit. Each reading uses the same random numbers, and both sets and the generated images have the same ones.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.augmentation import RandomAugmentation, create_augmentation
 from sagan_tf.config import Config
 from sagan_tf.data.image_sets import is_folder, open_images
 from sagan_tf.data.preprocessing import scale_to_unit_range
@@ -20,8 +23,11 @@ from sagan_tf.data.source import Source
 from sagan_tf.distribution.strategy import num_workers
 from sagan_tf.effects.common import names_split_in_data_dir
 from sagan_tf.errors import UserError
+from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.text import canonical_name, canonical_names, list_names
+from sagan_tf.training.health_readings import read_fair_sample
 from sagan_tf.training.health_signs import HELD_OUT_GAP, OVERFITTING
+from sagan_tf.training.logit_gaps import gap_within_classes
 from sagan_tf.training.sampling import generate_images, latents_of_seeds
 from sagan_tf.training.state import TrainState
 
@@ -32,6 +38,8 @@ _BATCH_SIZE = 16
 _MIN_STANDARD_ERRORS = 4.0
 """Lead of training over generated images, in standard errors of the held-out gap, from which the ratio is computed: its
 own error is then at most 1/4."""
+_AUGMENTATION = 4
+"""Stream of the run's seed for augmentation; `training.sampling` has those before it."""
 MAX_SHOWN_NAMES = 3
 
 
@@ -45,18 +53,6 @@ class LabeledImages(NamedTuple):
 
     images: np.ndarray
     labels: np.ndarray
-
-
-class Gap(NamedTuple):
-    """A difference of mean logits within classes.
-
-    Attributes:
-        mean: The mean over the classes that both sets have, weighted by the images of the second set.
-        error: The standard error of the mean.
-    """
-
-    mean: float
-    error: float
 
 
 def open_overfitting_reader(
@@ -96,7 +92,11 @@ def open_overfitting_reader(
         samples = [sample_labeled_images(one, names, multiple_of=group) for one in (source, held_out)]
     except UserError as error:
         raise UserError(f"held_out={text}: {error}") from error
-    return OverfittingReader(state, *samples, seed=config.training.seed, group_size=group)
+    probability = state.augment_probability
+    augmentation = create_augmentation(
+        config.training.augment, probability.probability.read_value if probability else None
+    )
+    return OverfittingReader(state, *samples, seed=config.training.seed, group_size=group, augmentation=augmentation)
 
 
 def sample_labeled_images(source: Source, class_names: tuple[str, ...], *, multiple_of: int = 1) -> LabeledImages:
@@ -111,11 +111,7 @@ def sample_labeled_images(source: Source, class_names: tuple[str, ...], *, multi
         UserError: The data set has a class that is not among `class_names`, or no readable image.
     """
     indices = _class_indices(source, class_names)
-    part = source.part(0, max(1, source.num_examples // MAX_IMAGES))
-    with part.skipped.raising_user_errors():
-        examples = list(part.preview(MAX_IMAGES).as_numpy_iterator())
-    if not examples:
-        raise UserError(f"expected readable images, found none in {source.name}")
+    examples = read_fair_sample(source, MAX_IMAGES)
     examples = examples[: len(examples) // multiple_of * multiple_of] or examples
     labels = [indices[example["label"]] if class_names else 0 for example in examples]
     return LabeledImages(np.stack([example["image"] for example in examples]), np.array(labels, np.int32))
@@ -137,22 +133,34 @@ def _class_indices(source: Source, class_names: tuple[str, ...]) -> list[int]:
 
 
 class OverfittingReader:
-    """Reader of the overfitting scalars; it changes no random state and augments nothing.
+    """Reader of the overfitting scalars; it changes no random state.
 
     Args:
         state: The networks.
         training: Images that the discriminator is trained on.
         held_out: Images of the same kind that it is not trained on.
-        seed: The seed of the first latent vector of the generated images, whose labels are those of `training`.
+        seed: The seed of the augmentation, and of the first latent vector of the generated images, whose labels are
+            those of `training`.
         group_size: Images that the discriminator compares with each other.
+        augmentation: The augmentation that the discriminator is trained with.
     """
 
     def __init__(
-        self, state: TrainState, training: LabeledImages, held_out: LabeledImages, *, seed: int, group_size: int = 1
+        self,
+        state: TrainState,
+        training: LabeledImages,
+        held_out: LabeledImages,
+        *,
+        seed: int,
+        group_size: int = 1,
+        augmentation: RandomAugmentation,
     ) -> None:
         self._state = state
         self._training = training
         self._held_out = held_out
+        self._augmentation = augmentation
+        self._augmentation_seed = tf.constant([seed, _AUGMENTATION], tf.int64)
+        self._num_rows = max(len(training.labels), len(held_out.labels))
         self._batch_size = group_size * max(1, _BATCH_SIZE // group_size)
         self._latents = latents_of_seeds(seed + np.arange(len(training.labels)), state.generator.inputs[0].shape[1])
 
@@ -162,50 +170,35 @@ class OverfittingReader:
         The gap is not defined where the sets have no class in common, and the ratio not where the discriminator hardly
         tells training images from generated ones.
         """
-        labels = self._training.labels
+        labels, held_out_labels = self._training.labels, self._held_out.labels
         generated = generate_images(self._state.generator, self._latents, tf.constant(labels))
         training = self._logits(lambda part: scale_to_unit_range(self._training.images[part]), labels)
-        held_out = self._logits(lambda part: scale_to_unit_range(self._held_out.images[part]), self._held_out.labels)
+        held_out = self._logits(lambda part: scale_to_unit_range(self._held_out.images[part]), held_out_labels)
         fake = self._logits(lambda part: tf.constant(generated[part]), labels)
-        gap = gap_within_classes(training, labels, held_out, self._held_out.labels)
+        gap = gap_within_classes(training, labels, held_out, held_out_labels, weighted_by=held_out_labels)
         if gap is None:
             return {HELD_OUT_GAP: None, OVERFITTING: None}
-        shared = np.isin(labels, self._held_out.labels)
-        lead = gap_within_classes(training[shared], labels[shared], fake[shared], labels[shared])
+        lead = gap_within_classes(training, labels, fake, labels, weighted_by=held_out_labels)
         is_leading = lead is not None and lead.mean > _MIN_STANDARD_ERRORS * gap.error
         return {HELD_OUT_GAP: gap.mean, OVERFITTING: gap.mean / lead.mean if lead and is_leading else None}
 
     def _logits(self, images: Callable[[slice], tf.Tensor], labels: np.ndarray) -> np.ndarray:
-        """Return the logits, float64 [n], of images that are looked up batch by batch."""
-        parts = [slice(first, first + self._batch_size) for first in range(0, len(labels), self._batch_size)]
-        outputs = [
-            self._state.discriminator([images(part), tf.constant(labels[part])], training=False) for part in parts
-        ]
+        """Return the logits, float64 [n], of images that are looked up batch by batch.
+
+        Images of the smaller set are augmented several times and have the mean of their logits: so all sets are
+        augmented with the same random numbers, and few images do not make the reading depend on single ones.
+        """
+        num_images = len(labels)
+        repeats = [self._augmented_logits(images, labels, k * num_images) for k in range(self._num_rows // num_images)]
+        return np.mean(repeats, axis=0)
+
+    def _augmented_logits(self, images: Callable[[slice], tf.Tensor], labels: np.ndarray, row: int) -> np.ndarray:
+        """Return logits, float64 [n]; the first image is augmented with the random numbers of `row`."""
+        outputs = []
+        for first in range(0, len(labels), self._batch_size):
+            part = slice(first, min(first + self._batch_size, len(labels)))
+            rows = row + tf.range(part.start, part.stop)
+            numbers = RandomNumbers(self._augmentation_seed, rows, self._num_rows)
+            augmented = self._augmentation(images(part), numbers)
+            outputs.append(self._state.discriminator([augmented, tf.constant(labels[part])], training=False))
         return np.concatenate([tf.nest.flatten(output)[0].numpy().ravel() for output in outputs]).astype(np.float64)
-
-
-def gap_within_classes(
-    first: np.ndarray, first_labels: np.ndarray, second: np.ndarray, second_labels: np.ndarray
-) -> Gap | None:
-    """Compute the mean logit of a set less that of another, within the classes that both have.
-
-    Args:
-        first: float64 [n].
-        first_labels: int32 [n].
-        second: float64 [m].
-        second_labels: int32 [m].
-
-    Returns:
-        The difference; None if the sets have no class in common.
-    """
-    classes = np.intersect1d(first_labels, second_labels)
-    if not len(classes):
-        return None
-    pairs = [(first[first_labels == label], second[second_labels == label]) for label in classes]
-    weights = np.array([len(other) for _, other in pairs]) / sum(len(other) for _, other in pairs)
-    means = np.array([one.mean() - other.mean() for one, other in pairs])
-    # Pooled over the classes, since a class may have a single image.
-    deviations = np.concatenate([values - values.mean() for pair in pairs for values in pair])
-    variance = np.square(deviations).sum() / max(1, len(deviations) - 2 * len(pairs))
-    terms = np.array([1.0 / len(one) + 1.0 / len(other) for one, other in pairs])
-    return Gap(float(weights @ means), float(np.sqrt(variance * (np.square(weights) @ terms))))

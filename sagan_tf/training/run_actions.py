@@ -13,6 +13,7 @@ from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.data.preprocessing import to_uint8
 from sagan_tf.data.source import Source
 from sagan_tf.distribution.strategy import is_chief
+from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import used_classes
 from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
 from sagan_tf.schedules import learning_rate_factor
@@ -205,16 +206,16 @@ def _health(
     overfitting: OverfittingReader | None,
 ) -> list[Action]:
     """Create the actions that watch the health of the run."""
-    training = config.training
-    watch = SignWatch(POLICIES[training.on_unhealthy])
-    discriminator = WatchDiscriminator(watch, checkpoints, RunDirectory(training.run_dir).checkpoints)
+    training, shared = config.training, RunDirectory(config.training.run_dir).checkpoints
+    watch = SignWatch(POLICIES[training.on_unhealthy], lambda: str(shared / pathlib.Path(checkpoints.save()).name))
+    discriminator = WatchDiscriminator(watch, checkpoints, shared)
     # One worker reads for all, unless each of them has to know whether it stops.
     if not training.health_interval or not (is_chief(trainer.strategy) or training.on_unhealthy == "stop"):
         return [discriminator]
     batch = choose_batch(
         source, num_classes=used_classes(config.model), latent_dim=config.model.latent_dim, seed=training.seed
     )
-    reader = HealthReader(trainer.state, batch)
+    reader = HealthReader(trainer.state, batch, LOSSES[training.loss])
     health = Health([reader, overfitting] if overfitting else [reader], watch, run_directory.metrics, writer)
     return [discriminator, Every(training.health_interval, health)]
 

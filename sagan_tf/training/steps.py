@@ -19,7 +19,13 @@ from sagan_tf.training.judgement import Discriminator, HeldState, Judge, Judgeme
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
 
-DISCRIMINATOR_METRICS = ("discriminator_loss", "real_logits", "fake_logits", "discriminator_gradient_norm")
+DISCRIMINATOR_METRICS = (
+    "discriminator_loss",
+    "real_logits",
+    "fake_logits",
+    "logit_range",
+    "discriminator_gradient_norm",
+)
 GENERATOR_METRICS = ("generator_loss", "generator_gradient_norm")
 """Keys of what the two updates return, in order; those of regularizers follow."""
 
@@ -99,6 +105,7 @@ class AlternatingUpdates:
                 "discriminator_loss": loss,
                 "real_logits": tf.reduce_mean(real_logits),
                 "fake_logits": tf.reduce_mean(fake_logits),
+                "logit_range": tf.reduce_max(judgement.logits) - tf.reduce_min(judgement.logits),
                 **penalties,
             }
 

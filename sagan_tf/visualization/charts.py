@@ -23,15 +23,34 @@ CHARTS: dict[str, dict[str, tuple[str, ...]]] = {
         "images a second": ("images_per_second",),
     },
     "Health": {
-        "directions through which the latents act (stable rank)": ("health/latent_stable_rank",),
-        "largest singular values of the latents' kernel": (r"health/latent_singular_value_\d",),
+        "stable rank of the latents' kernels: number of directions through which they act": (
+            "health/latent_stable_rank",
+            "health/block_latent_stable_rank",
+        ),
+        "stable rank of the latents' kernels, as a share of the largest possible value": (
+            "health/latent_stable_rank_share",
+        ),
+        "largest singular values of the generator's first kernel": (r"health/latent_singular_value_\d",),
         "smallest stable rank of a class table": ("health/class_table_stable_rank",),
-        "distance of samples within a class, by that of real images": ("health/sample_distance_ratio",),
+        "ratio of the distance between samples of a class to the distance between real images of a class": (
+            "health/sample_distance_ratio",
+        ),
         "share of dead units in the discriminator's last feature map": ("health/dead_units",),
-        "logits: deviation over all images, real less generated": ("health/logit_deviation", "health/logit_gap"),
+        "range of the logits in training: 0 is a dead discriminator": ("logit_range",),
+        "logits: standard deviation over all images; mean of real images less mean of generated images": (
+            "health/logit_deviation",
+            "health/logit_gap",
+        ),
+        "separation: probability that a real image has a higher logit than a generated image (AUC)": (
+            "health/separation",
+        ),
+        "discriminator's loss, as a share of the loss where all images have the same logit": (
+            "health/discriminator_loss_share",
+        ),
         "mean logit of training images less that of held-out images": ("health/held_out_gap",),
-        "overfitting: lead of training over held-out images by lead over generated ones": ("health/overfitting",),
-        "a real image's logit is above a generated one's (probability)": ("health/separation",),
+        "overfitting: ratio of the gap between training and held-out images to that between training and generated": (
+            "health/overfitting",
+        ),
     },
     "Spectral norms": {
         "sigma of the generator's raw kernels": ("sigma/generator/.*",),

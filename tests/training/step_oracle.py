@@ -117,6 +117,8 @@ class StepOracle:
             "discriminator_loss": loss,
             "real_logits": tf.reduce_mean(real),
             "fake_logits": tf.reduce_mean(fake),
+            "logit_range": tf.maximum(tf.reduce_max(real), tf.reduce_max(fake))
+            - tf.minimum(tf.reduce_min(real), tf.reduce_min(fake)),
         }
 
     def _fool(self, latents: Any, labels: Any, numbers: Any) -> tuple[tf.Tensor, Metrics]:

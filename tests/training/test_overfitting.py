@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources import open_source
 from sagan_tf.errors import UserError
 from sagan_tf.flags import config_to_flagfile
+from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.training import overfitting
 from sagan_tf.training.health_signs import HELD_OUT_GAP, OVERFITTING
 from sagan_tf.training.overfitting import (
     MAX_IMAGES,
     LabeledImages,
     OverfittingReader,
-    gap_within_classes,
     open_overfitting_reader,
     sample_labeled_images,
 )
@@ -37,25 +38,6 @@ from tests.training.tiny import (
 )
 
 
-def test_gap_within_classes() -> None:
-    first, first_labels = np.array([5.0, 1.0, 3.0, 9.0]), np.array([0, 1, 1, 4])
-    second, second_labels = np.array([1.0, 1.0, 4.0, 0.0, 7.0, 2.0]), np.array([1, 0, 0, 1, 3, 1])
-    # Class 0: 5 - 2.5, class 1: 2 - 1; classes 3 and 4 are in one set only.
-    gap = gap_within_classes(first, first_labels, second, second_labels)
-    assert gap is not None and gap.mean == pytest.approx((2 * 2.5 + 3 * 1.0) / 5)
-    # Squared deviations 0, 4.5, 2 and 2 on 8 - 4 degrees of freedom.
-    assert gap.error == pytest.approx(np.sqrt(8.5 / 4 * (0.4**2 * (1 + 1 / 2) + 0.6**2 * (1 / 2 + 1 / 3))))
-    assert gap_within_classes(first, first_labels, second, second_labels + 10) is None
-
-
-def test_the_standard_error_is_that_of_repeated_samples() -> None:
-    random, labels = np.random.default_rng(0), np.arange(40) % 3
-    gaps = [gap_within_classes(random.normal(2, 3, 40), labels, random.normal(0, 3, 40), labels) for _ in range(2000)]
-    means, errors = np.array([gap for gap in gaps if gap is not None]).T
-    assert means.mean() == pytest.approx(2, abs=0.05)
-    assert errors.mean() == pytest.approx(means.std(), rel=0.05)
-
-
 class MeanOfPixels:
     """A discriminator whose logit is the mean of the pixels, plus ten times the label."""
 
@@ -70,14 +52,19 @@ def constant_images(levels: np.ndarray, labels: np.ndarray) -> LabeledImages:
     return LabeledImages(images.astype(np.uint8), labels.astype(np.int32))
 
 
-def read_levels(training: LabeledImages, held_out: LabeledImages, generated: float) -> dict[str, float | None]:
+NO_AUGMENTATION = create_augmentation(())
+
+
+def read_levels(
+    training: LabeledImages, held_out: LabeledImages, generated: float, augmentation: Any = NO_AUGMENTATION
+) -> dict[str, float | None]:
     """Read with a generator whose images all have the mean `generated`."""
     state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
     image = state.generator.get_layer("image")
     image.kernel.assign(tf.zeros_like(image.kernel))
     image.bias.assign([np.arctanh(generated)])
     state.discriminator = MeanOfPixels()
-    return OverfittingReader(state, training, held_out, seed=0, group_size=2)()
+    return OverfittingReader(state, training, held_out, seed=0, group_size=2, augmentation=augmentation)()
 
 
 LABELS = np.arange(70) % NUM_CLASSES
@@ -104,6 +91,46 @@ def test_other_proportions_of_classes_are_no_overfitting() -> None:
     assert read_levels(training, nothing_in_common, generated=-0.5) == {HELD_OUT_GAP: None, OVERFITTING: None}
 
 
+@pytest.mark.parametrize("counts", [(10, 60), (60, 10)])
+def test_memorizing_is_1_with_other_proportions_of_classes(counts: tuple[int, int]) -> None:
+    """The classes have different gaps, and held-out images the logits of generated ones."""
+    labels, others = np.repeat([0, 1], counts), np.repeat([0, 1], counts[::-1])
+    training = constant_images(np.where(labels == 0, 240, 120), labels)
+    values = read_levels(training, constant_images(np.full(70, 64), others), generated=64 / 127.5 - 1)
+    assert values[OVERFITTING] == pytest.approx(1, abs=1e-3)
+    assert values[HELD_OUT_GAP] == pytest.approx((176 * counts[1] + 56 * counts[0]) / 70 / 127.5, rel=1e-3)
+
+
+def test_images_are_augmented_with_the_same_random_numbers() -> None:
+    noted: list[tuple[list[int], np.ndarray]] = []
+
+    def darken(images: tf.Tensor, numbers: RandomNumbers) -> tf.Tensor:
+        noted.append((numbers.rows.numpy().tolist(), numbers.uniform().numpy()))
+        return images / 2.0
+
+    sets = constant_images(spread_around(150), LABELS), constant_images(spread_around(120), LABELS)
+    values = read_levels(*sets, generated=-0.5, augmentation=darken)
+    plain = read_levels(*sets, generated=-0.5)
+    assert values[HELD_OUT_GAP] == pytest.approx(plain[HELD_OUT_GAP] / 2, rel=1e-4)
+    assert read_levels(*sets, generated=-0.5, augmentation=darken) == values
+    rows, numbers = (np.concatenate(one) for one in zip(*noted, strict=True))
+    rows, numbers = rows.reshape(-1, 70), numbers.reshape(-1, 70)  # training, held-out and generated, twice
+    assert len(rows) == 6 and (rows == np.arange(70)).all() and (numbers == numbers[0]).all()
+    assert len(set(numbers[0])) == 70
+
+
+def test_the_smaller_set_is_augmented_several_times() -> None:
+    """With as many random numbers as the larger one: equal images then have equal mean logits."""
+
+    def brighten(images: tf.Tensor, numbers: RandomNumbers) -> tf.Tensor:
+        return images + numbers.uniform([1, 1, 1])
+
+    large, small = (constant_images(np.full(size, 150), np.zeros(size)) for size in (70, 14))
+    for sets in ((large, small), (small, large)):
+        values = read_levels(*sets, generated=-0.5, augmentation=brighten)
+        assert values[HELD_OUT_GAP] == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize(("lead", "is_defined"), [(-0.4, False), (0.0, False), (0.05, False), (0.4, True)])
 def test_no_ratio_where_training_images_hardly_lead(lead: float, is_defined: bool) -> None:
     levels = spread_around(128)
@@ -124,9 +151,14 @@ def test_reading_changes_nothing(options: dict[str, Any]) -> None:
     random = np.random.default_rng(0)
     sets = [LabeledImages(random.integers(0, 256, (n, 32, 32, 1), np.uint8), np.zeros(n, np.int32)) for n in (18, 3)]
     group = options.get("discriminator_minibatch_statistics", 1)
-    read = OverfittingReader(state, *sets, seed=0, group_size=group)
+    read = OverfittingReader(state, *sets, seed=0, group_size=group, augmentation=NO_AUGMENTATION)
     assert read() == read() and read()[HELD_OUT_GAP] != 0.0
-    assert OverfittingReader(state, sets[0], sets[0], seed=0, group_size=group)()[HELD_OUT_GAP] == 0.0
+    assert (
+        OverfittingReader(state, sets[0], sets[0], seed=0, group_size=group, augmentation=NO_AUGMENTATION)()[
+            HELD_OUT_GAP
+        ]
+        == 0.0
+    )
     assert differences(before, all_values(state)) == set()
 
 
@@ -183,6 +215,29 @@ def test_open_images(directories: Path) -> None:
     assert open_reader(directories, "") is None
     reader = open_reader(directories, str(directories / "others"))
     assert reader is not None and np.isfinite(reader()[HELD_OUT_GAP])
+
+
+def make_others(directories: Path) -> str:
+    """Make a directory of images whose mean differs from that of the training images."""
+    build_class_folders(directories / "more", images_per_class=9)
+    return str(directories / "more")
+
+
+def test_augmentation_is_that_of_the_run(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
+    others = make_others(directories)
+    for options, is_zero in (({}, False), ({"augment": ("flip",)}, True)):
+        reader = open_reader(directories, others, **options)
+        assert reader is not None and (reader()[HELD_OUT_GAP] == 0.0) == is_zero
+
+
+def test_augmentation_has_the_probability_of_the_run(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
+    reader = open_reader(directories, make_others(directories), augment=("flip",), ada_target=0.6)
+    assert reader is not None and reader._state.augment_probability is not None
+    for probability in (0.0, 1.0):
+        reader._state.augment_probability.probability.assign(probability)
+        assert (reader()[HELD_OUT_GAP] == 0.0) == (probability == 1.0)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,8 @@ def test_losses_reported_are_those_of_the_networks(loss: str):
     assert float(metrics["discriminator_loss"]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
     assert float(metrics["real_logits"]) == pytest.approx(float(tf.reduce_mean(real)), rel=1e-5, abs=1e-5)
     assert float(metrics["fake_logits"]) == pytest.approx(float(tf.reduce_mean(fake)), rel=1e-5, abs=1e-5)
+    logits = np.concatenate([real, fake])
+    assert float(metrics["logit_range"]) == pytest.approx(logits.max() - logits.min(), rel=1e-5, abs=1e-5)
     # The generator is judged by the discriminator that has just been updated.
     judged = frozen(updates.state.discriminator, fakes, fake_labels)
     generator_metrics = run_in_replica(updates.generator_step, *real_batch(config), DRAW)

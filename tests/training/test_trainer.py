@@ -69,6 +69,7 @@ def test_a_step_is_so_many_discriminator_updates_and_one_generator_update():
         "generator_loss",
         "real_logits",
         "fake_logits",
+        "logit_range",
         "discriminator_gradient_norm",
         "generator_gradient_norm",
     }

@@ -16,5 +16,5 @@ def test_each_sign_says_whether_it_is_fine_in_the_run() -> None:
     page = health_section([*lines, reading(40, 0.9)])
     for text in ("dying discriminator", "0.9 at step 40", "unhealthy since step 30", "--discriminator_learning_rate"):
         assert text in page
-    dead = {"step": 9, "kind": "train", "generator_gradient_norm": 0.0, "real_logits": 1.0, "fake_logits": 1.0}
+    dead = {"step": 9, "kind": "train", signs.LOGIT_RANGE: 0.0}
     assert "dead discriminator" in health_section([dead])
