@@ -81,8 +81,8 @@ class ModelConfig:
         "sum",
         "How the discriminator combines the locations of its last feature map: sum (official code and all published "
         "configurations), mean, or scaled_sum: the sum divided by the square root of the number of locations. At high "
-        "learning rates the sum can leave every unit at 0 for ever, which the other two prevent "
-        "(docs/results/dead_discriminator.md).",
+        "learning rates the sum can leave every unit at 0 for ever; in the one setting and seed where the others were "
+        "tried, they did not (docs/results/dead_discriminator.md).",
         choices=("sum", "mean", "scaled_sum"),
         added_later=True,
     )

@@ -121,7 +121,8 @@ class TrainingConfig:
     on_unhealthy: str = option(
         "stop_dead",
         "What a sign of an unhealthy run does: warn, always; stop_dead: warn, and end the run if the discriminator is "
-        "dead, from which no run recovers; stop: end the run.",
+        "dead, from which no run recovers; stop: end the run, after a checkpoint unless the discriminator is dead. The "
+        "sign of a winning discriminator covers all losses but wasserstein, which has no minimum.",
         choices=("warn", "stop_dead", "stop"),
         changeable=True,
     )
