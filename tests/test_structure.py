@@ -93,7 +93,6 @@ TESTED_ELSEWHERE = {
     "sagan_tf/evaluate.py": "tests/evaluation/test_session.py opens this door as a user does",
     "sagan_tf/export.py": "tests/serving/test_session.py opens this door as a user does",
     "sagan_tf/sample.py": "tests/samples/test_session.py opens this door as a user does",
-    "sagan_tf/visualization/charts.py": "tests/training/test_tensorboard.py and test_report.py show them",
     "sagan_tf/training/preemption.py": "tests/faults/test_several_workers.py stops several workers by it",
     "sagan_tf/train.py": "tests/test_end_to_end.py opens this door as a user does",
     "tools/train_fashion_mnist_classifier.py": "tests/evaluation/test_fashion_mnist_classifier.py judges what it makes",

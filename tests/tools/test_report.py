@@ -50,7 +50,7 @@ def test_a_page_of_a_run(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     result = call(f"--run_dir={run_dir}")
     assert result.returncode == 0, result.stderr
     page = (run_dir / "report.html").read_text()
-    assert page.count("<svg") == 14 and page.count("data:image/png;base64,") == 3
+    assert page.count("<svg") == 17 and page.count("data:image/png;base64,") == 3
     for text in (
         "Run small_run",
         "after 4 steps",

@@ -9,7 +9,6 @@ import pytest
 from sagan_tf.config import option_fields
 from sagan_tf.training import health_signs as signs
 from sagan_tf.training.health_signs import SIGNS
-from sagan_tf.visualization.charts import CHARTS
 
 HEALTHY = {
     signs.LOGIT_RANGE: 3.1,
@@ -93,9 +92,3 @@ def test_advice_is_what_the_measurements_say() -> None:
         assert "mean" in SIGNS[name].advice and "scaled_sum" in SIGNS[name].advice
     overfitting = flags_in(SIGNS["overfitting discriminator"].advice)
     assert "augment" in overfitting and "lecam_weight" not in overfitting
-
-
-@pytest.mark.parametrize("name", SIGNS)
-def test_the_scalar_of_each_sign_is_drawn(name: str) -> None:
-    drawn = [curve for curves in CHARTS["Health"].values() for curve in curves]
-    assert any(re.fullmatch(curve, SIGNS[name].scalar) for curve in drawn)
