@@ -24,7 +24,11 @@ LOSS_SHARE = "health/discriminator_loss_share"
 HELD_OUT_GAP, OVERFITTING = "health/held_out_gap", "health/overfitting"
 
 LOGIT_RANGE = "logit_range"
-"""A training metric: the largest logit of a replica's real and generated images less the smallest, in an update."""
+"""A training metric: the largest logit of real and generated images less the smallest.
+
+It is taken in every batch that a replica judges at once, and averaged over these: over replicas and over the parts of
+gradient accumulation. It is 0 if and only if all are constant.
+"""
 
 DEAD = "dead discriminator"
 

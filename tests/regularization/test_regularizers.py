@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.regularization import REGULARIZERS, Regularizer, create_regularizers
+from sagan_tf.training.health_signs import LOGIT_RANGE
 from sagan_tf.training.state import TrainState
 from tests.regularization.batches import discriminator_batch, images
 from tests.training.tiny import (
@@ -123,7 +124,7 @@ def test_two_replicas_equal_one(networks: dict[str, object]):
         set_averages(trainer.state)
     metrics = [trainer.train(2) for trainer in trainers]
     for name in metrics[0]:
-        if "norm" not in name:
+        if "norm" not in name and name != LOGIT_RANGE:  # these are means of what each replica has
             assert metrics[1][name] == pytest.approx(metrics[0][name], abs=TOLERANCE, rel=1e-2), name
     values = [all_values(trainer.state) for trainer in trainers]
     for name, value in values[0].items():

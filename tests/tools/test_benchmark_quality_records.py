@@ -11,6 +11,7 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.training.health import POLICIES, SignWatch
+from sagan_tf.training.health_signs import LOGIT_RANGE
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.non_finite import CheckFinite
 from tests.tools.fake_processes import SIGKILLED, FakeProcesses, flags_of_two_settings, rows_of
@@ -100,9 +101,9 @@ def test_a_run_that_failed_after_it_had_begun_keeps_its_flags(
 
 
 def error_of_a_dead_discriminator() -> UserError:
-    metrics = {"generator_gradient_norm": 0.0, "real_logits": 0.5, "fake_logits": 0.5}
+    watch = SignWatch(POLICIES["stop_dead"], save=lambda: "nowhere")
     with pytest.raises(UserError) as caught:
-        SignWatch(POLICIES["stop_dead"]).follow(metrics, 90)
+        watch.follow({LOGIT_RANGE: 0.0}, 90)
     return caught.value
 
 

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.training.gradients import apply_gradients
+from sagan_tf.training.health_signs import LOGIT_RANGE
 from tests.training.tiny import (
     PLAIN_NETWORKS,
     differences,
@@ -41,7 +42,10 @@ def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size: i
     for variables, metrics in results[1:]:
         for name, value in results[0][0].items():
             np.testing.assert_allclose(variables[name], value, atol=1e-5, err_msg=name)
-        assert metrics == pytest.approx(results[0][1], abs=1e-4)
+        # The range is a mean over parts; that of a part is no larger than that of the whole.
+        expected = results[0][1] | {LOGIT_RANGE: metrics[LOGIT_RANGE]}
+        assert metrics == pytest.approx(expected, abs=1e-4)
+        assert 0.0 < metrics[LOGIT_RANGE] <= results[0][1][LOGIT_RANGE] + 1e-4
 
 
 def test_state_moves_once_in_an_update_of_several_parts():
