@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from sagan_tf.layers.blockwise_attention import blockwise_attention, dense_attention, has_large_map
+from sagan_tf.layers.blockwise_attention import blockwise_attention, is_blockwise
+from sagan_tf.layers.dense_attention import attention_map, dense_attention
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 
 FORMS = ("pooled", "paper", "full")
@@ -36,8 +37,9 @@ class SelfAttention2D(keras.layers.Layer):
         spectral_norm: options of `SpectralNormalization` for the 1x1 convolutions; None leaves them plain.
         kernel_initializer: of the 1x1 convolutions.
         blockwise: whether queries are worked through in blocks, so that memory grows linearly with the number of
-            locations and not with its square; None: where the map is large (`has_large_map`). A call that returns the
-            map is never in blocks; one in blocks has no second derivative (`LookupError`).
+            locations and not with its square; None: where the map is large (`is_blockwise`). A call that returns the
+            map is never in blocks, and its outputs and map can both be differentiated, twice too; one in blocks has no
+            second derivative (`LookupError`).
 
     Call arguments:
         inputs: [batch, height, width, channels], float; at least 2 by 2 for `pooled`.
@@ -92,8 +94,6 @@ class SelfAttention2D(keras.layers.Layer):
         query = self.query(inputs, training=training)
         key = self._pooled(self.key(inputs, training=training))
         value = self._pooled(self.value(inputs, training=training))
-        # float32 in every precision: logits have no 1/sqrt(d) scale and overflow float16; the softmax sums small terms.
-        query, key = tf.cast(query, tf.float32), tf.cast(key, tf.float32)
         operands = _locations(query), _locations(key), _locations(value)
         if self._in_blocks(query.shape, key.shape) and not return_attention_map:
             gathered = blockwise_attention(*operands)
@@ -104,6 +104,7 @@ class SelfAttention2D(keras.layers.Layer):
             gathered = self.output_convolution(gathered, training=training)
         outputs = inputs + tf.cast(self.gamma, inputs.dtype) * gathered
         if return_attention_map:
+            attention = tf.cast(attention, tf.float32)
             return outputs, tf.reshape(attention, [-1, *inputs.shape[1:3], *key.shape[1:3]])
         return outputs
 
@@ -128,10 +129,10 @@ class SelfAttention2D(keras.layers.Layer):
             ]
         ):
             places = queries[..., 0] * size[1] + queries[..., 1]
-        query = _locations(tf.cast(self.query(inputs), tf.float32))
-        key = self._pooled(tf.cast(self.key(inputs), tf.float32))
-        logits = tf.matmul(tf.gather(query, places, batch_dims=1), _locations(key), transpose_b=True)
-        return tf.reshape(tf.nn.softmax(logits), [-1, tf.shape(queries)[1], *key.shape[1:3]])
+        query = _locations(self.query(inputs))
+        key = self._pooled(self.key(inputs))
+        rows = attention_map(tf.gather(query, places, batch_dims=1), _locations(key))
+        return tf.reshape(tf.cast(rows, tf.float32), [-1, tf.shape(queries)[1], *key.shape[1:3]])
 
     def key_size(self, size: int) -> int:
         """Height or width of the keys' feature map, and so of an attention map, for that of the inputs'."""
@@ -164,7 +165,7 @@ class SelfAttention2D(keras.layers.Layer):
     def _in_blocks(self, query_shape: tf.TensorShape, key_shape: tf.TensorShape) -> bool:
         if self.blockwise is not None:
             return self.blockwise
-        return has_large_map(math.prod(query_shape[1:3]), math.prod(key_shape[1:3]))
+        return is_blockwise(query_shape[0], math.prod(query_shape[1:3]), math.prod(key_shape[1:3]))
 
     def _pooled(self, features: tf.Tensor) -> tf.Tensor:
         return tf.nn.max_pool2d(features, 2, 2, "VALID") if self.form == "pooled" else features

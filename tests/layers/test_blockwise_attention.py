@@ -1,4 +1,4 @@
-"""Attention in blocks against the dense form, which `test_self_attention.py` holds against loops."""
+"""Attention in blocks against the dense form, which `test_dense_attention.py` holds against TensorFlow's gradients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from sagan_tf.layers import resampling_convolution
 from sagan_tf.layers.blockwise_attention import (
-    BLOCK_BYTES,
+    BATCH_BLOCKS,
+    IMAGE_BLOCKS,
+    LARGEST_DENSE_BATCH_BYTES,
     LARGEST_DENSE_MAP_BYTES,
+    Blocks,
     blockwise_attention,
-    dense_attention,
+    find_blocks,
     has_large_map,
+    is_blockwise,
 )
+from sagan_tf.layers.dense_attention import dense_attention
 
 Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -30,7 +36,7 @@ SIZES = {  # batch, queries, keys, channels of query and key, channels of value,
     "one_block": (2, 9, 4, 2, 3, 100),
     "larger_values": (2, 50, 50, 2, 16, 16),
 }
-BLOCKS = functools.partial(blockwise_attention, block_bytes=8 * 12 * FLOAT32_BYTES)  # of 8 queries by 12 keys
+BLOCKS = functools.partial(blockwise_attention, blocks=Blocks(True, 8 * 12 * FLOAT32_BYTES))  # of 8 queries by 12 keys
 SPECS = [tf.TensorSpec([None, *shape]) for shape in ((35, 2), (12, 2), (12, 6))]
 
 
@@ -62,27 +68,47 @@ def assert_close(ours: Sequence[tf.Tensor], expected: Sequence[tf.Tensor], toler
         np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max())
 
 
+def in_blocks(shape: Sequence[int], rows: int, by_image: bool) -> Attention:
+    """Attention to operands of `shape` in blocks of `rows` queries."""
+    images = 1 if by_image else shape[0]
+    blocks = Blocks(by_image, images * rows * shape[2] * FLOAT32_BYTES)
+    return functools.partial(blockwise_attention, blocks=blocks)
+
+
+image_and_batch = pytest.mark.parametrize("by_image", [True, False], ids=["by_image", "by_batch"])
+
+
+@image_and_batch
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_equals_the_dense_form(size: tuple[int, ...], scale: float) -> None:
+def test_equals_the_dense_form(size: tuple[int, ...], scale: float, by_image: bool) -> None:
     *shape, rows = size
     inputs = operands(*shape, scale=scale)
-    blocks = functools.partial(blockwise_attention, block_bytes=rows * shape[2] * FLOAT32_BYTES)
-    assert_close(with_gradients(blocks, *inputs), with_gradients(dense, *inputs))
+    assert_close(with_gradients(in_blocks(shape, rows, by_image), *inputs), with_gradients(dense, *inputs))
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("bfloat16", 4e-2)])
-def test_values_of_half_precision(dtype: str, tolerance: float) -> None:
-    query, key, value = operands(3, 35, 12, 2, 6)
-    expected = with_gradients(dense, query, key, value)
-    ours = with_gradients(BLOCKS, query, key, tf.cast(value, dtype))
-    assert_close(ours, [tf.cast(expected[0], dtype), *expected[1:3], tf.cast(expected[3], dtype)], tolerance)
+@image_and_batch
+def test_on_an_accelerator(by_image: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the gradients restore the row sums of the map's."""
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    inputs = operands(3, 35, 12, 2, 6)
+    assert_close(with_gradients(in_blocks([3, 35, 12], 8, by_image), *inputs), with_gradients(dense, *inputs))
+
+
+@image_and_batch
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("bfloat16", 3e-2)])
+def test_half_precision(dtype: str, tolerance: float, by_image: bool) -> None:
+    """Keys and values lie around a mean, which must not multiply what is rounded."""
+    inputs = [tf.cast(one + mean, dtype) for one, mean in zip(operands(3, 35, 12, 2, 6), (0.0, 1.0, 3.0), strict=True)]
+    expected = with_gradients(dense, *(tf.cast(one, tf.float32) for one in inputs))
+    ours = with_gradients(in_blocks([3, 35, 12], 8, by_image), *inputs)
+    assert_close(ours, [tf.cast(one, dtype) for one in expected], tolerance)
 
 
 def test_sums_over_blocks_are_not_of_half_precision() -> None:
     """Each of 4,096 blocks adds 1/4 to a key's value gradient: in bfloat16 the sum would stop at 64."""
-    query, key, value = tf.zeros([1, 4096, 1]), tf.zeros([1, 4, 1]), tf.ones([1, 4, 1], tf.bfloat16)
-    one_query = functools.partial(blockwise_attention, block_bytes=4 * FLOAT32_BYTES)
+    query, key, value = (tf.cast(tf.ones([1, size, 1]), tf.bfloat16) for size in (4096, 4, 4))
+    one_query = functools.partial(blockwise_attention, blocks=Blocks(True, 4 * FLOAT32_BYTES))
     with tf.GradientTape() as tape:
         tape.watch(value)
         loss = tf.reduce_sum(tf.cast(tf.function(one_query, autograph=False)(query, key, value), tf.float32))
@@ -110,7 +136,7 @@ def test_an_empty_batch() -> None:
 def test_saved_model(tmp_path: pathlib.Path) -> None:
     """The gradient survives too."""
     module = tf.Module()
-    module.attend = tf.function(BLOCKS, input_signature=SPECS, autograph=False)
+    module.attend = tf.function(lambda *inputs: BLOCKS(*inputs), input_signature=SPECS, autograph=False)
     tf.saved_model.save(module, tmp_path)
     inputs = operands(3, 35, 12, 2, 6)
     assert_close(with_gradients(tf.saved_model.load(tmp_path).attend, *inputs), with_gradients(dense, *inputs))
@@ -156,28 +182,55 @@ def largest_tensor_bytes(nodes: list[tf.compat.v1.NodeDef]) -> int:
     return FLOAT32_BYTES * max(shape.num_elements() for shape in shapes)
 
 
-def test_memory_grows_linearly() -> None:
+@image_and_batch
+def test_memory_grows_linearly(by_image: bool) -> None:
     """No tensor of forward or backward pass is larger than a block or what comes in, and loops take turns."""
-    block_bytes = 200 * 20 * FLOAT32_BYTES
-    blocks = functools.partial(blockwise_attention, block_bytes=block_bytes)
+    blocks = Blocks(by_image, 200 * 20 * FLOAT32_BYTES)
     for locations in (200, 400, 800):
         shapes = [2, locations, 1], [2, locations, 1], [2, locations, 3]
-        nodes = nodes_of(blocks, *shapes)
-        assert largest_tensor_bytes(nodes) <= max(block_bytes, 2 * locations * 3 * FLOAT32_BYTES)
+        nodes = nodes_of(functools.partial(blockwise_attention, blocks=blocks), *shapes)
+        assert largest_tensor_bytes(nodes) <= max(blocks.max_bytes, 2 * locations * 4 * FLOAT32_BYTES)
         assert largest_tensor_bytes(nodes_of(dense, *shapes)) == 2 * locations**2 * FLOAT32_BYTES
         loops = [node for node in nodes if "While" in node.op]
-        assert len(loops) == 4  # over images and their blocks, forward and backward
+        assert len(loops) == (4 if by_image else 2)  # over blocks, and images, forward and backward
         assert {node.attr["parallel_iterations"].i for node in loops} == {1}
 
 
 def test_16384_locations() -> None:
     """In the size that `tools/benchmarks/attention.py` times: the largest tensor is 1/128 of the map."""
     shapes = [1, 16384, 8], [1, 16384, 8], [1, 16384, 8]
-    assert largest_tensor_bytes(nodes_of(blockwise_attention, *shapes)) == BLOCK_BYTES == 2**30 // 128
+    assert largest_tensor_bytes(nodes_of(blockwise_attention, *shapes)) == IMAGE_BLOCKS.max_bytes == 2**30 // 128
     assert largest_tensor_bytes(nodes_of(dense, *shapes)) == 2**30
+
+
+def test_a_batch_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 images without pooling at 64x64: a map of 2 GiB in 8 blocks."""
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    shapes = [32, 4096, 8], [32, 4096, 8], [32, 4096, 8]
+    nodes = nodes_of(blockwise_attention, *shapes)
+    assert largest_tensor_bytes(nodes) == BATCH_BLOCKS.max_bytes == 2**31 // 8
+    assert len([node for node in nodes if "While" in node.op]) == 2
+
+
+MAPS = [(1024, 256), (1024, 1024), (4096, 1024), (4097, 1024), (4096, 4096), (16384, 4096), (16384, 16384)]
 
 
 def test_what_a_large_map_is() -> None:
     assert LARGEST_DENSE_MAP_BYTES == 4096 * 1024 * FLOAT32_BYTES  # `pooled` at 64x64, where the networks have it
-    sizes = [(1024, 256), (1024, 1024), (4096, 1024), (4097, 1024), (4096, 4096), (16384, 4096), (16384, 16384)]
-    assert [has_large_map(*size) for size in sizes] == [False, False, False, True, True, True, True]
+    large = [False, False, False, True, True, True, True]
+    assert [has_large_map(*size) for size in MAPS] == large
+    assert [is_blockwise(batch, *size) for batch in (None, 1, 32) for size in MAPS] == 3 * large
+
+
+@pytest.mark.parametrize(
+    ("batch", "smallest", "blocks"),
+    [(None, 3, IMAGE_BLOCKS), (1, 3, IMAGE_BLOCKS), (2, 6, BATCH_BLOCKS), (8, 5, BATCH_BLOCKS), (64, 3, BATCH_BLOCKS)],
+)
+def test_what_is_blockwise_on_an_accelerator(
+    batch: int | None, smallest: int, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exported models, whose batches are one or unknown, are those of a CPU."""
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    assert LARGEST_DENSE_BATCH_BYTES == 2**29
+    assert [is_blockwise(batch, *size) for size in MAPS] == [index >= smallest for index in range(len(MAPS))]
+    assert find_blocks(batch) == blocks

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import SelfAttention2D, SpectralNormalization, self_attention
-from sagan_tf.layers.blockwise_attention import blockwise_attention
+from sagan_tf.layers import SelfAttention2D, SpectralNormalization, resampling_convolution, self_attention
+from sagan_tf.layers.blockwise_attention import Blocks, blockwise_attention
+from sagan_tf.layers.dense_attention import attention_map, dense_attention
 from sagan_tf.layers.self_attention import FORMS
 
 CHANNELS = 16
@@ -24,7 +25,7 @@ dense_and_blockwise = pytest.mark.parametrize("blockwise", [False, True])
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several to an image of the sizes tested here, the last one smaller."""
-    in_small_blocks = functools.partial(blockwise_attention, block_bytes=4 * 24 * 7)
+    in_small_blocks = functools.partial(blockwise_attention, blocks=Blocks(True, 4 * 24 * 7))
     monkeypatch.setattr(self_attention, "blockwise_attention", in_small_blocks)
 
 
@@ -236,6 +237,65 @@ def test_large_maps_are_computed_in_blocks(
     assert not calls
     trace(layer)
     assert len(calls) == in_blocks
+
+
+def test_the_batch_counts_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 maps of 64 MiB are as large as 32 of the largest dense ones; a batch of unknown size has blocks."""
+    calls = []
+
+    def spy(query: tf.Tensor, *operands: tf.Tensor) -> tf.Tensor:
+        calls.append(query.shape[0])
+        return blockwise_attention(query, *operands)
+
+    monkeypatch.setattr(self_attention, "blockwise_attention", spy)
+    for accelerator in (False, True):
+        monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda accelerator=accelerator: accelerator)
+        layer = SelfAttention2D("full")
+        layer.build([None, 64, 64, CHANNELS])
+        for batch in (None, 8, 9):
+            tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec([batch, 64, 64, CHANNELS]))
+    assert calls == [None, 8, 9, None, 9]
+
+
+def plain_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What TensorFlow differentiates by itself."""
+    attention = attention_map(query, key)
+    return tf.matmul(tf.cast(attention, value.dtype), value), attention
+
+
+def penalty_derivatives(layer: SelfAttention2D, x: tf.Tensor) -> list[tf.Tensor]:
+    """As of R1: the squared norm of the gradient with respect to the inputs, differentiated by inputs and weights.
+
+    What is differentiated takes the outputs and the map.
+    """
+    sources = [x, *(variable.value for variable in layer.trainable_variables)]
+    with tf.GradientTape() as outer:
+        outer.watch(sources)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            results = layer(x, return_attention_map=True)
+            loss = tf.add_n([tf.reduce_sum(tf.sin(3.0 * tf.cast(one, tf.float32))) for one in results])
+        norm = tf.reduce_sum(tf.square(inner.gradient(loss, x)))
+    return [norm, *outer.gradient(norm, sources)]
+
+
+@every_form
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_gradient_penalty(monkeypatch: pytest.MonkeyPatch, form: str, precision: str) -> None:
+    x = tf.constant(images())
+
+    def derivatives(attend: Callable[..., Any], precision: str) -> list[tf.Tensor]:
+        monkeypatch.setattr(self_attention, "dense_attention", attend)
+        return penalty_derivatives(make(form, images(), dtype=precision), x)
+
+    exact = derivatives(plain_attention, "float32")
+
+    def errors(attend: Callable[..., Any]) -> np.ndarray:
+        found = derivatives(attend, precision)
+        return np.array([tf.norm(one - other) / tf.norm(other) for one, other in zip(found, exact, strict=True)])
+
+    assert min(float(tf.norm(one)) for one in exact) > 1e-3
+    np.testing.assert_array_less(errors(dense_attention), 1.5 * errors(plain_attention) + 1e-5)
 
 
 @every_form

@@ -1,0 +1,239 @@
+"""Dense attention and its gradients against TensorFlow's own, in float64."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from sagan_tf.layers import dense_attention as module
+from sagan_tf.layers import resampling_convolution
+from sagan_tf.layers.dense_attention import attention_map, dense_attention, has_rounded_products
+from tests.graphs import waits_for
+
+Tensors = Sequence[tf.Tensor]
+Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+SPECS = [tf.TensorSpec([None, *shape], tf.float64) for shape in ((7, 3), (5, 3), (5, 4))]
+COMPILED = {
+    "eager": lambda function: function,
+    "traced": lambda function: tf.function(function, autograph=False),
+    "xla": lambda function: tf.function(function, autograph=False, jit_compile=True),
+}
+
+
+def plain(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What TensorFlow differentiates by itself."""
+    attention = attention_map(query, key)
+    return tf.matmul(tf.cast(attention, value.dtype), value), attention
+
+
+def operands(dtype: str = "float64", mean: float = 0.0, sizes: Sequence[int] = (2, 7, 5, 3, 4)) -> list[tf.Tensor]:
+    """Query, key, value; keys and values lie around `mean`, but for its sign, which differs from channel to channel."""
+    batch, queries, keys, narrow, wide = sizes
+    random = np.random.default_rng(1)
+    signs = [random.choice([-1.0, 1.0], size) for size in (narrow, wide)]
+    query, key, value = (random.normal(size=shape) for shape in ((queries, narrow), (keys, narrow), (keys, wide)))
+    moved = 0.3 * query, 0.3 * key + mean * signs[0], 0.3 * value + 2.0 * mean * signs[1]
+    arrays = [one + 0.1 * random.normal(size=(batch, *one.shape)) for one in moved]
+    return [tf.cast(tf.constant(array), dtype) for array in arrays]
+
+
+def loss_of(results: Tensors) -> tf.Tensor:
+    """A loss of outputs and map whose slope differs from place to place and depends on both."""
+    outputs, attention = (tf.cast(one, tf.float64) for one in results)
+    slopes = tf.reshape(tf.cast(tf.range(tf.size(outputs)) % 7 - 2, tf.float64), tf.shape(outputs))
+    return tf.reduce_sum(tf.sin(outputs * slopes)) + tf.reduce_sum(attention**3)
+
+
+def gradients(attend: Attention, inputs: Tensors) -> list[tf.Tensor]:
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        loss = loss_of(attend(*inputs))
+    return tape.gradient(loss, inputs)
+
+
+def second_derivatives(attend: Attention, inputs: Tensors) -> list[tf.Tensor]:
+    """Of the squared norm of the gradients, which is what R1 and R2 differentiate."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        norm = tf.add_n([tf.reduce_sum(tf.cast(one, tf.float64) ** 2) for one in gradients(attend, inputs)])
+    return tape.gradient(norm, inputs)
+
+
+def of_outputs(attend: Attention) -> Callable[..., list[tf.Tensor]]:
+    """Outputs and their gradients, without the map."""
+
+    def differentiate(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs, attention = attend(*inputs)
+            loss = loss_of([outputs, tf.zeros_like(attention)])
+        return [outputs, *tape.gradient(loss, inputs)]
+
+    return differentiate
+
+
+def errors(found: Tensors, exact: Tensors) -> np.ndarray:
+    """Relative errors, by the norm of each tensor."""
+    pairs = [(tf.cast(one, tf.float64), tf.cast(other, tf.float64)) for one, other in zip(found, exact, strict=True)]
+    return np.array([float(tf.norm(one - other) / tf.norm(other)) for one, other in pairs])
+
+
+@pytest.fixture(params=[False, True], ids=["exact_products", "rounded_products"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to compute the gradients, in float64, where nothing hides a wrong term."""
+    monkeypatch.setattr(module, "has_rounded_products", lambda dtype: request.param)
+
+
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize("compiled", COMPILED.values(), ids=COMPILED)
+@pytest.mark.parametrize("derivatives", [gradients, second_derivatives])
+def test_derivatives_are_those_of_the_plain_form(derivatives: Callable, compiled: Callable) -> None:
+    inputs = operands(mean=1.0)
+    found = compiled(lambda *inputs: derivatives(dense_attention, inputs))(*inputs)
+    np.testing.assert_array_less(errors(found, derivatives(plain, inputs)), 1e-12)
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_second_derivatives_are_differences_of_gradients() -> None:
+    inputs, step = operands(), 1e-5
+    directions = [tf.cos(3.0 * one) for one in inputs]
+
+    def norm(distance: float) -> float:
+        moved = [one + distance * direction for one, direction in zip(inputs, directions, strict=True)]
+        return sum(float(tf.reduce_sum(one**2)) for one in gradients(plain, moved))
+
+    found = second_derivatives(dense_attention, inputs)
+    slope = sum(float(tf.reduce_sum(one * other)) for one, other in zip(found, directions, strict=True))
+    assert slope == pytest.approx((norm(step) - norm(-step)) / (2.0 * step), rel=1e-7)
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_derivatives_of_a_function_that_was_traced_before() -> None:
+    traced = tf.function(dense_attention, input_signature=SPECS, autograph=False)
+    for derivatives in (gradients, second_derivatives):
+        expected = derivatives(plain, operands())
+        np.testing.assert_array_less(errors(derivatives(traced, operands()), expected), 1e-12)
+
+
+def test_forward_mode() -> None:
+    inputs = operands()
+    found = []
+    for attend in (dense_attention, plain):
+        with tf.autodiff.ForwardAccumulator(inputs, [tf.cos(one) for one in inputs]) as accumulator:
+            results = attend(*inputs)
+        found.append(accumulator.jvp(results))
+    np.testing.assert_array_less(errors(*found), 1e-12)
+
+
+SIZES = (2, 256, 128, 8, 32)
+
+
+@pytest.mark.parametrize("mean", [0.0, 2.0])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_gradients_are_as_exact_as_those_of_the_plain_form(
+    accelerator: bool, dtype: str, mean: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a mean, an error that all keys of a query share would outweigh the gradients of queries in bfloat16."""
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: accelerator)
+    inputs = operands(dtype, mean, SIZES)
+    exact = of_outputs(plain)(*(tf.cast(one, tf.float64) for one in inputs))
+    found, expected = (of_outputs(attend)(*inputs) for attend in (dense_attention, plain))
+    assert [one.dtype for one in found] == [dtype] * 4
+    rounding = float(np.finfo(tf.as_dtype(dtype).as_numpy_dtype).eps) if dtype != "bfloat16" else 2.0**-7
+    np.testing.assert_array_less(errors(found, exact), 2.0 * errors(expected, exact) + rounding)
+
+
+def test_gradients_with_tensor_float_32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulated: operands of products are rounded to 10 bits."""
+    product = tf.matmul
+
+    def rounded(tensor: tf.Tensor) -> tf.Tensor:
+        bits = tf.bitcast(tensor, tf.int32)
+        even = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, 13), 1)
+        return tf.bitcast(tf.bitwise.bitwise_and(bits + 0x0FFF + even, ~0x1FFF), tf.float32)
+
+    inputs = operands("float32", 2.0, SIZES)
+    exact = of_outputs(plain)(*(tf.cast(one, tf.float64) for one in inputs))
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(tf, "matmul", lambda a, b, **options: product(rounded(a), rounded(b), **options))
+    np.testing.assert_array_less(errors(of_outputs(dense_attention)(*inputs), exact), 5e-3)
+
+
+def test_small_gradients_in_float16() -> None:
+    """Gradients of logits are smaller than those of queries and keys, and than the least number of float16."""
+    inputs = operands("float16", sizes=SIZES)
+    small = tf.constant(1e-4, tf.float16)
+    exact = [1e-4 * one for one in of_outputs(plain)(*(tf.cast(one, tf.float64) for one in inputs))[1:]]
+
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs, attention = dense_attention(*inputs)
+        loss = loss_of([outputs, tf.zeros_like(attention)])
+    upstream = small * tape.gradient(loss, outputs)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = dense_attention(*inputs)[0]
+    found = tape.gradient(outputs, inputs, output_gradients=upstream)
+    np.testing.assert_array_less(errors(found, exact), 1e-2)
+
+
+def test_large_features_do_not_overflow_float16() -> None:
+    query, key, value = (1000.0 * one for one in operands("float16"))
+    np.testing.assert_allclose(tf.reduce_sum(dense_attention(query, key, value)[1], -1), 1.0, rtol=1e-5)
+
+
+# Bytes for each of a map's numbers that operations other than products read and write. Softmax reads and writes float32
+# (8), a cast follows in half precision (6), and the gradient multiplies two maps (12 and 6). TensorFlow's gradient of
+# softmax needs 36, and half precision 6 more for a cast.
+@pytest.mark.parametrize(("dtype", "expected"), [("float32", 8 + 12), ("bfloat16", 8 + 6 + 6)])
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_passes_over_the_map(accelerator: bool, dtype: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: accelerator)
+    specs = [tf.TensorSpec([2, size, 3], dtype) for size in (70, 50, 50)]
+    graph = tf.function(of_outputs(dense_attention), autograph=False).get_concrete_function(*specs).graph
+    used = set.union(*(waits_for(tensor.op) for tensor in graph.outputs))
+    passing = [graph.get_operation_by_name(name) for name in used]
+    passing = [one for one in passing if one.type not in ("BatchMatMulV2", "Identity", "IdentityN")]
+    maps = [tensor for one in passing for tensor in (*one.inputs, *one.outputs) if tensor.shape == [2, 70, 50]]
+    assert sum(tensor.dtype.size for tensor in maps) == expected
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "float16"])
+def test_which_products_are_rounded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for accelerator in (False, True):
+        monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda accelerator=accelerator: accelerator)
+        found.append(has_rounded_products(tf.as_dtype(kind)))
+    assert found == {"float64": [False, False], "float32": [False, True]}.get(kind, [True, True])
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_saved_model(tmp_path: pathlib.Path) -> None:
+    """The gradient survives too."""
+    model = tf.Module()
+    model.attend = tf.function(dense_attention, input_signature=SPECS, autograph=False)
+    tf.saved_model.save(model, tmp_path)
+    loaded = tf.saved_model.load(tmp_path).attend
+    np.testing.assert_array_less(errors(gradients(loaded, operands()), gradients(plain, operands())), 1e-12)
+
+
+def test_tflite() -> None:
+    inputs = operands("float32", sizes=(1, 7, 5, 3, 4))
+    specs = map(tf.TensorSpec.from_tensor, inputs)
+    function = tf.function(lambda *inputs: dense_attention(*inputs)[0], autograph=False).get_concrete_function(*specs)
+    model = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+    interpreter = Interpreter(model_content=model)
+    interpreter.allocate_tensors()
+    arrays = {tuple(tensor.shape): tensor for tensor in inputs}
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], arrays[tuple(detail["shape"])])
+    interpreter.invoke()
+    (output,) = interpreter.get_output_details()
+    np.testing.assert_allclose(interpreter.get_tensor(output["index"]), plain(*inputs)[0], atol=1e-6)
