@@ -6,10 +6,9 @@ are 0. D = rowsum(dO * O) does not need the map, and [dO, -D] [V, 1]^T is dP - D
 the map, the multiplication, remains beside the products. TensorFlow's gradient of softmax takes four.
 
 Rounding separates D from the sum that it stands for, by an error that all keys of a query share. dQ = dS K multiplies
-it by the mean key, and dK adds it up over queries. Keys and values of trained networks are far from 0 on average, eight
-and seventeen standard deviations in a TF-GAN discriminator: there, dK was 50 times less exact in float32 than by
-TensorFlow's gradient, and in bfloat16 dQ was found wrong by 90 %. The cure is to restore row sums of 0, see
-`attention_gradients`; the gradients are then as exact as TensorFlow's, or more so.
+it by the mean key, and dK adds it up over queries. Keys and values are far from 0 on average, eight and seventeen
+standard deviations in a discriminator of TF-GAN's: there, with bfloat16, dQ is wrong by ten times its size. The cure is
+to restore row sums of 0, see `attention_gradients`; gradients are then about as exact as TensorFlow's, or more so.
 
 Reference: Dao et al., FlashAttention, NeurIPS 2022, appendix B (arXiv:2205.14135).
 """
@@ -21,6 +20,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sagan_tf.layers import resampling_convolution
+
+Gradients = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 # Matrix units of GPUs read rows in pieces of 16 bytes, which are eight numbers of half precision.
 _ALIGNED_COLUMNS = 8
@@ -46,8 +47,8 @@ def attention_map(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 def dense_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Compute softmax(query key^T) value, and the map softmax(query key^T).
 
-    Both results can be differentiated any number of times. For the first derivative of the outputs, the map is kept in
-    the dtype of the values.
+    Both results can be differentiated any number of times. In half precision, what is kept of the map for the first
+    derivative of the outputs is in the dtype of the values.
 
     Args:
         query: float [..., queries, channels].
@@ -59,7 +60,11 @@ def dense_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple
     """
     attention = attention_map(query, key)
     weights = tf.cast(attention, value.dtype)
-    return _with_gradients(query, key, value, weights, tf.matmul(weights, value)), attention
+    outputs = tf.matmul(weights, value)
+    if has_rounded_products(value.dtype):
+        # Elsewhere, measured on two cores, the columns that restore row sums take the time that the passes save.
+        outputs = _with_gradients(query, key, value, weights, outputs)
+    return outputs, attention
 
 
 @tf.custom_gradient
@@ -85,12 +90,8 @@ def attention_gradients(
     weights: tf.Tensor,
     outputs: tf.Tensor,
     upstream: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> Gradients:
     """Differentiate attention with respect to query, key and value; in FlashAttention's letters dQ, dK, dV.
-
-    The row sums r = rowsum(dS), which ought to be 0, are subtracted in proportion to the weights, dS - r * P. That is
-    dQ = dS K - r * (P K) and dK = dS^T Q - P^T (r * Q), which adds columns to products and no pass over the map. Keys
-    are moved to a mean of 0 first, which changes no result but for rounding.
 
     Args:
         query, key, value: as for `dense_attention`.
@@ -101,20 +102,38 @@ def attention_gradients(
     Returns:
         Gradients in the dtype of the operands.
     """
-    rounded, wide, channels = has_rounded_products(value.dtype), wide_dtype(value.dtype), key.shape[-1]
+    rounded, wide = has_rounded_products(value.dtype), wide_dtype(value.dtype)
     mean = tf.reduce_sum(tf.cast(upstream, wide) * tf.cast(outputs, wide), -1, keepdims=True)
     to_weights = tf.matmul(
-        _append_column(upstream, -mean, rounded), _append_column(value, _ones(value), rounded), transpose_b=True
+        _append_column(upstream, -mean, aligned=rounded),
+        _append_column(value, tf.ones_like(value[..., :1]), aligned=rounded),
+        transpose_b=True,
     )
     # float16 has no numbers as small as these products; bfloat16 has the exponents of float32.
     dtype = tf.float32 if value.dtype == tf.float16 else value.dtype
     to_logits = tf.cast(weights, dtype) * tf.cast(to_weights, dtype)
+    # A shift of all keys changes no result, but the mean key would multiply the row sums.
     key = tf.cast(key, wide)
     key = tf.cast(key - tf.reduce_mean(key, -2, keepdims=True), value.dtype)
-    to_query = tf.matmul(to_logits, tf.cast(_append_column(key, _ones(key), rounded), dtype))
+    if rounded:
+        return _restore_row_sums(query, key, weights, to_logits, upstream)
+    to_key, to_value = tf.matmul(to_logits, query, transpose_a=True), tf.matmul(weights, upstream, transpose_a=True)
+    return tf.matmul(to_logits, key), to_key, to_value
+
+
+def _restore_row_sums(
+    query: tf.Tensor, key: tf.Tensor, weights: tf.Tensor, to_logits: tf.Tensor, upstream: tf.Tensor
+) -> Gradients:
+    """Finish `attention_gradients` with row sums of 0.
+
+    The row sums r = rowsum(dS) are subtracted in proportion to the weights, dS - r * P. That is dQ = dS K - r * (P K)
+    and dK = dS^T Q - P^T (r * Q): columns of products, and no pass over the map.
+    """
+    dtype, channels = to_logits.dtype, key.shape[-1]
+    wide_key = _append_column(key, tf.ones_like(key[..., :1]), aligned=True)
+    to_query = tf.matmul(to_logits, tf.cast(wide_key, dtype))
     to_query, row_sums = to_query[..., :channels], to_query[..., channels : channels + 1]
-    if rounded:  # elsewhere row sums are so small that P K, now that keys have a mean of 0, does not matter
-        to_query -= row_sums * tf.cast(tf.matmul(weights, key), dtype)
+    to_query -= row_sums * tf.cast(tf.matmul(weights, key), dtype)
     excess = tf.cast(row_sums, query.dtype) * query
     from_outputs = tf.matmul(weights, tf.concat([upstream, excess], -1), transpose_a=True)
     to_value, to_key_excess = tf.split(from_outputs, [upstream.shape[-1], channels], -1)
@@ -144,8 +163,3 @@ def _append_column(features: tf.Tensor, column: tf.Tensor, aligned: bool) -> tf.
         no_padding = [[0, 0]] * (column.shape.rank - 1)
         column = tf.pad(column, [*no_padding, [0, _ALIGNED_COLUMNS - 1]])
     return tf.concat([features, tf.cast(column, features.dtype)], -1)
-
-
-def _ones(features: tf.Tensor) -> tf.Tensor:
-    """Return a column of ones for `features`."""
-    return tf.ones_like(features[..., :1])

@@ -40,6 +40,11 @@ BLOCKS = functools.partial(blockwise_attention, blocks=Blocks(True, 8 * 12 * FLO
 SPECS = [tf.TensorSpec([None, *shape]) for shape in ((35, 2), (12, 2), (12, 6))]
 
 
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
+
+
 def operands(batch: int, queries: int, keys: int, narrow: int, wide: int, scale: float = 1.0) -> list[tf.Tensor]:
     random = np.random.default_rng(1)
     shapes = (batch, queries, narrow), (batch, keys, narrow), (batch, keys, wide)

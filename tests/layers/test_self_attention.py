@@ -23,6 +23,11 @@ dense_and_blockwise = pytest.mark.parametrize("blockwise", [False, True])
 
 
 @pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
+
+
+@pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several to an image of the sizes tested here, the last one smaller."""
     in_small_blocks = functools.partial(blockwise_attention, blocks=Blocks(True, 4 * 24 * 7))
