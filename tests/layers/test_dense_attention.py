@@ -238,6 +238,7 @@ def test_saved_model(tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_less(errors(gradients(loaded, operands()), gradients(plain, operands())), 1e-12)
 
 
+@pytest.mark.usefixtures("gradients_written_out")
 def test_tflite() -> None:
     inputs = operands("float32", (1, 7, 5, 3, 4))
     specs = map(tf.TensorSpec.from_tensor, inputs)
