@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from sagan_tf.layers import resampling_convolution
+from sagan_tf.layers import accelerators
 from sagan_tf.layers.dense_attention import attention_gradients, attention_map, wide_dtype
 
 # Of one image. Measured on two cores, forward and backward: up to here blocks cost time, 5 to 25 %; from four times
@@ -73,7 +73,7 @@ def find_blocks(batch: int | None) -> Blocks:
     exported models, which are made on one machine and run on another.
     """
     is_training_batch = batch is not None and batch > 1
-    return BATCH_BLOCKS if is_training_batch and resampling_convolution.has_accelerator() else IMAGE_BLOCKS
+    return BATCH_BLOCKS if is_training_batch and accelerators.has_accelerator() else IMAGE_BLOCKS
 
 
 def blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, blocks: Blocks | None = None) -> tf.Tensor:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sagan_tf.layers import resampling_convolution
+from sagan_tf.layers import accelerators
 
 Gradients = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
@@ -149,7 +149,7 @@ def has_rounded_products(dtype: tf.DType) -> bool:
     """
     if dtype == tf.float64:
         return False
-    return dtype != tf.float32 or resampling_convolution.has_accelerator()
+    return dtype != tf.float32 or accelerators.has_accelerator()
 
 
 def wide_dtype(dtype: tf.DType) -> tf.DType:

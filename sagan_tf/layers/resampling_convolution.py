@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers import accelerators
 from sagan_tf.layers import convolution_forms as forms
 from sagan_tf.layers import minimal_convolution as minimal
 from sagan_tf.layers.convolution_forms import downsample, upsample
@@ -114,7 +115,7 @@ class ResamplingConvolution(keras.layers.Conv2D):
     def _chosen_form(self, inputs: tf.Tensor) -> str:
         if self.form not in AUTO:
             return self.form
-        target = "tflite" if self.form == "auto_tflite" else "accelerator" if has_accelerator() else "cpu"
+        target = "tflite" if self.form == "auto_tflite" else "accelerator" if accelerators.has_accelerator() else "cpu"
         return fastest_form(self.resampling, tuple(inputs.shape[1:]), self.filters, self.compute_dtype, target)
 
     def _check_size(self, shape: Any) -> None:
@@ -163,8 +164,3 @@ def fastest_form(
     if resampling == "none":
         return "plain"
     return "subpixel" if target == "tflite" else "strided"
-
-
-def has_accelerator() -> bool:
-    """Return whether TensorFlow computes on a GPU or TPU."""
-    return any(device.device_type in ("GPU", "TPU") for device in tf.config.list_logical_devices())

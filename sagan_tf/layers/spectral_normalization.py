@@ -13,6 +13,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.accelerators import can_compile_for_gpu
+from sagan_tf.layers.power_iteration import bounded_sigma, bounded_sigma_compiled, estimate_sigma
+
 CONSTRAINTS = ("equal", "at_most")
 _TYPICAL_BATCH = 16
 _SUPPORTED = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense, keras.layers.Embedding)
@@ -78,14 +81,14 @@ class SpectralNormalization(keras.layers.Wrapper):
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         rows = self._matrix_shape()[0]
-        # Every replica computes the same new value (it depends on W alone), so the first one's is taken: no all-reduce.
+        # Every replica computes the new value from the same W and u, and assigns its own: nothing is sent.
         self.u = self.add_weight(
             name="u",
             shape=(rows, 1),
             initializer="random_normal",
             dtype="float32",
             trainable=False,
-            aggregation="only_first_replica",
+            aggregation="none",
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -93,11 +96,9 @@ class SpectralNormalization(keras.layers.Wrapper):
             # A stateless scope hides an outer one: the layer's other weights are handed on.
             others = [(weight, tf.convert_to_tensor(weight)) for weight in self.layer.weights[1:]]
             return self._call_with(self._folded, inputs, others)
-        sigma, u = self._estimate()
+        divisor, u = self._estimate(bounded_sigma_compiled if can_compile_for_gpu() else bounded_sigma, self._minimum)
         if training:
-            # A zero kernel gives u = 0, from which no later iteration would come back: u then stays.
-            self.u.assign(tf.where(tf.reduce_any(u != 0.0), u, tf.convert_to_tensor(self.u)))
-        divisor = self._divisor(sigma)
+            self.u.assign(u)
         # In half precision it is always the kernel: it is divided before it is rounded, and quotients can't overflow.
         in_float32 = self.layer.compute_dtype == "float32"
         if in_float32 and isinstance(self.layer, keras.layers.Embedding):
@@ -115,7 +116,8 @@ class SpectralNormalization(keras.layers.Wrapper):
 
         A function that is traced inside has the divided kernel as a constant, and no power iteration.
         """
-        outer, self._folded = self._folded, tf.convert_to_tensor(self._kernel) / self._divisor(self.sigma())
+        divisor, _ = self._estimate(bounded_sigma, self._minimum)
+        outer, self._folded = self._folded, tf.convert_to_tensor(self._kernel) / divisor
         try:
             yield
         finally:
@@ -123,7 +125,7 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     def sigma(self) -> tf.Tensor:
         """Return the estimate of the kernel's largest singular value that the next call uses: float32 scalar."""
-        return self._estimate()[0]
+        return self._estimate(estimate_sigma)[0]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
@@ -144,25 +146,19 @@ class SpectralNormalization(keras.layers.Wrapper):
         with scope:
             return self.layer(inputs)
 
-    def _divisor(self, sigma: tf.Tensor) -> tf.Tensor:
-        return tf.maximum(sigma, self.epsilon if self.constraint == "equal" else 1.0)
+    @property
+    def _minimum(self) -> float:
+        """The smallest number that the kernel is divided by."""
+        return self.epsilon if self.constraint == "equal" else 1.0
 
     @property
     def _kernel(self) -> keras.Variable:
         return self.layer.weights[0]
 
-    def _estimate(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return sigma (scalar) and the new u ([rows, 1])."""
-        w = self._as_matrix(tf.convert_to_tensor(self._kernel))
-        u = tf.convert_to_tensor(self.u)
-        for _ in range(self.power_iterations):
-            v = self._unit(tf.stop_gradient(tf.matmul(w, u, transpose_a=True)))
-            wv = tf.matmul(w, v)
-            u = self._unit(tf.stop_gradient(wv))
-        return tf.matmul(u, wv, transpose_a=True)[0, 0], u
-
-    def _unit(self, vector: tf.Tensor) -> tf.Tensor:
-        return vector / tf.maximum(tf.norm(vector), self.epsilon)
+    def _estimate(self, estimate: Callable[..., tuple[tf.Tensor, tf.Tensor]], *options: float) -> Any:
+        """Return what a function of `power_iteration` estimates of the kernel, from the present u on."""
+        w, u = self._as_matrix(tf.convert_to_tensor(self._kernel)), tf.convert_to_tensor(self.u)
+        return estimate(w, u, self.power_iterations, self.epsilon, *options)
 
     def _is_larger_than(self, inputs: tf.Tensor) -> bool:
         """Whether the kernel is larger than a batch of inputs: then it is they that are divided, with the same result.

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from sagan_tf.layers import resampling_convolution
+from sagan_tf.layers import accelerators
 from sagan_tf.layers.blockwise_attention import (
     BATCH_BLOCKS,
     IMAGE_BLOCKS,
@@ -42,7 +42,7 @@ SPECS = [tf.TensorSpec([None, *shape]) for shape in ((35, 2), (12, 2), (12, 6))]
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 def operands(batch: int, queries: int, keys: int, narrow: int, wide: int, scale: float = 1.0) -> list[tf.Tensor]:
@@ -95,7 +95,7 @@ def test_equals_the_dense_form(size: tuple[int, ...], scale: float, by_image: bo
 @image_and_batch
 def test_on_an_accelerator(by_image: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the gradients restore the row sums of the map's."""
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     inputs = operands(3, 35, 12, 2, 6)
     assert_close(with_gradients(in_blocks([3, 35, 12], 8, by_image), *inputs), with_gradients(dense, *inputs))
 
@@ -210,7 +210,7 @@ def test_16384_locations() -> None:
 
 def test_a_batch_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     """32 images without pooling at 64x64: a map of 2 GiB in 8 blocks."""
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     shapes = [32, 4096, 8], [32, 4096, 8], [32, 4096, 8]
     nodes = nodes_of(blockwise_attention, *shapes)
     assert largest_tensor_bytes(nodes) == BATCH_BLOCKS.max_bytes == 2**31 // 8
@@ -235,7 +235,7 @@ def test_what_is_blockwise_on_an_accelerator(
     batch: int | None, smallest: int, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exported models, whose batches are one or unknown, are those of a CPU."""
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     assert LARGEST_DENSE_BATCH_BYTES == 2**29
     assert [is_blockwise(batch, *size) for size in MAPS] == [index >= smallest for index in range(len(MAPS))]
     assert find_blocks(batch) == blocks

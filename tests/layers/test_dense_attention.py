@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from sagan_tf.layers import accelerators
 from sagan_tf.layers import dense_attention as module
-from sagan_tf.layers import resampling_convolution
 from sagan_tf.layers.dense_attention import attention_map, dense_attention, has_rounded_products
 from tests.graphs import waits_for
 
@@ -79,7 +79,7 @@ def errors(found: Tensors, exact: Tensors) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_gradients_are_as_exact_as_those_of_the_plain_form(
     accelerator: bool, dtype: str, mean: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a mean, an error that all keys of a query share would outweigh gradients, but for float32."""
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: accelerator)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: accelerator)
     tensors = as_trained(dtype, mean)
     assert [one.dtype for one in backward(dense_attention, *tensors)] == [dtype] * 3
     assert_as_exact_as_the_plain_form(tensors, 2.0)
@@ -177,7 +177,7 @@ def test_gradients_with_tensor_float_32(monkeypatch: pytest.MonkeyPatch) -> None
         even = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, 13), 1)
         return tf.bitcast(tf.bitwise.bitwise_and(bits + 0x0FFF + even, ~0x1FFF), tf.float32)
 
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     monkeypatch.setattr(tf, "matmul", lambda a, b, **options: product(rounded(a), rounded(b), **options))
     found = module.attention_gradients(query, key, value, weights, outputs, upstream)
     np.testing.assert_array_less(errors(found, exact), 1e-2)
@@ -208,7 +208,7 @@ def test_large_features_do_not_overflow_float16() -> None:
     [(True, "float32", 8 + 12), (True, "bfloat16", 8 + 6 + 6), (False, "float32", 8 + 36)],
 )
 def test_passes_over_the_map(accelerator: bool, dtype: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: accelerator)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: accelerator)
     specs = [tf.TensorSpec([2, size, 3], dtype) for size in (70, 50, 50, 70)]
     function = tf.function(lambda *tensors: backward(dense_attention, *tensors), autograph=False)
     graph = function.get_concrete_function(*specs).graph
@@ -223,7 +223,7 @@ def test_passes_over_the_map(accelerator: bool, dtype: str, expected: int, monke
 def test_which_products_are_rounded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for accelerator in (False, True):
-        monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda accelerator=accelerator: accelerator)
+        monkeypatch.setattr(accelerators, "has_accelerator", lambda accelerator=accelerator: accelerator)
         found.append(has_rounded_products(tf.as_dtype(kind)))
     assert found == {"float64": [False, False], "float32": [False, True]}.get(kind, [True, True])
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import ResamplingConvolution, SpectralNormalization, resampling_convolution
+from sagan_tf.layers import ResamplingConvolution, SpectralNormalization, accelerators
 from sagan_tf.layers.resampling_convolution import FORMS, fastest_form
 from tests.layers.test_convolution_forms import assert_close, operands
 from tools.benchmarks.arithmetic import graph_multiply_adds
@@ -28,7 +28,7 @@ every_kernel_size = pytest.mark.parametrize("kernel_size", [1, 3])
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `auto` takes does not depend on the machine that the tests run on."""
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 def features(batch: int = 3, size: tuple[int, int] = SIZE, channels: int = CHANNELS) -> np.ndarray:
@@ -247,7 +247,7 @@ def test_where_there_is_an_accelerator(monkeypatch: pytest.MonkeyPatch, used: li
     assert fastest_form("none", (16, 16, 512), 512, target="accelerator") == "plain"
     assert fastest_form("up", (4, 4, 1024), 1024, target="accelerator") == "strided"
     assert fastest_form("down", (8, 8, 512), 512, target="accelerator") == "strided"
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     ResamplingConvolution(192, 3)(tf.zeros([1, 16, 16, 192]))
     assert used == [("none", "plain")]
 
@@ -259,13 +259,6 @@ def test_in_tflite(used: list[tuple[str, str]]) -> None:
     ResamplingConvolution(8, 3, "up", "auto_tflite")(tf.zeros([1, 4, 4, 8]))
     ResamplingConvolution(8, 3, "up", "auto")(tf.zeros([1, 4, 4, 8]))
     assert used == [("up", "subpixel"), ("up", "strided")]
-
-
-@pytest.mark.parametrize(("kind", "expected"), [("CPU", False), ("GPU", True), ("TPU", True), ("XLA_CPU", False)])
-def test_accelerators(kind: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: [tf.config.LogicalDevice(f"/{kind}:0", kind)])
-    assert resampling_convolution.has_accelerator() is expected
 
 
 def test_auto_takes_odd_sizes_where_there_is_a_form_for_them() -> None:

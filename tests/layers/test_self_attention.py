@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import SelfAttention2D, SpectralNormalization, resampling_convolution, self_attention
+from sagan_tf.layers import SelfAttention2D, SpectralNormalization, accelerators, self_attention
 from sagan_tf.layers.blockwise_attention import Blocks, blockwise_attention
 from sagan_tf.layers.dense_attention import attention_map, dense_attention
 from sagan_tf.layers.self_attention import FORMS
@@ -24,7 +24,7 @@ dense_and_blockwise = pytest.mark.parametrize("blockwise", [False, True])
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 @pytest.fixture(autouse=True)
@@ -254,7 +254,7 @@ def test_the_batch_counts_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(self_attention, "blockwise_attention", spy)
     for accelerator in (False, True):
-        monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda accelerator=accelerator: accelerator)
+        monkeypatch.setattr(accelerators, "has_accelerator", lambda accelerator=accelerator: accelerator)
         layer = SelfAttention2D("full")
         layer.build([None, 64, 64, CHANNELS])
         for batch in (None, 8, 9):
@@ -288,7 +288,7 @@ def penalty_derivatives(layer: SelfAttention2D, x: tf.Tensor) -> list[tf.Tensor]
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_a_gradient_penalty(monkeypatch: pytest.MonkeyPatch, form: str, precision: str) -> None:
     # Where gradients are not TensorFlow's own, those of float32 included.
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: True)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     x = tf.constant(images())
 
     def derivatives(attend: Callable[..., Any], precision: str) -> list[tf.Tensor]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import SpectralNormalization
+from sagan_tf.layers import SpectralNormalization, spectral_normalization
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
+from tests.graphs import tensors_between_devices
 from tests.layers.replicas import REPLICAS, run_on_replicas, two_replicas, values_on_replicas
 
 LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
@@ -26,6 +27,13 @@ LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
 every_constraint = pytest.mark.parametrize("constraint", ["equal", "at_most"])
+
+
+@pytest.fixture(autouse=True, params=["operations", "compiled"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Either form of the power iteration, whatever the machine that the tests run on has."""
+    monkeypatch.setattr(spectral_normalization, "can_compile_for_gpu", lambda: request.param == "compiled")
+    return request.param
 
 
 def inputs_for(kind: str) -> np.ndarray:
@@ -363,8 +371,18 @@ class Around(keras.layers.Layer):
         return self.layer(inputs, training=training)
 
 
-def test_two_replicas_keep_u_equal() -> None:
-    steps = 3
+def test_a_gpu_gets_the_compiled_form(form: str) -> None:
+    wrapper, inputs = make("conv")
+    graph = tf.function(wrapper, autograph=False).get_concrete_function(tf.constant(inputs)).graph
+    compiled = [one for one in graph.get_operations() if "_XlaMustCompile" in one.node_def.attr]
+    assert len(compiled) == (form == "compiled")
+    with wrapper.folded():  # exported: for any processor
+        graph = tf.function(wrapper, autograph=False).get_concrete_function(tf.constant(inputs)).graph
+    assert not any("Call" in one.type for one in graph.get_operations())
+
+
+def test_two_replicas_keep_u_equal_and_send_nothing() -> None:
+    steps = 20
     with two_replicas().scope():
         wrapper, inputs = make("conv")
     before, w = wrapper.u.numpy(), matrix("conv", wrapper.layer.get_weights()[0])
@@ -379,6 +397,8 @@ def test_two_replicas_keep_u_equal() -> None:
     assert len(values) == REPLICAS
     assert values[0].tobytes() == values[1].tobytes()
     np.testing.assert_allclose(values[0], power_iteration(w, before, steps)[1], atol=1e-5)
+    step = tf.function(lambda: two_replicas().run(lambda: wrapper(inputs, training=True)), autograph=False)
+    assert tensors_between_devices(step.get_concrete_function().graph) == []
 
 
 @pytest.mark.parametrize(

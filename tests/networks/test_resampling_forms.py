@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
-from sagan_tf.layers import resampling_convolution
+from sagan_tf.layers import accelerators
 from sagan_tf.layers.resampling_convolution import FORMS
 from sagan_tf.networks import build_discriminator, build_generator
 from tests.networks.small_networks import images, labels, latents, stir
@@ -72,7 +72,7 @@ def test_fastest_forms_give_what_plain_ones_give(name: str, monkeypatch: pytest.
     # Where a ReLU's input is near 0, and where max-pooling has a tie, rounding decides where the gradient goes: rounded
     # latents alone then change gradients by several hundredths. So ReLU is made smooth, and attention doesn't pool.
     monkeypatch.setattr(tf.nn, "relu", tf.nn.softplus)
-    monkeypatch.setattr(resampling_convolution, "has_accelerator", lambda: False)
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
     used: set[tuple[str, str]] = set()
 
     def recorded(resampling: str, form: str, function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:

@@ -1,0 +1,52 @@
+import logging
+from collections.abc import Iterator
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf.layers import accelerators
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_answer() -> Iterator[None]:
+    accelerators.can_compile_for_gpu.cache_clear()
+    yield
+    accelerators.can_compile_for_gpu.cache_clear()
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: [tf.config.LogicalDevice(f"/{kind}:0", kind)])
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("CPU", False), ("GPU", True), ("TPU", True), ("XLA_CPU", False)])
+def test_accelerators(kind: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, kind)
+    assert accelerators.has_accelerator() is expected
+
+
+@pytest.mark.parametrize("kind", ["CPU", "TPU"])
+def test_only_gpus_are_compiled_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, kind)
+    assert not accelerators.can_compile_for_gpu()
+
+
+def test_a_gpu_that_xla_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it is asked about inside a graph. The CPU stands for the GPU."""
+    pretend(monkeypatch, "GPU")
+    device = tf.device
+    monkeypatch.setattr(tf, "device", lambda name: device("CPU:0"))
+    with tf.Graph().as_default():
+        assert accelerators.can_compile_for_gpu()
+
+
+def test_a_gpu_that_xla_does_not_compile_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise tf.errors.InternalError(None, None, "libdevice not found\nat some length")
+
+    pretend(monkeypatch, "GPU")
+    monkeypatch.setattr(tf, "zeros", fail)
+    with caplog.at_level(logging.WARNING, "sagan_tf"):
+        assert not accelerators.can_compile_for_gpu()
+        assert not accelerators.can_compile_for_gpu()
+    (record,) = caplog.records
+    assert "libdevice not found" in record.getMessage()
