@@ -93,8 +93,8 @@ class TrainingConfig:
     strategy: str = option(
         "auto",
         "auto (TPU, several workers, several GPUs or one device, whichever is there), one_device, mirrored, "
-        "multi_worker (by TF_CONFIG, Slurm or Kubernetes) or tpu. Another number of replicas changes batch statistics "
-        "that are not synchronized.",
+        "multi_worker (by TF_CONFIG, Slurm or Kubernetes) or tpu (the chips of this TPU VM; needs tensorflow-tpu). "
+        "Another number of replicas changes batch statistics that are not synchronized.",
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
         changeable=True,
     )

@@ -33,7 +33,9 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     name = _automatic() if config.strategy == "auto" else config.strategy
     if name == "multi_worker":
         return _multi_worker(config.collectives)
-    return {"one_device": _one_device, "mirrored": _mirrored, "tpu": create_tpu_strategy}[name]()
+    if name == "tpu":
+        return create_tpu_strategy(config.precision)
+    return {"one_device": _one_device, "mirrored": _mirrored}[name]()
 
 
 def create_local_strategy(name: str, logical_cpus: int = 1) -> tf.distribute.Strategy:

@@ -21,15 +21,24 @@ def is_tpu_wanted() -> bool:
     return bool(os.environ.get(_NAME) or tf.config.list_physical_devices(_SYSTEM_DEVICE))
 
 
-def create_tpu_strategy() -> tf.distribute.Strategy:
+def create_tpu_strategy(precision: str = "float32") -> tf.distribute.Strategy:
     """Start the TPU chips of this machine and return the strategy that computes on all of them.
 
     Only a TPU of this machine can be used: the input pipeline decodes images in this process, and workers that are
     reached by an address cannot call it. So nothing waits for a network here.
 
+    Args:
+        precision: What training will compute in: `float32` or `mixed_bfloat16`.
+
     Raises:
-        UserError: There is no TPU, TensorFlow was built without support for it, or it cannot be started.
+        UserError: There is no TPU, TensorFlow was built without support for it, it cannot be started, or it does not
+            compute in `precision`.
     """
+    if precision == "mixed_float16":
+        raise UserError(
+            "precision: expected float32 or mixed_bfloat16 for a TPU, whose half precision is bfloat16, received "
+            "mixed_float16"
+        )
     name = os.environ.get(_NAME) or _LOCAL
     if name != _LOCAL:
         raise UserError(

@@ -16,7 +16,16 @@ from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_append, check_can_write_directory, write_atomically
 from sagan_tf.text import canonical_names, read_text
 
-_PACKAGES = ("sagan-tf", "tensorflow", "keras", "tensorflow-datasets", "tensorflow-gan", "numpy", "pillow")
+_PACKAGES = (
+    "sagan-tf",
+    "tensorflow",
+    "tensorflow-tpu",
+    "keras",
+    "tensorflow-datasets",
+    "tensorflow-gan",
+    "numpy",
+    "pillow",
+)
 
 
 class RunDirectory:
