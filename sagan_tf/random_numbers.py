@@ -36,7 +36,9 @@ class RandomNumbers:
 
     def stream(self, index: int) -> RandomNumbers:
         """Return independent random numbers for the same images; each index gives different ones."""
-        return dataclasses.replace(self, seed=tf.random.fold_in(self.seed, index, alg="philox"))
+        # As `tf.random.fold_in`, whose int32 seeds a GPU would have to hand to the host.
+        first = tf.random.stateless_uniform([], self.seed, None, None, tf.int32, alg="philox")
+        return dataclasses.replace(self, seed=tf.stack([tf.cast(first, tf.int64), tf.constant(index, tf.int64)]))
 
     @classmethod
     def concatenate(cls, parts: Sequence[RandomNumbers]) -> RandomNumbers:

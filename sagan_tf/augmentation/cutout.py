@@ -29,6 +29,7 @@ def _is_cut(size: int, draws: tf.Tensor) -> tf.Tensor:
     """Return which rows or columns each square covers: bool [batch, size]."""
     side = int(size * _RATIO + 0.5)
     centers = size + 1 - side % 2  # a square of an even side is centered between two pixels, or on the border
-    first = tf.cast(draws * centers, tf.int32) - side // 2
-    place = tf.range(size) - first[:, tf.newaxis]
+    # int64: TensorFlow computes with int32 on the host, for which a GPU has to finish what came before.
+    first = tf.cast(draws * centers, tf.int64) - side // 2
+    place = tf.range(size, dtype=tf.int64) - first[:, tf.newaxis]
     return (place >= 0) & (place < side)

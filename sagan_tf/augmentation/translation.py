@@ -26,8 +26,9 @@ def translate(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 def _move(images: tf.Tensor, draws: tf.Tensor, axis: int) -> tf.Tensor:
     size = images.shape[axis]
     largest = int(size * _RATIO + 0.5)
-    offsets = tf.cast(draws * (2 * largest + 1), tf.int32) - largest
-    sources = tf.range(size) - offsets[:, tf.newaxis]
+    # int64: TensorFlow computes with int32 on the host, for which a GPU has to finish what came before.
+    offsets = tf.cast(draws * (2 * largest + 1), tf.int64) - largest
+    sources = tf.range(size, dtype=tf.int64) - offsets[:, tf.newaxis]
     inside = (sources >= 0) & (sources < size)
     moved = tf.gather(images, tf.clip_by_value(sources, 0, size - 1), axis=axis, batch_dims=1)
     mask = tf.expand_dims(inside[..., tf.newaxis], 3 - axis)

@@ -9,6 +9,7 @@ from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
 from sagan_tf.layers.latent_batch_normalization import LatentBatchNormalization
 from sagan_tf.layers.minibatch_statistics import MinibatchStatistics
+from sagan_tf.layers.moving_statistics import average_moving_statistics
 from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
@@ -21,4 +22,5 @@ __all__ = [
     "ResamplingConvolution",
     "SelfAttention2D",
     "SpectralNormalization",
+    "average_moving_statistics",
 ]

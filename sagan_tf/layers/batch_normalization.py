@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics stay the same on every replica."""
+"""Batch normalization, whose moving statistics each replica moves by its own batch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import tensorflow as tf
 class BatchNormalization(keras.layers.Layer):
     """Normalises each channel by the batch's statistics, or by moving averages of them at inference.
 
-    Differs from Keras' layer in three ways: moving statistics are averaged over replicas when they are written, so
-    replicas never drift apart; the moving variance is the population variance whichever kernel computes it; and
-    `ConditionalBatchNormalization` only has to say where gain and bias come from.
+    Differs from Keras' layer in three ways: on several replicas each moves its own copy of the moving statistics, which
+    `average_moving_statistics` makes equal again, for a whole network at once; the moving variance is the population
+    variance whichever kernel computes it; and `ConditionalBatchNormalization` only has to say where gain and bias come
+    from.
 
     Args:
         momentum: of the moving statistics, at least 0 and below 1.
@@ -96,7 +97,7 @@ class BatchNormalization(keras.layers.Layer):
                 initializer=initializer,
                 trainable=False,
                 autocast=False,
-                aggregation="mean",
+                aggregation="none",
             )
             setattr(self, name, weight)
 

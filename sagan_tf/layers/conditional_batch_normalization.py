@@ -54,6 +54,7 @@ class ConditionalBatchNormalization(BatchNormalization):
         if self._folded is not None and not training:
             scale, offset = (tf.gather(table, labels) for table in self._folded)
             return scaled(features, scale, offset)
+        labels = tf.cast(labels, tf.int64)  # in int32, a GPU computes the gradient with the help of the host
         gain = tf.gather(tf.convert_to_tensor(self.gain), labels)
         bias = tf.gather(tf.convert_to_tensor(self.bias), labels)
         return self._normalize(features, gain, bias, training)

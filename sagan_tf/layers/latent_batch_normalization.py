@@ -65,6 +65,8 @@ class LatentBatchNormalization(ConditionalBatchNormalization):
         latents = tf.cast(latents, tf.float32)
         frozen = None if training else self._folded
         gain, bias = (self.gain, self.bias) if frozen is None else frozen[2:]
+        if frozen is None:
+            labels = tf.cast(labels, tf.int64)  # as in `ConditionalBatchNormalization`
         gain = tf.gather(tf.convert_to_tensor(gain), labels) + self.latent_gain(latents, training=training)
         bias = tf.gather(tf.convert_to_tensor(bias), labels) + self.latent_bias(latents, training=training)
         if frozen is not None:

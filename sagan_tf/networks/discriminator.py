@@ -36,8 +36,8 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
     """Build the discriminator that `config` describes.
 
     Its call: `discriminator([images, labels], training=...)` with images float32 [batch, resolution, resolution,
-    image_channels] in [-1, 1] and labels int32 [batch], giving logits float32 [batch, 1]; above 0 means real. By
-    conditioning:
+    image_channels] in [-1, 1] and labels int32 or int64 [batch], giving logits float32 [batch, 1]; above 0 means real.
+    By conditioning:
 
     - `projection`: logits = psi(phi(x)) + <embed(y), phi(x)> (Miyato & Koyama, ICLR 2018).
     - `auxiliary_classifier`: a pair, logits and class logits float32 [batch, num_classes] (Odena et al., ICML 2017).
@@ -61,7 +61,8 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
     spectral_norm = spectral_norm_options(config) if config.discriminator_spectral_norm else None
     with keras_defaults(dtype_policy):
         images = keras.Input((config.resolution, config.resolution, config.image_channels), name="images")
-        labels = keras.Input((), dtype="int32", name="labels")
+        # int64: a GPU computes the gradient of a lookup by int32 labels with the help of the host.
+        labels = keras.Input((), dtype="int64", name="labels")
         x = images
         resolutions = stages.discriminator_resolutions(config.resolution)
         attended: set[int] = set()
@@ -103,7 +104,7 @@ def class_scores(discriminator: keras.Model, features: Any) -> Any:
     """
     embedding = discriminator.get_layer("label_embedding")
     num_classes = getattr(embedding, "layer", embedding).input_dim  # it may be wrapped
-    labels = keras.ops.arange(num_classes, dtype="int32")
+    labels = keras.ops.arange(num_classes, dtype="int64")
     return keras.ops.matmul(features, keras.ops.transpose(embedding(labels, training=True)))
 
 

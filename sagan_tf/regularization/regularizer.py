@@ -19,8 +19,8 @@ class DiscriminatorBatch:
 
     Attributes:
         real_images, fake_images: float32 [n, R, R, C] in [-1, 1], before augmentation.
-        latents, fake_labels: what the fake images were made from: float32 [n, latent_dim], int32 [n].
-        real_labels: int32 [n].
+        latents, fake_labels: what the fake images were made from: float32 [n, latent_dim], int64 [n].
+        real_labels: int64 [n].
         real_logits, fake_logits: float32 [n, 1].
         real_gradients, fake_gradients: float32 [n, R, R, C], of each logit with respect to its image, from the same
             forward pass; None unless a regularizer of the update `needs_image_gradients`.

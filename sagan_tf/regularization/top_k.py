@@ -48,8 +48,9 @@ def keep_top(values: tf.Tensor, logits: tf.Tensor, fraction: tf.Tensor) -> tf.Te
     """
     count = tf.cast(tf.shape(logits)[0], tf.float32)
     # In float32 a product such as 0.6 * 25 is a little above the whole number that is meant.
-    num_kept = tf.maximum(tf.cast(tf.math.ceil(fraction * count - 1e-4), tf.int32), 1)
-    least = tf.sort(logits[:, 0], direction="DESCENDING")[num_kept - 1]
+    # int64 and a gather: TensorFlow computes with int32 and slices by an index on the host, which would wait for a GPU.
+    num_kept = tf.maximum(tf.cast(tf.math.ceil(fraction * count - 1e-4), tf.int64), 1)
+    least = tf.gather(tf.sort(logits[:, 0], direction="DESCENDING"), num_kept - 1)
     kept = tf.cast(logits >= least, values.dtype)
     constant = tf.stop_gradient(values)
     return constant + kept * (count / tf.reduce_sum(kept)) * (values - constant)

@@ -40,7 +40,7 @@ def accumulate_gradients(
     raw_variables = [variable.value for variable in variables]
     gradients: list[tf.Tensor] = []
     metrics: list[Metrics] = []
-    for index, part in enumerate(zip(*(tf.split(tensor, num_parts) for tensor in batch), strict=True)):
+    for index, part in enumerate(zip(*(split_batch(tensor, num_parts) for tensor in batch), strict=True)):
         last = index == num_parts - 1
         # A part waits for the one before, or all of them would be in memory at once.
         with tf.control_dependencies(gradients), contextlib.nullcontext() if last else keras.StatelessScope():
@@ -55,6 +55,20 @@ def accumulate_gradients(
         gradients = [total + gradient for total, gradient in pairs] if gradients else part_gradients
         metrics.append(part_metrics)
     return gradients, {name: tf.add_n([part[name] for part in metrics]) / num_parts for name in metrics[0]}
+
+
+def split_batch(tensor: tf.Tensor, num_parts: int) -> list[tf.Tensor]:
+    """Cut a batch into equal parts.
+
+    Args:
+        tensor: Its first dimension is known and divisible by `num_parts`.
+        num_parts: How many parts.
+    """
+    if not tensor.dtype.is_integer:
+        return tf.split(tensor, num_parts)
+    # TensorFlow has no GPU kernel that splits integers: the host would wait for the GPU to hand them over.
+    size = tensor.shape[0] // num_parts
+    return [tensor[start : start + size] for start in range(0, tensor.shape[0], size)]
 
 
 def apply_gradients(

@@ -81,9 +81,16 @@ class LatentSampler:
         return tf.searchsorted(ends, places, side="right", out_type=tf.int32)
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """This replica's rows of `draw(number)`: [global_batch_size / replicas, ...]. Call it in replica context."""
+        """Draw a global batch and return this replica's rows, as many for each replica. Call it in replica context.
+
+        Returns:
+            Latents float32 [rows, latent_dim] and labels int64 [rows]. TensorFlow slices, joins, splits and reshapes
+            int32 in the host's memory: for int32 labels, the host would wait in each update until the GPU has done all
+            that came before.
+        """
         first, rows = self._replica_slice()
         latents, labels = self.draw(number)
+        labels = tf.cast(labels, tf.int64)
         return tf.slice(latents, [first, 0], [rows, self.latent_dim]), tf.slice(labels, [first], [rows])
 
     def replica_rows(self) -> tf.Tensor:

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from sagan_tf.augmentation import RandomAugmentation
 from sagan_tf.keras_backend import keras
+from sagan_tf.layers import average_moving_statistics
 from sagan_tf.losses import AdversarialLoss
 from sagan_tf.networks.discriminator import class_scores
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties
-from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients
+from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients, split_batch
 from sagan_tf.training.judgement import Discriminator, HeldState, Judge, Judgement, hold_state
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
@@ -79,12 +80,13 @@ class AlternatingUpdates:
 
         Args:
             real_images: float32 [replica batch, R, R, C] in [-1, 1].
-            real_labels: int32 [replica batch].
+            real_labels: int32 or int64 [replica batch].
             draw: int64 scalar, the number of the draw of latents, fake labels and augmentations.
 
         Returns:
             Scalars of this replica, `discriminator_metrics`. The loss is without the terms of regularizers.
         """
+        real_labels = tf.cast(real_labels, tf.int64)  # as the sampler's, see `LatentSampler.draw_for_replica`
         latents, fake_labels = self._draw_inputs(real_labels, draw)
 
         def loss_of(real_images, real_labels, latents, fake_labels, rows):  # type: ignore[no-untyped-def]
@@ -114,6 +116,7 @@ class AlternatingUpdates:
         optimizer = self.state.discriminator_optimizer
         gradients, metrics = accumulate_gradients(loss_of, variables, optimizer, parts, self.accumulation)
         norm = apply_gradients(optimizer, gradients, variables)
+        average_moving_statistics(self.state.discriminator)
         return _finish(self.discriminator_regularizers, {**metrics, "discriminator_gradient_norm": norm})
 
     def generator_step(self, real_images: tf.Tensor, real_labels: tf.Tensor, draw: tf.Tensor) -> Metrics:
@@ -123,7 +126,7 @@ class AlternatingUpdates:
             real_images, real_labels: the batch of the last discriminator update, for losses that compare with it.
             draw: as in `discriminator_step`.
         """
-        latents, labels = self._draw_inputs(real_labels, draw)
+        latents, labels = self._draw_inputs(tf.cast(real_labels, tf.int64), draw)
 
         def loss_of(latents, labels, rows, *compared):  # type: ignore[no-untyped-def]
             held = hold_state(self.state.generator)
@@ -145,6 +148,7 @@ class AlternatingUpdates:
         optimizer = self.state.generator_optimizer
         gradients, metrics = accumulate_gradients(loss_of, variables, optimizer, parts, self.accumulation)
         norm = apply_gradients(optimizer, gradients, variables)
+        average_moving_statistics(self.state.generator)
         return _finish(self.generator_regularizers, {**metrics, "generator_gradient_norm": norm})
 
     def _draw_inputs(self, real_labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -195,7 +199,7 @@ class AlternatingUpdates:
         held: HeldState,
     ) -> DiscriminatorBatch:
         """Put together what the regularizers are given; see `DiscriminatorBatch`."""
-        (real_images, fake_images), (real_labels, fake_labels) = tf.split(images, 2), tf.split(labels, 2)
+        (real_images, fake_images), (real_labels, fake_labels) = tf.split(images, 2), split_batch(labels, 2)
         real_logits, fake_logits = tf.split(judgement.logits, 2)
         gradients = judgement.image_gradients
         scores = None

@@ -81,24 +81,40 @@ class Trainer:
 
     def run_step(self, iterator: Iterator[Any]) -> tf.Tensor:
         """Run one step inside a compiled function; returns its metrics, float32 [metrics]."""
-        state, repeats = self.state, self._config.discriminator_steps_per_step
-        first_draw = training_draw(state.step * (repeats + 1), state.rollbacks)
-        discriminator_metrics = []
+        run, repeats = self.strategy.run, self._config.discriminator_steps_per_step
+        metrics: list[Any] = []
         for index in range(repeats):
             batch = next(iterator)
-            arguments = (batch["images"], batch["labels"], first_draw + index)
-            discriminator_metrics.append(self._run(self._discriminator_step, arguments))
-            state.data_position.assign(self._next_position(batch["positions"]))
-        # The generator's update waits for the discriminator's, or the activations of both would be in memory at once.
-        with tf.control_dependencies(discriminator_metrics):
-            draw = tf.identity(first_draw + repeats)
-        generator_metrics = self._run(self._generator_step, (batch["images"], batch["labels"], draw))
-        state.step.assign_add(1)
-        move_average(state.generator_ema.variables, state.generator.variables, self._ema_decay(state.step))
-        return tf.concat([tf.add_n(discriminator_metrics) / repeats, generator_metrics], 0)
+            metrics.append(run(self._update_discriminator, (batch["images"], batch["labels"], index)))
+            self.state.data_position.assign(self._next_position(batch["positions"]))
+        metrics.append(run(self._update_generator, (batch["images"], batch["labels"], metrics)))
+        self.state.step.assign_add(1)
+        *discriminator_means, generator_means = (self.strategy.reduce("MEAN", one, axis=None) for one in metrics)
+        return tf.concat([tf.add_n(discriminator_means) / repeats, generator_means], 0)
 
-    def _run(self, step: Callable[..., tf.Tensor], arguments: tuple[Any, ...]) -> tf.Tensor:
-        return self.strategy.reduce("MEAN", self.strategy.run(step, arguments), axis=None)
+    @tf.autograph.experimental.do_not_convert
+    def _update_discriminator(self, images: tf.Tensor, labels: tf.Tensor, index: int) -> tf.Tensor:
+        """Run update `index` of a step in replica context; returns the metrics of this replica."""
+        return self._discriminator_step(images, labels, self._draw(index))
+
+    @tf.autograph.experimental.do_not_convert
+    def _update_generator(
+        self, images: tf.Tensor, labels: tf.Tensor, discriminator_metrics: Sequence[tf.Tensor]
+    ) -> tf.Tensor:
+        """Run the generator's update in replica context and move the average; returns the metrics of this replica."""
+        # The generator's update waits for the discriminator's, or the activations of both would be in memory at once.
+        # It waits for those of its replica: for the means over replicas, the host would wait for all devices.
+        with tf.control_dependencies(discriminator_metrics):
+            draw = tf.identity(self._draw(self._config.discriminator_steps_per_step))
+        metrics = self._generator_step(images, labels, draw)
+        generator, average = self.state.generator, self.state.generator_ema
+        move_average(average.variables, generator.variables, self._ema_decay(self.state.step + 1))
+        return metrics
+
+    def _draw(self, index: int) -> tf.Tensor:
+        """Return the number of an update's draw, from this replica's copies of the counters."""
+        updates = self.state.step * (self._config.discriminator_steps_per_step + 1)
+        return training_draw(updates, self.state.rollbacks) + tf.cast(index, tf.int64)
 
     def _next_position(self, positions: Any) -> tf.Tensor:
         """Where every worker can go on: beyond the last position that any replica was given.
@@ -120,8 +136,12 @@ def _replica_function(
     """
 
     @tf.autograph.experimental.do_not_convert
-    def run(*arguments: Any) -> tf.Tensor:
-        metrics = step(*arguments)
+    def run(images: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+        metrics = step(images, labels, draw)
         return tf.stack([metrics[name] for name in names])
 
-    return tf.function(run, jit_compile=True) if jit_compile else run
+    if not jit_compile:
+        return run
+    compiled = tf.function(run, jit_compile=True)
+    # A GPU hands int32 arguments to a function through the host's memory.
+    return lambda images, labels, draw: compiled(images, tf.cast(labels, tf.int64), draw)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.layers import average_moving_statistics
 from tests.conformance.cases import CASES, Case
 from tests.layers.replicas import run_on_replicas, two_replicas, values_on_replicas
 from tests.networks.small_networks import stir
@@ -70,7 +71,8 @@ def test_function_equals_eager(case: Case) -> None:
 def test_replicas_stay_equal(case: Case) -> None:
     """After training on different inputs every variable is the same on both, and something has moved.
 
-    Layers make an update; networks are only called, since tests/training makes whole updates with them.
+    Layers make an update; networks are only called, since tests/training makes whole updates with them. Moving
+    statistics are averaged, as training does it.
     """
     with two_replicas().scope():
         network = stirred(case)
@@ -83,6 +85,7 @@ def test_replicas_stay_equal(case: Case) -> None:
         with tf.GradientTape() as tape:
             outputs = tf.nest.flatten(network(list(inputs), training=True))
             loss = tf.add_n([tf.reduce_sum(tf.square(output)) for output in outputs])
+        average_moving_statistics(network)
         if updated:
             optimizer.apply(tape.gradient(loss, [variable.value for variable in updated]), updated)
         return loss

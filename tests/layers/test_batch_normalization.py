@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import BatchNormalization
+from sagan_tf.layers import BatchNormalization, average_moving_statistics
 from sagan_tf.layers.batch_normalization import _normalized_by_batch
 from tests.graphs import waits_for
 from tests.layers.replicas import run_on_replicas, two_replicas, values_on_replicas
@@ -238,6 +238,7 @@ def on_two_replicas(x: np.ndarray, weights: np.ndarray, synchronized: bool) -> t
             tape.watch(part)
             outputs = layer(part, training=True)
             loss = weighted_sum(outputs, part_weights)
+        average_moving_statistics(layer)
         return [outputs, *tape.gradient(loss, [part, layer.gain.value, layer.bias.value])]
 
     return layer, run_on_replicas(step, np.split(x, 2), np.split(weights, 2))

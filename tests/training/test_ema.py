@@ -14,15 +14,14 @@ def test_average_moves_by_its_decay_on_every_replica():
 
     @tf.function
     def move(decay: tf.Tensor) -> None:
-        move_average([average], [variable], decay)
+        strategy.run(move_average, ([average], [variable], decay))
 
-    with strategy.scope():
-        move(tf.constant(0.75))
-        for copy in average.value.values:
-            np.testing.assert_allclose(copy.numpy(), [1.5, 1.0])
-        move(tf.constant(0.0))
-        for copy in average.value.values:
-            np.testing.assert_array_equal(copy.numpy(), [3.0, -2.0])
+    move(tf.constant(0.75))
+    for copy in average.value.values:
+        np.testing.assert_allclose(copy.numpy(), [1.5, 1.0])
+    move(tf.constant(0.0))
+    for copy in average.value.values:
+        np.testing.assert_array_equal(copy.numpy(), [3.0, -2.0])
 
 
 def test_copy():

@@ -10,7 +10,7 @@ import tensorflow as tf
 from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from tests.graphs import waits_for
+from tests.graphs import loop_body, waits_for
 from tests.training.step_oracle import StepOracle
 from tests.training.tiny import (
     ADAPTIVE,
@@ -106,15 +106,29 @@ def test_the_generators_update_waits_for_the_discriminators(monkeypatch: pytest.
         "_generator_step",
         lambda images, labels, draw: generate(images, labels, tf.identity(draw, name="generator_draw")),
     )
-    graph = trainer.loop_graph()
-    (loop,) = (one for one in graph.get_operations() if one.type == "While")
-    body = graph._get_function(loop.get_attr("body").name).graph
-    operations = {one.name: one for one in body.get_operations()}
+    operations = {one.name: one for one in loop_body(trainer.loop_graph()).get_operations()}
     judged = {name for name in operations if name.startswith("while/judged")}
     assert len(judged) == updates
     assert judged <= waits_for(operations["while/generator_draw"])
     latents = [one for one in operations.values() if one.type.startswith("StatelessRandomNormal")]
     assert sorted("while/generator_draw" in waits_for(one) for one in latents) == [False] * updates + [True]
+
+
+def test_the_generators_update_does_not_wait_for_the_metrics_of_other_replicas():
+    """The means over replicas are made on the host, which would wait for all devices in the middle of a step."""
+    trainer = make_trainer(tiny_config(**PLAINEST_NETWORKS), two_replicas())
+    operations = {one.name: one for one in loop_body(trainer.loop_graph()).get_operations()}
+    metrics = [one for one in operations.values() if one.type == "Pack" and one.outputs[0].shape == (4,)]
+    means = {output.name for one in metrics for tensor in one.outputs for output in tensor.consumers()} & {
+        one.name for one in operations.values() if one.type == "AddN"
+    }
+    assert len(metrics) == 2 and len(means) == 1
+    latents = [one for one in operations.values() if one.type.startswith("StatelessRandomNormal")]
+    waited_for = [waits_for(one) for one in latents]
+    assert not any(means & names for names in waited_for)
+    for one in metrics:  # each is waited for by the latents of its own replica's generator update, and by no others
+        waiting = [latent for latent, names in zip(latents, waited_for, strict=True) if one.name in names]
+        assert [latent.device for latent in waiting] == [one.device]
 
 
 def test_other_batches_and_numbers_of_steps_need_no_new_compilation():
@@ -202,6 +216,25 @@ def test_replicas_stay_equal_with_their_own_batch_statistics(precision: str):
         for variable in network.variables:
             first, second = (copy.numpy() for copy in variable.value.values)
             np.testing.assert_array_equal(first, second, err_msg=variable.path)
+
+
+def test_checkpoints_of_two_replicas_and_of_one_are_interchangeable(tmp_path: pathlib.Path):
+    """The same names, and a restored u or moving statistic is the same on both replicas."""
+    config = tiny_config(**PLAIN_NETWORKS)
+    states = [make_trainer(config, strategy()).state for strategy in (one_device, two_replicas)]
+    paths = [tf.train.Checkpoint(state=state).write(str(tmp_path / str(n))) for n, state in enumerate(states)]
+    assert tf.train.list_variables(paths[0]) == tf.train.list_variables(paths[1])
+    one, two = (
+        state.generator.non_trainable_variables + state.discriminator.non_trainable_variables for state in states
+    )
+    for variable in one:
+        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    path = tf.train.Checkpoint(state=states[0]).write(str(tmp_path / "moved"))
+    tf.train.Checkpoint(state=states[1]).read(path).assert_consumed()
+    assert {variable.name for variable in two} == {"u", "moving_mean", "moving_variance"}
+    for ours, expected in zip(two, one, strict=True):
+        for copy in ours.value.values:
+            np.testing.assert_array_equal(copy.numpy(), expected.numpy(), err_msg=ours.path)
 
 
 def test_replicas_draw_different_latents_that_together_are_the_global_draw():

@@ -11,9 +11,9 @@ from tools.scaling_model.step import NetworkSizes
 def reductions(sizes: NetworkSizes, config: Config) -> tuple[Reduction, ...]:
     """Everything that is all-reduced in a step of several workers.
 
-    The gradients of an update go as one message, once they are all there. Each moving mean and variance goes as one of
-    its own, when the generator's update writes it. u, sigma and the averaged generator are never sent to other workers:
-    every replica computes the same.
+    The gradients of an update go as one message, once they are all there, and so do the moving means and variances at
+    the end of the generator's update. u, sigma and the averaged generator are never sent to other replicas: each
+    computes the same.
     """
     repeats = config.training.discriminator_steps_per_step
     updates = repeats + 1
@@ -21,7 +21,7 @@ def reductions(sizes: NetworkSizes, config: Config) -> tuple[Reduction, ...]:
     found = [
         Reduction("gradients of the discriminator", repeats, repeats * sizes.discriminator),
         Reduction("gradients of the generator", 1, sizes.generator),
-        Reduction("moving means and variances", 2 * sizes.normalizations, 2 * sizes.normalized_channels),
+        Reduction("moving means and variances", 1, 2 * sizes.normalized_channels),
         Reduction("what is logged", updates, logged),
     ]
     if config.model.synchronized_batch_norm:

@@ -1,0 +1,30 @@
+"""The moving statistics of batch normalization on several replicas."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from sagan_tf.layers.batch_normalization import BatchNormalization
+
+
+def average_moving_statistics(network: keras.Layer) -> None:
+    """Replace the moving statistics of a network by their means over all replicas.
+
+    A replica moves its copy of them by its own part of the batch. Call this after every training call that moves them,
+    on every replica and in replica context: the copies are equal then. All statistics are sent as one message, since
+    they are small, and each message takes as long as the slowest replica.
+
+    Args:
+        network: A layer or model. Those of its layers that are no `BatchNormalization` are left alone.
+    """
+    context = tf.distribute.get_replica_context()
+    layers = [layer for layer in network._flatten_layers() if isinstance(layer, BatchNormalization)]
+    if context.num_replicas_in_sync == 1 or not layers:
+        return
+    variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+    values = tf.concat([tf.convert_to_tensor(variable) for variable in variables], 0)
+    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+    sizes = [variable.shape[0] for variable in variables]
+    for variable, mean in zip(variables, tf.split(means, sizes), strict=True):
+        variable.assign(mean)
