@@ -21,7 +21,7 @@ def reductions(sizes: NetworkSizes, config: Config) -> tuple[Reduction, ...]:
     found = [
         Reduction("gradients of the discriminator", repeats, repeats * sizes.discriminator),
         Reduction("gradients of the generator", 1, sizes.generator),
-        Reduction("moving means and variances", 1, 2 * sizes.normalized_channels),
+        Reduction("moving means and variances", min(sizes.normalizations, 1), 2 * sizes.normalized_channels),
         Reduction("what is logged", updates, logged),
     ]
     if config.model.synchronized_batch_norm:

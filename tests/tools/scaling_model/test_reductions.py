@@ -75,7 +75,7 @@ def test_by_name() -> None:
     assert found == {
         "gradients of the discriminator": (5, 5 * 400),
         "gradients of the generator": (1, 4000),
-        "moving means and variances": (6, 160),
+        "moving means and variances": (1, 160),
         "what is logged": (6, 4 * (5 * 5 + 2)),
         "batch statistics": (7 * 3, 7 * 160),
         "whether gradients overflowed": (6, 24),
