@@ -1,4 +1,3 @@
-import os
 import pathlib
 import signal
 import subprocess
@@ -41,7 +40,7 @@ def test_sigterm_ends_this_process_and_lets_the_other_save(tmp_path: pathlib.Pat
 
     def end_this_process() -> bool:
         if "began" in log.read_text():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return False
 
     with pytest.raises(SystemExit) as ended, ending_on_sigterm():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import pathlib
 import signal
 from typing import Any
@@ -30,7 +29,7 @@ class CountingProgram(Program):
     def call(self, *arguments: Any) -> np.ndarray:
         self._variables = [self._variables[0] + 1]
         if number := self.signal_at.get(int(self._variables[0])):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         return np.array([0.5])
 
 
@@ -87,9 +86,9 @@ def test_a_signal_ends_the_run_after_it_has_saved(number: int, directory: pathli
 
 def test_a_second_signal_ends_the_run_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), noting_signals() as received:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert received == [signal.SIGINT]
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def cut_off(path: pathlib.Path) -> None:
