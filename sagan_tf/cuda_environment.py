@@ -34,7 +34,7 @@ def has_nvidia_gpu(root: str | os.PathLike[str] = "/") -> bool:
 
 
 def is_every_gpu_hidden() -> bool:
-    """Return whether CUDA_VISIBLE_DEVICES hides all GPUs: CUDA reads its list up to the first entry that is no GPU."""
+    """Return whether CUDA_VISIBLE_DEVICES hides all GPUs: CUDA reads its list up to the first other entry."""
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
     return devices is not None and _DEVICE.match(devices) is None
 
@@ -75,6 +75,9 @@ def find_cuda_cache() -> pathlib.Path | None:
     """Return the directory in which the driver keeps the kernels that it compiles; None if it keeps none."""
     if os.environ.get("CUDA_CACHE_DISABLE", "0") not in ("", "0"):
         return None
-    directory = pathlib.Path(os.environ.get("CUDA_CACHE_PATH") or _DEFAULT_CACHE).expanduser()
+    try:
+        directory = pathlib.Path(os.environ.get("CUDA_CACHE_PATH") or _DEFAULT_CACHE).expanduser()
+    except RuntimeError:  # containers may run under a number that no user has, without HOME
+        return None
     existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
     return directory if os.access(existing, os.W_OK) else None

@@ -108,6 +108,15 @@ def test_the_cache_directory_is_made_where_there_is_a_gpu(
     assert (tmp_path / "new" / "cuda").is_dir() is has_gpu
 
 
+def test_there_is_no_cache_without_a_home(monkeypatch: pytest.MonkeyPatch):
+    def fail(path: pathlib.Path) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("CUDA_CACHE_PATH", raising=False)
+    monkeypatch.setattr(pathlib.Path, "expanduser", fail)
+    assert find_cuda_cache() is None
+
+
 def test_where_compiled_kernels_are_kept(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_cuda_cache() == tmp_path / ".nv" / "ComputeCache"

@@ -18,6 +18,7 @@ VARIABLE = "TPU_LOAD_LIBRARY"
         (("dev/null", "dev/nvidia0"), False),
         (("dev/accel0", "dev/accel1"), True),
         (("dev/vfio/0", "dev/vfio/vfio"), True),
+        (("dev/vfio/vfio",), False),
     ],
 )
 def test_which_machines_may_have_a_tpu(tmp_path: pathlib.Path, files: tuple[str, ...], expected: bool) -> None:

@@ -16,7 +16,7 @@ _FULL_GPU = re.compile(
     r"cudaGetDevice\(\) failed. Status: out of memory|CUBLAS_STATUS_NOT_INITIALIZED",
     re.IGNORECASE,
 )
-"""What cuDNN, cuBLAS and the driver report, as errors of several kinds, on a GPU that another process has filled."""
+"""What cuDNN, cuBLAS and the driver report, as errors of several kinds, where a GPU has no memory left."""
 
 
 @contextlib.contextmanager
@@ -47,8 +47,8 @@ def memory_error(error: Exception, activity: str, remedy: str) -> UserError | No
     message = str(error)
     if _FULL_GPU.search(message):
         return UserError(
-            f"{activity}: expected a GPU with free memory, received one that is full (nvidia-smi lists its processes); "
-            f"choose other GPUs by CUDA_VISIBLE_DEVICES (-1: compute on the CPU), or {remedy}"
+            f"{activity}: expected a GPU with enough free memory, received one without; {remedy}; or, if other "
+            "processes fill it (nvidia-smi lists them), choose other GPUs by CUDA_VISIBLE_DEVICES (-1: the CPU)"
         )
     if isinstance(error, tf.errors.ResourceExhaustedError) and _OUT_OF_MEMORY.search(message):
         wanted = re.search(r"shape\[([\d,]+)\]", message)

@@ -10,7 +10,7 @@ from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.cluster import cluster_resolver, has_cluster
 from sagan_tf.distribution.devices import prepare_for_inference, take_gpu_memory_as_needed, use_one_gpu
 from sagan_tf.distribution.gpu_preflight import check_gpus
-from sagan_tf.distribution.tpu import create_tpu_strategy, is_tpu_wanted
+from sagan_tf.distribution.tpu import create_tpu_strategy, is_tpu_wanted, warn_of_unused_tpu
 from sagan_tf.errors import UserError
 
 _logger = logging.getLogger("sagan_tf")
@@ -31,6 +31,8 @@ def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
     _split_cpu(config.logical_cpus)
     check_gpus(config.precision, only_first=config.strategy == "one_device")  # before TensorFlow starts on them
     name = _automatic() if config.strategy == "auto" else config.strategy
+    if config.strategy == "auto" and name != "tpu":
+        warn_of_unused_tpu()
     if name == "multi_worker":
         return _multi_worker(config.collectives)
     if name == "tpu":
@@ -71,17 +73,22 @@ def check_batch_size(config: TrainingConfig, num_replicas: int, group_size: int 
         group_size: of `--discriminator_minibatch_statistics`, 0 for none. Each part must have whole groups, or a group
             would have real and fake images.
     """
-    if config.jit_compile and num_replicas > 1 and config.strategy != "tpu":
-        raise UserError(
-            f"jit_compile: expected one replica, since XLA does not compile the all-reduces of several, "
-            f"received {num_replicas}; TF_XLA_FLAGS=--tf_xla_auto_jit=2 in the environment compiles the rest of a step"
-        )
     divisor = num_replicas * config.gradient_accumulation_steps * (group_size or 1)
     if config.global_batch_size % divisor:
         groups = f" x --discriminator_minibatch_statistics={group_size}" if group_size else ""
         raise UserError(
             f"global_batch_size: expected a multiple of {divisor} ({num_replicas} replicas x "
             f"{config.gradient_accumulation_steps} accumulation steps{groups}), received {config.global_batch_size}"
+        )
+
+
+def check_jit_compile(config: TrainingConfig, strategy: tf.distribute.Strategy) -> None:
+    """Raise UserError where XLA cannot compile an update as a whole; on a TPU it compiles it in any case."""
+    replicas = strategy.num_replicas_in_sync
+    if config.jit_compile and replicas > 1 and not isinstance(strategy, tf.distribute.TPUStrategy):
+        raise UserError(
+            f"jit_compile: expected one replica, since XLA does not compile the all-reduces of several, "
+            f"received {replicas}; TF_XLA_FLAGS=--tf_xla_auto_jit=2 in the environment compiles the rest of a step"
         )
 
 
@@ -115,7 +122,7 @@ def _local() -> str:
 
 def _one_device() -> tf.distribute.Strategy:
     use_one_gpu()
-    return tf.distribute.OneDeviceStrategy("GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0")
+    return tf.distribute.OneDeviceStrategy("GPU:0" if tf.config.get_visible_devices("GPU") else "CPU:0")
 
 
 def _mirrored() -> tf.distribute.Strategy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import logging
 import os
 
 import tensorflow as tf
@@ -10,10 +12,15 @@ from sagan_tf.errors import UserError
 from sagan_tf.text import one_line
 from sagan_tf.tpu_environment import has_tpu
 
+_logger = logging.getLogger("sagan_tf")
 _NAME = "TPU_NAME"
 _LOCAL = "local"
 _SYSTEM_DEVICE = "TPU_SYSTEM"
 """The device by which TensorFlow starts TPU chips; only a build with TPU support that has loaded libtpu has it."""
+_NO_TPU = (
+    "strategy: expected a TPU for tpu, found no /dev/accel* or /dev/vfio on this machine; run it on a TPU VM, or pass "
+    "--strategy=auto"
+)
 
 
 def is_tpu_wanted() -> bool:
@@ -46,7 +53,7 @@ def create_tpu_strategy(precision: str = "float32") -> tf.distribute.Strategy:
             f"TPU VM itself, received {name!r}; unset {_NAME}, or pass --strategy=one_device or mirrored"
         )
     if not tf.config.list_physical_devices(_SYSTEM_DEVICE):
-        raise UserError(_explain_missing_support())
+        raise UserError(f"strategy: expected a TPU that can be used: {_explain_unusable()}" if has_tpu() else _NO_TPU)
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(_LOCAL)
     except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
@@ -57,14 +64,28 @@ def create_tpu_strategy(precision: str = "float32") -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
-def _explain_missing_support() -> str:
-    """Return why TensorFlow has no device that starts TPU chips."""
-    if not has_tpu():
+def warn_of_unused_tpu() -> None:
+    """Log why this machine's TPU is not used, if it seems to have one; with GPUs, the device files may be theirs."""
+    if has_tpu() and not tf.config.list_physical_devices("GPU"):
+        _logger.warning("this machine seems to have a TPU, which is not used: %s", _explain_unusable())
+
+
+def _explain_unusable() -> str:
+    """Return why TensorFlow does not find the TPU of this machine, and what to do."""
+    if _is_installed("tensorflow-tpu"):
         return (
-            "strategy: expected a TPU for tpu, found no /dev/accel* or /dev/vfio on this machine; run it on a TPU VM, "
-            "or pass --strategy=auto"
+            "tensorflow-tpu does not find it; another process may be using it, or libtpu is missing "
+            "(TF_CPP_MIN_LOG_LEVEL=0 logs the reason)"
         )
     return (
-        f"strategy: expected TensorFlow with TPU support for tpu, found {tf.__version__} without it; install "
-        "tensorflow-tpu in its place, as tools/launch/tpu-requirements.txt says"
+        f"TensorFlow {tf.__version__} is built without TPU support; install tensorflow-tpu in its place, as "
+        "tools/launch/tpu-requirements.txt says"
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -14,8 +14,9 @@ from sagan_tf.data.image_sets import is_folder, open_finished_images, open_image
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.distribution.devices import exact_float32
+from sagan_tf.distribution.lost_workers import explain_lost_workers
 from sagan_tf.distribution.memory_errors import explain_memory_errors
-from sagan_tf.distribution.strategy import create_strategy
+from sagan_tf.distribution.strategy import create_strategy, num_workers
 from sagan_tf.effects import EVALUATE, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import check_names, check_number_of_images
@@ -50,6 +51,7 @@ def evaluate(
     Raises:
         UserError: something is missing, or does not fit together; nothing has then been written but, perhaps, a
             reference. Or the result cannot be written any more; it has then been printed.
+        WorkerLost: another worker does not answer any more.
     """
     run = _open_run(options, read_config) if options.run_dir else None
     given, evaluation = evaluation, resolve(evaluation, run.config.evaluation if run else None)
@@ -58,18 +60,19 @@ def evaluate(
     check_names(evaluation.extractor, metrics)
     placement = TrainingConfig(strategy=options.strategy, logical_cpus=options.logical_cpus, tf32=False)
     strategy = create_strategy(placement)
-    outputs = on_chief(strategy, lambda: RecordOutputs(options.output, run.directory if run else None))
-    with strategy.scope():
-        extractor = open_extractor(_extractor_options(evaluation))
-    extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
-    if run:
-        record = _of_run(run, options, evaluation, metrics, extraction, strategy)
-    else:
-        result = _of_images(options, evaluation, metrics, extraction)
-        record = {"kind": "evaluation", "images": options.images} | result.record()
-    if outputs is not None:  # every worker takes its share, and one writes
-        print_table(record, metrics)
-        outputs.write(record, metrics)
+    with explain_lost_workers(num_workers(strategy), "the same command evaluates from the beginning"):
+        outputs = on_chief(strategy, lambda: RecordOutputs(options.output, run.directory if run else None))
+        with strategy.scope():
+            extractor = open_extractor(_extractor_options(evaluation))
+        extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
+        if run:
+            record = _of_run(run, options, evaluation, metrics, extraction, strategy)
+        else:
+            result = _of_images(options, evaluation, metrics, extraction)
+            record = {"kind": "evaluation", "images": options.images} | result.record()
+        if outputs is not None:  # every worker takes its share, and one writes
+            print_table(record, metrics)
+            outputs.write(record, metrics)
 
 
 def _check_effects(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 
 import tensorflow as tf
 
+from sagan_tf.layers.power_iteration import bounded_sigma_compiled
+
 _logger = logging.getLogger("sagan_tf")
+_SWITCH = "SAGAN_TF_COMPILED_SPECTRAL_NORM"
 
 
 def has_accelerator() -> bool:
@@ -17,18 +21,20 @@ def has_accelerator() -> bool:
 
 @functools.cache
 def can_compile_for_gpu() -> bool:
-    """Return whether TensorFlow has a GPU, and XLA what it needs to compile for it.
+    """Return whether power iterations are compiled: TensorFlow has a GPU, and XLA what it needs to compile for it.
 
     A TPU is left out, since all that runs there is compiled anyway. XLA needs files of the CUDA toolkit that TensorFlow
-    itself does without: a small function is compiled to find out whether they are there. The answer is that of the
-    first call.
+    itself does without: a small matrix's power iteration is compiled and run to find out whether they are there.
+    SAGAN_TF_COMPILED_SPECTRAL_NORM=0 in the environment turns compilation off. The answer is that of the first call.
     """
+    if os.environ.get(_SWITCH) == "0":
+        return False
     if not any(device.device_type == "GPU" for device in tf.config.list_logical_devices()):
         return False
     try:
         # Not as a part of the graph or the replica that may be under construction.
         with tf.init_scope(), tf.device("GPU:0"):
-            tf.function(lambda x: x + 1.0, jit_compile=True)(tf.zeros([]))
+            bounded_sigma_compiled(tf.eye(2), tf.ones([2, 1]), 1, 1e-8, 1e-8)
     except tf.errors.OpError as error:
         reason = str(error).splitlines()[0]
         _logger.warning("XLA cannot compile for this GPU; spectral normalization will be slower: %s", reason)

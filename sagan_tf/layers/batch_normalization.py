@@ -12,7 +12,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
 class BatchNormalization(keras.layers.Layer):
-    """Normalises each channel by the batch's statistics, or by moving averages of them at inference.
+    """Normalizes each channel by the batch's statistics, or by moving averages of them at inference.
 
     Differs from Keras' layer in three ways: on several replicas each moves its own copy of the moving statistics, which
     `average_moving_statistics` makes equal again, for a whole network at once; the moving variance is the population

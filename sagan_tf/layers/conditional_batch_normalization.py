@@ -1,4 +1,4 @@
-"""Batch normalisation whose gain and bias depend on the class.
+"""Batch normalization whose gain and bias depend on the class.
 
 Reference: de Vries et al., Modulating early visual processing by language, NeurIPS 2017; Miyato & Koyama, cGANs with
 Projection Discriminator, ICLR 2018.

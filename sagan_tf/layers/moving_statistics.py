@@ -16,7 +16,7 @@ def average_moving_statistics(network: keras.Layer) -> None:
     they are small, and each message takes as long as the slowest replica.
 
     Args:
-        network: A layer or model. Those of its layers that are no `BatchNormalization` are left alone.
+        network: A layer or model. Layers other than `BatchNormalization` are left alone.
     """
     context = tf.distribute.get_replica_context()
     layers = [layer for layer in network._flatten_layers() if isinstance(layer, BatchNormalization)]

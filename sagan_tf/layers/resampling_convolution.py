@@ -1,6 +1,6 @@
 """A convolution and the resampling next to it as one layer, computed in the form that costs least.
 
-The trained variable is the 3x3 or 1x1 kernel in every form: checkpoints and spectral normalisation do not know of it.
+The trained variable is the 3x3 or 1x1 kernel in every form: checkpoints and spectral normalization do not know of it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ResamplingConvolution(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         self._check_size(inputs.shape)
-        # A value that spectral normalisation has put in the variable's place is taken as it is, see `kernel_taps`.
+        # A value that spectral normalization has put in the variable's place is taken as it is, see `kernel_taps`.
         value = self.kernel.value
         kernel = value if isinstance(value, tf.Tensor) else tf.convert_to_tensor(self.kernel)
         if self.kernel_size[0] == 3:

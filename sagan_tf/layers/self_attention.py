@@ -44,7 +44,7 @@ class SelfAttention2D(keras.layers.Layer):
     Call arguments:
         inputs: [batch, height, width, channels], float; at least 2 by 2 for `pooled`.
         return_attention_map: whether to return the attention map too.
-        training: handed to spectral normalisation.
+        training: handed to spectral normalization.
 
     Returns:
         A tensor of the inputs' shape and dtype; with `return_attention_map`, a pair of it and a float32 tensor

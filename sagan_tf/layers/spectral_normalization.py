@@ -1,4 +1,4 @@
-"""Spectral normalisation as a wrapper that never overwrites the kernel it normalises.
+"""Spectral normalization as a wrapper that never overwrites the kernel it normalizes.
 
 Reference: Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018.
 """
@@ -96,7 +96,9 @@ class SpectralNormalization(keras.layers.Wrapper):
             # A stateless scope hides an outer one: the layer's other weights are handed on.
             others = [(weight, tf.convert_to_tensor(weight)) for weight in self.layer.weights[1:]]
             return self._call_with(self._folded, inputs, others)
-        divisor, u = self._estimate(bounded_sigma_compiled if can_compile_for_gpu() else bounded_sigma, self._minimum)
+        # Only where it trains: a graph for inference may go to a machine that compiles nothing.
+        compiled = training and can_compile_for_gpu()
+        divisor, u = self._estimate(bounded_sigma_compiled if compiled else bounded_sigma, self._minimum)
         if training:
             self.u.assign(u)
         # In half precision it is always the kernel: it is divided before it is rounded, and quotients can't overflow.

@@ -33,13 +33,15 @@ class Progress:
         num_steps: Steps of the whole run.
         images_per_step: Real images that a step takes.
         line_every: Steps between plain lines. There are more of them where these steps take longer than a minute.
+        traces: Whether the first step also traces the graph, which is then named.
     """
 
-    def __init__(self, step: int, num_steps: int, images_per_step: int, line_every: int) -> None:
+    def __init__(self, step: int, num_steps: int, images_per_step: int, line_every: int, traces: bool = False) -> None:
         self._first_step = self._step = step
         self._num_steps = num_steps
         self._images_per_step = images_per_step
         self._line_every = line_every
+        self._traces = traces
         self._began = self._printed = time.monotonic()
         self._bar = progress_bar(num_steps, initial=step, unit="step")
 
@@ -50,12 +52,13 @@ class Progress:
             "d_loss": f"{report.metrics['discriminator_loss']:.3f}",
             "g_loss": f"{report.metrics['generator_loss']:.3f}",
         }
-        is_first, self._step, new_steps = self._step == self._first_step, report.step, report.step - self._step
+        traced, self._traces = self._traces, False
+        self._step, new_steps = report.step, report.step - self._step
         if not self._bar.disable:
             self._bar.set_postfix(losses, refresh=False)
             self._bar.update(new_steps)
             return
-        if is_first and report.num_steps == 1:
+        if traced:
             _logger.info("first step after %.0f s, tracing included", report.seconds)
         if report.last or report.step % self._line_every == 0 or time.monotonic() - self._printed >= _SECONDS_TO_LINE:
             self._print(speed, losses)

@@ -10,25 +10,13 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from sagan_tf.distribution.lost_workers import lost_worker_error
 from sagan_tf.distribution.memory_errors import memory_error
-from sagan_tf.errors import UserError, WorkerLost
+from sagan_tf.errors import UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large", re.IGNORECASE)
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
-_ABOUT_A_PEER = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-)
-_OF_A_PEER = re.compile(
-    "Collective ops is aborted|remote target|heartbeat|Connection reset|Socket closed|failed to connect|"
-    "Barrier timed out|NCCL|ncclRemoteError|ncclSystemError|ncclInternalError|unhandled system error",
-    re.IGNORECASE,
-)
-"""What TensorFlow says then. The same kinds of errors come from one's own data, and are bugs."""
 _GOES_ON = "the same command goes on from the newest checkpoint"
 MEMORY_REMEDY = (
     "raise --gradient_accumulation_steps, or lower --global_batch_size or --base_channels, or compute with "
@@ -69,8 +57,9 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
         about_memory = memory_error(error, "training", MEMORY_REMEDY)
         if about_memory is not None:
             raise about_memory from error
-        if num_workers > 1 and isinstance(error, _ABOUT_A_PEER) and _OF_A_PEER.search(error.message):
-            raise WorkerLost(_lost_worker(error.message)) from error
+        lost = lost_worker_error(error, num_workers, _GOES_ON)
+        if lost is not None:
+            raise lost from error
         raise
 
 
@@ -88,9 +77,3 @@ def explaining_writes(path: pathlib.Path) -> Iterator[None]:
 
 def _full_disk(path: pathlib.Path | str) -> UserError:
     return UserError(f"run_dir: expected space on the disk of {path}, received none; free some: {_GOES_ON}")
-
-
-def _lost_worker(message: str) -> str:
-    task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", message)
-    who = f"{task[1]} {task[2]}" if task else "another worker"
-    return f"{who} does not answer any more; look at its own output. Started again on all workers, {_GOES_ON}"

@@ -57,7 +57,7 @@ class StopTogether:
             self._handler.save_checkpoint_if_preempted()
 
     def _exit(self) -> None:
-        # As floats: NCCL gathers no 32-bit integers of GPUs, which TensorFlow keeps in host memory.
+        # As floats, which collectives of every kind take from every device.
         # Schedulers go by the statuses of all workers: they are the same, although a signal may have come to one only.
         received = self._strategy.run(lambda: tf.constant([float(self._signals.received or 0)]))
         number = int(tf.reduce_max(self._strategy.gather(received, axis=0)).numpy())

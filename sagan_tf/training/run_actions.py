@@ -74,7 +74,9 @@ def run_to_the_end(
         stack.callback(writer.close)
         write_introduction(writer, config)
         images_per_step = training.global_batch_size * training.discriminator_steps_per_step
-        progress = actions.Progress(trainer.step, training.num_steps, images_per_step, training.log_every)
+        progress = actions.Progress(
+            trainer.step, training.num_steps, images_per_step, training.log_every, traces=not trainer.is_traced
+        )
         stack.callback(progress.close)
         check = _check_finite(config, trainer.state, checkpoints)
         records = _records(config, source, trainer.state, run_directory, writer)

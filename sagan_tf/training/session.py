@@ -19,7 +19,7 @@ from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.data.source import Source
 from sagan_tf.data.sources import open_source
 from sagan_tf.distribution.memory_errors import explain_memory_errors
-from sagan_tf.distribution.strategy import check_batch_size, create_strategy, is_chief, num_workers
+from sagan_tf.distribution.strategy import check_batch_size, check_jit_compile, create_strategy, is_chief, num_workers
 from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
 from sagan_tf.literal_paths import check_readable_path
@@ -70,6 +70,19 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     run_directory = RunDirectory(config.training.run_dir)
     check_flags(config, kept=run_directory.equal_flags(to_flagfile(config)))
     strategy = create_strategy(config.training)
+    with explaining_failures(run_directory.path, num_workers=num_workers(strategy)):
+        _train(config, to_flagfile, make_evaluation, run_directory, strategy)
+
+
+def _train(
+    config: Config,
+    to_flagfile: Callable[[Config], str],
+    make_evaluation: MakeEvaluation | None,
+    run_directory: RunDirectory,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Do what `train` says, where the strategy computes."""
+    check_jit_compile(config.training, strategy)
     check_batch_size(config.training, strategy.num_replicas_in_sync, config.model.discriminator_minibatch_statistics)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
@@ -91,7 +104,6 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
     iterator = _training_iterator(config, source, strategy, state)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(explaining_failures(run_directory.path, num_workers=num_workers(strategy)))
         if not is_chief(strategy):  # every worker takes part in saving, one keeps it
             run_directory = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
         run_directory.create()  # not before: a mistake in the flags or the data leaves nothing behind

@@ -110,7 +110,7 @@ def _activations_per_image(config: Config) -> int:
         for width, size in zip(stages.discriminator, inputs, strict=False)
     )
     generator = sum(
-        # upsampled input, two convolutions, normalisation, gain, ReLU, and the shortcut
+        # upsampled input, two convolutions, normalization, gain, ReLU, and the shortcut
         7 * width * base * size**2
         for width, size in zip(stages.generator, stages.generator_resolutions(), strict=True)
     )

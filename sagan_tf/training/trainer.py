@@ -61,6 +61,11 @@ class Trainer:
         """Steps done in the whole run."""
         return int(self.state.step.numpy())
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether the loop has run: the first call also traces and optimizes its graph."""
+        return self._compiled_loop.experimental_get_tracing_count() > 0
+
     def train(self, num_steps: int) -> dict[str, float]:
         """Run `num_steps` steps and return the metrics: means over all updates and replicas."""
         with self.strategy.scope():
@@ -131,7 +136,7 @@ def _replica_function(
 ) -> Callable[..., tf.Tensor]:
     """Return an update whose metrics are one vector, in the order of `names`, which is reduced over replicas at once.
 
-    Without XLA it is no `tf.function` of its own: replicas that share a traced function share its collectives' keys,
+    Without XLA it is not a `tf.function` of its own: replicas that share a traced function share its collectives' keys,
     and their all-reduces then meet in the wrong order.
     """
 

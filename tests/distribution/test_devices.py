@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import types
 from collections.abc import Iterator
 
@@ -115,3 +116,19 @@ def test_deterministic_operations_are_asked_for(monkeypatch: pytest.MonkeyPatch)
     assert calls == []
     create_strategy(TrainingConfig(strategy="one_device", deterministic=True))
     assert calls == ["deterministic"]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_xla_multiplies_exactly_without_tensor_float_32(exact: bool) -> None:
+    """TPUs, for which all is compiled, round factors to bfloat16 unless XLA is asked for its highest precision."""
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+
+    def multiply(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.nn.conv2d(images, kernel, 1, "SAME") @ tf.ones([4, 5])
+
+    function = tf.function(multiply, jit_compile=True)
+    with devices.exact_float32() if exact else contextlib.nullcontext():
+        program = function.experimental_get_compiler_ir(tf.ones([2, 8, 8, 3]), tf.ones([3, 3, 3, 4]))(stage="hlo")
+    products = [line for line in program.splitlines() if " dot(" in line or " convolution(" in line]
+    assert len(products) == 2
+    assert all(("operand_precision={highest,highest}" in line) == exact for line in products)

@@ -7,11 +7,13 @@ import tensorflow as tf
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.strategy import (
     check_batch_size,
+    check_jit_compile,
     communication_options,
     create_local_strategy,
     create_strategy,
 )
 from sagan_tf.errors import UserError
+from tests.simulated_tpu import simulated_tpu_strategy
 
 
 def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):
@@ -50,10 +52,22 @@ def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch):
         create_strategy(TrainingConfig(strategy="multi_worker"))
 
 
-def test_xla_has_one_replica():
-    check_batch_size(TrainingConfig(jit_compile=True), 1)
+def test_xla_has_one_replica_or_a_tpu():
+    config = TrainingConfig(jit_compile=True)
+    check_jit_compile(config, tf.distribute.OneDeviceStrategy("CPU:0"))
+    check_jit_compile(config, simulated_tpu_strategy())  # `auto` may have become one
+    two = create_local_strategy("mirrored")
+    check_jit_compile(TrainingConfig(), two)
     with pytest.raises(UserError, match="jit_compile: expected one replica"):
-        check_batch_size(TrainingConfig(jit_compile=True), 2)
+        check_jit_compile(config, two)
+
+
+def test_one_device_is_the_cpu_where_gpus_are_hidden(monkeypatch: pytest.MonkeyPatch):
+    found = tf.config.list_physical_devices
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["hidden"] if kind == "GPU" else found(kind))
+    monkeypatch.setattr("sagan_tf.distribution.strategy.check_gpus", lambda **options: None)
+    monkeypatch.setattr("sagan_tf.distribution.devices.take_gpu_memory_as_needed", lambda: None)
+    assert create_local_strategy("one_device").extended.worker_devices[0].endswith("CPU:0")
 
 
 def test_batches_must_divide():

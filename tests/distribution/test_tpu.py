@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import types
 import urllib.error
 from typing import Any
@@ -78,6 +79,35 @@ def test_the_tpu_of_this_machine_is_used(name: str | None, monkeypatch: pytest.M
     for strategy in ("tpu", "auto"):
         assert create_strategy(TrainingConfig(strategy=strategy)) == "strategy of the resolver of local"
     assert connections == ["local", "local"]
+
+
+@pytest.mark.parametrize(
+    ("has_tpu", "gpus", "warned"), [(True, [], True), (False, [], False), (True, ["GPU:0"], False)]
+)
+@pytest.mark.parametrize("packages", [[], ["tensorflow-tpu"]])
+def test_a_tpu_that_auto_does_not_use_is_named(
+    packages: list[str],
+    has_tpu: bool,
+    gpus: list[str],
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("sagan_tf"), "propagate", True)
+    monkeypatch.setattr(tpu, "has_tpu", lambda: has_tpu)
+    monkeypatch.setattr(tpu, "_is_installed", lambda package: package in packages)
+    found = tf.config.list_physical_devices
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus if kind == "GPU" else found(kind))
+    monkeypatch.setattr("sagan_tf.distribution.strategy.take_gpu_memory_as_needed", lambda: None)
+    monkeypatch.setattr("sagan_tf.distribution.strategy.check_gpus", lambda *arguments, **options: None)
+    create_strategy(TrainingConfig())
+    lines = [record.getMessage() for record in caplog.records if "TPU" in record.getMessage()]
+    assert len(lines) == warned
+    if warned:
+        assert ("another process" in lines[0]) == bool(packages) and "tensorflow-tpu" in lines[0]
+    caplog.clear()
+    create_strategy(TrainingConfig(strategy="one_device"))  # chosen, and not for want of a TPU
+    assert "TPU" not in caplog.text
 
 
 def test_half_precision_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
@@ -104,6 +105,21 @@ def test_of_a_run(
     for path in (run_dir / "tensorboard").iterdir():
         tags |= {(event.step, one.tag) for event in summary_iterator(str(path)) for one in event.summary.value}
     assert (6, "evaluation/fcd") in tags
+
+
+def test_a_worker_that_is_lost_ends_the_evaluation_in_one_line(
+    run_dir: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Already where workers speak to each other for the first time."""
+
+    def fail(*arguments: object) -> None:
+        raise tf.errors.InternalError(None, None, "NCCL: unhandled system error")
+
+    monkeypatch.setattr(session, "num_workers", lambda strategy: 2)
+    monkeypatch.setattr(session, "on_chief", fail)
+    assert evaluate.run([f"--run_dir={run_dir}"]) == 75
+    printed = capsys.readouterr().err
+    assert "NCCL: unhandled system error" in printed and "Traceback" not in printed
 
 
 @pytest.mark.parametrize(("precision", "labels"), [("mixed_bfloat16", "uniform"), ("float32", "reference")])

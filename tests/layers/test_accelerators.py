@@ -1,10 +1,11 @@
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers import accelerators
+from sagan_tf.layers import accelerators, power_iteration
 
 
 @pytest.fixture(autouse=True)
@@ -30,21 +31,47 @@ def test_only_gpus_are_compiled_for(kind: str, monkeypatch: pytest.MonkeyPatch) 
     assert not accelerators.can_compile_for_gpu()
 
 
-def test_a_gpu_that_xla_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when it is asked about inside a graph. The CPU stands for the GPU."""
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of the matrices whose power iteration was compiled. The CPU stands for the GPU."""
     pretend(monkeypatch, "GPU")
-    device = tf.device
-    monkeypatch.setattr(tf, "device", lambda name: device("CPU:0"))
+    device, original = tf.device, power_iteration._compiled_iterations
+    shapes = []
+
+    def spy(rows: int, columns: int, *options: Any) -> Any:
+        function = original(rows, columns, *options)
+
+        def call(*arguments: tf.Tensor) -> Any:
+            shapes.append((rows, columns))
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(tf, "device", lambda name: device(name and "CPU:0"))
+    monkeypatch.setattr(power_iteration, "_compiled_iterations", spy)
+    return shapes
+
+
+def test_a_gpu_that_xla_compiles_for(compiled: list[tuple[int, ...]]) -> None:
+    """Also when it is asked about inside a graph. The answer is that of a power iteration, and kept."""
     with tf.Graph().as_default():
         assert accelerators.can_compile_for_gpu()
+        assert accelerators.can_compile_for_gpu()
+    assert compiled == [(2, 2)]
+
+
+def test_compilation_can_be_turned_off(compiled: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGAN_TF_COMPILED_SPECTRAL_NORM", "0")
+    assert not accelerators.can_compile_for_gpu()
+    assert compiled == []
 
 
 def test_a_gpu_that_xla_does_not_compile_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(*args: object, **options: object) -> None:
+    def fail(*sizes: object) -> None:
         raise tf.errors.InternalError(None, None, "libdevice not found\nat some length")
 
     pretend(monkeypatch, "GPU")
-    monkeypatch.setattr(tf, "zeros", fail)
+    monkeypatch.setattr(power_iteration, "_compiled_iterations", fail)
     with caplog.at_level(logging.WARNING, "sagan_tf"):
         assert not accelerators.can_compile_for_gpu()
         assert not accelerators.can_compile_for_gpu()

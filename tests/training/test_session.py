@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.data.sources import open_source
-from sagan_tf.errors import UserError
+from sagan_tf.errors import UserError, WorkerLost
 from sagan_tf.flags import config_to_flagfile
 from sagan_tf.losses import LOSSES, AdversarialLoss
 from sagan_tf.training import session
@@ -223,3 +223,16 @@ def test_a_long_way_back_into_an_epoch_is_announced(
         session._announce_reading(source, 3400)
     assert len(caplog.messages) == bool(expected)
     assert all(part in caplog.messages[0] for part in expected)
+
+
+def test_a_worker_that_is_lost_before_the_first_step(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Workers speak to each other for the first time when they compare what they have read."""
+
+    def fail(*arguments: object) -> None:
+        raise tf.errors.InternalError(None, None, "NCCL: unhandled system error")
+
+    monkeypatch.setattr(session, "num_workers", lambda strategy: 2)
+    monkeypatch.setattr(session, "check_agreement", fail)
+    with pytest.raises(WorkerLost, match="NCCL: unhandled system error.*--collectives=ring"):
+        train(run_config(tmp_path / "run", 1), config_to_flagfile)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,70 @@
+"""A worker that was lost, whatever way TensorFlow reports it, as one line for the user."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from sagan_tf.errors import WorkerLost
+from sagan_tf.text import one_line
+
+_KINDS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+_MESSAGE = re.compile(
+    "Collective ops is aborted|remote target|heartbeat|Connection reset|Socket closed|failed to connect|"
+    "Barrier timed out|NCCL",
+    re.IGNORECASE,
+)
+"""What TensorFlow says then. Errors of the same kinds come from one's own data, and from bugs."""
+_NCCL = re.compile("NCCL", re.IGNORECASE)
+_MAX_REASON = 300
+
+
+@contextlib.contextmanager
+def explain_lost_workers(num_workers: int, then: str) -> Iterator[None]:
+    """Enter a context in which a worker that does not answer is a `WorkerLost`.
+
+    Args:
+        num_workers: How many take part. Of one, no error is explained.
+        then: What happens when the command is started again, for the end of the message.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        explained = lost_worker_error(error, num_workers, then)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def lost_worker_error(error: tf.errors.OpError, num_workers: int, then: str) -> WorkerLost | None:
+    """Return the error for the user if `error` is about another worker or the connection to it, else None.
+
+    NCCL's errors are among these, since it reports a worker that has ended and a wrong setting of its own alike.
+
+    Args:
+        error: What TensorFlow raised.
+        num_workers: How many take part. Of one, no error is explained.
+        then: What happens when the command is started again, for the end of the message.
+    """
+    if num_workers < 2 or not isinstance(error, _KINDS) or not _MESSAGE.search(error.message):
+        return None
+    reason = one_line(error.message)[:_MAX_REASON]
+    if _NCCL.search(error.message):
+        return WorkerLost(
+            f"NCCL, by which GPUs exchange gradients, failed ({reason}); NCCL_DEBUG=INFO in the environment makes it "
+            f"log why, --collectives=ring does without it. Started again on all workers, {then}"
+        )
+    task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
+    who = f"{task[1]} {task[2]}" if task else "another worker"
+    return WorkerLost(
+        f"{who} does not answer any more ({reason}); look at its own output. Started again on all workers, {then}"
+    )

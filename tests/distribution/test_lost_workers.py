@@ -1,0 +1,69 @@
+"""What TensorFlow reports of other workers becomes one line; other errors stay what they are."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from sagan_tf.distribution.lost_workers import explain_lost_workers, lost_worker_error
+from sagan_tf.errors import WorkerLost
+
+KINDS = [tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError]
+KINDS += [tf.errors.DeadlineExceededError, tf.errors.InternalError]
+MESSAGES = [
+    "Collective ops is aborted by: something",
+    "Connecting to remote target ipv4:10.0.0.2:2222",
+    "worker:1 has missed its heartbeat",
+    "Connection reset by peer",
+    "Socket closed",
+    "failed to connect to all addresses",
+    "Barrier timed out. Id: x",
+    "NCCL: unhandled system error. Set NCCL_DEBUG=WARN for detail. [Op:CollectiveReduceV2]",
+    "ncclRemoteError: remote process exited",
+]
+
+
+def tensorflow_error(kind: type[tf.errors.OpError], message: str) -> tf.errors.OpError:
+    return kind(None, None, message)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("message", MESSAGES)
+def test_each_of_tensorflows_messages(kind: type[tf.errors.OpError], message: str) -> None:
+    found = lost_worker_error(tensorflow_error(kind, f"{message}\nmore"), 2, "it goes on")
+    assert isinstance(found, WorkerLost) and found.status == 75
+    assert message in str(found) and str(found).endswith("it goes on") and "\n" not in str(found)
+    assert ("--collectives=ring" in str(found)) == ("nccl" in message.lower())
+
+
+def test_the_worker_is_named() -> None:
+    message = "Collective ops is aborted by: /job:worker/replica:0/task:1 has died"
+    found = lost_worker_error(tensorflow_error(tf.errors.UnavailableError, message), 2, "")
+    assert str(found).startswith("worker 1 does not answer any more")
+
+
+def test_a_long_reason_is_cut() -> None:
+    error = tensorflow_error(tf.errors.InternalError, "NCCL " + "x" * 10_000)
+    assert len(str(lost_worker_error(error, 2, ""))) < 700
+
+
+@pytest.mark.parametrize(
+    ("error", "num_workers"),
+    [
+        (tensorflow_error(tf.errors.UnavailableError, "Socket closed"), 1),
+        (tensorflow_error(tf.errors.InternalError, "from one's own data"), 2),
+        (tensorflow_error(tf.errors.InvalidArgumentError, "Socket closed"), 2),
+    ],
+)
+def test_other_errors_stay_what_they_are(error: tf.errors.OpError, num_workers: int) -> None:
+    assert lost_worker_error(error, num_workers, "") is None
+    with pytest.raises(tf.errors.OpError) as caught, explain_lost_workers(num_workers, ""):
+        raise error
+    assert caught.value is error
+
+
+def test_the_context_explains() -> None:
+    error = tensorflow_error(tf.errors.UnavailableError, "Socket closed")
+    with pytest.raises(WorkerLost) as caught, explain_lost_workers(2, "it goes on"):
+        raise error
+    assert caught.value.__cause__ is error
