@@ -46,7 +46,7 @@ def test_feature_maps(architecture: str, resolution: int) -> None:
     found = [(block.output.shape[1], block.output.shape[3] // 2) for block in blocks]
     assert found == DISCRIMINATORS[ARCHITECTURES[architecture].blocks, resolution]
     assert [tensor.shape for tensor in network.inputs] == [(None, resolution, resolution, 3), (None,)]
-    assert [tensor.dtype for tensor in network.inputs] == ["float32", "int32"]
+    assert [tensor.dtype for tensor in network.inputs] == ["float32", "int64"]
     assert network.outputs[0].shape == (None, 1)
 
 
