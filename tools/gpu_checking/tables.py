@@ -9,7 +9,7 @@ Rows = list[list[str]]
 
 
 def environment_rows(found: Mapping[str, Any]) -> Rows:
-    """Return the machine, the libraries and the speed of all-reduce and decoding."""
+    """Return the devices and the libraries."""
     environment = found["environment"]
     if "error" in environment:
         return [["environment", environment["error"]]]
@@ -18,16 +18,24 @@ def environment_rows(found: Mapping[str, Any]) -> Rows:
         ["GPU", f"{gpu['name']}: {gpu['device']}, compute capability {gpu['compute_capability']}"]
         for gpu in environment["gpus"]
     ] or [["GPU", "none that TensorFlow can use"]]
-    rows += [["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in environment["nvidia_smi"]]
+    if environment["has_tpu"] and not environment["gpus"]:
+        rows.append(["TPU", "not checked: this tool checks GPUs and CPUs only"])
+    rows += [["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in _used_gpus(environment)]
     rows.append(["driver", environment["driver"] or "not found"])
     rows += [["preflight", message] for message in environment["preflight"]]
     libraries = f"CUDA {build['cuda_version']}, cuDNN {build['cudnn_version']}" if build["is_cuda_build"] else "no CUDA"
     rows.append(["TensorFlow's build", libraries])
     rows.append(["packages", ", ".join(f"{name} {one}" for name, one in environment["packages"].items())])
-    rows.append(["all-reduce", _all_reduce(found["all_reduce"])])
-    decoding = found["decoding"]
-    rows.append(["decoding", decoding.get("error") or f"{decoding['images_per_second']:,.0f} images/s"])
     return rows
+
+
+def throughput_rows(found: Mapping[str, Any]) -> Rows:
+    """Return the speed of all-reduce and decoding."""
+    decoding = found["decoding"]
+    return [
+        ["all-reduce", _all_reduce(found["all_reduce"])],
+        ["decoding", decoding.get("error") or f"{decoding['images_per_second']:,.0f} images/s"],
+    ]
 
 
 def form_rows(found: Mapping[str, Any]) -> Rows:
@@ -66,8 +74,18 @@ def conclusion_rows(found: Mapping[str, Any]) -> Rows:
     return rows
 
 
+def _used_gpus(environment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what `nvidia-smi` reports about the GPUs that TensorFlow lists; about all, if it lists none of them."""
+    uuids = [gpu["uuid"] for gpu in environment["gpus"]]
+    reported = environment["nvidia_smi"]
+    return [gpu for gpu in reported if gpu["uuid"] in uuids] or reported
+
+
 def _all_reduce(measured: Mapping[str, Any]) -> str:
     if not measured:
-        return "one replica"
+        return "one device"
+    if "error" in measured:
+        hint = "NCCL_DEBUG=INFO shows more, NCCL_P2P_DISABLE=1 does without direct transfers between GPUs"
+        return f"{measured['error']}; {hint}"
     speed = measured["bus_bytes_per_second"] / 1e9
     return f"{measured['bytes'] / 2**20:.0f} MiB over {measured['replicas']} replicas: {speed:.1f} GB/s"
