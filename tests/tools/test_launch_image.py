@@ -47,6 +47,7 @@ def test_gpu_check_starts(image: pathlib.Path) -> None:
     assert used.count(str(image)) == 2
 
 
+@pytest.mark.slow
 def test_the_workers_of_gpu_check_have_all_that_they_import(image: pathlib.Path) -> None:
     call(image, "-c", IMPORTS)
 
