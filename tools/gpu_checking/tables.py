@@ -39,22 +39,20 @@ def throughput_rows(found: Mapping[str, Any]) -> Rows:
 
 
 def form_rows(found: Mapping[str, Any]) -> Rows:
-    """Return speed and memory of each form, with a heading."""
-    rows = [["form", "first step", "a step", "images/s", "peak memory", "parts of the batch"]]
+    """Return speed and memory of each form, or why there is none, with a heading."""
+    rows = [["form", "first step", "a step", "images/s", "peak memory", "parts of the batch", ""]]
     for name, one in found["forms"].items():
         if "images_per_second" in one:
-            rows.append(
-                [
-                    name,
-                    f"{one['first_step_seconds']:.0f} s",
-                    f"{one['step_seconds'] * 1e3:,.0f} ms",
-                    f"{one['images_per_second']:,.1f}",
-                    f"{one['peak_memory_bytes'] / 2**30:.1f} GiB",
-                    str(one["gradient_accumulation_steps"]),
-                ]
-            )
+            cells = [
+                f"{one['first_step_seconds']:.0f} s",
+                f"{one['step_seconds'] * 1e3:,.0f} ms",
+                f"{one['images_per_second']:,.1f}",
+                f"{one['peak_memory_bytes'] / 2**30:.1f} GiB",
+                str(one["gradient_accumulation_steps"]),
+            ]
+            rows.append([name, *cells, ""])
         else:
-            rows.append([name, one.get("skipped") or one["error"], "", "", "", ""])
+            rows.append([name, *[""] * 5, one.get("skipped") or one["error"]])
     return rows
 
 
