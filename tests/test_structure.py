@@ -105,7 +105,11 @@ TESTED_ELSEWHERE = {
         f"tools/lowering/{name}.py": "tests/tools/test_lower_training.py lowers, runs and collects with it"
         for name in ("collection", "inputs", "program", "storage", "variables")
     },
-    "tools/gpu_checking/environment_worker.py": "tests/tools/gpu_checking/test_environment.py times an all-reduce",
+    "tools/gpu_checking/environment_worker.py": "tests/tools/gpu_checking/test_worker.py starts every worker",
+    **{
+        f"tools/gpu_checking/{name}.py": "tests/tools/gpu_checking/test_check.py has an answer for every part"
+        for name in ("ask", "timing")
+    },
     **{
         f"tools/gpu_checking/{name}.py": "tests/tools/test_gpu_check.py runs it"
         for name in ("decoding_worker", "steps_worker")

@@ -5,7 +5,9 @@
 
 It describes devices, driver and libraries, times all-reduce, decoding and some training steps in several forms of
 computation (float32, TensorFloat-32, half precision, XLA), compares a first step with the CPU's, and recommends flags.
-It also runs without a GPU. Nothing is written but the JSON file; no run is started.
+It checks the GPUs of one machine, or its CPU where there are none; TPUs and other machines are not used. What was found
+is written to the JSON file after every part, so that it is there if a later part hangs or is interrupted. Nothing else
+is written; no run is started.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
@@ -26,11 +29,19 @@ from tools.benchmark import describe, format_table
 from tools.benchmarks.measure import machine
 from tools.gpu_checking.check import run_check
 from tools.gpu_checking.options import GpuCheckOptions
-from tools.gpu_checking.tables import conclusion_rows, environment_rows, form_rows
+from tools.gpu_checking.tables import conclusion_rows, environment_rows, form_rows, throughput_rows
+
+_TABLES = {
+    "environment": environment_rows,
+    "decoding": throughput_rows,
+    "comparison": form_rows,
+    "recommendation": conclusion_rows,
+}
+"""Each by the part of the check after which it is printed."""
 
 
 def main(options: GpuCheckOptions, config: Config) -> None:
-    """Check, print the tables and write the JSON file."""
+    """Check; print a table and write the JSON file as soon as a part is there."""
     output = Path(os.path.expanduser(options.json)) if options.json else None
     if output is not None:
         check_can_write_file(output, "json")
@@ -38,15 +49,26 @@ def main(options: GpuCheckOptions, config: Config) -> None:
     from sagan_tf.training.session import check_config
 
     check_config(config)
-    about = machine()
-    sys.stdout.write(describe(about) + "\n")
-    found = {"machine": about} | run_check(options, config, _report)
-    for rows in (environment_rows(found), form_rows(found), conclusion_rows(found)):
-        sys.stdout.write(f"\n{format_table(rows)}\n")
+    found = {"machine": machine()}
+    _print(describe(found["machine"]))
+    for name, part in run_check(options, config, _report):
+        found[name] = part
+        if output is not None:
+            _write(output, found)
+        if name in _TABLES:
+            _print("\n" + format_table(_TABLES[name](found)))
     if output is not None:
-        content = json.dumps(found, indent=1) + "\n"
-        write_result(output, "json", lambda path: write_atomically(path, content))
-        sys.stdout.write(f"\nall figures in {output}\n")
+        _print(f"\nall figures in {output}")
+
+
+def _write(output: Path, found: dict[str, Any]) -> None:
+    content = json.dumps(found, indent=1) + "\n"
+    write_result(output, "json", lambda path: write_atomically(path, content))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _report(line: str) -> None:

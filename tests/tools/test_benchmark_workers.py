@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tools.benchmarks.workers import Worker, WorkerError
+from tools.benchmarks import workers
+from tools.benchmarks.workers import Worker, WorkerError, WorkerTimeout
 
 MODULE = "tests.tools.example_worker"
 
@@ -98,3 +99,44 @@ def test_no_such_module() -> None:
         Worker("tools.absent") as worker,
     ):
         worker.ready()
+
+
+def test_one_that_hangs_is_given_up_and_killed() -> None:
+    with (
+        pytest.raises(WorkerTimeout, match=f"{MODULE} .* 0.5 s") as raised,
+        Worker(MODULE, ["hang"], None, 60) as worker,
+    ):
+        process = worker.ready()["process"]
+        worker._max_seconds = 0.5  # after its start, which takes longer
+        worker.run()
+    assert raised.value.log == ["before it hangs"] and not is_running(process)
+
+
+def test_one_that_hangs_at_its_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_SECONDS_TO_STOP", 0.1)
+    with Worker(MODULE, ["hang_at_the_end"], max_seconds=60) as worker:
+        process = worker.ready()["process"]
+    assert not is_running(process)
+
+
+def test_what_it_has_logged_is_read_while_it_runs() -> None:
+    with Worker(MODULE, ["log"]) as worker:
+        worker.ready()
+        worker.run()
+        assert worker.last_lines() == ["run 1"]
+        worker.run()
+        assert worker.last_lines() == ["run 1", "run 2"]
+        for _ in range(60):
+            worker.run()
+        assert worker.last_lines()[0] == "run 23" and worker.last_lines()[-1] == "run 62"
+
+
+@pytest.mark.parametrize(("users", "expected"), [(None, "2"), ("0", "0"), ("3", "3")])
+def test_its_log_is_as_loud_as_the_user_wants(
+    monkeypatch: pytest.MonkeyPatch, users: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    if users is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", users)
+    with Worker(MODULE, ["answer"]) as worker:
+        assert worker.ready()["log_level"] == expected

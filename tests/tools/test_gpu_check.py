@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,24 @@ def test_what_is_found_is_printed_and_written(tmp_path: Path) -> None:
     assert "--gradient_accumulation_steps=1" in done.stdout and str(tmp_path / "found.json") in done.stdout
 
 
-@pytest.mark.parametrize("flag", ["--forms=float64", "--steps=0", "--json=README.md/file.json", "--loss=none"])
+def test_what_was_found_is_kept_when_it_is_interrupted(tmp_path: Path) -> None:
+    output = tmp_path / "found.json"
+    command = [sys.executable, "tools/gpu_check.py", *FLAGS, f"--json={output}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stdout:
+            if line.startswith("packages"):  # the environment is printed before anything is timed
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and "Traceback" not in errors
+    found = json.loads(output.read_text())
+    assert found["environment"]["packages"] and "forms" not in found
+
+
+@pytest.mark.parametrize(
+    "flag", ["--forms=float64", "--steps=0", "--max_seconds=0", "--json=README.md/file.json", "--loss=none"]
+)
 def test_mistakes_are_one_line(flag: str) -> None:
     done = call(*FLAGS, flag)
     assert done.returncode == 2

@@ -55,10 +55,9 @@ def create_config(options: argparse.Namespace) -> Config:
     return Config(model=model, training=training)
 
 
-def create_trainer(config: Config) -> Trainer:
+def create_trainer(config: Config, strategy: tf.distribute.Strategy) -> Trainer:
     """Return a trainer whose data are the same random images in every step."""
     batch, size = config.training.global_batch_size, config.model.resolution
-    strategy = create_strategy(config.training)
     shape, classes = [batch, size, size, config.model.image_channels], max(config.model.num_classes, 1)
     with tf.device("CPU:0"):  # the same images on every machine
         images = {
@@ -77,7 +76,7 @@ def main() -> None:
     """Build the networks, warm up, and serve requests."""
     config = create_config(parse())
     start = time.perf_counter()
-    trainer = create_trainer(config)
+    trainer = create_trainer(config, create_strategy(config.training))
     trainer.train(1)
     first_step = time.perf_counter() - start
     for _ in range(WARM_UP - 1):

@@ -8,10 +8,8 @@ from typing import Any
 
 from sagan_tf.data.pipeline import training_dataset
 from sagan_tf.data.sources import open_source
-from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
-from sagan_tf.text import one_line
-from tools.benchmarks.workers import serve
+from tools.gpu_checking.worker import Measure, run_worker
 
 _SECONDS = 5.0
 
@@ -39,16 +37,10 @@ def measure_decoding(flagfile: str, seconds: float = _SECONDS) -> dict[str, Any]
     }
 
 
-def main() -> None:
-    """Measure once; data that cannot be opened are an answer too."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--flagfile", required=True)
-    try:
-        answer = measure_decoding(parser.parse_args().flagfile)
-    except UserError as error:
-        answer = {"error": one_line(str(error))}
-    serve(answer, dict)
+def prepare(options: argparse.Namespace) -> tuple[dict[str, Any], Measure]:
+    """Return nothing about this process, and the function that measures."""
+    return {}, lambda: measure_decoding(options.flagfile)
 
 
 if __name__ == "__main__":
-    main()
+    run_worker(prepare)

@@ -15,18 +15,23 @@ import tensorflow as tf
 from sagan_tf.distribution.gpu_preflight import collect_findings
 from sagan_tf.errors import UserError
 from sagan_tf.text import read_text
+from sagan_tf.tpu_environment import has_tpu
+from tools.gpu_checking.cuda_devices import list_cuda_devices
 
 _DRIVER = pathlib.Path("/proc/driver/nvidia/version")
 _VARIABLES = ("CUDA_", "NCCL_", "NVIDIA_", "TF_", "XLA_")
-_PACKAGES = ("sagan-tf", "tensorflow", "tensorflow-cpu", "keras", "numpy", "nvidia-cudnn-cu12", "nvidia-nccl-cu12")
-_QUERIED = "name,memory.total,memory.used,driver_version,utilization.gpu"
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu", "libtpu")
+_PACKAGES = ("sagan-tf", *_TENSORFLOW, "keras", "numpy", "nvidia-cudnn-cu12", "nvidia-nccl-cu12")
+_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_QUERIED = "uuid,name,memory.total,memory.used,driver_version,utilization.gpu"
 
 
 def describe_environment() -> dict[str, Any]:
     """Return devices, driver, libraries and variables as a dictionary for JSON."""
     build = dict(tf.sysconfig.get_build_info())
     return {
-        "gpus": [_describe_gpu(gpu) for gpu in tf.config.list_physical_devices("GPU")],
+        "gpus": describe_gpus(),
+        "has_tpu": bool(tf.config.list_physical_devices("TPU_SYSTEM")) or has_tpu(),
         "logical_devices": [device.name for device in tf.config.list_logical_devices()],
         "driver": _driver_version(),
         "nvidia_smi": query_nvidia_smi(),
@@ -35,13 +40,13 @@ def describe_environment() -> dict[str, Any]:
             for name in ("is_cuda_build", "cuda_version", "cudnn_version", "cuda_compute_capabilities")
         },
         "packages": _package_versions(),
-        "preflight": [finding.message for finding in collect_findings()],
+        "preflight": _preflight(),
         "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)},
     }
 
 
 def query_nvidia_smi() -> list[dict[str, str]]:
-    """Return name, memory in MiB, driver and utilization of each GPU; empty where `nvidia-smi` is missing or fails."""
+    """Return UUID, name, memory in MiB, driver and utilization of all GPUs; empty without a working `nvidia-smi`."""
     if shutil.which("nvidia-smi") is None:
         return []
     command = ["nvidia-smi", f"--query-gpu={_QUERIED}", "--format=csv,noheader,nounits"]
@@ -52,14 +57,37 @@ def query_nvidia_smi() -> list[dict[str, str]]:
     return []
 
 
-def _describe_gpu(gpu: tf.config.PhysicalDevice) -> dict[str, Any]:
-    details = tf.config.experimental.get_device_details(gpu)
-    capability = details.get("compute_capability")
-    return {
-        "name": gpu.name,
-        "device": details.get("device_name"),
-        "compute_capability": ".".join(map(str, capability)) if capability else None,
-    }
+def describe_gpus() -> list[dict[str, Any]]:
+    """Return the GPUs that TensorFlow lists, in its order.
+
+    Returns:
+        For each `name`, `device`, `compute_capability`, and as the driver reports them `memory_bytes` and `uuid`, which
+        are None if the driver's GPUs are not TensorFlow's.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    names = [one.get("device_name") for one in details]
+    # TensorFlow leaves out GPUs that are much smaller than others, such as one for a display.
+    devices = [device for device in list_cuda_devices() if device.name in names]
+    known = [device.name for device in devices] == names
+    return [
+        {
+            "name": gpu.name,
+            "device": one.get("device_name"),
+            "compute_capability": ".".join(map(str, one["compute_capability"]))
+            if "compute_capability" in one
+            else None,
+            "memory_bytes": devices[number].memory_bytes if known else None,
+            "uuid": devices[number].uuid if known else None,
+        }
+        for number, (gpu, one) in enumerate(zip(gpus, details, strict=True))
+    ]
+
+
+def _preflight() -> list[str]:
+    """Return what the check before a run finds, in any precision."""
+    findings = [finding.message for precision in _PRECISIONS for finding in collect_findings(precision)]
+    return list(dict.fromkeys(findings))
 
 
 def _driver_version() -> str | None:

@@ -44,10 +44,16 @@ def config_of_form(config: Config, form: Form) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, **changes))
 
 
-def reason_to_skip(form: Form, *, num_gpus: int) -> str:
-    """Return why a form is not timed on this machine; empty if it is."""
-    if form.needs_gpu and not num_gpus:
+def reason_to_skip(form: Form, *, has_gpu: bool = True, replicas: int = 1) -> str:
+    """Return why a form is not timed on this machine; empty if it is.
+
+    Args:
+        form: The form.
+        has_gpu: Whether TensorFlow lists a GPU.
+        replicas: Replicas of the strategy that the configuration has on this machine.
+    """
+    if form.needs_gpu and not has_gpu:
         return "for GPUs only"
-    if form.needs_one_replica and num_gpus > 1:
-        return "for one replica only"
+    if form.needs_one_replica and replicas > 1:
+        return f"for one replica only, and there are {replicas}"
     return ""

@@ -15,10 +15,14 @@ class GpuCheckOptions:
 
     steps: int = option(20, "Timed training steps of each form, fewer where they would take longer than 20 seconds.")
     forms: tuple[str, ...] = option(tuple(FORMS), "Comma list of the forms of computation to time.")
-    json: str = option("gpu_check.json", "File to write everything to; empty: none.")
+    json: str = option("gpu_check.json", "File to write everything to, after every part; empty: none.")
+    max_seconds: float = option(
+        2400.0, "Limit for each part. On a GPU for which the driver compiles kernels, the first can take half an hour."
+    )
+    max_all_reduce_seconds: float = option(300.0, "Limit for the all-reduces between GPUs, which may hang.")
 
     def __post_init__(self) -> None:
-        check_positive(self, "steps")
+        check_positive(self, "steps", "max_seconds", "max_all_reduce_seconds")
         unknown = [name for name in self.forms if name not in FORMS]
         if unknown or not self.forms:
             received = ",".join(self.forms)

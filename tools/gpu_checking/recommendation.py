@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tools.gpu_checking.forms import FORMS
+from tools.gpu_checking.parts import possible_parts
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-3
 """Between the metrics of a first step on two devices, both in float32: rounding makes them differ by 1e-6 to 1e-4."""
@@ -16,15 +17,16 @@ _USED_SHARE_OF_MEMORY = 0.9
 
 
 def recommend(
-    forms: Mapping[str, Mapping[str, Any]], replica_batch_size: int, memory_bytes: int | None
+    forms: Mapping[str, Mapping[str, Any]], batch_size: int, gpu_memory: Sequence[int], group_size: int = 0
 ) -> dict[str, Any]:
     """Choose the fastest form that worked, and the fewest parts of a batch that fit into memory.
 
     Args:
-        forms: What was measured, by the form's name, see `check.measure_form`; the most exact ones first. One that
+        forms: What was measured, by the form's name, see `timing.measure_form`; the most exact ones first. One that
             comes later is chosen only where it is a tenth faster.
-        replica_batch_size: Images of one replica in a step.
-        memory_bytes: Memory of a GPU; None if it is not known.
+        batch_size: Images of all replicas in a step.
+        gpu_memory: Memory of the GPUs in bytes, in TensorFlow's order; empty if it is not known.
+        group_size: `--discriminator_minibatch_statistics`; 0 for none.
 
     Returns:
         `form`, `images_per_second`, `flags`, and `largest_part`, the images of a part that fit into memory (None if
@@ -37,22 +39,17 @@ def recommend(
             chosen = name
     if not chosen:
         return {}
-    parts, peak = forms[chosen]["gradient_accumulation_steps"], forms[chosen]["peak_memory_bytes"]
+    parts, replicas = forms[chosen]["gradient_accumulation_steps"], forms[chosen]["replicas"]
     largest = None
-    if memory_bytes:
+    if gpu_memory:
         # A part's memory is at most proportional to its images: the weights do not grow with them.
-        largest = math.floor(replica_batch_size / parts * _USED_SHARE_OF_MEMORY * memory_bytes / peak)
-        parts = _fewest_parts(replica_batch_size, largest, parts)
+        memory = _USED_SHARE_OF_MEMORY * min(gpu_memory[:replicas])
+        largest = math.floor(batch_size // replicas / parts * memory / forms[chosen]["peak_memory_bytes"])
+        possible = possible_parts(batch_size, replicas, group_size)
+        fitting = [one for one in possible if one < parts and batch_size // (one * replicas) <= largest]
+        parts = min(fitting, default=parts)  # the measured number did fit, whatever the estimate says
     flags = [*FORMS[chosen].flags, f"--gradient_accumulation_steps={parts}"]
     return {"form": chosen, "images_per_second": speeds[chosen], "flags": flags, "largest_part": largest}
-
-
-def _fewest_parts(batch_size: int, largest_part: int, measured_parts: int) -> int:
-    """Return the least number of equal parts that fit; the measured one, which did, if no smaller number does."""
-    fitting = [
-        parts for parts in range(1, measured_parts) if batch_size % parts == 0 and batch_size // parts <= largest_part
-    ]
-    return min(fitting, default=measured_parts)
 
 
 def compare_steps(reference: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:

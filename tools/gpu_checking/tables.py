@@ -9,7 +9,7 @@ Rows = list[list[str]]
 
 
 def environment_rows(found: Mapping[str, Any]) -> Rows:
-    """Return the machine, the libraries and the speed of all-reduce and decoding."""
+    """Return the devices and the libraries."""
     environment = found["environment"]
     if "error" in environment:
         return [["environment", environment["error"]]]
@@ -18,35 +18,41 @@ def environment_rows(found: Mapping[str, Any]) -> Rows:
         ["GPU", f"{gpu['name']}: {gpu['device']}, compute capability {gpu['compute_capability']}"]
         for gpu in environment["gpus"]
     ] or [["GPU", "none that TensorFlow can use"]]
-    rows += [["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in environment["nvidia_smi"]]
+    if environment["has_tpu"] and not environment["gpus"]:
+        rows.append(["TPU", "not checked: this tool checks GPUs and CPUs only"])
+    rows += [["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in _used_gpus(environment)]
     rows.append(["driver", environment["driver"] or "not found"])
     rows += [["preflight", message] for message in environment["preflight"]]
     libraries = f"CUDA {build['cuda_version']}, cuDNN {build['cudnn_version']}" if build["is_cuda_build"] else "no CUDA"
     rows.append(["TensorFlow's build", libraries])
     rows.append(["packages", ", ".join(f"{name} {one}" for name, one in environment["packages"].items())])
-    rows.append(["all-reduce", _all_reduce(found["all_reduce"])])
-    decoding = found["decoding"]
-    rows.append(["decoding", decoding.get("error") or f"{decoding['images_per_second']:,.0f} images/s"])
     return rows
 
 
+def throughput_rows(found: Mapping[str, Any]) -> Rows:
+    """Return the speed of all-reduce and decoding."""
+    decoding = found["decoding"]
+    return [
+        ["all-reduce", _all_reduce(found["all_reduce"])],
+        ["decoding", decoding.get("error") or f"{decoding['images_per_second']:,.0f} images/s"],
+    ]
+
+
 def form_rows(found: Mapping[str, Any]) -> Rows:
-    """Return speed and memory of each form, with a heading."""
-    rows = [["form", "first step", "a step", "images/s", "peak memory", "parts of the batch"]]
+    """Return speed and memory of each form, or why there is none, with a heading."""
+    rows = [["form", "first step", "a step", "images/s", "peak memory", "parts of the batch", ""]]
     for name, one in found["forms"].items():
         if "images_per_second" in one:
-            rows.append(
-                [
-                    name,
-                    f"{one['first_step_seconds']:.0f} s",
-                    f"{one['step_seconds'] * 1e3:,.0f} ms",
-                    f"{one['images_per_second']:,.1f}",
-                    f"{one['peak_memory_bytes'] / 2**30:.1f} GiB",
-                    str(one["gradient_accumulation_steps"]),
-                ]
-            )
+            cells = [
+                f"{one['first_step_seconds']:.0f} s",
+                f"{one['step_seconds'] * 1e3:,.0f} ms",
+                f"{one['images_per_second']:,.1f}",
+                f"{one['peak_memory_bytes'] / 2**30:.1f} GiB",
+                str(one["gradient_accumulation_steps"]),
+            ]
+            rows.append([name, *cells, ""])
         else:
-            rows.append([name, one.get("skipped") or one["error"], "", "", "", ""])
+            rows.append([name, *[""] * 5, one.get("skipped") or one["error"]])
     return rows
 
 
@@ -66,8 +72,18 @@ def conclusion_rows(found: Mapping[str, Any]) -> Rows:
     return rows
 
 
+def _used_gpus(environment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what `nvidia-smi` reports about the GPUs that TensorFlow lists; about all, if it lists none of them."""
+    uuids = [gpu["uuid"] for gpu in environment["gpus"]]
+    reported = environment["nvidia_smi"]
+    return [gpu for gpu in reported if gpu["uuid"] in uuids] or reported
+
+
 def _all_reduce(measured: Mapping[str, Any]) -> str:
     if not measured:
-        return "one replica"
+        return "one device"
+    if "error" in measured:
+        hint = "NCCL_DEBUG=INFO shows more, NCCL_P2P_DISABLE=1 does without direct transfers between GPUs"
+        return f"{measured['error']}; {hint}"
     speed = measured["bus_bytes_per_second"] / 1e9
     return f"{measured['bytes'] / 2**20:.0f} MiB over {measured['replicas']} replicas: {speed:.1f} GB/s"

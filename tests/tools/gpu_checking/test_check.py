@@ -8,28 +8,35 @@ from typing import Any
 
 import pytest
 
-from sagan_tf.config import Config
+from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.errors import UserError
 from sagan_tf.flags import parse_config
-from tools.benchmarks.workers import WorkerError
-from tools.gpu_checking import check
+from tools.benchmarks.workers import WorkerError, WorkerTimeout
+from tools.gpu_checking import ask, check
 from tools.gpu_checking.options import GpuCheckOptions
 
-GPUS = [{"name": "GPU:0", "device": "A100", "compute_capability": "8.0"}]
+GIB = 2**30
 METRICS = {"discriminator_loss": 2.0, "generator_loss": 0.5}
+FLOAT32 = GpuCheckOptions(forms=("float32",))
 
 
 class Machine:
-    """Answers in place of workers. Batches of more than `fitting` images do not fit into its memory."""
+    """Answers in place of workers. More than `fitting` images of a part do not fit into the memory of a GPU."""
 
-    def __init__(self, num_gpus: int = 1, fitting: int = 1000, crashing: str = "") -> None:
-        self.gpus = GPUS * num_gpus
+    def __init__(
+        self, num_gpus: int = 1, fitting: int = 1000, failing: str = "", error: BaseException | None = None
+    ) -> None:
+        one = {"name": "GPU:0", "device": "A100", "compute_capability": "8.0", "uuid": None, "memory_bytes": 40 * GIB}
+        self.gpus = [one] * num_gpus
         self.fitting = fitting
-        self.crashing = crashing
+        self.failing, self.error = failing, error or WorkerError("status -11", ["last words"])
         self.configs: list[Config] = []
 
-    def worker(self, module: str, arguments: Any = (), environment: dict[str, str] | None = None) -> Any:
-        machine = self
+    def worker(self, module: str, arguments: Any, environment: dict[str, str] | None, max_seconds: float) -> Any:
+        machine, module = self, module.rpartition(".")[2]
+        config = parse_config(arguments[:1])
+        is_one = config.training.strategy == "one_device"
+        replicas = 1 if is_one else len(self.gpus)
 
         class Answer:
             def __enter__(self) -> Answer:
@@ -39,70 +46,160 @@ class Machine:
                 pass
 
             def ready(self) -> dict[str, Any]:
-                return machine.answer(module.rpartition(".")[2], list(arguments), environment or {})
+                if module == machine.failing:
+                    raise machine.error
+                return {"replicas": replicas}
 
             def run(self) -> dict[str, Any]:
-                return {}
+                return machine.answer(module, config, replicas, environment, timed="--steps=20" in arguments)
+
+            def last_lines(self) -> list[str]:
+                return ["what TensorFlow logged"]
 
         return Answer()
 
-    def answer(self, module: str, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
-        if module == self.crashing:
-            raise WorkerError(f"{module} ended with status -11 before it had answered: it said nothing")
+    def answer(
+        self, module: str, config: Config, replicas: int, environment: dict[str, str] | None, timed: bool
+    ) -> dict[str, Any]:
         if module == "environment_worker":
-            smi = [{"memory.total": "40000", "memory.used": "0"}] * len(self.gpus)
-            return {"gpus": self.gpus, "nvidia_smi": smi}
-        config = parse_config(arguments[:1])
+            return {"gpus": self.gpus}
         if module == "decoding_worker":
             return {"error": "data_dir: expected a directory"}
+        if module == "all_reduce_worker":
+            return {"bytes": 4}
         self.configs.append(config)
-        if config.training.global_batch_size // config.training.gradient_accumulation_steps > self.fitting:
+        parts = config.training.gradient_accumulation_steps
+        if config.training.global_batch_size // (parts * replicas) > self.fitting:
             return {"error": "ResourceExhaustedError: OOM", "out_of_memory": True}
         difference = 0.0 if environment else 1e-5
         answer = {"first_step_metrics": {name: value + difference for name, value in METRICS.items()}}
-        if arguments[1] == "--steps=0":
-            return answer
-        return answer | {"images_per_second": 1.0, "peak_memory_bytes": 2**30}
+        return answer | ({"images_per_second": 1.0, "peak_memory_bytes": GIB} if timed else {})
+
+    def parts(self) -> list[int]:
+        return [one.training.gradient_accumulation_steps for one in self.configs]
 
 
 def run_check(
     monkeypatch: pytest.MonkeyPatch,
     machine: Machine,
-    options: GpuCheckOptions | None = None,
+    options: GpuCheckOptions = FLOAT32,
     config: Config | None = None,
 ) -> dict[str, Any]:
-    monkeypatch.setattr(check, "Worker", machine.worker)
-    return check.run_check(options or GpuCheckOptions(), config or Config(), lambda line: None)
+    monkeypatch.setattr(ask, "Worker", machine.worker)
+    return dict(check.run_check(options, config or Config(), lambda line: None))
+
+
+def of_batch(size: int, **training: Any) -> Config:
+    return Config(training=TrainingConfig(global_batch_size=size, **training))
 
 
 def test_the_parts_of_a_batch_double_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(fitting=64)
-    found = run_check(monkeypatch, machine, GpuCheckOptions(forms=("float32",)))
+    found = run_check(monkeypatch, machine)
     assert found["forms"]["float32"]["gradient_accumulation_steps"] == 4  # 256 images in parts of 64
-    assert [one.training.gradient_accumulation_steps for one in machine.configs[:3]] == [1, 2, 4]
+    assert machine.parts()[:3] == [1, 2, 4]
     assert found["recommendation"]["form"] == "float32"
 
 
+def test_the_parts_divide_the_images_of_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(num_gpus=2, fitting=10)
+    found = run_check(monkeypatch, machine, config=of_batch(96))
+    assert machine.parts()[:4] == [1, 2, 4, 8]  # 48 images in parts of 6
+    assert found["forms"]["float32"]["replicas"] == 2
+    machine = Machine(num_gpus=2, fitting=1)
+    run_check(monkeypatch, machine, config=of_batch(36))
+    assert machine.parts()[:4] == [1, 2, 6, 18]
+
+
+def test_a_form_begins_with_the_parts_that_the_one_before_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(fitting=64)
+    run_check(monkeypatch, machine, GpuCheckOptions(forms=("float32", "tf32", "mixed_bfloat16")))
+    assert machine.parts() == [1, 2, 4, 4, 4, 1, 1]  # with the two of the comparison
+
+
 def test_a_batch_that_never_fits_ends_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = run_check(monkeypatch, Machine(fitting=0), GpuCheckOptions(forms=("float32",)))
+    found = run_check(monkeypatch, Machine(fitting=0))
     assert found["forms"]["float32"]["gradient_accumulation_steps"] == 256
     assert "OOM" in found["forms"]["float32"]["error"] and found["recommendation"] == {}
+    assert found["forms"]["float32"]["log"] == ["what TensorFlow logged"]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "mirrored", "one_device"])
+def test_the_replicas_are_those_of_the_strategy(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, options = Machine(num_gpus=8), GpuCheckOptions(forms=("float32", "xla"))
+    found = run_check(monkeypatch, machine, options, of_batch(256, strategy=strategy))
+    replicas = 1 if strategy == "one_device" else 8
+    assert found["forms"]["float32"]["replicas"] == replicas
+    assert ("skipped" in found["forms"]["xla"]) == (replicas > 1)
+    # A step of 256 / replicas images took 1 of 40 GiB.
+    assert found["recommendation"]["largest_part"] == 36 * 256 // replicas
+
+
+def test_a_batch_that_cannot_be_divided_ends_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"global_batch_size.*\b6 replicas.*\b256$"):
+        run_check(monkeypatch, Machine(num_gpus=6))
+    with pytest.raises(UserError, match="global_batch_size.* 3 accumulation steps.* 256$"):
+        run_check(monkeypatch, Machine(), config=of_batch(256, gradient_accumulation_steps=3))
+
+
+def test_several_machines_and_tpus_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {("auto", 0): "one_device", ("tpu", 1): "one_device", ("multi_worker", 2): "mirrored"}
+    for (strategy, num_gpus), local in expected.items():
+        machine = Machine(num_gpus=num_gpus)
+        run_check(monkeypatch, machine, config=of_batch(256, strategy=strategy))
+        assert machine.configs[0].training.strategy == local
+    assert check.use_this_machine(of_batch(256, logical_cpus=2), 0).training.strategy == "mirrored"
 
 
 def test_the_first_step_is_compared_with_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine()
-    found = run_check(monkeypatch, machine, GpuCheckOptions(forms=("xla",)))
+    machine = Machine(num_gpus=2)
+    found = run_check(monkeypatch, machine, GpuCheckOptions(forms=("mixed_bfloat16",)))
     assert found["comparison"]["agrees"]
     assert found["comparison"]["largest_relative_difference"] == pytest.approx(2e-5)
     small = machine.configs[-1].training
     assert (small.global_batch_size, small.precision, small.tf32, small.jit_compile) == (8, "float32", False, False)
 
 
-@pytest.mark.parametrize("crashing", ["environment_worker", "decoding_worker", "steps_worker"])
-def test_a_worker_that_crashes_is_an_answer(crashing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = run_check(monkeypatch, Machine(crashing=crashing), GpuCheckOptions(forms=("float32",)))
-    parts = {"environment_worker": "environment", "decoding_worker": "decoding", "steps_worker": "comparison"}
-    assert "-11" in found[parts[crashing]]["error"]
+PARTS = {
+    "environment_worker": "environment",
+    "all_reduce_worker": "all_reduce",
+    "decoding_worker": "decoding",
+    "steps_worker": "comparison",
+}
+
+
+@pytest.mark.parametrize("failing", PARTS)
+def test_a_worker_that_crashes_is_an_answer(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run_check(monkeypatch, Machine(num_gpus=2, failing=failing))
+    assert "-11" in found[PARTS[failing]]["error"] and found[PARTS[failing]]["log"] == ["last words"]
+    assert set(found) == {"flags", "forms", "recommendation", *PARTS.values()}
+
+
+@pytest.mark.parametrize(("failing", "limit"), {"all_reduce_worker": 5, "steps_worker": 50}.items())
+def test_a_worker_that_hangs_is_an_answer(failing: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = GpuCheckOptions(forms=("float32",), max_seconds=50.0, max_all_reduce_seconds=5.0)
+    machine = Machine(num_gpus=2, failing=failing, error=WorkerTimeout("it hangs", ["NCCL INFO ..."]))
+    found = run_check(monkeypatch, machine, options)
+    part = found[PARTS[failing]]
+    assert f" {limit} s" in part["error"] and part["log"] == ["NCCL INFO ..."]
+
+
+def test_nothing_is_trained_over_gpus_that_do_not_reach_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(num_gpus=2, failing="all_reduce_worker")
+    found = run_check(monkeypatch, machine)
+    assert "skipped" in found["forms"]["float32"] and found["comparison"]["agrees"]
+    found = run_check(monkeypatch, machine, config=of_batch(256, strategy="one_device"))
+    assert "images_per_second" in found["forms"]["float32"]
+
+
+def test_what_was_found_is_there_when_a_later_part_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(failing="steps_worker", error=KeyboardInterrupt())
+    monkeypatch.setattr(ask, "Worker", machine.worker)
+    found: dict[str, Any] = {}
+    with pytest.raises(KeyboardInterrupt):
+        for name, part in check.run_check(FLOAT32, Config(), lambda line: None):
+            found[name] = part
+    assert set(found) == {"flags", "environment", "all_reduce", "decoding"}
 
 
 def test_classes_are_those_of_the_data_set_where_it_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +208,7 @@ def test_classes_are_those_of_the_data_set_where_it_is_not_there(monkeypatch: py
     assert [one.model.num_classes for one in machine.configs] == [1000]  # imagenet2012; tf32 is for GPUs only
     unconditional = dataclasses.replace(Config(), model=dataclasses.replace(Config().model, conditioning="none"))
     machine = Machine(num_gpus=0)
-    run_check(monkeypatch, machine, GpuCheckOptions(forms=("float32",)), unconditional)
+    run_check(monkeypatch, machine, config=unconditional)
     assert machine.configs[0].model.num_classes == 0
 
 
@@ -122,6 +219,6 @@ def test_unknown_forms_are_refused(forms: tuple[str, ...]) -> None:
 
 
 def test_the_check_leaves_no_file_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(check.tempfile, "tempdir", str(tmp_path))
-    run_check(monkeypatch, Machine(num_gpus=0), GpuCheckOptions(forms=("float32",)))
+    monkeypatch.setattr(ask.tempfile, "tempdir", str(tmp_path))
+    run_check(monkeypatch, Machine(num_gpus=0))
     assert list(tmp_path.iterdir()) == []

@@ -8,27 +8,28 @@ import pytest
 from tools.gpu_checking.recommendation import compare_steps, recommend
 
 
-def measured(speed: float, parts: int = 1, peak: int = 10) -> dict[str, Any]:
-    return {"images_per_second": speed, "gradient_accumulation_steps": parts, "peak_memory_bytes": peak}
+def measured(speed: float, parts: int = 1, replicas: int = 1) -> dict[str, Any]:
+    sizes = {"gradient_accumulation_steps": parts, "peak_memory_bytes": 10, "replicas": replicas}
+    return {"images_per_second": speed} | sizes
 
 
 def test_the_fastest_form_is_recommended() -> None:
     forms = {"float32": measured(10.0), "tf32": measured(20.0), "mixed_bfloat16": measured(30.0, parts=2)}
-    found = recommend(forms, 64, None)
+    found = recommend(forms, 64, [])
     assert found["form"] == "mixed_bfloat16" and found["images_per_second"] == 30.0
     assert found["flags"] == ["--precision=mixed_bfloat16", "--gradient_accumulation_steps=2"]
     assert found["largest_part"] is None
 
 
 def test_a_form_that_is_hardly_faster_is_not_worth_its_rounding() -> None:
-    assert recommend({"float32": measured(10.0), "mixed_bfloat16": measured(10.9)}, 64, None)["form"] == "float32"
-    assert recommend({"float32": measured(10.0), "mixed_bfloat16": measured(11.1)}, 64, None)["form"] != "float32"
+    assert recommend({"float32": measured(10.0), "mixed_bfloat16": measured(10.9)}, 64, [])["form"] == "float32"
+    assert recommend({"float32": measured(10.0), "mixed_bfloat16": measured(11.1)}, 64, [])["form"] != "float32"
 
 
 def test_forms_that_failed_or_were_left_out_do_not_count() -> None:
     forms = {"tf32": {"skipped": "for GPUs only"}, "float32": measured(1.0), "xla": {"error": "InternalError: ..."}}
-    assert recommend(forms, 64, None)["form"] == "float32"
-    assert recommend({"xla": {"error": "InternalError: ..."}}, 64, None) == {}
+    assert recommend(forms, 64, [])["form"] == "float32"
+    assert recommend({"xla": {"error": "InternalError: ..."}}, 64, []) == {}
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,21 @@ def test_forms_that_failed_or_were_left_out_do_not_count() -> None:
 def test_the_batch_is_cut_into_as_few_parts_as_fit(
     memory: int, parts: int, expected_parts: int, expected_largest: int
 ) -> None:
-    found = recommend({"float32": measured(1.0, parts=parts)}, 64, memory)
+    found = recommend({"float32": measured(1.0, parts=parts)}, 64, [memory])
     assert found["flags"][-1] == f"--gradient_accumulation_steps={expected_parts}"
     assert found["largest_part"] == expected_largest
+
+
+def test_parts_are_equal_on_every_replica_and_have_whole_groups() -> None:
+    form = {"float32": measured(1.0, parts=16, replicas=3)}  # 32 images a replica; parts of 2 took 10 bytes
+    assert recommend(form, 96, [100, 100, 100])["largest_part"] == 18
+    assert recommend(form, 96, [100, 100, 100])["flags"][-1] == "--gradient_accumulation_steps=2"
+    assert recommend(form, 96, [100, 100, 50])["flags"][-1] == "--gradient_accumulation_steps=4"
+    assert recommend(form, 96, [100, 100, 100, 11])["largest_part"] == 18  # the last one is not used
+    form = {"float32": measured(1.0, parts=6)}  # 60 images; parts of 10 took 10 bytes
+    assert recommend(form, 60, [24])["flags"][-1] == "--gradient_accumulation_steps=3"
+    assert recommend(form, 60, [24], 5)["flags"][-1] == "--gradient_accumulation_steps=3"
+    assert recommend(form, 60, [24], 15)["flags"][-1] == "--gradient_accumulation_steps=4"
 
 
 def test_steps_are_compared_by_their_worst_metric() -> None:

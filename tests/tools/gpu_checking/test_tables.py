@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.gpu_checking.tables import conclusion_rows, environment_rows, form_rows
+from tools.gpu_checking.tables import conclusion_rows, environment_rows, form_rows, throughput_rows
 
 BUILD = {"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9", "cuda_compute_capabilities": ["sm_80"]}
 ENVIRONMENT: dict[str, Any] = {
-    "gpus": [{"name": "GPU:0", "device": "NVIDIA A100", "compute_capability": "8.0"}],
-    "nvidia_smi": [{"memory.used": "3", "memory.total": "40960"}],
+    "gpus": [{"name": "GPU:0", "device": "NVIDIA A100", "compute_capability": "8.0", "uuid": "GPU-1"}],
+    "has_tpu": False,
+    "nvidia_smi": [
+        {"uuid": "GPU-0", "memory.used": "1", "memory.total": "2048"},
+        {"uuid": "GPU-1", "memory.used": "3", "memory.total": "40960"},
+    ],
     "driver": None,
     "preflight": ["the driver is too old"],
     "tensorflow_build": BUILD,
@@ -20,13 +24,24 @@ def text(rows: list[list[str]]) -> str:
 
 
 def test_the_environment_is_shown() -> None:
-    reduced = {"bus_bytes_per_second": 2e11, "bytes": 2**26, "replicas": 8}
-    found = {"environment": ENVIRONMENT, "all_reduce": reduced, "decoding": {"error": "no data"}}
-    shown = text(environment_rows(found))
-    machine, libraries = ("NVIDIA A100", "8.0", "40960"), ("12.5.1", "too old", "tensorflow 2.21.0")
-    for part in (*machine, *libraries, "8 replicas: 200.0 GB/s", "no data"):
+    shown = text(environment_rows({"environment": ENVIRONMENT}))
+    for part in ("NVIDIA A100", "8.0", "40960", "12.5.1", "too old", "tensorflow 2.21.0"):
         assert part in shown
+    assert "2048" not in shown and "TPU" not in shown  # a GPU that TensorFlow does not use
     assert environment_rows({"environment": {"error": "it crashed"}})[0][1] == "it crashed"
+
+
+def test_a_tpu_is_not_checked_and_the_table_says_so() -> None:
+    rows = dict(environment_rows({"environment": ENVIRONMENT | {"gpus": [], "has_tpu": True}}))
+    assert "GPUs and CPUs only" in rows["TPU"]
+
+
+def test_throughput_is_shown() -> None:
+    reduced = {"bus_bytes_per_second": 2e11, "bytes": 2**26, "replicas": 8}
+    shown = text(throughput_rows({"all_reduce": reduced, "decoding": {"error": "no data"}}))
+    assert "8 replicas: 200.0 GB/s" in shown and "no data" in shown
+    rows = dict(throughput_rows({"all_reduce": {"error": "no answer"}, "decoding": {"images_per_second": 1234.0}}))
+    assert "no answer" in rows["all-reduce"] and "NCCL" in rows["all-reduce"] and "1,234" in rows["decoding"]
 
 
 def test_forms_are_shown_with_what_failed() -> None:
@@ -38,8 +53,8 @@ def test_forms_are_shown_with_what_failed() -> None:
         "gradient_accumulation_steps": 2,
     }
     rows = form_rows({"forms": {"float32": measured, "tf32": {"skipped": "for GPUs only"}, "xla": {"error": "OOM"}}})
-    assert rows[1] == ["float32", "12 s", "250 ms", "1,024.0", "3.0 GiB", "2"]
-    assert (rows[2][1], rows[3][1]) == ("for GPUs only", "OOM")
+    assert rows[1] == ["float32", "12 s", "250 ms", "1,024.0", "3.0 GiB", "2", ""]
+    assert (rows[2][-1], rows[3][-1]) == ("for GPUs only", "OOM")
     assert len({len(row) for row in rows}) == 1
 
 
