@@ -1,4 +1,4 @@
-"""Checks within minutes how a configuration trains on this machine's GPUs; its JSON belongs in a bug report.
+"""Checks how a configuration trains on this machine's GPUs, in a few minutes; its JSON belongs in a bug report.
 
     python tools/gpu_check.py --flagfile=configs/imagenet.cfg
     python tools/gpu_check.py --flagfile=configs/imagenet.cfg --global_batch_size=64 --forms=tf32,mixed_bfloat16
