@@ -139,13 +139,16 @@ def test_tables_are_printed_where_their_file_cannot_be_written_any_more(
     assert len(printed.out.splitlines()) > 3 and "json: " in printed.err and str(tmp_path) in printed.err
 
 
-def test_classes_and_convolutions_as_on_a_gpu() -> None:
-    config = scaling.as_on_a_gpu(parse_config([]))
-    assert (config.model.num_classes, config.model.resampling) == (1000, "strided")
-    given = scaling.as_on_a_gpu(parse_config(["--dataset=folder", "--num_classes=7", "--resampling=plain"]))
-    assert (given.model.num_classes, given.model.resampling) == (7, "plain")
-    unlabelled = scaling.as_on_a_gpu(parse_config(["--dataset=folder", "--conditioning=none"]))
-    assert unlabelled.model.num_classes == 0
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], 1000),
+        (["--dataset=folder", "--num_classes=7"], 7),
+        (["--dataset=folder", "--conditioning=none"], 0),
+    ],
+)
+def test_classes(flags: list[str], expected: int) -> None:
+    assert scaling.with_num_classes(parse_config(flags)).model.num_classes == expected
 
 
 def test_help_comes_at_once() -> None:

@@ -70,7 +70,8 @@ class BatchWork:
 def graph_work(graph: tf.Graph) -> Work:
     """Return the work of what a graph's results and effects need; both branches of a condition count.
 
-    A function that XLA compiles counts as one operation, which reads its inputs and writes its outputs once. Tensors whose size is not known before they are computed are left out of the traffic.
+    A function that XLA compiles is one operation: it reads its inputs and writes its outputs once, and what it computes
+    in between takes no memory. Tensors whose size is not known before they are computed are left out of the traffic.
 
     Raises:
         ValueError: the size of a convolution or matrix product is not known.
@@ -96,7 +97,7 @@ def _traffic_and_operations(graph: tf.Graph) -> tuple[int, int]:
 
 
 def _is_compiled(operation: tf.Operation) -> bool:
-    """Return whether an operation calls a function that XLA compiles; what it keeps to itself is in no memory."""
+    """Return whether an operation calls a function that XLA compiles."""
     attributes = operation.node_def.attr
     return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
 

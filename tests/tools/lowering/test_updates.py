@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import pathlib
 import re
+from typing import Any
 
 import pytest
 import tensorflow as tf
 
 from sagan_tf.flags import parse_config
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.state import create_state
 from tests.training.tiny import tiny_config
 from tools import lower_training
@@ -38,8 +42,28 @@ def check_updates(modules: dict[str, str], precision: str) -> None:
 
 
 def test_updates_are_static_and_never_call_the_host() -> None:
-    config = tiny_config(precision="mixed_bfloat16", resampling="strided")
+    config = tiny_config(precision="mixed_bfloat16")
     check_updates(lower_updates(config, create_state(config)), "mixed_bfloat16")
+
+
+def test_layers_have_their_forms_for_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide convolutions have another form on a CPU, and attention has no gradient of its own there in float32."""
+
+    def operations(**options: Any) -> list[collections.Counter[str]]:
+        config = tiny_config(base_channels=48, **options)
+        modules = lower_updates(config, create_state(config)).values()
+        return [collections.Counter(re.findall(r"\bstablehlo\.(\w+)", module)) for module in modules]
+
+    of_tpu = operations()
+    assert operations(resampling="strided") == of_tpu
+    monkeypatch.setattr("tools.lowering.updates.assume_device", lambda kind: contextlib.nullcontext())
+    with assume_device("TPU"):
+        assert operations() == of_tpu
+    with assume_device("CPU"):
+        of_cpu, strided_of_cpu = operations(), operations(resampling="strided")
+    for ours, cpu, strided in zip(of_tpu, of_cpu, strided_of_cpu, strict=True):
+        assert ours["convolution"] == strided["convolution"] != cpu["convolution"]
+        assert ours["pad"] > strided["pad"]
 
 
 def test_what_a_tpu_cannot_run_is_found() -> None:
@@ -65,7 +89,7 @@ def test_what_a_tpu_cannot_run_is_found() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_updates_of_imagenet_at_full_width(precision: str) -> None:
-    flags = ["--num_classes=1000", "--global_batch_size=8", f"--precision={precision}", "--resampling=strided"]
+    flags = ["--num_classes=1000", "--global_batch_size=8", f"--precision={precision}"]
     config = parse_config([f"--flagfile={IMAGENET}", *flags])
     assert config.model.base_channels == 64 and config.model.resolution == 128
     check_updates(lower_updates(config, create_state(config)), precision)
