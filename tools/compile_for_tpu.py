@@ -1,6 +1,6 @@
 """Compiles StableHLO modules for a TPU without one, and reports the memory that they take there: needs JAX and libtpu.
 
-    python tools/lower_training.py updates DIR --flagfile=configs/imagenet.cfg --num_classes=1000 --resampling=strided
+    python tools/lower_training.py updates DIR --flagfile=configs/imagenet.cfg --num_classes=1000
     python compile_for_tpu.py DIR/discriminator.mlir DIR/generator.mlir
 
 The modules are compiled for one chip of a topology. `pip install "jax[tpu]"` installs what this program needs, in an

@@ -13,14 +13,14 @@ program stay in DIR/metrics.jsonl.
 
 The program trains on one device, of any kind that XLA compiles for. It makes the updates of `sagan_tf.train` and none
 of its evaluations, sample grids or rollbacks. Its order of images is another one, and its latents are those of
-`--jit_compile`: XLA makes other normal numbers of the same random bits. Pass `--resampling=strided` for a GPU, since
-`auto` chooses by the devices of the machine that lowers.
+`--jit_compile`: XLA makes other normal numbers of the same random bits. Layers have their forms for a GPU or TPU, on
+whatever machine they are lowered; on a CPU the program is slower than it could be.
 
     python tools/lower_training.py updates DIR --flagfile=configs/imagenet.cfg --num_classes=1000
 
 `updates` stores the discriminator's and the generator's update in DIR, a new directory, as StableHLO text. It needs the
 number of classes and no data; --global_batch_size is the batch of one replica. `tools/compile_for_tpu.py` compiles them
-for a TPU, for which `--resampling=strided` has to be passed too, and reports the memory that they take there.
+for a TPU and reports the memory that they take there.
 """
 
 from __future__ import annotations

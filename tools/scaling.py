@@ -4,8 +4,8 @@
     python tools/scaling.py --flagfile=configs/imagenet.cfg --workers=1,2,4 --gpus_per_worker=8 --link_gbits=100
     python tools/scaling.py --flagfile=configs/imagenet.cfg --device=L4 --price_per_hour=0.8 --tables=run
 
-Sizes and arithmetic are counted in the networks and graphs that training builds; times are predictions, from data
-sheets and from assumptions that flags change. Nothing is trained, and no GPU is needed.
+Sizes and arithmetic are counted in the networks and graphs that training builds for GPUs; times are predictions, from
+data sheets and from assumptions that flags change. Nothing is trained, and no GPU is needed.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
 
 
 def main(options: ScalingOptions, config: Config) -> None:
-    """Print the tables and, if asked to, writes their figures."""
+    """Print the tables and, if asked to, write their figures."""
     output = Path(os.path.expanduser(options.json)) if options.json else None
     if output is not None:
         check_can_write_file(output, "json")
     if config.training.jit_compile:
         raise UserError("jit_compile: expected false, since what XLA fuses is not modelled, received true")
-    config = as_on_a_gpu(config)
+    config = with_num_classes(config)
     options.chosen_device(config.training.precision).number_format(config.training.precision)
     load_tensorflow()
     from sagan_tf.distribution.strategy import check_batch_size
@@ -58,8 +58,8 @@ def main(options: ScalingOptions, config: Config) -> None:
         write_result(output, "json", lambda path: write_atomically(path, content))
 
 
-def as_on_a_gpu(config: Config) -> Config:
-    """Return the configuration with its number of classes and with the form of convolutions that `auto` takes on a GPU.
+def with_num_classes(config: Config) -> Config:
+    """Return the configuration with its number of classes.
 
     Raises:
         UserError: the number of classes is known only once the data is opened.
@@ -73,8 +73,6 @@ def as_on_a_gpu(config: Config) -> Config:
                 f"{config.data.dataset}"
             )
         model = dataclasses.replace(model, num_classes=CLASSES[config.data.dataset])
-    if model.resampling == "auto":
-        model = dataclasses.replace(model, resampling="strided")
     return dataclasses.replace(config, model=model)
 
 

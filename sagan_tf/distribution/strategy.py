@@ -15,7 +15,7 @@ from sagan_tf.errors import UserError
 
 _logger = logging.getLogger("sagan_tf")
 _BYTES_PER_PACK = 50 * 2**20
-"""The first gradients travel while the others are still computed."""
+"""Gradients of the last layers can travel while the others are still computed."""
 
 
 def create_strategy(config: TrainingConfig) -> tf.distribute.Strategy:

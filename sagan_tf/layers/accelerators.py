@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -12,20 +14,50 @@ from sagan_tf.layers.power_iteration import bounded_sigma_compiled
 
 _logger = logging.getLogger("sagan_tf")
 _SWITCH = "SAGAN_TF_COMPILED_SPECTRAL_NORM"
+_assumed_kind: str | None = None
+"""What `assume_device` names. A variable of the module, since replicas are traced in threads of their own."""
+
+
+@contextlib.contextmanager
+def assume_device(kind: str) -> Iterator[None]:
+    """Trace layers in the forms that they have on another kind of device.
+
+    What is traced in this context can be counted, inspected or lowered on a machine without such a device. It can be
+    run there too, where the forms differ in speed and rounding only. XLA is taken to compile for a GPU.
+
+    Args:
+        kind: `CPU`, `GPU` or `TPU`.
+    """
+    global _assumed_kind
+    outer, _assumed_kind = _assumed_kind, kind
+    try:
+        yield
+    finally:
+        _assumed_kind = outer
 
 
 def has_accelerator() -> bool:
     """Return whether TensorFlow computes on a GPU or TPU."""
+    if _assumed_kind is not None:
+        return _assumed_kind != "CPU"
     return any(device.device_type in ("GPU", "TPU") for device in tf.config.list_logical_devices())
 
 
-@functools.cache
 def can_compile_for_gpu() -> bool:
     """Return whether power iterations are compiled: TensorFlow has a GPU, and XLA what it needs to compile for it.
 
-    A TPU is left out, since all that runs there is compiled anyway. XLA needs files of the CUDA toolkit that TensorFlow
-    itself does without: a small matrix's power iteration is compiled and run to find out whether they are there.
-    SAGAN_TF_COMPILED_SPECTRAL_NORM=0 in the environment turns compilation off. The answer is that of the first call.
+    A TPU is left out, since all that runs there is compiled anyway. SAGAN_TF_COMPILED_SPECTRAL_NORM=0 in the environment
+    turns compilation off.
+    """
+    return _assumed_kind == "GPU" if _assumed_kind is not None else _is_gpu_compiled_for()
+
+
+@functools.cache
+def _is_gpu_compiled_for() -> bool:
+    """Find out whether XLA compiles for a GPU; the answer is that of the first call.
+
+    XLA needs files of the CUDA toolkit that TensorFlow itself does without: a small matrix's power iteration is compiled
+    and run to find out whether they are there.
     """
     if os.environ.get(_SWITCH) == "0":
         return False

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.config import Config, Resolutions, option_values
+from sagan_tf.config import Config, ModelConfig, Resolutions, option_values
 from sagan_tf.data.source import Source
-from sagan_tf.layers.blockwise_attention import has_large_map
+from sagan_tf.layers.blockwise_attention import has_large_map, is_blockwise
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training.diagnostics import parameter_count
 from sagan_tf.training.state import TrainState
@@ -93,17 +93,43 @@ def estimate_memory(config: Config, state: TrainState, num_replicas: int) -> int
     moments = 2 if config.training.adam_beta1 else 1  # the first is not kept where it would be the gradient
     weights = (3 + moments) * generator + (2 + moments) * discriminator  # and gradients; the averaged generator
     part = config.training.global_batch_size // num_replicas // config.training.gradient_accumulation_steps
-    half = config.training.precision != "float32"
-    activations = part * _activations_per_image(config) * (_FLOAT_BYTES // 2 if half else _FLOAT_BYTES)
-    return _CONSTANT_BYTES + weights * _FLOAT_BYTES + activations
+    activations = part * _activations_per_image(config.model) + large_map_values(config.model, part)
+    return _CONSTANT_BYTES + weights * _FLOAT_BYTES + activations * activation_bytes(config.training.precision)
 
 
-def _activations_per_image(config: Config) -> int:
-    """Values kept for one image: the discriminator sees a real and a fake one, or the generator's stay alive too."""
-    stages = find_stages(config.model)
-    base, base_of_discriminator = config.model.base_channels, config.model.discriminator_channels
-    resolutions = stages.discriminator_resolutions(config.model.resolution)
-    inputs = (config.model.resolution, *resolutions)
+def activation_bytes(precision: str) -> int:
+    """Return the size of one value that is kept for the backward pass."""
+    return _FLOAT_BYTES if precision == "float32" else _FLOAT_BYTES // 2
+
+
+def large_map_values(model: ModelConfig, images: int) -> int:
+    """Count the values of large attention maps that are in memory whole, with their gradients.
+
+    A map is large where one image's may be computed in blocks. A CPU always does that, and an accelerator only for
+    batches whose maps it has no room for, so the number is not proportional to the images.
+
+    Args:
+        model: the networks.
+        images: real images that are worked through at once. The discriminator sees as many fake ones beside them.
+    """
+
+    def count(sizes: Resolutions, batch: int) -> int:
+        maps = [one for one in _map_sizes(model, sizes) if has_large_map(*one) and not is_blockwise(batch, *one)]
+        return _values(maps, batch)
+
+    of_generator, of_discriminator = model.generator_attention, model.discriminator_attention
+    return max(count(of_discriminator, 2 * images), count(of_generator, images) + count(of_discriminator, images))
+
+
+def _activations_per_image(model: ModelConfig) -> int:
+    """Count the values kept for one image, but for those of large attention maps.
+
+    The discriminator sees a real and a fake image, or the values of the generator are kept too.
+    """
+    stages = find_stages(model)
+    base, base_of_discriminator = model.base_channels, model.discriminator_channels
+    resolutions = stages.discriminator_resolutions(model.resolution)
+    inputs = (model.resolution, *resolutions)
     discriminator = sum(
         # two convolutions and ReLUs at the block's input size, pooled sum at its output size
         4 * width * base_of_discriminator * size**2
@@ -114,16 +140,22 @@ def _activations_per_image(config: Config) -> int:
         7 * width * base * size**2
         for width, size in zip(stages.generator, stages.generator_resolutions(), strict=True)
     )
-    maps = _attention_maps(config, config.model.generator_attention)
-    maps_of_discriminator = _attention_maps(config, config.model.discriminator_attention)
+    maps, maps_of_discriminator = (
+        _values([one for one in _map_sizes(model, sizes) if not has_large_map(*one)], batch=1)
+        for sizes in (model.generator_attention, model.discriminator_attention)
+    )
     return max(2 * (discriminator + maps_of_discriminator), generator + maps + discriminator + maps_of_discriminator)
 
 
-def _attention_maps(config: Config, sizes: Resolutions) -> int:
-    """Values of the maps, and of their gradients, that are in memory whole."""
-    shrink = 4 if config.model.attention_form == "pooled" else 1
-    maps = [(size**2, size**2 // shrink) for size in sizes]
-    return 2 * sum(queries * keys for queries, keys in maps if not has_large_map(queries, keys))
+def _map_sizes(model: ModelConfig, sizes: Resolutions) -> list[tuple[int, int]]:
+    """Return the queries and keys of attention at each of some sizes of feature maps."""
+    shrink = 4 if model.attention_form == "pooled" else 1
+    return [(size**2, size**2 // shrink) for size in sizes]
+
+
+def _values(maps: list[tuple[int, int]], batch: int) -> int:
+    """Count the values of attention maps of a batch and of their gradients."""
+    return 2 * batch * sum(queries * keys for queries, keys in maps)
 
 
 def _warn_of_dominant_label(histogram: dict[str, int]) -> None:

@@ -16,6 +16,7 @@ from sagan_tf.distribution import per_replica, tpu
 from sagan_tf.distribution.per_replica import on_replicas
 from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.errors import UserError
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 from tests.simulated_tpu import nodes_by_place, simulated_tpu_strategy
@@ -151,9 +152,11 @@ def nodes() -> tuple[list[Any], list[Any]]:
         batch = {"images": images, "labels": labels, "positions": positions}
         return tf.data.Dataset.from_tensors(batch).repeat()
 
-    state = make_state(config, strategy)
-    iterator = iter(strategy.distribute_datasets_from_function(batches))
-    return nodes_by_place(Trainer(create_updates(config, state), strategy, iterator, config.training).loop_graph())
+    with assume_device("TPU"):
+        state = make_state(config, strategy)
+        iterator = iter(strategy.distribute_datasets_from_function(batches))
+        trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
+        return nodes_by_place(trainer.loop_graph())
 
 
 def test_a_step_is_two_programs_for_the_tpu(nodes: tuple[list[Any], list[Any]]) -> None:
@@ -161,6 +164,11 @@ def test_a_step_is_two_programs_for_the_tpu(nodes: tuple[list[Any], list[Any]]) 
     assert [node.op for node in inside].count("TPUReplicateMetadata") == 2
     assert {"Conv2D", "CrossReplicaSum", "ResourceApplyAdagradV2"} <= {node.op for node in inside}
     assert not {"Conv2D", "MatMul", "ResourceApplyAdagradV2"} & {node.op for node in outside}
+
+
+def test_attention_has_its_gradient_for_rounded_products(nodes: tuple[list[Any], list[Any]]) -> None:
+    """Columns that restore row sums are padded to eight, which nothing else in these networks is."""
+    assert "Pad" in {node.op for node in nodes[0]}
 
 
 def test_xla_has_a_kernel_for_every_operation_of_the_programs(nodes: tuple[list[Any], list[Any]]) -> None:

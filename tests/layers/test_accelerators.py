@@ -1,3 +1,4 @@
+import concurrent.futures
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,9 @@ from sagan_tf.layers import accelerators, power_iteration
 
 @pytest.fixture(autouse=True)
 def _forget_the_answer() -> Iterator[None]:
-    accelerators.can_compile_for_gpu.cache_clear()
+    accelerators._is_gpu_compiled_for.cache_clear()
     yield
-    accelerators.can_compile_for_gpu.cache_clear()
+    accelerators._is_gpu_compiled_for.cache_clear()
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
@@ -77,3 +78,21 @@ def test_a_gpu_that_xla_does_not_compile_for(monkeypatch: pytest.MonkeyPatch, ca
         assert not accelerators.can_compile_for_gpu()
     (record,) = caplog.records
     assert "libdevice not found" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_accelerator", "can_compile"), [("CPU", False, False), ("GPU", True, True), ("TPU", True, False)]
+)
+def test_an_assumed_device(kind: str, has_accelerator: bool, can_compile: bool) -> None:
+    """Also where replicas are traced, in threads of their own, and for this context alone."""
+
+    def answers() -> tuple[bool, bool]:
+        return accelerators.has_accelerator(), accelerators.can_compile_for_gpu()
+
+    before = answers()
+    with accelerators.assume_device(kind), concurrent.futures.ThreadPoolExecutor() as pool:
+        assert answers() == pool.submit(answers).result() == (has_accelerator, can_compile)
+        with accelerators.assume_device("CPU"):
+            assert answers() == (False, False)
+        assert answers() == (has_accelerator, can_compile)
+    assert answers() == before

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from sagan_tf.config import Config
+from sagan_tf.distribution.strategy import communication_options
 from sagan_tf.flags import parse_config
 from sagan_tf.training.state import TrainState
 from tools import scaling
 from tools.scaling_model import calculation, image_input
 from tools.scaling_model.options import TABLES, ScalingOptions
-from tools.scaling_model.step import Step
+from tools.scaling_model.reductions import pack_gradients
+from tools.scaling_model.step import Step, network_sizes
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "scaling.md"
@@ -89,6 +91,19 @@ def test_the_documents_sentences_have_the_tools_numbers() -> None:
     assert re.search(r"44 MB of the 326\s+MB", text)
 
 
+def test_the_documents_packs_are_those_of_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    config = scaling.with_num_classes(parse_config(["--flagfile=configs/imagenet.cfg"]))
+    sizes = network_sizes(calculation.create_state(config))
+    size = communication_options("auto", has_gpus=True).bytes_per_pack
+    packs = [pack_gradients(one, size) for one in (sizes.discriminator_variables, sizes.generator_variables)]
+    for first, second, third in packs:
+        assert f"{4e-6 * first:.0f}, {4e-6 * second:.0f} and {4e-6 * third:.0f} MB" in text
+    early = sum(sum(one[:-1]) for one in packs) / sum(map(sum, packs))
+    assert f"{early:.0%}".replace("%", " % of the bytes") in text
+
+
 def test_figures_are_written_unrounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
     assert run(*TINY, "--tables=strong,reductions,strong", f"--json={file}", "--workers=1,2") == 0
@@ -139,13 +154,16 @@ def test_tables_are_printed_where_their_file_cannot_be_written_any_more(
     assert len(printed.out.splitlines()) > 3 and "json: " in printed.err and str(tmp_path) in printed.err
 
 
-def test_classes_and_convolutions_as_on_a_gpu() -> None:
-    config = scaling.as_on_a_gpu(parse_config([]))
-    assert (config.model.num_classes, config.model.resampling) == (1000, "strided")
-    given = scaling.as_on_a_gpu(parse_config(["--dataset=folder", "--num_classes=7", "--resampling=plain"]))
-    assert (given.model.num_classes, given.model.resampling) == (7, "plain")
-    unlabelled = scaling.as_on_a_gpu(parse_config(["--dataset=folder", "--conditioning=none"]))
-    assert unlabelled.model.num_classes == 0
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], 1000),
+        (["--dataset=folder", "--num_classes=7"], 7),
+        (["--dataset=folder", "--conditioning=none"], 0),
+    ],
+)
+def test_classes(flags: list[str], expected: int) -> None:
+    assert scaling.with_num_classes(parse_config(flags)).model.num_classes == expected
 
 
 def test_help_comes_at_once() -> None:

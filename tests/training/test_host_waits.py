@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
+from sagan_tf.layers.accelerators import assume_device
 from tests.graph_placement import has_gpu_kernels, host_waits
-from tests.graphs import loop_body
+from tests.graphs import loop_body, tensors_between_devices
+from tests.layers.replicas import REPLICAS, two_replicas
 from tests.training.tiny import NETWORK_OPTIONS, PLAIN_NETWORKS, make_trainer, one_device, tiny_config
 
 pytestmark = pytest.mark.skipif(not has_gpu_kernels(), reason="this TensorFlow was built without kernels for GPUs")
@@ -41,12 +43,36 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Options by name. Float16 is left out: its dynamic loss scale decides on the host whether an update is applied."""
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_a_step_does_not_make_the_host_wait_for_a_gpu(name: str) -> None:
-    trainer = make_trainer(tiny_config(**OPTIONS[name]), one_device())
-    body = loop_body(trainer.loop_graph())
+FORMS = [("GPU", name) for name in OPTIONS] + [("TPU", "default"), ("TPU", "bfloat16")]
+"""Layers have their forms for a TPU on a GPU that XLA cannot compile for."""
+
+
+def step_graph(kind: str, options: dict[str, Any], strategy: tf.distribute.Strategy) -> tf.Graph:
+    """Return the graph of a step, with the layers in their forms for a kind of device."""
+    with assume_device(kind):
+        return loop_body(make_trainer(tiny_config(**options), strategy).loop_graph())
+
+
+def compiled_calls(graph: tf.Graph) -> int:
+    """Count the calls of functions that XLA compiles."""
+    return sum("_XlaMustCompile" in one.node_def.attr for one in graph.get_operations())
+
+
+@pytest.mark.parametrize(("kind", "name"), FORMS)
+def test_a_step_does_not_make_the_host_wait_for_a_gpu(kind: str, name: str) -> None:
+    body = step_graph(kind, OPTIONS[name], one_device())
     assert len(body.get_operations()) > 100
+    assert (compiled_calls(body) > 0) == (kind == "GPU")
     assert host_waits(body) == []
+
+
+def test_of_two_replicas_only_the_metrics_go_to_the_host() -> None:
+    """The first of two replicas stands where the host adds up the metrics: those of the second are copied there."""
+    body = step_graph("GPU", OPTIONS["default"], two_replicas())
+    assert compiled_calls(body) > REPLICAS
+    assert host_waits(body) == []
+    copied = [tensor for tensor in tensors_between_devices(body) if tensor.dtype.is_floating]
+    assert [(tensor.op.type, tensor.shape.as_list()) for tensor in copied] == [("Pack", [5]), ("Pack", [2])]
 
 
 def test_waits_are_found() -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.data.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
@@ -40,6 +41,8 @@ class Program:
 def lower(config: Config, state: TrainState, num_images: int, num_steps: int) -> Program:
     """Lower training steps on one replica, with all images of the data set in memory.
 
+    Layers have their forms for a TPU. They suit a GPU too, since XLA compiles the whole program.
+
     Args:
         config: the run, with its number of classes.
         state: its state; the program is made for variables of these shapes, and holds none of their values.
@@ -59,9 +62,10 @@ def lower(config: Config, state: TrainState, num_images: int, num_steps: int) ->
         tf.TensorSpec(shape, tf.bool),
     )
     function = training_function(trainer)
-    captured = function.get_concrete_function(*specs).captured_inputs
     try:
-        module = function.experimental_get_compiler_ir(*specs)(stage="hlo_serialized")
+        with assume_device("TPU"):
+            captured = function.get_concrete_function(*specs).captured_inputs
+            module = function.experimental_get_compiler_ir(*specs)(stage="hlo_serialized")
     except (ValueError, tf.errors.OpError) as error:
         raise UserError(f"expected a step that XLA can compile, received {str(error).splitlines()[0]}") from error
     indices = {id(variable.handle): index for index, variable in enumerate(variables_of(state))}

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.gradients import Metrics
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.updates import create_updates
@@ -17,7 +18,8 @@ def lower_updates(config: Config, state: TrainState) -> dict[str, str]:
     """Lower the discriminator's and the generator's update of one replica to StableHLO.
 
     The parameters of a module are images, float32 [batch, R, R, C]; labels, int32 [batch]; the number of the draw,
-    int64; and variables, without their values. Its results are the metrics, float32 [metrics], and variables.
+    int64; and variables, without their values. Its results are the metrics, float32 [metrics], and variables. Layers
+    have their forms for a TPU.
 
     Args:
         config: the run, with its number of classes; `global_batch_size` is the batch of the replica.
@@ -49,6 +51,7 @@ def _lower(step: Callable[..., Metrics], names: Sequence[str], specs: tuple[tf.T
 
     function = tf.function(run, jit_compile=True, autograph=False)
     try:
-        return str(function.experimental_get_compiler_ir(*specs)(stage="stablehlo"))
+        with assume_device("TPU"):
+            return str(function.experimental_get_compiler_ir(*specs)(stage="stablehlo"))
     except (ValueError, tf.errors.OpError) as error:
         raise UserError(f"expected an update that XLA can compile, received {str(error).splitlines()[0]}") from error

@@ -25,7 +25,7 @@ class Calculation:
 
     Args:
         options: the machines, and what is assumed.
-        config: with its number of classes, and a form of convolutions that does not depend on this machine.
+        config: with its number of classes.
     """
 
     def __init__(self, options: ScalingOptions, config: Config) -> None:

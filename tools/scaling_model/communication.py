@@ -13,12 +13,14 @@ class Reduction:
 
     Attributes:
         name: of what is added up.
-        messages: all-reduces in a step.
+        messages: all-reduces in a step of one worker.
+        worker_messages: all-reduces in a step of several workers, which send gradients in packs.
         values: float32 numbers in all of them together, whatever the precision of the networks.
     """
 
     name: str
     messages: int
+    worker_messages: int
     values: int
 
     @property

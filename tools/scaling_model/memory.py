@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from sagan_tf.config import Config, ModelConfig, Resolutions
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.networks.architectures import ARCHITECTURES, Stages
 from sagan_tf.training.diagnostics import parameter_count
-from sagan_tf.training.startup import estimate_memory
+from sagan_tf.training.startup import activation_bytes, estimate_memory, large_map_values
 from sagan_tf.training.state import TrainState, create_state
 
 _USED_SHARE = 0.9
@@ -15,40 +16,47 @@ _USED_SHARE = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class ReplicaMemory:
-    """The memory of a replica: `sagan_tf.training.startup.estimate_memory`.
+    """The memory of a replica on a GPU: `sagan_tf.training.startup.estimate_memory`.
 
     Attributes:
         model: at one image size.
         parameters: of the generator and of the discriminator.
         weights_bytes: of weights, gradients, Adam's moments, the averaged generator and TensorFlow itself.
-        image_bytes: of what one image leaves for the backward pass.
+        image_bytes: of what one image leaves for the backward pass, but for large attention maps.
+        value_bytes: of one value that is kept for the backward pass.
     """
 
     model: ModelConfig
     parameters: tuple[int, int]
     weights_bytes: int
     image_bytes: int
+    value_bytes: int = 4
 
     def of(self, images: int) -> int:
         """Bytes with so many images at once: of a replica, or of one part in gradient accumulation."""
-        return self.weights_bytes + images * self.image_bytes
+        with assume_device("GPU"):
+            large_maps = large_map_values(self.model, images)
+        return self.weights_bytes + images * self.image_bytes + large_maps * self.value_bytes
 
     def fewest_parts(self, batch_size: int, memory_bytes: float) -> int | None:
         """Return into how few equal parts to cut a batch to fit it into nine tenths of a memory; None: none fit."""
-        most = self.most_images(_USED_SHARE * memory_bytes)
         divisors = (parts for parts in range(1, batch_size + 1) if batch_size % parts == 0)
-        return next((parts for parts in divisors if batch_size // parts <= most), None)
+        return next((parts for parts in divisors if self.of(batch_size // parts) <= _USED_SHARE * memory_bytes), None)
 
     def most_images(self, memory_bytes: float) -> int:
         """Images that fit at most, 0 if not even one does."""
-        return max(int((memory_bytes - self.weights_bytes) // self.image_bytes), 0)
+        most = max(int((memory_bytes - self.weights_bytes) // self.image_bytes), 0)
+        # Large maps come on top, unless there are so many that they are computed in blocks.
+        return next((images for images in range(most, 0, -1) if self.of(images) <= memory_bytes), 0)
 
 
 def replica_memory(config: Config, state: TrainState) -> ReplicaMemory:
     """Of a configuration, whose state has the networks to count."""
-    one, two = (_estimate(config, state, images) for images in (1, 2))
+    with assume_device("CPU"):  # which keeps no large maps
+        one, two = (_estimate(config, state, images) for images in (1, 2))
     parameters = parameter_count(state.generator), parameter_count(state.discriminator)
-    return ReplicaMemory(config.model, parameters, 2 * one - two, two - one)
+    value_bytes = activation_bytes(config.training.precision)
+    return ReplicaMemory(config.model, parameters, 2 * one - two, two - one, value_bytes)
 
 
 def at_every_resolution(config: Config) -> list[ReplicaMemory]:

@@ -110,7 +110,8 @@ class Model:
         """Of a step in which each replica has `replica_images` images."""
         work, assumed = self.work.of(replica_images), self.assumptions
         peak = self.device.peak_flops[self.device.number_format(self.precision)]
-        num_bytes, messages = (sum(getattr(one, key) for one in self.reductions) for key in ("num_bytes", "messages"))
+        kind = "messages" if cluster.workers == 1 else "worker_messages"
+        num_bytes, messages = (sum(getattr(one, key) for one in self.reductions) for key in ("num_bytes", kind))
         communication = all_reduce_seconds(num_bytes, messages, cluster)
         return StepTime(
             products=work.flops / (peak * self.utilization),

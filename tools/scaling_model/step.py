@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.layers import SelfAttention2D
-from sagan_tf.training.diagnostics import parameter_count
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.updates import create_updates
@@ -21,15 +21,26 @@ class NetworkSizes:
     """How large is what replicas share.
 
     Attributes:
-        generator, discriminator: their parameters.
+        generator_variables, discriminator_variables: the parameters of each trained variable, in the order in which the
+            optimizer takes them.
         normalizations: batch normalisations of the generator; the discriminator has none.
         normalized_channels: their channels together.
     """
 
-    generator: int
-    discriminator: int
+    generator_variables: tuple[int, ...]
+    discriminator_variables: tuple[int, ...]
     normalizations: int
     normalized_channels: int
+
+    @property
+    def generator(self) -> int:
+        """Parameters of the generator."""
+        return sum(self.generator_variables)
+
+    @property
+    def discriminator(self) -> int:
+        """Parameters of the discriminator."""
+        return sum(self.discriminator_variables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,15 +68,19 @@ def network_sizes(state: TrainState) -> NetworkSizes:
     """Count the networks of a run."""
     moving_means = [one for one in state.generator.non_trainable_variables if one.name == "moving_mean"]
     return NetworkSizes(
-        generator=parameter_count(state.generator),
-        discriminator=parameter_count(state.discriminator),
+        generator_variables=_variable_sizes(state.generator),
+        discriminator_variables=_variable_sizes(state.discriminator),
         normalizations=len(moving_means),
         normalized_channels=sum(one.shape[0] for one in moving_means),
     )
 
 
+def _variable_sizes(network: keras.Model) -> tuple[int, ...]:
+    return tuple(variable.value.shape.num_elements() for variable in network.trainable_variables)
+
+
 def measure_step(config: Config, state: TrainState) -> Step:
-    """Traces the updates that `config` describes; nothing is computed.
+    """Trace the updates that `config` describes, with the layers in their forms for a GPU; nothing is computed.
 
     Attention whose map is worked through in blocks counts as if it were not; it computes its map once more.
 
@@ -99,10 +114,12 @@ def _traced_updates(config: Config, state: TrainState, images: int) -> tuple[Wor
     # What training compiles calls them without autograph, too.
     discriminator_step = tf.function(updates.discriminator_step, autograph=False)
     generator_step = tf.function(updates.generator_step, autograph=False)
-    return (
-        graph_work(discriminator_step.get_concrete_function(real_images, labels, draw).graph),
-        graph_work(generator_step.get_concrete_function(real_images, labels, draw).graph),
-    )
+    with assume_device("GPU"):
+        graphs = [
+            step.get_concrete_function(real_images, labels, draw).graph for step in (discriminator_step, generator_step)
+        ]
+    discriminator, generator = map(graph_work, graphs)
+    return discriminator, generator
 
 
 def _averaging_graph(averaged: keras.Model, network: keras.Model) -> tf.Graph:

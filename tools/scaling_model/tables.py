@@ -64,11 +64,13 @@ def step_table(sizes: NetworkSizes, step: Step, replica_images: int) -> Table:
 
 def reduction_table(found: Sequence[Reduction]) -> Table:
     """Return what is all-reduced in a step."""
-    rows = [["all-reduced in a step", "messages", "bytes", ""]]
+    rows = [["all-reduced in a step", "messages, one worker", "several workers", "bytes", ""]]
     for one in found:
-        rows.append([one.name, str(one.messages), f"{one.num_bytes:,}", bytes_text(one.num_bytes)])
-    messages, num_bytes = sum(one.messages for one in found), sum(one.num_bytes for one in found)
-    rows.append(["together", str(messages), f"{num_bytes:,}", bytes_text(num_bytes)])
+        messages = str(one.messages), str(one.worker_messages)
+        rows.append([one.name, *messages, f"{one.num_bytes:,}", bytes_text(one.num_bytes)])
+    fields = ("messages", "worker_messages", "num_bytes")
+    messages, worker_messages, num_bytes = (sum(getattr(one, field) for one in found) for field in fields)
+    rows.append(["together", str(messages), str(worker_messages), f"{num_bytes:,}", bytes_text(num_bytes)])
     return Table("Communication", rows, [dataclasses.asdict(one) | {"num_bytes": one.num_bytes} for one in found])
 
 

@@ -26,7 +26,7 @@ class Work:
 
     Attributes:
         flops: of convolutions and matrix products; a multiply-add counts as two.
-        traffic_bytes: read and written by all other operations, each on its own, as TensorFlow runs them without XLA.
+        traffic_bytes: read and written by all other operations, each on its own, as TensorFlow runs them.
         operations: on floating-point numbers, each of which the GPU is told to do.
     """
 
@@ -70,7 +70,8 @@ class BatchWork:
 def graph_work(graph: tf.Graph) -> Work:
     """Return the work of what a graph's results and effects need; both branches of a condition count.
 
-    Tensors whose size is not known before they are computed are left out of the traffic.
+    A function that XLA compiles is one operation: it reads its inputs and writes its outputs once, and what it computes
+    in between takes no memory. Tensors whose size is not known before they are computed are left out of the traffic.
 
     Raises:
         ValueError: the size of a convolution or matrix product is not known.
@@ -83,6 +84,9 @@ def graph_work(graph: tf.Graph) -> Work:
 def _traffic_and_operations(graph: tf.Graph) -> tuple[int, int]:
     traffic = count = 0
     for operation in used_operations(graph):
+        if _is_compiled(operation):
+            traffic, count = traffic + _bytes_moved(operation), count + 1
+            continue
         for inner in called_graphs(operation):
             inner_traffic, inner_count = _traffic_and_operations(inner)
             traffic, count = traffic + inner_traffic, count + inner_count
@@ -90,6 +94,12 @@ def _traffic_and_operations(graph: tf.Graph) -> tuple[int, int]:
             traffic += 0 if operation.type in PRODUCTS else _bytes_moved(operation)
             count += _is_launched(operation)
     return traffic, count
+
+
+def _is_compiled(operation: tf.Operation) -> bool:
+    """Return whether an operation calls a function that XLA compiles."""
+    attributes = operation.node_def.attr
+    return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
 
 
 def _bytes_moved(operation: tf.Operation) -> int:

@@ -71,4 +71,4 @@ def test_the_gpus_of_a_worker_share_its_link() -> None:
 
 
 def test_a_reduction_is_in_float32() -> None:
-    assert Reduction("gradients", 1, 10).num_bytes == 40
+    assert Reduction("gradients", 1, 1, 10).num_bytes == 40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.networks.architectures import ARCHITECTURES
 from sagan_tf.training.startup import estimate_memory
 from sagan_tf.training.state import create_state
@@ -16,6 +17,24 @@ def test_it_is_what_a_run_prints_at_its_start() -> None:
     state = create_state(config)
     for replicas in (1, 2, 3):
         assert replica_memory(config, state).of(12 // replicas) == estimate_memory(config, state, replicas)
+
+
+def test_large_attention_maps_are_kept_where_a_gpu_has_room_for_them() -> None:
+    """A GPU keeps the maps of eight images here, and computes those of more in blocks."""
+    options = {"resolution": 64, "attention_form": "full", "discriminator_attention_resolutions": ()}
+    config = tiny_config(**options, generator_attention_resolutions=(64,), precision="mixed_bfloat16")
+    state = create_state(config)
+    memory = replica_memory(config, state)
+    for images in (1, 2, 8, 9):
+        training = dataclasses.replace(config.training, global_batch_size=images)
+        with assume_device("GPU"):
+            estimate = estimate_memory(dataclasses.replace(config, training=training), state, 1)
+        assert memory.of(images) == estimate
+    maps = 2 * 2 * 4096**2  # values of two bytes, and their gradients
+    assert memory.of(8) == memory.weights_bytes + 8 * (memory.image_bytes + maps)
+    assert memory.of(9) < memory.of(8)
+    assert memory.most_images(memory.of(8) - 1) == (memory.of(8) - 1 - memory.weights_bytes) // memory.image_bytes
+    assert memory.most_images(memory.of(3)) >= 3 and memory.of(memory.most_images(memory.of(3))) <= memory.of(3)
 
 
 def test_accumulation_keeps_one_part_at_a_time() -> None:

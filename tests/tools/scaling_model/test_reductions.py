@@ -8,29 +8,37 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import Config
+from sagan_tf.distribution.strategy import communication_options
+from tests.graphs import loop_body, waits_for
 from tests.training.tiny import PLAIN_NETWORKS, make_trainer, tiny_config
 from tools.benchmarks.arithmetic import called_graphs
-from tools.scaling_model.reductions import reductions
+from tools.scaling_model.reductions import pack_gradients, reductions
 from tools.scaling_model.step import NetworkSizes, network_sizes
 
 # Networks without attention and spectral normalisation are traced faster.
 PLAIN = {**PLAIN_NETWORKS, "generator_spectral_norm": False, "discriminator_spectral_norm": False}
-CASES: dict[str, dict[str, Any]] = {
-    "sagan": {},
-    "synchronized, in parts, bfloat16": {
-        **PLAIN,
-        "synchronized_batch_norm": True,
-        "gradient_accumulation_steps": 2,
-        "discriminator_steps_per_step": 2,
-        "precision": "mixed_bfloat16",
-    },
-    "float16, no classes": {**PLAIN, "precision": "mixed_float16", "conditioning": "none", "num_classes": 0},
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "sagan": (2000, {}),
+    "synchronized, in parts, bfloat16": (
+        1000,
+        {
+            **PLAIN,
+            "synchronized_batch_norm": True,
+            "gradient_accumulation_steps": 2,
+            "discriminator_steps_per_step": 2,
+            "precision": "mixed_bfloat16",
+        },
+    ),
+    "float16, no classes": (0, {**PLAIN, "precision": "mixed_float16", "conditioning": "none", "num_classes": 0}),
 }
+"""Bytes of a pack and options of the run, by name."""
 
 
-def several_workers() -> tf.distribute.Strategy:
-    """The strategy of several workers, with two replicas in this process."""
-    return tf.distribute.MultiWorkerMirroredStrategy._from_local_devices(["CPU:0", "CPU:1"])
+def several_workers(bytes_per_pack: int) -> tf.distribute.Strategy:
+    """Return the strategy of several workers with GPUs, with two replicas in this process."""
+    options = communication_options("auto", has_gpus=True)
+    packed = tf.distribute.experimental.CommunicationOptions(bytes_per_pack, implementation=options.implementation)
+    return tf.distribute.MultiWorkerMirroredStrategy._from_local_devices(["CPU:0", "CPU:1"], packed)
 
 
 def all_reduces(graph: tf.Graph) -> list[tf.Operation]:
@@ -48,37 +56,78 @@ def num_bytes(operation: tf.Operation) -> int:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request: pytest.FixtureRequest) -> tuple[Config, NetworkSizes, list[int]]:
-    """A configuration, the sizes of its networks, and the bytes of every all-reduce in its compiled loop."""
-    config = tiny_config(**CASES[request.param])
-    trainer = make_trainer(config, several_workers())
-    return config, network_sizes(trainer.state), sorted(map(num_bytes, all_reduces(trainer.loop_graph())))
+def case(request: pytest.FixtureRequest) -> tuple[Config, NetworkSizes, int, list[int]]:
+    """A configuration, the sizes of its networks, and how its compiled loop sends gradients: pack size and all-reduces.
+
+    All-reduces are their bytes.
+    """
+    bytes_per_pack, options = CASES[request.param]
+    config = tiny_config(**options)
+    trainer = make_trainer(config, several_workers(bytes_per_pack))
+    found = sorted(map(num_bytes, all_reduces(trainer.loop_graph())))
+    return config, network_sizes(trainer.state), bytes_per_pack, found
 
 
-def test_the_graph_of_two_replicas(case: tuple[Config, NetworkSizes, list[int]]) -> None:
-    config, sizes, found = case
-    expected = reductions(sizes, config)
-    assert len(found) == sum(one.messages for one in expected)
+def test_the_graph_of_two_replicas(case: tuple[Config, NetworkSizes, int, list[int]]) -> None:
+    config, sizes, bytes_per_pack, found = case
+    expected = reductions(sizes, config, bytes_per_pack)
+    assert len(found) == sum(one.worker_messages for one in expected)
     assert sum(found) == sum(one.num_bytes for one in expected)
+    gradients = expected[:2]
+    if bytes_per_pack:
+        assert all(one.worker_messages > one.messages for one in gradients)
+    else:
+        assert all(one.worker_messages == one.messages for one in gradients)
 
 
-def test_the_gradients_of_an_update_are_one_message(case: tuple[Config, NetworkSizes, list[int]]) -> None:
-    config, sizes, found = case
-    updates = [4 * sizes.discriminator] * config.training.discriminator_steps_per_step + [4 * sizes.generator]
-    assert found[-len(updates) :] == sorted(updates)
+def test_the_messages_of_an_update(case: tuple[Config, NetworkSizes, int, list[int]]) -> None:
+    config, sizes, bytes_per_pack, found = case
+    packs = pack_gradients(sizes.discriminator_variables, bytes_per_pack)
+    packs = packs * config.training.discriminator_steps_per_step
+    packs += pack_gradients(sizes.generator_variables, bytes_per_pack)
+    for size in packs:
+        found.remove(4 * size)
+
+
+def test_gradients_can_be_sent_before_the_last_one_is_computed() -> None:
+    """Each pack waits for its own gradients: the first does not wait for those of the layers that come first."""
+    trainer = make_trainer(tiny_config(**PLAIN), several_workers(1000))
+    body = loop_body(trainer.loop_graph())
+    packs = [one for one in body.get_operations() if one.type == "CollectiveReduceV2" and one.device.endswith("CPU:0")]
+    of_discriminator = len(pack_gradients(network_sizes(trainer.state).discriminator_variables, 1000))
+    assert of_discriminator > 1
+    waits = [waits_for(one) for one in packs[:of_discriminator]]
+    convolutions = [sum("Conv2DBackpropFilter" in name for name in names) for names in waits]
+    assert 0 < convolutions[0] < convolutions[-1]
+
+
+def test_packs_are_whole_gradients_from_the_last_on() -> None:
+    assert pack_gradients([5, 4, 3, 2, 1], 0) == [15]
+    assert pack_gradients([5, 4, 3, 2, 1], 4) == [3, 3, 4, 5]  # a pack is closed once it is larger
+    assert pack_gradients([5, 4, 3, 2, 1], 24) == [10, 5]
+    assert pack_gradients([5, 4, 3, 2, 1], 1000) == [15]
 
 
 def test_by_name() -> None:
-    sizes = NetworkSizes(generator=1000, discriminator=100, normalizations=3, normalized_channels=20)
+    sizes = NetworkSizes((600, 400), (60, 40), normalizations=3, normalized_channels=20)
     config = tiny_config(discriminator_steps_per_step=5, synchronized_batch_norm=True, precision="mixed_float16")
-    found = {one.name: (one.messages, one.num_bytes) for one in reductions(sizes, config)}
+    found = {one.name: (one.messages, one.worker_messages, one.num_bytes) for one in reductions(sizes, config, 50)}
     assert found == {
-        "gradients of the discriminator": (5, 5 * 400),
-        "gradients of the generator": (1, 4000),
-        "moving means and variances": (1, 160),
-        "what is logged": (6, 4 * (5 * 5 + 2)),
-        "batch statistics": (7 * 3, 7 * 160),
-        "whether gradients overflowed": (6, 24),
+        "gradients of the discriminator": (5, 10, 5 * 400),
+        "gradients of the generator": (1, 2, 4000),
+        "moving means and variances": (1, 1, 160),
+        "what is logged": (6, 6, 4 * (5 * 5 + 2)),
+        "batch statistics": (7 * 3, 7 * 3, 7 * 160),
+        "whether gradients overflowed": (6, 6, 24),
     }
     plain = tiny_config(discriminator_steps_per_step=5)
     assert len(reductions(sizes, plain)) == 4
+
+
+@pytest.mark.parametrize(("collectives", "is_packed"), [("auto", True), ("nccl", True), ("ring", False)])
+def test_packs_are_as_large_as_training_makes_them(collectives: str, is_packed: bool) -> None:
+    options = communication_options(collectives, has_gpus=True)
+    sizes = NetworkSizes((10**8,) * 3, (10**6,) * 3, normalizations=0, normalized_channels=0)
+    config = tiny_config(collectives=collectives)
+    assert reductions(sizes, config) == reductions(sizes, config, options.bytes_per_pack)
+    assert reductions(sizes, config)[1].worker_messages == (3 if is_packed else 1)

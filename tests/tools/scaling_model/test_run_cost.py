@@ -14,7 +14,7 @@ from tools.scaling_model.prediction import Assumptions, Model
 from tools.scaling_model.run_cost import GPU_COUNTS, RunCost, run_costs
 from tools.scaling_model.work import BatchWork, Work
 
-MODEL = Model(BatchWork(per_image=Work(flops=1e12)), (Reduction("gradients", 1, 10**6),), DEVICES["V100"], "float32")
+MODEL = Model(BatchWork(per_image=Work(flops=1e12)), (Reduction("gradients", 1, 1, 10**6),), DEVICES["V100"], "float32")
 MEMORY = ReplicaMemory(tiny_config().model, (1, 1), weights_bytes=0, image_bytes=10**9)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from sagan_tf.config import Config
+from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.state import TrainState, create_state
 from tests.training.tiny import tiny_config
 from tools.scaling_model.step import Step, _traced_updates, measure_step, network_sizes
 
-CONFIG = tiny_config(resampling="strided", discriminator_steps_per_step=3)
+CONFIG = tiny_config(discriminator_steps_per_step=3)
 # Without attention and normalisation of the generator, so traced at once.
 PLAIN = {"architecture": "dcgan", "attention_resolutions": (), "generator_spectral_norm": False}
 
@@ -30,6 +31,9 @@ def measured(config: Config) -> Step:
 
 def test_sizes_are_those_of_the_networks(state: TrainState) -> None:
     sizes = network_sizes(state)
+    assert sizes.generator_variables == tuple(
+        one.value.shape.num_elements() for one in state.generator.trainable_variables
+    )
     assert sizes.generator == sum(one.value.shape.num_elements() for one in state.generator.trainable_variables)
     assert sizes.discriminator == sum(one.value.shape.num_elements() for one in state.discriminator.trainable_variables)
     # Two in each of three blocks, one before the image; channels are what goes in.
@@ -60,10 +64,18 @@ def test_the_average_costs_the_same_for_any_batch(state: TrainState, step: Step)
 
 
 def test_accumulation_pays_for_sigma_in_every_part() -> None:
-    whole, parts = (measured(tiny_config(**PLAIN, gradient_accumulation_steps=count)) for count in (1, 2))
-    assert whole.work.fixed.flops > 0
-    assert parts.work.per_image.flops == pytest.approx(whole.work.per_image.flops)
-    assert parts.work.fixed.flops == pytest.approx(2 * whole.work.fixed.flops)
+    """Each part reads the kernels for sigma; the gradients that parts add up are those of plain layers too."""
+
+    def traffic_of_a_second_part(has_sigma: bool) -> float:
+        options = {**PLAIN, "discriminator_spectral_norm": has_sigma}
+        whole, parts = (measured(tiny_config(**options, gradient_accumulation_steps=count)) for count in (1, 2))
+        assert parts.work.per_image.flops == pytest.approx(whole.work.per_image.flops)
+        return parts.work.fixed.traffic_bytes - whole.work.fixed.traffic_bytes
+
+    kernels = create_state(tiny_config(**PLAIN)).discriminator.trainable_variables
+    kernel_bytes = 4 * sum(one.value.shape.num_elements() for one in kernels if len(one.shape) > 1)
+    # In both updates.
+    assert traffic_of_a_second_part(True) - traffic_of_a_second_part(False) > 2 * kernel_bytes
 
 
 def test_attention_in_blocks_counts_whole() -> None:
@@ -79,6 +91,17 @@ def test_attention_in_blocks_counts_whole() -> None:
         )
     )
     locations, query_channels, value_channels = 64**2, 1, 1
-    # Two products forwards, and two for each of them backwards.
-    expected = 3 * 2 * locations**2 * (query_channels + value_channels)
-    assert expected < found.generator_update.per_image.flops < 1.2 * expected
+    # The products of `attention_gradients` beside the two of the outputs; two have eight columns appended.
+    columns = (query_channels + value_channels) + 4 * query_channels + 2 * value_channels + 2 * 8
+    expected = 2 * locations**2 * columns
+    assert expected < found.generator_update.per_image.flops < 1.1 * expected
+
+
+def test_layers_are_counted_in_their_forms_for_a_gpu(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On any machine: a CPU, which is assumed here, would take more operations for sigma."""
+    with assume_device("CPU"):
+        assert measured(CONFIG) == step
+    monkeypatch.setattr("tools.scaling_model.step.assume_device", lambda kind: assume_device("CPU"))
+    of_cpu = measured(CONFIG)
+    operations = [one.work.of(4).operations for one in (step, of_cpu)]
+    assert operations[0] < 0.8 * operations[1]

@@ -18,7 +18,7 @@ from tools.scaling_model.work import BatchWork, Work
 
 MODEL = Model(
     BatchWork(per_image=Work(flops=15.7e12)),  # a second an image
-    (Reduction("gradients", 1, 25 * 10**7), Reduction("others", 3, 10)),
+    (Reduction("gradients", 1, 1, 25 * 10**7), Reduction("others", 3, 3, 10)),
     DEVICES["V100"],
     "float32",
     assumptions=Assumptions(utilization=1.0),

@@ -72,6 +72,18 @@ def test_functions_and_branches_inside_count() -> None:
     assert work.traffic_bytes == 2 * A_BYTES + 4 + 4 + 1
 
 
+def test_what_xla_compiles_is_one_operation_that_moves_its_inputs_and_outputs() -> None:
+    def function(a: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(tf.nn.relu(a) * 2.0, B)
+
+    product = Work(flops=2 * 4 * 6 * 5)
+    b_bytes, product_bytes = 4 * 6 * 5, 4 * 4 * 5
+    assert work_of(function, A) == product + Work(0, 4 * A_BYTES + 4, 3)  # relu, the doubled relu, a scalar
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    work = work_of(lambda a: tf.nn.relu(compiled(a)), A)
+    assert work == product + Work(0, A_BYTES + b_bytes + product_bytes + 2 * product_bytes, 2)
+
+
 def test_sizes_that_are_not_known_are_left_out_of_the_traffic() -> None:
     work = work_of(tf.nn.relu, tf.TensorSpec([None, 6]))
     assert work == Work(operations=1)
