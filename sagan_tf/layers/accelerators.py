@@ -46,8 +46,8 @@ def has_accelerator() -> bool:
 def can_compile_for_gpu() -> bool:
     """Return whether power iterations are compiled: TensorFlow has a GPU, and XLA what it needs to compile for it.
 
-    A TPU is left out, since all that runs there is compiled anyway. SAGAN_TF_COMPILED_SPECTRAL_NORM=0 in the environment
-    turns compilation off.
+    A TPU is left out, since all that runs there is compiled anyway. SAGAN_TF_COMPILED_SPECTRAL_NORM=0 in the
+    environment turns compilation off.
     """
     return _assumed_kind == "GPU" if _assumed_kind is not None else _is_gpu_compiled_for()
 
@@ -56,8 +56,8 @@ def can_compile_for_gpu() -> bool:
 def _is_gpu_compiled_for() -> bool:
     """Find out whether XLA compiles for a GPU; the answer is that of the first call.
 
-    XLA needs files of the CUDA toolkit that TensorFlow itself does without: a small matrix's power iteration is compiled
-    and run to find out whether they are there.
+    XLA needs files of the CUDA toolkit that TensorFlow itself does without: a small matrix's power iteration is
+    compiled and run to find out whether they are there.
     """
     if os.environ.get(_SWITCH) == "0":
         return False
