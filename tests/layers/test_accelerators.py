@@ -33,10 +33,17 @@ def test_only_gpus_are_compiled_for(kind: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shapes of the matrices whose power iteration was compiled. The CPU stands for the GPU."""
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU, for which the CPU stands."""
     pretend(monkeypatch, "GPU")
-    device, original = tf.device, power_iteration._compiled_iterations
+    device = tf.device
+    monkeypatch.setattr(tf, "device", lambda name: device(name and "CPU:0"))
+
+
+@pytest.fixture
+def compiled(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of the matrices whose power iteration was compiled."""
+    original = power_iteration._compiled_iterations
     shapes = []
 
     def spy(rows: int, columns: int, *options: Any) -> Any:
@@ -48,7 +55,6 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
         return call
 
-    monkeypatch.setattr(tf, "device", lambda name: device(name and "CPU:0"))
     monkeypatch.setattr(power_iteration, "_compiled_iterations", spy)
     return shapes
 
@@ -67,11 +73,11 @@ def test_compilation_can_be_turned_off(compiled: list[tuple[int, ...]], monkeypa
     assert compiled == []
 
 
+@pytest.mark.usefixtures("gpu")
 def test_a_gpu_that_xla_does_not_compile_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def fail(*sizes: object) -> None:
         raise tf.errors.InternalError(None, None, "libdevice not found\nat some length")
 
-    pretend(monkeypatch, "GPU")
     monkeypatch.setattr(power_iteration, "_compiled_iterations", fail)
     with caplog.at_level(logging.WARNING, "sagan_tf"):
         assert not accelerators.can_compile_for_gpu()
