@@ -102,7 +102,7 @@ def test_a_tpu_that_auto_does_not_use_is_named(
     monkeypatch.setattr("sagan_tf.distribution.strategy.take_gpu_memory_as_needed", lambda: None)
     monkeypatch.setattr("sagan_tf.distribution.strategy.check_gpus", lambda *arguments, **options: None)
     create_strategy(TrainingConfig())
-    lines = [record.getMessage() for record in caplog.records if "TPU" in record.getMessage()]
+    lines = list({record.getMessage() for record in caplog.records if "TPU" in record.getMessage()})
     assert len(lines) == warned
     if warned:
         assert ("another process" in lines[0]) == bool(packages) and "tensorflow-tpu" in lines[0]

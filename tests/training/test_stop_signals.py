@@ -111,8 +111,9 @@ def test_a_second_signal_ends_it_at_once(tmp_path: pathlib.Path) -> None:
         "--sample_every=1000000",
         "--checkpoint_every=1000000",
     ) as process:
-        # The first call is one step; the second is as many as fit into `call_length.TARGET_SECONDS`.
+        # The first two calls are one step each; the third is as many as fit into `call_length.TARGET_SECONDS`.
         wait_for(lambda: "first step after" in log.read_text(), 240)
+        time.sleep(5.0)
         process.send_signal(signal.SIGINT)
         wait_for(lambda: "a second signal ends it at once" in log.read_text())
         time.sleep(1.0)

@@ -60,9 +60,9 @@ def test_bytes(num_bytes: float, expected: str) -> None:
 def test_reductions_are_added_up() -> None:
     table = tables.reduction_table(MODEL.reductions)
     assert table.rows[1:] == [
-        ["gradients", "1", "1,000,000,000", "1.00 GB"],
-        ["others", "3", "40", "40.0 B"],
-        ["together", "4", "1,000,000,040", "1.00 GB"],
+        ["gradients", "1", "1", "1,000,000,000", "1.00 GB"],
+        ["others", "3", "3", "40", "40.0 B"],
+        ["together", "4", "4", "1,000,000,040", "1.00 GB"],
     ]
 
 
