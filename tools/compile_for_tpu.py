@@ -3,8 +3,9 @@
     python tools/lower_training.py updates DIR --flagfile=configs/imagenet.cfg --num_classes=1000
     python compile_for_tpu.py DIR/discriminator.mlir DIR/generator.mlir
 
-The modules are compiled for one chip of a topology. `pip install "jax[tpu]"` installs what this program needs, in an
-environment of its own: libtpu fits one version of JAX only. The program prints a JSON object for each module, with the
+The modules are compiled for one chip of a topology. `pip install "jax[tpu]==0.10.2"` installs what this program needs,
+in an environment of its own: libtpu fits one version of JAX only, and other versions of JAX may lack internal functions
+that are used here. The program prints a JSON object for each module, with the
 seconds that its compilation took and, in bytes, the memory of its parameters, results and temporary values. Results
 that replace a parameter (`aliased`) take no memory of their own.
 """
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             result = compile_module(path.read_bytes().decode(), options.topology)
         except _ERRORS as error:
-            hint = '; install "jax[tpu]"' if isinstance(error, ImportError | AttributeError) else ""
+            hint = '; it was run with "jax[tpu]==0.10.2"' if isinstance(error, ImportError | AttributeError) else ""
             print(f"compile_for_tpu.py: error: {path}: {' '.join(str(error).splitlines())}{hint}", file=sys.stderr)
             return 2
         print(json.dumps({"module": str(path), "topology": options.topology, **result}), flush=True)
