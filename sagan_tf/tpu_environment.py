@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 
-_DEVICES = ("dev/accel*", "dev/vfio/[0-9]*")  # up to v4, and from v5e on
+_DEVICES = ("dev/accel[0-9]*", "dev/vfio/[0-9]*")  # up to v4, and from v5e on
 _LOAD_LIBRARY = "TPU_LOAD_LIBRARY"
 
 

@@ -20,7 +20,7 @@ _KINDS = (
 )
 _MESSAGE = re.compile(
     "Collective ops is aborted|remote target|heartbeat|Connection reset|Socket closed|failed to connect|"
-    "Barrier timed out|NCCL",
+    "Barrier timed out",
     re.IGNORECASE,
 )
 """What TensorFlow says then. Errors of the same kinds come from one's own data, and from bugs."""
@@ -33,7 +33,7 @@ def explain_lost_workers(num_workers: int, then: str) -> Iterator[None]:
     """Enter a context in which a worker that does not answer is a `WorkerLost`.
 
     Args:
-        num_workers: How many take part. Of one, no error is explained.
+        num_workers: How many take part. Of one, only NCCL's errors are explained.
         then: What happens when the command is started again, for the end of the message.
     """
     try:
@@ -48,21 +48,25 @@ def explain_lost_workers(num_workers: int, then: str) -> Iterator[None]:
 def lost_worker_error(error: tf.errors.OpError, num_workers: int, then: str) -> WorkerLost | None:
     """Return the error for the user if `error` is about another worker or the connection to it, else None.
 
-    NCCL's errors are among these, since it reports a worker that has ended and a wrong setting of its own alike.
+    NCCL's errors are among these, since it reports a worker that has ended and a wrong setting of its own alike, and
+    those of the GPUs of one worker too.
 
     Args:
         error: What TensorFlow raised.
-        num_workers: How many take part. Of one, no error is explained.
+        num_workers: How many take part. Of one, only NCCL's errors are explained.
         then: What happens when the command is started again, for the end of the message.
     """
-    if num_workers < 2 or not isinstance(error, _KINDS) or not _MESSAGE.search(error.message):
+    if not isinstance(error, _KINDS):
         return None
     reason = one_line(error.message)[:_MAX_REASON]
     if _NCCL.search(error.message):
+        other = "--collectives=ring" if num_workers > 1 else "--strategy=one_device"
         return WorkerLost(
             f"NCCL, by which GPUs exchange gradients, failed ({reason}); NCCL_DEBUG=INFO in the environment makes it "
-            f"log why, --collectives=ring does without it. Started again on all workers, {then}"
+            f"log why, {other} does without it. Started again, {then}"
         )
+    if num_workers < 2 or not _MESSAGE.search(error.message):
+        return None
     task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
     who = f"{task[1]} {task[2]}" if task else "another worker"
     return WorkerLost(

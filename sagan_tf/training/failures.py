@@ -40,7 +40,7 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise _full_disk(error.filename or run_dir) from error
+            raise _full_disk(error.filename or run_dir, run_dir) from error
         if error.errno in _UNWRITABLE and str(error.filename).startswith(str(run_dir)):
             raise UserError(
                 f"run_dir: expected a folder that can be written, received {error.filename} ({error.strerror})"
@@ -53,7 +53,7 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
         raise about_memory from error
     except tf.errors.OpError as error:
         if _NO_SPACE.search(error.message):
-            raise _full_disk(run_dir) from error
+            raise _full_disk(run_dir, run_dir) from error
         about_memory = memory_error(error, "training", MEMORY_REMEDY)
         if about_memory is not None:
             raise about_memory from error
@@ -75,5 +75,7 @@ def explaining_writes(path: pathlib.Path) -> Iterator[None]:
         raise UserError(f"expected to write the result, received {path}: {error.message.splitlines()[0]}") from error
 
 
-def _full_disk(path: pathlib.Path | str) -> UserError:
+def _full_disk(path: pathlib.Path | str, run_dir: pathlib.Path) -> UserError:
+    if not str(path).startswith(str(run_dir)):  # a reference of an evaluation, say
+        return UserError(f"expected space on the disk of {path}, received none; free some")
     return UserError(f"run_dir: expected space on the disk of {path}, received none; free some: {_GOES_ON}")

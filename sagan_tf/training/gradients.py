@@ -61,13 +61,13 @@ def split_batch(tensor: tf.Tensor, num_parts: int) -> list[tf.Tensor]:
     """Cut a batch into equal parts.
 
     Args:
-        tensor: Its first dimension is divisible by `num_parts`; with several workers it is not known.
+        tensor: Its first dimension is known and divisible by `num_parts`.
         num_parts: How many parts.
     """
     if not tensor.dtype.is_integer:
         return tf.split(tensor, num_parts)
     # TensorFlow has no GPU kernel that splits integers: the host would wait for the GPU to hand them over.
-    size = (tensor.shape[0] or tf.shape(tensor)[0]) // num_parts
+    size = tensor.shape[0] // num_parts
     return [tensor[part * size : (part + 1) * size] for part in range(num_parts)]
 
 

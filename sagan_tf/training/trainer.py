@@ -100,6 +100,7 @@ class Trainer:
     @tf.autograph.experimental.do_not_convert
     def _update_discriminator(self, images: tf.Tensor, labels: tf.Tensor, index: int) -> tf.Tensor:
         """Run update `index` of a step in replica context; returns the metrics of this replica."""
+        self._set_size(images, labels)
         return self._discriminator_step(images, labels, self._draw(index))
 
     @tf.autograph.experimental.do_not_convert
@@ -107,6 +108,7 @@ class Trainer:
         self, images: tf.Tensor, labels: tf.Tensor, discriminator_metrics: Sequence[tf.Tensor]
     ) -> tf.Tensor:
         """Run the generator's update in replica context and move the average; returns the metrics of this replica."""
+        self._set_size(images, labels)
         # The generator's update waits for the discriminator's, or the activations of both would be in memory at once.
         # It waits for those of its replica: for the means over replicas, the host would wait for all devices.
         with tf.control_dependencies(discriminator_metrics):
@@ -115,6 +117,12 @@ class Trainer:
         generator, average = self.state.generator, self.state.generator_ema
         move_average(average.variables, generator.variables, self._ema_decay(self.state.step + 1))
         return metrics
+
+    def _set_size(self, *batch: tf.Tensor) -> None:
+        """Make the size of a replica's batch known; several workers lose it, and layers choose their forms by it."""
+        size = self._config.global_batch_size // self.strategy.num_replicas_in_sync
+        for tensor in batch:
+            tensor.set_shape([size, *tensor.shape[1:]])
 
     def _draw(self, index: int) -> tf.Tensor:
         """Return the number of an update's draw, from this replica's copies of the counters."""

@@ -42,6 +42,11 @@ def test_the_worker_is_named() -> None:
     assert str(found).startswith("worker 1 does not answer any more")
 
 
+def test_nccl_between_the_gpus_of_one_worker() -> None:
+    found = lost_worker_error(tensorflow_error(tf.errors.InternalError, "NCCL: invalid usage"), 1, "it goes on")
+    assert isinstance(found, WorkerLost) and "--strategy=one_device" in str(found)
+
+
 def test_a_long_reason_is_cut() -> None:
     error = tensorflow_error(tf.errors.InternalError, "NCCL " + "x" * 10_000)
     assert len(str(lost_worker_error(error, 2, ""))) < 700

@@ -46,6 +46,11 @@ def test_a_full_disk_as_the_system_says_it(number: int) -> None:
     assert type(found) is UserError and str(found) == FULL and found.__cause__ is error
 
 
+def test_a_full_disk_that_is_not_the_runs() -> None:
+    found = explained(system_error(errno.ENOSPC, "/elsewhere/reference.npz"))
+    assert str(found) == "expected space on the disk of /elsewhere/reference.npz, received none; free some"
+
+
 @pytest.mark.parametrize("text", SPACES)
 @pytest.mark.parametrize(
     "kind", [tf.errors.ResourceExhaustedError, tf.errors.UnknownError, tf.errors.FailedPreconditionError]

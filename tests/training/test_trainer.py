@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
@@ -250,3 +251,20 @@ def test_replicas_draw_different_latents_that_together_are_the_global_draw():
     np.testing.assert_array_equal(np.concatenate(latents), whole[0].numpy())
     labels = [part.numpy() for part in strategy.experimental_local_results(drawn[1])]
     np.testing.assert_array_equal(np.concatenate(labels), whole[1].numpy())
+
+
+def test_layers_know_the_size_of_a_batch_that_several_workers_lose(monkeypatch: pytest.MonkeyPatch):
+    trainer = make_trainer(tiny_config(**PLAINEST_NETWORKS, global_batch_size=6), one_device())
+    sizes = []
+
+    def step(images: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+        sizes.append((images.shape[0], labels.shape[0]))
+        return tf.stack([0.0])
+
+    monkeypatch.setattr(trainer, "_discriminator_step", step)
+    monkeypatch.setattr(trainer, "_generator_step", step)
+    specs = tf.TensorSpec([None, 32, 32, 1]), tf.TensorSpec([None], tf.int32)
+    for update, argument in ((trainer._update_discriminator, 0), (trainer._update_generator, [])):
+        function = functools.partial(lambda update, argument, *batch: update(*batch, argument), update, argument)
+        tf.function(function, autograph=False).get_concrete_function(*specs)
+    assert sizes == [(6, 6)] * 2

@@ -19,7 +19,7 @@ from sagan_tf.tpu_environment import has_tpu
 from tools.gpu_checking.cuda_devices import list_cuda_devices
 
 _DRIVER = pathlib.Path("/proc/driver/nvidia/version")
-_VARIABLES = ("CUDA_", "NCCL_", "NVIDIA_", "TF_", "XLA_")
+_VARIABLES = ("CUDA_", "LD_LIBRARY_PATH", "NCCL_", "NVIDIA_", "SAGAN_TF_", "TF_", "TPU_", "XLA_")
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu", "libtpu")
 _PACKAGES = ("sagan-tf", *_TENSORFLOW, "keras", "numpy", "nvidia-cudnn-cu12", "nvidia-nccl-cu12")
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

@@ -41,7 +41,7 @@ def measure_forms(
         answer = measure_form(form, options, config, report)
         if "images_per_second" in answer:
             report(f"{name}: {answer['images_per_second']:,.1f} images/s")
-        config = _with_parts(config, answer["gradient_accumulation_steps"])
+            config = _with_parts(config, answer["gradient_accumulation_steps"])
         yield name, answer
 
 

@@ -23,7 +23,7 @@ class NetworkSizes:
     Attributes:
         generator_variables, discriminator_variables: the parameters of each trained variable, in the order in which the
             optimizer takes them.
-        normalizations: batch normalisations of the generator; the discriminator has none.
+        normalizations: batch normalizations of the generator; the discriminator has none.
         normalized_channels: their channels together.
     """
 

@@ -124,6 +124,13 @@ def test_a_batch_that_never_fits_ends_as_an_error(monkeypatch: pytest.MonkeyPatc
     assert found["forms"]["float32"]["log"] == ["what TensorFlow logged"]
 
 
+def test_a_form_that_never_fits_does_not_cut_the_batch_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(fitting=0)
+    run_check(monkeypatch, machine, GpuCheckOptions(forms=("float32", "mixed_bfloat16")))
+    parts = machine.parts()
+    assert parts.count(1) >= 2 and parts[parts.index(256) + 1] == 1
+
+
 @pytest.mark.parametrize("strategy", ["auto", "mirrored", "one_device"])
 def test_the_replicas_are_those_of_the_strategy(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     machine, options = Machine(num_gpus=8), GpuCheckOptions(forms=("float32", "xla"))
