@@ -23,8 +23,9 @@ def has_tpu(root: str | os.PathLike[str] = "/") -> bool:
 def skip_tpu_library_without_tpu() -> None:
     """Keep TensorFlow from loading the TPU library on a machine without a TPU. Call it before TensorFlow is imported.
 
-    The import of tensorflow-tpu would ask the metadata server of a TPU VM what the TPU is: where there is none, for
-    more than 25 minutes. The environment's TPU_LOAD_LIBRARY is kept (1: load it). It has no effect on other builds.
+    When it is imported, tensorflow-tpu asks the metadata server of a TPU VM for the type of the TPU. On other machines
+    there is no such server, and the import tries for more than 25 minutes. A value that the environment has for
+    TPU_LOAD_LIBRARY is kept (1: load the library). Other builds of TensorFlow do not read it.
     """
     if not has_tpu():
         os.environ.setdefault(_LOAD_LIBRARY, "0")

@@ -22,7 +22,7 @@ _VOLTA, _TURING, _AMPERE = (7, 0), (7, 5), (8, 0)
 # for 5.0, 6.0, 6.1 and 7.0 (read from the packages). conda-forge stays below 9.11 because of segmentation faults
 # (conda-forge/tensorflow-feedstock#457).
 _CUDNN_WITHOUT_OLD_GPUS = (9, 11)
-_LEAST_SHARED_MEMORY = 256 * 2**20  # bytes; Docker gives a container 64 MiB, too little for NCCL
+_MIN_SHARED_MEMORY_BYTES = 256 * 2**20  # Docker gives a container 64 MiB, too little for NCCL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,8 @@ def examine_packages(software: GpuSoftware) -> list[Finding]:
 
 def examine_shared_memory(num_gpus: int, directory: str = "/dev/shm") -> list[Finding]:
     """Return a warning if several GPUs have less shared memory than NCCL needs to join them."""
-    size = shutil.disk_usage(directory).total if num_gpus > 1 and os.path.isdir(directory) else _LEAST_SHARED_MEMORY
-    if size >= _LEAST_SHARED_MEMORY:
+    size = shutil.disk_usage(directory).total if num_gpus > 1 and os.path.isdir(directory) else _MIN_SHARED_MEMORY_BYTES
+    if size >= _MIN_SHARED_MEMORY_BYTES:
         return []
     message = f"{directory} has {size // 2**20} MiB, which may be too little for NCCL to join {num_gpus} GPUs"
     return [Finding(logging.WARNING, f"{message}; start the container with more (docker run --shm-size=8g)")]

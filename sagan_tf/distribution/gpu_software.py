@@ -17,7 +17,7 @@ _CUDNN = "nvidia-cudnn-"
 
 @dataclasses.dataclass(frozen=True)
 class GpuSoftware:
-    """What TensorFlow computes with on an NVIDIA GPU. Versions are (major, minor); None is unknown.
+    """The software with which TensorFlow uses an NVIDIA GPU. Versions are (major, minor); None is unknown.
 
     Attributes:
         tensorflow: TensorFlow's version.

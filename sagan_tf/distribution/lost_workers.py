@@ -1,4 +1,4 @@
-"""A worker that was lost, whatever way TensorFlow reports it, as one line for the user."""
+"""Turn TensorFlow's errors about a lost worker into one line for the user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MESSAGE = re.compile(
     "Barrier timed out",
     re.IGNORECASE,
 )
-"""What TensorFlow says then. Errors of the same kinds come from one's own data, and from bugs."""
+"""Parts of the messages of TensorFlow's errors about other workers. Errors of these kinds have other causes, too."""
 _NCCL = re.compile("NCCL", re.IGNORECASE)
 _MAX_REASON = 300
 

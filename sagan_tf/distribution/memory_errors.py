@@ -16,7 +16,7 @@ _FULL_GPU = re.compile(
     r"cudaGetDevice\(\) failed. Status: out of memory|CUBLAS_STATUS_NOT_INITIALIZED",
     re.IGNORECASE,
 )
-"""What cuDNN, cuBLAS and the driver report, as errors of several kinds, where a GPU has no memory left."""
+"""Parts of the messages of cuDNN, cuBLAS and the driver when a GPU has no memory left; the kinds of error differ."""
 
 
 @contextlib.contextmanager

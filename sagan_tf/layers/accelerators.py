@@ -1,4 +1,4 @@
-"""What TensorFlow computes on, where a layer has another form for it."""
+"""Which kind of device TensorFlow computes on: some layers have other forms for GPUs and TPUs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagan_tf.layers.power_iteration import bounded_sigma_compiled
 _logger = logging.getLogger("sagan_tf")
 _SWITCH = "SAGAN_TF_COMPILED_SPECTRAL_NORM"
 _assumed_kind: str | None = None
-"""What `assume_device` names. A variable of the module, since replicas are traced in threads of their own."""
+"""The kind that `assume_device` was given. It is global because each replica is traced in a thread of its own."""
 
 
 @contextlib.contextmanager

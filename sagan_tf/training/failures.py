@@ -41,7 +41,7 @@ def explaining_failures(run_dir: pathlib.Path, *, num_workers: int) -> Iterator[
     except OSError as error:
         if error.errno in _FULL:
             raise _full_disk(error.filename or run_dir, run_dir) from error
-        if error.errno in _UNWRITABLE and str(error.filename).startswith(str(run_dir)):
+        if error.errno in _UNWRITABLE and pathlib.Path(str(error.filename)).is_relative_to(run_dir):
             raise UserError(
                 f"run_dir: expected a folder that can be written, received {error.filename} ({error.strerror})"
             ) from error
@@ -76,6 +76,6 @@ def explaining_writes(path: pathlib.Path) -> Iterator[None]:
 
 
 def _full_disk(path: pathlib.Path | str, run_dir: pathlib.Path) -> UserError:
-    if not str(path).startswith(str(run_dir)):  # a reference of an evaluation, say
-        return UserError(f"expected space on the disk of {path}, received none; free some")
-    return UserError(f"run_dir: expected space on the disk of {path}, received none; free some: {_GOES_ON}")
+    if not pathlib.Path(str(path)).is_relative_to(run_dir):  # a reference of an evaluation, say
+        return UserError(f"expected free space on the disk of {path}, found none; delete files there")
+    return UserError(f"run_dir: expected free space on the disk of {path}, found none; delete files there: {_GOES_ON}")

@@ -29,8 +29,8 @@ Door = Callable[[list[str]], int]
 def full(path: pathlib.Path) -> str:
     """The line about it: of the run's folder, or of the file where that is known."""
     return (
-        f"sagan_tf.train: error: run_dir: expected space on the disk of {path}, received none; free some: the same "
-        "command goes on from the newest checkpoint\n"
+        f"sagan_tf.train: error: run_dir: expected free space on the disk of {path}, found none; delete files "
+        "there: the same command goes on from the newest checkpoint\n"
     )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 
 from sagan_tf.layers import accelerators
 from sagan_tf.layers.blockwise_attention import (
@@ -24,6 +23,7 @@ from sagan_tf.layers.blockwise_attention import (
     is_blockwise,
 )
 from sagan_tf.layers.dense_attention import dense_attention
+from tests.layers.tflite import run_as_tflite
 
 Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -149,16 +149,7 @@ def test_saved_model(tmp_path: pathlib.Path) -> None:
 
 def test_tflite() -> None:
     inputs = operands(1, 35, 12, 2, 6)
-    function = tf.function(BLOCKS, autograph=False).get_concrete_function(*map(tf.TensorSpec.from_tensor, inputs))
-    model = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
-    interpreter = Interpreter(model_content=model)
-    interpreter.allocate_tensors()
-    arrays = {tuple(tensor.shape): tensor for tensor in inputs}
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], arrays[tuple(detail["shape"])])
-    interpreter.invoke()
-    (output,) = interpreter.get_output_details()
-    assert_close([tf.constant(interpreter.get_tensor(output["index"]))], [dense(*inputs)])
+    assert_close([tf.constant(run_as_tflite(BLOCKS, inputs))], [dense(*inputs)])
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 
 from sagan_tf.layers import accelerators
 from sagan_tf.layers import dense_attention as module
 from sagan_tf.layers.dense_attention import attention_map, dense_attention, has_rounded_products
 from tests.graphs import waits_for
+from tests.layers.tflite import run_as_tflite
 
 Tensors = Sequence[tf.Tensor]
 Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -241,14 +241,5 @@ def test_saved_model(tmp_path: pathlib.Path) -> None:
 @pytest.mark.usefixtures("gradients_written_out")
 def test_tflite() -> None:
     inputs = operands("float32", (1, 7, 5, 3, 4))
-    specs = map(tf.TensorSpec.from_tensor, inputs)
-    function = tf.function(lambda *inputs: dense_attention(*inputs)[0], autograph=False).get_concrete_function(*specs)
-    model = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
-    interpreter = Interpreter(model_content=model)
-    interpreter.allocate_tensors()
-    arrays = {tuple(tensor.shape): tensor for tensor in inputs}
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], arrays[tuple(detail["shape"])])
-    interpreter.invoke()
-    (output,) = interpreter.get_output_details()
-    np.testing.assert_allclose(interpreter.get_tensor(output["index"]), plain(*inputs)[0], atol=1e-6)
+    outputs = run_as_tflite(lambda *inputs: dense_attention(*inputs)[0], inputs)
+    np.testing.assert_allclose(outputs, plain(*inputs)[0], atol=1e-6)

@@ -9,21 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.tools.fake_processes import FakeProcesses, flags_of_two_settings, rows_of
+from tests.tools.fake_processes import FakeProcesses, rows_of
 from tools import benchmark
-from tools.benchmarks import quality, quality_cells, quality_results
-
-
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
-    fake = FakeProcesses()
-    monkeypatch.setattr(quality_cells, "run_process", fake)
-    return fake
-
-
-@pytest.fixture
-def flags(tmp_path: pathlib.Path) -> list[str]:
-    return flags_of_two_settings(tmp_path)
+from tools.benchmarks import quality, quality_results
 
 
 def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path, capsys) -> None:

@@ -14,22 +14,9 @@ from sagan_tf.training.health import POLICIES, SignWatch
 from sagan_tf.training.health_signs import LOGIT_RANGE
 from sagan_tf.training.loop import StepReport
 from sagan_tf.training.non_finite import CheckFinite
-from tests.tools.fake_processes import SIGKILLED, FakeProcesses, flags_of_two_settings, rows_of
+from tests.tools.fake_processes import SIGKILLED, FakeProcesses, rows_of
 from tools import benchmark
-from tools.benchmarks import quality_cells
 from tools.benchmarks.workers import ROOT
-
-
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
-    fake = FakeProcesses()
-    monkeypatch.setattr(quality_cells, "run_process", fake)
-    return fake
-
-
-@pytest.fixture
-def flags(tmp_path: pathlib.Path) -> list[str]:
-    return flags_of_two_settings(tmp_path)
 
 
 def test_finished_cells_are_kept(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:

@@ -14,8 +14,8 @@ from sagan_tf.training.failures import explaining_failures, explaining_writes
 
 RUN_DIR = pathlib.Path("runs/a")
 FULL = (
-    "run_dir: expected space on the disk of runs/a, received none; free some: the same command goes on from the newest "
-    "checkpoint"
+    "run_dir: expected free space on the disk of runs/a, found none; delete files there: the same command goes on from "
+    "the newest checkpoint"
 )
 ADVICE = (
     "; raise --gradient_accumulation_steps, or lower --global_batch_size or --base_channels, or compute with "
@@ -48,7 +48,7 @@ def test_a_full_disk_as_the_system_says_it(number: int) -> None:
 
 def test_a_full_disk_that_is_not_the_runs() -> None:
     found = explained(system_error(errno.ENOSPC, "/elsewhere/reference.npz"))
-    assert str(found) == "expected space on the disk of /elsewhere/reference.npz, received none; free some"
+    assert str(found) == "expected free space on the disk of /elsewhere/reference.npz, found none; delete files there"
 
 
 @pytest.mark.parametrize("text", SPACES)

@@ -1,0 +1,24 @@
+"""Fixtures of the tests of the quality benchmark."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from tests.tools.fake_processes import FakeProcesses, flags_of_two_settings
+from tools.benchmarks import quality_cells
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
+    """What stands for the processes that train and evaluate."""
+    fake = FakeProcesses()
+    monkeypatch.setattr(quality_cells, "run_process", fake)
+    return fake
+
+
+@pytest.fixture
+def flags(tmp_path: pathlib.Path) -> list[str]:
+    """Flags of a benchmark of two settings."""
+    return flags_of_two_settings(tmp_path)
