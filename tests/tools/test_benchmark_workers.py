@@ -84,7 +84,9 @@ def test_one_that_is_killed_between_two_runs() -> None:
 
 def test_one_that_is_killed_before_it_is_told_to_stop() -> None:
     with Worker(MODULE, ["answer"]) as worker:
-        kill(worker.ready()["process"])
+        process = worker.ready()["process"]
+        kill(process)
+    assert not pathlib.Path(f"/proc/{process}").exists()  # waited for
 
 
 def kill(process: int) -> None:
