@@ -125,7 +125,8 @@ def test_the_estimate_of_memory_is_near_what_a_process_takes(tmp_path: pathlib.P
     flagfile = tmp_path / "flags.cfg"
     flagfile.write_text(config_to_flagfile(parse_config(flags)))
     with Worker("tools.gpu_checking.steps_worker", [f"--flagfile={flagfile}", "--steps=1"]) as worker:
-        measured = worker.ready()["peak_memory_bytes"]
+        worker.ready()
+        measured = worker.run()["peak_memory_bytes"]
     config = parse_config([f"--flagfile={flagfile}"])
     estimate = estimate_memory(config, create_state(config), 1)
     assert 0.85 <= estimate / measured <= 1.15
