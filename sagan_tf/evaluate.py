@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from sagan_tf.cli.flags import parse_config, run_door
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.evaluation.options import EvaluateOptions
-from sagan_tf.flags import parse_config, run_door
 
 
 def main(options: EvaluateOptions, evaluation: EvaluationConfig) -> None:
     """Evaluate what the options name."""
     # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
-    from sagan_tf.console import load_tensorflow, log_to_console
+    from sagan_tf.cli.console import log_to_console
+    from sagan_tf.cli.load_tensorflow import load_tensorflow
 
     load_tensorflow()
     log_to_console()
-    from sagan_tf.evaluation.session import evaluate
+    from sagan_tf.evaluation.evaluate import evaluate
 
     evaluate(options, evaluation, lambda path: parse_config([f"--flagfile={path}"]))
 

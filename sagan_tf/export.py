@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from sagan_tf.flags import parse_config, run_door
-from sagan_tf.serving.options import ExportOptions
+from sagan_tf.cli.flags import parse_config, run_door
+from sagan_tf.exporting.options import ExportOptions
 
 
 def main(options: ExportOptions) -> None:
     """Export what the options ask for."""
     # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
-    from sagan_tf.console import load_tensorflow, log_to_console
+    from sagan_tf.cli.console import log_to_console
+    from sagan_tf.cli.load_tensorflow import load_tensorflow
 
     load_tensorflow()
     log_to_console()
-    from sagan_tf.serving.session import export
+    from sagan_tf.exporting.export import export
 
     export(options, lambda path: parse_config([f"--flagfile={path}"]))
 

@@ -5,7 +5,7 @@ other packages also have modules that work without TensorFlow, such as the clien
 """
 
 # ruff: noqa: E402 - Keras is loaded with its backend before it is imported
-from sagan_tf.keras_settings import load_keras
+from sagan_tf.environment.keras_settings import load_keras
 
 load_keras()
 

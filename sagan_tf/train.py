@@ -6,24 +6,25 @@ import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
+from sagan_tf.cli.flags import config_to_flagfile, run_door
 from sagan_tf.config import Config
-from sagan_tf.flags import config_to_flagfile, run_door
-from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.runs.run_directory import RunDirectory
 
 
 def main(config: Config) -> None:
     """Train the run that `config` describes."""
     # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
-    from sagan_tf.console import load_tensorflow, log_to_console
+    from sagan_tf.cli.console import log_to_console
+    from sagan_tf.cli.load_tensorflow import load_tensorflow
 
     load_tensorflow()
     log_to_console()
-    from sagan_tf.training.session import train
+    from sagan_tf.training.train import train
 
     if not config.evaluation.evaluate_every:
         train(config, config_to_flagfile)
         return
-    from sagan_tf.evaluation.session import training_evaluation
+    from sagan_tf.evaluation.evaluate import training_evaluation
 
     train(config, config_to_flagfile, training_evaluation)
 

@@ -8,8 +8,8 @@ import types
 import keras
 import pytest
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, option_values
-from sagan_tf.flags import parse_config
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import find_stages
 from tools.scaling_model.memory import replica_memory

@@ -150,9 +150,10 @@ def test_learning_happens(tmp_path: pathlib.Path):
     flags += ["--ema_start_step=10", "--ema_decay=0.9", "--adam_beta2=0.9", "--num_steps=150", "--base_channels=4"]
     flags += ["--global_batch_size=16", "--steps_per_loop=50", "--strategy=one_device", f"--run_dir={tmp_path / 'run'}"]
     assert run(flags) == 0
-    from sagan_tf.flags import parse_config
-    from sagan_tf.training.checkpoints import load_generator
-    from sagan_tf.training.sampling import fixed_inputs, generate_images
+    from sagan_tf.cli.flags import parse_config
+    from sagan_tf.generation.inference import generate_images
+    from sagan_tf.generation.latents import fixed_inputs
+    from sagan_tf.runs.checkpoints import load_generator
 
     config = parse_config([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"])
     generator, step = load_generator(config, tmp_path / "run" / "checkpoints")

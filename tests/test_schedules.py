@@ -10,8 +10,8 @@ import tensorflow as tf
 from sagan_tf.config import TrainingConfig
 from sagan_tf.errors import UserError
 from sagan_tf.schedules import learning_rate_factor, scheduled_learning_rate, warn_if_rates_reach_zero
-from sagan_tf.training.session import check_config
 from sagan_tf.training.state import create_optimizer
+from sagan_tf.training.validation import check_config
 from tests.training.tiny import tiny_config, two_replicas
 
 DECAY = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}

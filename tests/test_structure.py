@@ -16,55 +16,46 @@ SOURCES = LIBRARY + sorted((ROOT / "tools").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 DOORS = ("train", "evaluate", "sample", "export")
 
-# A module imports from its own package and from lower ranks only.
-RANKS = {
-    "errors": -2,
-    "cuda_environment": -2,
-    "option": -1,
-    "keras_settings": -1,
-    "keras_backend": 0,
-    "files": -1,
-    "text": -1,
-    "tpu_environment": -1,
-    "effects": 0,
-    "literal_paths": -1,
-    "config": 0,
-    "console": 0,
-    "layers": 1,
-    "data": 1,
-    "losses": 1,
-    "augmentation": 1,
-    "random_numbers": 0,
-    "schedules": 1,
-    "regularization": 2,
-    "visualization": 1,
-    "networks": 2,
-    "distribution": 2,
-    "training": 3,
-    "evaluation": 4,
-    "serving": 5,
-    "samples": 6,
-    **dict.fromkeys(DOORS, 7),
-}
-# The command line stands beside the ranks: it imports from rank 0 and below, and only doors and tools import it.
-COMMAND_LINE = ("flags", "flagfile", "option_text")
+# A package or module imports from itself and from the layers above it in this list.
+LAYERS = (
+    ("errors",),
+    ("environment", "text"),
+    ("files", "keras_backend", "progress", "random_numbers", "tensorflow_paths"),
+    ("class_labels", "saved_models"),
+    ("config",),
+    ("augmentation", "data", "layers", "losses", "schedules", "visualization"),
+    ("networks", "regularization", "serving"),
+    ("distribution",),
+    ("runs",),
+    ("generation",),
+    ("features",),
+    ("training", "evaluation", "sampling", "exporting"),
+    ("train", "evaluate", "sample", "export"),
+)
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# The command line imports from these layers and is imported by commands only.
+COMMAND_LINE = "cli"
+COMMAND_LINE_IMPORTS = ("errors", "environment", "text", "files", "progress", "config")
+COMMANDS = ("train.py", "evaluate.py", "sample.py", "export.py", "serving/client.py")
+# What imports no TensorFlow, directly or through other modules.
+WITHOUT_TENSORFLOW = ("errors", "text", "files", "progress", "class_labels", "config", "cli", "serving")
 
 # Third parties with one door each: module -> the only files (or folders) that import it.
 ONE_DOOR = {
     "keras": (
         "sagan_tf/keras_backend.py",
-        "sagan_tf/keras_settings.py",
+        "sagan_tf/environment/keras_settings.py",
         "sagan_tf/layers",
         "sagan_tf/networks",
     ),
-    "tensorboard": ("sagan_tf/training/tensorboard.py",),
-    "absl.flags": ("sagan_tf/flags.py",),
-    "tensorflow_gan": ("sagan_tf/evaluation/tf_gan.py",),
-    "ai_edge_litert": ("sagan_tf/serving/tflite.py",),
+    "tensorboard": ("sagan_tf/training/actions/tensorboard.py",),
+    "absl.flags": ("sagan_tf/cli/flags.py",),
+    "tensorflow_gan": ("sagan_tf/features/tf_gan.py",),
+    "ai_edge_litert": ("sagan_tf/exporting/tflite.py",),
     "kubernetes": ("sagan_tf/distribution/cluster_kubernetes.py",),
     "grpc": ("sagan_tf/serving/grpc_transport.py",),
     "google.protobuf": ("sagan_tf/serving/messages.py",),
-    "tensorflow_hub": ("sagan_tf/evaluation/tf_gan.py",),
+    "tensorflow_hub": ("sagan_tf/features/tf_gan.py",),
 }
 FORBIDDEN_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle")
 
@@ -74,31 +65,33 @@ LONGEST_FUNCTION = 60
 # Source files without a test file of the same name, each with the reason.
 TESTED_ELSEWHERE = {
     "sagan_tf/errors.py": "exceptions without code; every test of a user's mistake uses them",
-    "sagan_tf/training/judgement.py": "tests/training/test_steps.py has a wrong value for every way to judge",
-    "sagan_tf/flagfile.py": "tests/test_flags.py and tests/faults/test_untrusted_flagfiles.py read such files",
+    "sagan_tf/training/discriminator_outputs.py": "tests/training/test_steps.py calls each of them",
+    "sagan_tf/config/flagfile.py": "tests/cli/test_flags.py and tests/faults/test_untrusted_flagfiles.py read them",
+    "sagan_tf/training/actions/checkpoint.py": "tests/training/test_train.py saves with it",
+    "sagan_tf/training/actions/schedule.py": "tests/training/test_loop.py schedules actions",
     **{
-        f"sagan_tf/config/{name}.py": "tests/test_config.py has a wrong value for every check"
-        for name in ("config", "data", "evaluation", "model", "regularization", "training")
+        f"sagan_tf/config/{name}.py": "tests/config/test_config.py has a wrong value for every check"
+        for name in ("data", "evaluation", "model", "regularization", "training")
     },
     **{
-        f"sagan_tf/effects/{name}.py": "tests/test_effects.py has a flag that is refused for every row of every table"
-        for name in ("client", "common", "effect", "evaluate", "export", "prepare_imagenet", "sample", "train")
+        f"sagan_tf/config/dependent_options/{name}.py": "tests/config/test_dependent_options.py tries every row"
+        for name in ("client", "common", "dependency", "evaluate", "export", "prepare_imagenet", "sample", "train")
     },
-    "sagan_tf/keras_backend.py": "tests/test_keras_settings.py imports its users under another backend",
-    "sagan_tf/option.py": "tests/test_config.py has a wrong value for every check",
+    "sagan_tf/keras_backend.py": "tests/environment/test_keras_settings.py imports its users under another backend",
+    "sagan_tf/config/option.py": "tests/config/test_config.py has a wrong value for every check",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
     "sagan_tf/evaluation/result.py": "tests/evaluation/test_evaluator.py judges what it holds",
-    "sagan_tf/evaluation/settings.py": "tests/evaluation/test_session.py has a value for every source of a setting",
-    "sagan_tf/evaluation/record_outputs.py": "tests/evaluation/test_session.py writes to each of them",
-    "sagan_tf/evaluate.py": "tests/evaluation/test_session.py opens this door as a user does",
-    "sagan_tf/export.py": "tests/serving/test_session.py opens this door as a user does",
-    "sagan_tf/sample.py": "tests/samples/test_session.py opens this door as a user does",
-    "sagan_tf/training/preemption.py": "tests/faults/test_several_workers.py stops several workers by it",
+    "sagan_tf/evaluation/settings.py": "tests/evaluation/test_evaluate.py has a value for every source of a setting",
+    "sagan_tf/evaluation/record_outputs.py": "tests/evaluation/test_evaluate.py writes to each of them",
+    "sagan_tf/evaluate.py": "tests/evaluation/test_evaluate.py opens this door as a user does",
+    "sagan_tf/export.py": "tests/exporting/test_export.py opens this door as a user does",
+    "sagan_tf/sample.py": "tests/sampling/test_sample.py opens this door as a user does",
+    "sagan_tf/training/actions/preemption.py": "tests/faults/test_several_workers.py stops several workers by it",
     "sagan_tf/train.py": "tests/test_end_to_end.py opens this door as a user does",
-    "tools/train_fashion_mnist_classifier.py": "tests/evaluation/test_fashion_mnist_classifier.py judges what it makes",
+    "tools/train_fashion_mnist_classifier.py": "tests/features/test_fashion_mnist_classifier.py judges what it makes",
     "tools/tf_gan.py": "tests/parity runs TF-GAN with it",
-    "tools/make_efficientnet_lite0.py": "tests/evaluation/test_efficientnet_lite0.py makes the packaged file again",
-    "tools/make_fashion_mnist_10k.py": "tests/data/test_embedded.py makes the packaged file again",
+    "tools/make_efficientnet_lite0.py": "tests/features/test_efficientnet_lite0.py makes the packaged file again",
+    "tools/make_fashion_mnist_10k.py": "tests/data/sources/test_packaged.py makes the packaged file again",
     "tools/preparation/fashion_mnist.py": "tests/tools/test_prepare_fashion_mnist.py reads such files with it",
     "tools/preparation/record_set.py": "tests/tools/test_prepare_imagenet.py writes record sets with it",
     **{
@@ -167,15 +160,36 @@ def unit_of(path: pathlib.Path) -> str:
     return "" if first == "__init__" else first
 
 
-def may_import(unit: str, imported: str) -> bool:
-    """Whether files of `unit` may import `imported`, both subpackages or modules of sagan_tf."""
+def may_import(path: str, unit: str, imported: str) -> bool:
+    """Whether the file at `path` in `unit` may import `imported`; both are subpackages or modules of sagan_tf."""
     if unit == imported:
         return True
-    if unit in COMMAND_LINE:
-        return imported in COMMAND_LINE or RANKS[imported] <= 0
-    if imported in COMMAND_LINE:
-        return unit in DOORS
+    if unit == COMMAND_LINE:
+        return imported in COMMAND_LINE_IMPORTS
+    if imported == COMMAND_LINE:
+        return path in COMMANDS
     return RANKS[imported] < RANKS[unit]
+
+
+def imported_at_start(name: str) -> set[str]:
+    """The modules that importing the module `name` of sagan_tf imports, directly or not, as dotted names."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        path = path if path.exists() else ROOT / module.replace(".", "/") / "__init__.py"
+        if module in found or not path.exists():
+            found.add(module)
+            continue
+        found.add(module)
+        top_level = ast.Module(
+            [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)], []
+        )
+        for _, imported in imports(top_level):
+            parts = imported.split(".")
+            waiting += [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    return found
 
 
 def longest_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -189,26 +203,37 @@ def longest_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.name, lines
 
 
-def test_the_rule_of_ranks() -> None:
-    allowed = [("training", "networks"), ("layers", "layers"), ("train", "flags"), ("flags", "config")]
-    allowed += [("evaluation", "training"), ("flags", "option_text"), ("export", "serving"), ("config", "errors")]
-    forbidden = [("training", "evaluation"), ("layers", "losses"), ("training", "flags"), ("flags", "layers")]
+def test_rule_of_import_direction() -> None:
+    allowed = [("training", "networks"), ("layers", "layers"), ("evaluation", "features"), ("cli", "config")]
+    allowed += [("exporting", "serving"), ("config", "errors"), ("train", "training"), ("train", "evaluation")]
+    forbidden = [("training", "evaluation"), ("evaluation", "training"), ("layers", "losses"), ("training", "cli")]
     forbidden += [("data", "train"), ("networks", "training"), ("train", "evaluate"), ("errors", "config")]
-    assert [pair for pair in allowed if not may_import(*pair)] == []
-    assert [pair for pair in forbidden if may_import(*pair)] == []
+    assert [pair for pair in allowed if not may_import("", *pair)] == []
+    assert [pair for pair in forbidden if may_import("", *pair)] == []
+    assert may_import("train.py", "train", "cli") and not may_import("networks/generator.py", "networks", "cli")
 
 
 @every_library_file
 def test_imports_point_downwards(path: pathlib.Path) -> None:
     unit = unit_of(path)
-    assert unit in RANKS or unit in COMMAND_LINE or not unit, f"{unit} has no rank"
+    known = {*RANKS, COMMAND_LINE}
+    assert unit in known or not unit, f"{unit} has no layer"
     for line, name in imports_of(path):
         if is_within(name, "sagan_tf"):
             imported = (name.split(".") + [""])[1]
             if imported in ("", "__version__"):
                 continue
-            assert imported in RANKS or imported in COMMAND_LINE, f"{path}:{line} imports {name}, which has no rank"
-            assert unit and may_import(unit, imported), f"{path}:{line} imports {name}"
+            assert imported in known, f"{path}:{line} imports {name}, which has no layer"
+            relative = path.relative_to(PACKAGE).as_posix()
+            assert unit and may_import(relative, unit, imported), f"{path}:{line} imports {name}"
+
+
+@every_library_file
+def test_parts_that_import_no_tensorflow(path: pathlib.Path) -> None:
+    if unit_of(path) in WITHOUT_TENSORFLOW:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        loaded = sorted(name for name in imported_at_start(module) if name in ("tensorflow", "keras"))
+        assert not loaded, f"{path} imports {loaded}"
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -217,7 +242,7 @@ def test_third_parties_have_one_door(path: pathlib.Path) -> None:
     for line, name in imports_of(path):
         for module, doors in ONE_DOOR.items():
             is_library = relative.startswith("sagan_tf/")
-            is_door = relative in doors or str(path.parent.relative_to(ROOT)) in doors
+            is_door = any(path.is_relative_to(ROOT / door) for door in doors)
             assert not is_within(name, module) or not is_library or is_door, f"{path}:{line} imports {name}"
         assert not any(is_within(name, module) for module in FORBIDDEN_IMPORTS), f"{path}:{line} imports {name}"
 

@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_action, run_command
+from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from tools.benchmarks.measure import machine
 from tools.benchmarks.workers import WorkerError

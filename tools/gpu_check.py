@@ -21,10 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
+from sagan_tf.cli.flags import run_door
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
-from sagan_tf.flags import run_door
 from tools.benchmark import describe, format_table
 from tools.benchmarks.measure import machine
 from tools.gpu_checking.check import run_check
@@ -46,7 +46,7 @@ def main(options: GpuCheckOptions, config: Config) -> None:
     if output is not None:
         check_can_write_file(output, "json")
     load_tensorflow()
-    from sagan_tf.training.session import check_config
+    from sagan_tf.training.validation import check_config
 
     check_config(config)
     found = {"machine": machine()}

@@ -26,14 +26,15 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.flags import config_to_flagfile, parse_config
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow, run_action, run_command
-from sagan_tf.data.names import check_tensorflow_path
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
-from sagan_tf.flags import config_to_flagfile, parse_config
+from sagan_tf.runs.run_directory import RunDirectory
+from sagan_tf.tensorflow_paths import check_tensorflow_path
 from sagan_tf.text import find_equal_names, read_text
-from sagan_tf.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from sagan_tf.training.state import TrainState
@@ -69,9 +70,9 @@ def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None
     names = read_class_names(options.class_names) if options.class_names else ()
     prefix = find_checkpoint(options.checkpoint)
     load_tensorflow()
-    from sagan_tf.training.failures import explaining_writes
-    from sagan_tf.training.session import check_config
+    from sagan_tf.runs.system_errors import explaining_writes
     from sagan_tf.training.state import create_state
+    from sagan_tf.training.validation import check_config
     from tools.importing.configuration import configure, read_shapes
     from tools.importing.conversion import fill_state, left_out
     from tools.importing.tf1_checkpoint import Tf1Checkpoint
@@ -143,7 +144,7 @@ def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names
         state: what its one checkpoint holds.
         class_names: empty if they are not known.
     """
-    from sagan_tf.training.checkpoints import Checkpoints
+    from sagan_tf.runs.checkpoints import Checkpoints
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:

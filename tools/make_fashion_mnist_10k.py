@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import run_action, run_command
+from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.files import check_can_write_directory, replace_atomically, write_atomically
 from tools.preparation.fashion_mnist import (
     CLASS_NAMES,

@@ -18,10 +18,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import load_tensorflow, run_command
-from sagan_tf.data.names import check_tensorflow_path
+from sagan_tf.cli.console import run_command
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
+from sagan_tf.tensorflow_paths import check_tensorflow_path
 from sagan_tf.text import printable
 from tools.preparation.fashion_mnist import (
     CLASS_NAMES,
@@ -48,8 +49,8 @@ def prepare(source: Path, split: str, output: Path, resolution: int, images_per_
         images_per_class: Number of images of each class to keep, the first ones; 0: all.
     """
     load_tensorflow()
-    from sagan_tf.data.embedded import EmbeddedSource
-    from sagan_tf.data.tfrecord import TFRecordMetadata
+    from sagan_tf.data.sources.packaged import EmbeddedSource
+    from sagan_tf.data.sources.tfrecord import TFRecordMetadata
 
     images, labels = read_split(source, split)
     if images_per_class:

@@ -17,11 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
-from sagan_tf.console import load_tensorflow, run_command
-from sagan_tf.data.names import check_tensorflow_path
-from sagan_tf.effects import PREPARE_IMAGENET, check_effects
+from sagan_tf.cli.console import run_command
+from sagan_tf.cli.load_tensorflow import load_tensorflow
+from sagan_tf.config.dependent_options import PREPARE_IMAGENET, check_dependent_options
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
+from sagan_tf.tensorflow_paths import check_tensorflow_path
 from sagan_tf.text import printable
 from tools.preparation.record_set import IMAGES_PER_FILE, RecordFormat, describe, write_record_set
 
@@ -60,7 +61,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--quality: expected 1 to 100, received {options.quality}")
     try:
         defaults = {name: parser.get_default(name) for name in vars(options)}
-        check_effects(PREPARE_IMAGENET, vars(options), defaults)
+        check_dependent_options(PREPARE_IMAGENET, vars(options), defaults)
     except UserError as error:
         parser.error(str(error))
     return options
@@ -75,7 +76,7 @@ def prepare(options: argparse.Namespace, output: Path) -> str:
     """Write the files; return what to say of them."""
     load_tensorflow()
     from sagan_tf.config import DataConfig
-    from sagan_tf.data.sources import open_source
+    from sagan_tf.data.sources.registry import open_source
 
     data_config = DataConfig(
         dataset=options.dataset,

@@ -21,12 +21,13 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import load_tensorflow, run_action, run_command
+from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.flags import parse_config
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
-from sagan_tf.flags import parse_config
+from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.text import read_text
-from sagan_tf.training.run_directory import RunDirectory
 from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, line_chart
 from tools.reporting.health import health_section
@@ -162,9 +163,9 @@ def attention_maps(directory: RunDirectory) -> str:
     load_tensorflow()
     import numpy as np
 
-    from sagan_tf.samples.attention import attention_picture
-    from sagan_tf.samples.generators import generator_of_run
-    from sagan_tf.samples.options import SampleOptions
+    from sagan_tf.generation.generators import generator_of_run
+    from sagan_tf.sampling.attention import attention_picture
+    from sagan_tf.sampling.options import SampleOptions
     from sagan_tf.visualization.attention_page import png_data_url
 
     generator = generator_of_run(str(directory.path), lambda path: parse_config([f"--flagfile={path}"]))

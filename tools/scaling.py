@@ -19,11 +19,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
+from sagan_tf.cli.flags import run_door
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
-from sagan_tf.flags import run_door
 from tools.benchmark import format_table
 from tools.scaling_model.options import ScalingOptions
 
@@ -42,7 +42,7 @@ def main(options: ScalingOptions, config: Config) -> None:
     options.chosen_device(config.training.precision).number_format(config.training.precision)
     load_tensorflow()
     from sagan_tf.distribution.strategy import check_batch_size
-    from sagan_tf.training.session import check_config
+    from sagan_tf.training.validation import check_config
     from tools.scaling_model.calculation import Calculation
 
     check_config(config)

@@ -1,4 +1,4 @@
-"""Trains the packaged classifier of Fashion-MNIST (`sagan_tf/evaluation/fashion_mnist_classifier.py`).
+"""Trains the packaged classifier of Fashion-MNIST (`sagan_tf/features/fashion_mnist_classifier.py`).
 
     python tools/train_fashion_mnist_classifier.py --output=FILE.npz
 
@@ -17,7 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.console import load_tensorflow, run_action, run_command
+from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 
 _SHIFT = 2
@@ -25,9 +26,9 @@ _SHIFT = 2
 
 def images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a packaged split as the networks get it: float32 [n, 32, 32, 1] in [-1, 1], and int64 [n]."""
-    from sagan_tf.data.embedded import load_arrays, resize_grey_images
-    from sagan_tf.data.preprocessing import scale_to_unit_range
-    from sagan_tf.evaluation.fashion_mnist_classifier import RESOLUTION
+    from sagan_tf.data.images.preprocessing import scale_to_unit_range
+    from sagan_tf.data.sources.packaged import load_arrays, resize_grey_images
+    from sagan_tf.features.fashion_mnist_classifier import RESOLUTION
 
     images, labels, _ = load_arrays(split)
     return scale_to_unit_range(resize_grey_images(images, RESOLUTION)).numpy(), labels
@@ -49,7 +50,7 @@ def train(epochs: int, batch_size: int, seed: int):  # type: ignore[no-untyped-d
     import keras
     import tensorflow as tf
 
-    from sagan_tf.evaluation.fashion_mnist_classifier import NUM_CLASSES, build_classifier
+    from sagan_tf.features.fashion_mnist_classifier import NUM_CLASSES, build_classifier
 
     keras.utils.set_random_seed(seed)
     images, labels = images_and_labels("train")

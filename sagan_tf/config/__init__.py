@@ -1,6 +1,6 @@
 """Every hyper-parameter, declared once: default, help and, where it comes from a publication, its source.
 
-The flags are made from these fields (`sagan_tf.flags`); below the doors, code receives these frozen dataclasses.
+The flags are made from these fields (`sagan_tf.cli.flags`); below the doors, code receives these frozen dataclasses.
 The defaults are the schedule with the best published SAGAN result on ImageNet-128 (IS 69.54, FID 12.83; mmgeneration,
 "BigGAN schedule").
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from sagan_tf.option import check_every_field, check_positive, option
+from sagan_tf.config.option import check_every_field, check_positive, option
 
 
 @dataclasses.dataclass(frozen=True)

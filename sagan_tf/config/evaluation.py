@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from sagan_tf.option import check_at_least_zero, check_every_field, check_positive, option
+from sagan_tf.config.option import check_at_least_zero, check_every_field, check_positive, option
 
 _METRICS_WITHOUT_REFERENCE = frozenset(("is", "classifier_score", "label_agreement", "class_agreement"))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from sagan_tf.config.option import check_at_least_zero, check_every_field, check_fraction, check_positive, option
 from sagan_tf.errors import UserError
-from sagan_tf.option import check_at_least_zero, check_every_field, check_fraction, check_positive, option
 
 Resolutions = tuple[int, ...]
 

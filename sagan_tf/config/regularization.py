@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sagan_tf.option import (
+from sagan_tf.config.option import (
     check_at_least_zero,
     check_every_field,
     check_fraction,

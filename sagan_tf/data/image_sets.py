@@ -8,12 +8,12 @@ import pathlib
 from PIL import Image
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.folder_layout import LayoutError
-from sagan_tf.data.image_folder import FolderSource, open_folder
-from sagan_tf.data.image_limits import read_file
-from sagan_tf.data.preprocessing import open_image
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.images.limits import read_file
+from sagan_tf.data.images.preprocessing import open_image
+from sagan_tf.data.sources.folder import FolderSource, open_folder
+from sagan_tf.data.sources.folder_layout import LayoutError
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 
 

@@ -6,8 +6,8 @@ import os
 
 import tensorflow as tf
 
-from sagan_tf.data.preprocessing import flip_at_random, scale_to_unit_range
-from sagan_tf.data.source import Source
+from sagan_tf.data.images.preprocessing import flip_at_random, scale_to_unit_range
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 
 _BATCHES_AHEAD = 4

@@ -12,8 +12,8 @@ import os
 import re
 import shutil
 
-from sagan_tf.cuda_environment import find_cuda_cache
 from sagan_tf.distribution.gpu_software import GpuSoftware
+from sagan_tf.environment.cuda import find_cuda_cache
 from sagan_tf.text import install_command
 
 _CODE = re.compile(r"(sm|compute)_(\d+)(\d)")

@@ -7,7 +7,6 @@ import os
 
 import tensorflow as tf
 
-from sagan_tf.cuda_environment import has_nvidia_gpu
 from sagan_tf.distribution.gpu_findings import (
     Finding,
     Gpu,
@@ -17,6 +16,7 @@ from sagan_tf.distribution.gpu_findings import (
     explain_unused_gpu,
 )
 from sagan_tf.distribution.gpu_software import read_gpu_software
+from sagan_tf.environment.cuda import has_nvidia_gpu
 from sagan_tf.errors import UserError
 
 VARIABLE = "SAGAN_TF_GPU_PREFLIGHT"

@@ -8,9 +8,9 @@ import os
 
 import tensorflow as tf
 
+from sagan_tf.environment.tpu import has_tpu
 from sagan_tf.errors import UserError
 from sagan_tf.text import one_line
-from sagan_tf.tpu_environment import has_tpu
 
 _logger = logging.getLogger("sagan_tf")
 _NAME = "TPU_NAME"

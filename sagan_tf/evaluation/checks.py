@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sagan_tf.data.source import Source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation import tf_gan
-from sagan_tf.evaluation.extractors import EXTRACTORS
 from sagan_tf.evaluation.metrics import Metric
-from sagan_tf.evaluation.statistics import FEATURES, Gathered
+from sagan_tf.features import tf_gan
+from sagan_tf.features.extractors import EXTRACTORS
+from sagan_tf.features.statistics import FEATURES, Gathered
 
 
 def check_names(extractor: str, metrics: Sequence[Metric]) -> None:

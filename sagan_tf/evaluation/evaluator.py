@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.class_labels import check_all_classes, class_numbers
 from sagan_tf.config import ModelConfig
-from sagan_tf.data.source import Source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import (
     check_counts_by_class,
@@ -18,13 +19,12 @@ from sagan_tf.evaluation.checks import (
     check_reference_counts,
     reference_size,
 )
-from sagan_tf.evaluation.class_numbers import check_all_classes, class_numbers
-from sagan_tf.evaluation.extraction import Batch, Extraction, draw_labels, with_progress
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, count_classes
 from sagan_tf.evaluation.metrics import Metric, needs_reference
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.result import Result
-from sagan_tf.evaluation.statistics import AGREEMENT, Gathered, Gatherer
+from sagan_tf.features.extraction import Batch, Extraction, draw_labels, with_progress
+from sagan_tf.features.statistics import AGREEMENT, Gathered, Gatherer
 from sagan_tf.keras_backend import keras
 
 

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
+from sagan_tf.class_labels import check_all_classes, class_numbers
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.class_numbers import check_all_classes, class_numbers
 from sagan_tf.evaluation.reference import Reference
 
 _logger = logging.getLogger("sagan_tf")

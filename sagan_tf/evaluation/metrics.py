@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation import distances, tf_gan
-from sagan_tf.evaluation.statistics import AGREEMENT, FEATURES, PROBABILITIES, STATISTICS, Gathered
+from sagan_tf.features import distances, tf_gan
+from sagan_tf.features.statistics import AGREEMENT, FEATURES, PROBABILITIES, STATISTICS, Gathered
 
 Value = float | dict[str, float]
 _DENSE_NEIGHBOURS = 5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from sagan_tf.config.option import option
 from sagan_tf.errors import UserError
-from sagan_tf.option import option
 
 
 @dataclasses.dataclass(frozen=True)

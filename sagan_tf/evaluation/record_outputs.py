@@ -20,8 +20,8 @@ from sagan_tf.files import (
     check_can_write_file,
     write_atomically,
 )
-from sagan_tf.training.failures import explaining_writes
-from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.runs.run_directory import RunDirectory
+from sagan_tf.runs.system_errors import explaining_writes
 
 _logger = logging.getLogger("sagan_tf")
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.statistics import Gathered, Moments
+from sagan_tf.features.statistics import Gathered, Moments
 from sagan_tf.files import replace_atomically
 
 MOST_KEPT = 50_000

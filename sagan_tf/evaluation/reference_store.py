@@ -8,11 +8,11 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from sagan_tf.data.source import Source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.extraction import Extraction, with_progress
 from sagan_tf.evaluation.reference import MOST_KEPT, Provenance, Reference, load_reference, save_reference
-from sagan_tf.evaluation.statistics import CLASS_COUNTS, FEATURES, STATISTICS, Gathered, Gatherer
+from sagan_tf.features.extraction import Extraction, with_progress
+from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, STATISTICS, Gathered, Gatherer
 from sagan_tf.files import check_can_write_file, write_result
 
 _logger = logging.getLogger("sagan_tf")

@@ -1,16 +1,16 @@
 """Keras layers of SAGAN: they know nothing about GANs and can be used on their own."""
 
 # ruff: noqa: E402 - Keras is loaded with its backend before a module imports it
-from sagan_tf.keras_settings import load_keras
+from sagan_tf.environment.keras_settings import load_keras
 
 load_keras()
 
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
+from sagan_tf.layers.convolutions.resampling import ResamplingConvolution
 from sagan_tf.layers.latent_batch_normalization import LatentBatchNormalization
 from sagan_tf.layers.minibatch_statistics import MinibatchStatistics
 from sagan_tf.layers.moving_statistics import average_moving_statistics
-from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
 

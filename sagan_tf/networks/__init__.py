@@ -1,7 +1,7 @@
 """Generator and discriminator, built from stage tables."""
 
 # ruff: noqa: E402 - Keras is loaded with its backend before a module imports it
-from sagan_tf.keras_settings import load_keras
+from sagan_tf.environment.keras_settings import load_keras
 
 load_keras()
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from sagan_tf.config import ModelConfig
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
+from sagan_tf.layers.convolutions.resampling import ResamplingConvolution
 from sagan_tf.layers.latent_batch_normalization import LatentBatchNormalization
-from sagan_tf.layers.resampling_convolution import ResamplingConvolution
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 
 

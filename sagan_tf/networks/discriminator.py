@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from sagan_tf.config import ModelConfig
-from sagan_tf.keras_settings import keras_defaults
+from sagan_tf.environment.keras_settings import keras_defaults
 from sagan_tf.layers.minibatch_statistics import MinibatchStatistics
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages, used_classes

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from sagan_tf.config import ModelConfig
-from sagan_tf.keras_settings import keras_defaults
+from sagan_tf.environment.keras_settings import keras_defaults
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.spectral_normalization import spectrally_normalized
 from sagan_tf.networks.architectures import ARCHITECTURES, INITIAL_RESOLUTION, find_stages, used_classes

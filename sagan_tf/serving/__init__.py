@@ -1,1 +1,1 @@
-"""Export and serving of trained networks."""
+"""A client of TensorFlow Serving. Imports no TensorFlow."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 from collections.abc import Sequence
 
+from sagan_tf.class_labels import find_labels
 from sagan_tf.errors import UserError
-from sagan_tf.serving.labels import find_labels
-from sagan_tf.serving.model_card import classes_of_card
+from sagan_tf.text import read_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,3 +52,24 @@ def read_classes(path: str | os.PathLike[str]) -> Classes:
         UserError: it cannot be read, or is no such card.
     """
     return Classes(*classes_of_card(pathlib.Path(os.path.expanduser(path))))
+
+
+def classes_of_card(path: pathlib.Path) -> tuple[int, tuple[str, ...]]:
+    """Number of classes, and their names if they are known, of a model's card.
+
+    Raises:
+        UserError: the file is no such card.
+    """
+    try:
+        card = json.loads(read_text(path))
+        names = card.get("class_names", [])
+        classes = card.get("num_classes", len(names))
+        if not isinstance(names, list) or not isinstance(classes, int) or classes < 0:
+            raise ValueError("other kinds of values")
+        if names and len(names) != classes:
+            raise ValueError(f"{len(names)} names of {classes} classes")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"model_card: expected a card with class_names and num_classes in {path}, received another ({error})"
+        ) from error
+    return classes, tuple(map(str, names))

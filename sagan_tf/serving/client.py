@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from sagan_tf.console import run_command
-from sagan_tf.data.image_limits import check_size
-from sagan_tf.data.image_names import has_files
-from sagan_tf.effects import CLIENT, check_effects
+from sagan_tf.cli.console import run_command
+from sagan_tf.config.dependent_options import CLIENT, check_dependent_options
+from sagan_tf.data.images.file_names import has_files
+from sagan_tf.data.images.limits import check_size
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, check_can_write_file, write_atomically
 from sagan_tf.serving.classes import Classes, read_classes
@@ -139,7 +139,7 @@ def _output(options: argparse.Namespace) -> pathlib.Path:
     is_there = path.exists() if is_sheet else path.is_dir() and has_files(path)
     if is_there and not options.overwrite:
         raise UserError(f"output: expected one that is not there yet, received {path}; --overwrite writes over it")
-    check_effects(CLIENT, vars(options), {"num_samples": None, "columns": None})
+    check_dependent_options(CLIENT, vars(options), {"num_samples": None, "columns": None})
     if is_sheet:
         check_can_write_file(path, "output")
     else:

@@ -14,7 +14,7 @@ MODEL_CARD = "model_card.json"
 LARGEST_BATCH = 256
 """Rows of a request; more are refused before they cost memory."""
 NO_TRUNCATION = 8.0
-"""The truncation that is none, and any above: see `sagan_tf.training.sampling`."""
+"""The truncation that is none, and any above: see `sagan_tf.generation.latents`."""
 
 SERVING_DEFAULT, GENERATE, ATTENTION = "serving_default", "generate", "attention"
 

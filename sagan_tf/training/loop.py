@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from sagan_tf.training.actions.schedule import Action, Scheduled, StepReport, next_multiple
 from sagan_tf.training.call_length import CallLength
-
-
-@dataclasses.dataclass(frozen=True)
-class StepReport:
-    """What one or several calls of the inner loop did.
-
-    Attributes:
-        step: Steps done in the whole run.
-        num_steps: Steps done in these calls.
-        metrics: Means over them.
-        seconds: Wall time of the calls.
-        last: Whether the run is over.
-    """
-
-    step: int
-    num_steps: int
-    metrics: dict[str, float]
-    seconds: float
-    last: bool
-
-
-Action = Callable[[StepReport], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Every:
-    """Runs an action at each multiple of `steps`, and at the end of the run."""
-
-    steps: int
-    action: Action
-
-    def __call__(self, report: StepReport) -> None:
-        if report.last or report.step % self.steps == 0:
-            self.action(report)
 
 
 class InnerLoop(Protocol):
@@ -60,23 +26,21 @@ def run_loop(
     actions: Sequence[Action],
     *,
     num_steps: int,
-    intervals: Sequence[int],
-    stops: Sequence[int] = (),
+    interval: int,
     call_length: CallLength | None = None,
     between: Sequence[Action] = (),
 ) -> None:
     """Train until `num_steps` steps are done in all.
 
-    Actions run, in order, at the next multiple of any of `intervals` or at the next of `stops`, whichever comes first,
-    so every action that has its interval there runs exactly at its steps. A stretch of steps that takes long is cut
-    into several calls of the inner loop, so that the process can react in the middle of it.
+    All actions run, in order, after each stretch of steps. A stretch ends where a scheduled action has to run, at
+    multiples of `interval`, and at the end of the run. A stretch that takes long is cut into several calls of the inner
+    loop, so that the process can react in the middle of it.
 
     Args:
         trainer: Does the steps.
         actions: What happens at the end of a stretch.
         num_steps: Steps of the whole run.
-        intervals: Numbers of steps at whose multiples a stretch ends.
-        stops: Further steps at which a stretch ends.
+        interval: The largest number of steps in a stretch.
         call_length: Limits the steps of a call; None: a call is a whole stretch.
         between: Actions after each call that does not end a stretch. Their report is about that call only.
 
@@ -85,8 +49,7 @@ def run_loop(
     """
     step = trainer.step
     while step < num_steps:
-        ends = [(step // interval + 1) * interval for interval in intervals] + [one for one in stops if one > step]
-        stop = min(num_steps, *ends)
+        stop = min(num_steps, next_multiple(interval, step), *_scheduled_steps(actions, step))
         calls: list[StepReport] = []
         while step < stop:
             limit = call_length.num_steps if call_length else stop - step
@@ -97,6 +60,12 @@ def run_loop(
             if step < stop:
                 _run_actions(between, calls[-1])
         _run_actions(actions, _merge(calls))
+
+
+def _scheduled_steps(actions: Sequence[Action], step: int) -> list[int]:
+    """Return the next step at which each scheduled action has to run, without those that run no more."""
+    steps = [action.next_step(step) for action in actions if isinstance(action, Scheduled)]
+    return [one for one in steps if one is not None]
 
 
 def _call(trainer: InnerLoop, step: int, num_steps: int, last_step: int) -> StepReport:

@@ -7,7 +7,7 @@ import dataclasses
 import tensorflow as tf
 
 from sagan_tf.keras_backend import keras
-from sagan_tf.training.judgement import Discriminator
+from sagan_tf.training.discriminator_outputs import Discriminator
 from sagan_tf.training.steps import AlternatingUpdates
 
 

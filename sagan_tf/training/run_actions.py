@@ -10,29 +10,35 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import Config, TrainingConfig
-from sagan_tf.data.preprocessing import to_uint8
-from sagan_tf.data.source import Source
+from sagan_tf.data.images.preprocessing import to_uint8
+from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.strategy import is_chief
+from sagan_tf.distribution.worker_agreement import largest_of_workers
+from sagan_tf.generation.attention_maps import AttentionReader, attended_pictures
+from sagan_tf.generation.inference import generate_images
+from sagan_tf.generation.latents import fixed_inputs
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import used_classes
-from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
+from sagan_tf.runs.checkpoints import BEST, BEST_RECORD, Checkpoints
+from sagan_tf.runs.metrics_log import drop_evaluations_of
+from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.schedules import learning_rate_factor
-from sagan_tf.training import actions
-from sagan_tf.training.agreement import largest_of_workers
+from sagan_tf.training.actions.checkpoint import SaveCheckpoint
+from sagan_tf.training.actions.evaluation import Evaluate, Evaluation, read_best
+from sagan_tf.training.actions.health import POLICIES, Health, SignWatch, WatchDiscriminator
+from sagan_tf.training.actions.inspection import AttentionMaps, Histograms, Profile
+from sagan_tf.training.actions.non_finite import CheckFinite
+from sagan_tf.training.actions.progress import Progress
+from sagan_tf.training.actions.sample_grid import SampleGrid
+from sagan_tf.training.actions.scalars import Scalars
+from sagan_tf.training.actions.schedule import Action, Every, StepReport
+from sagan_tf.training.actions.tensorboard import write_introduction
 from sagan_tf.training.call_length import CallLength
-from sagan_tf.training.checkpoints import BEST, BEST_RECORD, Checkpoints
-from sagan_tf.training.diagnostics import network_scalars
-from sagan_tf.training.evaluation_action import Evaluate, Evaluation, read_best
-from sagan_tf.training.health import POLICIES, Health, SignWatch, WatchDiscriminator
-from sagan_tf.training.health_readings import HealthReader, choose_batch
-from sagan_tf.training.inspection_actions import AttentionMaps, Histograms, Profile
-from sagan_tf.training.loop import Action, Every, StepReport, run_loop
-from sagan_tf.training.non_finite import CheckFinite
-from sagan_tf.training.overfitting import OverfittingReader
-from sagan_tf.training.run_directory import RunDirectory
-from sagan_tf.training.sampling import fixed_inputs, generate_images
+from sagan_tf.training.health.overfitting import OverfittingReader
+from sagan_tf.training.health.readings import HealthReader, choose_batch
+from sagan_tf.training.loop import run_loop
+from sagan_tf.training.network_scalars import network_scalars
 from sagan_tf.training.state import TrainState
-from sagan_tf.training.tensorboard import write_introduction
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.visualization.attention_maps import AttendedPicture
 
@@ -74,20 +80,20 @@ def run_to_the_end(
         stack.callback(writer.close)
         write_introduction(writer, config)
         images_per_step = training.global_batch_size * training.discriminator_steps_per_step
-        progress = actions.Progress(
+        progress = Progress(
             trainer.step, training.num_steps, images_per_step, training.log_every, traces=not trainer.is_traced
         )
         stack.callback(progress.close)
         check = _check_finite(config, trainer.state, checkpoints)
         records = _records(config, source, trainer.state, run_directory, writer)
         health = _health(config, source, trainer, run_directory, writer, checkpoints, overfitting)
-        save = Every(training.checkpoint_every, actions.SaveCheckpoint(checkpoints))
+        save = Every(training.checkpoint_every, SaveCheckpoint(checkpoints))
         after_saving: list[Action] = []  # an evaluation may take long: what ends it loses no steps
         if evaluation is not None:
             evaluate = _evaluate_action(config, evaluation, trainer.state, run_directory, writer)
             after_saving.append(Every(config.evaluation.evaluate_every, evaluate))
             if evaluation_is_missing(config, trainer.step):
-                actions.drop_evaluations_of(run_directory.metrics, trainer.step)
+                drop_evaluations_of(run_directory.metrics, trainer.step)
                 evaluate(StepReport(trainer.step, 0, {}, 0.0, trainer.step == training.num_steps))
         if training.profile_steps:
             first, last = training.profile_steps
@@ -98,8 +104,7 @@ def run_to_the_end(
             trainer,
             [check, progress, *records, *health, stop, save, *after_saving],
             num_steps=training.num_steps,
-            intervals=_intervals(config, evaluates=evaluation is not None),
-            stops=training.profile_steps,
+            interval=training.steps_per_loop,
             call_length=CallLength(training.steps_per_loop, largest_of_workers(trainer.strategy)),
             between=[check, progress, stop],
         )
@@ -130,13 +135,6 @@ def _check_finite(config: Config, state: TrainState, checkpoints: Checkpoints) -
         lambda: bool(state.all_finite()),
         lambda: min(state.loss_scales().values(), default=1.0),
     )
-
-
-def _intervals(config: Config, *, evaluates: bool) -> list[int]:
-    training = config.training
-    intervals = [training.steps_per_loop, training.log_every, training.sample_every, training.checkpoint_every]
-    intervals += [config.evaluation.evaluate_every] if evaluates else []
-    return intervals + [every for every in (training.histogram_every, training.health_interval) if every]
 
 
 def _evaluate_action(
@@ -177,7 +175,7 @@ def _records(
         adaptive = state.augment_probability
         return {"augment_probability": float(adaptive.probability.numpy())} if adaptive else {}
 
-    scalars = actions.Scalars(
+    scalars = Scalars(
         run_directory.metrics,
         writer,
         every=training.log_every,
@@ -253,5 +251,5 @@ def _pictures(
         images = to_uint8(generate_images(state.generator_ema, *first)).numpy()
         return attended_pictures(reader, first, images, row_names or [""] * len(images), _ATTENDED_A_SIDE)
 
-    grid = actions.SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
+    grid = SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
     return [grid, AttentionMaps(writer, look)] if reader.sizes else [grid]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from sagan_tf.config import Config, TrainingConfig
+from sagan_tf.environment.keras_settings import keras_defaults
 from sagan_tf.keras_backend import keras
-from sagan_tf.keras_settings import keras_defaults
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.regularization import LogitAverages
 from sagan_tf.schedules import scheduled_learning_rate

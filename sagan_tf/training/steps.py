@@ -9,15 +9,15 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.augmentation import RandomAugmentation
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.keras_backend import keras
 from sagan_tf.layers import average_moving_statistics
 from sagan_tf.losses import AdversarialLoss
 from sagan_tf.networks.discriminator import class_scores
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties
+from sagan_tf.training.discriminator_outputs import Discriminator, HeldState, Judge, Judgement, hold_state
 from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients, split_batch
-from sagan_tf.training.judgement import Discriminator, HeldState, Judge, Judgement, hold_state
-from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
 
 DISCRIMINATOR_METRICS = (

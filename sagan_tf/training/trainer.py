@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.strategy import num_workers
+from sagan_tf.generation.latents import training_draw
 from sagan_tf.training.ema import ema_decay, move_average
 from sagan_tf.training.gradients import Metrics
-from sagan_tf.training.sampling import training_draw
 from sagan_tf.training.steps import AlternatingUpdates
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from sagan_tf.augmentation import create_augmentation
 from sagan_tf.config import Config
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.networks.discriminator import discriminator_with_features
 from sagan_tf.regularization import create_regularizers, top_fraction, with_top_k
-from sagan_tf.training.judgement import Judge, judge, judge_and_classify, with_features, with_image_gradients
+from sagan_tf.training.discriminator_outputs import (
+    Judge,
+    judge,
+    judge_and_classify,
+    with_features,
+    with_image_gradients,
+)
 from sagan_tf.training.paired_updates import PairedUpdates
-from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.steps import AlternatingUpdates
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sagan_tf.visualization.colours import MARKS, heat_colours
+from sagan_tf.visualization.colors import MARKS, heat_colours
 from sagan_tf.visualization.image_grid import sheet
 
 TILE = 160

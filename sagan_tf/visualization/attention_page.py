@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sagan_tf.visualization.attention_maps import AttendedPicture, LayerMaps, as_rgb, covered_part
-from sagan_tf.visualization.colours import heat_colours
+from sagan_tf.visualization.colors import heat_colours
 
 _SHOWN_SIZE = 256
 """Pixels of a picture on the page, at least; whole multiples of its own."""

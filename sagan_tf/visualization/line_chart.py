@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
-from sagan_tf.visualization.colours import MARKS
+from sagan_tf.visualization.colors import MARKS
 
 _WIDTH, _HEIGHT = 460, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 30, 24

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from sagan_tf import export
 from sagan_tf.distribution.devices import exact_float32
+from sagan_tf.exporting import export as exporting
+from sagan_tf.exporting.parity import saved_model_error
 from sagan_tf.networks import build_generator
-from sagan_tf.serving import session
-from sagan_tf.serving.parity import saved_model_error
+from tests.exporting.test_export import save_run
 from tests.networks.small_networks import labels, latents, small_config, stir
-from tests.serving.test_session import save_run
 from tests.tf32 import emulate_tf32, round_to_tf32
 from tests.training.tiny import all_values, differences, make_trainer, one_device, tiny_config
 
@@ -45,7 +45,7 @@ def test_an_export_is_exact_where_training_is_not(tmp_path: pathlib.Path, monkey
         errors.append(saved_model_error(*arguments))
         return errors[-1]
 
-    monkeypatch.setattr(session, "saved_model_error", record)
+    monkeypatch.setattr(exporting, "saved_model_error", record)
     run_dir = save_run(tmp_path / "run", base_channels=8)
     assert export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]) == 0
     assert len(errors) == 1 and errors[0] < 1e-5

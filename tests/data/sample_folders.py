@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf.data.tfrecord import TFRecordMetadata, serialize_record
+from sagan_tf.data.sources.tfrecord import TFRecordMetadata, serialize_record
 
 
 def build_class_folders(folder: Path, class_names: tuple[str, ...] = ("cat", "dog"), images_per_class: int = 6) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf.data.image_sets import is_folder, open_finished_images, open_images
-from sagan_tf.data.source import Source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_folders, build_record_files
 

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.pipeline import single_pass_dataset, training_dataset
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_folders, build_record_files
 

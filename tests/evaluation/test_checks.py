@@ -7,9 +7,9 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import check_counts_by_class, check_names, check_reference_counts, reference_size
-from sagan_tf.evaluation.extractors import PACKAGED_EXTRACTORS
 from sagan_tf.evaluation.metrics import METRICS, find_metrics
-from sagan_tf.evaluation.statistics import Gathered
+from sagan_tf.features.extractors import PACKAGED_EXTRACTORS
+from sagan_tf.features.statistics import Gathered
 
 REAL = Gathered(9000, features=np.zeros((60, 2), np.float32))
 

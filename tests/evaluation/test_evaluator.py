@@ -14,14 +14,14 @@ from PIL import Image
 
 from sagan_tf.data.image_sets import open_finished_images
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.distances import frechet_distance
 from sagan_tf.evaluation.evaluator import Evaluator
-from sagan_tf.evaluation.extraction import Extraction
-from sagan_tf.evaluation.extractors import Extractor, Outputs
 from sagan_tf.evaluation.label_distribution import REFERENCE
 from sagan_tf.evaluation.metrics import find_metrics, needs_reference
 from sagan_tf.evaluation.reference import Provenance, Reference
-from sagan_tf.evaluation.statistics import CLASS_COUNTS, FEATURES, STATISTICS, Gatherer
+from sagan_tf.features.distances import frechet_distance
+from sagan_tf.features.extraction import Extraction
+from sagan_tf.features.extractors import Extractor, Outputs
+from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, STATISTICS, Gatherer
 from sagan_tf.networks import build_generator
 from tests.training.tiny import NUM_CLASSES, one_device, tiny_config
 

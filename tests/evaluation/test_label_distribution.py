@@ -13,14 +13,14 @@ import tensorflow as tf
 from sagan_tf.data.image_sets import open_finished_images
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.evaluator import Evaluator
-from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.label_distribution import count_classes, match_classes, warn_if_unbalanced
 from sagan_tf.evaluation.metrics import find_metrics
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.reference_store import find_reference
-from sagan_tf.evaluation.statistics import CLASS_COUNTS, FEATURES, Gatherer
+from sagan_tf.features.extraction import Extraction
+from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, Gatherer
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.networks import build_generator
-from sagan_tf.training.sampling import LatentSampler
 from tests.evaluation.test_evaluator import CLASSES, CONFIG, evaluator, extractor, write_images
 from tests.training.tiny import one_device
 

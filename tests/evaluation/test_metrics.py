@@ -7,7 +7,7 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.metrics import METRICS, find_metrics, record_values, scalar_values
-from sagan_tf.evaluation.statistics import AGREEMENT, FEATURES, PROBABILITIES, STATISTICS, Gathered, Gatherer
+from sagan_tf.features.statistics import AGREEMENT, FEATURES, PROBABILITIES, STATISTICS, Gathered, Gatherer
 
 
 def gathered(seed: int, count: int = 60) -> Gathered:

@@ -15,7 +15,7 @@ import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.reference import Provenance, Reference, load_reference, save_reference
-from sagan_tf.evaluation.statistics import Gathered, Moments
+from sagan_tf.features.statistics import Gathered, Moments
 
 PROVENANCE = Provenance(
     images="cifar10:test",

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from sagan_tf.data.image_sets import open_images
-from sagan_tf.data.source import Source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation import reference_store
-from sagan_tf.evaluation.extraction import Extraction
 from sagan_tf.evaluation.reference import Reference, load_reference, save_reference
 from sagan_tf.evaluation.reference_store import find_reference, reference_directory
-from sagan_tf.evaluation.statistics import Gathered
+from sagan_tf.features.extraction import Extraction
+from sagan_tf.features.statistics import Gathered
 from tests.data.sample_folders import build_class_folders, image_colour
-from tests.evaluation.fake_extractors import CountingExtractor
+from tests.features.fake_extractors import CountingExtractor
 from tests.training.tiny import one_device
 
 

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import evaluate, export, sample, train
-from sagan_tf.training.checkpoints import Checkpoints, load_generator, remove_unfinished, restore_latest
+from sagan_tf.runs.checkpoints import Checkpoints, load_generator, remove_unfinished, restore_latest
 from sagan_tf.training.state import TrainState
-from tests.evaluation.fake_extractors import save_extractor
 from tests.faults.processes import SMALL
+from tests.features.fake_extractors import save_extractor
 from tests.training.tiny import make_state, one_device, tiny_config
 
 SIBLINGS = {

@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf import evaluate, export, sample
-from sagan_tf.evaluation import session
+from sagan_tf.evaluation import evaluate as evaluation
 from sagan_tf.files import append_line
 from tests.faults.disks import Disk, small_disk
 from tests.faults.outcomes import assert_same, files
@@ -227,14 +227,14 @@ def test_the_records_of_an_evaluated_run_stay_whole(
             disk.fill()
 
         with monkeypatch.context() as patched:
-            patched.setattr(session, "print_table", print_table)
+            patched.setattr(evaluation, "print_table", print_table)
             assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
         printed = capsys.readouterr()
         assert str(run_dir / part) in printed.err and "No space left on device" in printed.err
         assert json.loads(printed.out.splitlines()[-1])["label_agreement"] >= 0.0
         assert (metrics.read_bytes() == before) == (not part)
         before = metrics.read_bytes()
-        monkeypatch.setattr(session, "open_extractor", None)
+        monkeypatch.setattr(evaluation, "open_extractor", None)
         assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
         assert "--output" in line_of(capsys, "evaluate") and metrics.read_bytes() == before
         monkeypatch.undo()

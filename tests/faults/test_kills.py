@@ -17,7 +17,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training.checkpoints import Checkpoints, remove_unfinished, restore_latest
+from sagan_tf.runs.checkpoints import Checkpoints, remove_unfinished, restore_latest
 from sagan_tf.training.state import TrainState
 from tests.faults.outcomes import assert_same, lines
 from tests.faults.processes import said, train_to_the_end, training, wait_until

@@ -12,8 +12,8 @@ import pathlib
 import pytest
 import tensorflow as tf
 
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.training import updates
-from sagan_tf.training.sampling import LatentSampler
 from tests.faults.outcomes import assert_same
 from tests.faults.short_run import STEPS, run
 

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import train
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.training import trainer, updates
 from sagan_tf.training.ema import move_average
-from sagan_tf.training.sampling import LatentSampler
 from sagan_tf.training.state import TrainState
 from tests.training.tiny import PLAIN_FLAGS
 

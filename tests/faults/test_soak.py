@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training.tensorboard import write_scalars
+from sagan_tf.training.actions.tensorboard import write_scalars
 from tests.faults.processes import said, training, wait_until
 
 MINUTES = float(os.environ.get("SAGAN_TF_SOAK_MINUTES", "30"))

@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from sagan_tf import evaluate, export, sample, train
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.evaluation.reference import load_reference
-from sagan_tf.flags import parse_config
 from tests.data.sample_folders import build_class_folders
 from tests.faults.processes import ROOT, SMALL
 from tools import import_tfgan_checkpoint, prepare_imagenet, report

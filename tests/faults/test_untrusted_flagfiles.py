@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sagan_tf import evaluate, export, flagfile, sample, train
-from sagan_tf.flags import parse_config
+from sagan_tf import evaluate, export, sample, train
+from sagan_tf.cli.flags import parse_config
+from sagan_tf.config import flagfile
 from sagan_tf.serving import client
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data import skipped_images
-from sagan_tf.data.image_limits import LARGEST_FILE
 from sagan_tf.data.image_sets import open_finished_images
-from sagan_tf.data.preprocessing import UnreadableImageError, decode_image
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.images import skipped
+from sagan_tf.data.images.limits import LARGEST_FILE
+from sagan_tf.data.images.preprocessing import UnreadableImageError, decode_image
+from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_folders
 from tests.faults.untrusted_files import claims, framed, good_images, jpeg_with_scans, serialize_record, whole_png
@@ -94,7 +94,7 @@ def open_folder(folder: Path) -> Any:
 
 def test_what_is_no_image_and_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """None is waited for, none fills the memory, each is named with a reason."""
-    monkeypatch.setattr(skipped_images, "LARGEST_FRACTION", 1.0)
+    monkeypatch.setattr(skipped, "LARGEST_FRACTION", 1.0)
     build_class_folders(tmp_path)
     hostile = tmp_path / "dog"
     expected = {

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.cli.console import log_to_console
 from sagan_tf.config import DataConfig
-from sagan_tf.console import log_to_console
-from sagan_tf.data.embedded import EmbeddedSource
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
-from sagan_tf.data.tfrecord import serialize_record
+from sagan_tf.data.sources.packaged import EmbeddedSource
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
+from sagan_tf.data.sources.tfrecord import serialize_record
 from sagan_tf.errors import UserError
-from sagan_tf.samples.image_archive import write_archive
-from sagan_tf.samples.image_files import PictureSet, class_folders, write_pictures
+from sagan_tf.sampling.image_archive import write_archive
+from sagan_tf.sampling.image_files import PictureSet, class_folders, write_pictures
 from sagan_tf.visualization.image_grid import sheet
 from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_folders, write_image

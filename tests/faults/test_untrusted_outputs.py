@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.samples.image_archive import write_archive
-from sagan_tf.samples.image_files import PictureSet, write_pictures
+from sagan_tf.sampling.image_archive import write_archive
+from sagan_tf.sampling.image_files import PictureSet, write_pictures
 from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_folders
 from tools import prepare_imagenet

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf.console import log_to_console
+from sagan_tf.cli.console import log_to_console
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
 from sagan_tf.serving import client

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sagan_tf.data.tfrecord import TFRecordMetadata, serialize_record
+from sagan_tf.data.sources.tfrecord import TFRecordMetadata, serialize_record
 
 CLASS_NAMES = ("cat", "dog")
 

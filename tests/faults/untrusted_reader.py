@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data import image_sets, skipped_images
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
+from sagan_tf.data import image_sets
+from sagan_tf.data.images import skipped
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from tests.faults.untrusted_files import noise
 
@@ -122,7 +123,7 @@ KINDS = {"images": read_images, "records": read_records, "prepare": prepare, "si
 def main() -> None:
     scratch, folders = Path(sys.argv[1]), dict(argument.split("=", 1) for argument in sys.argv[2:])
     # Against the rule, all may be unreadable: what is asked here is whether each of them is named.
-    skipped_images.LARGEST_FRACTION = 1.0
+    skipped.LARGEST_FRACTION = 1.0
     warm = scratch / "good"
     warm.mkdir(exist_ok=True)
     noise(600, 600, 3).save(warm / "a.png")

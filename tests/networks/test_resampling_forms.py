@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.layers import accelerators
-from sagan_tf.layers.resampling_convolution import FORMS
+from sagan_tf.layers.convolutions.resampling import FORMS
 from sagan_tf.networks import build_discriminator, build_generator
 from tests.networks.small_networks import images, labels, latents, stir
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.regularization.class_margin import ClassMargin
-from sagan_tf.training.judgement import hold_state
+from sagan_tf.training.discriminator_outputs import hold_state
 from tests.regularization.batches import SIZE, discriminator_batch
 from tests.training.tiny import NUM_CLASSES, PLAIN_NETWORKS, make_updates, real_batch, run_in_replica, tiny_config
 

@@ -13,8 +13,8 @@ import tensorflow as tf
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.errors import UserError
 from sagan_tf.regularization.gradient_penalty import GradientPenalty, annealed_weight
-from sagan_tf.training.judgement import judge, with_image_gradients
-from sagan_tf.training.session import check_config
+from sagan_tf.training.discriminator_outputs import judge, with_image_gradients
+from sagan_tf.training.validation import check_config
 from tests.regularization.batches import SIZE, discriminator_batch, images
 from tests.training.tiny import make_updates, real_batch, run_in_replica, tiny_config
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import Regularizer
-from sagan_tf.training.judgement import with_image_gradients
+from sagan_tf.training.discriminator_outputs import with_image_gradients
 from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates

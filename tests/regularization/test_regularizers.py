@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.regularization import REGULARIZERS, Regularizer, create_regularizers
-from sagan_tf.training.health_signs import LOGIT_RANGE
+from sagan_tf.training.health.signs import LOGIT_RANGE
 from sagan_tf.training.state import TrainState
 from tests.regularization.batches import discriminator_batch, images
 from tests.training.tiny import (

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.exporting.small_model import save_small_model
 from tests.serving.model_server import TENSORFLOW_SERVING, ServerAddresses, is_installed, start_server
-from tests.serving.small_model import save_small_model
 
 
 @pytest.fixture(scope="session")

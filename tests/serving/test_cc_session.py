@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.exporting.small_model import LATENT_DIM, pixels_of, save_small_model
 from tests.serving.cc_session import CcSession, RunError
-from tests.serving.small_model import LATENT_DIM, pixels_of, save_small_model
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from sagan_tf.serving.client import run
+from tests.exporting.small_model import SIDE, pixels_of
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import SIDE, pixels_of
 from tests.workers import free_ports
 
 ROOT = pathlib.Path(__file__).parents[2]

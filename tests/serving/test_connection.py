@@ -17,8 +17,8 @@ from sagan_tf.serving import transports
 from sagan_tf.serving.classes import Classes
 from sagan_tf.serving.connection import Client
 from sagan_tf.serving.transports import Busy, Refused
+from tests.exporting.small_model import LATENT_DIM, pixels_of
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import LATENT_DIM, pixels_of
 from tests.workers import free_ports
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from sagan_tf.generation.latents import NO_TRUNCATION
 from sagan_tf.serving import contract
 from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES, SignatureContract
-from sagan_tf.training.sampling import NO_TRUNCATION
 
 
 def types(signature: SignatureContract) -> tuple[dict[str, str], dict[str, str]]:

@@ -16,8 +16,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from sagan_tf.errors import UserError
 from sagan_tf.serving.grpc_transport import GrpcTransport
 from sagan_tf.serving.transports import Busy, Refused
+from tests.exporting.small_model import assert_metadata, pixels_of
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import assert_metadata, pixels_of
 from tests.workers import free_ports
 
 INPUTS = {

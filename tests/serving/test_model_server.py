@@ -21,8 +21,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from tests.exporting.small_model import pixels_of
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import pixels_of
 
 GOOD = {"seeds": [258, 1], "labels": [2, 0], "truncation": [0.5, 8.0]}
 TYPES = {"seeds": np.int64, "labels": np.int32, "truncation": np.float32}

@@ -17,8 +17,8 @@ import pytest
 from sagan_tf.errors import UserError
 from sagan_tf.serving.rest_transport import RestTransport
 from sagan_tf.serving.transports import Busy, Refused
+from tests.exporting.small_model import assert_metadata, pixels_of
 from tests.serving.model_server import ServerAddresses
-from tests.serving.small_model import assert_metadata, pixels_of
 from tests.workers import free_ports
 
 INPUTS = {

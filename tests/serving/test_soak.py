@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.data.images.preprocessing import to_uint8
+from sagan_tf.generation.latents import latents_of_seeds
 from sagan_tf.serving.client import Client
-from sagan_tf.training.sampling import latents_of_seeds
+from tests.exporting.small_export import Exported, save_generator
 from tests.serving.model_server import ServerAddresses, start_server
-from tests.serving.small_export import Exported, save_generator
 from tools.serving.load_generator import keys_of, main
 
 

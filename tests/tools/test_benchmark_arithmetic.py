@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers.tiles import combined
+from sagan_tf.layers.convolutions.tiles import combined
 from tools.benchmarks.arithmetic import graph_multiply_adds
 
 X = tf.ones([2, 6, 8, 3])

@@ -63,7 +63,7 @@ def test_all_but_the_one_that_aliases_give_the_same_pictures(data: Path, origina
 
 @pytest.fixture(scope="module")
 def originals() -> np.ndarray:
-    from sagan_tf.data.preprocessing import decode_image
+    from sagan_tf.data.images.preprocessing import decode_image
 
     pictures = [jpeg(photograph(seed)) for seed in range(NUM_DIFFERENT)]
     return np.array([decode_image(one, resolution=32, image_channels=3) for one in pictures]) / 127.5 - 1.0

@@ -10,10 +10,10 @@ import types
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.training.health import POLICIES, SignWatch
-from sagan_tf.training.health_signs import LOGIT_RANGE
-from sagan_tf.training.loop import StepReport
-from sagan_tf.training.non_finite import CheckFinite
+from sagan_tf.training.actions.health import POLICIES, SignWatch
+from sagan_tf.training.actions.non_finite import CheckFinite
+from sagan_tf.training.actions.schedule import StepReport
+from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.tools.fake_processes import SIGKILLED, FakeProcesses, rows_of
 from tools import benchmark
 from tools.benchmarks.workers import ROOT

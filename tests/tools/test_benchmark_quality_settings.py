@@ -3,9 +3,9 @@ import pathlib
 
 import pytest
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import option_values
 from sagan_tf.errors import UserError
-from sagan_tf.flags import parse_config
 from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
 from tools.benchmarks.workers import ROOT
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from sagan_tf.flags import parse_config
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.training.state import create_state
 from tests.test_structure import imports_of
 from tools import compile_for_tpu

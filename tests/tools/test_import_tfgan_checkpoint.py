@@ -21,15 +21,15 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf import evaluate, export, sample
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
-from sagan_tf.flags import parse_config
-from sagan_tf.samples.generators import generator_of_run
-from sagan_tf.serving.tflite import LiteGenerator
-from sagan_tf.training.checkpoints import load_discriminator, restore_latest
-from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.exporting.tflite import LiteGenerator
+from sagan_tf.generation.generators import generator_of_run
+from sagan_tf.runs.checkpoints import load_discriminator, restore_latest
+from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.training.state import create_state
-from tests.evaluation.fake_extractors import save_extractor
+from tests.features.fake_extractors import save_extractor
 from tools.import_tfgan_checkpoint import find_checkpoint, main, read_class_names
 
 ROOT = pathlib.Path(__file__).parents[2]

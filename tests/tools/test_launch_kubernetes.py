@@ -15,8 +15,8 @@ from kubeflow.training import ApiClient, KubeflowOrgV1TFJob
 from kubernetes_validate import ValidationError, validate
 from kubernetes_validate.utils import all_versions
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.distribution import cluster_tf_config
-from sagan_tf.flags import parse_config
 from tests.tools.serving.files import key_paths, read_yaml
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.errors import StoppedBySignal
-from sagan_tf.flags import parse_config
 from tests.slurm import missing_programs, slurm_cluster
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
 from tests.data.sample_folders import build_class_folders
 from tools.lay_out_classes import main
 

@@ -17,10 +17,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.xla.service import hlo_pb2
 
+from sagan_tf.cli.flags import config_to_flagfile, parse_config
 from sagan_tf.config import Config
-from sagan_tf.flags import config_to_flagfile, parse_config
-from sagan_tf.training.checkpoints import Checkpoints, restore_latest
-from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.runs.checkpoints import Checkpoints, restore_latest
+from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates

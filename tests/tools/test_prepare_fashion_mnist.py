@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
 from tools.preparation.fashion_mnist import CLASS_NAMES, SPLITS
 from tools.prepare_fashion_mnist import main
 

@@ -17,8 +17,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
 from tests.data.sample_folders import build_class_folders, image_colour
 from tools import prepare_imagenet
 from tools.benchmarks.pipeline_data import jpeg, photograph

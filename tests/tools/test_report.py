@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf import train
-from sagan_tf.training.run_directory import RunDirectory
+from sagan_tf.runs.run_directory import RunDirectory
 from tests.browser import browser_page
 from tools.report import curves, read_lines, report, sample_grids
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
 from sagan_tf.distribution.strategy import communication_options
-from sagan_tf.flags import parse_config
 from sagan_tf.training.state import TrainState
 from tools import scaling
 from tools.scaling_model import calculation, image_input
@@ -170,7 +170,7 @@ def test_help_comes_at_once() -> None:
     program = (
         "import sys; sys.path.insert(0, '.'); sys.argv = ['scaling.py', '--help']\n"
         "from tools import scaling\n"
-        "from sagan_tf.flags import run_door\n"
+        "from sagan_tf.cli.flags import run_door\n"
         "status = run_door('tools.scaling', scaling.__doc__, scaling.main, scaling.ScalingOptions, scaling.Config)\n"
         "assert 'tensorflow' not in sys.modules\n"
         "sys.exit(status)\n"

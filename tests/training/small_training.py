@@ -11,9 +11,9 @@ import sys
 import keras
 import numpy as np
 
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
 from sagan_tf.distribution.strategy import create_strategy, is_chief
-from sagan_tf.training import session
+from sagan_tf.training import train as training
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 from tests.training.tiny import PLAIN_NETWORKS, all_values, make_state, tiny_config
@@ -36,7 +36,7 @@ def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
     strategy = create_strategy(config.training)
     source = open_source(config.data, resolution=32, image_channels=1)
     state = make_state(config, strategy, lambda: keras.optimizers.SGD(0.002, name="sgd"))
-    iterator = session._training_iterator(config, source, strategy, state)
+    iterator = training._training_iterator(config, source, strategy, state)
     Trainer(create_updates(config, state), strategy, iterator, config.training).train(STEPS)
     values = all_values(state)
     if is_chief(strategy):

@@ -16,9 +16,9 @@ import tensorflow as tf
 
 from sagan_tf.augmentation import AUGMENTATIONS
 from sagan_tf.config import Config, TrainingConfig
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.losses import LOSSES
 from sagan_tf.random_numbers import RandomNumbers
-from sagan_tf.training.sampling import LatentSampler
 from tests.training.tiny import make_iterator, make_state, one_device
 
 Metrics = dict[str, Any]

@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
-from sagan_tf.flags import config_to_flagfile
+from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.regularization import Regularizer
-from sagan_tf.training.session import train
+from sagan_tf.training.train import train
 from tests.training.tiny import (
     PLAINEST_NETWORKS,
     make_trainer,

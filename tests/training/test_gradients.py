@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.training.gradients import apply_gradients, split_batch
-from sagan_tf.training.health_signs import LOGIT_RANGE
+from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.training.tiny import (
     PLAIN_NETWORKS,
     differences,

@@ -1,7 +1,8 @@
 import pytest
 
+from sagan_tf.training.actions.schedule import Every, StepReport
 from sagan_tf.training.call_length import CallLength
-from sagan_tf.training.loop import Every, StepReport, run_loop
+from sagan_tf.training.loop import run_loop
 
 
 class FakeTrainer:
@@ -21,28 +22,41 @@ class FakeTrainer:
 def test_calls_end_at_multiples_of_every_interval():
     trainer, sampled, saved = FakeTrainer(), [], []
     actions = [Every(3, lambda report: sampled.append(report.step)), Every(5, lambda report: saved.append(report.step))]
-    run_loop(trainer, actions, num_steps=11, intervals=[4, 3, 5])
+    run_loop(trainer, actions, num_steps=11, interval=4)
     assert trainer.calls == [3, 1, 1, 1, 2, 1, 1, 1]  # 3 4 5 6 8 9 10 11
     assert sampled == [3, 6, 9, 11]
     assert saved == [5, 10, 11]
 
 
+class At:
+    """An action that is scheduled at single steps."""
+
+    def __init__(self, steps: tuple[int, ...]) -> None:
+        self._steps = steps
+
+    def next_step(self, step: int) -> int | None:
+        return next((one for one in self._steps if one > step), None)
+
+    def __call__(self, report: StepReport) -> None:
+        pass
+
+
 def test_calls_end_at_single_stops_too():
     trainer = FakeTrainer(step=3)
-    run_loop(trainer, [], num_steps=12, intervals=[5], stops=(2, 4, 10, 11, 40))
+    run_loop(trainer, [At((2, 4, 10, 11, 40))], num_steps=12, interval=5)
     assert trainer.calls == [1, 1, 5, 1, 1]  # 4 5 10 11 12
 
 
 def test_a_resumed_run_keeps_to_the_same_steps():
     trainer, sampled = FakeTrainer(step=5), []
-    run_loop(trainer, [Every(4, lambda report: sampled.append(report.step))], num_steps=12, intervals=[100, 4])
+    run_loop(trainer, [Every(4, lambda report: sampled.append(report.step))], num_steps=12, interval=100)
     assert trainer.calls == [3, 4]
     assert sampled == [8, 12]
 
 
 def test_reports_say_what_was_done_and_when_it_is_over():
     reports: list[StepReport] = []
-    run_loop(FakeTrainer(), [reports.append], num_steps=5, intervals=[2])
+    run_loop(FakeTrainer(), [reports.append], num_steps=5, interval=2)
     assert [(report.step, report.num_steps, report.last) for report in reports] == [
         (2, 2, False),
         (4, 2, False),
@@ -53,13 +67,13 @@ def test_reports_say_what_was_done_and_when_it_is_over():
 
 def test_nothing_is_done_beyond_the_end():
     trainer = FakeTrainer(step=5)
-    run_loop(trainer, [lambda report: pytest.fail("an action ran")], num_steps=5, intervals=[2])
+    run_loop(trainer, [lambda report: pytest.fail("an action ran")], num_steps=5, interval=2)
     assert trainer.calls == []
 
 
 def test_missing_steps_are_noticed():
     with pytest.raises(RuntimeError, match="asked to reach step 2 and reached 1"):
-        run_loop(FakeTrainer(lost=1), [], num_steps=4, intervals=[2])
+        run_loop(FakeTrainer(lost=1), [], num_steps=4, interval=2)
 
 
 class SlowTrainer(FakeTrainer):
@@ -87,7 +101,7 @@ def test_a_slow_stretch_is_cut_into_calls_and_reported_whole(monkeypatch: pytest
         trainer,
         [reports.append],
         num_steps=20,
-        intervals=[10],
+        interval=10,
         call_length=CallLength(100),
         between=[between.append],
     )
@@ -111,5 +125,5 @@ def test_a_signal_ends_a_slow_stretch_in_the_middle(monkeypatch: pytest.MonkeyPa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_loop(trainer, [], num_steps=100, intervals=[100], call_length=CallLength(100), between=[stop])
+        run_loop(trainer, [], num_steps=100, interval=100, call_length=CallLength(100), between=[stop])
     assert trainer.step == 4

@@ -14,15 +14,15 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
+from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.config import Config, EvaluationConfig
-from sagan_tf.data.embedded import load_arrays
-from sagan_tf.data.preprocessing import to_uint8
+from sagan_tf.data.images.preprocessing import to_uint8
+from sagan_tf.data.sources.packaged import load_arrays
 from sagan_tf.errors import UserError
-from sagan_tf.flags import config_to_flagfile
-from sagan_tf.networks.attention_maps import AttentionReader, attended_pictures
-from sagan_tf.training.checkpoints import load_generator
-from sagan_tf.training.sampling import latents_of_seeds
-from sagan_tf.training.session import train
+from sagan_tf.generation.attention_maps import AttentionReader, attended_pictures
+from sagan_tf.generation.latents import latents_of_seeds
+from sagan_tf.runs.checkpoints import load_generator
+from sagan_tf.training.train import train
 from sagan_tf.visualization.attention_maps import attention_sheet
 from sagan_tf.visualization.image_grid import image_grid
 from tests.training.tiny import differences, tiny_config, values

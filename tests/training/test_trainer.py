@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training.sampling import LatentSampler
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 from tests.graphs import loop_body, waits_for

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.augmentation import AUGMENTATIONS
+from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.losses import LOSSES
 from sagan_tf.regularization import REGULARIZERS
-from sagan_tf.training.judgement import judge
-from sagan_tf.training.sampling import LatentSampler
+from sagan_tf.training.discriminator_outputs import judge
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.steps import AlternatingUpdates
 from sagan_tf.training.updates import create_updates

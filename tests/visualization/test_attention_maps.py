@@ -17,7 +17,7 @@ from sagan_tf.visualization.attention_maps import (
     place_on_picture,
     with_dots,
 )
-from sagan_tf.visualization.colours import MARKS, heat_colours
+from sagan_tf.visualization.colors import MARKS, heat_colours
 
 # Feature map, keys, picture.
 SIZES = [

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sagan_tf.training.health_signs import SIGNS
+from sagan_tf.training.health.signs import SIGNS
 from sagan_tf.visualization.charts import CHARTS
 
 MAX_TITLE_LENGTH = 59

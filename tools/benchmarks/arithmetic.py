@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from sagan_tf.layers.tiles import TRANSFORM
+from sagan_tf.layers.convolutions.tiles import TRANSFORM
 
 # TensorFlow numbers the scopes of a graph that have one name.
 _IN_TRANSFORM = re.compile(rf"(?:^|/){TRANSFORM}(?:_\d+)?/")

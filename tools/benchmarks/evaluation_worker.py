@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources import open_source
-from sagan_tf.evaluation.distances import frechet_distance
+from sagan_tf.data.sources.registry import open_source
 from sagan_tf.evaluation.evaluator import Evaluator
-from sagan_tf.evaluation.extraction import Extraction
-from sagan_tf.evaluation.extractors import ExtractorOptions, open_extractor
 from sagan_tf.evaluation.metrics import find_metrics
-from sagan_tf.evaluation.statistics import STATISTICS, Gatherer
+from sagan_tf.features.distances import frechet_distance
+from sagan_tf.features.extraction import Extraction
+from sagan_tf.features.extractors import ExtractorOptions, open_extractor
+from sagan_tf.features.statistics import STATISTICS, Gatherer
 from tools.benchmarks.measure import peak_memory_bytes
 from tools.benchmarks.workers import serve
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, ModelConfig
-from sagan_tf.flags import parse_config
+from sagan_tf.generation.generators import Generator, as_generator, generator_of_run
+from sagan_tf.generation.latents import latents_of_seeds
 from sagan_tf.networks import build_generator
-from sagan_tf.samples.generators import Generator, as_generator, generator_of_run
-from sagan_tf.samples.image_files import PictureSet, class_folders, write_pictures
-from sagan_tf.samples.images import png_maker
-from sagan_tf.training.sampling import latents_of_seeds
+from sagan_tf.sampling.image_files import PictureSet, class_folders, write_pictures
+from sagan_tf.sampling.images import png_maker
 from tools.benchmarks.workers import serve
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.console import load_tensorflow
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.errors import UserError
 from tools.benchmarks.measure import median_ratio
 from tools.benchmarks.workers import Worker

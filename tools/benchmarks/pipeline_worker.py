@@ -59,7 +59,7 @@ def ours(dataset: str, data_dir: Path, options: argparse.Namespace) -> tf.data.D
     """Return what training reads."""
     from sagan_tf.config import DataConfig
     from sagan_tf.data.pipeline import training_dataset
-    from sagan_tf.data.sources import open_source
+    from sagan_tf.data.sources.registry import open_source
 
     config = DataConfig(dataset=dataset, data_dir=str(data_dir), shuffle_buffer_size=_SHUFFLE_BUFFER)
     source = open_source(config, resolution=options.resolution, image_channels=3)

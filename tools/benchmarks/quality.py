@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
-from sagan_tf.flags import parse_config
-from sagan_tf.training.run_lock import run_lock
+from sagan_tf.runs.run_lock import run_lock
 from tools.benchmarks import quality_results
 from tools.benchmarks.quality_cells import Cell, Limit
 from tools.benchmarks.quality_processes import ending_on_sigterm

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.keras_settings import default_environment
+from sagan_tf.environment.keras_settings import default_environment
 from tools.benchmarks.workers import ROOT
 
 STOPPED = 128 + signal.SIGTERM

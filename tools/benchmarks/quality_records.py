@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.config import Config
+from sagan_tf.config.flagfile import read_flagfile
 from sagan_tf.errors import UserError
-from sagan_tf.flags import config_to_flagfile
 from sagan_tf.text import read_text
-from sagan_tf.training.health_signs import HELD_OUT_GAP, LATENT_RANK, OVERFITTING
-from sagan_tf.training.run_directory import read_flagfile
+from sagan_tf.training.health.signs import HELD_OUT_GAP, LATENT_RANK, OVERFITTING
 
 FINISHED, UNFINISHED = "finished", "unfinished"
 UNHEALTHY = "unhealthy"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.training.health_signs import LATENT_RANK, OVERFITTING
+from sagan_tf.training.health.signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import line_chart
 from tools.benchmarks.quality_records import FAILED, FINISHED, READINGS, UNHEALTHY, values_of
 from tools.benchmarks.training_time import read_records

@@ -8,10 +8,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from sagan_tf.cli.flags import parse_config
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
-from sagan_tf.console import load_tensorflow
 from sagan_tf.errors import UserError
-from sagan_tf.flags import parse_config
 from sagan_tf.text import read_text
 from tools.benchmarks.workers import ROOT
 
@@ -84,7 +84,7 @@ def _check(config: Config) -> None:
     from sagan_tf.evaluation.checks import check_names
     from sagan_tf.evaluation.metrics import find_metrics
     from sagan_tf.evaluation.settings import resolve
-    from sagan_tf.training.session import check_config, check_flags
+    from sagan_tf.training.validation import check_config, check_flags
 
     check_config(config)
     check_flags(config)

@@ -12,10 +12,10 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.exporting.signatures import export_generator
+from sagan_tf.exporting.tflite import LiteGenerator, convert
+from sagan_tf.generation.inference import compiled_generator
 from sagan_tf.networks import build_generator
-from sagan_tf.serving.signatures import export_generator
-from sagan_tf.serving.tflite import LiteGenerator, convert
-from sagan_tf.training.sampling import compiled_generator
 from tools.benchmarks.sampling import FORMS
 from tools.benchmarks.workers import serve
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sagan_tf.keras_settings import default_environment
+from sagan_tf.environment.keras_settings import default_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 _GO, _STOP = "go", "stop"

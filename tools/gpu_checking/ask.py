@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.config import Config
-from sagan_tf.flags import config_to_flagfile
 from tools.benchmarks.workers import Worker, WorkerError, WorkerTimeout
 from tools.gpu_checking.options import GpuCheckOptions
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.config import Config
-from sagan_tf.flags import config_to_flagfile
 from tools.gpu_checking.ask import Answer, ask
 from tools.gpu_checking.forms import FORMS, config_of_form
 from tools.gpu_checking.options import GpuCheckOptions

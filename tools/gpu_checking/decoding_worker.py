@@ -6,9 +6,9 @@ import argparse
 import time
 from typing import Any
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.data.pipeline import training_dataset
-from sagan_tf.data.sources import open_source
-from sagan_tf.flags import parse_config
+from sagan_tf.data.sources.registry import open_source
 from tools.gpu_checking.worker import Measure, run_worker
 
 _SECONDS = 5.0

@@ -13,9 +13,9 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.distribution.gpu_preflight import collect_findings
+from sagan_tf.environment.tpu import has_tpu
 from sagan_tf.errors import UserError
 from sagan_tf.text import read_text
-from sagan_tf.tpu_environment import has_tpu
 from tools.gpu_checking.cuda_devices import list_cuda_devices
 
 _DRIVER = pathlib.Path("/proc/driver/nvidia/version")

@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
 from sagan_tf.distribution.strategy import create_strategy
-from sagan_tf.flags import parse_config
 from tools.benchmarks.measure import peak_memory_bytes
 from tools.benchmarks.train_step_worker import create_trainer
 from tools.gpu_checking.worker import Measure, run_worker

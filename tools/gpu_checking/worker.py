@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from sagan_tf.cuda_environment import load_cuda_libraries
+from sagan_tf.environment.cuda import load_cuda_libraries
 from sagan_tf.errors import UserError
 from sagan_tf.text import one_line
 from tools.benchmarks.workers import serve

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.literal_paths import literal_path
+from sagan_tf.tensorflow_paths import literal_path
 
 AVERAGE = "/ExponentialMovingAverage"
 """What tf.train.ExponentialMovingAverage adds to the name of the variable that it averages."""

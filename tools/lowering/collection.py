@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sagan_tf.cli.flags import config_to_flagfile, parse_config
 from sagan_tf.config import Config
+from sagan_tf.config.flagfile import read_flagfile
 from sagan_tf.errors import UserError
-from sagan_tf.flags import config_to_flagfile, parse_config
-from sagan_tf.training.checkpoint_list import read_list
-from sagan_tf.training.checkpoints import Checkpoints, newest_checkpoint
-from sagan_tf.training.failures import explaining_writes
-from sagan_tf.training.run_directory import RunDirectory, read_flagfile
-from sagan_tf.training.run_lock import run_lock
+from sagan_tf.runs.checkpoint_list import read_list
+from sagan_tf.runs.checkpoints import Checkpoints, newest_checkpoint
+from sagan_tf.runs.run_directory import RunDirectory
+from sagan_tf.runs.run_lock import run_lock
+from sagan_tf.runs.system_errors import explaining_writes
 from sagan_tf.training.state import create_state
 from tools.lowering.storage import read_description
 from tools.lowering.variables import read_variables

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.config import Config
+from sagan_tf.config.dependent_options import TRAIN, check_dependent_fields
+from sagan_tf.data.images.preprocessing import scale_to_unit_range
 from sagan_tf.data.pipeline import single_pass_dataset
-from sagan_tf.data.preprocessing import scale_to_unit_range
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.strategy import check_batch_size
-from sagan_tf.effects import TRAIN, check_options
 from sagan_tf.errors import UserError
-from sagan_tf.flags import config_to_flagfile
-from sagan_tf.training.checkpoints import restore_latest
-from sagan_tf.training.run_directory import RunDirectory
-from sagan_tf.training.session import check_config, resolve_classes
-from sagan_tf.training.startup import describe_run
+from sagan_tf.runs.checkpoints import restore_latest
+from sagan_tf.runs.run_directory import RunDirectory
+from sagan_tf.training.run_summary import describe_run
 from sagan_tf.training.state import TrainState, create_state
+from sagan_tf.training.validation import check_config, resolve_classes
 
 MAX_IMAGE_BYTES = 2**33
 """8 GiB: the program holds all images in the memory of its device."""
@@ -58,7 +58,7 @@ def prepare_run(config: Config) -> PreparedRun:
     run_directory = RunDirectory(config.training.run_dir)
     parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
     kept, facts = run_directory.equal_flags(config_to_flagfile(config)), {"is_compared": config.evaluation.is_compared}
-    check_options(TRAIN, *parts, kept=kept, facts=facts)
+    check_dependent_fields(TRAIN, *parts, kept=kept, facts=facts)
     check_batch_size(config.training, 1, config.model.discriminator_minibatch_statistics)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)

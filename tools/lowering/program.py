@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sagan_tf.config import Config
-from sagan_tf.data.preprocessing import scale_to_unit_range
+from sagan_tf.data.images.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
 from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.state import TrainState

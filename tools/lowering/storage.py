@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
-from sagan_tf.flags import config_to_flagfile
 from sagan_tf.text import read_text
 from tools.lowering.inputs import PreparedRun
 from tools.lowering.program import Program

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sagan_tf.console import progress_bar
+from sagan_tf.progress import progress_bar
 from tools.preparation.unfinished import FinishedShard
 
 if TYPE_CHECKING:
-    from sagan_tf.data.source import Source
+    from sagan_tf.data.sources.source import Source
 
 
 class Progress:

@@ -14,8 +14,8 @@ from tools.preparation.unfinished import FinishedShard, UnfinishedWork, unfinish
 from tools.preparation.workers import WorkerError, write_shards
 
 if TYPE_CHECKING:
-    from sagan_tf.data.source import Source
-    from sagan_tf.data.tfrecord import TFRecordMetadata
+    from sagan_tf.data.sources.source import Source
+    from sagan_tf.data.sources.tfrecord import TFRecordMetadata
     from tools.preparation.shards import Shard
 
 IMAGES_PER_FILE = 5000
@@ -126,7 +126,7 @@ def _shards_to_write(
 
 def _metadata_of(record_format: RecordFormat, source: Source, finished: dict[int, FinishedShard]) -> TFRecordMetadata:
     """Make the content of `dataset.json` from the finished shards."""
-    from sagan_tf.data.tfrecord import TFRecordMetadata
+    from sagan_tf.data.sources.tfrecord import TFRecordMetadata
 
     shards = [finished[index] for index in sorted(finished)]
     return TFRecordMetadata(

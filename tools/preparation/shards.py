@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf.data.source import Source
-from sagan_tf.data.tfrecord import serialize_record
+from sagan_tf.data.sources.source import Source
+from sagan_tf.data.sources.tfrecord import serialize_record
 from tools.preparation.unfinished import FinishedShard, UnfinishedWork, sync
 
 Report = Callable[[int, dict[str, str]], None]

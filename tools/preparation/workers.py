@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from sagan_tf.console import load_tensorflow
+from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.errors import UserError
 
 if TYPE_CHECKING:

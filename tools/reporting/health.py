@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagan_tf.training.health_signs import SIGNS, Sign
+from sagan_tf.training.health.signs import SIGNS, Sign
 
 _HEAD = ("sign", "value", "healthy", "in this run", "meaning", "what to change")
 

@@ -6,8 +6,8 @@ import dataclasses
 import statistics
 
 from sagan_tf.config import ModelConfig
-from sagan_tf.data.preprocessing import decode_image
-from sagan_tf.data.tfrecord import serialize_record
+from sagan_tf.data.images.preprocessing import decode_image
+from sagan_tf.data.sources.tfrecord import serialize_record
 from tools.benchmarks.pipeline_data import jpeg, photograph
 from tools.preparation.shards import encode_image
 from tools.prepare_imagenet import parse_arguments

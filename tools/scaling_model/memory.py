@@ -7,8 +7,8 @@ import dataclasses
 from sagan_tf.config import Config, ModelConfig, Resolutions
 from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.networks.architectures import ARCHITECTURES, Stages
-from sagan_tf.training.diagnostics import parameter_count
-from sagan_tf.training.startup import activation_bytes, estimate_memory, large_map_values
+from sagan_tf.training.network_scalars import parameter_count
+from sagan_tf.training.run_summary import activation_bytes, estimate_memory, large_map_values
 from sagan_tf.training.state import TrainState, create_state
 
 _USED_SHARE = 0.9
@@ -16,7 +16,7 @@ _USED_SHARE = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class ReplicaMemory:
-    """The memory of a replica on a GPU: `sagan_tf.training.startup.estimate_memory`.
+    """The memory of a replica on a GPU: `sagan_tf.training.run_summary.estimate_memory`.
 
     Attributes:
         model: at one image size.

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from sagan_tf.config.option import option
 from sagan_tf.errors import UserError
-from sagan_tf.option import option
 from tools.scaling_model.communication import Cluster, Link
 from tools.scaling_model.devices import DEVICES, Device
 from tools.scaling_model.prediction import Assumptions

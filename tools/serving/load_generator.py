@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sagan_tf.console import run_command
+from sagan_tf.cli.console import run_command
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.serving.classes import read_classes

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.errors import UserError
-from sagan_tf.flags import parse_config
 from tools.benchmarks.workers import WorkerError, WorkerTimeout
 from tools.gpu_checking import ask, check
 from tools.gpu_checking.options import GpuCheckOptions

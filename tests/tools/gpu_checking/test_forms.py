@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, TrainingConfig
-from sagan_tf.flags import parse_config
 from tools.gpu_checking.forms import FORMS, config_of_form, reason_to_skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.flags import parse_config
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.state import create_state
 from tests.training.tiny import tiny_config

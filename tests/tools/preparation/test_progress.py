@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.source import Source
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_folders
 from tools.preparation.progress import Progress

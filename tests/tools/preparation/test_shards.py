@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_folders
 from tools.preparation import shards

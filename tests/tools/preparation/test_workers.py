@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources import open_source
+from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_folders
 from tools.preparation.shards import Shard

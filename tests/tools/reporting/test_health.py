@@ -1,6 +1,6 @@
 from typing import Any
 
-from sagan_tf.training import health_signs as signs
+from sagan_tf.training.health import signs as signs
 from tools.reporting.health import health_section
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.networks.architectures import ARCHITECTURES
-from sagan_tf.training.startup import estimate_memory
+from sagan_tf.training.run_summary import estimate_memory
 from sagan_tf.training.state import create_state
 from tests.training.tiny import tiny_config
 from tools.scaling_model.memory import ReplicaMemory, at_every_resolution, replica_memory

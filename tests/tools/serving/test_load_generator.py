@@ -12,8 +12,8 @@ import pytest
 
 from sagan_tf.serving.client import Client
 from sagan_tf.serving.transports import Busy, Refused
+from tests.exporting.small_model import save_small_model
 from tests.serving.model_server import ServerAddresses, start_server
-from tests.serving.small_model import save_small_model
 from tests.workers import free_ports
 from tools.serving.load_generator import MALFORMED, Ledger, ask_badly, ask_well, keys_of, main
 

@@ -1,0 +1,1 @@
+"""The command line: flags, standard streams, and TensorFlow without its notices."""

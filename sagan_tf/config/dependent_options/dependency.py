@@ -1,0 +1,81 @@
+"""A row of the tables, and the check of options against a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from sagan_tf.errors import UserError
+from sagan_tf.text import join_comma_list
+
+
+@dataclasses.dataclass(frozen=True)
+class Dependency:
+    """A row of a table: the condition under which some options have an effect.
+
+    Attributes:
+        options: Names of the options.
+        condition: The condition in words, for the error message.
+        is_met: Returns whether the condition is met. It is called with an object that has the value of every option as
+            an attribute.
+    """
+
+    options: tuple[str, ...]
+    condition: str
+    is_met: Callable[[Any], bool]
+
+
+def check_dependent_options(
+    table: tuple[Dependency, ...], values: Mapping[str, Any], defaults: Mapping[str, Any], kept: Collection[str] = ()
+) -> None:
+    """Check that every option with a value other than its default has an effect.
+
+    Args:
+        table: The rows of the command.
+        values: The value of every option by name, and the facts that the conditions use.
+        defaults: The default values of the options to check.
+        kept: Names of options that are not checked.
+
+    Raises:
+        UserError: An option has no effect. The message names the option and the condition for its effect.
+    """
+    namespace = types.SimpleNamespace(**values)
+    for dependency in table:
+        for name in dependency.options:
+            is_checked = name not in kept and name in defaults and values[name] != defaults[name]
+            if is_checked and not dependency.is_met(namespace):
+                raise UserError(
+                    f"{name}: --{name}={_format_value(values[name])} changes nothing here; it has an effect with "
+                    f"{dependency.condition}"
+                )
+
+
+def check_dependent_fields(
+    table: tuple[Dependency, ...],
+    *dataclass_instances: Any,
+    kept: Collection[str] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Check the options that are the fields of dataclasses; see `check_dependent_options`.
+
+    Args:
+        table: The rows of the command.
+        *dataclass_instances: Objects whose fields are the options.
+        kept: Names of options that are not checked.
+        facts: Further values that the conditions use.
+    """
+    fields = {
+        field.name: (field, getattr(one, field.name))
+        for one in dataclass_instances
+        for field in dataclasses.fields(one)
+    }
+    values = {name: value for name, (_, value) in fields.items()} | dict(facts or {})
+    check_dependent_options(table, values, {name: field.default for name, (field, _) in fields.items()}, kept)
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return join_comma_list(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,1 @@
+"""Single images: which files are images, how they are decoded, and what they are refused for."""

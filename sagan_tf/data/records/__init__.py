@@ -1,0 +1,1 @@
+"""TFRecord files: how they are read, and how damage is found."""

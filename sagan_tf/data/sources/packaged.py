@@ -1,0 +1,146 @@
+"""Images in memory, and the data set that is packaged with this project: 10,000 images of Fashion-MNIST."""
+
+from __future__ import annotations
+
+import copy
+import importlib.resources
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sources.indexed import IndexedSource
+from sagan_tf.errors import UserError
+
+NAME = "fashion_mnist_10k"
+SPLITS = ("train", "reference")
+
+_READ_AT_ONCE = 64
+"""Nothing is decoded: what counts is how seldom a function is run."""
+
+
+class EmbeddedSource(IndexedSource):
+    """Images held in memory, decoded and resized once."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        split: str,
+        images: np.ndarray,
+        labels: np.ndarray,
+        class_names: tuple[str, ...],
+        resolution: int,
+        image_channels: int,
+    ) -> None:
+        """
+        Args:
+            name: Of the data set, for messages and for the names of images.
+            split: Likewise.
+            images: uint8 [n, side, side], grey; they are resized.
+            labels: Integers [n].
+            class_names: One for each label.
+            resolution: Height and width.
+            image_channels: 1, 3 (grey thrice) or 4 (and opaque).
+        """
+        super().__init__(
+            name=name,
+            num_examples=len(images),
+            class_names=class_names,
+            class_counts=np.bincount(labels, minlength=len(class_names)),
+            resolution=resolution,
+            image_channels=image_channels,
+        )
+        # The host keeps them: a GPU's memory is for the networks.
+        with tf.device("/CPU:0"):
+            self._images = tf.constant(resize_grey_images(images, resolution))
+            self._labels = tf.constant(labels.astype(np.int32))
+            self._numbers = tf.range(len(images), dtype=tf.int64)
+        self._split = split
+
+    def fingerprint(self) -> str:
+        """See `Source.fingerprint`."""
+        return f"{self.name}/{self._split}"
+
+    def _select(self, indices: np.ndarray) -> EmbeddedSource:
+        part = copy.copy(self)
+        part._images, part._labels, part._numbers = (
+            tf.gather(column, indices) for column in (self._images, self._labels, self._numbers)
+        )
+        part.num_examples = part.class_counts_sample_size = len(indices)
+        part.class_counts = np.bincount(part._labels.numpy(), minlength=len(self.class_names))
+        return part
+
+    def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
+        def read(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+            numbers = tf.gather(self._numbers, indices)
+            return {
+                "image": _with_channels(tf.gather(self._images, indices), self.image_channels),
+                "label": tf.gather(self._labels, indices),
+                "position": positions,
+                "name": tf.strings.join([f"{self.name}/{self._split}/", tf.strings.as_string(numbers)]),
+            }
+
+        return places.batch(_READ_AT_ONCE).map(read)
+
+
+def open_fashion_mnist_10k(data_config: DataConfig, *, resolution: int, image_channels: int) -> EmbeddedSource:
+    """Open the packaged data set (`data_dir` is not used); an opener for `sources.DATASETS`.
+
+    Raises:
+        UserError: there is no such split.
+    """
+    if data_config.split not in SPLITS:
+        raise UserError(f"split: expected train or reference for {NAME}, received {data_config.split!r}")
+    images, labels, class_names = load_arrays(data_config.split)
+    return EmbeddedSource(
+        name=NAME,
+        split=data_config.split,
+        images=images,
+        labels=labels,
+        class_names=class_names,
+        resolution=resolution,
+        image_channels=image_channels,
+    )
+
+
+def load_arrays(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Read the packaged file.
+
+    Args:
+        split: `train` or `reference`.
+
+    Returns:
+        Images uint8 [n, 28, 28], labels int64 [n], and the names of the 10 classes.
+    """
+    packaged = importlib.resources.files("sagan_tf.data").joinpath(NAME).joinpath(f"{NAME}.npz")
+    with np.load(io.BytesIO(packaged.read_bytes()), allow_pickle=False) as arrays:
+        names = tuple(str(name) for name in arrays["class_names"])
+        return arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int64), names
+
+
+def resize_grey_images(images: np.ndarray, resolution: int) -> np.ndarray:
+    """Resize as `preprocessing.decode_image` does.
+
+    Args:
+        images: uint8 [n, side, side].
+        resolution: height and width wanted.
+
+    Returns:
+        uint8 [n, resolution, resolution, 1].
+    """
+    resized: np.ndarray = np.empty((len(images), resolution, resolution, 1), np.uint8)
+    for index, image in enumerate(images):
+        picture = Image.fromarray(image).resize((resolution, resolution), Image.Resampling.BICUBIC)
+        resized[index, :, :, 0] = np.asarray(picture)
+    return resized
+
+
+def _with_channels(grey: tf.Tensor, image_channels: int) -> tf.Tensor:
+    """Grey [..., 1] as 1, 3 or 4 channels."""
+    if image_channels == 1:
+        return grey
+    colour = tf.repeat(grey, 3, axis=-1)
+    return colour if image_channels == 3 else tf.concat([colour, tf.fill(tf.shape(grey), np.uint8(255))], axis=-1)

@@ -1,0 +1,1 @@
+"""Exports of trained networks: SavedModels for TensorFlow Serving, and TFLite models."""

@@ -1,0 +1,1 @@
+"""Convolutions, alone or next to a resampling, in several forms of different cost."""

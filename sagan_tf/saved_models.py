@@ -1,0 +1,44 @@
+"""Loading of SavedModels from any directory, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from sagan_tf.errors import UserError
+from sagan_tf.tensorflow_paths import check_tensorflow_path, literal_path
+
+
+def load_saved_model(directory: pathlib.Path, option: str) -> Any:
+    """Load the SavedModel in a directory.
+
+    Args:
+        directory: Holds `saved_model.pb` and `variables`.
+        option: The option that names the directory, for messages.
+
+    Raises:
+        UserError: There is none, it is damaged, or its path is not UTF-8.
+    """
+    check_tensorflow_path(option, directory)
+    if not (directory / "saved_model.pb").is_file():
+        raise UserError(f"{option}: expected a SavedModel (saved_model.pb and variables) in {directory}, received none")
+    with literal_path(directory) as path:
+        try:
+            return tf.saved_model.load(path)
+        except Exception as error:  # the loader raises nearly every kind of exception on damaged files
+            reason = (str(error).splitlines() or [type(error).__name__])[0].replace(path, str(directory))
+            raise UserError(f"{option}: expected an intact SavedModel in {directory}, received {reason}") from error
+
+
+def digest_of_saved_model(directory: pathlib.Path) -> str:
+    """Return a short text that differs if the SavedModel's graph or weights differ."""
+    digest = hashlib.sha256()
+    for path in [directory / "saved_model.pb", *sorted((directory / "variables").glob("*"))]:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()[:16]

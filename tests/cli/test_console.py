@@ -1,0 +1,185 @@
+import io
+import logging
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from sagan_tf.cli.console import log_to_console, run_action, run_command
+from sagan_tf.errors import UserError
+from sagan_tf.progress import progress_bar
+
+ROOT = pathlib.Path(__file__).parents[2]
+NAMES = {"latin": os.fsdecode(b"caf\xe9"), "utf8": os.fsdecode("naïve".encode())}
+COMMAND = (
+    "import sys; from sagan_tf.cli.console import run_command; from tests.cli.test_console import {0}; sys.exit({0}())"
+)
+
+
+def test_notes_are_plain_and_warnings_are_marked(capsys: pytest.CaptureFixture):
+    logger = logging.getLogger("sagan_tf")
+    before = logger.handlers, logger.level, logger.propagate
+    try:
+        log_to_console()
+        logger.info("step %d", 3)
+        logger.warning("one label dominates")
+        assert capsys.readouterr().out == "step 3\nwarning: one label dominates\n"
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+
+
+@pytest.mark.parametrize("kind", [UserError, OSError, ZeroDivisionError])
+def test_an_error_of_an_action_is_one_printable_line(kind: type[Exception], capsys: pytest.CaptureFixture):
+    def fail() -> None:
+        raise kind("first\nsecond \x1b[2J")
+
+    assert run_action("tool", lambda: "a result") == 0 and capsys.readouterr().err == ""
+    assert run_action("tool", fail, ZeroDivisionError) == 2
+    assert capsys.readouterr().err == "tool: error: first second \\x1b[2J\n"
+    with pytest.raises(IndexError):
+        run_action("tool", lambda: [][0])
+
+
+def show_names() -> int:
+    """A command that logs and prints its arguments, and writes a file of the same name into the first one."""
+
+    def main() -> int:
+        log_to_console()
+        for name in sys.argv[2:]:
+            logging.getLogger("sagan_tf").info("log %s", name)
+            print(name, flush=True)
+            pathlib.Path(sys.argv[1], name).touch()
+        return 0
+
+    return run_command("show_names", main)
+
+
+def write_much() -> int:
+    """A command that writes on both streams, more than they buffer, and the numbers of new files into a file."""
+
+    def main() -> int:
+        for _ in range(3):
+            print("x" * 10_000, flush=True)
+            print("y" * 10_000, file=sys.stderr, flush=True)
+        with open(sys.argv[1], "w") as file:
+            file.write(str(file.fileno()))
+        return 0
+
+    return run_command("write_much", main, prints_result="--prints_result" in sys.argv)
+
+
+def start(function: str, *arguments: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess:
+    command = ["sh", "-c", f'"$@" {redirect}', "sh", sys.executable, "-c", COMMAND.format(function), *arguments]
+    return subprocess.run(command, capture_output=True, cwd=ROOT, env=os.environ | environment, timeout=120)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+@pytest.mark.parametrize(
+    ("environment", "encoding"),
+    [
+        ({}, "utf-8"),
+        ({"LC_ALL": "C"}, "utf-8"),
+        ({"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, "ascii"),
+        ({"PYTHONIOENCODING": "ascii:strict"}, "ascii"),
+        ({"PYTHONIOENCODING": "latin-1"}, "latin-1"),
+    ],
+)
+def test_names_of_any_bytes_are_shown_and_opened(tmp_path: pathlib.Path, environment: dict[str, str], encoding: str):
+    done = start("show_names", str(tmp_path), *NAMES.values(), **environment)
+    shown = "".join(f"log {name}\n{name}\n" for name in NAMES.values()).encode(encoding, "backslashreplace")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == shown
+    assert set(os.listdir(tmp_path)) == set(NAMES.values())
+
+
+@pytest.mark.parametrize(
+    ("redirect", "prints_result", "status", "error"),
+    [
+        (">&- 2>&- <&-", False, 0, b""),
+        ("2>&- | head -1", True, 0, b""),
+        ("2>&1 >/dev/null | head -c 1 >&2", False, 0, b"y"),
+        (">/dev/full 2>/dev/full", False, 0, b""),
+        ("2>/dev/null >/dev/full", True, 1, b""),
+    ],
+)
+def test_output_that_cannot_be_written_ends_no_command(
+    tmp_path: pathlib.Path, redirect: str, prints_result: bool, status: int, error: bytes
+):
+    output = tmp_path / "output"
+    command, _, reader = redirect.partition("|")
+    redirect = f'{command}; echo $? >"{tmp_path}/status"' + (f"; }} | {reader}" if reader else "; }")
+    function, arguments = COMMAND.format("write_much"), [str(output), *(["--prints_result"] if prints_result else [])]
+    script = ["sh", "-c", f'{{ "$@" {redirect}', "sh", sys.executable, "-c", function, *arguments]
+    done = subprocess.run(script, capture_output=True, cwd=ROOT, timeout=120)
+    assert done.stderr == error
+    assert int((tmp_path / "status").read_text()) == status
+    assert int(output.read_text()) > 2  # and not a standard stream's number
+
+
+def test_a_full_disk_is_named_in_one_line(tmp_path: pathlib.Path):
+    done = start("show_names", str(tmp_path), "name", redirect=">/dev/full")
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 0
+    assert line.startswith("show_names: warning")
+
+
+def test_missing_streams_are_replaced(monkeypatch: pytest.MonkeyPatch):
+    def main() -> int:
+        print("lost")
+        print("lost", file=sys.stderr)
+        with progress_bar(2, unit="image") as bar:
+            bar.update()
+        return 3
+
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert progress_bar(2, unit="image").disable
+    assert run_command("test", main, restart=False) == 3
+
+
+def start_child() -> int:
+    """A command whose child process, with the descriptors that it inherits, writes on its standard streams."""
+    child = 'import os; [os.write(number, b"x") for number in (1, 2)]; os.read(0, 1)'
+    return run_command("start_child", lambda: subprocess.call([sys.executable, "-c", child], close_fds=False))
+
+
+def test_a_child_of_a_command_without_standard_streams_has_them():
+    assert start("start_child", redirect=">&- 2>&- <&-").returncode == 0
+
+
+def write_into_a_full_pipe() -> int:
+    """A command with a non-blocking standard output; prints more than a pipe holds."""
+    os.set_blocking(1, False)
+
+    def main() -> int:
+        for _ in range(30):
+            print("x" * 10_000, flush=True)
+        return 0
+
+    return run_command("write_into_a_full_pipe", main)
+
+
+def test_a_full_non_blocking_pipe_loses_nothing():
+    done = start("write_into_a_full_pipe", redirect="| { sleep 1; cat; }")
+    assert done.stdout == (b"x" * 10_000 + b"\n") * 30 and done.stderr == b""
+
+
+def test_the_streams_of_the_caller_are_restored(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
+    with (tmp_path / "file").open("w", encoding="ascii") as file:
+        for stream, original in ((file, None), (file, file), (io.StringIO(), None), (None, None)):
+            monkeypatch.setattr(sys, "stdout", stream)
+            monkeypatch.setattr(sys, "__stdout__", original)
+            run_command("test", lambda: sys.stdout.write("é") and 0, restart=False)
+            assert sys.stdout is stream and getattr(stream, "errors", None) in ("strict", None)
+    assert (tmp_path / "file").read_text() == "\\xe9" * 2
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
+def test_a_lost_output_is_reported_once(monkeypatch: pytest.MonkeyPatch):
+    with open("/dev/full", "w") as full:
+        for name in ("stdout", "__stdout__"):
+            monkeypatch.setattr(sys, name, full)
+        for text, status in (("x", 1), ("", 0)):
+            assert run_command("test", lambda t=text: t and print(t) and 0, prints_result=True, restart=False) == status

@@ -1,0 +1,32 @@
+"""TensorFlow is loaded without its messages."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_tensorflow_loads_without_a_word_and_its_errors_show_where_there_is_a_gpu(has_gpu: bool):
+    program = (
+        "import os, sys\n"
+        "from sagan_tf.cli import load_tensorflow as module\n"
+        f"module.has_nvidia_gpu = lambda: {has_gpu}\n"
+        "module.load_tensorflow()\n"
+        "assert 'tensorflow' in sys.modules and os.environ['CUDA_CACHE_MAXSIZE']\n"
+        "print('heard', file=sys.stderr)\n"
+        "import tensorflow as tf\n"
+        "assert tf.config.list_physical_devices('GPU') == []\n"
+        "print(tf.test.is_built_with_cuda())\n"
+    )
+    environment = {"PATH": "", "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, env=environment
+    )
+    first, *errors = done.stderr.splitlines()
+    assert first == "heard"
+    assert bool(errors) is (has_gpu and done.stdout == "True\n")
+    assert all(line.startswith("E") for line in errors)

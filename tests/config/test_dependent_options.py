@@ -1,0 +1,260 @@
+"""A flag that changes nothing is refused, in every command; row by row."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import pytest
+
+from sagan_tf.cli.flags import Flags
+from sagan_tf.config import Config, EvaluationConfig
+from sagan_tf.config.dependent_options import (
+    CLIENT,
+    EVALUATE,
+    EXPORT,
+    PREPARE_IMAGENET,
+    SAMPLE,
+    TRAIN,
+    check_dependent_fields,
+    check_dependent_options,
+)
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation.evaluator import needs_reference
+from sagan_tf.evaluation.metrics import METRICS, find_metrics
+from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.exporting.options import ExportOptions
+from sagan_tf.sampling.options import SampleOptions
+from sagan_tf.serving.client import _parser
+from tools.prepare_imagenet import parse_arguments
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").rglob("*.cfg"))
+
+
+def train(*argv: str) -> Config:
+    (config,) = Flags(Config).parse(argv)
+    facts = {"is_compared": config.evaluation.is_compared}
+    check_dependent_fields(TRAIN, *(getattr(config, field.name) for field in dataclasses.fields(config)), facts=facts)
+    return config
+
+
+def evaluate(*argv: str) -> None:
+    options, evaluation = Flags(EvaluateOptions, EvaluationConfig).parse(argv)
+    facts = {
+        "is_folder": ":" not in options.images,
+        "is_compared": evaluation.is_compared,
+        "resolved_metrics": evaluation.metrics,
+        "resolved_extractor": evaluation.extractor or "inception",
+        "resolved_reference": evaluation.reference or ("file.npz" if options.run_dir == "with_reference" else ""),
+        "has_classes": options.run_dir != "without_classes",
+    }
+    check_dependent_fields(EVALUATE, options, evaluation, facts=facts)
+
+
+def sample(*argv: str) -> None:
+    what = () if any(flag.startswith("--saved_model") for flag in argv) else ("--run_dir=r",)
+    Flags(SampleOptions).parse(("--output=out", *what, *argv))
+
+
+def export(*argv: str) -> None:
+    Flags(ExportOptions).parse(("--run_dir=run", *argv))
+
+
+def client(*argv: str) -> None:
+    options = _parser().parse_args(["--server=localhost:1", *argv])
+    check_dependent_options(CLIENT, vars(options), {"columns": None, "num_samples": None})
+
+
+TABLES = {train: TRAIN, evaluate: EVALUATE, sample: SAMPLE, export: EXPORT, client: CLIENT}
+COMMANDS: dict[str, Any] = {command.__name__: command for command in TABLES}
+
+# The command, a flag, other flags with which it has an effect, and flags with which it has none.
+CASES = """
+train --logical_cpus=2 | --strategy=mirrored | --strategy=one_device
+train --logical_cpus=2 | | --strategy=multi_worker
+train --jit_compile | | --strategy=tpu
+train --data_dir=d | | --dataset=fashion_mnist_10k
+train --data_dir=d | PACKAGED_DATA --held_out=tfrecord:t | PACKAGED_DATA --held_out=fashion_mnist_10k:t
+train --data_dir=d | --dataset=fashion_mnist_10k --reference=cifar10:test --metrics=fid | --dataset=fashion_mnist_10k
+train --split=test | --dataset=tfrecord | --dataset=folder
+train --held_out=cifar10:test | | --health_every=0
+train --collectives=ring | --strategy=multi_worker | --strategy=mirrored
+train --shuffle_buffer_size=9 | --dataset=cifar10 | --dataset=folder
+train --shuffle_buffer_size=9 | | --dataset=fashion_mnist_10k
+train --attention_resolutions=8 | --generator_attention_resolutions=8 | NO_ATTENTION
+train --attention_form=full | --generator_attention_resolutions= | --attention_resolutions=
+train --attention_block=residual | | --architecture=dcgan --attention_resolutions=
+train --spectral_norm_constraint=at_most | --nogenerator_spectral_norm | NO_NORM
+train --spectral_norm_power_iterations=2 | --nodiscriminator_spectral_norm | NO_NORM
+train --spectral_norm_epsilon=1 | | NO_NORM
+train --resampling=plain | --architecture=sngan | --architecture=dcgan
+train --ema_start_step=5 | --ema_decay=0.5 | --ema_decay=0
+train --ema_start_step=5 | | --ema_half_life_images=9
+train --ema_decay=0.5 | | --ema_half_life_images=9
+train --ema_ramp_up=0.1 | --ema_half_life_images=9 |
+train --learning_rate_decay_start=5 | --learning_rate_schedule=cosine --learning_rate_decay_steps=5 |
+train --learning_rate_decay_steps=5 | --learning_rate_schedule=linear |
+train --ada_target=0.6 | --augment=color,flip | --augment=
+train --ada_target=0.6 | --augment=flip --loss=hinge | --augment=flip --loss=wasserstein
+train --ada_target=0.6 | --augment=flip --loss=non_saturating | --augment=flip --loss=least_squares
+train --ada_target=0.6 | --augment=flip --loss=hinge | --augment=flip --loss=relativistic
+train --ada_speed_images=9 | --augment=flip --ada_target=0.5 | --augment=flip
+train --gradient_penalty_final_fraction=0.1 | --r1_weight=1 --gradient_penalty_anneal_steps=9 | --r1_weight=1
+train --gradient_penalty_final_fraction=0.1 | --r2_weight=1 --gradient_penalty_anneal_steps=9 |
+train --gradient_penalty_anneal_steps=9 | --r2_weight=1 --gradient_penalty_final_fraction=0.1 | --r1_weight=1
+train --lecam_clip | --lecam_weight=1 |
+train --lecam_decay=0.9 | --lecam_weight=1 |
+train --lecam_start_step=9 | --lecam_weight=1 |
+train --class_margin_weight=1 | --conditioning=projection | --conditioning=none
+train --latent_noise=0.1 | --latent_diversity_weight=1 |
+train --generator_top_k_decay_steps=9 | --generator_top_k=0.5 |
+train --max_rollbacks=5 | --on_non_finite=rollback | --on_non_finite=stop
+train --reference_dir=d | --evaluate_every=1 |
+train --evaluation_batch_size=9 | --evaluate_every=1 |
+train --collapse_patience=9 | --evaluate_every=1 |
+train --evaluation_labels=reference | | --conditioning=none
+train --num_samples=9 | --evaluate_every=1 --metrics=fid,is50k |
+train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1 --metrics=fid50k
+train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1
+train --reference=a:b | --metrics=is,fid | --metrics=classifier_score10k
+train --reference=a:b | --metrics=is --evaluation_labels=reference | --metrics=is
+train --reference_dir=d | --evaluate_every=5 --reference=a:b | --evaluate_every=5 --reference=a.npz
+train --reference_dir=d | --evaluate_every=5 | --evaluate_every=5 --metrics=label_agreement
+train --inception_dir=d | | --extractor=fashion_mnist
+train --extractor_features=a | --extractor=model | --extractor=fashion_mnist
+train --extractor_logits=a | | --extractor=fashion_mnist
+train --extractor_logits=a | | --extractor=efficientnet_lite0
+evaluate --logical_cpus=2 | RUN | RUN --strategy=one_device
+evaluate --checkpoint=best | RUN | --images=d
+evaluate --generator_weights=live | RUN | --images=d
+evaluate --seed=3 | RUN | --images=d
+evaluate --evaluation_labels=uniform | RUN | --images=d
+evaluate --evaluation_labels=uniform | RUN | --run_dir=without_classes
+evaluate --data_dir=d | RUN | --run_dir=with_reference
+evaluate --num_samples=9 | RUN --metrics=fid | --images=d --metrics=fid
+evaluate --num_samples=9 | RUN --metrics=fid | RUN --metrics=fid50k
+evaluate --image_channels=1 | --images=d | RUN
+evaluate --resolution=32 | --images=cifar10:test | --images=d
+evaluate --resolution=32 | --images=cifar10:test | RUN
+evaluate --data_dir=d | RUN | --images=d --metrics=is
+evaluate --data_dir=d | RUN --metrics=is --evaluation_labels=reference | RUN --metrics=is
+evaluate --data_dir=d | RUN --reference=a:b | RUN --reference=a
+evaluate --data_dir=d | --images=d --reference=a:b --metrics=fid | --images=d --reference=a --metrics=fid
+evaluate --evaluate_every=5 | NEVER | RUN
+evaluate --collapse_patience=5 | NEVER | RUN
+evaluate --reference=a:b | --images=d --metrics=fid | --images=d --metrics=is
+evaluate --reference_dir=d | RUN --metrics=fid | RUN --metrics=is50k
+evaluate --reference_dir=d | RUN --metrics=fid | RUN --metrics=fid --reference=a.npz
+evaluate --inception_dir=d | RUN | RUN --extractor=fashion_mnist
+evaluate --extractor_features=a | RUN --extractor=model | RUN
+evaluate --extractor_logits=a | --images=d | --images=d --extractor=fashion_mnist
+evaluate --extractor_features=a | --images=d | --images=d --extractor=efficientnet_lite0
+sample --num_samples=3 | --mode=images | --mode=classes
+sample --num_samples=3 | --mode=interpolation --between=classes --labels=1,2 | --labels=1
+sample --columns=3 | --mode=nearest | --mode=attention
+sample --truncation=0.5 | --mode=images | --mode=truncation
+sample --truncation=0.5 | --mode=attention | DISCRIMINATOR
+sample --truncations=1 | --mode=truncation |
+sample --between=classes | --mode=interpolation |
+sample --network=discriminator | --mode=attention |
+sample --queries=0:0 | --mode=attention | --mode=nearest
+sample --queries=0:0 | --mode=attention | --mode=attention --output=a.html
+sample --data_dir=d | --mode=nearest | --mode=images
+sample --data_dir=d | DISCRIMINATOR | --mode=attention
+sample --extractor=inception | --mode=nearest | --mode=attention
+sample --inception_dir=d | --mode=nearest | --mode=classes
+sample --inception_dir=d | --mode=nearest | --mode=nearest --extractor=fashion_mnist
+sample --shard=1/2 | --mode=images | --mode=interpolation
+sample --standing_batches=2 | | DISCRIMINATOR
+sample --batch_size=2 | --mode=attention | DISCRIMINATOR
+sample --generator_weights=live | | DISCRIMINATOR
+sample --generator_weights=live | | --saved_model=m
+sample --checkpoint=best | | --saved_model=m
+sample --strategy=one_device | | --saved_model=m
+sample --logical_cpus=2 | | --saved_model=m
+sample --logical_cpus=2 | | --strategy=one_device
+export --resampling=plain | --formats=tflite --discriminator | --formats=tflite
+export --tflite_precisions=int8 | --formats=saved_model,tflite |
+export --parity_samples=8 | --formats=tflite |
+export --largest_mean_error=0.1 | --formats=tflite |
+client --columns=3 | --output=a.PNG | --output=a
+client --num_samples=3 | --output=a | --output=a.png
+"""
+_SHORT = {
+    "PACKAGED_DATA": "--dataset=fashion_mnist_10k",
+    "RUN": "--run_dir=r",
+    "NO_ATTENTION": "--generator_attention_resolutions= --discriminator_attention_resolutions=",
+    "NO_NORM": "--nogenerator_spectral_norm --nodiscriminator_spectral_norm",
+    "DISCRIMINATOR": "--mode=attention --network=discriminator",
+}
+for _name, _flags in _SHORT.items():
+    CASES = CASES.replace(_name, _flags)
+ROWS = [[part.split() for part in line.split("|")] for line in CASES.strip().splitlines()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[" ".join(first + last) for first, _, last in ROWS])
+def test_a_flag_is_refused_where_it_changes_nothing(row: list[list[str]]) -> None:
+    (name, flag), helping, useless = row
+    command = COMMANDS[name]
+    if helping != ["NEVER"]:
+        command(flag, *helping)
+    command(*useless)
+    with pytest.raises(UserError) as caught:
+        command(flag, *useless)
+    option, _, value = flag.removeprefix("--").partition("=")
+    assert f"{option}: " in str(caught.value) and value in str(caught.value)
+
+
+def test_every_row_of_the_tables_is_tested() -> None:
+    tested = {(first[0], first[1].removeprefix("--").partition("=")[0]) for first, _, _ in ROWS}
+    rows = {
+        (command.__name__, name)
+        for command, table in TABLES.items()
+        for dependency in table
+        for name in dependency.options
+    }
+    assert rows == tested
+
+
+@pytest.mark.parametrize(
+    ("flag", "useless"),
+    [
+        ("--quality=50", "--format=png"),
+        ("--shuffle_buffer_size=9", "--dataset=folder"),
+        ("--data_dir=d", "--dataset=fashion_mnist_10k"),
+    ],
+)
+def test_the_preparation_of_images(flag: str, useless: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parse_arguments(["--output=out", flag])
+    with pytest.raises(SystemExit):
+        parse_arguments(["--output=out", flag, useless])
+    assert f"{flag} changes nothing" in capsys.readouterr().err
+    assert {name for row in PREPARE_IMAGENET for name in row.options} >= {"quality", "shuffle_buffer_size"}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_whether_a_metric_is_compared(name: str) -> None:
+    for metric in (name, f"{name}50k"):
+        assert EvaluationConfig(metrics=(metric,)).is_compared == needs_reference(find_metrics([metric]))
+        assert EvaluationConfig(metrics=("fid", metric)).is_compared
+        assert EvaluationConfig(metrics=(metric,), evaluation_labels="reference").is_compared
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_flag_of_a_configuration_has_an_effect(path: pathlib.Path) -> None:
+    assert train(f"--flagfile={path}") != Config()
+    with pytest.raises(UserError, match="--logical_cpus=2"):
+        train(f"--flagfile={path}", "--strategy=one_device", "--logical_cpus=2")
+
+
+def test_a_record_of_every_flag_replays_its_run(tmp_path: pathlib.Path) -> None:
+    for config in CONFIGS:
+        (tmp_path / "flags.cfg").write_text(Flags(Config).to_flagfile(*Flags(Config).parse([f"--flagfile={config}"])))
+        assert train(f"--flagfile={tmp_path / 'flags.cfg'}") == train(f"--flagfile={config}")
+
+
+def test_flags_that_are_kept_are_not_checked() -> None:
+    (config,) = Flags(Config).parse(["--dataset=folder", "--split=test"])
+    parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
+    check_dependent_fields(TRAIN, *parts, kept={"split"}, facts={"is_compared": True})
+    with pytest.raises(UserError, match="--split=test"):
+        check_dependent_fields(TRAIN, *parts, kept={"dataset"})

@@ -1,0 +1,91 @@
+"""Images are decoded or left out; nothing else ends the stream."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sources.decoding import CHUNK, decode_readable, decoded_chunks
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.source import Source
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def source(class_folders: Path) -> Source:
+    """A source of 12 images of which, against the rule, all may be unreadable."""
+    opened = open_source(DataConfig(dataset="folder", data_dir=str(class_folders)), resolution=4, image_channels=3)
+    opened.skipped = type(opened.skipped)(num_examples=10**6)
+    return opened
+
+
+def png(value: int) -> bytes:
+    return tf.io.encode_png(np.full((9, 9, 3), value, np.uint8)).numpy()
+
+
+def test_readable_images(source: Source) -> None:
+    images, readable = decode_readable([(lambda: png(7), "a"), (lambda: png(8), "b")], source)
+    np.testing.assert_array_equal(images, np.broadcast_to([[[[7]]], [[[8]]]], (2, 4, 4, 3)))
+    assert (images.dtype, readable.tolist()) == (np.uint8, [0, 1])
+    assert source.skipped.count == 0
+
+
+def test_an_unreadable_image_and_a_file_that_vanished(source: Source, tmp_path: Path) -> None:
+    files = [(lambda: b"no image", "damaged"), (lambda: png(7), "a"), ((tmp_path / "x.png").read_bytes, "gone")]
+    images, readable = decode_readable(files, source)
+    assert (images.shape, readable.tolist()) == ((1, 4, 4, 3), [1])
+    assert source.skipped.names == ("damaged", "gone")
+
+
+def test_no_readable_image(source: Source) -> None:
+    images, readable = decode_readable([(lambda: b"no image", "damaged")], source)
+    assert (images.shape, images.dtype, readable.shape, readable.dtype) == ((0, 4, 4, 3), np.uint8, (0,), np.int64)
+
+
+def test_keeps_the_order_whatever_is_left_out(source: Source) -> None:
+    """Some chunks are shorter and one is empty."""
+
+    def read(positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        left_out = (positions % 3 == 1) | (positions // CHUNK == 1)
+        kept = tf.boolean_mask(positions, ~left_out)
+        image = tf.cast(tf.broadcast_to(kept[:, None, None, None], [tf.size(kept), 4, 4, 3]), tf.uint8)
+        return {"image": image, "label": kept, "position": kept, "name": tf.strings.as_string(kept)}
+
+    chunks = decoded_chunks(tf.data.Dataset.range(100), read, source)
+    expected = [position for position in range(100) if position % 3 != 1 and position // CHUNK != 1]
+    assert [int(example["position"]) for example in chunks.unbatch()] == expected
+    for batch in chunks.rebatch(7):
+        np.testing.assert_array_equal(batch["image"][:, 3, 3, 2], batch["position"])
+    assert 0 in [len(chunk["label"]) for chunk in chunks]
+
+
+DECODES_TWO_AT_ONCE = """
+import threading
+import numpy as np
+import tensorflow as tf
+from sagan_tf.data.sources.decoding import decode_in_python
+
+tf.config.experimental.enable_op_determinism()
+tf.random.set_seed(0)
+together = threading.Barrier(2)
+
+def decode(number):
+    together.wait(30.0)  # raises an error unless another call comes meanwhile
+    place = np.zeros([1], np.int64)
+    return np.zeros([1, 1, 1, 1], np.uint8), place, number[None].astype(np.int32), np.array([b""], object)
+
+dataset = tf.data.Dataset.range(8).map(lambda number: decode_in_python(decode, [number])[2], 2)
+assert [int(label[0]) for label in dataset] == list(range(8))
+"""
+
+
+def test_deterministic_mode_decodes_in_parallel() -> None:
+    """In a process of its own: the mode cannot be left again."""
+    subprocess.run([sys.executable, "-c", DECODES_TWO_AT_ONCE], check=True, cwd=ROOT, timeout=300)

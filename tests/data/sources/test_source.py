@@ -1,0 +1,188 @@
+"""What every kind of source promises about its stream: one row a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sources.registry import DATASETS, open_source
+from sagan_tf.data.sources.source import Source
+from sagan_tf.errors import UserError
+
+KINDS = ("fashion_mnist_10k", "folder", "tfrecord", "tfrecord_in_one_file", "imagenet2012")
+Opener = Callable[[str], Source]
+
+
+@pytest.fixture(scope="module")
+def opened(
+    class_folders: Path, record_files: Path, one_record_file: Path, miniature_imagenet: Path
+) -> Callable[[str], Source]:
+    """Opens a source of a kind, with a shuffle buffer that is smaller than the data set."""
+    configs = {
+        "fashion_mnist_10k": DataConfig(dataset="fashion_mnist_10k", split="reference"),
+        "folder": DataConfig(dataset="folder", data_dir=str(class_folders)),
+        "tfrecord": DataConfig(dataset="tfrecord", data_dir=str(record_files), shuffle_buffer_size=4),
+        "tfrecord_in_one_file": DataConfig(dataset="tfrecord", data_dir=str(one_record_file), shuffle_buffer_size=4),
+        "imagenet2012": DataConfig(dataset="imagenet2012", data_dir=str(miniature_imagenet), shuffle_buffer_size=4),
+    }
+    by_kind = {kind: open_source(config, resolution=16, image_channels=3) for kind, config in configs.items()}
+    return lambda kind: by_kind[kind]
+
+
+def stream(source: Source, count: int, *, seed: int = 1, position: int = 0, **shard: int) -> list[dict[str, Any]]:
+    examples = source.examples(seed=seed, position=position, **shard)
+    batch = next(examples.batch(count).as_numpy_iterator())  # many times faster than one by one
+    return [{key: values[index] for key, values in batch.items()} for index in range(count)]
+
+
+def names(examples: list[dict[str, Any]]) -> list[bytes]:
+    return [example["name"] for example in examples]
+
+
+def positions(examples: list[dict[str, Any]]) -> list[int]:
+    return [int(example["position"]) for example in examples]
+
+
+def assert_same(received: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert len(received) == len(expected)
+    for one, other in zip(received, expected, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_every_named_data_set_has_a_row() -> None:
+    assert set(DATASETS) <= set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_examples_have_the_shapes_promised(opened: Opener, kind: str) -> None:
+    assert opened(kind).examples(seed=0, position=0).element_spec == {
+        "image": tf.TensorSpec([16, 16, 3], tf.uint8),
+        "label": tf.TensorSpec([], tf.int32),
+        "position": tf.TensorSpec([], tf.int64),
+        "name": tf.TensorSpec([], tf.string),
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_are_the_examples_some_at_once(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    chunks = source.chunks(seed=1, position=3, shard_index=1, num_shards=2)
+    examples = source.examples(seed=1, position=3, shard_index=1, num_shards=2)
+    for key, spec in examples.element_spec.items():
+        assert chunks.element_spec[key] == tf.TensorSpec([None, *spec.shape], spec.dtype)
+    joined = next(chunks.rebatch(20).as_numpy_iterator())
+    assert_same(
+        [{key: values[index] for key, values in joined.items()} for index in range(20)],
+        stream(source, 20, seed=1, position=3, shard_index=1, num_shards=2),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_hold_every_image_once_and_can_be_sent(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    whole = sorted(names(list(source.preview(source.num_examples).as_numpy_iterator())))
+    together = []
+    for index in range(3):
+        part = source.part(index, 3)
+        sent = ForkingPickler.loads(ForkingPickler.dumps(part))
+        examples = list(sent.preview(sent.num_examples).as_numpy_iterator())
+        assert len(examples) == part.num_examples
+        assert_same(examples, list(source.part(index, 3).preview(part.num_examples).as_numpy_iterator()))
+        together += names(examples)
+    assert sorted(together) == whole
+    assert source.num_examples == len(whole)  # the source itself is what it was
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_has_the_limit_of_the_whole_and_logs_nothing(
+    opened: Opener, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = opened(kind)
+    part = source.part(0, 3)
+    for index in range(source.num_examples // 100):
+        part.skipped.add(str(index), "cut short")
+    with pytest.raises(UserError, match=f" of {source.num_examples} so far"):
+        part.skipped.add("one more", "cut short")
+    assert source.skipped.count == 0
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_fingerprint_is_that_of_the_files(opened: Opener, kind: str) -> None:
+    assert opened(kind).fingerprint() == opened(kind).fingerprint() != ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_epoch_is_another_permutation(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    count = source.num_examples
+    examples = stream(source, 3 * count)
+    assert positions(examples) == list(range(3 * count))
+    epochs = [names(examples[start : start + count]) for start in range(0, 3 * count, count)]
+    assert len(set(epochs[0])) == count
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_order_is_a_function_of_the_seed(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    tf.random.set_seed(11)
+    first = names(stream(source, source.num_examples, seed=1))
+    tf.random.set_seed(77)  # TensorFlow's global seed must not matter
+    assert names(stream(source, source.num_examples, seed=1)) == first
+    assert names(stream(source, source.num_examples, seed=2)) != first
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumes_at_any_position(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    count = source.num_examples
+    examples = stream(source, 2 * count + 3)
+    for position in (1, count - 1, count + 2):
+        assert_same(stream(source, 2 * count + 3 - position, position=position), examples[position:])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shards_partition_every_epoch(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    count = source.num_examples
+    together = []
+    for index in range(3):
+        shard = stream(source, 2 * count // 3, shard_index=index, num_shards=3)
+        assert positions(shard) == list(range(index, 2 * count, 3))[: len(shard)]
+        tail = [example for example in shard if example["position"] >= count // 2]
+        assert_same(stream(source, len(tail), position=count // 2, shard_index=index, num_shards=3), tail)
+        together += names([example for example in shard if example["position"] < count])
+    assert len(set(together)) == len(together) >= count - 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shards_by_record_deal_out_the_one_stream(opened: Opener, kind: str) -> None:
+    """Also where there are files enough, but not to be dealt out evenly: 3 files for 2 shards."""
+    source = opened(kind)
+    whole = stream(source, 20)
+    for index in range(2):
+        assert_same(stream(source, 10, shard_index=index, num_shards=2), whole[index::2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_class_counts_are_the_label_histogram(opened: Opener, kind: str) -> None:
+    source = opened(kind)
+    labels = [example["label"] for example in stream(source, source.num_examples)]
+    assert source.class_counts.dtype == np.int64
+    if source.class_names:
+        np.testing.assert_array_equal(np.bincount(labels, minlength=len(source.class_names)), source.class_counts)
+    else:
+        assert set(labels) == {0}
+        assert source.class_counts.shape == (0,)
+    assert source.class_counts_sample_size == source.num_examples

@@ -1,0 +1,194 @@
+"""What the package builds is the same under every Keras setting, and the caller keeps that setting."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.config import ModelConfig, TrainingConfig
+from sagan_tf.environment.keras_settings import load_keras
+from sagan_tf.errors import UserError
+from sagan_tf.features.fashion_mnist_classifier import load_classifier
+from sagan_tf.layers import ResamplingConvolution, SelfAttention2D
+from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
+from sagan_tf.training.state import create_optimizer
+from tests.networks.small_networks import stir
+
+ROOT = pathlib.Path(__file__).parents[2]
+SETTINGS: dict[str, Callable[[], None]] = {
+    "float16": lambda: keras.config.set_floatx("float16"),
+    "float64": lambda: keras.config.set_dtype_policy("float64"),
+    "channels_first": lambda: keras.config.set_image_data_format("channels_first"),
+    "epsilon": lambda: keras.config.set_epsilon(0.1),
+    "mixed_bfloat16": lambda: keras.config.set_dtype_policy("mixed_bfloat16"),
+}
+
+
+def current_settings() -> tuple[object, ...]:
+    config = keras.config
+    return config.floatx(), config.image_data_format(), config.epsilon(), config.dtype_policy().name
+
+
+@pytest.fixture(autouse=True)
+def restored_settings() -> Iterator[None]:
+    floatx, image_data_format, epsilon, policy = current_settings()
+    yield
+    keras.config.set_floatx(floatx)
+    keras.config.set_image_data_format(image_data_format)
+    keras.config.set_epsilon(epsilon)
+    keras.config.set_dtype_policy(policy)
+
+
+def inputs_of(network: keras.Model) -> Any:
+    """Return what the network takes: two random examples, with labels where it takes labels."""
+    inputs = [
+        tf.constant([0, 1]) if one.dtype == "int32" else tf.random.stateless_normal((2, *one.shape[1:]), [1, 2])
+        for one in network.inputs
+    ]
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def results(architecture: str, policy: str) -> list[np.ndarray]:
+    """Weights and outputs of networks, an optimizer's variables, and features of the packaged classifier."""
+    attention = (8,) if architecture == "sagan" else ()
+    config = ModelConfig(
+        architecture=architecture, resolution=32, num_classes=2, base_channels=2, attention_resolutions=attention
+    )
+    keras.utils.set_random_seed(1)
+    networks = [build_generator(config, dtype_policy=policy), build_discriminator(config, dtype_policy=policy)]
+    if policy == "float32":
+        networks.append(load_classifier()[0])
+    found = [variable.numpy() for variable in create_optimizer(TrainingConfig(), 0.1).variables]
+    for network in networks:
+        stir(network)
+        outputs = [network(inputs_of(network), training=training) for training in (False, True)]
+        found += [variable.numpy() for variable in network.variables]
+        found += [tensor.numpy() for tensor in tf.nest.flatten(outputs)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("architecture", "policy"), [("sagan", "float32"), ("sagan", "mixed_bfloat16"), ("dcgan", "float32")]
+)
+def test_results_do_not_depend_on_the_callers_settings(architecture: str, policy: str) -> None:
+    expected = results(architecture, policy)
+    plain = current_settings()
+    for name, change in SETTINGS.items():
+        change()
+        chosen = current_settings()
+        assert chosen != plain
+        received = results(architecture, policy)
+        assert current_settings() == chosen, name
+        assert [array.dtype for array in received] == [array.dtype for array in expected], name
+        assert all(np.array_equal(*pair) for pair in zip(received, expected, strict=True)), name
+        keras.config.set_floatx("float32")
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_epsilon(1e-7)
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(
+    "create", [SelfAttention2D, lambda: ResamplingConvolution(8), lambda: ParameterMatchedBlock(8)]
+)
+def test_layers_made_by_hand_follow_the_policy_and_stay_channels_last(create: Callable[[], keras.layers.Layer]) -> None:
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    outputs = create()(tf.ones([1, 4, 6, 8]))
+    assert (outputs.dtype, tuple(outputs.shape)) == (tf.bfloat16, (1, 4, 6, 8))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+@pytest.mark.parametrize("architecture", ["sagan", "dcgan"])
+def test_a_saved_network_loads_under_other_settings(architecture: str, tmp_path: pathlib.Path) -> None:
+    attention = (8,) if architecture == "sagan" else ()
+    config = ModelConfig(
+        architecture=architecture, resolution=32, num_classes=2, base_channels=2, attention_resolutions=attention
+    )
+    network = build_generator(config)
+    network.save(tmp_path / "generator.keras")
+    for change in SETTINGS.values():
+        change()
+    loaded = keras.saving.load_model(tmp_path / "generator.keras")
+    assert {variable.dtype for variable in loaded.variables} == {"float32"}
+    inputs = inputs_of(network)
+    np.testing.assert_array_equal(loaded(inputs).numpy(), network(inputs).numpy())
+
+
+def run_program(program: str, keras_home: pathlib.Path, settings: dict[str, object], **variables: str) -> None:
+    """Run a Python program whose user has these settings in keras.json and in the environment."""
+    content = json.dumps(settings)
+    (keras_home / "keras.json").write_text(content)
+    variables = {"KERAS_HOME": str(keras_home), "TF_CPP_MIN_LOG_LEVEL": "3"} | variables
+    unchanged = "".join(f"assert os.environ[{name!r}] == {value!r}\n" for name, value in variables.items())
+    program = f"import os\n{program}\n{unchanged}"
+    environment = os.environ | variables | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (keras_home / "keras.json").read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables"),
+    [
+        ({"backend": "jax", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}, {}),
+        ({"floatx": "float8", "epsilon": 1}, {"KERAS_BACKEND": "torch", "KERAS_MAX_EPOCHS": "x"}),
+        ({"backend": "torch"}, {"TF_USE_LEGACY_KERAS": "1"}),
+    ],
+    ids=["keras_json", "invalid", "legacy"],
+)
+def test_commands_use_the_default_settings(
+    settings: dict[str, object], variables: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    program = (
+        "from sagan_tf.cli.load_tensorflow import load_tensorflow\n"
+        "load_tensorflow()\n"
+        "from keras import config\n"
+        "assert config.backend() == 'tensorflow' and config.max_epochs() is None\n"
+        "assert (config.floatx(), config.image_data_format(), config.epsilon()) == ('float32', 'channels_last', 1e-7)"
+    )
+    run_program(program, tmp_path, settings, **variables)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="needs a backend that is not installed")
+@pytest.mark.parametrize("module", ["evaluation.evaluate", "sampling.sample", "exporting.export", "training.train"])
+def test_every_module_that_uses_keras_chooses_the_backend(module: str, tmp_path: pathlib.Path) -> None:
+    """`test_structure.test_third_parties_have_one_door` shows that no module imports Keras in another way."""
+    program = f"import sagan_tf.{module}\nfrom keras import config\nassert config.backend() == 'tensorflow'"
+    run_program(program, tmp_path, {}, KERAS_BACKEND="jax")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="needs a backend that is not installed")
+def test_the_library_chooses_the_backend_and_leaves_the_rest_to_the_caller(tmp_path: pathlib.Path) -> None:
+    """TensorFlow has tried to import Keras with a backend that is not installed."""
+    program = (
+        "import tensorflow\n"
+        "from sagan_tf.layers import SelfAttention2D\n"
+        "from keras import config\n"
+        "assert (config.backend(), config.floatx()) == ('tensorflow', 'float16')\n"
+        "assert SelfAttention2D()(tensorflow.ones([1, 4, 4, 8])).shape == (1, 4, 4, 8)"
+    )
+    run_program(program, tmp_path, {"floatx": "float16"}, KERAS_BACKEND="jax")
+
+
+def test_another_backend_that_the_caller_has_loaded_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    for read_user_settings in (True, False):
+        with pytest.raises(UserError, match="KERAS_BACKEND.*torch"):
+            load_keras(read_user_settings=read_user_settings)
+
+
+def test_cuda_libraries_are_loaded_with_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr("sagan_tf.environment.keras_settings.load_cuda_libraries", lambda: calls.append(True))
+    load_keras()
+    assert calls

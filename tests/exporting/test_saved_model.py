@@ -1,0 +1,128 @@
+"""Folders of SavedModels: whole or not there, readable, and of use where this package is not installed."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.exporting.atomic_directories import whole_folders
+from sagan_tf.exporting.saved_model import write_saved_model
+from sagan_tf.exporting.signatures import ExportedNetwork, export_generator
+from sagan_tf.exporting.warm_up import WARM_UP_FILE
+from tests.exporting.small_export import (
+    Exported,
+    export_config,
+    files_below,
+    inputs_for,
+    make_generator,
+    save_generator,
+)
+from tests.serving.cc_session import CcSession
+
+PARTS = ("model_card.json", "saved_model.pb", str(WARM_UP_FILE), "variables/variables.index")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return save_generator(tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture(scope="module")
+def network_to_write() -> ExportedNetwork:
+    return export_generator(make_generator(export_config(attention_resolutions=())), 3)
+
+
+def test_a_version_is_there_with_all_its_parts(exported: Exported) -> None:
+    assert set(PARTS) <= set(files_below(exported.path))
+    assert json.loads((exported.path / "model_card.json").read_text())["class_names"] == ["apple", "banana", "cherry"]
+    assert [path.name for path in exported.path.parent.iterdir()] == ["7"]
+
+
+def test_no_version_is_seen_before_it_is_whole(network_to_write: ExportedNetwork, tmp_path: pathlib.Path) -> None:
+    """By a server that looks all the time."""
+    seen: list[set[str]] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.extend(
+                set(files_below(path)) for path in tmp_path.iterdir() if path.name.isdecimal() and path.is_dir()
+            )
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for version in (1, 2):
+            with whole_folders([tmp_path / str(version)]) as (folder,):
+                write_saved_model(network_to_write, {}, folder)
+    finally:
+        done.set()
+        thread.join()
+    assert seen and all(set(PARTS) <= one for one in seen)
+
+
+def test_the_warm_up_requests_are_right(exported: Exported) -> None:
+    """Of every signature: a server that gets an error for one does not load the version."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    asked = set()
+    for record in tf.data.TFRecordDataset(str(exported.path / WARM_UP_FILE)):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        exported.call(request.model_spec.signature_name, **inputs)
+        asked.add(request.model_spec.signature_name)
+    assert asked == set(exported.model.signatures)
+
+
+def test_a_server_answers_as_python_does(exported: Exported) -> None:
+    session, inputs = CcSession(exported.path), inputs_for(exported.config)
+    seeds = {"seeds": np.array([-1, 2**40, 3]), "truncation": np.array([0.5, 8.0, np.inf], np.float32)}
+    queries = np.array([[0, 0], [15, 15], [3, 2]], np.int32)
+    for name, given in (
+        ("serving_default", inputs),
+        ("attention", inputs | {"queries": queries}),
+        ("generate", seeds | {"labels": inputs["labels"]}),
+    ):
+        (found,) = session.run(name, given).values()
+        expected = exported.call(name, **given)
+        if name == "generate":
+            assert found.tolist() == expected.tolist()
+        else:
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+PROGRAM = """
+import sys
+sys.modules.update(sagan_tf=None, keras=None, tf_keras=None)  # an import of them fails
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+given = np.load(sys.argv[2])
+inputs = {name: tf.constant(given[name]) for name in ("latents", "labels")}
+images = model.signatures["serving_default"](**inputs)["images"]
+seeds = tf.range(3, dtype=tf.int64)
+png = model.signatures["generate"](seeds=seeds, labels=inputs["labels"], truncation=tf.ones(3))["png_bytes"]
+pictures = [tf.io.decode_png(one).shape for one in png]
+np.savez(sys.argv[3], images=images, pictures=pictures, files=[one.numpy().hex() for one in png])
+"""
+
+
+def test_it_is_of_use_without_this_package_and_keras(exported: Exported, tmp_path: pathlib.Path) -> None:
+    inputs = inputs_for(exported.config)
+    np.savez(tmp_path / "given.npz", **inputs)
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, exported.path, tmp_path / "given.npz", tmp_path / "b.npz"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    with np.load(tmp_path / "b.npz") as made:
+        np.testing.assert_allclose(made["images"], exported.call("serving_default", **inputs), atol=1e-5)
+        assert made["pictures"].tolist() == [[32, 32, 3]] * 3
+        ones = np.ones(3, np.float32)
+        files = exported.call("generate", seeds=np.arange(3), labels=inputs["labels"], truncation=ones)
+        assert [bytes.fromhex(one) for one in made["files"]] == files.tolist()  # whoever asks, whenever

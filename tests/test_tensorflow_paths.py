@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pathlib
+import tempfile
+
+import pytest
+
+from sagan_tf.errors import UserError
+from sagan_tf.tensorflow_paths import check_readable_path, literal_path
+
+
+@pytest.mark.parametrize("name", ["gs[1]", "a*b", "a?b", "a\\b", "cut]off["])
+def test_a_pattern_becomes_a_link_to_exactly_these_files(name: str, tmp_path: pathlib.Path) -> None:
+    for other in ("gs1", "ab", "acb", name):
+        (tmp_path / other / "variables").mkdir(parents=True)
+        for file in ("step-4.index", "step-4.data-00000-of-00001", "step-40.index"):
+            (tmp_path / other / file).write_text(f"{other} {file}")
+    with literal_path(tmp_path / name / "step-4") as path:
+        assert not set(path) & set("[]*?\\")
+        found = {file.name.split(".", 1)[1]: file.read_text() for file in pathlib.Path(path).parent.iterdir()}
+        assert found == {ending: f"{name} step-4.{ending}" for ending in ("index", "data-00000-of-00001")}
+    with literal_path(f"{tmp_path / name}/") as directory:
+        assert (pathlib.Path(directory) / "step-4.index").read_text() == f"{name} step-4.index"
+    assert not pathlib.Path(path).parent.exists() and not pathlib.Path(directory).parent.exists()
+    assert (tmp_path / name / "step-4.index").exists()
+
+
+@pytest.mark.parametrize("path", ["plain/step-4", "with blank/ünï/{a,b}/step-4"])
+def test_other_paths_stay_as_they_are(path: str) -> None:
+    with literal_path(path) as same:
+        assert same == path
+
+
+@pytest.mark.parametrize("temporary", ["missing", "t[1]"])
+def test_without_a_usable_temporary_directory(
+    temporary: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t[1]").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / temporary))
+    with pytest.raises(UserError, match="TMPDIR"):
+        check_readable_path(tmp_path / "gs[1]")
+    check_readable_path(tmp_path / "gs1")
+    assert not list((tmp_path / "t[1]").iterdir())

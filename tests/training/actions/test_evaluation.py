@@ -1,0 +1,207 @@
+"""Metrics while training: what is written, which checkpoint is kept, when a warning is due."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pathlib
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from tensorflow.python.summary.summary_iterator import summary_iterator
+
+from sagan_tf.training.actions.evaluation import Evaluate, read_best
+from sagan_tf.training.actions.schedule import StepReport
+
+
+class FakeResult:
+    def __init__(self, value: float, lower_is_better: bool, protocol: dict[str, Any]) -> None:
+        self.value = value
+        self.protocol = protocol
+        self.lower_is_better = lower_is_better
+
+    def record(self) -> dict[str, Any]:
+        return {"fid": self.value} | self.protocol
+
+    def scalars(self) -> dict[str, float]:
+        return {"fid": self.value, "precision_recall/recall": 0.5}
+
+
+class FakeCheckpoints:
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        self.saved = 0
+
+    def save(self) -> str:
+        self.directory.mkdir(exist_ok=True)
+        self.saved += 1
+        return str(self.directory / "step")
+
+
+class Run:
+    """An action and what it writes, fed with the values of its metric."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        lower_is_better: bool = True,
+        patience: int = 2,
+        extractor: str = "fake/1",
+        policy: str = "float32",
+        **protocol: Any,
+    ) -> None:
+        self.folder = folder
+        self.best = FakeCheckpoints(folder / "best")
+        self._lower_is_better, self._protocol = (
+            lower_is_better,
+            {"extractor": extractor, "precision": "float32"} | protocol,
+        )
+        self._values: list[float] = []
+        self._step = 0
+        self.generator, self.evaluated = object(), []
+        writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        self._action = Evaluate(
+            self._evaluate,
+            self.generator,  # type: ignore[arg-type]
+            folder / "metrics.jsonl",
+            writer,
+            self.best,
+            folder / "best" / "best.json",
+            read_best(folder / "best" / "best.json", policy),
+            patience,
+        )
+
+    def _evaluate(self, generator: Any) -> FakeResult:
+        self.evaluated.append(generator)
+        return FakeResult(self._values.pop(0), self._lower_is_better, self._protocol)
+
+    def evaluate(self, *values: float) -> None:
+        for value in values:
+            self._values.append(value)
+            self._step += 10
+            self._action(StepReport(self._step, 10, {}, 1.0, last=False))
+
+    def best_record(self) -> dict[str, Any]:
+        return json.loads((self.folder / "best" / "best.json").read_text())
+
+
+def test_a_line_and_scalars_for_each_evaluation(tmp_path: pathlib.Path) -> None:
+    run = Run(tmp_path)
+    run.evaluate(3.0, 2.0)
+    assert run.evaluated == [run.generator] * 2
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    expected = {"kind": "evaluation", "generator_weights": "ema", "extractor": "fake/1", "precision": "float32"}
+    assert lines == [{"step": 10, "fid": 3.0} | expected, {"step": 20, "fid": 2.0} | expected]
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    found = {(event.step, value.tag) for event in summary_iterator(str(events)) for value in event.summary.value}
+    assert found == {(step, f"evaluation/{tag}") for step in (10, 20) for tag in ("fid", "precision_recall/recall")}
+
+
+@pytest.mark.parametrize("lower_is_better", [True, False])
+def test_the_best_is_kept(lower_is_better: bool, tmp_path: pathlib.Path) -> None:
+    run = Run(tmp_path, lower_is_better)
+    sign = 1.0 if lower_is_better else -1.0
+    saved = []
+    for value in (3.0, 4.0, 2.0, 2.0, 2.5, 1.0):
+        run.evaluate(sign * value)
+        saved.append(run.best.saved)
+    assert saved == [1, 1, 2, 2, 2, 3]
+    record = run.best_record()
+    assert (record["step"], record["metric"], record["value"]) == (60, "fid", sign * 1.0)
+
+
+def test_a_resumed_run_goes_on_from_the_best_that_was_kept(tmp_path: pathlib.Path) -> None:
+    Run(tmp_path).evaluate(2.0)
+    resumed = Run(tmp_path)
+    resumed.evaluate(3.0)
+    assert resumed.best.saved == 0 and resumed.best_record()["value"] == 2.0
+    resumed.evaluate(1.0)
+    assert resumed.best.saved == 1
+
+
+def test_a_value_that_is_not_a_number_is_never_the_best(tmp_path: pathlib.Path) -> None:
+    run = Run(tmp_path)
+    run.evaluate(float("nan"))
+    assert run.best.saved == 0
+    run.evaluate(3.0, float("nan"), 1.0)
+    assert run.best.saved == 2 and run.best_record()["value"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "changed", [{"extractor": "fake/2"}, {"evaluation_labels": "reference"}, {"precision": "bfloat16"}]
+)
+def test_values_of_another_protocol_are_not_compared(
+    changed: dict[str, str], tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Run(tmp_path).evaluate(2.0)
+    resumed = Run(tmp_path, **changed)
+    with caplog.at_level(logging.INFO, logger="sagan_tf"):
+        resumed.evaluate(5.0)
+    assert resumed.best.saved == 1 and resumed.best_record()["value"] == 5.0
+    assert "begins anew" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("policy", "precision", "saved"),
+    [("float32", "float32", 0), ("mixed_bfloat16", "bfloat16", 0), ("mixed_bfloat16", "float32", 1)],
+)
+def test_the_best_of_an_earlier_version_still_counts(
+    policy: str, precision: str, saved: int, tmp_path: pathlib.Path
+) -> None:
+    """Its record lacks what every evaluation of that version had in common."""
+    Run(tmp_path).evaluate(2.0)
+    path = tmp_path / "best" / "best.json"
+    kept = json.loads(path.read_text())
+    kept["protocol"] = {"extractor": "fake/1"}
+    path.write_text(json.dumps(kept))
+    resumed = Run(tmp_path, evaluation_labels="uniform", precision=precision, policy=policy)
+    resumed.evaluate(3.0)
+    assert resumed.best.saved == saved and resumed.best_record()["value"] == 2.0 + saved
+
+
+def test_a_resumed_run_remembers_that_it_was_getting_worse(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Run(tmp_path).evaluate(1.0, 2.0)
+    with caplog.at_level(logging.WARNING, logger="sagan_tf"):
+        Run(tmp_path).evaluate(3.0)
+    assert "fid has got worse in 2 evaluations in a row" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        "[]",
+        '{"metric": "fid"}',
+        '{"metric": "kid", "value": 0.001, "step": 4}',
+        '{"metric": "fid", "protocol": [], "worse_in_a_row": 0, "last": 1.0}',
+        '{"metric": "fid", "protocol": {}, "worse_in_a_row": null, "last": "1"}',
+        '{"metric": "fid", "protocol": {"extractor": "fake/1"}, "worse_in_a_row": 0, "last": 1.0, "value": "1"}',
+    ],
+)
+def test_a_damaged_record_does_not_count(damage: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "best.json").write_text(damage)
+    run = Run(tmp_path)
+    run.evaluate(5.0)
+    assert run.best.saved == 1
+
+
+@pytest.mark.parametrize("lower_is_better", [True, False])
+def test_a_warning_when_it_gets_worse_again_and_again(
+    lower_is_better: bool, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, sign = Run(tmp_path, lower_is_better, patience=2), 1.0 if lower_is_better else -1.0
+
+    def warnings() -> int:
+        return sum(record.levelno == logging.WARNING for record in caplog.records)
+
+    with caplog.at_level(logging.INFO, logger="sagan_tf"):
+        run.evaluate(*(sign * value for value in (5.0, 3.0, 4.0, 3.5, 3.7, 3.7)))
+        assert warnings() == 0  # never worse twice in a row: the same is not worse
+        run.evaluate(*(sign * value for value in (4.0, 4.5)))
+    assert warnings() == 1
+    assert "fid has got worse in 2 evaluations in a row: the run may be collapsing" in caplog.text

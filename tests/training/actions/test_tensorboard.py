@@ -1,0 +1,109 @@
+"""What a run shows in TensorBoard: what is in its files, and what its pages show in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+import tensorflow as tf
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorflow.python.summary.summary_iterator import summary_iterator
+
+from sagan_tf import train
+from sagan_tf.config import Config, ModelConfig, TrainingConfig
+from sagan_tf.training.actions.tensorboard import write_introduction
+from sagan_tf.visualization.charts import CHARTS
+from tests.browser import browser_page
+from tests.workers import free_ports
+
+SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
+SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=4"]
+SMALL += ["--log_every=2", "--sample_every=2", "--histogram_every=4", "--profile_steps=2,3", "--adam_beta1=0.3125"]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("runs") / "small_run"
+    assert train.run([*SMALL, f"--run_dir={path}"]) == 0
+    return path
+
+
+def summaries(folder: pathlib.Path) -> dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]]:
+    """Steps and values by tag."""
+    found: dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]] = {}
+    for path in folder.glob("events*"):
+        for event in summary_iterator(str(path)):
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, value))
+    return found
+
+
+def test_what_a_run_writes(run_dir: pathlib.Path) -> None:
+    found = summaries(run_dir / "tensorboard")
+    steps = {tag: [step for step, _ in values] for tag, values in found.items()}
+    for tag in ("generator_loss", "real_logits", "generator_gradient_norm", "gamma/generator/attention_16"):
+        assert steps[tag] == [2, 4], tag
+    assert any(tag.startswith("sigma/discriminator/") for tag in steps)
+    assert steps["samples"] == steps["attention_maps"] == [2, 4]
+    assert steps["generator/attention_16/gamma"] == [4]
+    assert {"configuration", "custom_scalars__config__"} <= set(steps)
+    assert list((run_dir / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb"))
+
+
+def test_introduction(tmp_path: pathlib.Path) -> None:
+    config = Config(model=ModelConfig(resolution=64, num_classes=3), training=TrainingConfig(run_dir="runs/a|b"))
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    write_introduction(writer, config)
+    writer.close()
+    found = summaries(tmp_path)
+    text = tf.make_ndarray(found["configuration"][0][1].tensor).item().decode()
+    assert "| **resolution** | **64** |" in text and "runs/a\\|b" in text and "| latent\\_dim |" not in text
+    layout = layout_pb2.Layout.FromString(tf.make_ndarray(found["custom_scalars__config__"][0][1].tensor).item())
+    charts = {chart.title: list(chart.multiline.tag) for one in layout.category for chart in one.chart}
+    assert charts == {title: list(tags) for one in CHARTS.values() for title, tags in one.items()}
+    assert charts["losses"] == ["discriminator_loss", "generator_loss"]
+    start = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
+    hparams = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
+    assert hparams["resolution"].number_value == 64 and hparams["loss"].string_value == "hinge"
+    assert "run_dir" not in hparams and "num_steps" not in hparams
+
+
+@contextlib.contextmanager
+def tensorboard(folder: pathlib.Path) -> Iterator[str]:
+    """A TensorBoard of a folder; gives its address."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder}", f"--port={port}", "--load_fast=false"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://localhost:{port}"
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{address}/data/runs", timeout=5).read()
+                break
+            assert process.poll() is None
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_pages_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with browser_page(str(tmp_path / "profile")) as page, tensorboard(run_dir.parent) as address:
+        page.open(f"{address}/#scalars")
+        page.wait_for_text("small_run/tensorboard", "generator_loss", "real_logits", "gamma", "sigma")
+        page.open("about:blank")
+        page.open(f"{address}/#images")
+        page.wait_for_text("attention_maps", "samples", "small_run/tensorboard")
+        page.open("about:blank")
+        page.open(f"{address}/#hparams")
+        # Names of all hyperparameters are there, and values of the first five.
+        page.wait_for_text("adam_beta1", "0.3125", "architecture", "matching session groups: 1", str(run_dir))
+        page.open("about:blank")
+        page.open(f"{address}/#custom_scalars")
+        page.wait_for_text("What matters", "losses", "attention gates (gamma): 0 is attention that is not used")

@@ -1,0 +1,94 @@
+"""Every sign: scalars of a healthy run do not show it, and scalars that differ in one way do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sagan_tf.config import option_fields
+from sagan_tf.training.health import signs as signs
+from sagan_tf.training.health.signs import SIGNS
+
+HEALTHY = {
+    signs.LOGIT_RANGE: 3.1,
+    signs.LATENT_RANK_SHARE: 0.5,
+    signs.DISTANCE_RATIO: 0.9,
+    signs.DEAD_UNITS: 0.2,
+    signs.LOGIT_DEVIATION: 1.0,
+    signs.LOGIT_GAP: 0.8,
+    signs.SEPARATION: 0.8,
+    signs.LOSS_SHARE: 0.7,
+    signs.OVERFITTING: 0.1,
+}
+UNHEALTHY = {
+    "dead discriminator": {signs.LOGIT_RANGE: 0.0},
+    "dying discriminator": {signs.DEAD_UNITS: 0.8},
+    "constant logits": {signs.LOGIT_DEVIATION: 0.003},
+    "weak discriminator": {signs.LOGIT_GAP: -0.01},
+    "winning discriminator": {signs.SEPARATION: 1.0, signs.LOSS_SHARE: 0.01},
+    "overfitting discriminator": {signs.OVERFITTING: 0.9},
+    "few latent directions": {signs.LATENT_RANK_SHARE: 3.7 / 128},
+    "similar samples": {signs.DISTANCE_RATIO: 0.3},
+}
+
+
+def shown(values: dict[str, float]) -> list[str]:
+    return [name for name, sign in SIGNS.items() if sign.judge(values)]
+
+
+def test_a_healthy_run_shows_no_sign() -> None:
+    assert shown(HEALTHY) == []
+    assert all(sign.judge(HEALTHY) is False for sign in SIGNS.values())
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_scalars_that_show_one_sign(name: str) -> None:
+    assert shown(HEALTHY | UNHEALTHY[name]) == [name]
+    assert SIGNS[name].judge({}) is None and SIGNS[name].judge(dict.fromkeys(HEALTHY)) is None
+
+
+@pytest.mark.parametrize("values", [{signs.SEPARATION: 1.0, signs.LOGIT_GAP: 7.0}, {signs.LOSS_SHARE: 0.01}], ids=str)
+def test_a_discriminator_that_leads_has_not_won(values: dict[str, float]) -> None:
+    assert shown(HEALTHY | values) == []
+
+
+@pytest.mark.parametrize(
+    ("scalar", "healthy", "unhealthy"),
+    [
+        (signs.OVERFITTING, [0.18, 0.53, 0.62, 0.75], [0.85, 0.96]),  # docs/results/few_images.md, each seed
+        (signs.LATENT_RANK_SHARE, [9.1 / 128, 12.4 / 128, 4.6 / 32], [3.7 / 128]),  # docs/results/diversity.md
+        (signs.DISTANCE_RATIO, [0.66, 1.34], []),  # docs/results/dead_discriminator.md
+    ],
+)
+def test_limits_lie_between_the_runs_that_were_measured(
+    scalar: str, healthy: list[float], unhealthy: list[float]
+) -> None:
+    (sign,) = (sign for sign in SIGNS.values() if sign.scalar == scalar)
+    assert not any(sign.judge({scalar: value}) for value in healthy)
+    assert all(sign.judge({scalar: value}) for value in unhealthy)
+
+
+def flags_in(text: str) -> set[str]:
+    return set(re.findall(r"--(\w+)", text))
+
+
+def test_advice_names_flags_that_exist() -> None:
+    flags = set().union(*(flags_in(sign.advice) for sign in SIGNS.values()))
+    assert flags and flags <= option_fields().keys()
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_advice_that_a_resumed_run_would_refuse_is_for_a_new_run(name: str) -> None:
+    options = {flag: option_fields()[flag][1].metadata["changeable"] for flag in flags_in(SIGNS[name].advice)}
+    assert all(options.values()) or "run_dir" in options
+
+
+def test_advice_is_what_the_measurements_say() -> None:
+    """docs/results/diversity.md, dead_discriminator.md and few_images.md."""
+    for name in ("few latent directions", "similar samples"):
+        assert "latents_to_every_block" in flags_in(SIGNS[name].advice)
+    for name in ("dead discriminator", "dying discriminator", "constant logits"):
+        assert "mean" in SIGNS[name].advice and "scaled_sum" in SIGNS[name].advice
+    overfitting = flags_in(SIGNS["overfitting discriminator"].advice)
+    assert "augment" in overfitting and "lecam_weight" not in overfitting

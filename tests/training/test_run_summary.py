@@ -1,0 +1,132 @@
+import dataclasses
+import logging
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.cli.flags import config_to_flagfile, parse_config
+from sagan_tf.layers import SelfAttention2D, accelerators
+from sagan_tf.training.run_summary import describe_run, estimate_memory, large_map_values, log_description
+from sagan_tf.training.state import create_state
+from tests.training.tiny import make_state, one_device, tiny_config
+from tools.benchmarks.workers import Worker
+
+
+class FakeSource:
+    name = "pictures"
+    num_examples = 30
+    class_counts_sample_size = 30
+
+    def __init__(self, **counts: int) -> None:
+        self.class_names = tuple(counts)
+        self.class_counts = np.array(list(counts.values()), np.int64)
+
+
+def describe(source: FakeSource) -> dict:
+    config = tiny_config()
+    images = np.linspace(-0.5, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)
+    return describe_run(config, source, make_state(config, one_device()), one_device(), images)
+
+
+def test_description_holds_what_decides_a_run():
+    description = describe(FakeSource(cat=10, dog=12, owl=8))
+    assert description["data"]["label_histogram"] == {"cat": 10, "dog": 12, "owl": 8}
+    assert description["data"]["image_range"] == [-0.5, 1.0] and description["data"]["image_shape"] == [32, 32, 1]
+    assert description["configuration"]["base_channels"] == 2 and description["replicas"] == 1
+    assert description["parameters"]["generator"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("counts", "warned"),
+    [
+        ({"cat": 10, "dog": 12, "owl": 8}, False),
+        ({"cat": 1, "dog": 28, "owl": 1}, True),
+        ({"cat": 15, "dog": 15}, False),
+        ({"cat": 30}, True),
+        ({}, False),
+    ],
+)
+def test_a_dominant_label_is_shouted_about(counts: dict, warned: bool, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="sagan_tf")
+    log_description(describe(FakeSource(**counts)))
+    assert ("ONE LABEL DOMINATES" in caplog.text) == warned
+    assert ("labels: none" in caplog.text) == (not counts)
+
+
+def test_memory_grows_with_what_needs_it():
+    state = make_state(tiny_config(), one_device())
+
+    def estimate(replicas: int = 1, **options: object) -> int:
+        return estimate_memory(tiny_config(**options), state, replicas)
+
+    assert estimate(global_batch_size=64) > estimate(global_batch_size=4)
+    assert estimate(2, global_batch_size=64) == estimate(global_batch_size=32)
+    assert estimate(global_batch_size=64, gradient_accumulation_steps=2) == estimate(global_batch_size=32)
+    assert estimate(attention_form="full") > estimate()
+    assert estimate(precision="mixed_bfloat16") < estimate()
+    assert estimate(generator_widths=(4, 4, 2, 1)) < estimate() < estimate(discriminator_base_channels=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "images", "is_dense"),
+    [("CPU", 2, False), ("GPU", 2, True), ("TPU", 8, True), ("GPU", 9, False)],
+)
+def test_large_maps_count_where_attention_keeps_them(kind: str, images: int, is_dense: bool):
+    """The map of one image has 64 MiB, and an accelerator keeps those of eight images."""
+    values = 4096**2
+    options = {"resolution": 64, "attention_form": "full", "discriminator_attention_resolutions": ()}
+    model = tiny_config(**options, generator_attention_resolutions=(64,)).model
+    layer = SelfAttention2D(form="full")
+    layer.build([images, 64, 64, 8])
+
+    def differentiate(features: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            outputs = layer(features)
+        return tape.gradient(outputs, features)
+
+    with accelerators.assume_device(kind):
+        graph = (
+            tf.function(differentiate, autograph=False).get_concrete_function(tf.TensorSpec([images, 64, 64, 8])).graph
+        )
+        counted = large_map_values(model, images)
+    tensors = [tensor for one in graph.get_operations() for tensor in one.outputs if tensor.shape.is_fully_defined()]
+    assert (max(one.shape.num_elements() for one in tensors) == images * values) == is_dense
+    assert counted == (2 * images * values if is_dense else 0)
+
+
+def test_a_discriminator_keeps_the_maps_of_real_and_fake_images():
+    options = {"resolution": 128, "attention_form": "full"}
+    both = tiny_config(**options, attention_resolutions=(64,)).model
+    alone = tiny_config(**options, generator_attention_resolutions=(), discriminator_attention_resolutions=(64,)).model
+    with accelerators.assume_device("GPU"):
+        # Eight maps have room: of four real and four fake images, or of eight that the generator makes.
+        assert [large_map_values(alone, images) // 4096**2 for images in (4, 5, 8, 9)] == [16, 10, 16, 0]
+        assert [large_map_values(both, images) // 4096**2 for images in (4, 5, 8, 9)] == [16, 20, 32, 0]
+
+
+def test_large_maps_are_part_of_the_estimate():
+    config = tiny_config(resolution=128, attention_form="full", attention_resolutions=(64,))
+    state = make_state(config, one_device())
+    for precision, num_bytes in (("float32", 4), ("mixed_bfloat16", 2)):
+        precise = dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
+        with accelerators.assume_device("CPU"):
+            without = estimate_memory(precise, state, 1)
+        with accelerators.assume_device("GPU"):
+            assert estimate_memory(precise, state, 1) - without == num_bytes * large_map_values(config.model, 4) > 0
+
+
+@pytest.mark.slow
+def test_the_estimate_of_memory_is_near_what_a_process_takes(tmp_path: pathlib.Path):
+    """In a process of its own, whose peak is its own, with the convolutions of a GPU."""
+    flags = ["--flagfile=configs/quickstart.cfg", "--num_classes=10", "--strategy=one_device", "--resampling=strided"]
+    flagfile = tmp_path / "flags.cfg"
+    flagfile.write_text(config_to_flagfile(parse_config(flags)))
+    with Worker("tools.gpu_checking.steps_worker", [f"--flagfile={flagfile}", "--steps=1"]) as worker:
+        worker.ready()
+        measured = worker.run()["peak_memory_bytes"]
+    config = parse_config([f"--flagfile={flagfile}"])
+    estimate = estimate_memory(config, create_state(config), 1)
+    assert 0.85 <= estimate / measured <= 1.15

@@ -1,0 +1,50 @@
+"""Configurations that cannot work are refused."""
+
+import pytest
+
+from sagan_tf.errors import UserError
+from sagan_tf.training.validation import check_config, resolve_classes
+from tests.training.tiny import (
+    tiny_config,
+)
+
+
+class FakeSource:
+    name = "pictures"
+
+    def __init__(self, *class_names: str) -> None:
+        self.class_names = class_names
+
+
+def test_classes_come_from_the_data():
+    assert resolve_classes(tiny_config(num_classes=0), FakeSource("a", "b")).model.num_classes == 2
+    assert resolve_classes(tiny_config(num_classes=2), FakeSource("a", "b")).model.num_classes == 2
+    unconditional = tiny_config(num_classes=0, conditioning="none")
+    assert resolve_classes(unconditional, FakeSource("a", "b")).model.num_classes == 0
+    assert resolve_classes(unconditional, FakeSource()).model.num_classes == 0
+
+
+def test_labels_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="num_classes: expected 2 for pictures .*, received 3"):
+        resolve_classes(tiny_config(num_classes=3), FakeSource("a", "b"))
+    with pytest.raises(
+        UserError, match="conditioning: expected none, since pictures has no labels, received projection"
+    ):
+        resolve_classes(tiny_config(num_classes=0), FakeSource())
+
+
+def test_a_class_margin_needs_another_class():
+    config = tiny_config(num_classes=0, class_margin_weight=0.5)
+    assert resolve_classes(config, FakeSource("a", "b")).model.num_classes == 2
+    with pytest.raises(UserError, match="class_margin_weight: .* found 1 in pictures; pass --class_margin_weight=0"):
+        resolve_classes(config, FakeSource("a"))
+
+
+def test_unknown_names_are_refused_before_data_is_opened():
+    with pytest.raises(UserError, match="loss: expected one of hinge, .*, received 'hinges'"):
+        check_config(tiny_config(loss="hinges"))
+    for augment in (("color", "blur"), ("flip", "color", "flip")):
+        with pytest.raises(UserError, match=f"augment: .*color, translation, cutout, flip.*{','.join(augment)}"):
+            check_config(tiny_config(augment=augment))
+    with pytest.raises(UserError, match="architecture: expected one of sagan, .*, received 'biggan'"):
+        check_config(tiny_config(architecture="biggan"))
