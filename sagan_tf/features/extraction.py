@@ -107,7 +107,6 @@ class Extraction:
 
     def _on_replicas(self, function: Callable[..., tuple[tf.Tensor, ...]]) -> Callable[..., list[np.ndarray]]:
         """Return a compiled function of a batch's arrays that every replica does its rows of."""
-
         run = tf.function(on_replicas(self._strategy, function), autograph=False)
 
         def on_batch(*arrays: np.ndarray) -> list[np.ndarray]:

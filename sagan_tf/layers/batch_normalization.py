@@ -102,7 +102,7 @@ class BatchNormalization(keras.layers.Layer):
             setattr(self, name, weight)
 
     def _normalize(self, inputs: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, training: bool) -> tf.Tensor:
-        """gain * (inputs - mean) / sqrt(variance + epsilon) + bias, gain and bias [channels] or [batch, channels]."""
+        """Gain * (inputs - mean) / sqrt(variance + epsilon) + bias, gain and bias [channels] or [batch, channels]."""
         if not training:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             return affine(inputs, mean, variance + self.epsilon, gain, bias)
@@ -121,7 +121,7 @@ class BatchNormalization(keras.layers.Layer):
 
 
 def affine(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """gain * (x - mean) / sqrt(variance) + bias, gain and bias [channels] or [batch, channels]."""
+    """Gain * (x - mean) / sqrt(variance) + bias, gain and bias [channels] or [batch, channels]."""
     return scaled(x, *_with_statistics(mean, variance, gain, bias))
 
 
@@ -134,7 +134,7 @@ def _with_statistics(
 
 
 def scaled(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """x * scale + offset for x [batch, height, width, channels], the others [channels] or [batch, channels]."""
+    """X * scale + offset for x [batch, height, width, channels], the others [channels] or [batch, channels]."""
     return x * _per_pixel(scale, x.dtype) + _per_pixel(offset, x.dtype)
 
 

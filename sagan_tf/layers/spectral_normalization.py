@@ -187,7 +187,7 @@ class SpectralNormalization(keras.layers.Wrapper):
 
 @tf.custom_gradient
 def _divided(x: tf.Tensor, divisor: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
-    """x / divisor (a scalar), both float32; the gradient reads x half as often as the derived one."""
+    """X / divisor (a scalar), both float32; the gradient reads x half as often as the derived one."""
     quotient = x / divisor
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

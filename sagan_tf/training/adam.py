@@ -66,7 +66,7 @@ class Adam(keras.optimizers.Adam):
     def _update_without_first_moment(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor, steps: tf.Tensor, index: int
     ) -> None:
-        """lr * g / (sqrt(v) + epsilon), by Adagrad's operation.
+        """Lr * g / (sqrt(v) + epsilon), by Adagrad's operation.
 
         That adds g^2 to a sum s and moves by rate * g / (sqrt(s) + its epsilon). Adam's v, a decaying mean of g^2, is
         (1 - beta_2) s once s has been multiplied by beta_2.

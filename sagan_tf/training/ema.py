@@ -37,7 +37,7 @@ def ema_decay(config: TrainingConfig) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def move_average(averages: Sequence[keras.Variable], variables: Sequence[keras.Variable], decay: tf.Tensor) -> None:
-    """average <- decay * average + (1 - decay) * variable, for every variable of a network.
+    """Average <- decay * average + (1 - decay) * variable, for every variable of a network.
 
     Batch norm's moving statistics and spectral norm's `u` are averaged with the weights that they belong to: averaged
     weights beside the live network's statistics give bad images.

@@ -33,7 +33,7 @@ def test_values(batch: int, group_size: int, known_size: bool) -> None:
 
 
 def test_gradients() -> None:
-    """d deviation / d x = (x - mean) / (N deviation), averaged over channels and locations."""
+    """D deviation / d x = (x - mean) / (N deviation), averaged over channels and locations."""
     x, weights = images(6), np.array([1.0, -2.0, 0.5, 3.0, 1.0, 1.0], np.float32)
     with tf.GradientTape() as tape:
         tape.watch(batch := tf.constant(x))

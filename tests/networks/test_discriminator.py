@@ -77,7 +77,7 @@ def weights_of(network: keras.Model, name: str) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("architecture", "image_channels"), [("sagan", 3), ("sngan", 1), ("dcgan", 4)])
 def test_projection(architecture: str, image_channels: int) -> None:
-    """logits = psi(phi(x)) + <embed(y), phi(x)>, image by image."""
+    """Logits = psi(phi(x)) + <embed(y), phi(x)>, image by image."""
     config = small_config(architecture=architecture, image_channels=image_channels)
     network = build_discriminator(config)
     stir(network)

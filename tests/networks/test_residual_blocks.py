@@ -79,7 +79,7 @@ def test_generator_block_moves_every_statistic_in_training() -> None:
 def test_discriminator_block(
     downsampling: bool, preactivation: bool, filters: int, spectral_norm: dict[str, Any] | None
 ) -> None:
-    """conv 1x1, pool in the shortcut: the block itself pools first, which must come to the same."""
+    """Conv 1x1, pool in the shortcut: the block itself pools first, which must come to the same."""
     x = tf.constant(features())
     block = DiscriminatorBlock(
         filters, downsample=downsampling, preactivation=preactivation, spectral_norm=spectral_norm

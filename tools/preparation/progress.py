@@ -19,10 +19,9 @@ class Progress:
     """
 
     def __init__(self, source: Source, finished: dict[int, FinishedShard]) -> None:
-        """
-        Args:
-            source: the whole data set; its `skipped` gets the unreadable images of all shards.
-            finished: those that were finished before.
+        """Args:
+        source: the whole data set; its `skipped` gets the unreadable images of all shards.
+        finished: those that were finished before.
         """
         self.finished = dict(finished)
         self._source = source

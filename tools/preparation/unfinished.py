@@ -53,10 +53,9 @@ class UnfinishedWork:
     """The hidden folder, locked by this process; see `unfinished_work`."""
 
     def __init__(self, folder: Path, output: Path) -> None:
-        """
-        Args:
-            folder: the hidden folder, which exists.
-            output: what becomes of it.
+        """Args:
+        folder: the hidden folder, which exists.
+        output: what becomes of it.
         """
         self.folder = folder
         self.files = folder / "files"

@@ -22,6 +22,6 @@ __all__ = [
     "PREPARE_IMAGENET",
     "SAMPLE",
     "TRAIN",
-    "check_dependent_options",
     "check_dependent_fields",
+    "check_dependent_options",
 ]

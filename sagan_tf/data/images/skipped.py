@@ -30,10 +30,9 @@ class SkippedImages:
     """Recommendation for what follows once the images are repaired or removed."""
 
     def __init__(self, num_examples: int, *, log: bool = True) -> None:
-        """
-        Args:
-            num_examples: images in the whole data set, readable or not.
-            log: name each in the log; else that is left to whoever asks for `reasons`.
+        """Args:
+        num_examples: images in the whole data set, readable or not.
+        log: name each in the log; else that is left to whoever asks for `reasons`.
         """
         self.error: UserError | None = None
         self._num_examples = num_examples

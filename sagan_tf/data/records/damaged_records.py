@@ -26,10 +26,9 @@ class SkippedRecords(SkippedImages):
     """The images of record files that could not be read; and files whose records cannot even be told apart."""
 
     def __init__(self, paths: tuple[str, ...], num_examples: int, *, log: bool = True) -> None:
-        """
-        Args:
-            paths: the record files.
-            num_examples, log: see `SkippedImages`.
+        """Args:
+        paths: the record files.
+        num_examples, log: see `SkippedImages`.
         """
         super().__init__(num_examples, log=log)
         self._paths = paths

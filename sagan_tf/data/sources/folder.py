@@ -25,12 +25,11 @@ class FolderSource(IndexedSource):
     """
 
     def __init__(self, folder: Path, layout: FolderLayout, *, resolution: int, image_channels: int) -> None:
-        """
-        Args:
-            folder: the data set's folder.
-            layout: what lies in it.
-            resolution: height and width of the images to give.
-            image_channels: their channels.
+        """Args:
+        folder: the data set's folder.
+        layout: what lies in it.
+        resolution: height and width of the images to give.
+        image_channels: their channels.
         """
         super().__init__(
             name=str(folder),

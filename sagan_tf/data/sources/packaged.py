@@ -35,15 +35,14 @@ class EmbeddedSource(IndexedSource):
         resolution: int,
         image_channels: int,
     ) -> None:
-        """
-        Args:
-            name: Of the data set, for messages and for the names of images.
-            split: Likewise.
-            images: uint8 [n, side, side], grey; they are resized.
-            labels: Integers [n].
-            class_names: One for each label.
-            resolution: Height and width.
-            image_channels: 1, 3 (grey thrice) or 4 (and opaque).
+        """Args:
+        name: Of the data set, for messages and for the names of images.
+        split: Likewise.
+        images: uint8 [n, side, side], grey; they are resized.
+        labels: Integers [n].
+        class_names: One for each label.
+        resolution: Height and width.
+        image_channels: 1, 3 (grey thrice) or 4 (and opaque).
         """
         super().__init__(
             name=name,

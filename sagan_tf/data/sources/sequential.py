@@ -43,8 +43,7 @@ class SequentialSource(Source):
         stored_at_random: bool = True,
         **attributes: Any,
     ) -> None:
-        """
-        Args:
+        """Args:
             files: where the records are.
             parse: (serialized record, its name by file and number) -> what is in it; can be sent to another process.
             shuffle_buffer_size: encoded records held for shuffling.
