@@ -1,32 +1,41 @@
 """Self-Attention Generative Adversarial Networks (Zhang et al. 2019) for TensorFlow and Keras.
 
-The subpackages are imported when they are first used, so `import sagan_tf` does not load TensorFlow.
+Subpackages are imported at their first use, so that `import sagan_tf` does not load TensorFlow.
 """
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sagan_tf.api import Config, evaluate, export, load_generator, sample, train
 
 __version__ = "0.1.0"
 
-_SUBMODULES = (
+_FUNCTIONS = ("Config", "load_generator")
+_MODULES = (
+    "evaluate",  # the modules of the commands are also the functions of the same names in `api`
+    "export",
+    "sample",
+    "train",
     "config",
     "data",
     "errors",
     "layers",
     "losses",
     "networks",
-    "training",
     "visualization",
 )
 
-__all__ = ["__version__", *_SUBMODULES]
+__all__ = ["Config", "__version__", "evaluate", "export", "load_generator", "sample", "train"]
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in _SUBMODULES:
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"{__name__}.api"), name)
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_MODULES})

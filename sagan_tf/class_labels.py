@@ -1,4 +1,4 @@
-"""Class names and class indices: valid names, labels that users name, and the classes of two data sets by name."""
+"""Class names and class indices: validation, lookup by name, and the mapping between two data sets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from sagan_tf.errors import UserError
-from sagan_tf.text import canonical_name, canonical_names, find_equal_names, list_names, printable
+from sagan_tf.text import find_equal_names, format_names, make_printable, normalize_name, normalize_names
 
 _MAX_LISTED_CLASSES = 3
 _MAX_SHOWN_CLASSES = 5
-LONGEST_CLASS_NAME = 255
-"""Characters; as long as a directory's name may be."""
+MAX_CLASS_NAME_LENGTH = 255
+"""Characters. File systems have the same limit for the name of a directory."""
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -22,122 +22,142 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def check_class_names(names: Iterable[str]) -> None:
     """Check the names of classes.
 
+    Args:
+        names: One name for each class.
+
     Raises:
-        UserError: A name is empty, far too long, or has control characters; or two are the same in Unicode's NFC.
+        UserError: A name is empty, has more than `MAX_CLASS_NAME_LENGTH` characters or has control characters, or two
+            names are equal in Unicode NFC.
     """
     names = tuple(names)
     for name in names:
-        if not 0 < len(name) <= LONGEST_CLASS_NAME or _CONTROL_CHARACTERS.search(name):
-            shown = printable(name[:LONGEST_CLASS_NAME])
+        if not 0 < len(name) <= MAX_CLASS_NAME_LENGTH or _CONTROL_CHARACTERS.search(name):
+            shown = make_printable(name[:MAX_CLASS_NAME_LENGTH])
             raise UserError(
-                f"data: expected class names of 1 to {LONGEST_CLASS_NAME} letters without control characters, received "
-                f"{shown!r}; rename the class"
+                f"data: expected class names of 1 to {MAX_CLASS_NAME_LENGTH} characters without control characters, "
+                f"received {shown!r}; rename the class"
             )
     if equal := find_equal_names(names):
         first, second = (ascii(name) for name in equal)
         raise UserError(
             f"data: expected a different name for each class, received {first} and {second}, which are equal in "
-            "Unicode's form NFC; rename one of them, or merge the two classes"
+            "Unicode NFC; rename one of them, or merge the two classes"
         )
 
 
 def find_labels(wanted: Sequence[str], num_classes: int, class_names: Sequence[str]) -> list[int]:
-    """Return the labels that texts stand for; none wanted: every class, in order.
+    """Return the labels of classes that are given by name or by index.
 
-    A name comes first: where classes are called by numbers, 3 is the class called 3.
+    A name takes precedence over an index: if a class is called "3", the text "3" means that class. The Unicode form of
+    a name does not matter. Its case matters only where two class names differ by nothing else.
 
     Args:
-        wanted: numbers or names; the Unicode form of a name does not matter, nor does case where it is clear without.
-        num_classes: 0 for a generator without classes, which has label 0 alone.
-        class_names: of all classes; empty if they are not known.
+        wanted: Class names or indices. Empty for every class, in order.
+        num_classes: 0 for a generator without classes, whose only label is 0.
+        class_names: The names of all classes. Empty if they are not known.
+
+    Returns:
+        One label for each text in `wanted`.
 
     Raises:
-        UserError: there is no such class; the message names the one that is most like it.
+        UserError: A class does not exist. The message suggests the class with the most similar name.
     """
     if not wanted:
         return list(range(max(num_classes, 1)))
     if not num_classes:
-        raise UserError(f"labels: expected none, since the generator has no classes, received {wanted[0]!r}")
+        raise UserError(f"labels: the generator has no classes; leave the option empty, received {wanted[0]!r}")
     return [_find_label(text, num_classes, class_names) for text in wanted]
 
 
 def _find_label(text: str, num_classes: int, class_names: Sequence[str]) -> int:
     if text in class_names:
         return class_names.index(text)
-    for form in (canonical_name, _without_case):
-        alike = [label for label, name in enumerate(class_names) if form(name) == form(text)]
-        if len(alike) == 1:
-            return alike[0]
+    for normalize in (normalize_name, _normalize_case):
+        matches = [label for label, name in enumerate(class_names) if normalize(name) == normalize(text)]
+        if len(matches) == 1:
+            return matches[0]
     if text.isdecimal() and int(text) < num_classes:
         return int(text)
     if not class_names or text.lstrip("-").isdecimal():
         raise UserError(f"labels: expected classes from 0 to {num_classes - 1}, received {text!r}")
-    close = _closest(text, class_names)
+    similar = _find_similar_name(text, class_names)
     hint = (
-        f"did you mean {list_names([close], 1)}?"
-        if close
-        else f"there are {list_names(class_names, _MAX_SHOWN_CLASSES)}"
+        f"did you mean {format_names([similar], 1)}?"
+        if similar
+        else f"the classes are {format_names(class_names, _MAX_SHOWN_CLASSES)}"
     )
     raise UserError(f"labels: expected a class by name or a number below {num_classes}, received {text!r}; {hint}")
 
 
-def _closest(text: str, class_names: Sequence[str]) -> str | None:
-    """Return a name with `text` as one of its comma-separated parts, or a similarly spelled one."""
-    wanted = _without_case(text)
-    names = {_without_case(name): name for name in class_names}
-    parts = [name for form, name in names.items() if wanted in map(str.strip, form.split(","))]
-    close = parts or [names[form] for form in difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)]
-    return close[0] if close else None
+def _find_similar_name(text: str, class_names: Sequence[str]) -> str | None:
+    """Return the class name that is most similar to `text`, or None.
+
+    A name that has `text` as one of its comma-separated parts comes before names with a similar spelling.
+    """
+    wanted = _normalize_case(text)
+    names = {_normalize_case(name): name for name in class_names}
+    names_with_part = [name for key, name in names.items() if wanted in map(str.strip, key.split(","))]
+    similar = names_with_part or [names[key] for key in difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)]
+    return similar[0] if similar else None
 
 
-def _without_case(name: str) -> str:
-    return canonical_name(canonical_name(name).casefold())
+def _normalize_case(name: str) -> str:
+    return normalize_name(normalize_name(name).casefold())
 
 
-def class_numbers(metric: str, class_names: tuple[str, ...], known: tuple[str, ...], whose: str) -> np.ndarray:
-    """For each of the images' classes its number among the known ones.
+def find_class_indices(metric: str, class_names: tuple[str, ...], known: tuple[str, ...], owner: str) -> np.ndarray:
+    """Map the classes of images to the known classes by name.
 
     Args:
-        metric: for messages.
-        class_names: of the images' labels. Names that are all whole numbers may stand for the known classes' numbers.
-        known: the classes of whoever compares.
-        whose: they are, for messages.
+        metric: The metric that compares the classes, for messages.
+        class_names: The class names of the images. Names that are all whole numbers may be indices of known classes.
+        known: The known class names.
+        owner: The owner of the known classes, such as "the reference", for messages.
 
     Returns:
-        int32 [classes of the images].
+        The index in `known` of each class of the images, int32 [classes of the images].
 
     Raises:
-        UserError: there are no classes on either side, or the images have one that is not known.
+        UserError: The images or the owner have no classes, or a class of the images is not known.
     """
     if not class_names or not known:
-        received = f"{whose} without known classes" if class_names else "images without labels"
-        raise UserError(f"metrics: expected classes that images and {whose} share for {metric}, received {received}")
-    if stand_for_numbers(class_names, known):
+        problem = f"{owner} has no class names" if class_names else "the images have no labels"
+        raise UserError(f"metrics: {metric} compares the classes of the images with those of {owner}, but {problem}")
+    if has_index_names(class_names, known):
         known = tuple(map(str, range(len(known))))
         class_names = tuple(str(int(name)) for name in class_names)
         if len(set(class_names)) < len(class_names):
-            twice = next(name for name in class_names if class_names.count(name) > 1)
-            raise UserError(f"images: expected one folder for each class, received several that stand for {twice}")
-    canonical = canonical_names(known)
-    unknown = [name for name in class_names if canonical_name(name) not in canonical]
+            repeated = next(name for name in class_names if class_names.count(name) > 1)
+            raise UserError(f"images: expected one directory for each class, received several for class {repeated}")
+    known_names = normalize_names(known)
+    unknown = [name for name in class_names if normalize_name(name) not in known_names]
     if unknown:
         raise UserError(
-            f"metrics: expected the classes of {whose} ({list_names(known, _MAX_LISTED_CLASSES)}) for {metric}, "
-            f"received {unknown[0]!r}"
+            f"metrics: {metric} needs the classes of {owner} ({format_names(known, _MAX_LISTED_CLASSES)}), received "
+            f"{unknown[0]!r}"
         )
-    return np.array([canonical.index(name) for name in canonical_names(class_names)], np.int32)
+    return np.array([known_names.index(name) for name in normalize_names(class_names)], np.int32)
 
 
-def check_all_classes(metric: str, numbers: np.ndarray, known: tuple[str, ...]) -> None:
-    """Raise UserError unless every known class is one of the images'."""
-    missing = [name for number, name in enumerate(known) if number not in numbers]
+def check_every_class_has_images(metric: str, indices: np.ndarray, known: tuple[str, ...]) -> None:
+    """Check that the images have every known class.
+
+    Args:
+        metric: The metric that needs every class, for messages.
+        indices: The classes of the images as indices in `known`, from `find_class_indices`.
+        known: The known class names.
+
+    Raises:
+        UserError: A known class has no images.
+    """
+    missing = [name for index, name in enumerate(known) if index not in indices]
     if missing:
         raise UserError(
             f"images: expected images of every class for {metric}, received none of "
-            f"{list_names(missing, _MAX_LISTED_CLASSES)} ({len(missing)} of {len(known)} classes)"
+            f"{format_names(missing, _MAX_LISTED_CLASSES)} ({len(missing)} of {len(known)} classes)"
         )
 
 
-def stand_for_numbers(class_names: tuple[str, ...], known: tuple[str, ...]) -> bool:
-    """Return whether names of folders such as 0, 1, 2 are the numbers of the known classes."""
+def has_index_names(class_names: tuple[str, ...], known: tuple[str, ...]) -> bool:
+    """Return whether class names such as 0, 1, 2 are indices of the known classes."""
     return all(name.isdecimal() for name in class_names) and not set(class_names) <= set(known)

@@ -1,20 +1,22 @@
-"""The exceptions that end a program with a line and a status: a user's mistake, and what ends a run from outside."""
+"""Exceptions that end a program with one line on standard error and an exit status."""
 
 
 class UserError(ValueError):
-    """A mistake of the user's: a bad flag, missing data, a run that does not fit.
+    """An error of the user, such as a bad flag or missing data.
 
-    Its message is one line: what was expected, what was received and, where it helps, what to do.
-    The doors print it on standard error and exit with status 2.
+    The message is one line. It says what was expected, what was received and, where it helps, what to do. The
+    commands print it on standard error and exit with status 2.
     """
 
 
-class RunEnded(Exception):
-    """A run that ends before its last step, by no mistake of the user's, and can go on.
+class RunEndedError(Exception):
+    """The end of a run before its last step, without an error of the user.
+
+    The run can be resumed.
 
     Args:
-        message: one line for the user.
-        status: what the program exits with.
+        message: One line for the user.
+        status: The exit status of the program.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -22,15 +24,25 @@ class RunEnded(Exception):
         self.status = status
 
 
-class StoppedBySignal(RunEnded):
-    """It was told to end, and has saved what it did. The status is that by which shells know the signal."""
+class StoppedBySignalError(RunEndedError):
+    """The end of a run that saved its state after a signal.
+
+    The exit status is the one that shells use for the signal.
+
+    Args:
+        number: The number of the signal.
+        message: One line for the user.
+    """
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message, 128 + number)
 
 
-class WorkerLost(RunEnded):
-    """One of several workers does not answer any more. The status is the system's for what may work another time."""
+class WorkerLostError(RunEndedError):
+    """The end of a run in which another worker no longer answers.
+
+    The exit status says that a later attempt may succeed.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 75)  # EX_TEMPFAIL of sysexits.h

@@ -1,31 +1,34 @@
-"""Exports a run's generator: `python -m sagan_tf.export --run_dir=DIR --formats=saved_model,tflite`."""
+"""Export the generator of a run: `python -m sagan_tf.export --run_dir=DIR --formats=saved_model,tflite`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from sagan_tf.cli.flags import parse_config, run_door
+from sagan_tf.cli.callable_module import make_callable
+from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.exporting.options import ExportOptions
 
 
 def main(options: ExportOptions) -> None:
-    """Export what the options ask for."""
-    # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
-    from sagan_tf.cli.console import log_to_console
+    """Export a run as the options describe."""
+    # TensorFlow is imported here, so that `--help` and errors in flags do not wait for it.
     from sagan_tf.cli.load_tensorflow import load_tensorflow
+    from sagan_tf.log import log_to_console
 
     load_tensorflow()
     log_to_console()
     from sagan_tf.exporting.export import export
 
-    export(options, lambda path: parse_config([f"--flagfile={path}"]))
+    export(options)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    return run_door("sagan_tf.export", __doc__, main, ExportOptions, argv=argv)
+    """Run the command line and return the exit status."""
+    return run_command_line("sagan_tf.export", __doc__, main, ExportOptions, argv=argv)
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(run())

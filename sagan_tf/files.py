@@ -1,7 +1,7 @@
-"""Functions that check before long work that a place can be written, and that write files.
+"""Atomic writes, and checks before long work that its results can be written.
 
-What is written after long work is checked before it with `check_can_write_file` or `check_can_write_directory`, and
-written with `write_result`, which loses nothing where the disk has become full meanwhile.
+Before long work, `check_can_write_file` or `check_can_write_directory` checks the destination of a result. After it,
+`write_result` writes the result, and keeps it in another place if the disk has become full in the meantime.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from collections.abc import Callable, Iterator
 from sagan_tf.errors import UserError
 
 _PROBE_BYTES = 4096
-"""Size of the temporary file that a check writes: an empty file fits on a full disk."""
+"""Size of the temporary file that a check writes. An empty file would fit on a full disk."""
 
 
 def check_can_write_file(path: pathlib.Path, option: str, *, num_bytes: int = 0) -> None:
-    """Raise an error unless a file can be created or replaced by `replace_atomically`.
+    """Check that `replace_atomically` can create or replace a file.
 
-    A temporary file is written and removed, since permissions alone say nothing of disks that are full or mounted
-    read-only. Neither the file nor its missing directories are created.
+    The check writes and removes a temporary file, because permissions do not show whether a disk is full or mounted
+    read-only. It creates neither the file nor its missing directories.
 
     Args:
         path: The file.
-        option: The option that names it, for the message.
-        num_bytes: The least size that it will have.
+        option: The option that names the file, for the message.
+        num_bytes: The minimum size that the file will have.
 
     Raises:
-        UserError: The file cannot be written, a directory or a device has its name, or its disk has less space than
-            `num_bytes`.
+        UserError: The file cannot be written, a directory or a device has its name, or its disk has less free space
+            than `num_bytes`.
     """
-    with _explaining(path, option):
+    with _explain_errors(path, option):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if path.exists() and not path.is_file():
@@ -44,59 +44,63 @@ def check_can_write_file(path: pathlib.Path, option: str, *, num_bytes: int = 0)
 
 
 def check_can_write_directory(path: pathlib.Path, option: str, *, num_bytes: int = 0) -> None:
-    """Raise an error unless files can be created in a directory, which is created when they are written.
+    """Check that files can be created in a directory.
 
-    See `check_can_write_file` for what is tried.
+    The directory may be missing: it is created when the files are written. See `check_can_write_file` for how the check
+    works.
 
     Args:
         path: The directory.
-        option: The option that names it, for the message.
-        num_bytes: The least size of what will be written there.
+        option: The option that names the directory, for the message.
+        num_bytes: The minimum size of the files that will be written there.
 
     Raises:
-        UserError: The directory cannot be written, cannot be created, or its disk has less space than `num_bytes`.
+        UserError: The directory cannot be written or created, or its disk has less free space than `num_bytes`.
     """
-    with _explaining(path, option):
+    with _explain_errors(path, option):
         _probe(path, num_bytes=num_bytes)
 
 
 def check_can_append(path: pathlib.Path, option: str) -> None:
-    """Raise an error unless `append_line` can extend or create a file.
+    """Check that `append_line` can extend or create a file.
 
     Args:
         path: The file.
-        option: The option that names it, for the message.
+        option: The option that names the file, for the message.
 
     Raises:
         UserError: The file cannot be written.
     """
-    with _explaining(path, option):
+    with _explain_errors(path, option):
         if path.exists():
             path.open("ab").close()
         _probe(path.parent)
 
 
 @contextlib.contextmanager
-def _explaining(path: pathlib.Path, option: str) -> Iterator[None]:
+def _explain_errors(path: pathlib.Path, option: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:  # ValueError for null bytes in a path
         raise UserError(
-            f"{option}: cannot write {path} ({_reason(error)}); make that place writable, or choose another"
+            f"{option}: cannot write {path} ({_get_reason(error)}); make it writable, or choose another path"
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _get_reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
 def _probe(directory: pathlib.Path, *names: str, num_bytes: int = 0) -> None:
-    """Raise OSError unless a temporary file can be written into a directory, or the nearest existing one above it.
+    """Write a temporary file into a directory, or into its nearest existing parent.
 
     Args:
         directory: The directory.
-        *names: Names of files that will be created in it.
-        num_bytes: Space that its disk must have.
+        *names: Names of files that will be created in the directory.
+        num_bytes: The free space that the disk must have.
+
+    Raises:
+        OSError: The file cannot be written, a name is too long, or the disk has too little free space.
     """
     if directory.parts[:1] == ("~",):
         raise OSError("this user has no home directory")
@@ -108,18 +112,20 @@ def _probe(directory: pathlib.Path, *names: str, num_bytes: int = 0) -> None:
             os.lstat(existing / name)  # raises an error for a name that is too long
     with tempfile.TemporaryFile(dir=os.fspath(existing)) as file:
         file.write(bytes(_PROBE_BYTES))
-    free = shutil.disk_usage(existing).free
-    if free < num_bytes:
-        raise OSError(f"{os.strerror(errno.ENOSPC)}: expected at least {num_bytes:,} bytes, found {free:,}")
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < num_bytes:
+        raise OSError(f"{os.strerror(errno.ENOSPC)}: expected at least {num_bytes:,} bytes, found {free_bytes:,}")
 
 
 def write_result(path: pathlib.Path, option: str, write: Callable[[pathlib.Path], None]) -> None:
-    """Write the result of long work, to the system's temporary directory where `path` cannot be written any more.
+    """Write the result of long work.
+
+    If that fails, the result is saved in the system's temporary directory.
 
     Args:
         path: The file.
-        option: The option that names it, for the message.
-        write: Writes the file that it is given.
+        option: The option that names the file, for the message.
+        write: A function that writes the result to the path that it receives.
 
     Raises:
         UserError: `path` cannot be written. The message says where the result is.
@@ -127,31 +133,36 @@ def write_result(path: pathlib.Path, option: str, write: Callable[[pathlib.Path]
     try:
         write(path)
     except OSError as error:
-        raise UserError(f"{option}: cannot write {path} ({_reason(error)}){_rescue(path.suffix, write)}") from error
+        hint = _save_elsewhere(path.suffix, write)
+        raise UserError(f"{option}: cannot write {path} ({_get_reason(error)}); {hint}") from error
 
 
-def _rescue(suffix: str, write: Callable[[pathlib.Path], None]) -> str:
-    """Write a result to the system's temporary directory; return what a message says of that."""
+def _save_elsewhere(suffix: str, write: Callable[[pathlib.Path], None]) -> str:
+    """Write a result to the system's temporary directory; return a hint."""
     with contextlib.suppress(OSError):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="sagan_tf_"))
         try:
             write(directory / f"result{suffix}")
-            return f"; the result is in {directory / f'result{suffix}'}"
+            return f"the result is in {directory / f'result{suffix}'}"
         except OSError:
             directory.rmdir()
-    return "; free some space and run the command again"
+    return "free some space and run the command again"
 
 
 @contextlib.contextmanager
 def replace_atomically(path: pathlib.Path, *, shared: bool = False) -> Iterator[pathlib.Path]:
-    """Yield the path of a temporary file that replaces `path` at the end of the context.
+    """Yield a temporary file that replaces `path` at the end of the context.
 
-    A reader, or a crash, never sees half of the file. After an exception the temporary file is removed.
+    `path` never holds a partly written file, neither for a reader nor after a crash. After an exception the temporary
+    file is removed.
 
     Args:
         path: The file to write. Its directory is created if it does not exist.
-        shared: Whether several processes may write this file at the same time. Each then has a temporary file of its
-            own, which stays if the process is killed.
+        shared: Whether several processes may write this file at the same time. Each process then has its own temporary
+            file, which remains if the process is killed.
+
+    Yields:
+        The path of the temporary file.
 
     Raises:
         OSError: The file cannot be written.
@@ -159,18 +170,24 @@ def replace_atomically(path: pathlib.Path, *, shared: bool = False) -> Iterator[
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part" if shared else f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        temporary.unlink(missing_ok=True)  # a link there would be followed, out of the directory
+        temporary.unlink(missing_ok=True)  # writing would follow a link there, out of the directory
         yield temporary
         temporary.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # it has its final name by now, or was never created
+        with contextlib.suppress(OSError):  # the file has its final name by now, or was never created
             temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, never sees half of it.
+    """Write a file so that it is never partly written, even after a crash.
 
-    Text is written as UTF-8. Bytes of file names that are not UTF-8 (`surrogateescape`) are written as they are.
+    Args:
+        path: The file.
+        content: Text is written as UTF-8. Bytes of file names that are not UTF-8 (`surrogateescape`) are written
+            unchanged.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     if isinstance(content, str):
         content = content.encode("utf-8", "surrogateescape")
@@ -179,9 +196,18 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
 
 
 def append_line(path: pathlib.Path, line: str) -> None:
-    """Add a line to a text file, as a whole or, where the disk is full, not at all.
+    """Append a line to a text file.
 
-    The line begins on a line of its own, also where a crash has left half a line at the end of the file.
+    Either the whole line is written or, if the disk is full, nothing.
+
+    If a crash has left an unfinished line at the end of the file, the new line still begins on its own line.
+
+    Args:
+        path: The file. It is created if it does not exist.
+        line: The line, without its line break.
+
+    Raises:
+        OSError: The file cannot be written. It is then as it was before.
     """
     with path.open("a+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)

@@ -1,10 +1,10 @@
-"""Keras with the TensorFlow backend, whatever backend the environment and `keras.json` choose.
+"""Keras with the TensorFlow backend, regardless of the environment and `keras.json`.
 
-Modules outside `layers` and `networks` import Keras from here. These two packages load Keras for all of their modules;
-other packages also have modules that work without TensorFlow, such as the client.
+Modules outside `layers` and `networks` import Keras from here. These two packages load Keras for all of their modules.
+Other packages also contain modules that work without TensorFlow, such as the client.
 """
 
-# ruff: noqa: E402 - Keras is loaded with its backend before it is imported
+# ruff: noqa: E402 - Keras must be loaded with its backend before it is imported
 from sagan_tf.environment.keras_settings import load_keras
 
 load_keras()

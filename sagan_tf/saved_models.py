@@ -1,4 +1,4 @@
-"""Loading of SavedModels from any directory, and their digest."""
+"""Loading and digests of SavedModels in directories of any name."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ def load_saved_model(directory: pathlib.Path, option: str) -> Any:
         option: The option that names the directory, for messages.
 
     Raises:
-        UserError: There is none, it is damaged, or its path is not UTF-8.
+        UserError: The directory has no SavedModel, the SavedModel is damaged, or its path is not UTF-8.
     """
     check_tensorflow_path(option, directory)
     if not (directory / "saved_model.pb").is_file():
-        raise UserError(f"{option}: expected a SavedModel (saved_model.pb and variables) in {directory}, received none")
+        raise UserError(
+            f"{option}: expected a directory with a SavedModel (saved_model.pb and variables), received {directory}"
+        )
     with literal_path(directory) as path:
         try:
             return tf.saved_model.load(path)
-        except Exception as error:  # the loader raises nearly every kind of exception on damaged files
+        except Exception as error:  # the loader raises many kinds of exceptions for damaged files
             reason = (str(error).splitlines() or [type(error).__name__])[0].replace(path, str(directory))
-            raise UserError(f"{option}: expected an intact SavedModel in {directory}, received {reason}") from error
+            raise UserError(f"{option}: the SavedModel in {directory} is damaged: {reason}") from error
 
 
-def digest_of_saved_model(directory: pathlib.Path) -> str:
-    """Return a short text that differs if the SavedModel's graph or weights differ."""
+def compute_saved_model_digest(directory: pathlib.Path) -> str:
+    """Return a short digest of the SavedModel's graph and weights."""
     digest = hashlib.sha256()
     for path in [directory / "saved_model.pb", *sorted((directory / "variables").glob("*"))]:
         digest.update(path.name.encode())

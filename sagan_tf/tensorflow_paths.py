@@ -1,8 +1,9 @@
-"""Paths that TensorFlow does not take for patterns.
+"""Paths that TensorFlow would read as patterns, and paths that it cannot open.
 
-TensorFlow looks for the files of a checkpoint, and for the variables of a SavedModel, with a glob pattern made from
-the path that it is given. A path with `[x]` or a backslash in any of its directories then matches nothing, although the
-files are there. Only reading is affected: writing, listing, TFRecord files and event files take a path as it is.
+TensorFlow finds the files of a checkpoint, and the variables of a SavedModel, with a glob pattern that it makes from
+the path. If a directory of the path contains `[x]` or a backslash, the pattern matches nothing although the files
+exist. Only reading is affected. TensorFlow uses no patterns to write files, to list directories, or for TFRecord and
+event files.
 """
 
 from __future__ import annotations
@@ -15,45 +16,49 @@ import tempfile
 from collections.abc import Iterator
 
 from sagan_tf.errors import UserError
-from sagan_tf.text import printable
+from sagan_tf.text import make_printable
 
 _PATTERN_CHARACTERS = re.compile(r"[][*?\\]")
-_LINK = "link"
+_LINK_NAME = "link"
 
 
 def is_pattern(path: str | os.PathLike[str]) -> bool:
-    """Return whether TensorFlow takes a path for a pattern."""
+    """Return whether TensorFlow reads a path as a pattern."""
     return bool(_PATTERN_CHARACTERS.search(os.fspath(path)))
 
 
 @contextlib.contextmanager
 def literal_path(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield a path to the same files that TensorFlow takes as it is.
+    """Yield a path to the same files that TensorFlow does not read as a pattern.
 
     Args:
-        path: A directory, or what several files begin with: `step-4` for `step-4.index` and `step-4.data-...`.
+        path: A directory, or the prefix of several files: `step-4` for `step-4.index` and `step-4.data-...`.
 
     Yields:
-        `path` itself, unless it is a pattern. Then a symbolic link in a temporary directory, until the context ends.
+        `path` itself if it is not a pattern. Otherwise a symbolic link in a temporary directory, which exists until the
+        context ends.
 
     Raises:
-        UserError: A link is needed and cannot be made.
+        UserError: A link is needed and cannot be created.
     """
     with contextlib.ExitStack() as stack:
-        yield _link_to(path, stack) if is_pattern(path) else os.fspath(path)
+        yield _create_link(path, stack) if is_pattern(path) else os.fspath(path)
 
 
 def check_readable_path(path: str | os.PathLike[str]) -> None:
-    """Check that TensorFlow can read the files of a path, which need not exist yet.
+    """Check that TensorFlow can read the files of a path.
+
+    Args:
+        path: A directory or a prefix of files. The files need not exist yet.
 
     Raises:
-        UserError: A link is needed and cannot be made, see `literal_path`.
+        UserError: A link is needed and cannot be created; see `literal_path`.
     """
     with literal_path(path):
         return
 
 
-def _link_to(path: str | os.PathLike[str], stack: contextlib.ExitStack) -> str:
+def _create_link(path: str | os.PathLike[str], stack: contextlib.ExitStack) -> str:
     target = pathlib.Path(os.path.realpath(path))
     try:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
@@ -61,21 +66,28 @@ def _link_to(path: str | os.PathLike[str], stack: contextlib.ExitStack) -> str:
             raise OSError(f"{directory} also contains one of these characters")
         for entry in target.parent.glob("*"):
             if entry.name == target.name or entry.name.startswith(f"{target.name}."):
-                (directory / f"{_LINK}{entry.name.removeprefix(target.name)}").symlink_to(entry)
+                (directory / f"{_LINK_NAME}{entry.name.removeprefix(target.name)}").symlink_to(entry)
     except OSError as error:
         raise UserError(
-            f"TensorFlow cannot read {os.fspath(path)}, which has one of the characters [ ] * ? \\, without a link in "
-            f"a temporary directory, and that cannot be made ({error.strerror or error}); rename the directory, or set "
-            "the environment variable TMPDIR to a directory that can be written and has none of these characters"
+            f"TensorFlow cannot read {os.fspath(path)}, which contains one of the characters [ ] * ? \\, and a link to "
+            f"it cannot be created in a temporary directory ({error.strerror or error}); rename the directory, or set "
+            "the environment variable TMPDIR to a writable directory without these characters in its path"
         ) from error
-    return str(directory / _LINK)
+    return str(directory / _LINK_NAME)
 
 
 def check_tensorflow_path(option: str, path: str | os.PathLike[str]) -> None:
-    """Raise UserError for a path that TensorFlow cannot read or write because it is not UTF-8.
+    """Check that a path is UTF-8, as TensorFlow requires.
 
     TensorFlow decodes the paths of checkpoints, SavedModels and record files as UTF-8. Files and directories that
     TensorFlow does not open itself, such as images, may have any name.
+
+    Args:
+        option: The option that names the path, for the message.
+        path: The path.
+
+    Raises:
+        UserError: The path is not UTF-8.
     """
     text = os.fspath(path)
     try:
@@ -84,6 +96,6 @@ def check_tensorflow_path(option: str, path: str | os.PathLike[str]) -> None:
         is_utf8 = False
     if not is_utf8:
         raise UserError(
-            f"{option}: TensorFlow opens only paths in UTF-8, received {printable(text)}; rename it, or give "
-            "a symbolic link to it whose own path is UTF-8"
+            f"{option}: TensorFlow opens only paths in UTF-8, received {make_printable(text)}; rename it, or pass a "
+            "symbolic link whose own path is UTF-8"
         )

@@ -1,4 +1,4 @@
-"""Text that users give: files, names and comma lists."""
+"""Text from users and for users: text files, names, comma-separated lists and shell commands."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from collections.abc import Iterable, Sequence
 
 from sagan_tf.errors import UserError
 
-_WIDE_MARKS = {
+_BYTE_ORDER_MARKS = {
     "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),  # after UTF-32, whose little-endian mark begins with its own
+    # UTF-16 comes after UTF-32, because the little-endian mark of UTF-32 begins with that of UTF-16.
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
 }
-_BLANKS = re.compile(r"\s*")
-_ELEMENT = re.compile(r'(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(,|\Z)')
-"""An element of a comma list: in quotation marks or without, and what ends it."""
-# Characters that set the direction of the text after them hide text as control characters do, and a surrogate stands
-# for a byte that cannot be written as text.
+_WHITESPACE = re.compile(r"\s*")
+_LIST_ELEMENT = re.compile(r'(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(,|\Z)')
+"""An element of a comma-separated list, with or without quotation marks, and the comma or the end after it."""
+# Characters that set the direction of the text after them hide text as control characters do. A surrogate represents a
+# byte that cannot be written as text.
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def python_command(*arguments: str) -> str:
-    """Return the shell command that runs this process's Python with some arguments.
+def format_python_command(*arguments: str) -> str:
+    """Return the shell command that runs this process's Python with arguments.
 
-    A plain `python` or `pip` may belong to another environment, in which what it installs would not be found.
+    A plain `python` or `pip` may belong to another environment, in which this process would not find what it installs.
     """
     return shlex.join([sys.executable or "python", *arguments])
 
 
-def install_command(*packages: str) -> str:
+def format_install_command(*packages: str) -> str:
     """Return the shell command that installs packages for this process's Python.
 
-    The packages are named themselves and not as an extra of this one, which need not be installed to be run.
+    The command lists the packages themselves, not an extra of this package, because this package can run without being
+    installed.
     """
-    return python_command("-m", "pip", "install", *packages)
+    return format_python_command("-m", "pip", "install", *packages)
 
 
 def read_text(path: str | os.PathLike[str], *, errors: str = "strict") -> str:
@@ -46,7 +48,10 @@ def read_text(path: str | os.PathLike[str], *, errors: str = "strict") -> str:
 
     Args:
         path: The file.
-        errors: What to do with bytes that are not UTF-8, as for `bytes.decode`.
+        errors: How to treat bytes that are not UTF-8, as in `bytes.decode`.
+
+    Returns:
+        The text.
 
     Raises:
         OSError: The file cannot be read.
@@ -56,8 +61,20 @@ def read_text(path: str | os.PathLike[str], *, errors: str = "strict") -> str:
 
 
 def decode_text(content: bytes, path: str | os.PathLike[str], *, errors: str = "strict") -> str:
-    """Decode the content of a text file; see `read_text`."""
-    for encoding, marks in _WIDE_MARKS.items():
+    """Decode the content of a text file in UTF-8.
+
+    Args:
+        content: The content of the file, with or without a byte order mark.
+        path: The file, for messages.
+        errors: How to treat bytes that are not UTF-8, as in `bytes.decode`.
+
+    Returns:
+        The text.
+
+    Raises:
+        UserError: The content is not text in UTF-8.
+    """
+    for encoding, marks in _BYTE_ORDER_MARKS.items():
         if content.startswith(marks):
             raise UserError(f"{os.fspath(path)} is {encoding}; save it as UTF-8")
     try:
@@ -66,47 +83,53 @@ def decode_text(content: bytes, path: str | os.PathLike[str], *, errors: str = "
         raise UserError(f"{os.fspath(path)} is not text in UTF-8; save it as UTF-8") from error
 
 
-def printable(text: str) -> str:
-    """Return text as one line without control characters, which are written as escapes."""
-    return _NOT_PRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+def make_printable(text: str) -> str:
+    """Return text as one line in which control characters are written as escapes."""
+    return _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def one_line(text: str) -> str:
-    """Return text of several lines as one printable line."""
-    return printable(" ".join(text.splitlines()))
+def make_single_line(text: str) -> str:
+    """Join the lines of a text with spaces into one printable line."""
+    return make_printable(" ".join(text.splitlines()))
 
 
-def canonical_name(name: str) -> str:
-    """Return the form in which names are compared: Unicode's NFC.
+def normalize_name(name: str) -> str:
+    """Return a name in Unicode NFC, the form in which names are compared.
 
-    macOS may store "é" as two code points (NFD) where other systems store one; both are the same name.
+    macOS may store "é" as two code points (NFD) where other systems store one. Both are the same name.
     """
     return unicodedata.normalize("NFC", name)
 
 
-def canonical_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the canonical form of each name."""
-    return tuple(map(canonical_name, names))
+def normalize_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return each name in Unicode NFC; see `normalize_name`."""
+    return tuple(map(normalize_name, names))
 
 
 def find_equal_names(names: Iterable[str]) -> tuple[str, str] | None:
-    """Return the first two names that are the same name, if only in another Unicode form; None if all differ."""
+    """Return the first two names that are equal in Unicode NFC, or None."""
     seen: dict[str, str] = {}
     for name in names:
-        if canonical_name(name) in seen:
-            return seen[canonical_name(name)], name
-        seen[canonical_name(name)] = name
+        if normalize_name(name) in seen:
+            return seen[normalize_name(name)], name
+        seen[normalize_name(name)] = name
     return None
 
 
 def split_comma_list(text: str) -> list[str]:
-    """Split a comma list into its elements.
+    """Split a comma-separated list into its elements.
 
-    Blanks around an element do not count. An element in quotation marks may contain commas, and quotation marks that
+    Whitespace around an element is ignored. An element in quotation marks may contain commas, and quotation marks that
     are doubled, as in CSV files.
 
+    Args:
+        text: The list.
+
+    Returns:
+        The elements, without their quotation marks.
+
     Raises:
-        ValueError: A quotation mark is not closed, or an element is empty without quotation marks.
+        ValueError: A quotation mark is not closed, or an element without quotation marks is empty.
 
     Examples:
         >>> split_comma_list('cat, "tench, Tinca tinca",3')
@@ -116,7 +139,7 @@ def split_comma_list(text: str) -> list[str]:
         return []
     elements, position, end = [], 0, ","
     while end:
-        match = _ELEMENT.match(text, _BLANKS.match(text, position).end())  # type: ignore[union-attr]
+        match = _LIST_ELEMENT.match(text, _WHITESPACE.match(text, position).end())  # type: ignore[union-attr]
         if match is None:
             raise ValueError(f"expected a comma list in which every quotation mark is closed, received {text!r}")
         quoted, plain, end = match.groups()
@@ -128,7 +151,7 @@ def split_comma_list(text: str) -> list[str]:
 
 
 def join_comma_list(elements: Iterable[str]) -> str:
-    """Join elements to a comma list from which `split_comma_list` gets them back.
+    """Join elements into a comma-separated list; the inverse of `split_comma_list`.
 
     Examples:
         >>> join_comma_list(["cat", "tench, Tinca tinca"])
@@ -137,11 +160,11 @@ def join_comma_list(elements: Iterable[str]) -> str:
     return ",".join(map(_quote, elements))
 
 
-def list_names(names: Sequence[str], most: int) -> str:
-    """Return the first names as a comma list that can be pasted into a shell, for messages."""
-    return shlex.quote(join_comma_list(names[:most])) + (" ..." if len(names) > most else "")
+def format_names(names: Sequence[str], max_names: int) -> str:
+    """Return the first names as a comma-separated list for a shell."""
+    return shlex.quote(join_comma_list(names[:max_names])) + (" ..." if len(names) > max_names else "")
 
 
 def _quote(element: str) -> str:
-    needed = not element or element != element.strip() or not set(element).isdisjoint(',"')
-    return '"' + element.replace('"', '""') + '"' if needed else element
+    needs_quotes = not element or element != element.strip() or not set(element).isdisjoint(',"')
+    return '"' + element.replace('"', '""') + '"' if needs_quotes else element

@@ -1,4 +1,4 @@
-"""Trains a self-attention GAN: `python -m sagan_tf.train --flagfile=configs/quickstart.cfg`."""
+"""Train a self-attention GAN: `python -m sagan_tf.train --flagfile=configs/quickstart.cfg`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
-from sagan_tf.cli.flags import config_to_flagfile, run_door
+from sagan_tf.cli.callable_module import make_callable
+from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config import Config
 from sagan_tf.runs.run_directory import RunDirectory
 
 
 def main(config: Config) -> None:
     """Train the run that `config` describes."""
-    # Here, so that TensorFlow is loaded only when there is work to do: `--help` and mistyped flags answer at once.
-    from sagan_tf.cli.console import log_to_console
+    # TensorFlow is imported here, so that `--help` and errors in flags do not wait for it.
     from sagan_tf.cli.load_tensorflow import load_tensorflow
+    from sagan_tf.log import log_to_console
 
     load_tensorflow()
     log_to_console()
     from sagan_tf.training.train import train
 
     if not config.evaluation.evaluate_every:
-        train(config, config_to_flagfile)
+        train(config)
         return
-    from sagan_tf.evaluation.evaluate import training_evaluation
+    from sagan_tf.evaluation.run_evaluation import create_training_evaluation
 
-    train(config, config_to_flagfile, training_evaluation)
+    train(config, create_training_evaluation)
 
 
 def _check_flagfiles(config: Config, flagfiles: Mapping[str, pathlib.Path | None]) -> None:
@@ -34,9 +35,11 @@ def _check_flagfiles(config: Config, flagfiles: Mapping[str, pathlib.Path | None
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    return run_door("sagan_tf.train", __doc__, main, Config, argv=argv, check=_check_flagfiles)
+    """Run the command line and return the exit status."""
+    return run_command_line("sagan_tf.train", __doc__, main, Config, argv=argv, check=_check_flagfiles)
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(run())

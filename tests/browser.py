@@ -1,4 +1,4 @@
-"""A headless Chromium to look at pages with, spoken to through two pipes: no package, no port, no network."""
+"""A headless Chromium that opens pages, controlled through two pipes, without a package, a port or a network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEEP_TEXT = """
 
 
 class Page:
-    """One page of a browser."""
+    """A page of a browser."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._to, self._from = to_browser, from_browser
@@ -33,32 +33,32 @@ class Page:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def open(self, address: str) -> None:
-        """Goes to an address."""
+        """Open an address."""
         self._call("Page.navigate", session=self._session, url=address)
 
     def evaluate(self, script: str) -> Any:
-        """The value of an expression on the page."""
+        """Return the value of an expression on the page."""
         found = self._call("Runtime.evaluate", session=self._session, expression=script, returnByValue=True)
         return found["result"].get("value")
 
     def wait_for(self, script: str, seconds: float = 60.0) -> Any:
-        """The expression's value once it is true."""
+        """Wait until an expression is true, and return its value."""
         end = time.monotonic() + seconds
         while not (value := self.evaluate(script)):
             assert time.monotonic() < end, (
-                f"not within {seconds} s: {script}; the page says: {' '.join(self.text().split())[:6000]}"
+                f"not within {seconds} s: {script}; the page shows: {' '.join(self.text().split())[:6000]}"
             )
             time.sleep(0.2)
         return value
 
     def text(self) -> str:
-        """All text of the page, that in web components included."""
+        """Return all text of the page, including that of web components."""
         return self.evaluate(_DEEP_TEXT) or ""
 
-    def wait_for_text(self, *wanted: str) -> None:
-        """Waits until the page shows all of these."""
-        for one in wanted:
-            self.wait_for(f"({_DEEP_TEXT.strip()}).includes({json.dumps(one)})")
+    def wait_for_text(self, *texts: str) -> None:
+        """Wait until the page shows all of these texts."""
+        for text in texts:
+            self.wait_for(f"({_DEEP_TEXT.strip()}).includes({json.dumps(text)})")
 
     def _call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -78,10 +78,14 @@ class Page:
 
 @contextlib.contextmanager
 def browser_page(profile: str) -> Iterator[Page]:
-    """A page of a new browser, which keeps its files in the folder `profile`; skips the test where there is none."""
+    """Start a browser and yield a page; skip the test if Chromium is not installed.
+
+    Args:
+        profile: The directory for the files of the browser.
+    """
     program = shutil.which("chromium")
     if program is None:
-        pytest.skip("no chromium on this machine")
+        pytest.skip("Chromium is not installed")
     to_browser, from_browser = os.pipe(), os.pipe()
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}"]
     # The browser reads from descriptor 3 and writes to 4.

@@ -1,12 +1,12 @@
-"""What has to be settled before TensorFlow starts."""
+"""Settings that must be made before TensorFlow starts, and fixtures that free memory."""
 
 import contextlib
 import gc
 import os
 from collections.abc import Iterator
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices would bury what the tests print
-# Oracles and bit-identical runs are promised for CPUs. Who sets this to a GPU tests it, in float32.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices would hide the output of the tests.
+# Oracles and bit-identical runs are guaranteed on CPUs. Set this variable to test a GPU, in float32.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import hypothesis
@@ -14,23 +14,26 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
 
-# The same examples in every run, however slow the machine: what fails here fails everywhere.
+# Use the same examples in every run, without a time limit, so that a failure can be reproduced on every machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 
 def _split_cpu(devices: int) -> None:
-    """Lets tests run MirroredStrategy(["CPU:0", "CPU:1"]); impossible once TensorFlow has started."""
+    """Split the CPU so that tests can run MirroredStrategy(["CPU:0", "CPU:1"]).
+
+    This is impossible after TensorFlow has started.
+    """
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
 
 
 @contextlib.contextmanager
 def _forget_custom_gradients() -> Iterator[list[str]]:
-    """Remove the gradients that are registered in this context, at its end; list their names.
+    """Remove the custom gradients that are registered inside the context, and yield a list of their names.
 
-    `tf.custom_gradient` registers a function for every call that is traced, under a name of its own and for the whole
-    life of the process. The function refers to the graph, and so to all graphs around it: about 70 MB a training step.
+    `tf.custom_gradient` registers a function for every call that is traced, under a unique name and for the whole life
+    of the process. The function refers to its graph and thus to all graphs around it: about 70 MB for a training step.
     """
     registered = ops.gradient_registry._registry
     before, names = set(registered), []
@@ -41,7 +44,7 @@ def _forget_custom_gradients() -> Iterator[list[str]]:
 
 
 @pytest.fixture(autouse=True)
-def _free_graphs_of_a_test() -> Iterator[None]:
+def _free_graphs_of_test() -> Iterator[None]:
     with _forget_custom_gradients() as names:
         yield
     if names:
@@ -49,8 +52,8 @@ def _free_graphs_of_a_test() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _free_graphs_of_a_module() -> Iterator[None]:
-    """Also spare the garbage collector what remains, such as TensorFlow itself."""
+def _free_graphs_of_module() -> Iterator[None]:
+    """Free graphs, and exclude the remaining objects, such as TensorFlow's, from garbage collection."""
     with _forget_custom_gradients():
         yield
     gc.unfreeze()

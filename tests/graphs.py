@@ -1,39 +1,44 @@
-"""Questions about graphs."""
+"""Functions that examine graphs."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 
-def waits_for(operation: tf.Operation, *, data_only: bool = False) -> set[str]:
-    """Names of all operations that run before one: those that its inputs and control inputs lead to, and itself.
+def find_predecessors(operation: tf.Operation, *, data_only: bool = False) -> set[str]:
+    """Return the names of all operations that run before an operation, and of the operation itself.
 
-    With `data_only`, those that it is computed from.
+    Args:
+        operation: The operation.
+        data_only: Whether to follow only inputs, and not control inputs.
     """
-    waiting, found = [operation], set()
-    while waiting:
-        one = waiting.pop()
-        if one.name not in found:
-            found.add(one.name)
-            waiting += [tensor.op for tensor in one.inputs] + ([] if data_only else list(one.control_inputs))
+    pending, found = [operation], set()
+    while pending:
+        current = pending.pop()
+        if current.name not in found:
+            found.add(current.name)
+            pending += [tensor.op for tensor in current.inputs] + ([] if data_only else list(current.control_inputs))
     return found
 
 
-def loop_body(graph: tf.Graph) -> tf.Graph:
-    """Return the graph of one turn of the only loop of a graph."""
-    (loop,) = (one for one in graph.get_operations() if one.type in ("While", "StatelessWhile"))
+def find_loop_body(graph: tf.Graph) -> tf.Graph:
+    """Return the graph of the body of the only loop in a graph."""
+    (loop,) = (operation for operation in graph.get_operations() if operation.type in ("While", "StatelessWhile"))
     return graph._get_function(loop.get_attr("body").name).graph
 
 
-def tensors_between_devices(graph: tf.Graph) -> list[tf.Tensor]:
-    """Return what one device computes for another, once for each operation that takes it.
+def find_cross_device_tensors(graph: tf.Graph) -> list[tf.Tensor]:
+    """Return the tensors that are sent between devices, once for each operation that uses them.
 
-    Operations without a device of their own are left out: variables are read where they are, and constants are sent
+    Operations without a device of their own do not count: variables are read on their device, and constants are sent
     once.
     """
     return [
         tensor
-        for one in graph.get_operations()
-        for tensor in one.inputs
-        if tensor.dtype != tf.resource and one.device and tensor.op.device and one.device != tensor.op.device
+        for operation in graph.get_operations()
+        for tensor in operation.inputs
+        if tensor.dtype != tf.resource
+        and operation.device
+        and tensor.op.device
+        and operation.device != tensor.op.device
     ]

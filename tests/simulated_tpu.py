@@ -1,4 +1,4 @@
-"""TensorFlow's strategy for a TPU on a machine without one: it traces what a TPU would run, and cannot run it."""
+"""A TPU strategy on a machine without a TPU, which can trace the programs for a TPU but cannot run them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MACHINE = "/job:localhost/replica:0/task:0/device"
 
 
 def simulated_tpu_strategy(num_chips: int = 2) -> tf.distribute.TPUStrategy:
-    """Return a strategy whose variables are on logical CPUs, and whose replica functions become programs for a TPU."""
-    described = types.SimpleNamespace(
+    """Return a strategy with variables on logical CPUs and replica functions that become programs for a TPU."""
+    metadata = types.SimpleNamespace(
         devices=[_Device(f"{_MACHINE}:TPU:{index}") for index in range(num_chips)],
         num_cores=num_chips,
         num_of_cores_per_host=num_chips,
         num_hosts=1,
     )
-    strategy = tf.distribute.TPUStrategy(types.SimpleNamespace(get_tpu_system_metadata=lambda: described))
+    strategy = tf.distribute.TPUStrategy(types.SimpleNamespace(get_tpu_system_metadata=lambda: metadata))
     cpus = [f"{_MACHINE}:CPU:{index}" for index in range(num_chips)]
     extended = strategy.extended
     extended._tpu_devices = np.array([[cpu] for cpu in cpus], dtype=object)
@@ -31,10 +31,14 @@ def simulated_tpu_strategy(num_chips: int = 2) -> tf.distribute.TPUStrategy:
     return strategy
 
 
-def nodes_by_place(graph: tf.Graph) -> tuple[list[Any], list[Any]]:
-    """Return the nodes of a graph and its functions: those of programs for the TPU, and those around the programs."""
+def split_nodes_by_program(graph: tf.Graph) -> tuple[list[Any], list[Any]]:
+    """Return the nodes of programs for the TPU and the nodes around the programs.
+
+    The nodes are those of a graph and of its functions.
+    """
     definition = graph.as_graph_def()
     nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
-    # What belongs to a program has its name; a function that a program calls is traced once for both places.
+    # A node of a program has the name of the program as an attribute. A function that a program calls is traced only
+    # once for both.
     inside = [node for node in nodes if "_tpu_replicate" in node.attr]
     return inside, [node for node in nodes if "_tpu_replicate" not in node.attr]

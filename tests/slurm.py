@@ -1,4 +1,4 @@
-"""A Slurm cluster of this machine's own: three nodes, two of which have names that nobody resolves."""
+"""A Slurm cluster on this machine, with three nodes, two of which have names that cannot be resolved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from tests.workers import free_ports
+from tests.workers import find_free_ports
 
 NODES = ("n9", "n10", "localhost")
 _PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "sinfo")
@@ -23,10 +23,10 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/none
 CredType=cred/none
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
-SlurmctldPidFile={folder}/controller.pid
-SlurmdPidFile={folder}/node-%n.pid
+StateSaveLocation={directory}/state
+SlurmdSpoolDir={directory}/spool-%n
+SlurmctldPidFile={directory}/controller.pid
+SlurmdPidFile={directory}/node-%n.pid
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -43,22 +43,25 @@ PartitionName=all Nodes=ALL Default=YES State=UP
 _SIZE = "CPUs=64 RealMemory=200000 Gres=gpu:4"
 
 
-def missing_programs() -> list[str]:
-    """Of Slurm's, those that are not here (Debian's packages slurmctld, slurmd and slurm-client have them)."""
+def find_missing_programs() -> list[str]:
+    """Return the programs of Slurm that are not installed.
+
+    Debian's packages slurmctld, slurmd and slurm-client contain them.
+    """
     return [program for program in _PROGRAMS if shutil.which(program) is None]
 
 
 @contextlib.contextmanager
-def slurm_cluster(folder: pathlib.Path) -> Iterator[dict[str, str]]:
-    """Starts controller and nodes; yields the environment in which Slurm's commands find them."""
-    _configure(folder)
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
-    environment = outside | {"SLURM_CONF": str(folder / "slurm.conf")}
+def slurm_cluster(directory: pathlib.Path) -> Iterator[dict[str, str]]:
+    """Start the controller and the nodes, and yield the environment for Slurm's commands."""
+    _configure(directory)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
+    environment = variables | {"SLURM_CONF": str(directory / "slurm.conf")}
     commands = [["slurmctld", "-D"], *(["slurmd", "-D", "-N", node] for node in NODES)]
-    with open(folder / "log", "w", encoding="utf-8") as log:
+    with open(directory / "log", "w", encoding="utf-8") as log:
         daemons = [subprocess.Popen(command, env=environment, stdout=log, stderr=log) for command in commands]
     try:
-        _wait_until_idle(environment, folder / "log")
+        _wait_until_idle(environment, directory / "log")
         yield environment
     finally:
         for daemon in reversed(daemons):
@@ -67,15 +70,15 @@ def slurm_cluster(folder: pathlib.Path) -> Iterator[dict[str, str]]:
             daemon.wait(timeout=60)
 
 
-def _configure(folder: pathlib.Path) -> None:
+def _configure(directory: pathlib.Path) -> None:
     for name in ("state", *(f"spool-{node}" for node in NODES)):
-        (folder / name).mkdir()
+        (directory / name).mkdir()
     for number in range(4):
-        (folder / f"gpu{number}").touch()  # Slurm counts files
-    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-3]\n")
-    ports = dict(zip(("controller", *NODES), free_ports(4), strict=True))
-    text = _CONFIGURATION.format(user=getpass.getuser(), folder=folder, size=_SIZE, **ports)
-    (folder / "slurm.conf").write_text(text)
+        (directory / f"gpu{number}").touch()  # Slurm counts these files as GPUs.
+    (directory / "gres.conf").write_text(f"Name=gpu File={directory}/gpu[0-3]\n")
+    ports = dict(zip(("controller", *NODES), find_free_ports(4), strict=True))
+    text = _CONFIGURATION.format(user=getpass.getuser(), directory=directory, size=_SIZE, **ports)
+    (directory / "slurm.conf").write_text(text)
 
 
 def _wait_until_idle(environment: dict[str, str], log: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Every file in configs/ is an experiment record, parses, fits together and says nothing that the defaults say."""
+"""Tests that every file in configs/ is a valid experiment record without default values."""
 
 import dataclasses
 import pathlib
@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.config import Config, option_values
+from sagan_tf.config import Config, get_option_values
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import find_stages
 from tools.scaling_model.memory import replica_memory
@@ -22,34 +22,34 @@ every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(pat
 
 
 def flag_lines(path: pathlib.Path) -> list[str]:
-    """The lines of a flagfile that are flags."""
+    """Return the lines of a flagfile that are flags."""
     return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
 
 
 def option_name(line: str) -> str:
-    """The option that a line `--name=value`, `--name` or `--noname` sets."""
+    """Return the name of the option that a line `--name=value`, `--name` or `--noname` sets."""
     name = line.partition("=")[0].removeprefix("--")
-    return name if name in option_values(Config()) else name.removeprefix("no")
+    return name if name in get_option_values(Config()) else name.removeprefix("no")
 
 
-def test_the_expected_configs_are_there() -> None:
+def test_expected_configs_exist() -> None:
     names = {path.stem for path in CONFIGS}
     systems = {"sngan_projection", "acgan", "dcgan"}
     assert names >= {"quickstart", "cifar10", "imagenet", "imagenet_official", "imagenet_paper"} | systems
 
 
 @every_config
-def test_parses_and_has_stages(path: pathlib.Path) -> None:
+def test_config_parses_and_its_generator_reaches_the_resolution(path: pathlib.Path) -> None:
     config = parse_config([f"--flagfile={path}"])
-    assert find_stages(config.model).generator_resolutions()[-1] == config.model.resolution
+    assert find_stages(config.model).compute_generator_resolutions()[-1] == config.model.resolution
 
 
 @every_config
-def test_builds_its_networks_by_shape_inference(path: pathlib.Path) -> None:
+def test_networks_can_be_built(path: pathlib.Path) -> None:
     config = parse_config([f"--flagfile={path}"]).model
     num_classes = 0 if config.conditioning == "none" else 1000
     config = dataclasses.replace(config, num_classes=num_classes)
-    # Nothing is allocated: variables made in this scope stay shapes.
+    # Variables that are created in this scope are not allocated; they only have a shape.
     with keras.StatelessScope(initialize_variables=False):
         generator, discriminator = build_generator(config), build_discriminator(config)
     image_shape = (None, config.resolution, config.resolution, config.image_channels)
@@ -61,54 +61,54 @@ def test_builds_its_networks_by_shape_inference(path: pathlib.Path) -> None:
 
 
 @every_config
-def test_begins_with_an_experiment_record(path: pathlib.Path) -> None:
+def test_config_starts_with_an_experiment_record(path: pathlib.Path) -> None:
     lines = path.read_text().splitlines()
     record = [line for line in lines if line.startswith("#")]
-    assert lines[: len(record)] == record, "comments stand together, at the top"
+    assert lines[: len(record)] == record, "all comments must be at the top"
     positions = []
     for heading in HEADINGS:
         (position,) = (number for number, line in enumerate(record) if line.startswith(f"# {heading}"))
-        assert record[position].removeprefix(f"# {heading}").strip(), f"{heading} says nothing"
+        assert record[position].removeprefix(f"# {heading}").strip(), f"{heading} is empty"
         positions.append(position)
-    assert positions == sorted(positions), "headings are in the order of HEADINGS"
+    assert positions == sorted(positions), "headings must be in the order of HEADINGS"
     assert max(map(len, lines)) <= 120
 
 
 @every_config
 def test_every_line_differs_from_the_defaults(path: pathlib.Path) -> None:
-    values, defaults = option_values(parse_config([f"--flagfile={path}"])), option_values(Config())
+    values, defaults = get_option_values(parse_config([f"--flagfile={path}"])), get_option_values(Config())
     names = [option_name(line) for line in flag_lines(path)]
     assert len(names) == len(set(names)), "a flag is given twice"
     assert [name for name in names if values[name] == defaults[name]] == []
 
 
 @every_config
-def test_no_value_ends_in_a_comment(path: pathlib.Path) -> None:
-    # A comment counts only at the start of a line; after a value it would be part of it.
+def test_no_comment_follows_a_value(path: pathlib.Path) -> None:
+    # A comment is recognized only at the start of a line. After a value, it would be part of the value.
     assert [line for line in flag_lines(path) if " #" in line or "//" in line] == []
 
 
 @every_config
-def test_runs_of_two_configs_do_not_share_a_folder(path: pathlib.Path) -> None:
+def test_run_dir_is_named_after_the_config(path: pathlib.Path) -> None:
     relative = path.relative_to(ROOT / "configs").with_suffix("")
     assert parse_config([f"--flagfile={path}"]).training.run_dir == f"runs/{relative}"
 
 
 @every_config
-def test_its_command_names_it(path: pathlib.Path) -> None:
+def test_command_in_the_record_uses_the_config(path: pathlib.Path) -> None:
     (command,) = (line for line in path.read_text().splitlines() if line.startswith("# Command:"))
     assert str(path.relative_to(ROOT)) in command or command.split()[-2:] == ["make", path.stem]
 
 
-CARD = re.compile(r"One GPU of 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\.")
+ACCUMULATION = re.compile(
+    r"One GPU of 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\."
+)
+GPU_CONFIGS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
 
 
-FOR_GPUS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
-
-
-@pytest.mark.parametrize("path", FOR_GPUS, ids=lambda path: path.stem)
-def test_the_record_says_how_the_batch_fits_into_a_gpu(path: pathlib.Path) -> None:
-    written = [int(number) for number in re.findall(r"\d+", CARD.search(path.read_text())[1])]
+@pytest.mark.parametrize("path", GPU_CONFIGS, ids=lambda path: path.stem)
+def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path: pathlib.Path) -> None:
+    written = [int(number) for number in re.findall(r"\d+", ACCUMULATION.search(path.read_text())[1])]
     config = parse_config([f"--flagfile={path}"])
     classes = 10 if config.data.dataset == "cifar10" else 1000
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))

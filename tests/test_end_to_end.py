@@ -1,4 +1,4 @@
-"""The doors, as a user opens them: real files in, a run directory out; mistakes get one line."""
+"""Tests of training as a user starts it, with real files and a run directory."""
 
 import json
 import pathlib
@@ -20,11 +20,12 @@ OFTEN = ["--log_every=2", "--sample_every=4", "--checkpoint_every=2"]
 
 
 def train(run_dir: pathlib.Path, *flags: str) -> int:
-    return run([*flags[:1], *SMALL, *OFTEN, *flags[1:], f"--run_dir={run_dir}"])  # a flagfile comes first, if any
+    # The first flag may be a flagfile, whose values SMALL and OFTEN override.
+    return run([*flags[:1], *SMALL, *OFTEN, *flags[1:], f"--run_dir={run_dir}"])
 
 
 def check_run(run_dir: pathlib.Path, size: int, mode: str = "RGB") -> None:
-    """The run went to its end and left what a user looks for."""
+    """Check that a run is finished and has written its files."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [2, 4]
     assert np.isfinite([value for line in lines for value in line.values() if isinstance(value, float)]).all()
@@ -33,18 +34,18 @@ def check_run(run_dir: pathlib.Path, size: int, mode: str = "RGB") -> None:
         assert grid.mode == mode and min(grid.size) > size
 
 
-def build_picture_folder(folder: pathlib.Path, classes: tuple[str, ...] = ("apples", "pears")) -> None:
-    """Colour photographs, so to speak: 12 a class, of several sizes and formats."""
+def build_image_directory(directory: pathlib.Path, classes: tuple[str, ...] = ("apples", "pears")) -> None:
+    """Write 12 color images for each class, of several sizes and formats."""
     random = np.random.default_rng(0)
     for label, name in enumerate(classes):
-        (folder / name).mkdir(parents=True)
+        (directory / name).mkdir(parents=True)
         for index in range(12):
             size = 70 + index, 90 - index
             pixels = random.integers(0, 128, (*size, 3), np.uint8) + np.uint8(127 * label)
-            Image.fromarray(pixels).save(folder / name / f"{index}.{('png', 'jpg', 'webp')[index % 3]}")
+            Image.fromarray(pixels).save(directory / name / f"{index}.{('png', 'jpg', 'webp')[index % 3]}")
 
 
-def test_imagenet_config_on_a_miniature_ilsvrc2012(tmp_path: pathlib.Path):
+def test_imagenet_config_with_a_miniature_data_set(tmp_path: pathlib.Path):
     build_miniature_imagenet(tmp_path / "tfds")
     flags = [f"--flagfile={ROOT / 'configs' / 'imagenet.cfg'}", f"--data_dir={tmp_path / 'tfds'}"]
     assert train(tmp_path / "run", *flags) == 0
@@ -56,26 +57,26 @@ def test_imagenet_config_on_a_miniature_ilsvrc2012(tmp_path: pathlib.Path):
     assert "--attention_resolutions=64\n" in flagfile and "--num_classes=1000\n" in flagfile
 
 
-def test_a_folder_of_colour_pictures_trains_by_changing_flags_only(tmp_path: pathlib.Path):
-    build_picture_folder(tmp_path / "fruit")
+def test_directory_of_color_images(tmp_path: pathlib.Path):
+    build_image_directory(tmp_path / "fruit")
     flags = ["--dataset=folder", f"--data_dir={tmp_path / 'fruit'}", "--resolution=64", "--attention_resolutions=32"]
     assert train(tmp_path / "run", *flags) == 0
     check_run(tmp_path / "run", 64)
     histogram = json.loads((tmp_path / "run" / "startup.json").read_text())["data"]["label_histogram"]
     assert histogram == {"apples": 12, "pears": 12}
-    # The run's own record replays it, and finds it done.
+    # The flags.cfg of the run replays it, and the run is already finished.
     assert run([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"]) == 0
 
 
-def test_a_flat_folder_trains_without_conditioning(tmp_path: pathlib.Path):
-    build_picture_folder(tmp_path, ("fruit",))
+def test_directory_without_class_directories_needs_no_conditioning(tmp_path: pathlib.Path):
+    build_image_directory(tmp_path, ("fruit",))
     flags = ["--dataset=folder", f"--data_dir={tmp_path / 'fruit'}", "--resolution=32", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags) == 2
     assert train(tmp_path / "run", *flags, "--conditioning=none") == 0
     check_run(tmp_path / "run", 32)
 
 
-def test_record_files_train(tmp_path: pathlib.Path):
+def test_record_files(tmp_path: pathlib.Path):
     build_record_files(tmp_path / "records", resolution=32)
     flags = ["--dataset=tfrecord", f"--data_dir={tmp_path / 'records'}", "--resolution=32", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags) == 0
@@ -92,14 +93,14 @@ def test_record_files_train(tmp_path: pathlib.Path):
         pytest.param("imagenet_paper", marks=pytest.mark.slow),
     ],
 )
-def test_the_systems_compared_train_from_their_configs(tmp_path: pathlib.Path, config: str):
-    build_picture_folder(tmp_path / "fruit")
+def test_configs_of_the_compared_systems(tmp_path: pathlib.Path, config: str):
+    build_image_directory(tmp_path / "fruit")
     flags = [f"--flagfile={ROOT / 'configs' / config}.cfg", "--dataset=folder", f"--data_dir={tmp_path / 'fruit'}"]
     assert train(tmp_path / "run", *flags, "--num_classes=0", "--discriminator_steps_per_step=1") == 0
     check_run(tmp_path / "run", 128)
 
 
-def test_two_devices_of_a_cpu(tmp_path: pathlib.Path):
+def test_mirrored_strategy_on_two_logical_cpus(tmp_path: pathlib.Path):
     flags = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags, "--strategy=mirrored", "--logical_cpus=2") == 0
     check_run(tmp_path / "run", 32)
@@ -109,18 +110,18 @@ def test_two_devices_of_a_cpu(tmp_path: pathlib.Path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--attention_resolutions=24"], "attention_resolutions: expected sizes that the generator has"),
-        (["--resolution=48"], "resolution: expected one of 32, 64, 128, 256"),
-        (["--gradient_accumulation_steps=3"], "global_batch_size: expected a multiple of 3"),
+        (["--attention_resolutions=24"], "attention_resolutions: "),
+        (["--resolution=48"], "resolution: "),
+        (["--gradient_accumulation_steps=3"], "global_batch_size: "),
         (["--dataset=folder", "--data_dir=/nowhere"], "data_dir: "),
         (["--split=reference", "--dataset=folder", "--data_dir=/nowhere"], "split: --split=reference "),
         (["--data_dir=/nowhere"], "data_dir: --data_dir=/nowhere "),
-        (["--num_classes=7"], "num_classes: expected 10 for fashion_mnist_10k"),
-        (["--global_batch_size=20000"], "global_batch_size: expected at most 10000"),
-        (["--base_chanels=4"], "unknown flag --base_chanels; did you mean --base_channels?"),
+        (["--num_classes=7"], "num_classes: "),
+        (["--global_batch_size=20000"], "global_batch_size: "),
+        (["--base_chanels=4"], "--base_chanels; did you mean --base_channels?"),
     ],
 )
-def test_a_mistake_gets_one_line_and_leaves_nothing(
+def test_user_error_is_one_line_and_leaves_no_files(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, flags: list[str], message: str
 ):
     base = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
@@ -130,16 +131,16 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_module_runs_as_a_program():
+def test_module_runs_as_a_program():
     command = [sys.executable, "-m", "sagan_tf.train", "--resolution=48"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("sagan_tf.train: error: resolution: expected one of 32, 64")
+    assert done.stderr.strip().splitlines()[-1].startswith("sagan_tf.train: error: resolution: ")
     assert "Traceback" not in done.stderr
 
 
-def test_learning_happens(tmp_path: pathlib.Path):
-    # Two classes of plain pictures, dark and bright: the averaged generator must come to tell them apart.
+def test_generator_learns_to_distinguish_two_classes(tmp_path: pathlib.Path):
+    # There are two classes of uniform images, dark and light. The EMA generator must learn to distinguish them.
     for label, name in enumerate(("dark", "light")):
         (tmp_path / "data" / name).mkdir(parents=True)
         for index in range(16):
@@ -152,13 +153,13 @@ def test_learning_happens(tmp_path: pathlib.Path):
     assert run(flags) == 0
     from sagan_tf.cli.flags import parse_config
     from sagan_tf.generation.inference import generate_images
-    from sagan_tf.generation.latents import fixed_inputs
+    from sagan_tf.generation.latents import make_fixed_inputs
     from sagan_tf.runs.checkpoints import load_generator
 
     config = parse_config([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"])
     generator, step = load_generator(config, tmp_path / "run" / "checkpoints")
-    images = generate_images(generator, *fixed_inputs(128, 2, 16, seed=3))
+    images = generate_images(generator, *make_fixed_inputs(128, 2, 16, seed=3))
     dark, light = images[:16].mean(), images[16:].mean()
     assert step == 150
-    # The data's means: -0.63 and 0.71.
+    # The means of the data are -0.63 and 0.71.
     assert dark < -0.3 and light > 0.3

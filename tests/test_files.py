@@ -1,3 +1,5 @@
+"""Atomic writes, and checks that a path can be written."""
+
 import os
 import pathlib
 import tempfile
@@ -19,8 +21,8 @@ from tests.faults.disks import small_disk
 CHECKS = {"file": check_can_write_file, "directory": check_can_write_directory, "append": check_can_append}
 
 
-def names(path: pathlib.Path) -> list[str]:
-    return sorted(str(one.relative_to(path)) for one in path.rglob("*"))
+def list_names(path: pathlib.Path) -> list[str]:
+    return sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
 
 
 def write_text(path: pathlib.Path) -> None:
@@ -29,24 +31,22 @@ def write_text(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("place", ["new/a", "file/a", "link/a", "directory/" + "n" * 300, "/proc/nowhere/a", "~/a"])
-def test_a_place_is_tried_and_left_as_it_is(
-    check: str, place: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checks_change_nothing(check: str, place: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "directory").mkdir()
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("content")
     (tmp_path / "link").symlink_to("nowhere")
-    before = names(tmp_path)
+    before = list_names(tmp_path)
     if place == "new/a":
         CHECKS[check](pathlib.Path(place), "option")
     else:
         with pytest.raises(UserError, match=f"^option: .*{place}"):
             CHECKS[check](pathlib.Path(place), "option")
-    assert names(tmp_path) == before and (tmp_path / "file").read_text() == "mine"
+    assert list_names(tmp_path) == before and (tmp_path / "file").read_text() == "content"
 
 
 @pytest.mark.parametrize("name", ["directory", "pipe", "n" * 252, "null\0byte"])
-def test_what_no_file_can_replace(name: str, tmp_path: pathlib.Path) -> None:
+def test_rejects_paths_that_no_file_can_replace(name: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="option: "):
@@ -55,13 +55,13 @@ def test_what_no_file_can_replace(name: str, tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("state", ["full", "read-only"])
-def test_a_disk_that_takes_nothing(check: str, state: str, tmp_path: pathlib.Path) -> None:
+def test_rejects_full_and_read_only_disks(check: str, state: str, tmp_path: pathlib.Path) -> None:
     with small_disk(tmp_path, 64) as disk:
         CHECKS[check](tmp_path / "new" / "a", "option")
         disk.fill() if state == "full" else disk.make_readable_only()
         with pytest.raises(UserError, match=f"option: .*{tmp_path}.*{'space' if state == 'full' else 'Read-only'}"):
             CHECKS[check](tmp_path / "new" / "a", "option")
-        assert names(tmp_path) == (["other files"] if state == "full" else [])
+        assert list_names(tmp_path) == (["other files"] if state == "full" else [])
 
 
 def test_too_little_space(tmp_path: pathlib.Path) -> None:
@@ -71,28 +71,30 @@ def test_too_little_space(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("is_rescued", [True, False])
-def test_a_result_of_long_work(is_rescued: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Goes to the system's temporary directory where its own has become full, and the message says so."""
+def test_result_is_saved_elsewhere_on_a_full_disk(
+    is_rescued: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result goes to the system's temporary directory if its own disk is full, and the message names the file."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with small_disk(tmp_path / "disk", 64) as disk, small_disk(temporary, 64) as system:
         write_result(disk.path / "new" / "a.json", "option", write_text)
-        assert names(disk.path) == ["new", "new/a.json"]
+        assert list_names(disk.path) == ["new", "new/a.json"]
         disk.fill()
         if not is_rescued:
             system.fill()
-        before = names(temporary)
+        before = list_names(temporary)
         with pytest.raises(UserError, match=f"option: .*{disk.path}/b.json.*space") as raised:
             write_result(disk.path / "b.json", "option", write_text)
-        assert names(disk.path) == ["new", "new/a.json", "other files"]
+        assert list_names(disk.path) == ["new", "new/a.json", "other files"]
         rescued = [path for path in temporary.rglob("*.json") if str(path) in str(raised.value)]
         assert [path.read_text() for path in rescued] == ["text" * 2048] * is_rescued
-        assert is_rescued or names(temporary) == before
+        assert is_rescued or list_names(temporary) == before
 
 
 @pytest.mark.parametrize("content", ["two ü", b"two \xff"])
-def test_atomic_writing_leaves_nothing_else(tmp_path: pathlib.Path, content: str | bytes):
+def test_atomic_write_leaves_no_other_files(tmp_path: pathlib.Path, content: str | bytes) -> None:
     write_atomically(tmp_path / "file", "one")
     write_atomically(tmp_path / "file", content)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -100,17 +102,22 @@ def test_atomic_writing_leaves_nothing_else(tmp_path: pathlib.Path, content: str
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_failed_replacement_keeps_the_old_file(tmp_path: pathlib.Path, shared: bool):
+def test_failed_replacement_keeps_the_old_file(tmp_path: pathlib.Path, shared: bool) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(OSError, match="full"), replace_atomically(path, shared=shared) as temporary:
-        temporary.write_text("half")
-        assert path.read_text() == "old"
-        raise OSError("full")
-    assert [one.name for one in tmp_path.iterdir()] == ["file"] and path.read_text() == "old"
+
+    def replace() -> None:
+        with replace_atomically(path, shared=shared) as temporary:
+            temporary.write_text("half")
+            assert path.read_text() == "old"
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        replace()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"] and path.read_text() == "old"
 
 
-def test_a_line_after_half_a_line(tmp_path: pathlib.Path) -> None:
+def test_appends_after_an_unfinished_line(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "lines"
     append_line(path, "one")
     with path.open("a") as file:

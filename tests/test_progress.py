@@ -1,4 +1,4 @@
-"""Where progress bars are shown."""
+"""Tests of progress bars."""
 
 import sys
 
@@ -7,7 +7,7 @@ import pytest
 from sagan_tf.progress import progress_bar
 
 
-def test_where_a_progress_bar_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_visibility_in_files_and_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     assert progress_bar(2, unit="image").disable
     with progress_bar(2, unit="image", in_files=True) as in_file:
         assert (in_file.mininterval, in_file.maxinterval) == (60.0, 60.0)

@@ -1,4 +1,4 @@
-"""Schedules of the learning rates against their formulas, and Adam's moves by them."""
+"""Learning rate schedules compared with formulas, and their effect on Adam."""
 
 import logging
 import math
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.errors import UserError
-from sagan_tf.schedules import learning_rate_factor, scheduled_learning_rate, warn_if_rates_reach_zero
+from sagan_tf.schedules import compute_learning_rate_factor, create_learning_rate, warn_if_rates_reach_zero
 from sagan_tf.training.state import create_optimizer
 from sagan_tf.training.validation import check_config
 from tests.training.tiny import tiny_config, two_replicas
@@ -32,11 +32,13 @@ DECAY = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
 def test_factors(options: dict, factors: dict):
     config = TrainingConfig(**options)
     for step, factor in factors.items():
-        assert float(learning_rate_factor(config, tf.constant(step, tf.int64))) == pytest.approx(factor, abs=1e-6)
+        assert float(compute_learning_rate_factor(config, tf.constant(step, tf.int64))) == pytest.approx(
+            factor, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-def test_a_run_that_goes_on_at_a_rate_of_0_is_warned_of(schedule: str, caplog: pytest.LogCaptureFixture):
+def test_warning_if_learning_rates_reach_zero(schedule: str, caplog: pytest.LogCaptureFixture):
     options = {"learning_rate_schedule": schedule} | (DECAY if schedule != "constant" else {})
     end = TrainingConfig(**options).learning_rate_end
     assert end == (None if schedule == "constant" else 150)
@@ -46,30 +48,30 @@ def test_a_run_that_goes_on_at_a_rate_of_0_is_warned_of(schedule: str, caplog: p
         warn_if_rates_reach_zero(TrainingConfig(**options, num_steps=151))
     assert [name in caplog.text for name in ("--num_steps=151", "--learning_rate_decay_steps=51")] == [bool(end)] * 2
     for step in () if end is None else (end - 1, end):
-        factor = learning_rate_factor(TrainingConfig(**options), tf.constant(step, tf.int64))
+        factor = compute_learning_rate_factor(TrainingConfig(**options), tf.constant(step, tf.int64))
         assert (float(factor) == 0.0) == (step == end)
 
 
-def test_a_rate_that_never_changes_is_a_number():
+def test_constant_learning_rate_is_a_number():
     step = tf.Variable(0, dtype=tf.int64)
-    assert scheduled_learning_rate(TrainingConfig(), 0.5, step) == 0.5
-    assert callable(scheduled_learning_rate(TrainingConfig(learning_rate_warmup_steps=1), 0.5, step))
+    assert create_learning_rate(TrainingConfig(), 0.5, step) == 0.5
+    assert callable(create_learning_rate(TrainingConfig(learning_rate_warmup_steps=1), 0.5, step))
 
 
-def test_a_decay_needs_a_length():
+def test_decay_needs_a_number_of_steps():
     with pytest.raises(UserError, match="learning_rate_decay_steps.*cosine"):
         check_config(tiny_config(learning_rate_schedule="cosine"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_adam_moves_by_the_rate_of_the_step_on_every_replica(precision: str):
-    """Adam without a first moment moves a constant gradient's variable by the learning rate."""
+def test_adam_uses_the_learning_rate_of_the_step_on_every_replica(precision: str):
+    """For a constant gradient, Adam without a first moment changes a variable by the learning rate."""
     config = TrainingConfig(precision=precision, learning_rate_schedule="linear", **DECAY)
     strategy = two_replicas()
     with strategy.scope():
         step = tf.Variable(110, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
         variable = keras.Variable(1.0)
-        optimizer = create_optimizer(config, scheduled_learning_rate(config, 0.5, step))
+        optimizer = create_optimizer(config, create_learning_rate(config, 0.5, step))
         optimizer.build([variable])
 
         @tf.function

@@ -1,3 +1,5 @@
+"""Paths with pattern characters are replaced by links; all other paths are unchanged."""
+
 from __future__ import annotations
 
 import pathlib
@@ -10,25 +12,25 @@ from sagan_tf.tensorflow_paths import check_readable_path, literal_path
 
 
 @pytest.mark.parametrize("name", ["gs[1]", "a*b", "a?b", "a\\b", "cut]off["])
-def test_a_pattern_becomes_a_link_to_exactly_these_files(name: str, tmp_path: pathlib.Path) -> None:
-    for other in ("gs1", "ab", "acb", name):
-        (tmp_path / other / "variables").mkdir(parents=True)
+def test_pattern_becomes_a_link_to_exactly_its_files(name: str, tmp_path: pathlib.Path) -> None:
+    for directory in ("gs1", "ab", "acb", name):
+        (tmp_path / directory / "variables").mkdir(parents=True)
         for file in ("step-4.index", "step-4.data-00000-of-00001", "step-40.index"):
-            (tmp_path / other / file).write_text(f"{other} {file}")
+            (tmp_path / directory / file).write_text(f"{directory} {file}")
     with literal_path(tmp_path / name / "step-4") as path:
         assert not set(path) & set("[]*?\\")
         found = {file.name.split(".", 1)[1]: file.read_text() for file in pathlib.Path(path).parent.iterdir()}
         assert found == {ending: f"{name} step-4.{ending}" for ending in ("index", "data-00000-of-00001")}
-    with literal_path(f"{tmp_path / name}/") as directory:
-        assert (pathlib.Path(directory) / "step-4.index").read_text() == f"{name} step-4.index"
-    assert not pathlib.Path(path).parent.exists() and not pathlib.Path(directory).parent.exists()
+    with literal_path(f"{tmp_path / name}/") as link:
+        assert (pathlib.Path(link) / "step-4.index").read_text() == f"{name} step-4.index"
+    assert not pathlib.Path(path).parent.exists() and not pathlib.Path(link).parent.exists()
     assert (tmp_path / name / "step-4.index").exists()
 
 
 @pytest.mark.parametrize("path", ["plain/step-4", "with blank/ünï/{a,b}/step-4"])
-def test_other_paths_stay_as_they_are(path: str) -> None:
-    with literal_path(path) as same:
-        assert same == path
+def test_other_paths_are_unchanged(path: str) -> None:
+    with literal_path(path) as literal:
+        assert literal == path
 
 
 @pytest.mark.parametrize("temporary", ["missing", "t[1]"])

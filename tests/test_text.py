@@ -1,4 +1,4 @@
-"""Text from users: any byte order mark, any Unicode form, names with commas."""
+"""Text from users with byte order marks, in any Unicode form, and with commas in names."""
 
 import doctest
 import pathlib
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from sagan_tf import text
 from sagan_tf.errors import UserError
 from sagan_tf.text import (
-    canonical_name,
     find_equal_names,
+    format_names,
     join_comma_list,
-    list_names,
-    one_line,
-    printable,
+    make_printable,
+    make_single_line,
+    normalize_name,
     read_text,
     split_comma_list,
 )
@@ -27,13 +27,13 @@ NFC, NFD = "caf\u00e9", "cafe\u0301"
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_a_byte_order_mark_is_no_part_of_the_text(mark: bytes, tmp_path: pathlib.Path) -> None:
+def test_byte_order_mark_is_removed(mark: bytes, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_bytes(mark + NFC.encode() + b"\n\xef\xbb\xbf")
     assert read_text(tmp_path / "file") == f"{NFC}\n\ufeff"
 
 
 @pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
-def test_another_encoding_is_named(encoding: str, tmp_path: pathlib.Path) -> None:
+def test_error_names_another_encoding(encoding: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_bytes("text".encode(encoding))
     with pytest.raises(UserError, match=f"file is {encoding}; .*UTF-8"):
         read_text(tmp_path / "file", errors="replace")
@@ -43,16 +43,16 @@ def test_another_encoding_is_named(encoding: str, tmp_path: pathlib.Path) -> Non
     assert read_text(tmp_path / "file", errors="replace") == "caf\ufffd"
 
 
-def test_names_are_compared_in_one_form() -> None:
-    assert NFC != NFD and canonical_name(NFC) == canonical_name(NFD)
+def test_names_are_compared_in_nfc() -> None:
+    assert NFC != NFD and normalize_name(NFC) == normalize_name(NFD)
     assert find_equal_names(["a", NFC, "A", NFD]) == (NFC, NFD)
     assert find_equal_names(["a", "b"]) is None
 
 
 @given(st.lists(st.text()))
-def test_a_comma_list_survives_writing(elements: list[str]) -> None:
+def test_comma_list_round_trip(elements: list[str]) -> None:
     assert split_comma_list(join_comma_list(elements)) == elements
-    assert shlex.split(list_names(elements, len(elements))) == [join_comma_list(elements)]
+    assert shlex.split(format_names(elements, len(elements))) == [join_comma_list(elements)]
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_elements_of_a_comma_list(written: str, elements: list[str]) -> None:
 
 
 @pytest.mark.parametrize("written", ['"a', 'a, "b"c', '"', '"""', 'a, "', "a,", ",a", "a,,b", " , "])
-def test_lists_that_are_refused(written: str) -> None:
+def test_rejects_invalid_lists(written: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(written))):
         split_comma_list(written)
 
 
-def test_the_examples_hold() -> None:
+def test_docstring_examples() -> None:
     assert doctest.testmod(text).failed == 0
 
 
-def test_a_form_is_kept_in_a_list() -> None:
-    assert list_names([NFD, NFC], 1) == f"'{NFD}' ..." and unicodedata.is_normalized("NFD", list_names([NFD], 1))
+def test_lists_keep_the_unicode_form() -> None:
+    assert format_names([NFD, NFC], 1) == f"'{NFD}' ..." and unicodedata.is_normalized("NFD", format_names([NFD], 1))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_form_is_kept_in_a_list() -> None:
         (b"caf\xe9".decode(errors="surrogateescape"), r"caf\udce9"),
     ],
 )
-def test_what_is_shown(text: str, expected: str) -> None:
-    assert printable(text) == expected
-    assert len(printable(text).splitlines()) == 1
-    assert one_line("a\r\nb\x1b") == r"a b\x1b"
+def test_make_printable(text: str, expected: str) -> None:
+    assert make_printable(text) == expected
+    assert len(make_printable(text).splitlines()) == 1
+    assert make_single_line("a\r\nb\x1b") == r"a b\x1b"

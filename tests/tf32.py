@@ -1,7 +1,8 @@
-"""TensorFloat-32 on a machine without a GPU: products whose float32 factors are rounded to 10 bits of mantissa.
+"""Emulation of TensorFloat-32 on a machine without a GPU.
 
-This is what GPUs from NVIDIA's Ampere on do by default. The sums stay float32, there as here. It follows TensorFlow's
-switch (`tf.config.experimental.enable_tensor_float_32_execution`) when an operation is created.
+The float32 factors of products are rounded to 10 bits of mantissa, as NVIDIA GPUs from Ampere on do by default. Sums
+stay float32, as on these GPUs. TensorFlow's setting (`tf.config.experimental.enable_tensor_float_32_execution`) applies
+when an operation is created.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _DROPPED_BITS = 13
 
 
 def emulate_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let TensorFlow's convolutions and matrix products compute as they do in TF32, where it is switched on."""
+    """Let TensorFlow's convolutions and matrix products compute in TF32 where it is enabled."""
     for module, name in [
         (tf.nn, "conv2d"),
         (tf.nn, "conv2d_transpose"),
@@ -25,10 +26,10 @@ def emulate_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
         (tf, "matmul"),
         (tf.linalg, "matmul"),
     ]:
-        monkeypatch.setattr(module, name, _with_rounded_factors(getattr(module, name)))
+        monkeypatch.setattr(module, name, _round_factors(getattr(module, name)))
 
 
-def _with_rounded_factors(multiply: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+def _round_factors(multiply: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     def multiply_in_tf32(first: Any, second: Any, *arguments: Any, **options: Any) -> tf.Tensor:
         if tf.config.experimental.tensor_float_32_execution_enabled():
             first, second = round_to_tf32(first), round_to_tf32(second)
@@ -38,7 +39,7 @@ def _with_rounded_factors(multiply: Callable[..., tf.Tensor]) -> Callable[..., t
 
 
 def round_to_tf32(value: Any) -> tf.Tensor:
-    """Round float32 to the nearest TF32 number, to even where two are equally near; other types stay as they are."""
+    """Round float32 to the nearest TF32 number, and ties to even; other types are not changed."""
     value = tf.convert_to_tensor(value)
     return _round(value) if value.dtype == tf.float32 else value
 

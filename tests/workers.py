@@ -1,4 +1,4 @@
-"""Several processes on this machine that work as one, as TF_CONFIG tells them."""
+"""Several processes on this machine that are the workers of one TF_CONFIG."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
-def started_workers(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[str]]]:
-    """One worker for each list of arguments of Python; their output can be read. They are killed in the end."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(len(commands))]}
+def start_workers(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start a worker for each list of Python arguments, and kill the workers at the end of the context.
+
+    The standard output and standard error of each worker can be read from `stdout`.
+    """
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in find_free_ports(len(commands))]}
     workers = []
     for index, command in enumerate(commands):
         config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
@@ -35,19 +38,19 @@ def started_workers(commands: Sequence[Sequence[str]]) -> Iterator[list[subproce
 
 
 def run_workers(commands: Sequence[Sequence[str]], timeout: float = 300) -> list[str]:
-    """Runs one worker for each list of arguments of Python, all to their end; returns what they printed."""
-    with started_workers(commands) as workers:
+    """Run a worker for each list of Python arguments to its end, and return the outputs."""
+    with start_workers(commands) as workers:
         printed = [worker.communicate(timeout=timeout)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * len(workers), "\n".join(printed)
     return printed
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
+def find_free_ports(count: int) -> list[int]:
+    """Return ports of this machine that are free."""
     sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    for opened in sockets:
+        opened.bind(("127.0.0.1", 0))
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
     return ports

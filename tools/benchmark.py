@@ -1,4 +1,4 @@
-"""Measures this project's speed and memory, beside others' in the same run where there is something to compare with.
+"""Benchmarks of this project's speed and memory, compared with other implementations in the same run where possible.
 
     python tools/benchmark.py train_step --peer=tf_gan --json=FILE
     python tools/benchmark.py sampling --peer=tf_gan
@@ -9,8 +9,8 @@
     python tools/benchmark.py evaluation
     python tools/benchmark.py quality --settings=FILE --seeds=3 --minutes=6
 
-Times depend on the machine and on what else it does; ratios of what took turns in one run do so much less.
-`BENCHMARK --help` lists a benchmark's options. --json writes the figures with the machine and the versions.
+Times depend on the machine and on its other load. Ratios of measurements that took turns in one run depend on them much
+less. `BENCHMARK --help` lists the options of a benchmark. --json writes the figures, the machine and the versions.
 """
 
 from __future__ import annotations
@@ -27,15 +27,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
-from tools.benchmarks.measure import machine
+from tools.benchmarks.measure import collect_machine_facts
 from tools.benchmarks.workers import WorkerError
 
 BENCHMARKS = ("train_step", "sampling", "image_files", "attention", "pipeline", "startup", "evaluation", "quality")
-"""Modules of `tools.benchmarks`, each with SUMMARY, add_arguments(parser), run(options) and rows(result)."""
+"""Modules of `tools.benchmarks`, each with SUMMARY, add_arguments(parser), run(options) and format_rows(result)."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[ModuleType, argparse.Namespace]:
-    """Return the benchmark asked for and its options; leave with status 2 if the command line is wrong."""
+    """Parse the command line.
+
+    Args:
+        arguments: The command line; None: that of this process.
+
+    Returns:
+        The module of the requested benchmark, and its options.
+
+    Raises:
+        SystemExit: The command line is wrong (exit status 2).
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
     modules = {name: importlib.import_module(f"tools.benchmarks.{name}") for name in BENCHMARKS}
@@ -53,14 +63,14 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[ModuleType, arg
 
 
 def format_table(rows: list[list[str]]) -> str:
-    """Lines of a table whose columns are as wide as they need to be."""
+    """Format rows of equal length as lines of text with aligned columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
-def describe(about: dict[str, Any]) -> str:
-    """One line about the machine."""
+def describe_machine(about: dict[str, Any]) -> str:
+    """Return one line about the machine that `collect_machine_facts` describes."""
     memory = about["memory_bytes"] / 2**30
     return (
         f"{about['processor']}, {about['cores']} cores, {memory:.0f} GiB; Python {about['python']}, "
@@ -75,13 +85,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_benchmark(module: ModuleType, options: argparse.Namespace) -> None:
-    """Run a benchmark, print its table and write its figures if a file is named."""
+    """Run a benchmark, print its table, and write its figures to `options.json`."""
     if options.json is not None:
         check_can_write_file(options.json, "json")
-    about = machine()
-    print(describe(about), flush=True)
+    about = collect_machine_facts()
+    print(describe_machine(about), flush=True)
     result = module.run(options)
-    print(format_table(module.rows(result)))
+    print(format_table(module.format_rows(result)))
     if options.json is not None:
         figures = {"benchmark": options.benchmark, "machine": about, **result}
         content = json.dumps(figures, indent=1, default=str) + "\n"

@@ -1,13 +1,13 @@
-"""Checks how a configuration trains on this machine's GPUs, in a few minutes; its JSON belongs in a bug report.
+"""Check of how a configuration trains on this machine's GPUs; takes a few minutes, and writes JSON for a bug report.
 
     python tools/gpu_check.py --flagfile=configs/imagenet.cfg
     python tools/gpu_check.py --flagfile=configs/imagenet.cfg --global_batch_size=64 --forms=tf32,mixed_bfloat16
 
-It describes devices, driver and libraries, times all-reduce, decoding and some training steps in several forms of
-computation (float32, TensorFloat-32, half precision, XLA), compares a first step with the CPU's, and recommends flags.
-It checks the GPUs of one machine, or its CPU where there are none; TPUs and other machines are not used. What was found
-is written to the JSON file after every part, so that it is there if a later part hangs or is interrupted. Nothing else
-is written; no run is started.
+The tool describes devices, driver and libraries; times all-reduce, decoding and some training steps in several forms of
+computation (float32, TensorFloat-32, half precision, XLA); compares the first step with the CPU's; and recommends
+flags. It checks the GPUs of one machine, or its CPU if there are none; TPUs and other machines are not used. The JSON
+file is written after every part, so that the results are kept if a later part hangs or is interrupted. No run is
+started, and no other file is written.
 """
 
 from __future__ import annotations
@@ -19,29 +19,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # Makes `tools` importable from this script.
 
-from sagan_tf.cli.flags import run_door
+from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
-from tools.benchmark import describe, format_table
-from tools.benchmarks.measure import machine
+from tools.benchmark import describe_machine, format_table
+from tools.benchmarks.measure import collect_machine_facts
 from tools.gpu_checking.check import run_check
 from tools.gpu_checking.options import GpuCheckOptions
-from tools.gpu_checking.tables import conclusion_rows, environment_rows, form_rows, throughput_rows
+from tools.gpu_checking.tables import format_conclusion, format_environment, format_forms, format_throughput
 
 _TABLES = {
-    "environment": environment_rows,
-    "decoding": throughput_rows,
-    "comparison": form_rows,
-    "recommendation": conclusion_rows,
+    "environment": format_environment,
+    "decoding": format_throughput,
+    "comparison": format_forms,
+    "recommendation": format_conclusion,
 }
-"""Each by the part of the check after which it is printed."""
+"""Functions that format a table, by the part of the check after which the table is printed."""
 
 
 def main(options: GpuCheckOptions, config: Config) -> None:
-    """Check; print a table and write the JSON file as soon as a part is there."""
+    """Run the check; print and write the result of each part as soon as it is known.
+
+    Args:
+        options: The options of the check.
+        config: The configuration to check.
+
+    Raises:
+        UserError: The configuration is wrong, or the JSON file cannot be written.
+    """
     output = Path(os.path.expanduser(options.json)) if options.json else None
     if output is not None:
         check_can_write_file(output, "json")
@@ -49,8 +57,8 @@ def main(options: GpuCheckOptions, config: Config) -> None:
     from sagan_tf.training.validation import check_config
 
     check_config(config)
-    found = {"machine": machine()}
-    _print(describe(found["machine"]))
+    found = {"machine": collect_machine_facts()}
+    _print(describe_machine(found["machine"]))
     for name, part in run_check(options, config, _report):
         found[name] = part
         if output is not None:
@@ -78,7 +86,7 @@ def _report(line: str) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_door("tools/gpu_check.py", __doc__, main, GpuCheckOptions, Config, argv=argv, prints_result=True)
+    return run_command_line("tools/gpu_check.py", __doc__, main, GpuCheckOptions, Config, argv=argv, prints_result=True)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
-"""Makes a run of a checkpoint that TF-GAN's SAGAN example, or the official SAGAN code, has written.
+"""Import of a checkpoint of TF-GAN's SAGAN example, or of the official SAGAN code, as a run of this project.
 
     python tools/import_tfgan_checkpoint.py --checkpoint=model.ckpt-1000000 --run_dir=RUN_DIR [--FLAG=VALUE ...]
 
-The run can be sampled, evaluated, exported and trained further as one of this project's own:
+The run can be sampled, evaluated, exported and trained further like any other run:
 
     python -m sagan_tf.sample --run_dir=RUN_DIR --mode=grid --output=grid.png
 
-Whose code it was, image size, width, classes, length of the latents and attention are read from variables' names and
-shapes. What they do not show is set as that code has it by default (tools/importing/tfgan_names.py), or by any flag of
-`python -m sagan_tf.train` given here: --dataset and --data_dir, which evaluation and training read, learning rates,
-batch size, --spectral_norm_constraint, --batch_norm_epsilon ...
+The names and shapes of the variables show which code wrote the checkpoint, the image size, width, classes, length of
+the latents and attention. All other options have the defaults of that code (tools/importing/tfgan_names.py), unless
+they are given as flags of `python -m sagan_tf.train`: --dataset and --data_dir, which evaluation and training read,
+learning rates, batch size, --spectral_norm_constraint, --batch_norm_epsilon ...
 
-Networks, moving averages of the generator, Adam's moments and the step are taken over; what is left out is listed. A
-checkpoint without a discriminator is refused, unless --generator_only asks for the generator and a new discriminator.
+The tool imports the networks, the moving averages of the generator, Adam's moments and the step, and lists the
+variables that it does not use. A checkpoint without a discriminator is refused, unless --generator_only is given, which
+imports the generator beside a new discriminator.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from sagan_tf.cli.console import run_action, run_command
-from sagan_tf.cli.flags import config_to_flagfile, parse_config
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
@@ -38,6 +39,8 @@ from sagan_tf.text import find_equal_names, read_text
 
 if TYPE_CHECKING:
     from sagan_tf.training.state import TrainState
+    from tools.importing.configuration import CheckpointDescription
+    from tools.importing.tf1_checkpoint import Tf1Checkpoint
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,127 +48,146 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--checkpoint", required=True, help="prefix of the checkpoint: its files without .index, .data")
-    parser.add_argument("--run_dir", required=True, help="folder of the run to make; must be new or empty")
-    parser.add_argument("--class_names", default="", help="text file, the name of a class a line; default: numbers")
-    parser.add_argument("--generator_only", action="store_true", help="leave the discriminator as a new run has it")
+    parser.add_argument("--checkpoint", required=True, help="prefix of the checkpoint: its path without .index")
+    parser.add_argument("--run_dir", required=True, help="directory of the new run; must be new or empty")
+    parser.add_argument("--class_names", default="", help="text file with a class name on each line; default: numbers")
+    parser.add_argument("--generator_only", action="store_true", help="import no discriminator; create a new one")
     options, flags = parser.parse_known_args(argv)
     return run_action("import_tfgan_checkpoint", lambda: import_checkpoint(options, flags))
 
 
 def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None:
-    """Make the run, and say what became of the checkpoint.
+    """Create the run, and print what has been imported.
 
     Args:
-        options: of the tool.
-        flags: of `python -m sagan_tf.train`, which come before what was read.
+        options: Options of the tool.
+        flags: Flags of `python -m sagan_tf.train`, which override the values from the checkpoint.
 
     Raises:
-        UserError: something is missing or does not fit; nothing has then been written.
+        UserError: A file or variable is missing, or a value is inconsistent; nothing has been written then.
     """
     directory = RunDirectory(options.run_dir)
-    _check_new(directory.path)
-    for path in (directory.path, directory.path.parent):  # written beside its final path first
+    _check_new_directory(directory.path)
+    for path in (directory.path, directory.path.parent):  # `write_run` writes to the parent first.
         check_can_write_directory(path, "run_dir")
     names = read_class_names(options.class_names) if options.class_names else ()
     prefix = find_checkpoint(options.checkpoint)
     load_tensorflow()
-    from sagan_tf.runs.system_errors import explaining_writes
+    from sagan_tf.runs.system_errors import explain_write_errors
     from sagan_tf.training.state import create_state
     from sagan_tf.training.validation import check_config
-    from tools.importing.configuration import configure, read_shapes
-    from tools.importing.conversion import fill_state, left_out
+    from tools.importing.configuration import create_config, describe_checkpoint
+    from tools.importing.conversion import fill_state
     from tools.importing.tf1_checkpoint import Tf1Checkpoint
 
     checkpoint = Tf1Checkpoint(prefix)
-    found = read_shapes(checkpoint.shapes, options.generator_only)
-    config = with_flags(configure(found, options.run_dir), flags)
+    found = describe_checkpoint(checkpoint.shapes, options.generator_only)
+    config = apply_flags(create_config(found, options.run_dir), flags)
     check_config(config)
     if names and len(names) != config.model.num_classes:
         raise UserError(f"class_names: expected {config.model.num_classes} names, received {len(names)}")
     state = create_state(config)
     lines = fill_state(state, checkpoint, found)
-    with explaining_writes(directory.path):
+    with explain_write_errors(directory.path):
         write_run(directory.path, config, state, names)
-    lines = [f"network: {_description(config)}", *lines]
-    if found.doubt:
-        lines.append(f"in doubt: {found.doubt}")
-    if "discriminator" not in found.scopes:
-        lines.append("discriminator: new, it has learned nothing")
-    lines += [f"left out: {line}" for line in left_out(checkpoint, found, config.training.adam_beta1)]
-    used = f"{checkpoint.number_used()} of {len(checkpoint.shapes)} variables"
+    lines = [f"network: {_describe_network(config)}", *lines, *_list_differences(config, checkpoint, found)]
+    used = f"{checkpoint.count_used()} of {len(checkpoint.shapes)} variables"
     sys.stdout.write(f"{prefix}, by {found.naming.title}: took {used}\n")
     sys.stdout.writelines(f"  {line}\n" for line in lines)
     sys.stdout.write(f"run in {directory.path}\n")
 
 
 def find_checkpoint(text: str) -> str:
-    """Return the prefix of a checkpoint that is there.
+    """Return the prefix of an existing checkpoint.
+
+    Args:
+        text: The value of `--checkpoint`.
 
     Raises:
-        UserError: there is none; the message names those that lie beside.
+        UserError: There is no such checkpoint; the message lists those in the same directory.
     """
     path = pathlib.Path(text).expanduser()
     check_tensorflow_path("checkpoint", path)
     if pathlib.Path(f"{path}.index").is_file():
         return str(path)
-    folder = path if path.is_dir() else path.parent
-    found = sorted(one.stem for one in folder.glob("*.index")) if folder.is_dir() else []
+    directory = path if path.is_dir() else path.parent
+    found = sorted(index.stem for index in directory.glob("*.index")) if directory.is_dir() else []
     raise UserError(
-        "checkpoint: expected a prefix such as model.ckpt-1000, where model.ckpt-1000.index lies, received "
-        f"{text}; in {folder} there is {', '.join(found) or 'none'}"
+        "checkpoint: expected a prefix such as model.ckpt-1000, of a file model.ckpt-1000.index, received "
+        f"{text}; checkpoints in {directory}: {', '.join(found) or 'none'}"
     )
 
 
 def read_class_names(path: str) -> tuple[str, ...]:
-    """Return the lines of a text file; raise UserError if it cannot be read, or if a name is empty or comes twice."""
+    """Read class names from the lines of a text file.
+
+    Raises:
+        UserError: The file cannot be read, or a name is empty or occurs twice.
+    """
     try:
         names = tuple(map(str.strip, read_text(pathlib.Path(path).expanduser()).strip().splitlines()))
     except (OSError, UserError) as error:
         raise UserError(f"class_names: expected a text file in UTF-8, received {path} ({error})") from error
     if not names or "" in names or find_equal_names(names):
-        raise UserError(f"class_names: expected another name on every line, received empty or equal ones in {path}")
+        raise UserError(
+            f"class_names: expected a different name on every line, received empty or equal names in {path}"
+        )
     return names
 
 
-def with_flags(config: Config, flags: Sequence[str]) -> Config:
-    """Return the configuration with values of flags of `sagan_tf.train`, `run_dir` excepted."""
-    own = [line for line in config_to_flagfile(config).splitlines() if line.startswith("-")]
-    run_dir = [line for line in own if line.startswith("--run_dir=")]
-    return parse_config([*own, *flags, *run_dir])  # repeat run_dir last: a flagfile may set another one
+def apply_flags(config: Config, flags: Sequence[str]) -> Config:
+    """Apply flags of `sagan_tf.train`, except `--run_dir`, to a configuration."""
+    lines = [line for line in config.to_flagfile().splitlines() if line.startswith("-")]
+    run_dir = [line for line in lines if line.startswith("--run_dir=")]
+    return parse_config([*lines, *flags, *run_dir])  # Repeat run_dir at the end: a flagfile may set another one.
 
 
 def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names: tuple[str, ...]) -> None:
-    """Write a run's folder: as a whole, or not at all.
+    """Write the directory of a run atomically.
 
     Args:
-        path: of the folder, which is new or empty.
-        config: the run's.
-        state: what its one checkpoint holds.
-        class_names: empty if they are not known.
+        path: The directory, which is new or empty.
+        config: The configuration of the run.
+        state: The state in the only checkpoint of the run.
+        class_names: The class names; empty if they are unknown.
     """
     from sagan_tf.runs.checkpoints import Checkpoints
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
-        unfinished = RunDirectory(pathlib.Path(beside) / path.name)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
+        unfinished = RunDirectory(pathlib.Path(temporary) / path.name)
         unfinished.create()
-        unfinished.write_records(config_to_flagfile(config))
-        if class_names:  # where a run that was trained here keeps them; of their images nothing is known
+        unfinished.write_records(config.to_flagfile())
+        if class_names:  # A run that was trained here has its class names in this file; the images are unknown.
             data = {"num_examples": None, "label_histogram": dict.fromkeys(class_names)}
             unfinished.write_json(unfinished.startup, {"data": data})
         Checkpoints(unfinished.checkpoints, state, config.training.keep_checkpoints).save()
         unfinished.path.rename(path)
 
 
-def _check_new(path: pathlib.Path) -> None:
+def _check_new_directory(path: pathlib.Path) -> None:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UserError(f"run_dir: expected a new or an empty folder, received {path}, which is there already")
+        raise UserError(
+            f"run_dir: expected a new or an empty directory, received {path}, which exists and is not empty"
+        )
 
 
-def _description(config: Config) -> str:
+def _list_differences(config: Config, checkpoint: Tf1Checkpoint, found: CheckpointDescription) -> list[str]:
+    """List the choices that were made and the variables that were not imported."""
+    from tools.importing.conversion import list_unused_variables
+
+    lines = [f"in doubt: {found.ambiguity}"] if found.ambiguity else []
+    if "discriminator" not in found.scopes:
+        lines.append("discriminator: new, untrained")
+    return [
+        *lines,
+        *(f"left out: {line}" for line in list_unused_variables(checkpoint, found, config.training.adam_beta1)),
+    ]
+
+
+def _describe_network(config: Config) -> str:
     model = config.model
-    places = [
+    attention = [
         f"{name} {','.join(map(str, getattr(model, f'{name}_attention'))) or 'none'}"
         for name in ("generator", "discriminator")
     ]
@@ -173,7 +195,7 @@ def _description(config: Config) -> str:
     return (
         f"{model.resolution} px, {model.image_channels} channels, {model.num_classes} classes, base_channels "
         f"{model.base_channels}{own_width}, latent_dim {model.latent_dim}, {model.attention_form} attention at "
-        f"{', '.join(places)}, spectral_norm_constraint {model.spectral_norm_constraint}"
+        f"{', '.join(attention)}, spectral_norm_constraint {model.spectral_norm_constraint}"
     )
 
 

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.data.images.file_names import is_ignored, is_image
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.atomic_directories import whole_folders
+from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
-from sagan_tf.text import printable, split_comma_list
+from sagan_tf.text import make_printable, split_comma_list
 
 NAME = "tools/lay_out_classes.py"
 
@@ -48,7 +48,7 @@ def lay_out(source: Path, classes: dict[str, list[Path]], output: Path) -> None:
     Raises:
         UserError: `output` exists or cannot be written, or two images of a class would have the same name.
     """
-    with whole_folders([output], overwrite=False) as (new,):
+    with replace_directories_atomically([output], overwrite=False) as (new,):
         for name, paths in classes.items():
             (new / name).mkdir()
             for path in paths:
@@ -89,11 +89,11 @@ def lay_out_chosen(options: argparse.Namespace) -> None:
         )
     lay_out(options.source, classes, output)
     for name, paths in classes.items():
-        print(printable(f"{name}: {len(paths)}"))
+        print(make_printable(f"{name}: {len(paths)}"))
     left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
     print(f"{output}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
     if left_out:
-        print(printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
+        print(make_printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:

@@ -38,7 +38,7 @@ from sagan_tf.cli.flags import parse_config
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.atomic_directories import whole_folders
+from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 
 NAME = "tools/lower_training.py"
@@ -68,7 +68,7 @@ def write(directory: Path, steps_per_call: int, config: Config) -> str:
 
     run = prepare_run(config)
     program = lower(run.config, run.state, len(run.labels), steps_per_call)
-    with whole_folders([directory], overwrite=False) as (new,):
+    with replace_directories_atomically([directory], overwrite=False) as (new,):
         write_directory(new, program, run)
     return (
         f"{directory}: from step {int(run.state.step.numpy())}, {steps_per_call} steps a call, "
@@ -99,7 +99,7 @@ def write_updates(directory: Path, config: Config) -> str:
     if config.model.conditioning != "none" and not config.model.num_classes:
         raise UserError("num_classes: expected the number of classes of the data set, received 0")
     modules = lower_updates(config, create_state(config))
-    with whole_folders([directory], overwrite=False) as (new,):
+    with replace_directories_atomically([directory], overwrite=False) as (new,):
         for name, module in modules.items():
             (new / f"{name}.mlir").write_text(module, encoding="utf-8")
     sizes = ", ".join(f"{name}.mlir with {len(module):,} characters" for name, module in modules.items())

@@ -23,7 +23,7 @@ from sagan_tf.config.dependent_options import PREPARE_IMAGENET, check_dependent_
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
-from sagan_tf.text import printable
+from sagan_tf.text import make_printable
 from tools.preparation.record_set import IMAGES_PER_FILE, RecordFormat, describe, write_record_set
 
 NAME = "tools/prepare_imagenet.py"
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{NAME}: interrupted: {str(interruption) or 'before it began to write'}", file=sys.stderr)
         return INTERRUPTED
     except UserError as error:
-        print(f"{NAME}: error: {printable(str(error))}", file=sys.stderr)
+        print(f"{NAME}: error: {make_printable(str(error))}", file=sys.stderr)
     except OSError as error:
         print(
             f"{NAME}: error: --output: cannot write {output}: {error}; the same command goes on from there",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, where this is run as a script
 
-from sagan_tf.cli.flags import run_door
+from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
@@ -78,7 +78,7 @@ def with_num_classes(config: Config) -> Config:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_door("tools.scaling", __doc__, main, ScalingOptions, Config, prints_result=True, argv=argv)
+    return run_command_line("tools.scaling", __doc__, main, ScalingOptions, Config, prints_result=True, argv=argv)
 
 
 if __name__ == "__main__":

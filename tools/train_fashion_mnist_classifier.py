@@ -27,11 +27,11 @@ _SHIFT = 2
 def images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a packaged split as the networks get it: float32 [n, 32, 32, 1] in [-1, 1], and int64 [n]."""
     from sagan_tf.data.images.preprocessing import scale_to_unit_range
-    from sagan_tf.data.sources.packaged import load_arrays, resize_grey_images
+    from sagan_tf.data.sources.packaged import load_arrays, resize_gray_images
     from sagan_tf.features.fashion_mnist_classifier import RESOLUTION
 
     images, labels, _ = load_arrays(split)
-    return scale_to_unit_range(resize_grey_images(images, RESOLUTION)).numpy(), labels
+    return scale_to_unit_range(resize_gray_images(images, RESOLUTION)).numpy(), labels
 
 
 def varied(image, seed):  # type: ignore[no-untyped-def]

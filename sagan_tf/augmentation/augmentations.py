@@ -1,6 +1,6 @@
-"""The augmentations by name. A new one is a file with its function and one entry of `AUGMENTATIONS`.
+"""Registry of augmentations; add one as a module with its function and one entry of `AUGMENTATIONS`.
 
-Every augmentation is differentiable in the images, as often as its gradient is asked for, and has static shapes.
+Every augmentation can be differentiated with respect to the images any number of times, and has static shapes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Augmentation:
 
     Attributes:
         augment: Takes images, floating point [batch, height, width, channels] in [-1, 1], and random numbers, float32
-            [batch, num_draws] in [0, 1); returns images of the same shape and dtype. Each image depends on its own
-            random numbers alone.
-        num_draws: Random numbers for each image.
+            [batch, num_draws] in [0, 1); returns images of the same shape and dtype. Each image depends only on its own
+            random numbers.
+        num_draws: Number of random numbers per image.
     """
 
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-_RATIO = 1 / 2
-"""Side of the square as a fraction of the image's size (Zhao et al. 2020)."""
+_SIDE_RATIO = 1 / 2
+"""Side of the square as a fraction of the image size (Zhao et al. 2020)."""
 
 
 def cut_out(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     """Set a square of half the image's size to 0 in every channel.
 
-    The square's center is uniform over the image, so that a part of the square may be outside of it.
+    The center of the square is uniform over the image, so a part of the square may lie outside the image.
 
     Args:
         images: Floating point [batch, height, width, channels].
@@ -27,9 +27,10 @@ def cut_out(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
 def _is_cut(size: int, draws: tf.Tensor) -> tf.Tensor:
     """Return which rows or columns each square covers: bool [batch, size]."""
-    side = int(size * _RATIO + 0.5)
-    centers = size + 1 - side % 2  # a square of an even side is centered between two pixels, or on the border
-    # int64: TensorFlow computes with int32 on the host, for which a GPU has to finish what came before.
+    side = int(size * _SIDE_RATIO + 0.5)
+    # A square with an even side is centered between two pixels or on the border.
+    centers = size + 1 - side % 2
+    # int64, because TensorFlow computes int32 on the host, which would have to wait for the GPU.
     first = tf.cast(draws * centers, tf.int64) - side // 2
-    place = tf.range(size, dtype=tf.int64) - first[:, tf.newaxis]
-    return (place >= 0) & (place < side)
+    offset = tf.range(size, dtype=tf.int64) - first[:, tf.newaxis]
+    return (offset >= 0) & (offset < side)

@@ -1,4 +1,4 @@
-"""Augmentation of a batch, each image with random numbers of its own."""
+"""Augmentation of a batch with separate random numbers for each image."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import tensorflow as tf
 from sagan_tf.augmentation.augmentations import AUGMENTATIONS, Augmentation
 from sagan_tf.random_numbers import RandomNumbers
 
-_STRENGTHS, _CHOICES = 0, 1  # streams of each augmentation's random numbers
+# Streams of the random numbers of an augmentation.
+_STRENGTHS, _CHOICES = 0, 1
 
 
 class RandomAugmentation:
-    """Augmentations that are applied to every image, one after another.
+    """A sequence of augmentations that is applied to every image.
 
-    Differentiable augmentation (Zhao et al., NeurIPS 2020): real and fake images are augmented, in the discriminator's
-    and the generator's update, so that the discriminator cannot memorize the training images and the augmentation does
-    not show in the generated ones.
+    In differentiable augmentation (Zhao et al., NeurIPS 2020), real and fake images are augmented in the updates of
+    both networks. The discriminator then cannot memorize the training images, and the augmentations do not appear in
+    generated images.
 
     Args:
         augmentations: Augmentations, in the order in which they are applied.
@@ -31,7 +32,7 @@ class RandomAugmentation:
 
         Args:
             images: Floating point [n, height, width, channels] in [-1, 1].
-            random_numbers: Random numbers for the n images.
+            random_numbers: Random numbers of the n images.
 
         Returns:
             Images of the same shape and dtype.
@@ -46,13 +47,14 @@ class RandomAugmentation:
 
 
 class OccasionalAugmentation(RandomAugmentation):
-    """Augmentations each of which is applied to each image with a probability, independently.
+    """A sequence of augmentations, each applied to each image with a probability, independently.
 
-    With a probability of 1 it augments as `RandomAugmentation` does with the same random numbers, with 0 not at all.
+    With a probability of 1 the result is that of `RandomAugmentation` with the same random numbers; with 0 the images
+    do not change.
 
     Args:
         augmentations: Augmentations, in the order in which they are applied.
-        probability: Returns the probability, a float32 scalar in [0, 1].
+        probability: Function that returns the probability, a float32 scalar in [0, 1].
     """
 
     def __init__(self, augmentations: Sequence[Augmentation], probability: Callable[[], tf.Tensor]) -> None:
@@ -68,7 +70,7 @@ def create_augmentation(names: Sequence[str], probability: Callable[[], tf.Tenso
     """Create the augmentation of training images.
 
     Args:
-        names: Keys of `AUGMENTATIONS`, in their order; none of them leaves images as they are.
+        names: Keys of `AUGMENTATIONS`, in the order in which they are applied. If empty, images do not change.
         probability: See `OccasionalAugmentation`; None applies every augmentation to every image.
     """
     augmentations = [AUGMENTATIONS[name] for name in names]

@@ -1,1 +1,1 @@
-"""The command line: flags, standard streams, and TensorFlow without its notices."""
+"""Command line: flags, standard streams and a quiet import of TensorFlow."""

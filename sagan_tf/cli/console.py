@@ -1,49 +1,44 @@
-"""The console of a process: standard streams and log lines."""
+"""Standard streams and log lines of a command."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import io
-import logging
 import os
-import re
 import select
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from sagan_tf.errors import UserError
-from sagan_tf.text import one_line
+from sagan_tf.text import make_single_line
 
 _STANDARD_DESCRIPTORS = (0, 1, 2)
-
-
-_CONTROL_LETTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # not the ends of a traceback's lines
 
 
 def run_command(
     program: str, main: Callable[[], int | None], *, prints_result: bool = False, restart: bool = True
 ) -> int:
-    """Run a command with standard streams on which it cannot fail.
+    """Run a command so that problems with standard streams do not end it.
 
-    The rules, for every command and tool:
+    The following rules hold for every command and tool:
 
     * A standard descriptor (0, 1 or 2) that is closed is opened on the null device. Otherwise the next file that is
-      opened, a checkpoint perhaps, would get its number, and the messages of libraries would be written into it.
-    * `sys.stdout` and `sys.stderr` exist, and write a character that their encoding lacks as an escape.
-    * Output that cannot be written is dropped, and the command continues: a run is worth more than its log. Nothing is
-      reported if the reader has gone away (`| head -1`) or the stream was closed at the start. Any other reason, such
-      as a full disk, is reported in one line on standard error at the end. The status becomes 1 only where the lost
-      output was the result of the command.
-    * File names are UTF-8, whatever the locale: where Python would decode them otherwise, the process starts again in
-      Python's UTF-8 mode.
+      opened, for example a checkpoint, would get its number, and libraries would write their messages into it.
+    * `sys.stdout` and `sys.stderr` exist. A character that their encoding lacks is written as an escape.
+    * Output that cannot be written is dropped, and the command continues, because a run is worth more than its log.
+      Nothing is reported if the reader has closed the pipe (`| head -1`) or the stream was closed at the start. Any
+      other reason, such as a full disk, is reported in one line on standard error at the end. The exit status becomes
+      1 only if the lost output was the result of the command.
+    * File names are UTF-8 in every locale. If Python would decode them differently, the process restarts in Python's
+      UTF-8 mode.
 
     Args:
         program: The name of the command, for messages.
-        main: The command. Returns its exit status, or exits with it, as `argparse` does.
-        prints_result: Whether standard output is the result of the command, and not only its log.
-        restart: Whether the process belongs to the command, and may therefore be started again in UTF-8 mode.
+        main: The command. It returns its exit status, or raises SystemExit with it, as `argparse` does.
+        prints_result: Whether standard output is the result of the command rather than only its log.
+        restart: Whether the process may restart in UTF-8 mode. Only valid if the process runs nothing but the command.
 
     Returns:
         The exit status, for `sys.exit`.
@@ -58,20 +53,23 @@ def run_command(
             if not isinstance(end.code, int | None):
                 raise
             status = end.code or 0
-        lost = _lost_output(stdout)
-        if lost is not None:
-            stderr.write(f"{program}: {'error' if prints_result else 'warning'}: standard output was lost: {lost}\n")
+        reason = _find_output_error(stdout)
+        if reason is not None:
+            level = "error" if prints_result else "warning"
+            stderr.write(f"{program}: {level}: standard output could not be written: {reason}\n")
             return status or int(prints_result)
         return status
 
 
 def run_action(program: str, action: Callable[[], object], *expected: type[Exception]) -> int:
-    """Run what a tool does; report an error of the user or of the system in one line on standard error.
+    """Run the action of a tool and report expected errors in one line.
+
+    `UserError` and `OSError` are expected errors. The line goes to standard error.
 
     Args:
         program: The name of the tool, for the message.
-        action: What the tool does.
-        *expected: Further exceptions whose message is for users.
+        action: The function that does the work of the tool.
+        *expected: Further exceptions whose message is written for users.
 
     Returns:
         The exit status: 0, or 2 after an error.
@@ -80,21 +78,25 @@ def run_action(program: str, action: Callable[[], object], *expected: type[Excep
     try:
         action()
     except errors as error:
-        sys.stderr.write(f"{program}: error: {one_line(str(error))}\n")
+        sys.stderr.write(f"{program}: error: {make_single_line(str(error))}\n")
         return 2
     return 0
 
 
 def open_closed_descriptors() -> None:
+    """Open every closed standard descriptor on the null device."""
     for number in _STANDARD_DESCRIPTORS:
         try:
             os.fstat(number)
-        except OSError:  # the lowest number that is free, which is this one, is what `open` takes
+        except OSError:  # `open` takes the lowest free number, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _require_utf8_file_names() -> None:
-    """Start this process again in UTF-8 mode if file names have another encoding; streams keep theirs."""
+    """Restart this process in UTF-8 mode if file names are not UTF-8.
+
+    The standard streams keep their encoding.
+    """
     if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1" or not sys.executable:
         return
     os.environ["PYTHONUTF8"] = "1"
@@ -103,14 +105,18 @@ def _require_utf8_file_names() -> None:
 
 
 class _LossyFile(io.FileIO):
-    """A file that drops what cannot be written, and keeps the reason."""
+    """A file that drops bytes that cannot be written.
+
+    Attributes:
+        error: The last error of a write, or None.
+    """
 
     error: OSError | None = None
 
     def write(self, content: Any) -> int:
-        """Write bytes; return how many of them need not be written again."""
+        """Write bytes and return how many of them are written or dropped."""
         try:
-            while (written := super().write(content)) is None:  # the file is non-blocking, and its pipe is full
+            while (written := super().write(content)) is None:  # The file is non-blocking and its pipe is full.
                 select.select([], [self], [])
         except OSError as error:
             self.error = error
@@ -119,16 +125,16 @@ class _LossyFile(io.FileIO):
 
 
 class _NullStream(io.TextIOBase):
-    """A text stream in place of one that is missing; drops everything."""
+    """A replacement for a missing text stream, which drops everything."""
 
     def write(self, text: str) -> int:
-        """Drop text; return its length."""
+        """Drop text and return its length."""
         return len(text)
 
 
 @contextlib.contextmanager
 def _lossy_stream(name: str) -> Iterator[Any]:
-    """Replace a standard stream by one that never fails, until the context ends; then restore the caller's stream."""
+    """Replace a standard stream by one that never fails, inside the context."""
     before = getattr(sys, name)
     errors = getattr(before, "errors", None)
     stream = _make_lossy(name)
@@ -143,9 +149,9 @@ def _lossy_stream(name: str) -> Iterator[Any]:
 
 
 def _make_lossy(name: str) -> Any:
-    """Return a standard stream that never fails.
+    """Return a version of a standard stream whose writes never fail.
 
-    A stream that the caller has substituted is kept, with escapes for characters it cannot encode.
+    A stream that the caller has substituted is kept. Characters that it cannot encode are written as escapes.
     """
     stream = getattr(sys, name)
     if stream is None or stream.closed:
@@ -164,26 +170,13 @@ def _make_lossy(name: str) -> Any:
     )
 
 
-def _lost_output(stream: Any) -> str | None:
-    """Return why output was lost; None if it was not, or if its reader has gone away."""
+def _find_output_error(stream: Any) -> str | None:
+    """Return the reason for lost output, or None.
+
+    Output that is lost because the reader has closed the pipe does not count.
+    """
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     if not isinstance(raw, _LossyFile):
         return None
     stream.flush()
     return None if raw.error is None or raw.error.errno == errno.EPIPE else raw.error.strerror
-
-
-def log_to_console() -> None:
-    """Show the package's log on standard output, warnings marked as such."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_Format())
-    logger = logging.getLogger("sagan_tf")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-
-
-class _Format(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        message = _CONTROL_LETTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", super().format(record))
-        return message if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {message}"

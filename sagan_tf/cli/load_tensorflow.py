@@ -1,4 +1,4 @@
-"""Load TensorFlow without the messages that it prints while it is imported."""
+"""Import of TensorFlow without the messages that it prints meanwhile."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ _ERRORS_ONLY, _SILENT = "2", "3"
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without the notices that it prints on standard error, unless the environment asks for them.
+    """Import TensorFlow without its messages on standard error.
 
-    They would bury the one line that an error gets. Its libraries print some before they read any setting, so standard
-    error itself is turned away during the import; what goes wrong still arrives as a Python exception. Afterwards the
-    errors that TensorFlow logs are shown where there is an NVIDIA GPU: they say why the driver or cuDNN cannot be used.
-    (On other machines TensorFlow logs the missing driver as an error.)
+    The messages would hide the single line that an error message of this package takes. TensorFlow's libraries print
+    some of them before they read any setting, so standard error is redirected to the null device during the import.
+    Errors still arrive as Python exceptions. Afterwards, the errors that TensorFlow logs are shown on machines with an
+    NVIDIA GPU, where they say why the driver or cuDNN cannot be used. (On other machines TensorFlow logs the missing
+    driver as an error.) If TF_CPP_MIN_LOG_LEVEL is set, nothing is hidden.
 
-    Keras gets its default settings, so that results do not depend on the user's, and CUDA room for compiled kernels.
+    Keras gets its default settings, so that results do not depend on the user's settings. CUDA gets a large cache for
+    compiled kernels.
 
     Raises:
-        UserError: if this process has already imported Keras with another backend.
+        UserError: This process has already imported Keras with another backend.
     """
     skip_tpu_library_without_tpu()
     prepare_cuda()
@@ -39,11 +41,11 @@ def load_tensorflow() -> None:
     if sys.stderr is not None:
         sys.stderr.flush()
     standard_error = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 2)
     try:
         load_keras(read_user_settings=False)
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
-        os.close(nowhere)
+        os.close(null_device)

@@ -1,11 +1,11 @@
-"""Every hyper-parameter, declared once: default, help and, where it comes from a publication, its source.
+"""Options of a run: frozen dataclasses that declare every hyperparameter once.
 
-The flags are made from these fields (`sagan_tf.cli.flags`); below the doors, code receives these frozen dataclasses.
-The defaults are the schedule with the best published SAGAN result on ImageNet-128 (IS 69.54, FID 12.83; mmgeneration,
-"BigGAN schedule").
+A field has a default, a help text and, for a published value, its source. The commands make their flags from the fields
+(`sagan_tf.cli.flags`) and pass the dataclasses on. The defaults are the schedule with the best published SAGAN result
+on ImageNet-128 (IS 69.54, FID 12.83; mmgeneration, "BigGAN schedule").
 """
 
-from sagan_tf.config.config import PARTS, Config, option_fields, option_values
+from sagan_tf.config.config import OPTION_GROUPS, Config, get_option_fields, get_option_values
 from sagan_tf.config.data import DataConfig
 from sagan_tf.config.evaluation import EvaluationConfig
 from sagan_tf.config.model import ModelConfig, Resolutions
@@ -13,7 +13,7 @@ from sagan_tf.config.regularization import RegularizationConfig
 from sagan_tf.config.training import TrainingConfig
 
 __all__ = [
-    "PARTS",
+    "OPTION_GROUPS",
     "Config",
     "DataConfig",
     "EvaluationConfig",
@@ -21,6 +21,6 @@ __all__ = [
     "RegularizationConfig",
     "Resolutions",
     "TrainingConfig",
-    "option_fields",
-    "option_values",
+    "get_option_fields",
+    "get_option_values",
 ]

@@ -1,12 +1,14 @@
-"""A whole run, as frozen dataclasses."""
+"""Configuration of a whole run."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 from sagan_tf.config.data import DataConfig
 from sagan_tf.config.evaluation import EvaluationConfig
+from sagan_tf.config.flag_text import format_options, read_options
 from sagan_tf.config.model import ModelConfig
 from sagan_tf.config.regularization import RegularizationConfig
 from sagan_tf.config.training import TrainingConfig
@@ -14,7 +16,22 @@ from sagan_tf.config.training import TrainingConfig
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """The configuration of a whole run.
+
+    Attributes:
+        model: Options of the generator and the discriminator.
+        data: Options of the training images.
+        training: Options of losses, optimizers, schedule and output.
+        regularization: Options of the terms that are added to the losses.
+        evaluation: Options of the metrics.
+
+    Examples:
+        >>> config = Config.from_flagfile("configs/quickstart.cfg", num_steps=100, run_dir="runs/short")
+        >>> config.training.num_steps
+        100
+        >>> "--run_dir=runs/short" in config.to_flagfile().splitlines()
+        True
+    """
 
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -22,15 +39,33 @@ class Config:
     regularization: RegularizationConfig = dataclasses.field(default_factory=RegularizationConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
+    @classmethod
+    def from_flagfile(cls, path: str | os.PathLike[str], **overrides: Any) -> Config:
+        """Read a flagfile, such as those in `configs/` or the `flags.cfg` of a run.
 
-PARTS: dict[str, Any] = {field.name: field.default_factory for field in dataclasses.fields(Config)}
+        Args:
+            path: The flagfile.
+            **overrides: Values of options by name, in place of those in the flagfile.
+
+        Raises:
+            UserError: The flagfile cannot be read, or an option is unknown or has an invalid value.
+        """
+        return read_options(cls, path, overrides)
+
+    def to_flagfile(self) -> str:
+        """Return the text of a flagfile with every option, from which `from_flagfile` reads an equal configuration."""
+        return format_options(self)
 
 
-def option_fields() -> dict[str, tuple[str, dataclasses.Field[Any]]]:
-    """Return every hyper-parameter of `Config`: name -> (name of the part that holds it, its field)."""
-    return {field.name: (name, field) for name, part in PARTS.items() for field in dataclasses.fields(part)}
+OPTION_GROUPS: dict[str, Any] = {field.name: field.default_factory for field in dataclasses.fields(Config)}
+"""The dataclass of each group of options, by the name of the field of `Config`."""
 
 
-def option_values(config: Config) -> dict[str, Any]:
-    """Return the value of every hyper-parameter in `config`, by name."""
-    return {name: getattr(getattr(config, part), name) for name, (part, _) in option_fields().items()}
+def get_option_fields() -> dict[str, tuple[str, dataclasses.Field[Any]]]:
+    """Return the name of the group and the field of every option, by option name."""
+    return {field.name: (name, field) for name, group in OPTION_GROUPS.items() for field in dataclasses.fields(group)}
+
+
+def get_option_values(config: Config) -> dict[str, Any]:
+    """Return the value of every option in a configuration, by option name."""
+    return {name: getattr(getattr(config, group), name) for name, (group, _) in get_option_fields().items()}

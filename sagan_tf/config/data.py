@@ -13,20 +13,24 @@ class DataConfig:
 
     dataset: str = option(
         "imagenet2012",
-        "fashion_mnist_10k (packaged), folder (images in data_dir, a subfolder a class), tfrecord (made by "
-        "tools/prepare_imagenet.py, in data_dir) or the name of a TFDS data set such as imagenet2012 or cifar10.",
+        "Data set: fashion_mnist_10k (packaged), folder (images in data_dir, with one subdirectory for each class), "
+        "tfrecord (files in data_dir that tools/prepare_imagenet.py wrote) or the name of a TFDS data set such as "
+        "imagenet2012 or cifar10.",
     )
-    data_dir: str = option("", "Where the data is; empty: TFDS's own default folder.", changeable=True)
-    split: str = option("train", "Split to train on; folder has none.")
+    data_dir: str = option("", "Directory of the data; empty: the default directory of TFDS.", changeable=True)
+    split: str = option("train", "Split to train on; not used with --dataset=folder.")
     held_out: str = option(
         "",
-        "Directory of real images that are not trained on, or DATASET:SPLIT in data_dir, to measure how far the "
-        "discriminator overfits; empty: not measured.",
+        "Directory of real images that are not used for training, or DATASET:SPLIT in data_dir. The health check "
+        "measures with them how far the discriminator overfits. Empty: not measured.",
         changeable=True,
     )
-    random_flip: bool = option(False, "Flip every other image left to right, at random (best published: no).")
+    random_flip: bool = option(
+        False, "Flip each image left to right with probability 1/2 (best published run: no flips)."
+    )
     shuffle_buffer_size: int = option(
-        16384, "Encoded images held for shuffling where images are read in sequence (TFDS and tfrecord)."
+        16384,
+        "Number of encoded images in the shuffle buffer, for data sets that are read in sequence (TFDS and tfrecord).",
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Options of metrics."""
+"""Options of the metrics."""
 
 from __future__ import annotations
 
@@ -12,55 +12,64 @@ _METRICS_WITHOUT_REFERENCE = frozenset(("is", "classifier_score", "label_agreeme
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """Metrics: which, under which extractor, compared with what."""
+    """The metrics, the feature extractor and the reference images."""
 
     metrics: tuple[str, ...] = option(
         (),
-        "Comma list of metrics, such as fid50k,is50k (README, Evaluate); empty: the run's own, and where there is none "
-        "fid50k,is50k; with a packaged extractor fcd10k,classifier_score10k, and with fashion_mnist also "
-        "label_agreement10k.",
+        "Comma list of metrics, such as fid50k,is50k (README, Evaluate); empty: those of the run. If the run has none: "
+        "fid50k,is50k with Inception, or fcd10k,classifier_score10k with a packaged extractor, and with fashion_mnist "
+        "also label_agreement10k.",
         changeable=True,
     )
     extractor: str = option(
         "",
-        "inception (TF-GAN's), fashion_mnist or efficientnet_lite0 (packaged; the second for color images, Tan and Le "
-        "2019), or the directory of a SavedModel, which is called with float32 images in [-1, 1] at its own size; "
-        "empty: the run's own, and where there is none inception.",
+        "Network that computes features and class probabilities: inception (TF-GAN's Inception), fashion_mnist or "
+        "efficientnet_lite0 (both packaged; the second is for color images, Tan and Le 2019), or the directory of a "
+        "SavedModel, which is called with float32 images in [-1, 1] at its own input size; empty: that of the run, or "
+        "inception if the run has none.",
         changeable=True,
     )
     inception_dir: str = option(
         "",
-        "Folder of TF-GAN's Inception; empty: SAGAN_TF_INCEPTION_DIR, or else it is fetched from its hub.",
+        "Directory of TF-GAN's Inception; empty: SAGAN_TF_INCEPTION_DIR, or a download from TensorFlow Hub if that is "
+        "not set.",
         changeable=True,
     )
-    extractor_features: str = option("pool_3", "Name of a SavedModel's output of features.", changeable=True)
-    extractor_logits: str = option("logits", "Name of a SavedModel's output of class logits.", changeable=True)
+    extractor_features: str = option("pool_3", "Name of the SavedModel's output of features.", changeable=True)
+    extractor_logits: str = option("logits", "Name of the SavedModel's output of class logits.", changeable=True)
     reference: str = option(
         "",
-        "What to compare with: DATASET:SPLIT, a folder of images, or an .npz file made from either; empty: the split "
-        "that the run trains on.",
+        "Real images to compare with: DATASET:SPLIT, a directory of images, or an .npz file made from either; empty: "
+        "the split that the run trains on.",
         changeable=True,
     )
     reference_dir: str = option(
-        "", "Where references are kept, once computed; empty: sagan_tf/references in the user's cache.", changeable=True
+        "",
+        "Directory that keeps the statistics of references for later evaluations; empty: sagan_tf/references in the "
+        "user's cache.",
+        changeable=True,
     )
     evaluation_labels: str = option(
         "auto",
-        "How the labels of generated images are drawn: uniform (every class alike), reference (in the proportions of "
-        "the reference's images) or auto (the run's own setting, or uniform if it has none).",
+        "Distribution of the labels of generated images: uniform (all classes equally often), reference (as often as "
+        "in the reference images) or auto (the setting of the run, or uniform if it has none).",
         choices=("auto", "uniform", "reference"),
         changeable=True,
     )
-    num_samples: int = option(50_000, "Images generated for metrics without a number in their name.", changeable=True)
-    evaluation_batch_size: int = option(100, "Images evaluated at once, over all replicas.", changeable=True)
+    num_samples: int = option(
+        50_000, "Number of generated images for metrics without a number in their name.", changeable=True
+    )
+    evaluation_batch_size: int = option(100, "Batch size of evaluations, over all replicas.", changeable=True)
     evaluate_every: int = option(
         0,
-        "Steps between evaluations while training; 0: none. The best checkpoint by the first metric is kept in "
-        "checkpoints/best.",
+        "Steps between evaluations during training; 0: no evaluations. The best checkpoint by the first metric is kept "
+        "in checkpoints/best.",
         changeable=True,
     )
     collapse_patience: int = option(
-        3, "Evaluations in a row that the first metric may get worse before a warning of collapse.", changeable=True
+        3,
+        "Number of consecutive evaluations in which the first metric gets worse that leads to a warning of collapse.",
+        changeable=True,
     )
 
     def __post_init__(self) -> None:
@@ -69,7 +78,7 @@ class EvaluationConfig:
         check_every_field(self)
 
     @property
-    def is_compared(self) -> bool:
-        """Whether the metrics or the labels of generated images need real images; the default metrics do."""
+    def needs_real_images(self) -> bool:
+        """Whether the metrics or the labels need real images; the default metrics do."""
         families = {re.sub(r"\d+k$", "", name) for name in self.metrics or ("fid",)}
         return self.evaluation_labels == "reference" or not families <= _METRICS_WITHOUT_REFERENCE

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from sagan_tf.config.option import check_at_least_zero, check_every_field, check_fraction, check_positive, option
+from sagan_tf.config.option import (
+    check_at_least_zero,
+    check_every_field,
+    check_fraction_below_one,
+    check_positive,
+    option,
+)
 from sagan_tf.errors import UserError
 
 Resolutions = tuple[int, ...]
@@ -15,84 +21,91 @@ class ModelConfig:
     """The generator and the discriminator."""
 
     architecture: str = option(
-        "sagan", "Networks: sagan (residual), sngan (residual, no attention, plain generator) or dcgan (convolutional)."
+        "sagan",
+        "Architecture of the networks: sagan (residual), sngan (residual, without attention, plain generator) or dcgan "
+        "(convolutional).",
     )
     resolution: int = option(128, "Height and width of the images, in pixels: 32, 64, 128 or 256.")
-    image_channels: int = option(3, "Channels of the images: 1 grey, 3 colour, 4 colour with alpha.")
-    num_classes: int = option(0, "Number of classes; 0 takes it from the data set.")
+    image_channels: int = option(3, "Channels of the images: 1 (gray), 3 (color) or 4 (color with alpha).")
+    num_classes: int = option(0, "Number of classes; 0: that of the data set.")
     conditioning: str = option(
         "projection",
-        "How the discriminator uses the label: projection (Miyato & Koyama 2018), auxiliary_classifier (AC-GAN, "
-        "Odena et al. 2017) or none (labels are not used at all, by the generator either).",
+        "Use of the label in the discriminator: projection (Miyato & Koyama 2018), auxiliary_classifier (AC-GAN, "
+        "Odena et al. 2017) or none (neither network uses labels).",
         choices=("projection", "auxiliary_classifier", "none"),
     )
-    base_channels: int = option(64, "Width: channels of the generator's last and the discriminator's first stage.")
+    base_channels: int = option(
+        64, "Width of the networks: channels of the generator's last stage and of the discriminator's first stage."
+    )
     latent_dim: int = option(128, "Length of a latent vector.")
     latents_to_every_block: bool = option(
         False,
-        "Split the latent vector into equal parts: one for the generator's first layer, and one for each block, where "
-        "the gains and biases of batch normalization depend on it (Brock et al. 2019, appendix B).",
+        "Split the latent vector into equal parts: one for the generator's first layer and one for each block, where "
+        "it determines the gains and biases of batch normalization (Brock et al. 2019, appendix B).",
         added_later=True,
     )
-    attention_resolutions: Resolutions = option(
+    attention_resolutions: tuple[int, ...] = option(
         (64,),
-        "Comma list of feature-map sizes that get self-attention, in both networks; empty for none. The paper's text "
-        "and the official code have 32, the best published run 64.",
+        "Comma list of the feature-map sizes, in pixels, at which both networks have self-attention; empty: no "
+        "attention. The paper's text and the official code have 32, the best published run has 64.",
     )
-    generator_attention_resolutions: Resolutions | None = option(
-        None, "The same for the generator alone; unset: attention_resolutions."
+    generator_attention_resolutions: tuple[int, ...] | None = option(
+        None, "Replaces attention_resolutions in the generator; unset: attention_resolutions."
     )
-    discriminator_attention_resolutions: Resolutions | None = option(
-        None, "The same for the discriminator alone; unset: attention_resolutions."
+    discriminator_attention_resolutions: tuple[int, ...] | None = option(
+        None, "Replaces attention_resolutions in the discriminator; unset: attention_resolutions."
     )
     attention_form: str = option(
         "pooled",
-        "pooled: keys and values max-pooled 2x2 (official code); paper: the paper's equations; full: values of full "
-        "width, no output convolution.",
+        "Form of self-attention: pooled (keys and values are max-pooled 2x2, as in the official code), paper (the "
+        "paper's equations) or full (values of full width, without an output convolution).",
         choices=("pooled", "paper", "full"),
     )
     attention_block: str = option(
         "self_attention",
-        "What stands at attention_resolutions: self_attention, or residual: a residual block with as many parameters "
-        "(the control of the paper's attention study).",
+        "Block at attention_resolutions: self_attention, or residual (a residual block with as many parameters, the "
+        "control of the paper's attention study).",
         choices=("self_attention", "residual"),
     )
-    generator_spectral_norm: bool = option(True, "Spectral normalisation in the generator.")
-    discriminator_spectral_norm: bool = option(True, "Spectral normalisation in the discriminator.")
+    generator_spectral_norm: bool = option(True, "Spectral normalization in the generator.")
+    discriminator_spectral_norm: bool = option(True, "Spectral normalization in the discriminator.")
     spectral_norm_constraint: str = option(
         "equal",
-        "equal: weights are divided by sigma. at_most: by max(1, sigma), attention excepted, as TF-GAN's example does.",
+        "equal: weights are divided by sigma; at_most: weights, except those of attention, are divided by max(1, "
+        "sigma), as in TF-GAN's example.",
         choices=("equal", "at_most"),
     )
-    spectral_norm_power_iterations: int = option(1, "Power iterations for an estimate of sigma.")
-    spectral_norm_epsilon: float = option(1e-8, "Smallest norm that spectral normalisation divides by.")
-    batch_norm_momentum: float = option(0.9, "Momentum of batch normalisation's moving statistics.")
-    batch_norm_epsilon: float = option(1e-5, "Added to the variance in batch normalisation.")
+    spectral_norm_power_iterations: int = option(1, "Power iterations for each estimate of sigma.")
+    spectral_norm_epsilon: float = option(1e-8, "Smallest norm that spectral normalization divides by.")
+    batch_norm_momentum: float = option(0.9, "Momentum of the moving statistics of batch normalization.")
+    batch_norm_epsilon: float = option(1e-5, "Constant that batch normalization adds to the variance.")
     synchronized_batch_norm: bool = option(
-        False, "Batch statistics over all replicas instead of each replica's own (best published: its own)."
+        False,
+        "Compute batch statistics over all replicas instead of on each replica (best published run: on each replica).",
     )
     resampling: str = option(
         "auto",
-        "How the residual blocks' convolutions and the resampling next to them are computed, with the same result but "
-        "for rounding: auto as fast as it can; strided each as one convolution; plain one thing after the other.",
+        "Computation of the residual blocks' convolutions and of the resampling next to them: auto (the fastest), "
+        "strided (each pair as one convolution) or plain (one operation after the other). The results differ by "
+        "rounding only.",
         choices=("auto", "strided", "plain"),
     )
     discriminator_pooling: str = option(
         "sum",
-        "How the discriminator combines the locations of its last feature map: sum (official code and all published "
-        "configurations), mean, or scaled_sum: the sum divided by the square root of the number of locations. At high "
-        "learning rates the sum can leave every unit at 0 for ever; in the one setting and seed where the others were "
-        "tried, they did not (docs/results/dead_discriminator.md).",
+        "Reduction of the discriminator's last feature map over its locations: sum (official code and all published "
+        "configurations), mean or scaled_sum (the sum divided by the square root of the number of locations). At high "
+        "learning rates, every unit can stay at 0 forever with sum. This did not happen with mean and scaled_sum in "
+        "the one setting and seed in which they were tried (docs/results/dead_discriminator.md).",
         choices=("sum", "mean", "scaled_sum"),
         added_later=True,
     )
     discriminator_base_channels: int = option(
-        0, "Width of the discriminator: used there in place of base_channels; 0: base_channels.", added_later=True
+        0, "Width of the discriminator in place of base_channels; 0: base_channels.", added_later=True
     )
     generator_widths: tuple[int, ...] = option(
         (),
-        "Comma list of the generator's channels as multiples of base_channels: of the 4 x 4 feature map, then after "
-        "each block; empty: those of the architecture. 8,4,2,1 is narrower at high resolutions.",
+        "Comma list of the generator's channels as multiples of base_channels: first of the 4 x 4 feature map, then "
+        "after each block; empty: those of the architecture. Example: 8,4,2,1 is narrower at high resolutions.",
         added_later=True,
     )
     discriminator_widths: tuple[int, ...] = option(
@@ -103,20 +116,21 @@ class ModelConfig:
     )
     discriminator_downsample: tuple[bool, ...] = option(
         (),
-        "Comma list of whether each block of the discriminator halves the feature map, such as 1,1,1,0; empty: as in "
-        "the architecture. Together with discriminator_widths it can have any number of blocks.",
+        "Comma list with 1 for each block of the discriminator that halves the feature map and 0 for each other block, "
+        "such as 1,1,1,0; empty: as in the architecture. Together with discriminator_widths, the discriminator can "
+        "have any number of blocks.",
         added_later=True,
     )
     discriminator_minibatch_statistics: int = option(
         0,
-        "Images in a group: before its last block, the discriminator gets one more feature map with the standard "
-        "deviation over each group (Karras et al. 2018; StyleGAN2: 4); 0: no such map.",
+        "Number of images in a group: before its last block, the discriminator gets an additional feature map with the "
+        "standard deviation over each group (Karras et al. 2018; StyleGAN2: 4); 0: no additional feature map.",
         added_later=True,
     )
     kernel_initializer: str = option(
         "glorot_uniform",
-        "Initial weights of convolutions, dense layers and embeddings; the official code and the best published run "
-        "have glorot_uniform.",
+        "Initializer of the weights of convolutions, dense layers and embeddings (official code and best published "
+        "run: glorot_uniform).",
         choices=("glorot_uniform", "orthogonal", "he_normal"),
     )
 
@@ -126,12 +140,12 @@ class ModelConfig:
         check_at_least_zero(self, "num_classes", "discriminator_base_channels", "discriminator_minibatch_statistics")
         if self.discriminator_minibatch_statistics == 1:
             raise UserError("discriminator_minibatch_statistics: expected 0 or at least 2 images, received 1")
-        check_fraction(self, "batch_norm_momentum")
+        check_fraction_below_one(self, "batch_norm_momentum")
         check_every_field(self)
 
     @property
     def discriminator_channels(self) -> int:
-        """Channels that the discriminator's widths are multiples of."""
+        """Number of channels that the discriminator's widths are multiples of."""
         return self.discriminator_base_channels or self.base_channels
 
     @property

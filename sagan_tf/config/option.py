@@ -1,4 +1,4 @@
-"""How a hyper-parameter is declared, and the checks of values that many of them share."""
+"""Declaration of options, and checks of their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from sagan_tf.errors import UserError
 
-_TOO_LARGE = 2**31  # TensorFlow counts in 32 bits in places
+_MAX_INTEGER = 2**31 - 1
+"""Some operations of TensorFlow count in 32-bit integers."""
 
 
 def option(
@@ -18,55 +19,58 @@ def option(
     changeable: bool = False,
     added_later: bool = False,
 ) -> Any:
-    """Declare a hyper-parameter.
+    """Declare an option as a field of a dataclass.
 
     Args:
-        default: its default value.
-        help: one sentence or two, shown by `--help`.
-        choices: the values allowed, when the set is closed.
-        changeable: whether a run may be resumed with another value: true only for what does not decide the weights.
-        added_later: whether runs that were begun before there was this option have its default value.
+        default: The default value.
+        help: One or two sentences for `--help`.
+        choices: The allowed values; None if there is no fixed set.
+        changeable: Whether a run may be resumed with another value. True only for options that do not determine the
+            weights.
+        added_later: Whether the option is newer than some existing runs. Those runs have its default value.
+
+    Returns:
+        The field. Its metadata holds all arguments but the default.
     """
     metadata = {"help": help, "choices": choices, "changeable": changeable, "added_later": added_later}
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_positive(part: Any, *names: str) -> None:
-    """Raise UserError unless these fields are above 0."""
+def check_positive(options: Any, *names: str) -> None:
+    """Raise UserError unless the named fields are above 0."""
     for name in names:
-        if not getattr(part, name) > 0:
-            raise UserError(f"{name}: expected a number above 0, received {getattr(part, name)}")
+        if not getattr(options, name) > 0:
+            raise UserError(f"{name}: expected a number above 0, received {getattr(options, name)}")
 
 
-def check_at_least_zero(part: Any, *names: str) -> None:
-    """Raise UserError unless these fields are 0 or more."""
+def check_at_least_zero(options: Any, *names: str) -> None:
+    """Raise UserError unless the named fields are 0 or more."""
     for name in names:
-        if not getattr(part, name) >= 0:
-            raise UserError(f"{name}: expected 0 or more, received {getattr(part, name)}")
+        if not getattr(options, name) >= 0:
+            raise UserError(f"{name}: expected 0 or more, received {getattr(options, name)}")
 
 
-def check_fraction(part: Any, *names: str) -> None:
-    """Raise UserError unless these fields are at least 0 and below 1."""
+def check_fraction_below_one(options: Any, *names: str) -> None:
+    """Raise UserError unless the named fields are at least 0 and below 1."""
     for name in names:
-        if not 0 <= getattr(part, name) < 1:
-            raise UserError(f"{name}: expected at least 0 and below 1, received {getattr(part, name)}")
+        if not 0 <= getattr(options, name) < 1:
+            raise UserError(f"{name}: expected at least 0 and below 1, received {getattr(options, name)}")
 
 
-def check_part_of_whole(part: Any, *names: str) -> None:
-    """Raise UserError unless these fields are above 0 and at most 1."""
+def check_fraction_above_zero(options: Any, *names: str) -> None:
+    """Raise UserError unless the named fields are above 0 and at most 1."""
     for name in names:
-        if not 0 < getattr(part, name) <= 1:
-            raise UserError(f"{name}: expected above 0 and at most 1, received {getattr(part, name)}")
+        if not 0 < getattr(options, name) <= 1:
+            raise UserError(f"{name}: expected above 0 and at most 1, received {getattr(options, name)}")
 
 
-def check_every_field(part: Any) -> None:
-    """Raise UserError for a value that is not among its choices, or too large to count with."""
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
+def check_every_field(options: Any) -> None:
+    """Raise UserError for a value outside its choices or an integer over 32 bits."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
         for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int) and number >= _TOO_LARGE:
-                raise UserError(f"{field.name}: expected a number below {_TOO_LARGE}, received {number}")
+            if isinstance(number, int) and number > _MAX_INTEGER:
+                raise UserError(f"{field.name}: expected at most {_MAX_INTEGER}, received {number}")
         choices = field.metadata["choices"]
-        if choices and getattr(part, field.name) not in choices:
-            expected = ", ".join(choices)
-            raise UserError(f"{field.name}: expected one of {expected}, received {getattr(part, field.name)!r}")
+        if choices and value not in choices:
+            raise UserError(f"{field.name}: expected one of {', '.join(choices)}, received {value!r}")

@@ -1,4 +1,4 @@
-"""A hyper-parameter's value as text: what a command line, a flagfile and `--help` say for it."""
+"""Conversion of option values to and from the text of flags."""
 
 from __future__ import annotations
 
@@ -16,60 +16,68 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class OptionText:
-    """Text <-> value for one type of option.
+    """A converter between text and values for one type of option.
 
     Args:
-        hint: bool, int, float, str, a tuple of any length of one of these (a comma list, see
-            `sagan_tf.text.split_comma_list`; the empty text is the empty tuple), or one of all these or None (the text
-            `unset`).
-        choices: the only texts allowed, in a comma list for each of its elements; None: no such limit.
+        hint: The type: bool, int, float, str, a tuple of any length of one of these (a comma list, see
+            `sagan_tf.text.split_comma_list`; the empty text is the empty tuple), or one of these types or None, whose
+            text is `unset`.
+        choices: The allowed texts, in a comma list those of each element; None if every text is allowed.
     """
 
     def __init__(self, hint: Any, choices: tuple[str, ...] | None = None) -> None:
         self.is_optional = type(None) in typing.get_args(hint)
         if self.is_optional:
-            (hint,) = (one for one in typing.get_args(hint) if one is not type(None))
+            (hint,) = (argument for argument in typing.get_args(hint) if argument is not type(None))
         self.is_tuple = typing.get_origin(hint) is tuple
         self.is_bool = hint is bool
         self.choices = choices
         self._scalar = _ELEMENTS[typing.get_args(hint)[0]] if self.is_tuple else _SCALARS[hint]
 
     def parse(self, text: str) -> Any:
-        """Return the value that `text` stands for; raise ValueError, which says what was expected."""
+        """Convert text to a value.
+
+        Raises:
+            ValueError: The text has no value of this type. The message says what was expected.
+        """
         if self.is_optional and text == _UNSET:
             return None
         elements = split_comma_list(text) if self.is_tuple else [text]
         try:
-            values = tuple(map(self._parse_one, elements))
+            values = tuple(map(self._parse_element, elements))
             return values if self.is_tuple else values[0]
         except ValueError as error:
-            raise ValueError(f"expected {self._expectation()}") from error
+            raise ValueError(f"expected {self._describe_type()}") from error
 
-    def write(self, value: Any) -> str:
-        """Return the text from which `parse` makes `value`; raise ValueError if it needs several lines."""
+    def format(self, value: Any) -> str:
+        """Convert a value to the text from which `parse` makes it.
+
+        Raises:
+            ValueError: The text would have several lines.
+        """
         if value is None:
             return _UNSET
         if self.is_tuple:
-            return _parse_line(join_comma_list(map(_write_one, value)))
-        return _parse_line(_write_one(value))
+            return _parse_line(join_comma_list(map(_format_element, value)))
+        return _parse_line(_format_element(value))
 
     def placeholder(self) -> str:
-        """Stands for the value in `--help`."""
-        one = "|".join(self.choices) if self.choices else self._scalar.placeholder
-        return f"{one},..." if self.is_tuple else one
+        """Return the text that represents the value in `--help`."""
+        element = "|".join(self.choices) if self.choices else self._scalar.placeholder
+        return f"{element},..." if self.is_tuple else element
 
-    def _parse_one(self, text: str) -> Any:
+    def _parse_element(self, text: str) -> Any:
         if self.choices and text not in self.choices:
             raise ValueError
         return self._scalar.parse(text)
 
-    def _expectation(self) -> str:
-        one = f"one of {', '.join(self.choices)}" if self.choices else self._scalar.expectation
-        expectation = f"a comma list, each {one}" if self.is_tuple else one
-        return f"{expectation}, or {_UNSET}" if self.is_optional else expectation
+    def _describe_type(self) -> str:
+        element = f"one of {', '.join(self.choices)}" if self.choices else self._scalar.description
+        description = f"a comma list, each {element}" if self.is_tuple else element
+        return f"{description}, or {_UNSET}" if self.is_optional else description
 
 
-def _write_one(value: bool | int | float | str) -> str:
+def _format_element(value: bool | int | float | str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -87,22 +95,24 @@ def _parse_number(text: str) -> float:
 
 
 def _parse_line(text: str) -> str:
-    # What a line of a flagfile can hold, so that a run's flags.cfg always replays it.
+    # A line of a flagfile must be able to hold the text, so that the flags.cfg of a run always replays the run.
     if text != text.strip():
         raise ValueError(f"expected text on one line without blanks at its ends, received {text!r}")
-    return _parse_element(text)
+    return _parse_list_element(text)
 
 
-def _parse_element(text: str) -> str:
-    # Blanks at its ends stay: in a comma list they are in quotation marks.
+def _parse_list_element(text: str) -> str:
+    # Blanks at the ends are kept: a comma list has them in quotation marks.
     if text.splitlines() not in ([], [text]):
         raise ValueError(f"expected text on one line, received {text!r}")
     return text
 
 
 class _Scalar(typing.NamedTuple):
+    """A type that is not a tuple."""
+
     parse: Callable[[str], Any]
-    expectation: str
+    description: str
     placeholder: str
 
 
@@ -112,5 +122,5 @@ _SCALARS: dict[Any, _Scalar] = {
     float: _Scalar(_parse_number, "a number", "NUMBER"),
     str: _Scalar(_parse_line, "text on one line without blanks at its ends", "TEXT"),
 }
-_ELEMENTS = _SCALARS | {str: _Scalar(_parse_element, "text on one line", "TEXT")}
-"""The same for the elements of a comma list."""
+_ELEMENTS = _SCALARS | {str: _Scalar(_parse_list_element, "text on one line", "TEXT")}
+"""The types of the elements of a comma list."""

@@ -1,1 +1,1 @@
-"""From files to batches: `sources.open_source` opens a data set, `pipeline.training_dataset` batches it."""
+"""Image data sets: `sources.open_source` opens one, `pipeline.make_training_dataset` makes batches of it."""

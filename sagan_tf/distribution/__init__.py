@@ -1,1 +1,1 @@
-"""Where a run computes: devices, strategies and clusters."""
+"""Devices, distribution strategies and clusters of workers."""

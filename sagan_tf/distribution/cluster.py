@@ -1,4 +1,4 @@
-"""How the workers of one run find each other: TF_CONFIG, Slurm or Kubernetes, whichever describes them."""
+"""Workers of a run, as TF_CONFIG, Slurm or Kubernetes describes them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ def has_cluster() -> bool:
     """Return whether the environment describes more than one worker.
 
     Raises:
-        UserError: if what describes them cannot be read: as many runs as workers in one folder would be worse.
+        UserError: The description of the workers cannot be read. If it were ignored, every worker would start a run of
+            its own in the same directory.
     """
-    return _num_workers() > 1
+    return _count_workers() > 1
 
 
-def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """Read from the environment who the workers are and which of them this process is.
+def create_cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
+    """Read the addresses of the workers and the index of this process.
 
-    The first of these that describes workers decides:
+    The first of these sources that describes workers is used:
 
-    1. `TF_CONFIG`, since somebody wrote it for this process; Kubeflow's training operator does for a TFJob.
+    1. `TF_CONFIG`, because it was written for this process, for example by Kubeflow's training operator for a TFJob.
     2. Slurm, in a step that `srun` started.
-    3. Kubernetes, for pods without an operator, where `SAGAN_TF_PODS` says which pods are the workers.
+    3. Kubernetes, for pods without an operator, where `SAGAN_TF_PODS` selects the pods that are the workers.
 
-    Managers are asked once, here: addresses and this process's place stay what they are while the run lasts.
+    The source is read once: addresses and index do not change during a run.
+
+    Returns:
+        A cluster resolver for `tf.distribute.MultiWorkerMirroredStrategy`.
 
     Raises:
-        UserError: if nothing describes workers, or what does cannot be read.
+        UserError: No source describes workers, or its description cannot be read.
     """
-    if cluster_tf_config.num_workers():
+    if cluster_tf_config.count_workers():
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     for manager in _MANAGERS:
-        if manager.num_workers():
+        if manager.count_workers():
             addresses, index = manager.find_workers()
             return tf.distribute.cluster_resolver.SimpleClusterResolver(
                 tf.train.ClusterSpec({"worker": addresses}),
@@ -46,25 +50,30 @@ def cluster_resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
                 rpc_layer="grpc",
             )
     raise UserError(
-        "strategy: expected workers for multi_worker, described by TF_CONFIG, by Slurm (start the program with srun) "
-        f"or, on Kubernetes, by {cluster_kubernetes.PODS_VARIABLE} and {cluster_kubernetes.COUNT_VARIABLE}, received "
-        "none of them; pass --strategy=auto to train on this machine alone"
+        "strategy: --strategy=multi_worker finds no description of the workers; set TF_CONFIG, start the program with "
+        f"Slurm's srun or, on Kubernetes, set {cluster_kubernetes.PODS_VARIABLE} and "
+        f"{cluster_kubernetes.COUNT_VARIABLE}; or pass --strategy=auto to train on this machine alone"
     )
 
 
-def place_among_workers() -> tuple[int, int]:
-    """Which worker this process is, counted from 0 with the chief first, and of how many; they need not talk.
+def find_worker_index() -> tuple[int, int]:
+    """Return the index of this worker and the number of workers.
+
+    The workers need not communicate with each other.
+
+    Returns:
+        The index, counted from 0, where the chief comes first, and the number of workers.
 
     Raises:
-        UserError: as `cluster_resolver`.
+        UserError: No source describes workers, or its description cannot be read.
     """
-    resolver = cluster_resolver()
+    resolver = create_cluster_resolver()
     tasks = resolver.cluster_spec().as_dict()
     before = len(tasks.get("chief", ())) if resolver.task_type == "worker" else 0
     return before + resolver.task_id, sum(len(addresses) for addresses in tasks.values())
 
 
-def _num_workers() -> int:
-    """Workers that the environment describes, 0 where nothing does."""
-    counts = (source.num_workers() for source in (cluster_tf_config, *_MANAGERS))
+def _count_workers() -> int:
+    """Return the number of workers that the environment describes, or 0."""
+    counts = (source.count_workers() for source in (cluster_tf_config, *_MANAGERS))
     return next((count for count in counts if count), 0)

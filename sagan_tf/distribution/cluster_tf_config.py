@@ -1,4 +1,4 @@
-"""TF_CONFIG, looked at before TensorFlow reads it: what is wrong is one line that says what was expected."""
+"""Check of TF_CONFIG before TensorFlow reads it, with an error message of one line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from sagan_tf.errors import UserError
 _EXAMPLE = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 _TYPES = ("chief", "worker")
 _ADDRESS = re.compile(r"(\[[^\[\]]+\]|[^:\s\[\]]+):(\d{1,5})")
-_LONGEST_QUOTE = 80
+_MAX_QUOTE_LENGTH = 80
 
 
-def num_workers() -> int:
-    """Workers that TF_CONFIG describes, a chief included; 0 where it is not set.
+def count_workers() -> int:
+    """Return the number of workers in TF_CONFIG, or 0 if it is not set.
+
+    A chief counts as a worker.
 
     Raises:
-        UserError: if TensorFlow could not train with it.
+        UserError: TensorFlow could not train with this TF_CONFIG.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text:
@@ -44,8 +46,8 @@ def _check_cluster(cluster: Any, text: str) -> dict[str, list[str]]:
     if not isinstance(cluster, dict) or not cluster:
         raise _error(f'the workers\' addresses in "cluster", as in {_EXAMPLE}', _quote(text))
     if unknown := sorted(set(cluster) - set(_TYPES)):
-        raise _error('tasks of type chief and worker in "cluster": parameter servers and evaluators have no part in '
-                     "multi_worker", ", ".join(unknown))  # fmt: skip
+        expected = 'only tasks of type chief and worker in "cluster" (no parameter servers or evaluators)'
+        raise _error(expected, ", ".join(unknown))
     for task_type, addresses in cluster.items():
         if not isinstance(addresses, list) or not addresses:
             raise _error(f"a list of host:port for {task_type}", _quote(json.dumps(addresses)))
@@ -54,17 +56,17 @@ def _check_cluster(cluster: Any, text: str) -> dict[str, list[str]]:
             if not match or not 0 < int(match[2]) < 2**16:
                 raise _error(f"host:port for each {task_type}", _quote(json.dumps(address)))
     if len(cluster.get("chief", [])) > 1:
-        raise _error("one chief at most", str(len(cluster["chief"])))
-    everyone = [address for addresses in cluster.values() for address in addresses]
-    if twice := sorted({address for address in everyone if everyone.count(address) > 1}):
-        raise _error("an address of its own for every worker", f"{twice[0]} twice")
+        raise _error("at most one chief", str(len(cluster["chief"])))
+    all_addresses = [address for addresses in cluster.values() for address in addresses]
+    if repeated := sorted({address for address in all_addresses if all_addresses.count(address) > 1}):
+        raise _error("a different address for every worker", f"{repeated[0]} twice")
     return cluster
 
 
 def _check_task(task: Any, cluster: dict[str, list[str]]) -> None:
-    """Raise UserError unless `task` is one of `cluster`."""
+    """Raise UserError unless a task is part of the cluster."""
     if not isinstance(task, dict) or "type" not in task or "index" not in task:
-        raise _error(f'which worker this is in "task", as in {_EXAMPLE}', _quote(json.dumps(task)))
+        raise _error(f'the type and index of this worker in "task", as in {_EXAMPLE}', _quote(json.dumps(task)))
     task_type, index = task["type"], task["index"]
     if task_type not in cluster:
         raise _error(f"a task of type {' or '.join(cluster)}, as in its cluster", _quote(json.dumps(task_type)))
@@ -78,6 +80,6 @@ def _error(expected: str, received: str) -> UserError:
 
 
 def _quote(text: str) -> str:
-    """`text` in one line, cut where it is long."""
+    """Return text on one line, shortened if it is long."""
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_QUOTE else f"{line[: _LONGEST_QUOTE - 3]}..."
+    return line if len(line) <= _MAX_QUOTE_LENGTH else f"{line[: _MAX_QUOTE_LENGTH - 3]}..."

@@ -1,4 +1,4 @@
-"""Turn TensorFlow's errors about a lost worker into one line for the user."""
+"""Conversion of TensorFlow's errors about a lost worker to one line for the user."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from sagan_tf.errors import WorkerLost
-from sagan_tf.text import one_line
+from sagan_tf.errors import WorkerLostError
+from sagan_tf.text import make_single_line
 
 _KINDS = (
     tf.errors.UnavailableError,
@@ -23,52 +23,58 @@ _MESSAGE = re.compile(
     "Barrier timed out",
     re.IGNORECASE,
 )
-"""Parts of the messages of TensorFlow's errors about other workers. Errors of these kinds have other causes, too."""
+"""Parts of the messages of TensorFlow's errors about other workers. These error types have other causes, too."""
 _NCCL = re.compile("NCCL", re.IGNORECASE)
-_MAX_REASON = 300
+_MAX_REASON_LENGTH = 300
 
 
 @contextlib.contextmanager
-def explain_lost_workers(num_workers: int, then: str) -> Iterator[None]:
-    """Enter a context in which a worker that does not answer is a `WorkerLost`.
+def explain_lost_workers(num_workers: int, on_restart: str) -> Iterator[None]:
+    """Convert errors about lost workers that are raised inside the context.
 
     Args:
-        num_workers: How many take part. Of one, only NCCL's errors are explained.
-        then: What happens when the command is started again, for the end of the message.
+        num_workers: The number of workers. With one worker, only NCCL's errors are converted.
+        on_restart: The effect of starting the command again, for the end of the message.
+
+    Raises:
+        WorkerLostError: A worker does not answer, or NCCL failed.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        explained = lost_worker_error(error, num_workers, then)
+        explained = convert_lost_worker_error(error, num_workers, on_restart)
         if explained is None:
             raise
         raise explained from error
 
 
-def lost_worker_error(error: tf.errors.OpError, num_workers: int, then: str) -> WorkerLost | None:
-    """Return the error for the user if `error` is about another worker or the connection to it, else None.
+def convert_lost_worker_error(error: tf.errors.OpError, num_workers: int, on_restart: str) -> WorkerLostError | None:
+    """Convert an error about another worker to an error for the user.
 
-    NCCL's errors are among these, since it reports a worker that has ended and a wrong setting of its own alike, and
-    those of the GPUs of one worker too.
+    All errors of NCCL are included, because NCCL reports a worker that has ended in the same way as a wrong setting,
+    and the GPUs of one worker use NCCL, too.
 
     Args:
-        error: What TensorFlow raised.
-        num_workers: How many take part. Of one, only NCCL's errors are explained.
-        then: What happens when the command is started again, for the end of the message.
+        error: An error of TensorFlow.
+        num_workers: The number of workers. With one worker, only NCCL's errors are converted.
+        on_restart: The effect of starting the command again, for the end of the message.
+
+    Returns:
+        The error for the user; None if the error is not about another worker or the connection to it.
     """
     if not isinstance(error, _KINDS):
         return None
-    reason = one_line(error.message)[:_MAX_REASON]
+    reason = make_single_line(error.message)[:_MAX_REASON_LENGTH]
     if _NCCL.search(error.message):
-        other = "--collectives=ring" if num_workers > 1 else "--strategy=one_device"
-        return WorkerLost(
-            f"NCCL, by which GPUs exchange gradients, failed ({reason}); NCCL_DEBUG=INFO in the environment makes it "
-            f"log why, {other} does without it. Started again, {then}"
+        alternative = "--collectives=ring" if num_workers > 1 else "--strategy=one_device"
+        return WorkerLostError(
+            f"NCCL, which GPUs exchange gradients with, failed ({reason}); set NCCL_DEBUG=INFO in the environment to "
+            f"see the reason in its log, or pass {alternative} to train without NCCL. Started again, {on_restart}"
         )
     if num_workers < 2 or not _MESSAGE.search(error.message):
         return None
     task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
-    who = f"{task[1]} {task[2]}" if task else "another worker"
-    return WorkerLost(
-        f"{who} does not answer any more ({reason}); look at its own output. Started again on all workers, {then}"
+    worker = f"{task[1]} {task[2]}" if task else "another worker"
+    return WorkerLostError(
+        f"{worker} no longer answers ({reason}); its own output may say why. Started again on all workers, {on_restart}"
     )

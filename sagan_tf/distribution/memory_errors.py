@@ -1,4 +1,4 @@
-"""Too little memory, whatever way TensorFlow reports it, as one line for the user."""
+"""Conversion of TensorFlow's errors about memory to one line for the user."""
 
 from __future__ import annotations
 
@@ -16,44 +16,52 @@ _FULL_GPU = re.compile(
     r"cudaGetDevice\(\) failed. Status: out of memory|CUBLAS_STATUS_NOT_INITIALIZED",
     re.IGNORECASE,
 )
-"""Parts of the messages of cuDNN, cuBLAS and the driver when a GPU has no memory left; the kinds of error differ."""
+"""Parts of the messages of cuDNN, cuBLAS and the driver when a GPU has no memory left; the error types differ."""
 
 
 @contextlib.contextmanager
 def explain_memory_errors(activity: str, remedy: str) -> Iterator[None]:
-    """Enter a context, or decorate a function, in which too little memory is a `UserError`.
+    """Convert errors about memory that are raised inside the context.
+
+    It is also a decorator of functions.
 
     Args:
-        activity: What ran out of memory, for the start of the message.
-        remedy: What the user can do about it, for the end of the message.
+        activity: The activity that ran out of memory, for the start of the message.
+        remedy: Advice for the user, for the end of the message.
+
+    Raises:
+        UserError: The memory of the machine or of a GPU does not suffice.
     """
     try:
         yield
     except (MemoryError, RuntimeError, tf.errors.OpError) as error:
-        explained = memory_error(error, activity, remedy)
+        explained = convert_memory_error(error, activity, remedy)
         if explained is None:
             raise
         raise explained from error
 
 
-def memory_error(error: Exception, activity: str, remedy: str) -> UserError | None:
-    """Return the error for the user if `error` is about memory, else None.
+def convert_memory_error(error: Exception, activity: str, remedy: str) -> UserError | None:
+    """Convert an error about memory to an error for the user.
 
     Args:
-        error: Anything that a computation raised.
-        activity: What ran out of memory, for the start of the message.
-        remedy: What the user can do about it, for the end of the message.
+        error: An error of a computation.
+        activity: The activity that ran out of memory, for the start of the message.
+        remedy: Advice for the user, for the end of the message.
+
+    Returns:
+        The error for the user; None if the error is not about memory.
     """
     message = str(error)
     if _FULL_GPU.search(message):
         return UserError(
-            f"{activity}: expected a GPU with enough free memory, received one without; {remedy}; or, if other "
-            "processes fill it (nvidia-smi lists them), choose other GPUs by CUDA_VISIBLE_DEVICES (-1: the CPU)"
+            f"{activity}: the GPU does not have enough free memory; {remedy}; or, if other processes fill it "
+            "(nvidia-smi lists them), select other GPUs with CUDA_VISIBLE_DEVICES (-1: the CPU)"
         )
     if isinstance(error, tf.errors.ResourceExhaustedError) and _OUT_OF_MEMORY.search(message):
-        wanted = re.search(r"shape\[([\d,]+)\]", message)
-        tensor = f" for a tensor of {wanted[1].replace(',', ' x ')}" if wanted else ""
-        return UserError(f"{activity}: expected enough memory, received too little{tensor}; {remedy}")
+        shape = re.search(r"shape\[([\d,]+)\]", message)
+        tensor = f" for a tensor of shape {shape[1].replace(',', ' x ')}" if shape else ""
+        return UserError(f"{activity}: there is not enough memory{tensor}; {remedy}")
     if isinstance(error, MemoryError):
-        return UserError(f"{activity}: expected enough memory, received too little; {remedy}")
+        return UserError(f"{activity}: there is not enough memory; {remedy}")
     return None

@@ -1,4 +1,4 @@
-"""Work on a whole batch shared by the replicas of a strategy, outside of training: each takes its rows."""
+"""Division of a batch among the replicas of a strategy, outside of training."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from collections.abc import Callable
 import tensorflow as tf
 
 
-def on_replicas(
+def split_over_replicas(
     strategy: tf.distribute.Strategy, function: Callable[..., tuple[tf.Tensor, ...]]
 ) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Return a function of tensors [n, ...] whose rows are divided among the replicas.
+    """Return a version of a function that divides the rows among the replicas.
 
     Args:
-        strategy: where it runs.
-        function: tensors [n, ...] to a tuple of tensors [n, ...], row by row.
+        strategy: The strategy whose replicas compute.
+        function: A function of tensors [n, ...] that returns a tuple of tensors [n, ...] and computes each row
+            independently of the other rows.
+
+    Returns:
+        A function with the same arguments and results. The number of rows must be a multiple of the number of replicas.
     """
 
-    def of_whole(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        results = strategy.run(lambda *whole: tuple(function(*map(_own_rows, whole))), args=tensors)
+    def compute(*tensors: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        results = strategy.run(lambda *batches: tuple(function(*map(_take_replica_rows, batches))), args=tensors)
         if strategy.num_replicas_in_sync == 1:
             return results
-        return tuple(strategy.gather(one, axis=0) for one in results)
+        return tuple(strategy.gather(result, axis=0) for result in results)
 
-    return of_whole
+    return compute
 
 
-def _own_rows(batch: tf.Tensor) -> tf.Tensor:
-    """This replica's rows of a batch that every replica has whole."""
+def _take_replica_rows(batch: tf.Tensor) -> tf.Tensor:
+    """Return the rows of this replica from a batch that every replica has completely."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return batch
     rows = tf.shape(batch)[0] // context.num_replicas_in_sync
     first = tf.cast(context.replica_id_in_sync_group, tf.int32) * rows
-    others = batch.shape[1:]
-    # A slice by its size, not by its end: XLA, and so a TPU, cannot see how many rows are between two computed places.
-    return tf.slice(batch, [first, *[0] * len(others)], [rows, *others])
+    row_shape = batch.shape[1:]
+    # Slice by size and not by end: XLA, and thus a TPU, cannot infer the number of rows between two computed positions.
+    return tf.slice(batch, [first, *[0] * len(row_shape)], [rows, *row_shape])

@@ -1,4 +1,4 @@
-"""The strategy for the chips of one TPU virtual machine."""
+"""Distribution strategy for the chips of one TPU virtual machine."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ import tensorflow as tf
 
 from sagan_tf.environment.tpu import has_tpu
 from sagan_tf.errors import UserError
-from sagan_tf.text import one_line
+from sagan_tf.text import make_single_line
 
 _logger = logging.getLogger("sagan_tf")
 _NAME = "TPU_NAME"
 _LOCAL = "local"
 _SYSTEM_DEVICE = "TPU_SYSTEM"
-"""The device by which TensorFlow starts TPU chips; only a build with TPU support that has loaded libtpu has it."""
+"""The device with which TensorFlow starts TPU chips. Only a build with TPU support that has loaded libtpu has it."""
 _NO_TPU = (
-    "strategy: expected a TPU for tpu, found no /dev/accel* or /dev/vfio on this machine; run it on a TPU VM, or pass "
-    "--strategy=auto"
+    "strategy: --strategy=tpu finds no TPU (/dev/accel* or /dev/vfio) on this machine; run the command on a TPU VM, or "
+    "pass --strategy=auto"
 )
 
 
-def is_tpu_wanted() -> bool:
-    """Return whether `--strategy=auto` means a TPU: whether TPU_NAME asks for one or TensorFlow has found one."""
+def is_tpu_requested() -> bool:
+    """Return whether `--strategy=auto` selects a TPU.
+
+    It does if TPU_NAME is set or TensorFlow has found a TPU.
+    """
     return bool(os.environ.get(_NAME) or tf.config.list_physical_devices(_SYSTEM_DEVICE))
 
 
 def create_tpu_strategy(precision: str = "float32") -> tf.distribute.Strategy:
-    """Start the TPU chips of this machine and return the strategy that computes on all of them.
+    """Start the TPU chips of this machine and create a strategy for all of them.
 
-    Only a TPU of this machine can be used: the input pipeline decodes images in this process, and workers that are
-    reached by an address cannot call it. So nothing waits for a network here.
+    Only a TPU of this machine can be used, because the input pipeline decodes images in this process, and remote
+    workers cannot call it. Therefore this function never waits for a network.
 
     Args:
-        precision: What training will compute in: `float32` or `mixed_bfloat16`.
+        precision: The precision of the run: `float32` or `mixed_bfloat16`.
 
     Raises:
         UserError: There is no TPU, TensorFlow was built without support for it, it cannot be started, or it does not
-            compute in `precision`.
+            support the precision.
     """
     if precision == "mixed_float16":
         raise UserError(
@@ -49,37 +52,41 @@ def create_tpu_strategy(precision: str = "float32") -> tf.distribute.Strategy:
     name = os.environ.get(_NAME) or _LOCAL
     if name != _LOCAL:
         raise UserError(
-            f"{_NAME}: expected {_LOCAL}, since images are decoded in the process that trains, which has to run on the "
-            f"TPU VM itself, received {name!r}; unset {_NAME}, or pass --strategy=one_device or mirrored"
+            f"{_NAME}: expected {_LOCAL}, because the process that trains also decodes images and must run on the TPU "
+            f"VM itself, received {name!r}; unset {_NAME}, or pass --strategy=one_device or mirrored"
         )
     if not tf.config.list_physical_devices(_SYSTEM_DEVICE):
-        raise UserError(f"strategy: expected a TPU that can be used: {_explain_unusable()}" if has_tpu() else _NO_TPU)
+        reason = f"strategy: the TPU of this machine cannot be used: {_explain_unusable_tpu()}"
+        raise UserError(reason if has_tpu() else _NO_TPU)
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(_LOCAL)
     except (ValueError, OSError, RuntimeError, tf.errors.OpError) as error:
-        reason = one_line(str(error))[:500]
+        reason = make_single_line(str(error))[:500]
         raise UserError(
-            f"strategy: the TPU of this machine cannot be started ({reason}); --strategy=one_device does without it"
+            f"strategy: the TPU of this machine cannot be started ({reason}); --strategy=one_device does not use it"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
-def warn_of_unused_tpu() -> None:
-    """Log why this machine's TPU is not used, if it seems to have one; with GPUs, the device files may be theirs."""
+def warn_about_unused_tpu() -> None:
+    """Log why the TPU of this machine is not used, if there seems to be one.
+
+    On a machine with GPUs nothing is logged, because the device files may be those of the GPUs.
+    """
     if has_tpu() and not tf.config.list_physical_devices("GPU"):
-        _logger.warning("this machine seems to have a TPU, which is not used: %s", _explain_unusable())
+        _logger.warning("this machine seems to have a TPU, which is not used: %s", _explain_unusable_tpu())
 
 
-def _explain_unusable() -> str:
-    """Return why TensorFlow does not find the TPU of this machine, and what to do."""
+def _explain_unusable_tpu() -> str:
+    """Return why TensorFlow does not find the TPU of this machine and what to do."""
     if _is_installed("tensorflow-tpu"):
         return (
             "tensorflow-tpu does not find it; another process may be using it, or libtpu is missing "
-            "(TF_CPP_MIN_LOG_LEVEL=0 logs the reason)"
+            "(set TF_CPP_MIN_LOG_LEVEL=0 in the environment to see the reason)"
         )
     return (
-        f"TensorFlow {tf.__version__} is built without TPU support; install tensorflow-tpu in its place, as "
-        "tools/launch/tpu-requirements.txt says"
+        f"TensorFlow {tf.__version__} is built without TPU support; replace it by tensorflow-tpu, as described in "
+        "tools/launch/tpu-requirements.txt"
     )
 
 

@@ -1,1 +1,1 @@
-"""The environment of a process: GPUs, TPUs and the settings of Keras, examined before TensorFlow is imported."""
+"""Environment of a process: GPUs, TPUs and Keras settings, read before TensorFlow is imported."""

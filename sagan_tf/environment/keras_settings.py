@@ -1,7 +1,7 @@
-"""Keras settings that this package computes with, whatever the environment, `keras.json` and the caller have set.
+"""Keras settings of this package, independent of the environment, `keras.json` and the caller.
 
-Keras keeps its backend, default dtype, image data format, epsilon and dtype policy in variables of the process. What
-this package builds must not depend on them, and their values must be the caller's own afterwards.
+Keras keeps its backend, default dtype, image data format, epsilon and dtype policy in global variables. The networks of
+this package must not depend on them, and the caller's values must be restored afterwards.
 """
 
 from __future__ import annotations
@@ -18,36 +18,37 @@ _BACKEND = {"KERAS_BACKEND": "tensorflow"}
 _PREFIX = "KERAS_"
 
 
-def default_environment() -> dict[str, str]:
-    """Return this process's environment without Keras settings, for a process that must not read the user's.
+def environment_without_keras_settings() -> dict[str, str]:
+    """Return the environment of this process without the user's Keras settings.
 
-    `KERAS_HOME` is the null device, in which Keras finds no `keras.json` and writes none.
+    The backend is TensorFlow. `KERAS_HOME` is the null device, in which Keras neither finds nor writes `keras.json`.
     """
-    others = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
-    return others | _BACKEND | {"KERAS_HOME": os.devnull}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
+    return variables | _BACKEND | {"KERAS_HOME": os.devnull}
 
 
 def load_keras(*, read_user_settings: bool = True) -> None:
-    """Import Keras with the TensorFlow backend, whatever backend the user has chosen; the environment is kept.
+    """Import Keras with the TensorFlow backend, whatever backend the user has chosen.
 
-    TensorFlow then finds the CUDA libraries that pip has installed.
+    The environment variables are the same afterwards. TensorFlow then finds the CUDA libraries that pip has installed.
 
     Args:
-        read_user_settings: whether Keras reads the rest of `keras.json` and of its environment variables. A library
-            leaves that to its caller; a command has no use for it, and an error in it must not stop the command.
+        read_user_settings: Whether Keras reads the rest of `keras.json` and of its environment variables. As a library,
+            the package leaves these settings to its caller. A command does not use them, and an error in them must not
+            stop it.
 
     Raises:
-        UserError: if this process has already imported Keras with another backend.
+        UserError: This process has already imported Keras with another backend.
     """
     load_cuda_libraries()
-    environment = os.environ | _BACKEND if read_user_settings else default_environment()
+    environment = os.environ | _BACKEND if read_user_settings else environment_without_keras_settings()
     with _keras_variables({name: value for name, value in environment.items() if name.startswith(_PREFIX)}):
         if "keras" not in sys.modules:
-            # TensorFlow imports Keras too. Where the chosen backend is not installed, it hides the error, and modules
-            # that hold the choice stay behind.
+            # TensorFlow imports Keras, too. If the chosen backend is not installed, TensorFlow hides the error, and
+            # modules that hold the choice remain in sys.modules.
             for name in [name for name in sys.modules if name.startswith("keras.")]:
                 del sys.modules[name]
-        import tensorflow  # noqa: F401 - first, since it loads parts of Keras itself
+        import tensorflow  # noqa: F401 - imported first, because it imports parts of Keras itself
         from keras import config
     if config.backend() != "tensorflow":
         raise UserError(
@@ -58,10 +59,12 @@ def load_keras(*, read_user_settings: bool = True) -> None:
 
 @contextlib.contextmanager
 def keras_defaults(dtype_policy: str = "float32") -> Iterator[None]:
-    """Apply Keras' default settings inside the context, and restore the caller's afterwards.
+    """Apply the default settings of Keras inside the context.
+
+    The caller's settings are restored at the end.
 
     Args:
-        dtype_policy: dtype policy of layers created inside: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        dtype_policy: The dtype policy of layers created inside: `float32`, `mixed_bfloat16` or `mixed_float16`.
     """
     from keras import config
 
@@ -82,7 +85,7 @@ def keras_defaults(dtype_policy: str = "float32") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _keras_variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Replace all environment variables of Keras inside the context."""
+    """Replace all environment variables of Keras, inside the context."""
     before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_PREFIX)}
     os.environ.update(values)
     try:

@@ -1,69 +1,185 @@
-"""What can be known to be wrong with an evaluation before any image is looked at."""
+"""Checks of metrics, images and references that need no features of the evaluated images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from sagan_tf.class_labels import check_every_class_has_images, find_class_indices
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.metrics import Metric
+from sagan_tf.evaluation.metrics import METRICS, Metric
+from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.features import tf_gan
+from sagan_tf.features.extractor import Extractor
 from sagan_tf.features.extractors import EXTRACTORS
-from sagan_tf.features.statistics import FEATURES, Gathered
+from sagan_tf.features.statistics import AGREEMENT, FEATURES, ImageSetStatistics
 
 
-def check_names(extractor: str, metrics: Sequence[Metric]) -> None:
-    """Raise UserError where a metric's name says that it is of other features than `extractor`'s.
+class ClassIndices(NamedTuple):
+    """Class indices of the images' labels in the reference and the extractor; None where they are not compared."""
 
-    A folder may be Inception or not: whoever names it decides, and the record has its digest.
+    in_reference: np.ndarray | None
+    in_extractor: np.ndarray | None
+
+
+class ImageProperties(NamedTuple):
+    """Properties of the images to evaluate that metrics, extractor and reference must match.
+
+    Attributes:
+        class_names: Names of the classes of the labels; empty without labels.
+        resolution: Height and width of the images.
+        image_channels: Channels of the images.
+    """
+
+    class_names: tuple[str, ...]
+    resolution: int
+    image_channels: int
+
+
+def check_evaluation(
+    metrics: Sequence[tuple[Metric, int]], images: ImageProperties, extractor: Extractor, reference: Reference | None
+) -> ClassIndices:
+    """Check everything that can be checked before an image is read or generated.
+
+    Args:
+        metrics: Metrics with their numbers of images.
+        images: Properties of the images to evaluate.
+        extractor: The extractor of the features.
+        reference: The reference; None if no metric needs one.
+
+    Raises:
+        UserError: A metric has too few images, or classes, size or channels of images, extractor and reference differ.
+    """
+    extractor.check_channels(images.image_channels)
+    in_reference = in_extractor = None
+    for metric, num_images in metrics:
+        family = metric.family
+        if num_images < family.min_images:
+            raise UserError(f"images: expected at least {family.min_images} for {metric.name}, received {num_images}")
+        if AGREEMENT in family.required:
+            owner = f"extractor {extractor.name}"
+            in_extractor = find_class_indices(metric.name, images.class_names, extractor.class_names, owner)
+        if family.required_of_reference:
+            required = require_reference(reference)
+            _check_reference_images(images, required.provenance)
+            check_reference_size(metric, num_images, required.statistics)
+        if family.is_per_class:
+            in_reference = _find_reference_classes(metric, images.class_names, require_reference(reference))
+    return ClassIndices(in_reference, in_extractor)
+
+
+def require_reference(reference: Reference | None) -> Reference:
+    """Return the reference, or raise UserError if there is none."""
+    if reference is None:
+        raise UserError("reference: expected DATASET:SPLIT, a directory of images or an .npz file, received none")
+    return reference
+
+
+def check_reference_extractor(reference: Reference, extractor: Extractor) -> None:
+    """Raise UserError if a reference has the features of another extractor."""
+    expected, received = extractor.identifier, reference.provenance.extractor
+    if received != expected:
+        raise UserError(f"reference: expected features of extractor {expected}, received those of {received}")
+
+
+def _check_reference_images(images: ImageProperties, provenance: Provenance) -> None:
+    """Raise UserError if reference images have another size or other channels."""
+    if (provenance.resolution, provenance.image_channels) != (images.resolution, images.image_channels):
+        raise UserError(
+            f"reference: expected images of {images.resolution} px and {images.image_channels} channels, like the "
+            f"images to evaluate, received {provenance.resolution} px and {provenance.image_channels} channels "
+            f"({provenance.images})"
+        )
+
+
+def _find_reference_classes(metric: Metric, class_names: tuple[str, ...], reference: Reference) -> np.ndarray:
+    """Return the reference's index of each class.
+
+    Raises:
+        UserError: Classes differ, or the reference has fewer than two images of a class.
+    """
+    reference_class_names = reference.provenance.class_names
+    indices = find_class_indices(metric.name, class_names, reference_class_names, "the reference")
+    check_every_class_has_images(metric.name, indices, reference_class_names)
+    check_class_counts(metric.name, "reference", reference.statistics.labels, reference_class_names)
+    return indices
+
+
+def check_metrics_match_extractor(extractor: str, metrics: Sequence[Metric]) -> None:
+    """Raise UserError if a metric is defined for features of another extractor.
+
+    The directory of a SavedModel is not checked: it may be Inception or not, and the record has its digest.
     """
     if extractor not in EXTRACTORS:
         return
+    is_inception = extractor == "inception"
+    allowed = ", ".join(name for name, family in METRICS.items() if family.uses_inception in (None, is_inception))
     for metric in metrics:
-        if metric.family.inception not in (None, extractor == "inception"):
-            other = "fcd, kcd and classifier_score" if extractor != "inception" else "fid, kid and is"
-            hint = "" if extractor != "inception" else "; others need --extractor"
-            raise UserError(f"metrics: expected {other} for the extractor {extractor}, received {metric.name}{hint}")
-
-
-def check_number_of_images(metrics: Sequence[Metric], source: Source) -> None:
-    """Raise UserError if a source has less images than a metric is of."""
-    for metric in metrics:
-        least = metric.size or metric.family.least
-        if source.num_examples < least:
+        if metric.family.uses_inception not in (None, is_inception):
+            needed = "another --extractor" if is_inception else "--extractor=inception"
             raise UserError(
-                f"images: expected at least {least} for {metric.name}, received {source.num_examples} in {source.name}"
+                f"metrics: expected metrics of the families {allowed} for --extractor={extractor}, received "
+                f"{metric.name}, which needs {needed}"
             )
 
 
-def check_reference_counts(metric: Metric, size: int, real: Gathered) -> None:
-    """Raise UserError if the reference has too few features to compare `size` images with."""
+def check_num_images(metrics: Sequence[Metric], source: Source) -> None:
+    """Raise UserError if a source has fewer images than a metric needs."""
+    for metric in metrics:
+        min_images = metric.num_images or metric.family.min_images
+        if source.num_examples < min_images:
+            raise UserError(
+                f"images: expected at least {min_images} for {metric.name}, received {source.num_examples} in "
+                f"{source.name}"
+            )
+
+
+def check_reference_size(metric: Metric, num_images: int, reference: ImageSetStatistics) -> None:
+    """Raise UserError if the reference has too few features to compare images with.
+
+    Args:
+        metric: The metric.
+        num_images: Number of images to compare.
+        reference: Statistics of the reference.
+    """
     family = metric.family
-    if FEATURES not in family.needs_of_reference:
+    if FEATURES not in family.required_of_reference:
         return
-    least = metric.size if metric.size and family.equal_sizes else family.least
-    if len(real.features) < least:
-        raise UserError(f"reference: expected at least {least} for {metric.name}, received {len(real.features)}")
-    if family.by_kernel:
-        tf_gan.check_kernel_sizes(size, len(real.features))
+    min_images = metric.num_images if metric.num_images and family.has_equal_sizes else family.min_images
+    num_features = len(reference.features)
+    if num_features < min_images:
+        raise UserError(f"reference: expected at least {min_images} images for {metric.name}, received {num_features}")
+    if family.is_kernel_distance:
+        tf_gan.check_kernel_sizes(num_images, num_features)
 
 
-def reference_size(metric: Metric, size: int, real: Gathered) -> int:
-    """How many real images a metric of `size` images compares them with."""
-    if FEATURES not in metric.family.needs_of_reference:
-        return real.count
-    return min(size, len(real.features)) if metric.family.equal_sizes else len(real.features)
+def count_reference_images(metric: Metric, num_images: int, reference: ImageSetStatistics) -> int:
+    """Return the number of reference images that a metric of `num_images` images uses."""
+    if FEATURES not in metric.family.required_of_reference:
+        return reference.count
+    num_features = len(reference.features)
+    return min(num_images, num_features) if metric.family.has_equal_sizes else num_features
 
 
-def check_counts_by_class(metric: str, whose: str, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
-    """Raise UserError unless there are two images of every class: a covariance needs them."""
+def check_class_counts(metric: str, subject: str, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
+    """Raise UserError unless there are two images of every class.
+
+    A covariance within a class needs two images.
+
+    Args:
+        metric: Name of the metric, for messages.
+        subject: The images that have these labels, for messages.
+        labels: Labels of the images, int `[n]`.
+        class_names: Names of all classes.
+    """
     counts = np.bincount(labels, minlength=len(class_names))
     few = np.flatnonzero(counts < 2)
     if len(few):
         raise UserError(
-            f"{whose}: expected at least 2 images of every class for {metric}, received {counts[few[0]]} of "
-            f"{class_names[few[0]]} ({len(few)} of {len(class_names)} classes have too few); take more images, or "
+            f"{subject}: expected at least 2 images of every class for {metric}, received {counts[few[0]]} of "
+            f"{class_names[few[0]]} ({len(few)} of {len(class_names)} classes have too few); use more images, or "
             f"leave {metric} out of --metrics"
         )

@@ -1,44 +1,47 @@
-"""Puts an evaluation together: images, extractor, reference, metrics; and the record of how it was done."""
+"""Evaluation of metrics on the images of a generator or a source, with a record of the protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from sagan_tf.class_labels import check_all_classes, class_numbers
 from sagan_tf.config import ModelConfig
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import (
-    check_counts_by_class,
-    check_names,
-    check_number_of_images,
-    check_reference_counts,
-    reference_size,
+    ClassIndices,
+    ImageProperties,
+    check_class_counts,
+    check_evaluation,
+    check_metrics_match_extractor,
+    check_num_images,
+    check_reference_extractor,
+    require_reference,
 )
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, count_classes
-from sagan_tf.evaluation.metrics import Metric, needs_reference
-from sagan_tf.evaluation.reference import Provenance, Reference
-from sagan_tf.evaluation.result import Result
-from sagan_tf.features.extraction import Batch, Extraction, draw_labels, with_progress
-from sagan_tf.features.statistics import AGREEMENT, Gathered, Gatherer
+from sagan_tf.evaluation.metrics import Metric, has_reference_metric
+from sagan_tf.evaluation.protocol import describe_protocol, get_compute_precision
+from sagan_tf.evaluation.reference import Reference
+from sagan_tf.evaluation.result import EvaluationResult
+from sagan_tf.features.extraction import Extraction, FeatureBatch, draw_labels, show_progress
+from sagan_tf.features.statistics import ImageSetStatistics, StatisticsAccumulator
 from sagan_tf.keras_backend import keras
 
 
 class Evaluator:
-    """Computes some metrics under one extractor.
+    """Evaluator of metrics with one extractor.
 
     Args:
-        extraction: runs the extractor.
-        metrics: what to compute.
-        reference: what to compare with; None if no metric needs one.
-        labels: how the labels of a generator's images are drawn: `UNIFORM` or `REFERENCE`, which needs a reference.
+        extraction: Runs the extractor.
+        metrics: The metrics to compute.
+        reference: The reference to compare with; None if no metric needs one.
+        labels: Distribution of the labels of generated images: `UNIFORM`, or `REFERENCE`, which needs a reference.
 
     Raises:
-        UserError: a metric's name says that it is of other features, or there is no reference for one that needs it.
+        UserError: A metric is defined for another extractor, the reference has features of another extractor, or a
+            metric needs a reference and there is none.
     """
 
     def __init__(
@@ -49,203 +52,158 @@ class Evaluator:
         labels: str = UNIFORM,
     ) -> None:
         self._extraction = extraction
+        self._extractor = extraction.extractor
         self._metrics = list(metrics)
         self._reference = reference
         self._labels = labels
-        check_names(extraction.extractor.name, metrics)
-        if needs_reference(metrics) or labels == REFERENCE:
-            self._check_reference()
+        check_metrics_match_extractor(self._extractor.name, metrics)
+        if has_reference_metric(metrics) or labels == REFERENCE:
+            check_reference_extractor(require_reference(reference), self._extractor)
 
-    def of_generator(
+    def evaluate_generator(
         self, generator: keras.Model, config: ModelConfig, class_names: tuple[str, ...], num_samples: int, seed: int
-    ) -> Result:
-        """Of a generator at inference.
+    ) -> EvaluationResult:
+        """Evaluate a generator in inference mode.
 
         Args:
-            generator: a network of `build_generator`.
-            config: what it was built from.
-            class_names: of its labels; empty if it has none.
-            num_samples: images for metrics without a number in their name.
-            seed: of latents and labels.
+            generator: A network of `build_generator`.
+            config: The configuration that it was built from.
+            class_names: Names of its classes; empty if it has no labels.
+            num_samples: Number of images for metrics without a number in their name.
+            seed: Seed of latents and labels.
+
+        Raises:
+            UserError: See `check_generator`.
         """
-        numbers = self.check_generator(config, class_names, num_samples, seed)
-        metrics = _with_sizes(self._metrics, num_samples)
-        count = max(size for _, size in metrics)
-        batches = self._extraction.of_generator(
-            generator, config.latent_dim, config.num_classes, count, seed, self._class_counts(class_names)
+        indices = self.check_generator(config, class_names, num_samples, seed)
+        metrics = self._list_metrics(num_samples)
+        count = max(num_images for _, num_images in metrics)
+        batches = self._extraction.extract_from_generator(
+            generator, config.latent_dim, config.num_classes, count, seed, self._count_classes(class_names)
         )
-        about = {"seed": seed, "precision": compute_precision(generator)}
+        protocol: dict[str, Any] = {"seed": seed, "precision": get_compute_precision(generator)}
         if config.num_classes:
-            about["evaluation_labels"] = self._labels
-        return self._result(metrics, batches, numbers, about)
+            protocol["evaluation_labels"] = self._labels
+        return self._evaluate(metrics, batches, indices, protocol)
 
     def check_generator(
         self, config: ModelConfig, class_names: tuple[str, ...], num_samples: int, seed: int
-    ) -> _Numbers:
-        """Raise UserError for what `of_generator` would refuse of any generator of this configuration."""
-        counts = self._class_counts(class_names)
-        numbers = self._check(num_samples, class_names, config.resolution, config.image_channels)
-        source = f"images with evaluation_labels={self._labels}"
-        for metric, size in _with_sizes(self._metrics, num_samples):
-            if metric.family.by_class:
-                self._check_counts(metric, source, draw_labels(config.num_classes, size, seed, counts), numbers)
-        return numbers
+    ) -> ClassIndices:
+        """Check the evaluation of any generator of a configuration.
 
-    def _class_counts(self, class_names: tuple[str, ...]) -> tuple[int, ...]:
-        """Return how many images of each class the reference has, if labels are drawn in these proportions."""
+        No images are generated.
+
+        Raises:
+            UserError: A metric has too few images, or classes, size or channels of generator, extractor and reference
+                differ.
+        """
+        class_counts = self._count_classes(class_names)
+        metrics = self._list_metrics(num_samples)
+        images = ImageProperties(class_names, config.resolution, config.image_channels)
+        indices = check_evaluation(metrics, images, self._extractor, self._reference)
+        subject = f"images with evaluation_labels={self._labels}"
+        for metric, num_images in metrics:
+            if metric.family.is_per_class:
+                labels = draw_labels(config.num_classes, num_images, seed, class_counts)
+                self._check_class_counts(metric, subject, labels, indices)
+        return indices
+
+    def evaluate_images(self, source: Source) -> EvaluationResult:
+        """Evaluate the images of a source.
+
+        Raises:
+            UserError: There are too few images, an image is unreadable, or classes, size or channels of images,
+                extractor and reference differ.
+        """
+        check_num_images(self._metrics, source)
+        metrics = self._list_metrics(source.num_examples)
+        images = ImageProperties(source.class_names, source.resolution, source.image_channels)
+        indices = check_evaluation(metrics, images, self._extractor, self._reference)
+        for metric, num_images in metrics:
+            # The labels of a part of the images are not known before these are read.
+            if metric.family.is_per_class and num_images == source.num_examples == source.class_counts_sample_size:
+                labels: np.ndarray = np.repeat(np.arange(len(source.class_names)), source.class_counts)
+                self._check_class_counts(metric, "images", labels, indices)
+        batches = self._extraction.extract_from_source(source, max(num_images for _, num_images in metrics))
+        return self._evaluate(metrics, _reject_unreadable_images(batches, source), indices, {})
+
+    def _list_metrics(self, num_available: int) -> list[tuple[Metric, int]]:
+        """Return the metrics with their numbers of images.
+
+        A metric without a number in its name is of all available images.
+        """
+        return [(metric, metric.num_images or num_available) for metric in self._metrics]
+
+    def _count_classes(self, class_names: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the number of reference images of each class.
+
+        The result is empty if labels are not drawn in these proportions.
+        """
         if self._labels == UNIFORM or self._reference is None:
             return ()
         return count_classes(class_names, self._reference)
 
-    def of_images(self, source: Source) -> Result:
-        """Of images that are there.
+    def _check_class_counts(self, metric: Metric, subject: str, labels: np.ndarray, indices: ClassIndices) -> None:
+        """Raise UserError unless labels contain each reference class at least twice."""
+        labels = labels if indices.in_reference is None else indices.in_reference[labels]
+        class_names = require_reference(self._reference).provenance.class_names
+        check_class_counts(metric.name, subject, labels, class_names)
 
-        Raises:
-            UserError: they are too few, or some cannot be read.
-        """
-        check_number_of_images(self._metrics, source)
-        numbers = self._check(source.num_examples, source.class_names, source.resolution, source.image_channels)
-        metrics = _with_sizes(self._metrics, source.num_examples)
-        for metric, size in metrics:
-            # The labels of fewer images are not known before they are read.
-            if metric.family.by_class and size == source.num_examples == source.class_counts_sample_size:
-                labels: np.ndarray = np.repeat(np.arange(len(source.class_names)), source.class_counts)
-                self._check_counts(metric, "images", labels, numbers)
-
-        def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
-            for batch in batches:
-                if source.skipped.count:
-                    break
-                yield batch
-            if source.skipped.count:
-                raise UserError(f"images: expected readable images, received {source.skipped.names[0]}, which is not")
-
-        batches = self._extraction.of_source(source, max(size for _, size in metrics))
-        return self._result(metrics, readable(batches), numbers, {})
-
-    def _check_counts(self, metric: Metric, source: str, labels: np.ndarray, numbers: _Numbers) -> None:
-        """Raise UserError unless there are two of every class of the reference among labels of images to evaluate."""
-        of_reference = labels if numbers.of_reference is None else numbers.of_reference[labels]
-        check_counts_by_class(metric.name, source, of_reference, self._provenance().class_names)
-
-    def _result(
-        self, metrics: Sequence[tuple[Metric, int]], batches: Iterable[Batch], numbers: _Numbers, about: dict[str, Any]
-    ) -> Result:
-        gatherers = {size: Gatherer(size, needs) for size, needs in _needs_by_size(metrics).items()}
-        for batch in with_progress(batches, max(gatherers), "images"):
-            labels, classes = (batch.labels if one is None else one[batch.labels] for one in numbers)
-            for gatherer in gatherers.values():
-                gatherer.add(batch.features, batch.logits, labels, classes)
-        gathered = {size: gatherer.gathered() for size, gatherer in gatherers.items()}
-        reference = self._reference.gathered if self._reference is not None else Gathered()
+    def _evaluate(
+        self,
+        metrics: Sequence[tuple[Metric, int]],
+        batches: Iterable[FeatureBatch],
+        indices: ClassIndices,
+        protocol: dict[str, Any],
+    ) -> EvaluationResult:
+        """Return the values of the metrics on batches of features, with the protocol."""
+        statistics = _accumulate(metrics, batches, indices)
+        reference = self._reference.statistics if self._reference is not None else ImageSetStatistics()
         values = {}
-        for metric, size in metrics:
-            if metric.family.by_class:
-                check_counts_by_class(metric.name, "images", gathered[size].labels, self._provenance().class_names)
-            values[metric.name] = metric.family.compute(gathered[size], reference)
-        about |= self._worst_classes(metrics, gathered)
-        return Result(values, self._protocol(metrics) | about, metrics[0][0].family.lower_is_better)
-
-    def _worst_classes(
-        self, metrics: Sequence[tuple[Metric, int]], gathered: Mapping[int, Gathered]
-    ) -> dict[str, dict[str, str]]:
-        """Return the name of the class that each metric with a worst class found, if there are such metrics."""
-        names = self._extraction.extractor.class_names
-        found = {
-            metric.name: names[metric.family.find_worst_class(gathered[size])]
-            for metric, size in metrics
-            if metric.family.find_worst_class is not None
-        }
-        return {"worst_class": found} if found else {}
-
-    def _check(self, available: int, class_names: tuple[str, ...], resolution: int, image_channels: int) -> _Numbers:
-        """Raise UserError for everything that is known to be wrong before any image is looked at."""
-        self._extraction.extractor.check_channels(image_channels)
-        of_reference = of_extractor = None
-        for metric, size in _with_sizes(self._metrics, available):
-            family = metric.family
-            if size < family.least:
-                raise UserError(f"images: expected at least {family.least} for {metric.name}, received {size}")
-            if AGREEMENT in family.needs:
-                extractor = self._extraction.extractor
-                whose = f"extractor {extractor.name}"
-                of_extractor = class_numbers(metric.name, class_names, extractor.class_names, whose)
-            if family.needs_of_reference:
-                self._check_size(resolution, image_channels)
-                check_reference_counts(metric, size, self._real())
-            if family.by_class:
-                known = self._provenance().class_names
-                of_reference = class_numbers(metric.name, class_names, known, "the reference")
-                check_all_classes(metric.name, of_reference, known)
-                check_counts_by_class(metric.name, "reference", self._real().labels, known)
-        return _Numbers(of_reference, of_extractor)
-
-    def _protocol(self, metrics: Sequence[tuple[Metric, int]]) -> dict[str, Any]:
-        extractor = self._extraction.extractor
-        record: dict[str, Any] = {
-            "num_samples": {metric.name: size for metric, size in metrics},
-            "extractor": extractor.identity,
-            "preprocessing": extractor.preprocessing,
-            "formulas": {metric.name: metric.family.protocol for metric, _ in metrics},
-            "reference": None,
-        }
-        if self._reference is not None:
-            provenance, real = self._reference.provenance, self._reference.gathered
-            record["reference"] = {
-                "images": provenance.images,
-                "fingerprint": provenance.fingerprint,
-                "num_samples": real.count,
-                "unreadable": list(self._reference.unreadable),
-                "num_samples_used": {
-                    metric.name: reference_size(metric, size, real)
-                    for metric, size in metrics
-                    if metric.family.needs_of_reference
-                },
-            }
-        return record
-
-    def _check_size(self, resolution: int, image_channels: int) -> None:
-        provenance = self._provenance()
-        if (provenance.resolution, provenance.image_channels) != (resolution, image_channels):
-            raise UserError(
-                f"reference: expected images of {resolution} px and {image_channels} channels, as those to evaluate, "
-                f"received {provenance.resolution} px and {provenance.image_channels} channels ({provenance.images})"
-            )
-
-    def _check_reference(self) -> None:
-        expected, received = self._extraction.extractor.identity, self._provenance().extractor
-        if received != expected:
-            raise UserError(f"reference: expected features of extractor {expected}, received those of {received}")
-
-    def _provenance(self) -> Provenance:
-        if self._reference is None:
-            raise UserError("reference: expected DATASET:SPLIT, a folder of images or an .npz file, received none")
-        return self._reference.provenance
-
-    def _real(self) -> Gathered:
-        return Gathered() if self._reference is None else self._reference.gathered
+        for metric, num_images in metrics:
+            if metric.family.is_per_class:
+                class_names = require_reference(self._reference).provenance.class_names
+                check_class_counts(metric.name, "images", statistics[num_images].labels, class_names)
+            values[metric.name] = metric.family.compute(statistics[num_images], reference)
+        protocol |= _find_worst_classes(metrics, statistics, self._extractor.class_names)
+        protocol = describe_protocol(metrics, self._extractor, self._reference) | protocol
+        return EvaluationResult(values, protocol, metrics[0][0].family.lower_is_better)
 
 
-class _Numbers(NamedTuple):
-    """What the images' labels are to the reference and to the extractor; None where nobody compares them."""
-
-    of_reference: np.ndarray | None
-    of_extractor: np.ndarray | None
-
-
-def compute_precision(network: keras.Model) -> str:
-    """Return the type that a network's layers with weights compute in, the narrowest if they differ."""
-    types = {layer.compute_dtype for layer in network._flatten_layers() if layer.weights}
-    return min(types, key=lambda name: tf.as_dtype(name).size)
-
-
-def _with_sizes(metrics: Sequence[Metric], available: int) -> list[tuple[Metric, int]]:
-    """Return each metric with the number of images that it is of."""
-    return [(metric, metric.size or available) for metric in metrics]
+def _accumulate(
+    metrics: Sequence[tuple[Metric, int]], batches: Iterable[FeatureBatch], indices: ClassIndices
+) -> dict[int, ImageSetStatistics]:
+    """Return the statistics that metrics require, by number of images."""
+    required: dict[int, set[str]] = {}
+    for metric, num_images in metrics:
+        required.setdefault(num_images, set()).update(metric.family.required)
+    accumulators = {num_images: StatisticsAccumulator(num_images, names) for num_images, names in required.items()}
+    for batch in show_progress(batches, max(accumulators), "images"):
+        labels, classes = (batch.labels if array is None else array[batch.labels] for array in indices)
+        for accumulator in accumulators.values():
+            accumulator.add(batch.features, batch.logits, labels, classes)
+    return {num_images: accumulator.result() for num_images, accumulator in accumulators.items()}
 
 
-def _needs_by_size(metrics: Sequence[tuple[Metric, int]]) -> dict[int, set[str]]:
-    needs: dict[int, set[str]] = {}
-    for metric, size in metrics:
-        needs.setdefault(size, set()).update(metric.family.needs)
-    return needs
+def _reject_unreadable_images(batches: Iterable[FeatureBatch], source: Source) -> Iterator[FeatureBatch]:
+    """Yield the batches of a source; raise UserError for an unreadable image."""
+    for batch in batches:
+        if source.skipped.count:
+            break
+        yield batch
+    if source.skipped.count:
+        raise UserError(f"images: {source.skipped.names[0]} cannot be read; repair or remove it")
+
+
+def _find_worst_classes(
+    metrics: Sequence[tuple[Metric, int]],
+    statistics: Mapping[int, ImageSetStatistics],
+    class_names: tuple[str, ...],
+) -> dict[str, dict[str, str]]:
+    """Return the record entry `worst_class`, or nothing without metrics that find one."""
+    worst_classes = {
+        metric.name: class_names[metric.family.find_worst_class(statistics[num_images])]
+        for metric, num_images in metrics
+        if metric.family.find_worst_class is not None
+    }
+    return {"worst_class": worst_classes} if worst_classes else {}

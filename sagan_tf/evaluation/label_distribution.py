@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from sagan_tf.class_labels import check_all_classes, class_numbers
+from sagan_tf.class_labels import check_every_class_has_images, find_class_indices
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.reference import Reference
 
@@ -15,56 +15,59 @@ _logger = logging.getLogger("sagan_tf")
 AUTO, UNIFORM, REFERENCE = "auto", "uniform", "reference"
 """Values of the option `evaluation_labels`."""
 MAX_DISTANCE_FROM_UNIFORM = 0.1
-"""Total variation distance of a reference's classes from uniform, beyond that expected of a random sample, above which
-a warning is due."""
+"""Total variation distance of a reference's classes from uniform, beyond the distance that is expected of a random
+sample, above which a warning is logged."""
 
 
-def match_classes(class_names: tuple[str, ...], known: tuple[str, ...], reference_name: str) -> np.ndarray:
-    """Return the number that each of a generator's classes has in a reference.
+def match_classes(
+    class_names: tuple[str, ...], reference_class_names: tuple[str, ...], reference_name: str
+) -> np.ndarray:
+    """Return the class index in a reference of each class of a generator.
 
     Args:
-        class_names: of the generator; empty if it takes no labels.
-        known: of the reference; empty if its images have no labels.
-        reference_name: of the reference, for messages.
+        class_names: Class names of the generator; empty if it takes no labels.
+        reference_class_names: Class names of the reference; empty if its images have no labels.
+        reference_name: Name of the reference, for messages.
 
     Raises:
-        UserError: one of them has no classes, or they are not the same classes.
+        UserError: The generator or the reference has no classes, or their classes differ.
     """
-    missing = "the generator takes no labels" if not class_names else f"{reference_name} has no labels"
-    if not class_names or not known:
-        raise UserError(f"evaluation_labels: expected uniform, since {missing}, received reference")
-    numbers = class_numbers("evaluation_labels=reference", class_names, known, "the reference")
-    check_all_classes("evaluation_labels=reference", numbers, known)
-    return numbers
+    reason = "the generator takes no labels" if not class_names else f"{reference_name} has no labels"
+    if not class_names or not reference_class_names:
+        raise UserError(f"evaluation_labels: expected uniform, since {reason}, received reference")
+    indices = find_class_indices("evaluation_labels=reference", class_names, reference_class_names, "the reference")
+    check_every_class_has_images("evaluation_labels=reference", indices, reference_class_names)
+    return indices
 
 
 def count_classes(class_names: tuple[str, ...], reference: Reference) -> tuple[int, ...]:
-    """Return the number of images that a reference has of each of a generator's classes.
+    """Return the number of reference images of each class of a generator.
 
     Raises:
-        UserError: see `match_classes`.
+        UserError: The generator or the reference has no classes, or their classes differ.
     """
-    known = reference.provenance.class_names
-    numbers = match_classes(class_names, known, reference.provenance.images)
-    counts = reference.gathered.class_counts
-    return tuple(np.pad(counts, (0, max(len(known) - len(counts), 0)))[numbers].tolist())
+    reference_class_names = reference.provenance.class_names
+    indices = match_classes(class_names, reference_class_names, reference.provenance.images)
+    counts = reference.statistics.class_counts
+    return tuple(np.pad(counts, (0, max(len(reference_class_names) - len(counts), 0)))[indices].tolist())
 
 
 def warn_if_unbalanced(class_names: tuple[str, ...], reference: Reference) -> None:
-    """Log a warning if uniform labels are far from those of a reference with the generator's classes."""
+    """Log a warning if a reference with the generator's classes is far from uniform."""
     try:
         counts = np.array(count_classes(class_names, reference))
-    except UserError:  # without the same classes there is nothing to compare, and no other choice
+    except UserError:  # without the same classes, labels can only be drawn uniformly
         return
     shares = counts / counts.sum()
     distance = float(np.abs(shares - 1.0 / len(shares)).sum()) / 2.0
-    # For a sample of balanced classes, each |share - 1/K| is sqrt(2 / (pi K n)) on average; times K / 2.
+    # In a random sample of n images of K balanced classes, each |share - 1/K| is sqrt(2 / (pi K n)) on average, and the
+    # distance is K / 2 times as much.
     expected_distance = math.sqrt((len(shares) - 1) / (2.0 * math.pi * counts.sum()))
     if distance - expected_distance > MAX_DISTANCE_FROM_UNIFORM:
         _logger.warning(
-            "labels of generated images are drawn uniformly, but the classes of the reference are not (total variation "
-            "distance %.2f; %.1f %% of %s are of class %s), and metrics that compare with this reference then also "
-            "measure this difference; --evaluation_labels=reference draws labels in its proportions",
+            "labels of generated images are drawn uniformly, but the reference is unbalanced (total variation distance "
+            "%.2f; %.1f %% of %s are of class %s), so that metrics that compare with it also measure this difference; "
+            "to draw labels in its proportions, pass --evaluation_labels=reference",
             distance,
             100.0 * shares.max(),
             reference.provenance.images,

@@ -1,6 +1,7 @@
-"""Metrics by name. A name is a protocol: which features, how many images, which formula; never compare two names.
+"""Metrics by name. A name is a protocol: it fixes features, number of images and formula.
 
-`fid50k` is the family `fid` on the first 50 thousand images; without a number it is on all the images that are given.
+`fid50k` is the family `fid` of the first 50 thousand images; without a number, a metric is of all given images. Values
+of metrics with different names cannot be compared.
 """
 
 from __future__ import annotations
@@ -14,129 +15,165 @@ import numpy as np
 
 from sagan_tf.errors import UserError
 from sagan_tf.features import distances, tf_gan
-from sagan_tf.features.statistics import AGREEMENT, FEATURES, PROBABILITIES, STATISTICS, Gathered
+from sagan_tf.features.statistics import AGREEMENT, FEATURES, MOMENTS, PROBABILITIES, ImageSetStatistics
 
 Value = float | dict[str, float]
-_DENSE_NEIGHBOURS = 5
+_DENSITY_NEIGHBORS = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """Metrics that differ in the number of images only.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricFamily:
+    """Metrics that differ only in the number of images.
 
     Attributes:
-        compute: of what was gathered of the images and of the reference.
-        needs: what it needs of the images.
-        needs_of_reference: what it needs of the reference; empty: it needs none.
-        lower_is_better: which way it should go.
-        inception: True: Inception's features only; False: others only, since the name says so; None: any.
-        protocol: in words, for records.
-        least: images that it needs at least.
-        by_class: whether it compares class with class.
-        equal_sizes: whether it takes as many real images as others.
-        by_kernel: whether it is TF-GAN's kernel distance, which works in blocks.
-        find_worst_class: finds the class whose value is the worst, which a record names; None: no class is worse.
+        compute: Computes the value from the statistics of the images and of the reference.
+        required: Statistics of the images that the metric requires.
+        required_of_reference: Statistics that it requires of the reference; empty for a metric without a reference.
+        lower_is_better: Whether lower values are better.
+        protocol: Description of the formula, for records.
+        uses_inception: True for a name that implies Inception features, False for one that implies other features,
+            None for a name without a fixed extractor.
+        min_images: Smallest number of images that the metric is defined for.
+        is_per_class: Whether images are compared with the reference within each class.
+        has_equal_sizes: Whether as many reference images are used as there are images.
+        is_kernel_distance: Whether it is TF-GAN's kernel distance, which works in blocks.
+        find_worst_class: Finds the class with the worst value, which a record names; None for a metric without values
+            of classes.
     """
 
-    compute: Callable[[Gathered, Gathered], Value]
-    needs: tuple[str, ...]
-    needs_of_reference: tuple[str, ...]
+    compute: Callable[[ImageSetStatistics, ImageSetStatistics], Value]
+    required: tuple[str, ...]
+    required_of_reference: tuple[str, ...] = ()
     lower_is_better: bool
-    inception: bool | None
     protocol: str
-    least: int = 2
-    by_class: bool = False
-    equal_sizes: bool = False
-    by_kernel: bool = False
-    find_worst_class: Callable[[Gathered], int] | None = None
+    uses_inception: bool | None = None
+    min_images: int = 2
+    is_per_class: bool = False
+    has_equal_sizes: bool = False
+    is_kernel_distance: bool = False
+    find_worst_class: Callable[[ImageSetStatistics], int] | None = None
 
 
-def _frechet(images: Gathered, reference: Gathered) -> Value:
-    return distances.frechet_distance(images.moments, reference.moments)
+def _compute_frechet_distance(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
+    return distances.compute_frechet_distance(images.moments, reference.moments)
 
 
-def _score(images: Gathered, reference: Gathered) -> Value:
-    return distances.classifier_score(images.probabilities)
+def _compute_classifier_score(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
+    return distances.compute_classifier_score(images.probabilities)
 
 
-def _kernel(images: Gathered, reference: Gathered) -> Value:
-    distance, error = tf_gan.kernel_distance(images.features, reference.features)
+def _compute_kernel_distance(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
+    distance, error = tf_gan.compute_kernel_distance(images.features, reference.features)
     return {"value": distance} if math.isnan(error) else {"value": distance, "standard_error": error}
 
 
-def _precision_recall(images: Gathered, reference: Gathered) -> Value:
-    precision, recall = distances.precision_and_recall(*_as_many(images, reference))
+def _compute_precision_recall(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
+    precision, recall = distances.compute_precision_and_recall(*_cut_to_equal_sizes(images, reference))
     return {"precision": precision, "recall": recall}
 
 
-def _density_coverage(images: Gathered, reference: Gathered) -> Value:
-    density, coverage = distances.density_and_coverage(*_as_many(images, reference), _DENSE_NEIGHBOURS)
+def _compute_density_coverage(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
+    fake, real = _cut_to_equal_sizes(images, reference)
+    density, coverage = distances.compute_density_and_coverage(fake, real, _DENSITY_NEIGHBORS)
     return {"density": density, "coverage": coverage}
 
 
-def _as_many(images: Gathered, reference: Gathered) -> tuple[np.ndarray, np.ndarray]:
-    """As many features of both: balls get smaller as a set gets larger."""
+def _cut_to_equal_sizes(images: ImageSetStatistics, reference: ImageSetStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """Return equally many features of both sets.
+
+    The balls around features get smaller as a set gets larger.
+    """
     count = min(len(images.features), len(reference.features))
     return images.features[:count], reference.features[:count]
 
 
-def _within_classes(images: Gathered, reference: Gathered) -> Value:
-    return distances.mean_distance_within_classes(images.features, images.labels, reference.features, reference.labels)
+def _compute_class_distance(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
+    return distances.compute_mean_class_distance(images.features, images.labels, reference.features, reference.labels)
 
 
-def _agreement(images: Gathered, reference: Gathered) -> Value:
+def _get_agreement(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
     return images.agreement
 
 
-def _class_agreement(images: Gathered, reference: Gathered) -> Value:
+def _get_class_agreement(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
     return {"mean": float(np.nanmean(images.class_agreement)), "worst": float(np.nanmin(images.class_agreement))}
 
 
-def _worst_class(images: Gathered) -> int:
+def _find_worst_class(images: ImageSetStatistics) -> int:
     return int(np.nanargmin(images.class_agreement))
 
 
-_FID = "Frechet distance of mean and unbiased covariance, float64"
-_IS = "exp(E KL(p(y|x) || p(y))), one split"
-_KID = "block estimator of the polynomial kernel's distance, blocks of at most 1,024 of the larger set"
-_INTRA = "mean over classes of the Frechet distance within a class"
+_FRECHET_DISTANCE = MetricFamily(
+    compute=_compute_frechet_distance,
+    required=(MOMENTS,),
+    required_of_reference=(MOMENTS,),
+    lower_is_better=True,
+    protocol="Frechet distance of mean and unbiased covariance, float64",
+)
+_CLASSIFIER_SCORE = MetricFamily(
+    compute=_compute_classifier_score,
+    required=(PROBABILITIES,),
+    lower_is_better=False,
+    protocol="exp(E KL(p(y|x) || p(y))), one split",
+)
+_KERNEL_DISTANCE = MetricFamily(
+    compute=_compute_kernel_distance,
+    required=(FEATURES,),
+    required_of_reference=(FEATURES,),
+    lower_is_better=True,
+    protocol="block estimator of the polynomial kernel's distance, blocks of at most 1,024 of the larger set",
+    is_kernel_distance=True,
+)
+_CLASS_DISTANCE = MetricFamily(
+    compute=_compute_class_distance,
+    required=(FEATURES,),
+    required_of_reference=(FEATURES,),
+    lower_is_better=True,
+    protocol="mean over classes of the Frechet distance within a class",
+    is_per_class=True,
+)
 
-_PRECISION_RECALL = "improved precision and recall, k = 3"
-
-METRICS: dict[str, Family] = {
-    "fid": Family(_frechet, (STATISTICS,), (STATISTICS,), True, True, _FID),
-    "is": Family(_score, (PROBABILITIES,), (), False, True, _IS),
-    "kid": Family(_kernel, (FEATURES,), (FEATURES,), True, True, _KID, by_kernel=True),
-    "intra_fid": Family(_within_classes, (FEATURES,), (FEATURES,), True, True, _INTRA, by_class=True),
-    "fcd": Family(_frechet, (STATISTICS,), (STATISTICS,), True, False, _FID),
-    "classifier_score": Family(_score, (PROBABILITIES,), (), False, False, _IS),
-    "kcd": Family(_kernel, (FEATURES,), (FEATURES,), True, False, _KID, by_kernel=True),
-    "intra_fcd": Family(_within_classes, (FEATURES,), (FEATURES,), True, False, _INTRA, by_class=True),
-    "precision_recall": Family(
-        _precision_recall,
-        (FEATURES,),
-        (FEATURES,),
-        False,
-        None,
-        "improved precision and recall, k = 3",
-        4,
-        equal_sizes=True,
+METRICS: dict[str, MetricFamily] = {
+    "fid": dataclasses.replace(_FRECHET_DISTANCE, uses_inception=True),
+    "is": dataclasses.replace(_CLASSIFIER_SCORE, uses_inception=True),
+    "kid": dataclasses.replace(_KERNEL_DISTANCE, uses_inception=True),
+    "intra_fid": dataclasses.replace(_CLASS_DISTANCE, uses_inception=True),
+    "fcd": dataclasses.replace(_FRECHET_DISTANCE, uses_inception=False),
+    "classifier_score": dataclasses.replace(_CLASSIFIER_SCORE, uses_inception=False),
+    "kcd": dataclasses.replace(_KERNEL_DISTANCE, uses_inception=False),
+    "intra_fcd": dataclasses.replace(_CLASS_DISTANCE, uses_inception=False),
+    "precision_recall": MetricFamily(
+        compute=_compute_precision_recall,
+        required=(FEATURES,),
+        required_of_reference=(FEATURES,),
+        lower_is_better=False,
+        protocol="improved precision and recall, k = 3",
+        min_images=4,
+        has_equal_sizes=True,
     ),
-    "density_coverage": Family(
-        _density_coverage, (FEATURES,), (FEATURES,), False, None, "density and coverage, k = 5", 6, equal_sizes=True
+    "density_coverage": MetricFamily(
+        compute=_compute_density_coverage,
+        required=(FEATURES,),
+        required_of_reference=(FEATURES,),
+        lower_is_better=False,
+        protocol="density and coverage, k = 5",
+        min_images=6,
+        has_equal_sizes=True,
     ),
-    "label_agreement": Family(
-        _agreement, (AGREEMENT,), (), False, None, "fraction whose likeliest class is the label asked for", 1
+    "label_agreement": MetricFamily(
+        compute=_get_agreement,
+        required=(AGREEMENT,),
+        lower_is_better=False,
+        protocol="fraction whose likeliest class is the label asked for",
+        min_images=1,
     ),
-    "class_agreement": Family(
-        _class_agreement,
-        (AGREEMENT,),
-        (),
-        False,
-        None,
-        "label_agreement within each class that has images: mean and least over these classes",
-        1,
-        find_worst_class=_worst_class,
+    "class_agreement": MetricFamily(
+        compute=_get_class_agreement,
+        required=(AGREEMENT,),
+        lower_is_better=False,
+        protocol="label_agreement within each class that has images: mean and least over these classes",
+        min_images=1,
+        find_worst_class=_find_worst_class,
     ),
 }
 """Families by name."""
@@ -144,31 +181,31 @@ METRICS: dict[str, Family] = {
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A family at a number of images.
+    """A family with a number of images.
 
     Attributes:
-        name: as given, such as `fid50k`.
-        family: what is computed.
-        size: number of images; None: all that are given.
+        name: The name that was given, such as `fid50k`.
+        family: The family.
+        num_images: Number of images; None for all given images.
     """
 
     name: str
-    family: Family
-    size: int | None
+    family: MetricFamily
+    num_images: int | None
 
 
 def find_metrics(names: Sequence[str]) -> list[Metric]:
-    """Return the metrics of some names.
+    """Return the metrics with the given names, each once.
 
     Raises:
-        UserError: there is no such metric, or there are no names.
+        UserError: A name is not that of a metric, or there are no names.
     """
     if not names:
         raise UserError(f"metrics: expected names such as fid50k, of the families {', '.join(METRICS)}, received none")
-    return [_find(name) for name in dict.fromkeys(names)]
+    return [_find_metric(name) for name in dict.fromkeys(names)]
 
 
-def _find(name: str) -> Metric:
+def _find_metric(name: str) -> Metric:
     family, thousands = re.fullmatch(r"(.*?)(?:([1-9]\d{0,6})k)?", name).groups()  # type: ignore[union-attr]
     if family not in METRICS:
         raise UserError(
@@ -178,21 +215,27 @@ def _find(name: str) -> Metric:
     return Metric(name, METRICS[family], int(thousands) * 1000 if thousands else None)
 
 
-def record_values(name: str, value: Value) -> dict[str, Value]:
-    """Return a metric's values as a record has them: its name is a key; a standard error has one of its own."""
+def to_record_values(name: str, value: Value) -> dict[str, Value]:
+    """Return the entries of a metric in a record.
+
+    The name of the metric is a key; a standard error has a key of its own.
+    """
     if isinstance(value, dict) and "value" in value:
         return {name if part == "value" else f"{name}_{part}": number for part, number in value.items()}
     return {name: value}
 
 
-def scalar_values(name: str, value: Value) -> dict[str, float]:
-    """Return the same as single numbers with a name each."""
+def to_scalar_values(name: str, value: Value) -> dict[str, float]:
+    """Return the entries of a metric as scalars, with a name for each part of a value."""
     scalars: dict[str, float] = {}
-    for key, one in record_values(name, value).items():
-        scalars |= {f"{key}/{part}": number for part, number in one.items()} if isinstance(one, dict) else {key: one}
+    for key, entry in to_record_values(name, value).items():
+        if isinstance(entry, dict):
+            scalars |= {f"{key}/{part}": number for part, number in entry.items()}
+        else:
+            scalars[key] = entry
     return scalars
 
 
-def needs_reference(metrics: Sequence[Metric]) -> bool:
-    """Return whether any of the metrics compares with real images."""
-    return any(metric.family.needs_of_reference for metric in metrics)
+def has_reference_metric(metrics: Sequence[Metric]) -> bool:
+    """Return whether any of the metrics compares with a reference."""
+    return any(metric.family.required_of_reference for metric in metrics)

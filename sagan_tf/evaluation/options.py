@@ -1,4 +1,4 @@
-"""What `python -m sagan_tf.evaluate` takes beside `EvaluationConfig`. Imports no TensorFlow."""
+"""Options of `python -m sagan_tf.evaluate` beside `EvaluationConfig`. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from sagan_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """What to evaluate."""
+    """The run or the images to evaluate, and the devices that evaluate them."""
 
-    run_dir: str = option("", "Folder of a run, whose generator is evaluated.")
+    run_dir: str = option("", "Directory of a run; its generator is evaluated.")
     images: str = option(
         "",
-        "Instead of a run: a folder of finished images (square, all of one size; a subfolder a class or none), or real "
-        "images as DATASET:SPLIT, which gives the floor that a generator could reach.",
+        "Instead of a run: a directory of square images of the same size (with a subdirectory for each class, or "
+        "none), or real images as DATASET:SPLIT, whose metrics show what a perfect generator could reach.",
     )
-    checkpoint: str = option("latest", "Of a run: latest, best (kept by --evaluate_every) or a step.")
+    checkpoint: str = option("latest", "Checkpoint of the run: latest, best (saved by --evaluate_every) or a step.")
     generator_weights: str = option(
-        "ema", "Of a run: ema (the averaged generator) or live (the one that is trained).", choices=("ema", "live")
+        "ema",
+        "Weights of the run's generator: ema (the EMA generator) or live (the trained generator).",
+        choices=("ema", "live"),
     )
-    output: str = option("", "File for the result, as JSON with the metrics' names as keys.")
-    data_dir: str = option("", "Where data sets lie; empty: the run's own, and where there is none TFDS's default.")
-    resolution: int = option(0, "Size that DATASET:SPLIT is brought to; 0: the extractor's own.")
-    image_channels: int = option(0, "Channels that images are decoded with; 0: the extractor's own.")
+    output: str = option("", "JSON file for the result, with the names of the metrics as keys.")
+    data_dir: str = option("", "Directory of the data sets; empty for the run's own, or for the default of TFDS.")
+    resolution: int = option(0, "Size that images of DATASET:SPLIT are resized to; 0 for that of the extractor.")
+    image_channels: int = option(0, "Channels that images are decoded with; 0 for those of the extractor.")
     seed: int = option(0, "Seed of the latents and labels.")
     strategy: str = option(
-        "auto", "Where it runs, as in training.", choices=("auto", "one_device", "mirrored", "multi_worker", "tpu")
+        "auto",
+        "Distribution strategy, as in training.",
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
     )
     logical_cpus: int = option(1, "Split the CPU into this many devices, as in training.")
 

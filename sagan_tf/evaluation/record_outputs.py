@@ -1,4 +1,4 @@
-"""The outputs of an evaluation's record: a table in the log, a file, and the records of a run."""
+"""Outputs of an evaluation's record: a table in the log, a JSON file, and the records of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.metrics import Metric, scalar_values
+from sagan_tf.evaluation.metrics import Metric, to_scalar_values
 from sagan_tf.files import (
     append_line,
     check_can_append,
@@ -21,21 +21,21 @@ from sagan_tf.files import (
     write_atomically,
 )
 from sagan_tf.runs.run_directory import RunDirectory
-from sagan_tf.runs.system_errors import explaining_writes
+from sagan_tf.runs.system_errors import explain_write_errors
 
 _logger = logging.getLogger("sagan_tf")
 
 
 class RecordOutputs:
-    """The places that take a record, checked before the evaluation begins.
+    """Files that a record is written to, checked before the evaluation begins.
 
     Args:
-        output: The path of a JSON file; empty for none.
-        directory: The run that is evaluated, if any. With `output`, a run directory that cannot be written is left
-            out with a warning.
+        output: Path of a JSON file; empty for none.
+        directory: Directory of the evaluated run, if any. With `output`, a run directory that cannot be written is
+            skipped with a warning.
 
     Raises:
-        UserError: `output` cannot be written, or without `output` the run directory cannot.
+        UserError: `output` cannot be written, or there is no `output` and the run directory cannot be written.
     """
 
     def __init__(self, output: str, directory: RunDirectory | None) -> None:
@@ -55,19 +55,21 @@ class RecordOutputs:
             self._directory = None
 
     def write(self, record: dict[str, Any], metrics: list[Metric]) -> None:
-        """Write a record everywhere. A failure at one place does not prevent writing to the remaining places.
+        """Write a record to all outputs.
+
+        A failure of one output does not prevent writing to the remaining outputs.
 
         Args:
             record: The record, with a value for the name of every metric.
             metrics: The metrics, for TensorBoard.
 
         Raises:
-            UserError: Something could not be written. The record has then been printed.
+            UserError: An output could not be written. The record has then been logged.
         """
         failures = []
-        for path, write in self._writers(record, metrics):
+        for path, write in self._create_writers(record, metrics):
             try:
-                with explaining_writes(path):
+                with explain_write_errors(path):
                     write()
             except UserError as error:
                 failures.append(str(error))
@@ -75,7 +77,9 @@ class RecordOutputs:
             _logger.info("%s", json.dumps(record))
             raise UserError("; ".join(failures))
 
-    def _writers(self, record: dict[str, Any], metrics: list[Metric]) -> list[tuple[pathlib.Path, Callable[[], None]]]:
+    def _create_writers(
+        self, record: dict[str, Any], metrics: list[Metric]
+    ) -> list[tuple[pathlib.Path, Callable[[], None]]]:
         output, directory = self._output, self._directory
         writers: list[tuple[pathlib.Path, Callable[[], None]]] = []
         if output is not None:
@@ -87,36 +91,38 @@ class RecordOutputs:
 
 
 def _write_scalars(record: dict[str, Any], metrics: list[Metric], directory: pathlib.Path) -> None:
-    """Write the metrics to TensorBoard."""
+    """Write the metrics as TensorBoard scalars."""
     writer = tf.summary.create_file_writer(str(directory))
     with writer.as_default(step=record["step"]):
         for metric in metrics:
-            for name, value in scalar_values(metric.name, record[metric.name]).items():
+            for name, value in to_scalar_values(metric.name, record[metric.name]).items():
                 tf.summary.scalar(f"evaluation/{name}", value)
     writer.close()
 
 
 def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
-    """Log a record as a table, a line for each metric."""
-    what = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
+    """Log a record as a table with a line for each metric."""
+    subject = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
     labels = record.get("evaluation_labels")
     details = f"; labels {labels}" if labels else ""
     if record.get("precision", "float32") != "float32":
         details += f"; precision {record['precision']}"
-    _logger.info("%s; extractor %s%s", what, record["extractor"], details)
+    _logger.info("%s; extractor %s%s", subject, record["extractor"], details)
     if record["reference"]:
         _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
     for metric in metrics:
-        better = "lower is better" if metric.family.lower_is_better else "higher is better"
+        direction = "lower is better" if metric.family.lower_is_better else "higher is better"
         count = record["num_samples"][metric.name]
-        _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, _shown(metric.name, record), count, better)
+        text = _format_value(metric.name, record)
+        _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, text, count, direction)
 
 
-def _shown(name: str, record: dict[str, Any]) -> str:
+def _format_value(name: str, record: dict[str, Any]) -> str:
+    """Return the value of a metric in a record as text."""
     value = record[name]
     if isinstance(value, dict):
         worst_class = record.get("worst_class", {}).get(name)
-        parts = "  ".join(f"{part} {one:.4f}" for part, one in value.items())
+        parts = "  ".join(f"{part} {number:.4f}" for part, number in value.items())
         return parts if worst_class is None else f"{parts} ({worst_class})"
     error = record.get(f"{name}_standard_error")
     return f"{value:.4f}" if error is None else f"{value:.4f} +- {error:.4f}"

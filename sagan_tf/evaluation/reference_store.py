@@ -1,4 +1,4 @@
-"""Finds a reference: in the file that was asked for, among those kept, or by computing it now."""
+"""Store of references: a reference is read from a file, found in the store, or computed and stored."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.reference import MOST_KEPT, Provenance, Reference, load_reference, save_reference
-from sagan_tf.features.extraction import Extraction, with_progress
-from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, STATISTICS, Gathered, Gatherer
+from sagan_tf.evaluation.reference import MAX_FEATURES, Provenance, Reference, load_reference, save_reference
+from sagan_tf.features.extraction import Extraction, show_progress
+from sagan_tf.features.extractor import Extractor
+from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, MOMENTS, ImageSetStatistics, StatisticsAccumulator
 from sagan_tf.files import check_can_write_file, write_result
 
 _logger = logging.getLogger("sagan_tf")
@@ -20,84 +21,98 @@ _CACHE_VARIABLE = "XDG_CACHE_HOME"
 
 
 def find_reference(text: str, source: Source | None, extraction: Extraction, directory: str) -> Reference:
-    """Return the reference of some real images: from its file, or computed now and kept there.
+    """Read, find in the store, or compute and store the reference of real images.
 
     Args:
-        text: what was asked for, for records; a path that ends in .npz is read.
-        source: the images, opened; None for a file.
-        extraction: runs the extractor.
-        directory: where references are kept; empty: the user's cache.
+        text: The option `reference`, for records; a path that ends in .npz is read.
+        source: The opened images; None for a file.
+        extraction: Runs the extractor.
+        directory: Directory of the store; empty for the user's cache.
 
     Raises:
-        UserError: a file that was asked for is of another extractor.
+        UserError: A file is not a reference or has the features of another extractor, or there are fewer than two
+            readable images.
     """
-    extractor = extraction.extractor
     if source is None:
-        reference = load_reference(pathlib.Path(os.path.expanduser(text)))
-        if reference.provenance.extractor != extractor.identity:
-            raise UserError(
-                f"reference: expected features of the extractor {extractor.identity}, received {text} with features of "
-                f"{reference.provenance.extractor}"
-            )
-        return reference
-    provenance = Provenance(
-        text,
-        source.fingerprint(),
-        source.num_examples,
-        source.resolution,
-        source.image_channels,
-        extractor.identity,
-        extractor.preprocessing,
-        source.class_names,
-    )
-    path = reference_directory(directory) / provenance.file_name
-    kept = _kept(path, provenance)
-    # Workers may have stores of their own: one that had to compute it alone would wait for the others for ever.
-    if extraction.all_agree(kept is not None) and kept is not None:
+        return _read_reference(text, extraction.extractor)
+    provenance = _describe(text, source, extraction.extractor)
+    path = resolve_reference_directory(directory) / provenance.file_name
+    stored = _find_stored(path, provenance)
+    # Workers may have different stores. Extraction is a collective operation: a worker that alone lacks the reference
+    # would wait forever for the other workers.
+    if extraction.is_true_on_all_workers(stored is not None) and stored is not None:
         _logger.info("reference: %s", path)
-        return kept
-    is_kept = extraction.writes and _try_to_keep(functools.partial(check_can_write_file, path, "reference_dir"))
-    reference = Reference(provenance, _gather_reference(source, extraction), source.skipped.names)
-    if is_kept:
+        return stored
+    is_stored = extraction.is_writer and _try_to_store(functools.partial(check_can_write_file, path, "reference_dir"))
+    reference = Reference(provenance, _compute_statistics(source, extraction), source.skipped.names)
+    if is_stored:
         save = functools.partial(save_reference, reference)
-        is_kept = _try_to_keep(functools.partial(write_result, path, "reference_dir", save))
-    where = f", kept in {path}" if is_kept else ""
-    _logger.info("reference: %d images of %s%s", reference.gathered.count, text, where)
+        is_stored = _try_to_store(functools.partial(write_result, path, "reference_dir", save))
+    suffix = f", kept in {path}" if is_stored else ""
+    _logger.info("reference: %d images of %s%s", reference.statistics.count, text, suffix)
     return reference
 
 
-def _try_to_keep(step: Callable[[], None]) -> bool:
-    """Run one step of saving a reference; log a warning and return False on failure."""
+def _read_reference(text: str, extractor: Extractor) -> Reference:
+    """Return the reference in a file, which must have features of the extractor."""
+    reference = load_reference(pathlib.Path(os.path.expanduser(text)))
+    if reference.provenance.extractor != extractor.identifier:
+        raise UserError(
+            f"reference: expected features of the extractor {extractor.identifier}, received {text} with features of "
+            f"{reference.provenance.extractor}"
+        )
+    return reference
+
+
+def _describe(text: str, source: Source, extractor: Extractor) -> Provenance:
+    """Return the provenance of the reference of images for an extractor."""
+    return Provenance(
+        text,
+        source.digest(),
+        source.num_examples,
+        source.resolution,
+        source.image_channels,
+        extractor.identifier,
+        extractor.preprocessing,
+        source.class_names,
+    )
+
+
+def _try_to_store(step: Callable[[], None]) -> bool:
+    """Run one step of storing a reference; log a warning and return False on failure."""
     try:
         step()
     except UserError as error:
-        _logger.warning("%s. The reference is used and not kept; --reference_dir chooses another place", error)
+        _logger.warning("%s. The reference is used but not kept; choose another directory with --reference_dir", error)
         return False
     return True
 
 
-def reference_directory(directory: str) -> pathlib.Path:
-    """Where references are kept."""
+def resolve_reference_directory(directory: str) -> pathlib.Path:
+    """Return the directory of stored references, by default one in the user's cache."""
     cache = os.environ.get(_CACHE_VARIABLE) or "~/.cache"
     return pathlib.Path(os.path.expanduser(directory or os.path.join(cache, "sagan_tf", "references")))
 
 
-def _kept(path: pathlib.Path, provenance: Provenance) -> Reference | None:
-    """Return a reference from the store; None, and with a warning if its file is damaged, where it must be computed."""
+def _find_stored(path: pathlib.Path, provenance: Provenance) -> Reference | None:
+    """Return a reference from the store, or None if it must be computed.
+
+    A damaged file is reported by a warning.
+    """
     if not os.path.exists(path):  # False also where the directory cannot be searched
         return None
     try:
-        kept = load_reference(path)
+        stored = load_reference(path)
     except UserError as error:
-        _logger.warning("%s; computed anew", error)
+        _logger.warning("%s; the reference is computed again", error)
         return None
-    return kept if kept.provenance == provenance else None
+    return stored if stored.provenance == provenance else None
 
 
-def _gather_reference(source: Source, extraction: Extraction) -> Gathered:
-    gatherer = Gatherer(None, (STATISTICS, FEATURES, CLASS_COUNTS), MOST_KEPT)
-    for batch in with_progress(extraction.of_source(source), source.num_examples, "reference"):
-        gatherer.add(*batch)
-    if gatherer.count < 2:
-        raise UserError(f"reference: expected at least 2 images, received {gatherer.count} in {source.name}")
-    return gatherer.gathered()
+def _compute_statistics(source: Source, extraction: Extraction) -> ImageSetStatistics:
+    accumulator = StatisticsAccumulator(None, (MOMENTS, FEATURES, CLASS_COUNTS), MAX_FEATURES)
+    for batch in show_progress(extraction.extract_from_source(source), source.num_examples, "reference"):
+        accumulator.add(*batch)
+    if accumulator.count < 2:
+        raise UserError(f"reference: expected at least 2 images, received {accumulator.count} in {source.name}")
+    return accumulator.result()

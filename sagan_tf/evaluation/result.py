@@ -1,37 +1,37 @@
-"""The values of an evaluation's metrics, with the protocol that they were computed by."""
+"""The result of an evaluation: values of metrics with the protocol that they were computed by."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from sagan_tf.evaluation.metrics import Value, record_values, scalar_values
+from sagan_tf.evaluation.metrics import Value, to_record_values, to_scalar_values
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
-    """Values of metrics, and how they came about.
+class EvaluationResult:
+    """Values of metrics with their protocol.
 
     Attributes:
-        values: by name, in the order that was asked for.
-        protocol: what a record says of them.
-        lower_is_better: of the first metric.
+        values: Values by the name of the metric, in the requested order.
+        protocol: Entries of the record that describe how the values were computed.
+        lower_is_better: Whether lower values of the first metric are better.
     """
 
     values: dict[str, Value]
     protocol: dict[str, Any]
     lower_is_better: bool
 
-    def record(self) -> dict[str, Any]:
-        """Everything, to be written as JSON; the metrics' names are keys."""
+    def to_record(self) -> dict[str, Any]:
+        """Return a record for JSON: values by the names of metrics, and the protocol."""
         values: dict[str, Any] = {}
         for name, value in self.values.items():
-            values |= record_values(name, value)
+            values |= to_record_values(name, value)
         return values | self.protocol
 
-    def scalars(self) -> dict[str, float]:
-        """Return the values as single numbers."""
+    def to_scalars(self) -> dict[str, float]:
+        """Return the values as scalars by name, those of the first metric first."""
         scalars: dict[str, float] = {}
         for name, value in self.values.items():
-            scalars |= scalar_values(name, value)
+            scalars |= to_scalar_values(name, value)
         return scalars

@@ -1,4 +1,4 @@
-"""Settings of an evaluation: what is not given comes from the run that is evaluated, and then from defaults."""
+"""Settings of an evaluation: empty options are taken from the evaluated run, and then from defaults."""
 
 from __future__ import annotations
 
@@ -6,32 +6,46 @@ import dataclasses
 
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.evaluation.label_distribution import AUTO, REFERENCE, UNIFORM
-from sagan_tf.evaluation.metrics import Metric, needs_reference
+from sagan_tf.evaluation.metrics import Metric, has_reference_metric
+from sagan_tf.features.extractors import ExtractorOptions
 
 _DEFAULT_EXTRACTOR = "inception"
-_METRICS = {
+_DEFAULT_METRICS = ("fid50k", "is50k")
+_DEFAULT_METRICS_BY_EXTRACTOR = {
     "fashion_mnist": ("fcd10k", "classifier_score10k", "label_agreement10k"),
     "efficientnet_lite0": ("fcd10k", "classifier_score10k"),
 }
-_METRICS_OF_OTHERS = ("fid50k", "is50k")
 
 
-def resolve(evaluation: EvaluationConfig, of_run: EvaluationConfig | None = None) -> EvaluationConfig:
-    """Fill in what was left empty: from the run's own configuration, and then from the defaults."""
+def resolve_settings(evaluation: EvaluationConfig, run: EvaluationConfig | None = None) -> EvaluationConfig:
+    """Fill empty options from the run's configuration, and then from the defaults.
+
+    Args:
+        evaluation: The options of the evaluation.
+        run: The evaluation options of the run's own configuration, if a run is evaluated.
+    """
     names = ["metrics", "extractor", "inception_dir", "reference"]
-    if of_run is not None and evaluation.extractor not in ("", of_run.extractor):
-        of_run = dataclasses.replace(of_run, metrics=())  # which are those of the run's own extractor
-    elif of_run is not None and not evaluation.extractor:
+    if run is not None and evaluation.extractor not in ("", run.extractor):
+        run = dataclasses.replace(run, metrics=())  # the run's metrics belong to its own extractor
+    elif run is not None and not evaluation.extractor:
         names += ["extractor_features", "extractor_logits"]
         evaluation = dataclasses.replace(evaluation, extractor_features="", extractor_logits="")
-    found = {name: getattr(evaluation, name) or getattr(of_run or EvaluationConfig(), name) for name in names}
-    found["extractor"] = found["extractor"] or _DEFAULT_EXTRACTOR
-    labels = (evaluation.evaluation_labels, of_run.evaluation_labels if of_run else AUTO)
-    found["evaluation_labels"] = next((one for one in labels if one != AUTO), UNIFORM)
-    found["metrics"] = found["metrics"] or _METRICS.get(found["extractor"], _METRICS_OF_OTHERS)
-    return dataclasses.replace(evaluation, **found)
+    resolved = {name: getattr(evaluation, name) or getattr(run or EvaluationConfig(), name) for name in names}
+    resolved["extractor"] = resolved["extractor"] or _DEFAULT_EXTRACTOR
+    choices = (evaluation.evaluation_labels, run.evaluation_labels if run else AUTO)
+    resolved["evaluation_labels"] = next((choice for choice in choices if choice != AUTO), UNIFORM)
+    defaults = _DEFAULT_METRICS_BY_EXTRACTOR.get(resolved["extractor"], _DEFAULT_METRICS)
+    resolved["metrics"] = resolved["metrics"] or defaults
+    return dataclasses.replace(evaluation, **resolved)
 
 
-def compares_with_reference(evaluation: EvaluationConfig, metrics: list[Metric]) -> bool:
-    """Return whether a run's evaluation needs a reference, for its metrics or for its labels."""
-    return needs_reference(metrics) or evaluation.evaluation_labels == REFERENCE
+def create_extractor_options(evaluation: EvaluationConfig) -> ExtractorOptions:
+    """Return the extractor options of resolved options of an evaluation."""
+    return ExtractorOptions(
+        evaluation.extractor, evaluation.inception_dir, evaluation.extractor_features, evaluation.extractor_logits
+    )
+
+
+def is_reference_needed(evaluation: EvaluationConfig, metrics: list[Metric]) -> bool:
+    """Return whether metrics or labels of a run's evaluation need a reference."""
+    return has_reference_metric(metrics) or evaluation.evaluation_labels == REFERENCE

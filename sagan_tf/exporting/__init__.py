@@ -1,1 +1,1 @@
-"""Exports of trained networks: SavedModels for TensorFlow Serving, and TFLite models."""
+"""Export of trained networks as SavedModels and TFLite models."""

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, however a program ends: servers look at them all the time."""
+"""Atomic replacement of directories, which a server may read at any time."""
 
 from __future__ import annotations
 
@@ -13,77 +13,93 @@ from collections.abc import Iterator, Sequence
 
 from sagan_tf.errors import UserError
 
-_MARK = ".unfinished_"
-_LEFT_OVER_S = 24 * 3600
-"""Age from which on an unfinished folder is one that a killed program has left."""
-_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+_TEMPORARY_PREFIX = ".unfinished_"
+_MAX_TEMPORARY_AGE_S = 24 * 3600
+"""An older temporary directory was left behind by a program that was killed, and is removed."""
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""Constants of Linux for the system call renameat2."""
 
 
 @contextlib.contextmanager
-def whole_folders(paths: Sequence[pathlib.Path], overwrite: bool = True) -> Iterator[list[pathlib.Path]]:
-    """A context that gives a folder to fill for each path; they get these names at its end, all or none.
+def replace_directories_atomically(
+    paths: Sequence[pathlib.Path], overwrite: bool = True
+) -> Iterator[list[pathlib.Path]]:
+    """Create or replace several directories, all of them or none.
+
+    The context gives one temporary directory to fill for each path. They are renamed to `paths` when the context ends
+    without an error.
 
     Args:
-        paths: what the folders will be called; what is there goes.
-        overwrite: whether something may be there.
+        paths: The final paths of the directories. Existing directories are replaced.
+        overwrite: Whether a directory may exist already.
+
+    Yields:
+        The temporary directories, in the order of `paths`.
 
     Raises:
-        UserError: a folder cannot be written, or is there and may not be replaced.
+        UserError: If a directory cannot be written, or exists and `overwrite` is False.
     """
-    above = {folder for path in paths for folder in path.parents if not folder.exists()}
+    missing_parents = {parent for path in paths for parent in path.parents if not parent.exists()}
     try:
         with contextlib.ExitStack() as stack:
-            news = [_folder_beside(path, stack) for path in paths]
-            yield news
+            new_directories = [_create_sibling_directory(path, stack) for path in paths]
+            yield new_directories
             with contextlib.ExitStack() as undo:
-                for new, path in zip(news, paths, strict=True):
-                    _take_place(new, path, overwrite)
-                    undo.callback(_take_place, path, new, True)
+                for new, path in zip(new_directories, paths, strict=True):
+                    _move_into_place(new, path, overwrite)
+                    undo.callback(_move_into_place, path, new, True)
                 undo.pop_all()
     except OSError as error:
-        where = os.path.commonpath(paths)
-        raise UserError(f"output: expected to write {where}, received {error.strerror or error}") from error
+        raise UserError(f"output: cannot write {os.path.commonpath(paths)}: {error.strerror or error}") from error
     finally:
-        for folder in sorted(above, reverse=True):  # those that were made and have stayed empty
+        for parent in sorted(missing_parents, reverse=True):  # parents that were created here and are still empty
             with contextlib.suppress(OSError):
-                folder.rmdir()
+                parent.rmdir()
 
 
-def _folder_beside(path: pathlib.Path, stack: contextlib.ExitStack) -> pathlib.Path:
-    """Create a hidden directory beside `path`, so that publishing it is one rename and no server loads it before."""
+def _create_sibling_directory(path: pathlib.Path, stack: contextlib.ExitStack) -> pathlib.Path:
+    """Create a hidden directory beside `path`.
+
+    Publishing it is then a single rename, and no server loads it before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in path.parent.glob(f"{_MARK}*"):
+    for temporary in path.parent.glob(f"{_TEMPORARY_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - left_over.stat().st_mtime > _LEFT_OVER_S:
-                shutil.rmtree(left_over)
-    new = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_MARK, dir=path.parent)), "new")
-    new.mkdir()  # not the temporary one itself, which others may not read
+            if time.time() - temporary.stat().st_mtime > _MAX_TEMPORARY_AGE_S:
+                shutil.rmtree(temporary)
+    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix=_TEMPORARY_PREFIX, dir=path.parent))
+    new = pathlib.Path(directory, "new")
+    new.mkdir()  # a subdirectory, because only its owner may read the temporary directory itself
     return new
 
 
-def _take_place(new: pathlib.Path, path: pathlib.Path, overwrite: bool) -> None:
-    """Give `new` the name `path`. What has that name is `new` afterwards, and never missing where that is possible."""
+def _move_into_place(new: pathlib.Path, path: pathlib.Path, overwrite: bool) -> None:
+    """Rename `new` to `path`; an existing `path` is renamed to `new`.
+
+    Where the system can exchange two names in one step, `path` exists at every moment.
+    """
     if not path.exists():
         os.rename(new, path)
         return
     if not overwrite:
-        raise UserError(f"output: expected no export there yet, received {path}; --overwrite replaces it")
-    if _exchange(new, path):
+        raise UserError(f"output: {path} already exists; choose another --output or replace it with --overwrite")
+    if _exchange_names(new, path):
         return
     old = new.with_name("old")
     os.rename(path, old)
     try:
         os.rename(new, path)
-    except BaseException:  # an interruption from the keyboard too
+    except BaseException:  # includes KeyboardInterrupt
         os.rename(old, path)
         raise
     os.rename(old, new)
 
 
-def _exchange(first: pathlib.Path, second: pathlib.Path) -> bool:
-    """Swap the names of two folders in one step, if the system can."""
+def _exchange_names(first: pathlib.Path, second: pathlib.Path) -> bool:
+    """Exchange the names of two directories in one step, if the system can."""
     try:
         rename = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(rename(_HERE, os.fsencode(first), _HERE, os.fsencode(second), _EXCHANGE) == 0)
+    result = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
+    return bool(result == 0)

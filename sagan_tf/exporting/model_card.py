@@ -1,4 +1,7 @@
-"""The card beside an exported model: what it is, whom it was trained by and on what. Imports no TensorFlow."""
+"""Model cards, which describe an exported model, its training and its data.
+
+This module imports no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,29 @@ import pathlib
 import subprocess
 from typing import Any
 
-from sagan_tf.config import Config, option_values
+from sagan_tf.config import Config, get_option_values
 from sagan_tf.serving.contract import MODEL_CARD, SignatureContract
 
-_LICENCES = {
+_LICENSES = {
     "fashion_mnist_10k": "MIT (Fashion-MNIST, Zalando Research)",
     "imagenet2012": "ImageNet's terms of access: non-commercial research and education",
 }
-"""Of data sets whose licence is known; of others it has to be said."""
+"""Licenses by data set. The license of any other data set is given by `--data_licence`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where an exported network comes from.
+    """The origin of an exported network.
 
     Attributes:
-        run: name of the run.
-        config: the run's.
-        class_names: empty if there are no classes, or their names are not known.
-        step: of the checkpoint.
+        run: The name of the run.
+        config: The configuration of the run.
+        class_names: The names of the classes; empty if there are no classes, or their names are not known.
+        step: The step of the checkpoint.
         weights: `ema` or `live`.
-        metrics: the run's evaluation of these very weights; None if there is none.
-        versions: of Python and packages that trained it.
-        data_licence: as it was given; empty for what is known.
+        metrics: The run's evaluation of exactly these weights; None if there is none.
+        versions: The versions of Python and of the packages that trained the network.
+        data_licence: The license of the training data, as the user gave it; empty: use the license that is known.
     """
 
     run: str
@@ -45,64 +48,78 @@ class Origin:
     data_licence: str = ""
 
 
-def model_card(
+def build_model_card(
     origin: Origin,
     num_classes: int,
     sizes: dict[str, int],
     signatures: dict[str, SignatureContract],
     network: str = "generator",
 ) -> dict[str, Any]:
-    """Return the card: what a client needs comes first. A discriminator's has neither weights' name nor metrics."""
-    of_generator = network == "generator"
+    """Return the model card of an exported network.
+
+    Args:
+        origin: The origin of the network.
+        num_classes: The number of classes; 0 for a network without classes.
+        sizes: The values of the names that the shapes of `signatures` contain.
+        signatures: The signatures by name.
+        network: `generator` or `discriminator`. The card of a discriminator has no metrics and no `generator_weights`.
+
+    Returns:
+        The card, with the entries that a client needs first.
+    """
+    is_generator = network == "generator"
     dataset = origin.config.data.dataset
-    licence = origin.data_licence or _LICENCES.get(dataset, "not stated")
+    license_ = origin.data_licence or _LICENSES.get(dataset, "not stated")
     return {
         "model": f"{network} of a self-attention GAN, run {origin.run}, step {origin.step}",
         "num_classes": num_classes,
         "class_names": list(origin.class_names),
         **sizes,
-        "signatures": {name: dataclasses.asdict(one) for name, one in signatures.items()},
+        "signatures": {name: dataclasses.asdict(signature) for name, signature in signatures.items()},
         "run": origin.run,
         "step": origin.step,
-        "generator_weights": origin.weights if of_generator else None,
-        "metrics": _numbers_only(origin.metrics) if of_generator else None,
-        "data": {"dataset": dataset, "licence": licence},
-        "configuration": option_values(origin.config),
+        "generator_weights": origin.weights if is_generator else None,
+        "metrics": _replace_non_finite(origin.metrics) if is_generator else None,
+        "data": {"dataset": dataset, "licence": license_},
+        "configuration": get_option_values(origin.config),
         "trained_with": origin.versions,
-        "git_revision": _git_revision(),
+        "git_revision": _read_git_revision(),
         "exported": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 
 
-def write_card(card: dict[str, Any], folder: pathlib.Path) -> None:
-    """Write a card into a model's folder."""
-    (folder / MODEL_CARD).write_text(card_text(card), encoding="utf-8")
+def write_card(card: dict[str, Any], directory: pathlib.Path) -> None:
+    """Write a card into the directory of a model."""
+    (directory / MODEL_CARD).write_text(format_card(card), encoding="utf-8")
 
 
-def card_text(card: dict[str, Any]) -> str:
-    """Return a card as JSON."""
+def format_card(card: dict[str, Any]) -> str:
+    """Return a card as JSON text."""
     return json.dumps(card, indent=2, allow_nan=False) + "\n"
 
 
-def _numbers_only(values: Any) -> Any:
-    """With None for what is no number: JSON has no word for it."""
+def _replace_non_finite(values: Any) -> Any:
+    """Return nested values with None for NaN and Inf, which JSON cannot represent."""
     if isinstance(values, dict):
-        return {name: _numbers_only(value) for name, value in values.items()}
+        return {name: _replace_non_finite(value) for name, value in values.items()}
     if isinstance(values, list):
-        return [_numbers_only(value) for value in values]
+        return [_replace_non_finite(value) for value in values]
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def _git_revision() -> str | None:
-    """Of the sources, if they are a git checkout; + if they were changed since."""
-    folder = pathlib.Path(__file__).parent
+def _read_git_revision() -> str | None:
+    """Return the git revision of the sources, with + if they were changed.
+
+    None: The sources are not in a git checkout.
+    """
+    directory = pathlib.Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
+        command = ["git", "-C", str(directory), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", __file__)  # or some other project's checkout that it was installed into
+        git("ls-files", "--error-unmatch", __file__)  # fails in the checkout of another project
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None

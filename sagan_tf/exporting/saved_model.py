@@ -1,4 +1,4 @@
-"""SavedModels with what belongs to them, as TensorFlow Serving takes them."""
+"""SavedModels for TensorFlow Serving, with model card and warm-up requests."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from sagan_tf.errors import UserError
 from sagan_tf.exporting.model_card import write_card
 from sagan_tf.exporting.signatures import ExportedNetwork
 from sagan_tf.exporting.warm_up import write_warm_up
-from sagan_tf.serving.transports import one_line
+from sagan_tf.serving.transports import shorten_reason
 
 
-def write_saved_model(exported: ExportedNetwork, card: dict[str, Any], folder: pathlib.Path) -> None:
-    """Fill a version's folder: the SavedModel, its card and requests to warm up with.
+def write_saved_model(exported: ExportedNetwork, card: dict[str, Any], directory: pathlib.Path) -> None:
+    """Write a SavedModel, its model card and its warm-up requests.
+
+    Args:
+        exported: The network and its signatures.
+        card: The model card.
+        directory: The empty directory of a model version.
 
     Raises:
-        UserError: TensorFlow cannot write it.
+        UserError: If TensorFlow cannot write the SavedModel.
     """
     try:
-        tf.saved_model.save(exported.module, str(folder), signatures=exported.signatures)
+        tf.saved_model.save(exported.module, str(directory), signatures=exported.signatures)
     except tf.errors.OpError as error:
-        reason = one_line(error.message.rpartition("}} ")[2])
-        raise UserError(f"output: expected to write {folder.parent.parent}, received {reason}") from error
-    write_card(card, folder)
-    inputs = {name: one.structured_input_signature[1] for name, one in exported.signatures.items()}
-    write_warm_up(folder, inputs)
+        reason = shorten_reason(error.message.rpartition("}} ")[2])
+        raise UserError(f"output: cannot write {directory.parent.parent}: {reason}") from error
+    write_card(card, directory)
+    inputs = {name: signature.structured_input_signature[1] for name, signature in exported.signatures.items()}
+    write_warm_up(directory, inputs)

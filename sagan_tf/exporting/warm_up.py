@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving sends itself before a new version takes over: nobody waits for its first answers."""
+"""Warm-up requests, which TensorFlow Serving runs before it serves a new version."""
 
 from __future__ import annotations
 
@@ -9,29 +9,38 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.serving.contract import MODEL_NAME
-from sagan_tf.serving.messages import PredictionLog, PredictLog, model_spec, predict_request
+from sagan_tf.serving.messages import PredictionLog, PredictLog, make_model_spec, make_predict_request
 
 WARM_UP_FILE = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
-"""Where TensorFlow Serving looks for them in a version's folder; a TFRecord file of PredictionLog messages."""
-_ROWS = (1, 8)
+"""The file in the directory of a version where TensorFlow Serving looks for warm-up requests.
+
+It is a TFRecord file of PredictionLog messages.
+"""
+_BATCH_SIZES = (1, 8)
 
 
-def write_warm_up(folder: pathlib.Path, signatures: Mapping[str, Mapping[str, tf.TensorSpec]]) -> None:
-    """Write requests of a few sizes to every signature of a SavedModel.
+def write_warm_up(directory: pathlib.Path, signatures: Mapping[str, Mapping[str, tf.TensorSpec]]) -> None:
+    """Write requests of batch sizes 1 and 8 for every signature of a SavedModel.
+
+    Without them, the first answers of a version are slow.
 
     Args:
-        folder: of the version.
-        signatures: by name, what each takes, by name.
+        directory: The directory of the version.
+        signatures: Specifications of the inputs by name, by the name of the signature.
     """
-    path = folder / WARM_UP_FILE
+    path = directory / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, specs in signatures.items():
-            for rows in _ROWS:
-                request = predict_request(model_spec(MODEL_NAME, signature=name), _inputs(specs, rows))
+            for batch_size in _BATCH_SIZES:
+                spec = make_model_spec(MODEL_NAME, signature=name)
+                request = make_predict_request(spec, _make_zero_inputs(specs, batch_size))
                 writer.write(PredictionLog(predict_log=PredictLog(request=request)).SerializeToString())
 
 
-def _inputs(specs: Mapping[str, tf.TensorSpec], rows: int) -> dict[str, np.ndarray]:
-    """Zeros are right for every input: label 0, query 0 0, truncation 0, an average latent, a grey image."""
-    return {name: np.zeros([rows, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for name, spec in specs.items()}
+def _make_zero_inputs(specs: Mapping[str, tf.TensorSpec], batch_size: int) -> dict[str, np.ndarray]:
+    """Return zeros, which are valid for every input.
+
+    They are label 0, query [0, 0], truncation 0, the mean latent and a gray image.
+    """
+    return {name: np.zeros([batch_size, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for name, spec in specs.items()}

@@ -1,4 +1,4 @@
-"""The formulas of the metrics, on features and statistics; nothing here knows images or networks."""
+"""Formulas of the metrics on features and their statistics, independent of images and networks."""
 
 from __future__ import annotations
 
@@ -11,53 +11,56 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.features.statistics import Moments, ProbabilityStatistics, moments_of_features
+from sagan_tf.features.statistics import Moments, ProbabilityStatistics, compute_moments
 
-_NUMBERS_AT_ONCE = 2**22
-"""Squared distances that one thread holds at once: 32 MiB."""
+_MAX_DISTANCES_PER_THREAD = 2**22
+"""Squared distances that one thread holds at a time: 32 MiB."""
 _MAX_THREADS = 8
 _Part = TypeVar("_Part")
 
 
-def frechet_distance(first: Moments, second: Moments) -> float:
-    """Return the Fréchet distance |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two Gaussians.
+def compute_frechet_distance(first: Moments, second: Moments) -> float:
+    """Return the Fréchet distance of two Gaussians.
 
-    It is at least 0, and NaN if a moment is not finite. Features that are multiplied by c give c^2 times the distance,
-    for any c: every threshold here is relative to the covariances.
+    It is |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)) for means m and covariances C. The distance is at least 0, and NaN
+    if a moment is not finite. Features that are multiplied by c give c^2 times the distance, for any c: every threshold
+    here is relative to the covariances.
 
     Reference: Heusel et al., GANs Trained by a Two Time-Scale Update Rule, NeurIPS 2017.
     """
-    of_means = float(np.sum(np.square(first.mean - second.mean)))
+    mean_term = float(np.sum(np.square(first.mean - second.mean)))
     traces = float(np.trace(first.covariance) + np.trace(second.covariance))
-    if not math.isfinite(of_means + traces):
+    if not math.isfinite(mean_term + traces):
         return math.nan
-    of_covariances = traces - 2.0 * _trace_of_root_of_product(first.covariance, second.covariance)
-    # Equal covariances give a difference of large numbers: what is left of it is rounding, of either sign.
+    covariance_term = traces - 2.0 * _compute_root_trace(first.covariance, second.covariance)
+    # For equal covariances, this is a difference of large numbers: the remainder is rounding error, of either sign.
     rounding = len(first.mean) * np.finfo(np.float64).eps * abs(traces)
-    return of_means + (of_covariances if of_covariances > rounding else 0.0)
+    return mean_term + (covariance_term if covariance_term > rounding else 0.0)
 
 
-def _trace_of_root_of_product(first: np.ndarray, second: np.ndarray) -> float:
+def _compute_root_trace(first: np.ndarray, second: np.ndarray) -> float:
     """Return Tr((C1 C2)^(1/2)) of two covariances.
 
     With C1 = A A' and C2 = B B', the eigenvalues of C1 C2 are the squares of the singular values of A' B. TF-GAN's
-    function takes roots of singular values, and sets those below an absolute 1e-10 aside, where rounding may be larger.
+    function takes roots of singular values and ignores those below an absolute 1e-10, where rounding may be larger.
     """
     with tf.device("CPU:0"):  # the same number on every machine
-        product = tf.matmul(_factor(first), _factor(second), transpose_a=True)
+        product = tf.matmul(_factorize(first), _factorize(second), transpose_a=True)
         return float(tf.reduce_sum(tf.linalg.svd(product, compute_uv=False)))
 
 
-def _factor(covariance: np.ndarray) -> tf.Tensor:
-    """Return a matrix A, [d, rank], with A A' = covariance."""
-    # Not by Cholesky: a covariance is singular for fewer images than dimensions, and TensorFlow then logs a failure.
+def _factorize(covariance: np.ndarray) -> tf.Tensor:
+    """Return a matrix A, `[d, rank]`, with A A' = covariance."""
+    # Not by Cholesky: with fewer images than dimensions a covariance is singular, and TensorFlow then logs a failure.
     values, vectors = tf.linalg.eigh(covariance)
     kept = values > len(covariance) * np.finfo(np.float64).eps * values[-1]
     return tf.boolean_mask(vectors, kept, axis=1) * tf.sqrt(values[kept])
 
 
-def classifier_score(probabilities: ProbabilityStatistics) -> float:
-    """exp(E_x KL(p(y|x) || p(y))), between 1 and the number of classes, over all images at once (one split).
+def compute_classifier_score(probabilities: ProbabilityStatistics) -> float:
+    """Return exp(E_x KL(p(y|x) || p(y))), between 1 and the number of classes.
+
+    The score is computed over all images at once (one split).
 
     Reference: Salimans et al., Improved Techniques for Training GANs, NeurIPS 2016.
     """
@@ -66,67 +69,71 @@ def classifier_score(probabilities: ProbabilityStatistics) -> float:
     return float(np.exp(probabilities.mean_negative_entropy + entropy))
 
 
-def precision_and_recall(fake: np.ndarray, real: np.ndarray, neighbours: int = 3) -> tuple[float, float]:
-    """How much of the fake features lies within the real ones' manifold, and the reverse.
+def compute_precision_and_recall(fake: np.ndarray, real: np.ndarray, neighbors: int = 3) -> tuple[float, float]:
+    """Return the precision and recall of fake features.
 
-    A set's manifold: balls around its points as large as the distance to the `neighbours`-th nearest other one.
+    Precision is the fraction of fake features within the manifold of the real features, recall the reverse. The
+    manifold of a set is the union of balls around its points. The radius of a ball is the distance to the
+    `neighbors`-th nearest other point of the set.
 
     Args:
-        fake: [n, d], n above `neighbours`.
-        real: [m, d], m above `neighbours`.
-        neighbours: 3 in the paper.
+        fake: `[n, d]`, n above `neighbors`.
+        real: `[m, d]`, m above `neighbors`.
+        neighbors: 3 in the paper.
 
     Reference: Kynkaanniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, NeurIPS 2019.
     """
-    of_real, of_fake = _radii(real, neighbours), _radii(fake, neighbours)
+    real_radii, fake_radii = _compute_squared_radii(real, neighbors), _compute_squared_radii(fake, neighbors)
 
     def compare(start: int, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        within_fake = squares <= of_fake[start : start + len(squares), None]
-        return (squares <= of_real).any(1), within_fake.any(0)
+        within_fake = squares <= fake_radii[start : start + len(squares), None]
+        return (squares <= real_radii).any(1), within_fake.any(0)
 
     precise, recalled = zip(*_map_squared_distances(compare, fake, real), strict=True)
     return float(np.concatenate(precise).mean()), float(np.logical_or.reduce(recalled).mean())
 
 
-def density_and_coverage(fake: np.ndarray, real: np.ndarray, neighbours: int = 5) -> tuple[float, float]:
-    """In how many real balls a fake point lies, over `neighbours`; and the fraction of real balls with a fake point.
+def compute_density_and_coverage(fake: np.ndarray, real: np.ndarray, neighbors: int = 5) -> tuple[float, float]:
+    """Return the density and coverage of fake features.
 
-    Args and balls as for `precision_and_recall`; density may be above 1.
+    Density is the mean number of real balls that contain a fake point, divided by `neighbors`; it may be above 1.
+    Coverage is the fraction of real balls that contain a fake point. Arguments and balls are those of
+    `compute_precision_and_recall`.
 
     Reference: Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020.
     """
-    radii = _radii(real, neighbours)
+    radii = _compute_squared_radii(real, neighbors)
 
     def compare(start: int, squares: np.ndarray) -> tuple[int, np.ndarray]:
         within = squares <= radii
         return int(within.sum()), within.any(0)
 
     counts, covered = zip(*_map_squared_distances(compare, fake, real), strict=True)
-    return sum(counts) / (neighbours * len(fake)), float(np.logical_or.reduce(covered).mean())
+    return sum(counts) / (neighbors * len(fake)), float(np.logical_or.reduce(covered).mean())
 
 
-def mean_distance_within_classes(
+def compute_mean_class_distance(
     fake: np.ndarray, fake_labels: np.ndarray, real: np.ndarray, real_labels: np.ndarray
 ) -> float:
-    """Return the Fréchet distance of each class's features by themselves, averaged over the classes (intra-FID).
+    """Return the mean Fréchet distance within classes (intra-FID).
 
     Every class must have at least two feature vectors in both sets.
 
     Reference: Miyato & Koyama, cGANs with Projection Discriminator, ICLR 2018.
     """
     classes = np.union1d(fake_labels, real_labels)
-    pairs = ((fake[fake_labels == one], real[real_labels == one]) for one in classes)
+    pairs = ((fake[fake_labels == label], real[real_labels == label]) for label in classes)
     return float(
-        np.mean([frechet_distance(moments_of_features(first), moments_of_features(second)) for first, second in pairs])
+        np.mean([compute_frechet_distance(compute_moments(first), compute_moments(second)) for first, second in pairs])
     )
 
 
-def _radii(points: np.ndarray, neighbours: int) -> np.ndarray:
-    """Compute the squared distance from each point to its `neighbours`-th nearest other one."""
+def _compute_squared_radii(points: np.ndarray, neighbors: int) -> np.ndarray:
+    """Return the squared distance of each point to its `neighbors`-th nearest other."""
 
     def find(start: int, squares: np.ndarray) -> np.ndarray:
-        squares.partition(neighbours, 1)  # a point's own distance, 0, comes first
-        return squares[:, neighbours].copy()
+        squares.partition(neighbors, 1)  # a point's distance to itself, 0, comes first
+        return squares[:, neighbors].copy()
 
     # Rounding may leave the square of a small distance below 0.
     return np.maximum(np.concatenate(_map_squared_distances(find, points, points)), 0.0)
@@ -138,23 +145,23 @@ def _map_squared_distances(
     """Call a function for parts of the matrix of squared distances, on all cores.
 
     Args:
-        function: Called with the number of the first row and float64 `[some rows, columns]`, which it may overwrite;
-            a square of a small distance may be rounded below 0.
+        function: Called with the index of the first row and float64 `[some rows, columns]`, which it may overwrite.
+            The square of a small distance may be rounded below 0.
         rows: `[n, d]`.
         columns: `[m, d]`.
 
     Returns:
-        What the function returned, in the order of the rows.
+        The results of the function, in the order of the rows.
     """
-    columns = columns.astype(np.float64)  # in float32 nearby points would be lost in rounding
+    columns = columns.astype(np.float64)  # in float32, the distance of nearby points would be lost in rounding
     norms = np.sum(np.square(columns), 1)
-    rows_at_once = max(1, _NUMBERS_AT_ONCE // len(columns))
+    rows_per_part = max(1, _MAX_DISTANCES_PER_THREAD // len(columns))
 
     def compute(start: int) -> _Part:
-        part: np.ndarray = rows[start : start + rows_at_once].astype(np.float64)
+        part: np.ndarray = rows[start : start + rows_per_part].astype(np.float64)
         squares = np.sum(np.square(part), 1)[:, None] + norms
         squares -= 2.0 * part @ columns.T
         return function(start, squares)
 
     with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
-        return list(pool.map(compute, range(0, len(rows), rows_at_once)))
+        return list(pool.map(compute, range(0, len(rows), rows_per_part)))

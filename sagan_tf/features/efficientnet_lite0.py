@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0 with packaged ImageNet weights: an extractor for color images that needs no network.
+"""EfficientNet-Lite0 with packaged ImageNet weights: an extractor for color images that needs no internet connection.
 
 The network is that of TensorFlow's `efficientnet/lite` (Tan and Le 2019, arXiv 1905.11946, without squeeze-and-
 excitation and with ReLU6). Its batch normalizations are part of the packaged convolutions: at inference both are affine
-maps. `tools/make_efficientnet_lite0.py` made the file; `efficientnet_lite0_weights/PROVENANCE.md` says from what.
+maps. `tools/make_efficientnet_lite0.py` made the file; `efficientnet_lite0_weights/PROVENANCE.md` names its source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NUM_CLASSES = 1000
 NUM_FEATURES = 1280
 
 WEIGHTS = "efficientnet_lite0_weights/efficientnet_lite0.npz"
-"""The packaged file: float16 arrays `LAYER_kernel` and `LAYER_bias`, and `class_names`, the WordNet IDs of ImageNet."""
+"""The packaged file: float16 arrays `LAYER_kernel` and `LAYER_bias`, and `class_names`, ImageNet's WordNet IDs."""
 
 _STEM_FILTERS = 32
 _STAGES = (
@@ -33,7 +33,7 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-"""Table 1 of the paper. Of each stage: blocks, kernel size, stride of the first block, expansion, filters."""
+"""Table 1 of the paper. Columns: blocks, kernel size, stride of the first block, expansion, filters of each stage."""
 
 
 @keras_defaults()
@@ -41,8 +41,8 @@ def build_network() -> keras.Model:
     """Build the network without its weights.
 
     Returns:
-        A model of images float32 [batch, 224, 224, 3] in [-1, 1] that returns features float32 [batch, 1280] in [0, 6]
-        and logits float32 [batch, 1000].
+        A model from images float32 `[batch, 224, 224, 3]` in [-1, 1] to features float32 `[batch, 1280]` in [0, 6] and
+        logits float32 `[batch, 1000]`.
     """
     images = keras.Input((RESOLUTION, RESOLUTION, 3), name="images")
     # The network was trained on (pixel - 127) / 128, and here pixel = 127.5 (image + 1).
@@ -64,7 +64,7 @@ def load_network() -> tuple[keras.Model, tuple[str, ...], str]:
     """Load the network with its packaged weights.
 
     Returns:
-        The network, which computes in float32; the names of its classes; a digest of the packaged file.
+        The network, which computes in float32; the names of its classes; the digest of the packaged file.
     """
     content = importlib.resources.files("sagan_tf.features").joinpath(WEIGHTS).read_bytes()
     network = build_network()
@@ -85,7 +85,7 @@ def _convolve(x: keras.KerasTensor, filters: int, kernel_size: int, stride: int,
 def _apply_block(
     x: keras.KerasTensor, kernel_size: int, stride: int, expansion: int, filters: int, *, name: str
 ) -> keras.KerasTensor:
-    """Apply an inverted residual block: expansion, depthwise convolution and projection."""
+    """Apply an inverted residual block: expand, depthwise convolution, project."""
     inputs = x
     if expansion > 1:
         x = _convolve(x, expansion * x.shape[-1], 1, 1, name=f"{name}_expand")

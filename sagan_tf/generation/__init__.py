@@ -1,1 +1,1 @@
-"""Images from latents and labels: random inputs, networks in inference mode, and what their attention looks at."""
+"""Image generation: latents and labels, networks in inference mode and their attention maps."""

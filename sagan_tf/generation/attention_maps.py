@@ -1,4 +1,4 @@
-"""Where a network looks: the attention maps of its layers, for the inputs it is given."""
+"""Attention maps of a network's layers for given inputs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import tensorflow as tf
 
 from sagan_tf.keras_backend import keras
 from sagan_tf.layers.self_attention import SelfAttention2D
-from sagan_tf.visualization.attention_maps import AttendedPicture, LayerMaps
+from sagan_tf.visualization.attention_maps import ImageAttention, LayerAttention
 
-_QUERIES_AT_ONCE = 1024
-"""Rows of a map computed together: of 64 by 64 locations in full, 4,096 numbers each."""
+_MAX_QUERIES_PER_CALL = 1024
+"""Queries whose maps are computed together. With full attention at 64 by 64, each map has 4,096 numbers."""
 
 
 class AttentionReader:
-    """Reads the attention maps of a network at inference.
+    """Attention maps of a network in inference mode.
 
     Args:
-        network: of `build_generator` or `build_discriminator`.
+        network: A network made by `build_generator` or `build_discriminator`.
 
     Attributes:
-        sizes: height and width of the feature map of every attention layer, by the layer's name; empty if it has none.
+        sizes: Height and width of the feature map of each attention layer, by layer name. Empty if the network has no
+            attention layers.
     """
 
     def __init__(self, network: keras.Model) -> None:
@@ -33,62 +34,82 @@ class AttentionReader:
         inputs = {name: layer.input for name, layer in self._layers.items()}
         self._features = keras.Model(network.inputs, inputs) if inputs else None
 
-    def features(self, inputs: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return what every attention layer is given, [batch, height, width, channels], for the network's inputs."""
-        return {} if self._features is None else self._features(list(inputs), training=False)
-
-    def rows(self, name: str, features: tf.Tensor, queries: np.ndarray) -> np.ndarray:
-        """Where some locations of each picture look.
+    def compute_features(self, inputs: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Compute the input of each attention layer.
 
         Args:
-            name: of the layer.
-            features: what `features` gave for it.
-            queries: int32 [n, 2], row and column in the layer's feature map: the same for all pictures.
+            inputs: Inputs of the network, each [batch, ...].
 
         Returns:
-            float32 [batch, n, key_height, key_width]; each [key_height, key_width] sums to 1.
+            Features [batch, height, width, channels] by layer name.
+        """
+        return {} if self._features is None else self._features(list(inputs), training=False)
+
+    def compute_maps(self, name: str, features: tf.Tensor, queries: np.ndarray) -> np.ndarray:
+        """Compute the attention maps of some queries.
+
+        Args:
+            name: Name of the layer.
+            features: Features of this layer, from `compute_features`.
+            queries: Row and column in the layer's feature map, int32 [n, 2]. All images use the same queries.
+
+        Returns:
+            Attention maps, float32 [batch, n, key_height, key_width]. Each map sums to 1.
         """
         batch = features.shape[0]
-        parts = [queries[start : start + _QUERIES_AT_ONCE] for start in range(0, len(queries), _QUERIES_AT_ONCE)]
-        rows = [
-            self._layers[name].attention_rows(features, tf.constant(np.tile(part, (batch, 1, 1)), tf.int32)).numpy()
+        parts = [
+            queries[start : start + _MAX_QUERIES_PER_CALL] for start in range(0, len(queries), _MAX_QUERIES_PER_CALL)
+        ]
+        maps = [
+            self._layers[name]
+            .compute_attention_rows(features, tf.constant(np.tile(part, (batch, 1, 1)), tf.int32))
+            .numpy()
             for part in parts
         ]
-        return np.concatenate(rows, axis=1)
+        return np.concatenate(maps, axis=1)
 
 
-def attended_pictures(
+def compute_image_attention(
     reader: AttentionReader,
     inputs: Sequence[tf.Tensor],
     images: np.ndarray,
     names: Sequence[str],
-    most_a_side: int = 32,
-) -> list[AttendedPicture]:
-    """Pictures with the maps of every attention layer of a network.
+    max_queries_per_side: int = 32,
+) -> list[ImageAttention]:
+    """Compute the attention maps of each image in every attention layer.
 
     Args:
-        reader: of the network.
-        inputs: what the network is given, each [n, ...].
-        images: uint8 [n, height, width, channels], the pictures that it makes of them or judges.
-        names: of the pictures.
-        most_a_side: locations of a feature map that are asked, along each side.
+        reader: Reader of the network's attention maps.
+        inputs: Inputs of the network, each [n, ...].
+        images: Images that a generator makes from the inputs or that a discriminator receives, uint8
+            [n, height, width, channels].
+        names: Names of the images.
+        max_queries_per_side: Maximum number of queries along each side of a feature map.
 
     Returns:
-        A picture each; without layers if the network has no attention.
+        One element per image. Its `layers` are empty if the network has no attention layers.
     """
-    queries = {name: all_queries(size, most_a_side) for name, size in reader.sizes.items()}
-    pictures = []
-    for index, image in enumerate(images):  # one by one: a map is as large as many pictures
-        features = reader.features([one[index : index + 1] for one in inputs])
+    queries = {name: make_query_grid(size, max_queries_per_side) for name, size in reader.sizes.items()}
+    attention = []
+    for index, image in enumerate(images):  # one image at a time, because a map is as large as many images
+        features = reader.compute_features([tensor[index : index + 1] for tensor in inputs])
         layers = (
-            LayerMaps(name, size, queries[name], reader.rows(name, features[name], queries[name])[0])
+            LayerAttention(name, size, queries[name], reader.compute_maps(name, features[name], queries[name])[0])
             for name, size in reader.sizes.items()
         )
-        pictures.append(AttendedPicture(image, names[index], tuple(layers)))
-    return pictures
+        attention.append(ImageAttention(image, names[index], tuple(layers)))
+    return attention
 
 
-def all_queries(size: tuple[int, int], most_a_side: int | None = None) -> np.ndarray:
-    """Return the locations of a feature map, int32 [n, 2], evenly spread, with at most so many on a side."""
-    height, width = (np.unique(np.linspace(0, side - 1, min(side, most_a_side or side)).astype(int)) for side in size)
+def make_query_grid(size: tuple[int, int], max_per_side: int | None = None) -> np.ndarray:
+    """Make an evenly spaced grid of queries in a feature map.
+
+    Args:
+        size: Height and width of the feature map.
+        max_per_side: Maximum number of queries along each side; None uses every location.
+
+    Returns:
+        Row and column of each query, row by row, int32 [n, 2].
+    """
+    height, width = (np.unique(np.linspace(0, side - 1, min(side, max_per_side or side)).astype(int)) for side in size)
     return np.stack(np.meshgrid(height, width, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The generator that pictures are made with: a run's or an exported one, as one thing that is asked by seeds."""
+"""Generators of runs and of exported models with one interface that makes images from seeds."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.class_labels import find_labels
 from sagan_tf.config import Config
 from sagan_tf.data.images.preprocessing import to_uint8
-from sagan_tf.distribution.per_replica import on_replicas
+from sagan_tf.distribution.per_replica import split_over_replicas
 from sagan_tf.errors import UserError
-from sagan_tf.generation.inference import compiled_generator, folded
-from sagan_tf.generation.latents import latents_of_seeds
+from sagan_tf.generation.inference import compile_generator, freeze_for_inference
+from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.keras_backend import keras
-from sagan_tf.networks.architectures import used_classes
+from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.runs.checkpoints import load_generator
-from sagan_tf.runs.run_directory import RunDirectory
-from sagan_tf.saved_models import digest_of_saved_model, load_saved_model
-from sagan_tf.serving.classes import classes_of_card
+from sagan_tf.runs.run_directory import open_run
+from sagan_tf.saved_models import compute_saved_model_digest, load_saved_model
+from sagan_tf.serving.classes import read_card_classes
 from sagan_tf.serving.contract import MODEL_CARD
 
 
 @dataclasses.dataclass(frozen=True)
 class Generator:
-    """A generator, ready to make pictures.
+    """A generator that is ready to make images.
 
     Attributes:
-        name: for people.
-        latent_dim: length of a latent vector.
-        num_classes: 0 if it takes labels and ignores them.
-        class_names: of the labels; empty if they are not known.
-        shape: height, width and channels of its pictures.
-        digest: a few letters that are others if its pictures are others.
-        function: latents float32 [n, latent_dim] and labels int32 [n] to images float32 [n, *shape] in [-1, 1].
-        network: the Keras network; None for an exported one.
-        config: the run's; None for an exported one.
+        name: Name for messages and titles.
+        latent_dim: Length of a latent vector.
+        num_classes: Number of classes; 0 if the generator ignores its labels.
+        class_names: Names of the classes; empty if they are not known.
+        shape: Height, width and channels of an image.
+        digest: Short hexadecimal digest that differs between generators that make different images.
+        function: Function from latents float32 [n, latent_dim] and labels int32 [n] to images float32 [n, *shape] in
+            [-1, 1].
+        network: Keras network; None for an exported generator.
+        config: Configuration of the run; None for an exported generator.
     """
 
     name: str
@@ -55,146 +57,215 @@ class Generator:
     network: keras.Model | None = None
     config: Config | None = None
 
-    def of_seeds(
+    def __call__(
+        self,
+        labels: Sequence[int | str] = (),
+        *,
+        seed: int | Sequence[int] = 0,
+        truncation: float | None = None,
+    ) -> np.ndarray:
+        """Make one image of each label.
+
+        Args:
+            labels: Classes by number or by name; empty: every class.
+            seed: The seed of the latents, the same for all images, or one seed for each image.
+            truncation: The latents are those of a normal distribution that is cut off at +-truncation; None: all.
+
+        Returns:
+            Images, uint8 [labels, height, width, channels]. The same seed, label and truncation make the same image.
+
+        Raises:
+            UserError: A label is unknown.
+        """
+        numbers = np.array(find_labels([str(label) for label in labels], self.num_classes, self.class_names), np.int32)
+        seeds = np.broadcast_to(np.asarray(seed, np.int64), numbers.shape)
+        return self.images_from_seeds(seeds, numbers, math.inf if truncation is None else truncation)
+
+    def images_from_seeds(
         self, seeds: np.ndarray, labels: np.ndarray, truncation: np.ndarray | float = math.inf, batch_size: int = 64
     ) -> np.ndarray:
-        """Pictures uint8 [n, *shape]; each a function of its own seed, label and truncation alone."""
-        return self.of_latents(latents_of_seeds(seeds, self.latent_dim, truncation).numpy(), labels, batch_size)
+        """Make images from seeds, each from its own seed, label and truncation only.
 
-    def of_latents(self, latents: np.ndarray, labels: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        """Pictures uint8 [n, *shape] of latents [n, latent_dim] and labels [n]."""
+        Args:
+            seeds: Seeds, int64 [n].
+            labels: Labels, int32 [n].
+            truncation: Truncation threshold, a scalar or [n]; see `draw_latents_from_seeds`.
+            batch_size: Number of images in a batch.
+
+        Returns:
+            Images, uint8 [n, *shape].
+        """
+        return self.images_from_latents(
+            draw_latents_from_seeds(seeds, self.latent_dim, truncation).numpy(), labels, batch_size
+        )
+
+    def images_from_latents(self, latents: np.ndarray, labels: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """Make images from latents.
+
+        Args:
+            latents: Latents, float32 [n, latent_dim].
+            labels: Labels, int32 [n].
+            batch_size: Number of images in a batch.
+
+        Returns:
+            Images, uint8 [n, *shape].
+        """
         parts = [slice(start, start + batch_size) for start in range(0, len(latents), batch_size)]
-        return np.concatenate([self.pictures(latents[part], labels[part]).numpy() for part in parts])
+        return np.concatenate([self.make_images(latents[part], labels[part]).numpy() for part in parts])
 
-    def pictures(self, latents: tf.Tensor | np.ndarray, labels: np.ndarray) -> tf.Tensor:
-        """Return a batch of pictures uint8 [n, *shape], rounded as saved pictures are."""
+    def make_images(self, latents: tf.Tensor | np.ndarray, labels: np.ndarray) -> tf.Tensor:
+        """Make one batch of images, uint8 [n, *shape], rounded like saved images."""
         return to_uint8(self.function(tf.cast(latents, tf.float32), tf.cast(labels, tf.int32)))
 
-    def class_name(self, label: int) -> str:
-        """Return what to call a class."""
+    def get_class_name(self, label: int) -> str:
+        """Return the name of a class, or its label if names are not known."""
         return self.class_names[label] if self.class_names else str(label)
 
 
-Prepare = Callable[[keras.Model, Config, int, tuple[str, ...]], None]
-"""Changes a network before it is compiled, given the run's configuration, number of classes and class names."""
+PrepareNetwork = Callable[[keras.Model, Config, int, tuple[str, ...]], None]
+"""Function that changes a network before it is compiled. It receives the network and the run's configuration, number of
+classes and class names."""
 
 
-def generator_of_run(
+def load_generator_from_run(
     run_dir: str,
-    read_config: Callable[[pathlib.Path], Config],
     checkpoint: str = "latest",
     weights: str = "ema",
     strategy: tf.distribute.Strategy | None = None,
-    prepare: Prepare | None = None,
+    prepare: PrepareNetwork | None = None,
 ) -> Generator:
-    """Return the generator of a run.
+    """Load the generator of a run.
 
     Args:
-        run_dir: its folder.
-        read_config: reads its `flags.cfg`.
+        run_dir: Run directory.
         checkpoint: `latest`, `best` or a step.
         weights: `ema` or `live`.
-        strategy: whose replicas share the work; None: there is one.
-        prepare: changes the network before it is used.
+        strategy: Strategy whose replicas share the work; None uses one replica.
+        prepare: Function that changes the network before it is compiled.
+
+    Returns:
+        The generator.
 
     Raises:
-        UserError: it is no folder of a run, or has no such checkpoint.
+        UserError: `run_dir` is not the directory of a run, or the run does not have this checkpoint.
     """
-    directory = RunDirectory(run_dir)
-    if not directory.flags.is_file():
-        raise UserError(f"run_dir: expected the folder of a run, with flags.cfg in it, received {run_dir}")
-    config = read_config(directory.flags)
+    directory, config = open_run(run_dir)
     with contextlib.nullcontext() if strategy is None else strategy.scope():
-        network, step = load_generator(config, directory.checkpoints, checkpoint, averaged=weights == "ema")
-    num_classes = used_classes(config.model)
-    class_names = directory.class_names(num_classes) if num_classes else ()
+        network, step = load_generator(config, directory.checkpoints, checkpoint, use_ema=weights == "ema")
+    num_classes = count_used_classes(config.model)
+    class_names = directory.read_class_names(num_classes) if num_classes else ()
     if prepare is not None:
         prepare(network, config, num_classes, class_names)
     name = f"{directory.path.resolve().name}, step {step}" + ("" if weights == "ema" else f", {weights} weights")
-    return as_generator(network, config, class_names, name, strategy)
+    return create_generator_from_network(network, config, class_names, name, strategy)
 
 
-def as_generator(
+def create_generator_from_network(
     network: keras.Model,
     config: Config,
     class_names: tuple[str, ...],
     name: str,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Generator:
-    """Return a network of `build_generator`, with its weights as they are now, as a `Generator`."""
-    several = strategy is not None and strategy.num_replicas_in_sync > 1
+    """Create a `Generator` from a network and its present weights.
+
+    Args:
+        network: A network made by `build_generator`.
+        config: Configuration of the run.
+        class_names: Names of the classes; empty if they are not known.
+        name: Name for messages and titles.
+        strategy: Strategy whose replicas share the work; None uses one replica.
+
+    Returns:
+        The generator.
+    """
+    has_replicas = strategy is not None and strategy.num_replicas_in_sync > 1
     return Generator(
         name=name,
         latent_dim=config.model.latent_dim,
-        num_classes=used_classes(config.model),
+        num_classes=count_used_classes(config.model),
         class_names=class_names,
         shape=tuple(network.output_shape[1:]),
-        digest=_digest_of(network),
-        function=_shared_generator(network, strategy) if several else compiled_generator(network),
+        digest=_compute_weights_digest(network),
+        function=_compile_for_replicas(network, strategy) if has_replicas else compile_generator(network),
         network=network,
         config=config,
     )
 
 
-def _digest_of(network: keras.Model) -> str:
+def _compute_weights_digest(network: keras.Model) -> str:
     digest = hashlib.sha256()
     for variable in network.variables:
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
     return digest.hexdigest()[:16]
 
 
-def _shared_generator(
+def _compile_for_replicas(
     network: keras.Model, strategy: tf.distribute.Strategy
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """As `compiled_generator`, each replica making its share of a batch."""
+    """Compile a generator whose replicas share each batch; see `compile_generator`."""
     replicas = strategy.num_replicas_in_sync
 
-    def of_rows(latents: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor]:
+    def generate_rows(latents: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor]:
         return (network([latents, labels], training=False),)
 
-    latents, labels = (tf.TensorSpec(one.shape, one.dtype) for one in network.inputs)
-    with strategy.scope(), folded(network):
-        shared = tf.function(on_replicas(strategy, of_rows), autograph=False).get_concrete_function(latents, labels)
+    latents, labels = (tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in network.inputs)
+    with strategy.scope(), freeze_for_inference(network):
+        shared = tf.function(split_over_replicas(strategy, generate_rows), autograph=False).get_concrete_function(
+            latents, labels
+        )
 
     def function(latents: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         count = tf.shape(labels)[0]
-        missing = -count % replicas  # filled up with zeros: every replica gets as many
+        missing = -count % replicas  # padded with zeros, so that every replica has the same number of rows
         return shared(tf.pad(latents, [[0, missing], [0, 0]]), tf.pad(labels, [[0, missing]]))[0][:count]
 
     return function
 
 
-def generator_of_saved_model(folder: str) -> Generator:
-    """Return an exported generator, by its signature `serving_default`.
+def load_generator_from_saved_model(directory: str) -> Generator:
+    """Load an exported generator by its signature `serving_default`.
+
+    Args:
+        directory: Directory of the SavedModel.
+
+    Returns:
+        The generator. Its `network` and `config` are None.
 
     Raises:
-        UserError: the folder holds no SavedModel with this signature.
+        UserError: The directory does not contain a SavedModel with this signature.
     """
-    path = pathlib.Path(os.path.expanduser(folder))
+    path = pathlib.Path(os.path.expanduser(directory))
     model = load_saved_model(path, "saved_model")
-    latent_dim, shape = _checked_signature(model, path)
+    latent_dim, shape = _read_signature(model, path)
     card = path / MODEL_CARD
-    num_classes, class_names = classes_of_card(card) if card.is_file() else (0, ())
+    num_classes, class_names = read_card_classes(card) if card.is_file() else (0, ())
     return Generator(
         name=str(path),
         latent_dim=latent_dim,
         num_classes=num_classes,
         class_names=class_names,
         shape=shape,
-        digest=digest_of_saved_model(path),
-        function=_Exported(model),
+        digest=compute_saved_model_digest(path),
+        function=_ServingFunction(model),
     )
 
 
-def _checked_signature(model: Any, path: pathlib.Path) -> tuple[int, tuple[int, int, int]]:
-    """Length of a latent vector, and height, width and channels, of a signature that is as it must be."""
+def _read_signature(model: Any, path: pathlib.Path) -> tuple[int, tuple[int, int, int]]:
+    """Read the latent length and the image shape from a model's signature.
+
+    The image shape is (height, width, channels).
+
+    Raises:
+        UserError: The model does not have the expected signature.
+    """
     signature = getattr(model, "signatures", {}).get("serving_default")
     inputs = signature.structured_input_signature[1] if signature is not None else {}
     outputs = signature.structured_outputs if signature is not None else {}
     unknown = tf.TensorSpec(None)
     latents, labels = inputs.get("latents", unknown), inputs.get("labels", unknown)
     images = outputs.get("images", unknown) if isinstance(outputs, dict) else unknown
-    fits = (
+    is_expected = (
         len(inputs) == 2
         and (latents.dtype, labels.dtype) == (tf.float32, tf.int32)
         and (latents.shape.rank, labels.shape.rank) == (2, 1)
@@ -205,16 +276,20 @@ def _checked_signature(model: Any, path: pathlib.Path) -> tuple[int, tuple[int, 
         and None not in images.shape[1:]
         and images.shape[3] in (1, 3, 4)
     )
-    if not fits:
+    if not is_expected:
         raise UserError(
-            "saved_model: expected a signature serving_default of latents float32 [any, n] and labels int32 [any] to "
-            f"images [any, height, width, channels] in {path}, received another"
+            "saved_model: expected a signature serving_default from latents float32 [any, n] and labels int32 [any] "
+            f"to images [any, height, width, channels], received a SavedModel without it in {path}; export the run "
+            "again with python -m sagan_tf.export"
         )
     return latents.shape[1], tuple(images.shape[1:])
 
 
-class _Exported:
-    """A SavedModel as a `Generator`'s function. Keeps the model: its signatures hold its variables weakly."""
+class _ServingFunction:
+    """A SavedModel as the function of a `Generator`.
+
+    It keeps a reference to the model, because the model's signatures hold only weak references to its variables.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""Networks in inference mode: compiled for many images, with everything precomputed that depends on weights alone."""
+"""Networks in inference mode, with everything that depends only on the weights computed in advance."""
 
 from __future__ import annotations
 
@@ -12,49 +12,51 @@ from sagan_tf.keras_backend import keras
 from sagan_tf.layers import BatchNormalization, SpectralNormalization
 
 
-def compiled_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return the generator at inference (moving statistics), for many images.
+def compile_generator(generator: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Compile a generator in inference mode (moving statistics) for many images.
 
-    What is made of the weights alone is computed now, not with each batch: sigma, the kernels divided by it, the sums
-    of their taps that convolutions multiply with, and gains and biases that hold the moving statistics. Make a new one
-    when the weights have changed.
+    Values that depend only on the weights are computed now and not for each batch: sigma, the kernels divided by sigma,
+    the sums of kernel taps that the convolutions use, and the gains and biases that include the moving statistics.
+    Compile the generator again after its weights change.
 
     Args:
-        generator: a network of `build_generator`.
+        generator: A network made by `build_generator`.
 
     Returns:
-        A compiled function of latents float32 [n, latent_dim] and labels int32 [n], for any n, giving images as
-        `generator` does.
+        A compiled function that takes latents float32 [n, latent_dim] and labels int32 [n], for any n, and returns the
+        same images as `generator`.
     """
-    latents, labels = (tf.TensorSpec(one.shape, one.dtype) for one in generator.inputs)
+    latents, labels = (tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in generator.inputs)
     function = tf.function(lambda latents, labels: generator([latents, labels], training=False), autograph=False)
-    with folded(generator):
+    with freeze_for_inference(generator):
         return function.get_concrete_function(latents, labels)
 
 
 @contextlib.contextmanager
-def folded(network: keras.Model) -> Iterator[None]:
-    """A context in which calls and traces of a network use its weights as they are now: kernels divided by their sigma,
-    moving statistics folded into gains and biases.
+def freeze_for_inference(network: keras.Model) -> Iterator[None]:
+    """Use precomputed inference weights in calls and traces of a network.
+
+    Inside the context, kernels are divided by their present sigma, and the moving statistics are folded into gains and
+    biases.
     """
     with contextlib.ExitStack() as stack:
         for layer in network._flatten_layers():
             if isinstance(layer, SpectralNormalization | BatchNormalization):
-                stack.enter_context(layer.folded())
+                stack.enter_context(layer.freeze_for_inference())
         yield
 
 
 def generate_images(generator: keras.Model, latents: tf.Tensor, labels: tf.Tensor, batch_size: int = 16) -> np.ndarray:
-    """Images of a generator at inference (moving statistics), worked through in batches.
+    """Generate images in inference mode (moving statistics), in batches.
 
     Args:
-        generator: a network of `build_generator`.
-        latents: float32 [n, latent_dim].
-        labels: int32 [n].
-        batch_size: images made at once.
+        generator: A network made by `build_generator`.
+        latents: Latents, float32 [n, latent_dim].
+        labels: Labels, int32 [n].
+        batch_size: Number of images in a batch.
 
     Returns:
-        float32 [n, resolution, resolution, image_channels] in [-1, 1].
+        Images, float32 [n, resolution, resolution, image_channels] in [-1, 1].
     """
     starts = range(0, len(latents), batch_size)
     batches = [[latents[start : start + batch_size], labels[start : start + batch_size]] for start in starts]

@@ -1,23 +1,24 @@
-"""Latents and labels for the generator, drawn as a pure function of (seed, draw number).
+"""Latents and labels for the generator, drawn as a pure function of the seed and the draw number.
 
-Every replica draws the global batch and takes its own rows, so a run sees the same latents whatever the number of
-replicas, replicas never share a latent, and a resumed run needs no generator state. (XLA makes other normal numbers of
-the same random bits.) A global batch of latents is small, 256 x 128 floats: drawing all of it everywhere costs nothing.
+Every replica draws the global batch and takes its own rows. A run therefore sees the same latents for any number of
+replicas, two replicas never use the same latent, and a resumed run needs no state of a random number generator. (XLA
+computes different normal numbers from the same random bits.) A global batch of latents is small, 256 x 128 floats, so
+that drawing all of it on each replica costs almost nothing.
 
-No latents are drawn twice, since every user of a seed has draw numbers or a key of its own:
+No latents are drawn twice, because each use of a seed has its own draw numbers or its own key:
 
-| user | random numbers |
+| use | random numbers |
 |---|---|
-| training before any rollback | `LatentSampler`, draw numbers from 0 (`training_draw`) |
-| evaluation | `LatentSampler`, draw numbers from 2^40 (`evaluation_draw`) |
-| training after rollback r = 1, 2, ... | `LatentSampler`, draw numbers from (r + 1) 2^40 (`training_draw`) |
-| labels of all of these | the same draw numbers, stream 1 of the seed in place of stream 0 |
-| augmentation and regularization of images | the same draw numbers, stream 3 of the seed (`LatentSampler.image_seed`) |
-| single images by their own seeds | `latents_of_seeds`: key (seed of the image, 2), no draw numbers |
+| training before any rollback | `LatentSampler`, draw numbers from 0 (`compute_training_draw_number`) |
+| evaluation | `LatentSampler`, draw numbers from 2^40 (`compute_evaluation_draw_number`) |
+| training after rollback r = 1, 2, ... | `LatentSampler`, draw numbers from (r + 1) 2^40 (same function) |
+| labels of all of these | the same draw numbers, stream 1 of the seed instead of stream 0 |
+| augmentation and regularization | the same draw numbers, stream 3 of the seed (`get_image_seed`) |
+| single images from their own seeds | `draw_latents_from_seeds`: key (seed of the image, 2), no draw numbers |
 
-In the random numbers of images, real images use the rows of the global batch, and fake images the same number of rows
-after them. Each augmentation has a stream of its own, and all regularizers together have another. The generator's
-update has a draw number of its own, as for latents.
+In the random numbers for images, real images use the rows of the global batch, and fake images use the same number of
+rows after them. Each augmentation has its own stream, and all regularizers share another stream. The generator's update
+has its own draw number, as for latents.
 """
 
 from __future__ import annotations
@@ -28,23 +29,24 @@ import math
 import numpy as np
 import tensorflow as tf
 
-_LATENTS, _LABELS, _PICTURES, _IMAGES = 0, 1, 2, 3  # independent streams of one seed
+# Independent streams of one seed.
+_LATENT_STREAM, _LABEL_STREAM, _SINGLE_IMAGE_STREAM, _IMAGE_STREAM = 0, 1, 2, 3
 _DRAWS_PER_REGION = 2**40
-"""More draws than a run or an evaluation will ever make."""
+"""More draws than a run or an evaluation ever makes."""
 NO_TRUNCATION = 8.0
-"""Of a normal distribution, 1e-15 lies beyond: nothing that a float32 latent could show."""
+"""Truncation from which latents stay as they are: only 1e-15 of a normal distribution lies beyond it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LatentSampler:
-    """Draws the generator's inputs.
+    """A sampler of the generator's inputs.
 
     Attributes:
-        seed: the run's seed.
-        latent_dim: length of a latent vector.
-        num_classes: labels are uniform in [0, num_classes); 0 gives labels 0.
-        global_batch_size: rows drawn, over all replicas.
-        class_counts: if not empty, labels are drawn in proportion to these numbers, one for each class.
+        seed: Seed of the run.
+        latent_dim: Length of a latent vector.
+        num_classes: Number of classes. Labels are uniform in [0, num_classes); 0 gives labels 0.
+        global_batch_size: Number of rows drawn for all replicas together.
+        class_counts: If not empty, labels are drawn in proportion to these counts, one per class.
     """
 
     seed: int
@@ -57,131 +59,154 @@ class LatentSampler:
         """Draw one global batch.
 
         Args:
-            number: int64 scalar, which draw this is; each number gives other values.
+            number: Draw number, int64 scalar. Each draw number gives different values.
 
         Returns:
             Latents float32 [global_batch_size, latent_dim], standard normal, and labels int32 [global_batch_size].
         """
         shape = [self.global_batch_size, self.latent_dim]
-        latents = tf.random.stateless_normal(shape, self._seed(_LATENTS, number), alg="philox")
-        return latents, self._draw_labels(self._seed(_LABELS, number))
+        latents = tf.random.stateless_normal(shape, self._derive_seed(_LATENT_STREAM, number), alg="philox")
+        return latents, self._draw_labels(self._derive_seed(_LABEL_STREAM, number))
 
     def _draw_labels(self, seed: tf.Tensor) -> tf.Tensor:
         shape = [self.global_batch_size]
         if not self.class_counts:
             return tf.random.stateless_uniform(shape, seed, 0, max(self.num_classes, 1), tf.int32, alg="philox")
-        # The label of one of the counted images, drawn uniformly.
+        # Draw one of the counted images uniformly and take its label.
         ends = np.cumsum(self.class_counts, dtype=np.int64)
-        places = tf.random.stateless_uniform(shape, seed, 0, ends[-1], tf.int64, alg="philox")
-        return tf.searchsorted(ends, places, side="right", out_type=tf.int32)
+        indices = tf.random.stateless_uniform(shape, seed, 0, ends[-1], tf.int64, alg="philox")
+        return tf.searchsorted(ends, indices, side="right", out_type=tf.int32)
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draw a global batch and return this replica's rows, as many for each replica. Call it in replica context.
+        """Draw a global batch and return this replica's rows.
+
+        Each replica has the same number of rows. Call this method in replica context.
+
+        Args:
+            number: Draw number, int64 scalar.
 
         Returns:
-            Latents float32 [rows, latent_dim] and labels int64 [rows]. TensorFlow slices, joins, splits and reshapes
-            int32 in the host's memory: for int32 labels, the host would wait in each update until the GPU has done all
-            that came before.
+            Latents float32 [rows, latent_dim] and labels int64 [rows]. The labels are int64 because TensorFlow slices,
+            joins, splits and reshapes int32 tensors in host memory: with int32 labels, the host would wait in each
+            update until the GPU has finished all earlier work.
         """
         first, rows = self._replica_slice()
         latents, labels = self.draw(number)
         labels = tf.cast(labels, tf.int64)
         return tf.slice(latents, [first, 0], [rows, self.latent_dim]), tf.slice(labels, [first], [rows])
 
-    def replica_rows(self) -> tf.Tensor:
-        """Return this replica's rows of the global batch, int32 [rows]. Call it in replica context."""
+    def get_replica_rows(self) -> tf.Tensor:
+        """Return this replica's rows of the global batch, int32 [rows].
+
+        Call this method in replica context.
+        """
         first, rows = self._replica_slice()
         return first + tf.range(rows)
 
-    def image_seed(self, number: tf.Tensor) -> tf.Tensor:
-        """Return the seed, int64 [2], of the random numbers by which the images of a draw are changed."""
-        return self._seed(_IMAGES, number)
+    def get_image_seed(self, number: tf.Tensor) -> tf.Tensor:
+        """Return the seed, int64 [2], of the random numbers for the images of a draw."""
+        return self._derive_seed(_IMAGE_STREAM, number)
 
     def _replica_slice(self) -> tuple[tf.Tensor, int]:
-        """Return the first row of this replica and how many it has."""
+        """Return the first row of this replica and its number of rows."""
         context = tf.distribute.get_replica_context()
         rows = self.global_batch_size // context.num_replicas_in_sync
         return tf.cast(context.replica_id_in_sync_group, tf.int32) * rows, rows
 
-    def _seed(self, stream: int, number: tf.Tensor) -> tf.Tensor:
+    def _derive_seed(self, stream: int, number: tf.Tensor) -> tf.Tensor:
         return tf.random.fold_in(tf.constant([self.seed, stream], tf.int64), number, alg="philox")
 
 
-def training_draw(update: tf.Tensor, rollbacks: tf.Tensor) -> tf.Tensor:
-    """Return the draw number of a training update; see the table of this module.
+def compute_training_draw_number(update: tf.Tensor, rollbacks: tf.Tensor) -> tf.Tensor:
+    """Compute the draw number of a training update; see the table of this module.
 
     Args:
-        update: int64 scalar, updates of the discriminator and the generator before this one.
-        rollbacks: int64 scalar, rollbacks of the run so far.
+        update: Number of discriminator and generator updates before this one, int64 scalar.
+        rollbacks: Number of rollbacks of the run so far, int64 scalar.
+
+    Returns:
+        Draw number, int64 scalar.
     """
     region = rollbacks + tf.cast(rollbacks > 0, tf.int64)  # region 1 belongs to evaluation
     return update + region * _DRAWS_PER_REGION
 
 
-def evaluation_draw(index: int) -> tf.Tensor:
-    """Return the number of an evaluation's draw `index` (0, 1, ...): latents that no run of the seed trains on."""
+def compute_evaluation_draw_number(index: int) -> tf.Tensor:
+    """Compute the draw number of an evaluation's draw `index` (0, 1, ...).
+
+    No run with the same seed trains on the latents of this draw number.
+    """
     return tf.constant(_DRAWS_PER_REGION + index, tf.int64)
 
 
-def latents_of_seeds(
+def draw_latents_from_seeds(
     seeds: tf.Tensor | np.ndarray, latent_dim: int, truncation: tf.Tensor | float = math.inf
 ) -> tf.Tensor:
-    """Latents of single pictures, each a function of its own seed and truncation: the same picture wherever it stands.
+    """Draw the latents of single images, each from its own seed and truncation.
 
-    Truncated latents are those of a normal distribution cut off at +-truncation (Brock et al., ICLR 2019), of the same
-    quantile as without: a picture changes continuously with the truncation and keeps its character.
+    An image is therefore the same in any batch. Truncated latents follow a normal distribution cut off at +-truncation
+    (Brock et al., ICLR 2019). They have the same quantile as the latents without truncation, so that an image changes
+    continuously with the truncation and stays similar.
 
     Args:
-        seeds: int64 [n].
-        latent_dim: length of a latent vector.
-        truncation: at least 0, a scalar or [n]; 0 gives the mean, 8 and more (or infinity) no truncation.
+        seeds: Seeds of the images, int64 [n].
+        latent_dim: Length of a latent vector.
+        truncation: Threshold of at least 0, a scalar or [n]. 0 gives the mean; 8, greater values and infinity give no
+            truncation.
 
     Returns:
-        float32 [n, latent_dim].
+        Latents, float32 [n, latent_dim].
     """
-    with tf.device("CPU:0"):  # other devices round otherwise, and pictures would be others
-        return _latents_of_seeds(tf.cast(seeds, tf.int64), tf.cast(truncation, tf.float64), latent_dim)
+    with tf.device("CPU:0"):  # other devices round differently, which would change the images
+        return _draw_latents(tf.cast(seeds, tf.int64), tf.cast(truncation, tf.float64), latent_dim)
 
 
 @tf.function(autograph=False, reduce_retracing=True)
-def _latents_of_seeds(seeds: tf.Tensor, truncation: tf.Tensor, latent_dim: int) -> tf.Tensor:
-    def of_one(seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal([latent_dim], tf.stack([seed, _PICTURES]), alg="philox")
+def _draw_latents(seeds: tf.Tensor, truncation: tf.Tensor, latent_dim: int) -> tf.Tensor:
+    def draw_one(seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal([latent_dim], tf.stack([seed, _SINGLE_IMAGE_STREAM]), alg="philox")
 
-    latents = tf.map_fn(of_one, seeds, fn_output_signature=tf.TensorSpec([latent_dim], tf.float32))
+    latents = tf.map_fn(draw_one, seeds, fn_output_signature=tf.TensorSpec([latent_dim], tf.float32))
     threshold = tf.broadcast_to(truncation, tf.shape(seeds))[:, tf.newaxis]
-    return tf.where(threshold < NO_TRUNCATION, _truncated(latents, threshold), latents)
+    return tf.where(threshold < NO_TRUNCATION, _truncate(latents, threshold), latents)
 
 
-def _truncated(latents: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-    """Return the quantiles of latents in a normal distribution that is cut off at +-threshold."""
-    # In the lower tail, where numbers near 0 are exact, and in float64: those near 1 are not.
+def _truncate(latents: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
+    """Map latents to the same quantiles of a truncated normal distribution."""
+    # Compute in float64 and in the lower tail, because probabilities near 0 are exact and those near 1 are not.
     lower_tail = tf.math.erfc(tf.abs(tf.cast(latents, tf.float64)) / math.sqrt(2.0)) / 2.0
     cut = tf.math.erfc(threshold / math.sqrt(2.0)) / 2.0
     magnitude = -tf.math.ndtri(cut + lower_tail * (1.0 - 2.0 * cut))
     return tf.sign(latents) * tf.cast(tf.minimum(magnitude, threshold), tf.float32)
 
 
-def fixed_inputs(
+def make_fixed_inputs(
     latent_dim: int, num_classes: int, columns: int, *, seed: int, max_classes: int = 10
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Inputs of a sample grid: a row a class, the same latents in each row, of the seeds from `seed` on.
+    """Make the inputs of a sample grid with one class per row.
 
-    Classes beyond `max_classes` are left out, evenly over the range of labels. Without classes there are `columns` rows
-    of different latents.
+    Each row has the same latents. With more than `max_classes` classes, the rows are evenly spaced over the range of
+    labels. Without classes, there are `columns` rows, and all latents differ.
+
+    Args:
+        latent_dim: Length of a latent vector.
+        num_classes: Number of classes; 0 means a generator without classes.
+        columns: Number of images in a row.
+        seed: Seed of the first latents; the next latents have the seeds after it.
+        max_classes: Maximum number of classes.
 
     Returns:
         Latents float32 [rows * columns, latent_dim] and labels int32 [rows * columns], row by row.
     """
     if num_classes < 1:
-        latents = latents_of_seeds(seed + np.arange(columns * columns), latent_dim)
+        latents = draw_latents_from_seeds(seed + np.arange(columns * columns), latent_dim)
         return latents, tf.zeros([columns * columns], tf.int32)
-    classes = spread_classes(num_classes, max_classes)
-    latents = latents_of_seeds(seed + np.arange(columns), latent_dim)
+    classes = select_evenly_spaced_classes(num_classes, max_classes)
+    latents = draw_latents_from_seeds(seed + np.arange(columns), latent_dim)
     return tf.tile(latents, [len(classes), 1]), tf.repeat(tf.constant(classes, tf.int32), columns)
 
 
-def spread_classes(num_classes: int, most: int) -> list[int]:
-    """At most `most` classes, evenly over the range of labels."""
-    rows = min(num_classes, most)
-    return [index * num_classes // rows for index in range(rows)]
+def select_evenly_spaced_classes(num_classes: int, max_classes: int) -> list[int]:
+    """Select at most `max_classes` classes, evenly spaced over the range of labels."""
+    count = min(num_classes, max_classes)
+    return [index * num_classes // count for index in range(count)]

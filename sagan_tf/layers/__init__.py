@@ -1,6 +1,6 @@
-"""Keras layers of SAGAN: they know nothing about GANs and can be used on their own."""
+"""Keras layers of Self-Attention GANs, which are independent of GAN training."""
 
-# ruff: noqa: E402 - Keras is loaded with its backend before a module imports it
+# ruff: noqa: E402 - Keras must be loaded with its backend before any module imports it
 from sagan_tf.environment.keras_settings import load_keras
 
 load_keras()

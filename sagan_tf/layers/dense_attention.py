@@ -1,14 +1,16 @@
-"""Softmax attention with its whole map in memory, and a gradient that goes over the map as little as it can.
+"""Softmax attention with the whole attention map in memory, and a gradient with few passes over the map.
 
-In the letters of FlashAttention, P is the map of weights, a number for every query and key, O = P V the outputs and dO
-their gradient. The gradient of the logits is dS = P * (dP - D) with dP = dO V^T and D = rowsum(P * dP), whose row sums
-are 0. D = rowsum(dO * O) does not need the map, and [dO, -D] [V, 1]^T is dP - D in one matrix product: one pass over
-the map, the multiplication, remains beside the products. TensorFlow's gradient of softmax takes four.
+In the notation of FlashAttention, P is the attention map (a weight for every query and key), O = P V are the outputs
+and dO is their gradient. The gradient of the logits is dS = P * (dP - D) with dP = dO V^T and D = rowsum(P * dP); the
+row sums of dS are 0. D = rowsum(dO * O) can be computed without the map, and [dO, -D] [V, 1]^T gives dP - D in one
+matrix product. Besides matrix products, only one pass over the map is left: the multiplication by P. TensorFlow's
+gradient of softmax takes four passes.
 
-Rounding separates D from the sum that it stands for, by an error that all keys of a query share. dQ = dS K multiplies
-it by the mean key, and dK adds it up over queries. Keys and values are far from 0 on average, eight and seventeen
-standard deviations in a discriminator of TF-GAN's: there, with bfloat16, dQ is wrong by ten times its size. The cure is
-to restore row sums of 0, see `attention_gradients`; gradients are then about as exact as TensorFlow's, or more so.
+Rounding makes this D differ from the exact row sum, by an error that is the same for all keys of a query. dQ = dS K
+multiplies the error by the mean key, and dK accumulates it over queries. Keys and values are far from 0 on average: by
+eight and seventeen standard deviations in a discriminator of TF-GAN. With bfloat16, the error of dQ is then ten times
+as large as dQ itself. `compute_attention_gradients` therefore restores row sums of 0, which makes the gradients about
+as accurate as TensorFlow's, or more accurate.
 
 Reference: Dao et al., FlashAttention, NeurIPS 2022, appendix B (arXiv:2205.14135).
 """
@@ -23,67 +25,69 @@ from sagan_tf.layers import accelerators
 
 Gradients = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
-# Matrix units of GPUs read rows in pieces of 16 bytes, which are eight numbers of half precision.
+# The matrix units of GPUs read rows in pieces of 16 bytes, which are eight numbers in half precision.
 _ALIGNED_COLUMNS = 8
 
 
-def attention_map(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+def compute_attention_map(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     """Compute softmax(query key^T).
 
-    Logits have no 1/sqrt(d) scale and overflow float16, and softmax sums small terms: half precision is computed in
-    float32.
+    Half precision is computed in float32, because the logits have no 1/sqrt(d) scale and would overflow float16, and
+    because softmax adds up small terms.
 
     Args:
-        query: float [..., queries, channels].
-        key: float [..., keys, channels], of the query's dtype.
+        query: Float [..., queries, channels].
+        key: Float [..., keys, channels], of the query's dtype.
 
     Returns:
         [..., queries, keys], float64 for float64 and float32 for all other dtypes.
     """
-    dtype = wide_dtype(query.dtype)
+    dtype = choose_accumulation_dtype(query.dtype)
     return tf.nn.softmax(tf.matmul(tf.cast(query, dtype), tf.cast(key, dtype), transpose_b=True))
 
 
 def dense_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Compute softmax(query key^T) value, and the map softmax(query key^T).
 
-    Both results can be differentiated any number of times. In half precision, what is kept of the map for the first
-    derivative of the outputs is in the dtype of the values.
+    Both results can be differentiated any number of times. In half precision, the copy of the map that is kept for the
+    first derivative of the outputs has the dtype of the values.
 
     Args:
-        query: float [..., queries, channels].
-        key: float [..., keys, channels], like `value` of the query's dtype.
-        value: float [..., keys, value channels].
+        query: Float [..., queries, channels].
+        key: Float [..., keys, channels], of the query's dtype.
+        value: Float [..., keys, value channels], of the query's dtype.
 
     Returns:
-        [..., queries, value channels] of the operands' dtype, and the map as `attention_map` returns it.
+        The outputs, [..., queries, value channels] of the operands' dtype, and the map as `compute_attention_map`
+        returns it.
     """
-    attention = attention_map(query, key)
+    attention = compute_attention_map(query, key)
     weights = tf.cast(attention, value.dtype)
     outputs = tf.matmul(weights, value)
     if has_rounded_products(value.dtype):
-        # Elsewhere, measured on two cores, the columns that restore row sums take the time that the passes save.
-        outputs = _with_gradients(query, key, value, weights, outputs)
+        # For exact products, measured on two CPU cores, the columns that restore row sums cost the time that the passes
+        # save.
+        outputs = _attach_gradients(query, key, value, weights, outputs)
     return outputs, attention
 
 
 @tf.custom_gradient
-def _with_gradients(
+def _attach_gradients(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, weights: tf.Tensor, outputs: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
-    """Return `outputs`, whose gradient goes to query, key and value by `attention_gradients`.
+    """Return `outputs` with the gradients of `compute_attention_gradients`.
 
-    The gradient is a function of this function's arguments alone, and those were computed by ordinary operations. So a
-    second derivative finds its way through all of them, weights and outputs included.
+    The gradient depends only on the arguments of this function, which ordinary operations have computed. A second
+    derivative therefore flows through all of them, weights and outputs included.
     """
 
     def differentiate(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        return *attention_gradients(query, key, value, weights, outputs, upstream), None, None
+        return *compute_attention_gradients(query, key, value, weights, outputs, upstream), None, None
 
     return tf.identity(outputs), differentiate
 
 
-def attention_gradients(
+def compute_attention_gradients(
     query: tf.Tensor,
     key: tf.Tensor,
     value: tf.Tensor,
@@ -91,29 +95,33 @@ def attention_gradients(
     outputs: tf.Tensor,
     upstream: tf.Tensor,
 ) -> Gradients:
-    """Differentiate attention with respect to query, key and value; in FlashAttention's letters dQ, dK, dV.
+    """Differentiate attention with respect to query, key and value.
 
     Args:
-        query, key, value: as for `dense_attention`.
+        query: Float [..., queries, channels].
+        key: Float [..., keys, channels], of the query's dtype.
+        value: Float [..., keys, value channels], of the query's dtype.
         weights: [..., queries, keys], the map in the dtype of the values.
-        outputs: [..., queries, value channels], weights value.
-        upstream: gradient of the outputs.
+        outputs: [..., queries, value channels], the product of weights and values.
+        upstream: Gradient of the outputs, of their shape and dtype.
 
     Returns:
-        Gradients in the dtype of the operands.
+        The gradients of query, key and value (dQ, dK and dV of FlashAttention), in the dtype of the operands.
     """
-    rounded, wide = has_rounded_products(value.dtype), wide_dtype(value.dtype)
-    mean = tf.reduce_sum(tf.cast(upstream, wide) * tf.cast(outputs, wide), -1, keepdims=True)
+    rounded, accumulation_dtype = has_rounded_products(value.dtype), choose_accumulation_dtype(value.dtype)
+    mean = tf.reduce_sum(
+        tf.cast(upstream, accumulation_dtype) * tf.cast(outputs, accumulation_dtype), -1, keepdims=True
+    )
     to_weights = tf.matmul(
         _append_column(upstream, -mean, aligned=rounded),
         _append_column(value, tf.ones_like(value[..., :1]), aligned=rounded),
         transpose_b=True,
     )
-    # float16 has no numbers as small as these products; bfloat16 has the exponents of float32.
+    # These products underflow in float16; bfloat16 has the exponent range of float32.
     dtype = tf.float32 if value.dtype == tf.float16 else value.dtype
     to_logits = tf.cast(weights, dtype) * tf.cast(to_weights, dtype)
-    # A shift of all keys changes no result, but the mean key would multiply the row sums.
-    key = tf.cast(key, wide)
+    # A shift of all keys changes no exact result, but the mean key would multiply the errors of the row sums.
+    key = tf.cast(key, accumulation_dtype)
     key = tf.cast(key - tf.reduce_mean(key, -2, keepdims=True), value.dtype)
     if rounded:
         return _restore_row_sums(query, key, weights, to_logits, upstream)
@@ -124,14 +132,15 @@ def attention_gradients(
 def _restore_row_sums(
     query: tf.Tensor, key: tf.Tensor, weights: tf.Tensor, to_logits: tf.Tensor, upstream: tf.Tensor
 ) -> Gradients:
-    """Finish `attention_gradients` with row sums of 0.
+    """Compute the gradients of query, key and value with row sums of 0.
 
-    The row sums r = rowsum(dS) are subtracted in proportion to the weights, dS - r * P. That is dQ = dS K - r * (P K)
-    and dK = dS^T Q - P^T (r * Q): columns of products, and no pass over the map.
+    The row sums r = rowsum(dS) are subtracted in proportion to the weights: dS - r * P. This gives
+    dQ = dS K - r * (P K) and dK = dS^T Q - P^T (r * Q), which only adds columns to products and needs no further pass
+    over the map.
     """
     dtype, channels = to_logits.dtype, key.shape[-1]
-    wide_key = _append_column(key, tf.ones_like(key[..., :1]), aligned=True)
-    to_query = tf.matmul(to_logits, tf.cast(wide_key, dtype))
+    extended_key = _append_column(key, tf.ones_like(key[..., :1]), aligned=True)
+    to_query = tf.matmul(to_logits, tf.cast(extended_key, dtype))
     to_query, row_sums = to_query[..., :channels], to_query[..., channels : channels + 1]
     to_query -= row_sums * tf.cast(tf.matmul(weights, key), dtype)
     excess = tf.cast(row_sums, query.dtype) * query
@@ -142,23 +151,26 @@ def _restore_row_sums(
 
 
 def has_rounded_products(dtype: tf.DType) -> bool:
-    """Return whether matrix products of `dtype` are rounded more than to float32.
+    """Return whether matrix products of `dtype` are less precise than float32.
 
-    Half precision is. On accelerators float32 is, too: GPUs multiply it in TensorFloat-32 and TPUs in bfloat16, unless
-    they are told not to.
+    True for half precision, and on accelerators also for float32: by default GPUs multiply it in TensorFloat-32 and
+    TPUs in bfloat16.
     """
     if dtype == tf.float64:
         return False
     return dtype != tf.float32 or accelerators.has_accelerator()
 
 
-def wide_dtype(dtype: tf.DType) -> tf.DType:
-    """Return the dtype of sums over locations: float64 for float64, float32 for all other dtypes."""
+def choose_accumulation_dtype(dtype: tf.DType) -> tf.DType:
+    """Return the dtype of sums over locations: float64 for float64, otherwise float32."""
     return tf.float64 if dtype == tf.float64 else tf.float32
 
 
 def _append_column(features: tf.Tensor, column: tf.Tensor, aligned: bool) -> tf.Tensor:
-    """Append a column [..., 1] or, with `aligned`, `_ALIGNED_COLUMNS`, the others of zeros."""
+    """Append a column [..., 1] to features [..., channels].
+
+    If `aligned`, the column is padded with zeros to `_ALIGNED_COLUMNS` columns.
+    """
     if aligned:
         no_padding = [[0, 0]] * (column.shape.rank - 1)
         column = tf.pad(column, [*no_padding, [0, _ALIGNED_COLUMNS - 1]])

@@ -1,6 +1,6 @@
-"""Statistics of groups of images as one more feature map.
+"""Statistics of groups of images as an additional feature map.
 
-References: Karras et al., Progressive Growing of GANs, ICLR 2018, section 3; groups of four images as in Karras et al.,
+References: Karras et al., Progressive Growing of GANs, ICLR 2018, section 3; for groups of four images, Karras et al.,
 Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020.
 """
 
@@ -12,24 +12,24 @@ import keras
 import tensorflow as tf
 
 _EPSILON = 1e-8
-"""Added to a variance, as in the code of both papers: the square root has no gradient at 0."""
+"""Number added to a variance, as in the code of both papers, because the square root has no gradient at 0."""
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
 class MinibatchStatistics(keras.layers.Layer):
-    """Appends a feature map that tells a discriminator how much the images of a group differ.
+    """An additional feature map that shows a discriminator how much the images of a group differ.
 
-    The map is constant: the standard deviation over the images of the group, averaged over channels and locations.
-    A group is `group_size` consecutive images of the batch, so that a batch whose first half is real and whose second
-    half is fake has no group of both if half a batch is a multiple of `group_size`. (The reference code forms groups of
-    images that lie far apart.) A last group may be smaller; the deviation of a single image is 0, but for epsilon.
-    The statistics are float32 in every precision.
+    The map is constant for each image: the standard deviation over the images of its group, averaged over channels and
+    locations. A group consists of `group_size` consecutive images of the batch. In a batch whose first half is real and
+    whose second half is fake, no group contains both if half a batch is a multiple of `group_size`. (The reference code
+    groups images that are not consecutive.) The last group may be smaller; the deviation of a single image is 0, except
+    for epsilon. The statistics are float32 in every precision.
 
     Args:
-        group_size: Images of a group, at least 2.
+        group_size: Number of images in a group, at least 2.
 
     Call arguments:
-        inputs: [batch, height, width, channels] float.
+        inputs: Float [batch, height, width, channels].
 
     Returns:
         A tensor of the dtype of the inputs and of shape [batch, height, width, channels + 1].
@@ -50,22 +50,25 @@ class MinibatchStatistics(keras.layers.Layer):
         self.group_size = group_size
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        deviations = tf.sqrt(self._variances(tf.cast(inputs, tf.float32)) + _EPSILON)
-        of_groups = tf.repeat(tf.reduce_mean(deviations, [1, 2, 3]), self.group_size)
-        of_images = tf.reshape(of_groups[: _batch_size(inputs)], [-1, 1, 1, 1])
-        feature_map = tf.ones_like(inputs[..., :1]) * tf.cast(of_images, inputs.dtype)
+        """Append the feature map to the inputs."""
+        deviations = tf.sqrt(self._compute_variances(tf.cast(inputs, tf.float32)) + _EPSILON)
+        repeated = tf.repeat(tf.reduce_mean(deviations, [1, 2, 3]), self.group_size)
+        image_values = tf.reshape(repeated[: _get_batch_size(inputs)], [-1, 1, 1, 1])
+        feature_map = tf.ones_like(inputs[..., :1]) * tf.cast(image_values, inputs.dtype)
         return tf.concat([inputs, feature_map], axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the inputs with one more channel."""
         return (*input_shape[:-1], input_shape[-1] + 1)
 
     def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
         return {**super().get_config(), "group_size": self.group_size}
 
-    def _variances(self, x: tf.Tensor) -> tf.Tensor:
-        """Return the population variances over each group, [groups, height, width, channels]."""
-        batch = _batch_size(x)
-        missing = -batch % self.group_size  # of the last group
+    def _compute_variances(self, x: tf.Tensor) -> tf.Tensor:
+        """Return the population variance of each group, [groups, height, width, channels]."""
+        batch = _get_batch_size(x)
+        missing = -batch % self.group_size  # images that the last group lacks
         groups = tf.reshape(tf.pad(x, [[0, missing], [0, 0], [0, 0], [0, 0]]), [-1, self.group_size, *x.shape[1:]])
         is_present = tf.reshape(tf.range(batch + missing) < batch, [-1, self.group_size, 1, 1, 1])
         weights = tf.cast(is_present, tf.float32)
@@ -74,6 +77,9 @@ class MinibatchStatistics(keras.layers.Layer):
         return tf.reduce_sum(weights * tf.square(groups - means), axis=1)
 
 
-def _batch_size(x: tf.Tensor) -> Any:
-    """Return the number of images: an integer where it is known, so that a training step has static shapes."""
+def _get_batch_size(x: tf.Tensor) -> Any:
+    """Return the number of images.
+
+    It is an integer if it is known, so that training steps have static shapes.
+    """
     return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]

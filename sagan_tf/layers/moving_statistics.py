@@ -1,4 +1,4 @@
-"""The moving statistics of batch normalization on several replicas."""
+"""Averaging of batch normalization's moving statistics over replicas."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sagan_tf.layers.batch_normalization import BatchNormalization
 
 
 def average_moving_statistics(network: keras.Layer) -> None:
-    """Replace the moving statistics of a network by their means over all replicas.
+    """Replace the moving statistics of a network by their means over replicas.
 
-    A replica moves its copy of them by its own part of the batch. Call this after every training call that moves them,
-    on every replica and in replica context: the copies are equal then. All statistics are sent as one message, since
-    they are small, and each message takes as long as the slowest replica.
+    Each replica updates its copy of the moving statistics from its own part of the batch. Call this function after
+    every training call that updates them, on every replica and in replica context, so that the copies become equal. All
+    statistics are sent as one message, because they are small and each message waits for the slowest replica.
 
     Args:
-        network: A layer or model. Layers other than `BatchNormalization` are left alone.
+        network: A layer or model. Only its `BatchNormalization` layers are changed.
     """
     context = tf.distribute.get_replica_context()
     layers = [layer for layer in network._flatten_layers() if isinstance(layer, BatchNormalization)]

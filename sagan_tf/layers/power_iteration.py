@@ -1,4 +1,4 @@
-"""The largest singular value of a matrix by power iteration, as TensorFlow operations or compiled by XLA.
+"""Estimates of a matrix's largest singular value by power iteration, as TensorFlow operations or compiled by XLA.
 
 Reference: Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, algorithm 1.
 """
@@ -19,47 +19,60 @@ def estimate_sigma(w: tf.Tensor, u: tf.Tensor, iterations: int, epsilon: float) 
 
     Args:
         w: float32 [rows, columns].
-        u: float32 [rows, 1], the estimate of the left singular vector to begin with.
-        iterations: Power iterations, at least 1.
-        epsilon: Smallest norm divided by, above 0.
+        u: float32 [rows, 1], initial estimate of the left singular vector.
+        iterations: Number of power iterations, at least 1.
+        epsilon: Smallest norm that a vector is divided by, above 0.
 
     Returns:
-        sigma, float32 scalar, and the new u, which is 0 for a matrix of zeros.
+        sigma, a float32 scalar, and the new u, which is 0 for a matrix of zeros.
     """
     for _ in range(iterations):
-        v = _unit(tf.stop_gradient(tf.matmul(w, u, transpose_a=True)), epsilon)
+        v = _normalize(tf.stop_gradient(tf.matmul(w, u, transpose_a=True)), epsilon)
         wv = tf.matmul(w, v)
-        u = _unit(tf.stop_gradient(wv), epsilon)
+        u = _normalize(tf.stop_gradient(wv), epsilon)
     return tf.matmul(u, wv, transpose_a=True)[0, 0], u
 
 
-def bounded_sigma(
+def estimate_bounded_sigma(
     w: tf.Tensor, u: tf.Tensor, iterations: int, epsilon: float, minimum: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Estimate max(sigma, minimum), and the u that the next estimate begins with.
+    """Estimate max(sigma, minimum), and the u that the next estimate starts from.
 
     Args:
-        w, u, iterations, epsilon: As for `estimate_sigma`.
-        minimum: Lower bound, above 0.
+        w: float32 [rows, columns].
+        u: float32 [rows, 1], initial estimate of the left singular vector.
+        iterations: Number of power iterations, at least 1.
+        epsilon: Smallest norm that a vector is divided by, above 0.
+        minimum: Lower bound of sigma, above 0.
 
     Returns:
-        max(sigma, minimum), float32 scalar, and float32 [rows, 1], which no gradient flows through. A matrix of zeros
-        gives u = 0, from which no later iteration would come back: the old u is returned then.
+        max(sigma, minimum), a float32 scalar, and the next u, float32 [rows, 1], which has no gradient. For a matrix of
+        zeros the next u is the old one, because later iterations could not recover from u = 0.
     """
     sigma, new_u = estimate_sigma(w, u, iterations, epsilon)
-    return tf.maximum(sigma, minimum), _kept_or_new(u, new_u)
+    return tf.maximum(sigma, minimum), _replace_unless_zero(u, new_u)
 
 
-def bounded_sigma_compiled(
+def estimate_bounded_sigma_compiled(
     w: tf.Tensor, u: tf.Tensor, iterations: int, epsilon: float, minimum: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Estimate as `bounded_sigma` does, but for rounding, by one operation that XLA compiles.
+    """Compute `estimate_bounded_sigma`, except for rounding, in one XLA operation.
 
-    A GPU takes longer to launch these small operations than to compute them, and there are 20 of them in an iteration
-    with its gradient. The one operation holds no variable and no collective, so it may stand in the replicas of every
-    strategy. Its gradient is written out, since TensorFlow would derive two more compiled functions.
+    A GPU takes longer to launch the small operations of a power iteration than to compute them, and an iteration and
+    its gradient have 20 of them. The single operation contains no variable and no collective, so it can be used in
+    replicas of every strategy. Its gradient is written out because TensorFlow would derive two more compiled functions.
+
+    Args:
+        w: float32 [rows, columns].
+        u: float32 [rows, 1], initial estimate of the left singular vector.
+        iterations: Number of power iterations, at least 1.
+        epsilon: Smallest norm that a vector is divided by, above 0.
+        minimum: Lower bound of sigma, above 0.
+
+    Returns:
+        The same pair as `estimate_bounded_sigma`.
     """
-    compiled = _compiled_iterations(*w.shape, iterations, epsilon, minimum)
+    compiled = _compile_iterations(*w.shape, iterations, epsilon, minimum)
 
     @tf.custom_gradient
     def bounded(w: tf.Tensor) -> Any:
@@ -71,36 +84,38 @@ def bounded_sigma_compiled(
 
 
 @functools.cache
-def _compiled_iterations(
+def _compile_iterations(
     rows: int, columns: int, iterations: int, epsilon: float, minimum: float
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
-    """Return a compiled function for the matrices of one shape.
+    """Compile the power iteration for matrices of one shape.
 
-    It takes w [rows, columns] and u [rows, 1] and returns what `bounded_sigma` does, and two vectors whose product is
-    the gradient: [rows, 1] and [1, columns]. It is traced outside the graph, the replica and the device in which it is
-    asked for, so that they can share it.
+    The function is traced outside the current graph, replica and device, so that they can share it.
+
+    Returns:
+        A function of w [rows, columns] and u [rows, 1]. It returns the results of `estimate_bounded_sigma` and two
+        vectors, [rows, 1] and [1, columns], whose product is the gradient of the bounded sigma.
     """
 
     def iterate(w: tf.Tensor, u: tf.Tensor) -> tuple[tf.Tensor, ...]:
         left = u
-        # Sums of products, which XLA fuses: matrix products would be calls of a library, which rounds to TensorFloat-32
-        # on some GPUs.
+        # XLA fuses sums of products. Matrix products would become calls of a library, which rounds to TensorFloat-32 on
+        # some GPUs.
         for _ in range(iterations):
-            right = _unit(tf.reduce_sum(w * left, 0, keepdims=True), epsilon)
+            right = _normalize(tf.reduce_sum(w * left, 0, keepdims=True), epsilon)
             wv = tf.reduce_sum(w * right, 1, keepdims=True)
-            left = _unit(wv, epsilon)
+            left = _normalize(wv, epsilon)
         sigma = tf.reduce_sum(left * wv)
-        # The gradient of max(sigma, minimum) is that of sigma from the minimum on, and 0 below.
-        return tf.maximum(sigma, minimum), _kept_or_new(u, left), left, tf.where(sigma >= minimum, right, 0.0)
+        # The gradient of max(sigma, minimum) is that of sigma if sigma is at least the minimum, and 0 otherwise.
+        return tf.maximum(sigma, minimum), _replace_unless_zero(u, left), left, tf.where(sigma >= minimum, right, 0.0)
 
     with tf.init_scope(), tf.device(None):
         function = tf.function(iterate, jit_compile=True, autograph=False)
         return function.get_concrete_function(tf.TensorSpec([rows, columns]), tf.TensorSpec([rows, 1]))
 
 
-def _kept_or_new(u: tf.Tensor, new_u: tf.Tensor) -> tf.Tensor:
+def _replace_unless_zero(u: tf.Tensor, new_u: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.reduce_any(new_u != 0.0), new_u, u)
 
 
-def _unit(vector: tf.Tensor, epsilon: float) -> tf.Tensor:
+def _normalize(vector: tf.Tensor, epsilon: float) -> tf.Tensor:
     return vector / tf.maximum(tf.norm(vector), epsilon)

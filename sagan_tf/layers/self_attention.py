@@ -13,18 +13,19 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.layers.blockwise_attention import blockwise_attention, is_blockwise
-from sagan_tf.layers.dense_attention import attention_map, dense_attention
-from sagan_tf.layers.spectral_normalization import spectrally_normalized
+from sagan_tf.layers.dense_attention import compute_attention_map, dense_attention
+from sagan_tf.layers.spectral_normalization import apply_spectral_normalization
 
 FORMS = ("pooled", "paper", "full")
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
 class SelfAttention2D(keras.layers.Layer):
-    """y = gamma * o + x, where o_j gathers values from all locations i that location j looks at.
+    """Self-attention over locations: y = gamma * o + x.
 
-    In the paper's letters: f, g, h are `query`, `key`, `value`; beta is `attention_map`; W_v is `output`; gamma starts
-    at 0, so a new layer is the identity. There is no 1/sqrt(d) scale and the 1x1 convolutions have no biases.
+    o_j gathers values from all locations i that location j attends to. In the notation of the paper, f, g and h are
+    `query`, `key` and `value`, beta is `attention_map` and W_v is `output`. gamma starts at 0, so a new layer is the
+    identity. The logits have no 1/sqrt(d) scale, and the 1x1 convolutions have no biases.
 
     | form     | query, key channels | value channels              | keys and values       |
     |----------|---------------------|-----------------------------|-----------------------|
@@ -33,25 +34,25 @@ class SelfAttention2D(keras.layers.Layer):
     | `full`   | C/8                 | C, no output convolution    | at full resolution    |
 
     Args:
-        form: which of the three forms.
-        spectral_norm: options of `SpectralNormalization` for the 1x1 convolutions; None leaves them plain.
-        kernel_initializer: of the 1x1 convolutions.
-        blockwise: whether queries are worked through in blocks, so that memory grows linearly with the number of
-            locations and not with its square; None: where the map is large (`is_blockwise`). A call that returns the
-            map is never in blocks, and its outputs and map can both be differentiated, twice too; one in blocks has no
+        form: `pooled`, `paper` or `full`.
+        spectral_norm: Options of `SpectralNormalization` for the 1x1 convolutions; None turns it off.
+        kernel_initializer: Initializer of the 1x1 convolutions.
+        blockwise: Whether to compute attention in blocks of queries, so that memory grows linearly with the number of
+            locations instead of quadratically. None does so for large maps (`is_blockwise`). A call that returns the
+            map is never computed in blocks; its outputs and map can be differentiated twice. A call in blocks has no
             second derivative (`LookupError`).
 
     Call arguments:
-        inputs: [batch, height, width, channels], float; at least 2 by 2 for `pooled`.
-        return_attention_map: whether to return the attention map too.
-        training: handed to spectral normalization.
+        inputs: Float [batch, height, width, channels]; at least 2 by 2 for `pooled`.
+        return_attention_map: Whether to return the attention map too.
+        training: Passed on to spectral normalization.
 
     Returns:
-        A tensor of the inputs' shape and dtype; with `return_attention_map`, a pair of it and a float32 tensor
-        [batch, height, width, key_height, key_width] whose last two axes sum to 1.
+        A tensor of the shape and dtype of the inputs. With `return_attention_map`, a pair of this tensor and a float32
+        tensor [batch, height, width, key_height, key_width] whose last two axes sum to 1.
 
     Raises:
-        ValueError: for an unknown form.
+        ValueError: If the form is unknown, or the size of the inputs is unknown or too small.
     """
 
     def __init__(
@@ -71,31 +72,35 @@ class SelfAttention2D(keras.layers.Layer):
         self.blockwise = blockwise
 
     def build(self, input_shape: Any) -> None:
+        """Create the 1x1 convolutions and gamma."""
         _, height, width, channels = input_shape
-        least = 2 if self.form == "pooled" else 1
-        if not all(isinstance(size, int) and size >= least for size in (height, width)):
-            raise ValueError(f"Inputs must have a known size of at least {least}x{least}. Received: {height}x{width}")
+        minimum = 2 if self.form == "pooled" else 1
+        if not all(isinstance(size, int) and size >= minimum for size in (height, width)):
+            raise ValueError(
+                f"Inputs must have a known size of at least {minimum}x{minimum}. Received: {height}x{width}"
+            )
         narrow = max(channels // 8, 1)
         value_channels = {"pooled": max(channels // 2, 1), "paper": narrow, "full": channels}[self.form]
-        self.query = self._convolution(narrow, "query")
-        self.key = self._convolution(narrow, "key")
-        self.value = self._convolution(value_channels, "value")
+        self.query = self._create_convolution(narrow, "query")
+        self.key = self._create_convolution(narrow, "key")
+        self.value = self._create_convolution(value_channels, "value")
         for convolution in (self.query, self.key, self.value):
             convolution.build(input_shape)
         self.output_convolution = None
         if self.form != "full":
-            self.output_convolution = self._convolution(channels, "output")
+            self.output_convolution = self._create_convolution(channels, "output")
             self.output_convolution.build((*input_shape[:-1], value_channels))
         self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros")
 
     def call(
         self, inputs: tf.Tensor, return_attention_map: bool = False, training: bool = False
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """Add what each location gathers from all locations to the inputs."""
         query = self.query(inputs, training=training)
-        key = self._pooled(self.key(inputs, training=training))
-        value = self._pooled(self.value(inputs, training=training))
-        operands = _locations(query), _locations(key), _locations(value)
-        if self._in_blocks(query.shape, key.shape) and not return_attention_map:
+        key = self._pool(self.key(inputs, training=training))
+        value = self._pool(self.value(inputs, training=training))
+        operands = _flatten_locations(query), _flatten_locations(key), _flatten_locations(value)
+        if self._is_blockwise(query.shape, key.shape) and not return_attention_map:
             gathered = blockwise_attention(*operands)
         else:
             gathered, attention = dense_attention(*operands)
@@ -108,18 +113,20 @@ class SelfAttention2D(keras.layers.Layer):
             return outputs, tf.reshape(attention, [-1, *inputs.shape[1:3], *key.shape[1:3]])
         return outputs
 
-    def attention_rows(self, inputs: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
-        """Where single locations look, at inference: rows of the attention map, without the rest of it.
+    def compute_attention_rows(self, inputs: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+        """Compute attention maps of single locations at inference.
+
+        Only the requested rows of the attention map are computed.
 
         Args:
-            inputs: as for the call.
+            inputs: As for the call.
             queries: int32 [batch, n, 2], row and column of each location.
 
         Returns:
             float32 [batch, n, key_height, key_width] whose last two axes sum to 1.
 
         Raises:
-            tf.errors.InvalidArgumentError: a query lies outside the feature map.
+            tf.errors.InvalidArgumentError: If a query lies outside the feature map.
         """
         size = tf.constant(tuple(inputs.shape[1:3]), tf.int32)
         with tf.control_dependencies(
@@ -128,20 +135,26 @@ class SelfAttention2D(keras.layers.Layer):
                 tf.debugging.assert_less(queries, size, "queries must lie in the feature map"),
             ]
         ):
-            places = queries[..., 0] * size[1] + queries[..., 1]
-        query = _locations(self.query(inputs))
-        key = self._pooled(self.key(inputs))
-        rows = attention_map(tf.gather(query, places, batch_dims=1), _locations(key))
+            indices = queries[..., 0] * size[1] + queries[..., 1]
+        query = _flatten_locations(self.query(inputs))
+        key = self._pool(self.key(inputs))
+        rows = compute_attention_map(tf.gather(query, indices, batch_dims=1), _flatten_locations(key))
         return tf.reshape(tf.cast(rows, tf.float32), [-1, tf.shape(queries)[1], *key.shape[1:3]])
 
-    def key_size(self, size: int) -> int:
-        """Height or width of the keys' feature map, and so of an attention map, for that of the inputs'."""
+    def compute_key_size(self, size: int) -> int:
+        """Return the height or width of the keys, and of an attention map.
+
+        Args:
+            size: Height or width of the inputs.
+        """
         return size // 2 if self.form == "pooled" else size
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the inputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
         return {
             **super().get_config(),
             "form": self.form,
@@ -150,7 +163,7 @@ class SelfAttention2D(keras.layers.Layer):
             "blockwise": self.blockwise,
         }
 
-    def _convolution(self, filters: int, name: str) -> keras.layers.Layer:
+    def _create_convolution(self, filters: int, name: str) -> keras.layers.Layer:
         layer = keras.layers.Conv2D(
             filters,
             1,
@@ -160,18 +173,18 @@ class SelfAttention2D(keras.layers.Layer):
             dtype=self.dtype_policy,
             name=name,
         )
-        return spectrally_normalized(layer, self.spectral_norm)
+        return apply_spectral_normalization(layer, self.spectral_norm)
 
-    def _in_blocks(self, query_shape: tf.TensorShape, key_shape: tf.TensorShape) -> bool:
+    def _is_blockwise(self, query_shape: tf.TensorShape, key_shape: tf.TensorShape) -> bool:
         if self.blockwise is not None:
             return self.blockwise
         return is_blockwise(query_shape[0], math.prod(query_shape[1:3]), math.prod(key_shape[1:3]))
 
-    def _pooled(self, features: tf.Tensor) -> tf.Tensor:
+    def _pool(self, features: tf.Tensor) -> tf.Tensor:
         return tf.nn.max_pool2d(features, 2, 2, "VALID") if self.form == "pooled" else features
 
 
-def _locations(features: tf.Tensor) -> tf.Tensor:
-    """[batch, height, width, channels] -> [batch, height * width, channels]."""
+def _flatten_locations(features: tf.Tensor) -> tf.Tensor:
+    """Reshape [batch, height, width, channels] to [batch, height * width, channels]."""
     _, height, width, channels = features.shape
     return tf.reshape(features, [-1, height * width, channels])

@@ -1,6 +1,6 @@
-"""Generator and discriminator, built from stage tables."""
+"""Generator and discriminator networks, built from stage tables."""
 
-# ruff: noqa: E402 - Keras is loaded with its backend before a module imports it
+# ruff: noqa: E402 - Keras must be loaded with its backend before any module imports it
 from sagan_tf.environment.keras_settings import load_keras
 
 load_keras()

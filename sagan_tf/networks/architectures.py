@@ -1,8 +1,8 @@
-"""Stage tables of the networks: how wide each stage is, and at which size of feature map it works.
+"""Stage tables of the networks: the width of each stage and the size of its feature map.
 
-A new architecture is one entry of `ARCHITECTURES`. The tables of the residual networks are those of SNGAN-projection,
-the official SAGAN code (128 px) and BigGAN-PyTorch / PyTorch-StudioGAN (the other sizes). This file imports no
-TensorFlow, so that a configuration can be checked at once.
+Add an architecture as one entry of `ARCHITECTURES`. The tables of the residual networks are those of SNGAN-projection,
+the official SAGAN code (128 px) and BigGAN-PyTorch and PyTorch-StudioGAN (other sizes). This module does not import
+TensorFlow, so that a configuration can be validated quickly.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from sagan_tf.errors import UserError
 
 INITIAL_RESOLUTION = 4
 MIN_LAST_RESOLUTION = 2
-"""Least size of the discriminator's last feature map, so that attention, which pools its keys, fits everywhere."""
+"""Minimum size of the discriminator's last feature map, in pixels, so that attention can pool keys everywhere."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stages:
-    """Widths, as multiples of a network's base channels, for one image size.
+    """Stages of the networks for one image size; widths are multiples of the base channels.
 
     Attributes:
-        initial: channels of the generator's first, 4 by 4 feature map.
-        generator: channels after each generator block; every block doubles the feature map.
-        discriminator: channels after each discriminator block.
-        downsample: whether each discriminator block halves the feature map.
+        initial: Width of the generator's first feature map, which has 4 by 4 pixels.
+        generator: Width after each generator block; every block doubles the size of the feature map.
+        discriminator: Width after each discriminator block.
+        downsample: Whether each discriminator block halves the size of the feature map.
     """
 
     initial: int
@@ -34,12 +34,16 @@ class Stages:
     discriminator: tuple[int, ...]
     downsample: tuple[bool, ...]
 
-    def generator_resolutions(self) -> Resolutions:
-        """Size of the feature map after each generator block."""
+    def compute_generator_resolutions(self) -> Resolutions:
+        """Return the size of the feature map after each generator block, in pixels."""
         return tuple(INITIAL_RESOLUTION * 2 ** (index + 1) for index in range(len(self.generator)))
 
-    def discriminator_resolutions(self, resolution: int) -> Resolutions:
-        """Size of the feature map after each discriminator block, for images of `resolution` pixels."""
+    def compute_discriminator_resolutions(self, resolution: int) -> Resolutions:
+        """Return the size of the feature map after each discriminator block.
+
+        Args:
+            resolution: Image size, in pixels.
+        """
         sizes = []
         for halves in self.downsample:
             resolution = resolution // 2 if halves else resolution
@@ -53,9 +57,9 @@ class Architecture:
 
     Attributes:
         blocks: `residual` or `convolutional`.
-        stages: image size -> stages.
-        attention: whether attention and generator spectral normalisation belong to it. A name then always means the
-            same published system: `sngan` has neither.
+        stages: Stages by image size in pixels.
+        attention: Whether attention and spectral normalization of the generator are allowed. A name always denotes the
+            same published system, and `sngan` has neither of them.
     """
 
     blocks: str
@@ -64,7 +68,7 @@ class Architecture:
 
 
 _RESIDUAL_STAGES = {
-    # A discriminator half as wide as the generator, as in SNGAN on CIFAR-10 and in PyTorch-StudioGAN.
+    # The discriminator is half as wide as the generator, as in SNGAN on CIFAR-10 and in PyTorch-StudioGAN.
     32: Stages(4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False)),
     64: Stages(16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 4 + (False,)),
     128: Stages(16, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), (True,) * 5 + (False,)),
@@ -85,11 +89,11 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def find_stages(config: ModelConfig) -> Stages:
-    """Return the stages that `config` asks for.
+    """Return the stages of a model.
 
     Raises:
-        UserError: if there is no such architecture or image size, the widths or the downsampling do not fit it, an
-            attention resolution isn't one of its feature maps, or the length of a latent vector cannot be split.
+        UserError: If the architecture or image size is unknown, the widths or the downsampling do not match it, an
+            attention resolution is not the size of a feature map, or `latent_dim` cannot be split.
     """
     if config.architecture not in ARCHITECTURES:
         raise UserError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {config.architecture!r}")
@@ -99,19 +103,21 @@ def find_stages(config: ModelConfig) -> Stages:
         raise UserError(f"resolution: expected one of {sizes} for {config.architecture}, received {config.resolution}")
     if not architecture.attention:
         _check_without_attention(config)
-    stages = _replace_stages(architecture.stages[config.resolution], config)
+    stages = _override_stages(architecture.stages[config.resolution], config)
     _check_latents(config, 1 + len(stages.generator))
-    _check_attention("generator", config.generator_attention, stages.generator_resolutions())
-    sizes_of_discriminator = stages.discriminator_resolutions(config.resolution)
-    _check_attention("discriminator", config.discriminator_attention, sizes_of_discriminator)
+    _check_attention("generator", config.generator_attention, stages.compute_generator_resolutions())
+    discriminator_sizes = stages.compute_discriminator_resolutions(config.resolution)
+    _check_attention("discriminator", config.discriminator_attention, discriminator_sizes)
     return stages
 
 
-def used_classes(config: ModelConfig) -> int:
-    """Classes that the networks know: 0 with `conditioning="none"`.
+def count_used_classes(config: ModelConfig) -> int:
+    """Return the number of classes that the networks use.
+
+    It is 0 with `conditioning="none"`.
 
     Raises:
-        ValueError: if `num_classes` is 0 and the conditioning needs it.
+        ValueError: If `num_classes` is 0 and the conditioning needs classes.
     """
     if config.conditioning == "none":
         return 0
@@ -128,8 +134,8 @@ def _check_latents(config: ModelConfig, parts: int) -> None:
         )
 
 
-def _replace_stages(table: Stages, config: ModelConfig) -> Stages:
-    """Replace what the configuration sets of an architecture's stage table."""
+def _override_stages(table: Stages, config: ModelConfig) -> Stages:
+    """Replace the entries of a stage table that the configuration sets."""
     where = f"{config.architecture} at {config.resolution} px"
     widths, downsample = config.discriminator_widths, config.discriminator_downsample
     blocks = len(table.generator)
@@ -145,7 +151,7 @@ def _replace_stages(table: Stages, config: ModelConfig) -> Stages:
         if downsample and len(downsample) != blocks:
             raise UserError(
                 f"discriminator_downsample: expected {blocks} values, one for each block of {where} (to change the "
-                f"number of blocks, set --discriminator_widths), received {_shown(downsample)}"
+                f"number of blocks, set --discriminator_widths), received {_format_values(downsample)}"
             )
     initial, *generator = config.generator_widths or (table.initial, *table.generator)
     stages = Stages(initial, tuple(generator), widths or table.discriminator, downsample or table.downsample)
@@ -155,50 +161,50 @@ def _replace_stages(table: Stages, config: ModelConfig) -> Stages:
 
 def _check_widths(option: str, widths: tuple[int, ...], length: int, content: str) -> None:
     if widths and (len(widths) != length or min(widths) < 1):
-        raise UserError(f"{option}: expected {length} numbers above 0, {content}, received {_shown(widths)}")
+        raise UserError(f"{option}: expected {length} numbers above 0, {content}, received {_format_values(widths)}")
 
 
 def _check_downsampling(stages: Stages, config: ModelConfig) -> None:
-    received = _shown(stages.downsample)
+    received = _format_values(stages.downsample)
     if ARCHITECTURES[config.architecture].blocks == "convolutional" and not all(stages.downsample):
         raise UserError(
             f"discriminator_downsample: expected only true for architecture {config.architecture}, whose blocks all "
             f"halve the feature map, received {received}"
         )
-    if stages.discriminator_resolutions(config.resolution)[-1] < MIN_LAST_RESOLUTION:
-        most = (config.resolution // MIN_LAST_RESOLUTION).bit_length() - 1
+    if stages.compute_discriminator_resolutions(config.resolution)[-1] < MIN_LAST_RESOLUTION:
+        max_blocks = (config.resolution // MIN_LAST_RESOLUTION).bit_length() - 1
         raise UserError(
-            f"discriminator_downsample: expected at most {most} blocks that halve an image of {config.resolution} px, "
-            f"received {received}"
+            f"discriminator_downsample: expected at most {max_blocks} blocks that halve an image of "
+            f"{config.resolution} px, received {received}"
         )
 
 
-def _shown(values: tuple[int, ...]) -> str:
+def _format_values(values: tuple[int, ...]) -> str:
     return ",".join(str(value).lower() for value in values)
 
 
-def _check_attention(network: str, wanted: Resolutions, available: Resolutions) -> None:
-    # Pooled keys need at least two locations a side, which every stage has.
-    for resolution in wanted:
+def _check_attention(network: str, resolutions: Resolutions, available: Resolutions) -> None:
+    # Pooled keys need at least two locations per side, which every stage has.
+    for resolution in resolutions:
         if resolution not in available:
             sizes = ", ".join(map(str, dict.fromkeys(available)))
             raise UserError(
-                f"attention_resolutions: expected sizes that the {network} has ({sizes}), received {resolution}; "
-                f"{network}_attention_resolutions sets the {network}'s alone"
+                f"attention_resolutions: expected sizes of {network} feature maps ({sizes}), received {resolution}; "
+                f"--{network}_attention_resolutions sets those of the {network} only"
             )
 
 
 def _check_without_attention(config: ModelConfig) -> None:
     if config.generator_attention or config.discriminator_attention:
-        own = [f"{network}_attention_resolutions" for network in ("generator", "discriminator")]
-        option = next((name for name in own if getattr(config, name)), "attention_resolutions")
+        network_options = [f"{network}_attention_resolutions" for network in ("generator", "discriminator")]
+        option = next((name for name in network_options if getattr(config, name)), "attention_resolutions")
         raise UserError(
-            f"{option}: expected none (--{option}=) for architecture {config.architecture}, "
+            f"{option}: architecture {config.architecture} has no attention, "
             f"received {','.join(map(str, config.generator_attention + config.discriminator_attention))}; "
-            "a residual network with attention is architecture sagan"
+            f"set --{option}= (empty), or --architecture=sagan for a residual network with attention"
         )
     if config.generator_spectral_norm:
         raise UserError(
-            f"generator_spectral_norm: expected false for architecture {config.architecture}, received true; a "
-            "residual network with spectral normalisation in the generator is architecture sagan"
+            f"generator_spectral_norm: expected false for architecture {config.architecture}, received true; set "
+            "--architecture=sagan for a residual network with spectral normalization in the generator"
         )

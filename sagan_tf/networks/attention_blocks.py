@@ -1,4 +1,4 @@
-"""What stands at an attention resolution: self-attention, or the block that the paper compares it with."""
+"""Blocks at attention resolutions: self-attention, or the block that the paper compares it with."""
 
 from __future__ import annotations
 
@@ -11,14 +11,29 @@ from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
 
 
 def is_attention_blockwise(config: ModelConfig, size: int) -> bool:
-    """Return whether attention at a feature map of size `size` is computed in blocks, without a second derivative."""
+    """Return whether attention is computed in blocks, without a second derivative.
+
+    Args:
+        config: The model.
+        size: Height and width of the feature map, in pixels.
+    """
     keys = size // 2 if config.attention_form == "pooled" else size
     return config.attention_block == "self_attention" and has_large_map(size**2, keys**2)
 
 
-def attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str, Any] | None, name: str) -> Any:
-    """Apply the block that `config.attention_block` names to [batch, h, w, c] features; the shape stays."""
-    # TF-GAN's example divides attention kernels by sigma even where it divides others by max(1, sigma).
+def apply_attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str, Any] | None, name: str) -> Any:
+    """Apply the block that `config.attention_block` selects.
+
+    Args:
+        config: The model.
+        features: Float [batch, height, width, channels].
+        spectral_norm: Options of `SpectralNormalization`; None turns it off.
+        name: Name of the layer.
+
+    Returns:
+        A tensor of the shape of the features.
+    """
+    # TF-GAN's example divides attention kernels by sigma even where it divides other kernels by max(1, sigma).
     if spectral_norm is not None:
         spectral_norm = {**spectral_norm, "constraint": "equal"}
     options: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What the blocks of all architectures have in common: width, normalised convolutions, conditioned statistics."""
+"""Base classes of the blocks of all architectures."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.layers.conditional_batch_normalization import ConditionalBatchNormalization
 from sagan_tf.layers.convolutions.resampling import ResamplingConvolution
 from sagan_tf.layers.latent_batch_normalization import LatentBatchNormalization
-from sagan_tf.layers.spectral_normalization import spectrally_normalized
+from sagan_tf.layers.spectral_normalization import apply_spectral_normalization
 
 
 class Block(keras.layers.Layer):
-    """What all blocks have: a width and the options of their convolutions.
+    """Base class of blocks: the number of output channels and the options of convolutions.
 
     Args:
-        filters: channels of the output.
-        spectral_norm: options of `SpectralNormalization` for the convolutions; None leaves them plain.
-        kernel_initializer: of the convolutions.
-        convolution_form: see `layers.ResamplingConvolution`.
+        filters: Number of output channels.
+        spectral_norm: Options of `SpectralNormalization` for the convolutions; None turns it off.
+        kernel_initializer: Initializer of the convolutions.
+        convolution_form: See `form` of `layers.ResamplingConvolution`.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Block(keras.layers.Layer):
         self.convolution_form = convolution_form
 
     def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -49,7 +50,7 @@ class Block(keras.layers.Layer):
             "convolution_form": self.convolution_form,
         }
 
-    def _convolution(
+    def _create_convolution(
         self,
         filters: int,
         size: int | tuple[int, int],
@@ -58,28 +59,29 @@ class Block(keras.layers.Layer):
         **options: Any,
     ) -> keras.layers.Layer:
         options |= {"padding": "same", "data_format": "channels_last"}
-        return self._normalized(layer, filters, size, name=name, **options)
+        return self._create_normalized(layer, filters, size, name=name, **options)
 
-    def _resampling_convolution(self, size: int, name: str, resampling: str = "none") -> keras.layers.Layer:
+    def _create_resampling_convolution(self, size: int, name: str, resampling: str = "none") -> keras.layers.Layer:
         form = {"resampling": resampling, "form": self.convolution_form}
-        return self._normalized(ResamplingConvolution, self.filters, size, name=name, **form)
+        return self._create_normalized(ResamplingConvolution, self.filters, size, name=name, **form)
 
-    def _normalized(self, layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
+    def _create_normalized(self, layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
         convolution = layer(*args, kernel_initializer=self.kernel_initializer, dtype=self.dtype_policy, **options)
-        return spectrally_normalized(convolution, self.spectral_norm)
+        return apply_spectral_normalization(convolution, self.spectral_norm)
 
 
 class ConditionedBlock(Block):
-    """A generator block: doubles the feature map; its normalization may depend on the class and on latents.
+    """Base class of generator blocks, which double the height and width of the feature map.
 
     Args:
-        num_classes: rows of the batch-norm tables; 0 for batch normalisation that doesn't know classes.
-        batch_norm: options of the batch normalisation.
-        takes_latents: whether the batch normalization depends on latents too, see `LatentBatchNormalization`.
+        filters: As for `Block`, as are the arguments that are not listed here.
+        num_classes: Number of rows of the batch normalization tables; 0 for unconditional batch normalization.
+        batch_norm: Options of the batch normalization.
+        takes_latents: Whether the batch normalization also depends on latents, see `LatentBatchNormalization`.
 
     Call arguments:
-        inputs: [batch, height, width, channels] float, labels int32 [batch], and if `takes_latents` is true also
-            [batch, latent size] float.
+        inputs: Features, float [batch, height, width, channels]; labels, int32 [batch]; and, if `takes_latents` is
+            true, latents, float [batch, latent size].
 
     Returns:
         [batch, 2 * height, 2 * width, filters].
@@ -99,10 +101,12 @@ class ConditionedBlock(Block):
         self.takes_latents = takes_latents
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the outputs."""
         batch, height, width, _ = input_shape[0]
         return (batch, 2 * height, 2 * width, self.filters)
 
     def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
         return {
             **super().get_config(),
             "num_classes": self.num_classes,
@@ -110,22 +114,28 @@ class ConditionedBlock(Block):
             "takes_latents": self.takes_latents,
         }
 
-    def _normalization(self, name: str, features: Any, conditions: Sequence[Any]) -> keras.layers.Layer:
-        """Return a built layer, for these shapes of the features and of the labels (and latents)."""
-        layer = self._make_normalization({**self.batch_norm, "dtype": self.dtype_policy, "name": name})
+    def _build_normalization(self, name: str, features: Any, conditions: Sequence[Any]) -> keras.layers.Layer:
+        """Create and build a batch normalization layer.
+
+        Args:
+            name: Name of the layer.
+            features: Shape of the features.
+            conditions: Shapes of the labels and, if used, the latents.
+        """
+        layer = self._create_normalization({**self.batch_norm, "dtype": self.dtype_policy, "name": name})
         layer.build((features, *conditions) if self._is_conditional else features)
         return layer
 
-    def _make_normalization(self, options: dict[str, Any]) -> keras.layers.Layer:
+    def _create_normalization(self, options: dict[str, Any]) -> keras.layers.Layer:
         if self.takes_latents:
-            # Without classes all images are of one class.
+            # Without classes, all images belong to one class.
             maps: dict[str, Any] = {"spectral_norm": self.spectral_norm, "kernel_initializer": self.kernel_initializer}
             return LatentBatchNormalization(max(self.num_classes, 1), **maps, **options)
         if self.num_classes:
             return ConditionalBatchNormalization(self.num_classes, **options)
         return BatchNormalization(**options)
 
-    def _normalize(
+    def _normalize_and_activate(
         self, layer: keras.layers.Layer, features: tf.Tensor, conditions: Sequence[tf.Tensor], training: bool
     ) -> tf.Tensor:
         labels, *latents = conditions
@@ -139,8 +149,8 @@ class ConditionedBlock(Block):
         return self.takes_latents or self.num_classes > 0
 
 
-def spectral_norm_options(config: ModelConfig) -> dict[str, Any]:
-    """Return the arguments of `SpectralNormalization` that `config` asks for."""
+def get_spectral_norm_options(config: ModelConfig) -> dict[str, Any]:
+    """Return the arguments of `SpectralNormalization` for a model."""
     return {
         "power_iterations": config.spectral_norm_power_iterations,
         "epsilon": config.spectral_norm_epsilon,

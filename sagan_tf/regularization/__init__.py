@@ -1,9 +1,9 @@
-"""Terms that are added to the losses of the two updates; each is off unless its weight is above 0."""
+"""Terms that are added to the losses of the two networks; each is off unless its weight is above 0."""
 
 from sagan_tf.regularization.lecam import LogitAverages
 from sagan_tf.regularization.regularizer import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties
 from sagan_tf.regularization.regularizers import REGULARIZERS, create_regularizers
-from sagan_tf.regularization.top_k import top_fraction, with_top_k
+from sagan_tf.regularization.top_k import compute_top_fraction, restrict_to_top_k
 
 __all__ = [
     "REGULARIZERS",
@@ -12,7 +12,7 @@ __all__ = [
     "LogitAverages",
     "Regularizer",
     "add_penalties",
+    "compute_top_fraction",
     "create_regularizers",
-    "top_fraction",
-    "with_top_k",
+    "restrict_to_top_k",
 ]

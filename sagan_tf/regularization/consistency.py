@@ -1,4 +1,4 @@
-"""Consistency of the discriminator under changes of images (CR, bCR).
+"""Consistency regularization of the discriminator under changes of images (CR, bCR).
 
 References: Zhang et al., Consistency Regularization for Generative Adversarial Networks, ICLR 2020; Zhao et al.,
 Improved Consistency Regularization for GANs, AAAI 2021.
@@ -13,13 +13,14 @@ from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization.regularizer import DiscriminatorBatch, WeightedTerm
 
 _REAL, _FAKE = 0, 1
-"""Streams of a batch's random numbers; `latent_consistency` has another."""
+"""Streams of the random numbers of a batch; `latent_consistency` uses another one."""
 
 
 class RealConsistency(WeightedTerm):
-    """The term weight E[(D(x) - D(T(x)))^2] over real images: CR, and half of bCR.
+    """Consistency of the logits of real images: CR, and one half of bCR.
 
-    T flips an image with probability 1/2 and moves it by up to an eighth of its size.
+    The term is weight E[(D(x) - D(T(x)))^2] over real images x. T flips an image with probability 1/2 and moves it by
+    up to an eighth of its size.
 
     Args:
         weight: Weight of the term.
@@ -28,12 +29,14 @@ class RealConsistency(WeightedTerm):
     metrics = ("consistency_penalty",)
 
     def _measure(self, batch: DiscriminatorBatch) -> tf.Tensor:
-        logits = batch.judge_real(_flip_and_move(batch.real_images, batch.random_numbers.stream(_REAL)))
+        logits = batch.compute_real_logits(_flip_and_move(batch.real_images, batch.random_numbers.stream(_REAL)))
         return tf.reduce_mean(tf.square(batch.real_logits - logits))
 
 
 class FakeConsistency(WeightedTerm):
-    """The term weight E[(D(G(z)) - D(T(G(z))))^2], the other half of bCR; see `RealConsistency`.
+    """Consistency of the logits of fake images: the other half of bCR.
+
+    The term is weight E[(D(G(z)) - D(T(G(z))))^2], with T as in `RealConsistency`.
 
     Args:
         weight: Weight of the term.
@@ -42,7 +45,7 @@ class FakeConsistency(WeightedTerm):
     metrics = ("fake_consistency_penalty",)
 
     def _measure(self, batch: DiscriminatorBatch) -> tf.Tensor:
-        logits = batch.judge_fake(_flip_and_move(batch.fake_images, batch.random_numbers.stream(_FAKE)))
+        logits = batch.compute_fake_logits(_flip_and_move(batch.fake_images, batch.random_numbers.stream(_FAKE)))
         return tf.reduce_mean(tf.square(batch.fake_logits - logits))
 
 

@@ -1,4 +1,4 @@
-"""Consistency of the discriminator, and diversity of the generator, under small changes of latents (zCR).
+"""Consistency of the discriminator and diversity of the generator under small changes of latents (zCR).
 
 Reference: Zhao et al., Improved Consistency Regularization for GANs, AAAI 2021.
 """
@@ -10,7 +10,7 @@ import tensorflow as tf
 from sagan_tf.regularization.regularizer import DiscriminatorBatch, GeneratorBatch, WeightedTerm
 
 _LATENTS = 2
-"""Stream of a batch's random numbers; `consistency` has those before it."""
+"""Stream of the random numbers of a batch; `consistency` uses the streams before it."""
 
 
 class _LatentTerm(WeightedTerm):
@@ -19,13 +19,15 @@ class _LatentTerm(WeightedTerm):
         self._noise = noise
 
     def _generate_nearby(self, batch: DiscriminatorBatch | GeneratorBatch) -> tf.Tensor:
-        """Return images made from latents with noise."""
+        """Generate images from the latents of a batch plus noise."""
         noise = batch.random_numbers.stream(_LATENTS).normal([batch.latents.shape[1]])
         return batch.generate(batch.latents + self._noise * noise)
 
 
 class LatentConsistency(_LatentTerm):
-    """The term weight E[(D(G(z)) - D(G(z + noise)))^2]: zCR in the discriminator's update.
+    """Consistency of the logits under noise on the latents: zCR in the discriminator's update.
+
+    The term is weight E[(D(G(z)) - D(G(z + noise)))^2].
 
     Args:
         weight: Weight of the term.
@@ -35,11 +37,13 @@ class LatentConsistency(_LatentTerm):
     metrics = ("latent_consistency_penalty",)
 
     def _measure(self, batch: DiscriminatorBatch) -> tf.Tensor:
-        return tf.reduce_mean(tf.square(batch.fake_logits - batch.judge_fake(self._generate_nearby(batch))))
+        return tf.reduce_mean(tf.square(batch.fake_logits - batch.compute_fake_logits(self._generate_nearby(batch))))
 
 
 class LatentDiversity(_LatentTerm):
-    """The term -weight E[(G(z) - G(z + noise))^2], a mean over images and pixels: zCR in the generator's update.
+    """Diversity of the images under noise on the latents: zCR in the generator's update.
+
+    The term is -weight E[(G(z) - G(z + noise))^2], a mean over images and pixels.
 
     Args:
         weight: Weight of the term, without its sign.

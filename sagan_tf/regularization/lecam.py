@@ -1,4 +1,4 @@
-"""LeCam: real logits are pulled toward the average of fake logits, and fake logits toward that of real ones."""
+"""LeCam regularization: real logits are pulled toward the average fake logit, and fake logits toward the real one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class LogitAverages(tf.Module):
     """Exponential moving averages of the real and fake logits, equal on all replicas.
 
     Args:
-        decay: Their decay, in [0, 1).
+        decay: Decay of the averages, in [0, 1).
 
     Attributes:
-        real, fake: float32 scalars.
-        updates: int64 scalar, how many batches they are of.
+        real, fake: Average logits of real and of fake images, float32 scalars.
+        updates: Number of batches in the averages, an int64 scalar.
     """
 
     def __init__(self, decay: float = 0.99) -> None:
@@ -31,14 +31,13 @@ class LogitAverages(tf.Module):
         self.updates = tf.Variable(0, dtype=tf.int64, name="updates", **options)
 
     def update(self, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> None:
-        """Move the averages to the means of a batch, in replica context.
+        """Update the averages with the means of a batch, in replica context.
 
-        Until the averages are of 1 / (1 - decay) batches, each of these has the same weight, so that they do not start
-        from 0.
+        The first 1 / (1 - decay) batches have equal weights, so that the averages are not biased toward 0.
 
         Args:
-            real_logits: Mean logit of this replica's real images, float32 scalar.
-            fake_logits: Mean logit of this replica's fake images.
+            real_logits: Mean logit of the real images of this replica, a float32 scalar.
+            fake_logits: Mean logit of the fake images of this replica, a float32 scalar.
         """
         context = tf.distribute.get_replica_context()
         means = context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.stack([real_logits, fake_logits]))
@@ -50,22 +49,22 @@ class LogitAverages(tf.Module):
 
 
 class LeCam(WeightedTerm):
-    """LeCam, weight (E[f(D(x) - a_F)^2] + E[f(a_R - D(G(z)))^2]).
+    """LeCam term: weight (E[f(D(x) - a_F)^2] + E[f(a_R - D(G(z)))^2]).
 
-    a_R and a_F are the averages of real and fake logits. Without clipping f(d) = d, the equation of the paper. With
-    clipping f(d) = max(0, d), as in the authors' code (github.com/google/lecam-gan) and in StudioGAN: real logits below
-    a_F and fake logits above a_R then have no term.
+    a_R and a_F are the averages of real and fake logits. Without clipping, f(d) = d, as in the equation of the paper.
+    With clipping, f(d) = max(0, d), as in the authors' code (github.com/google/lecam-gan) and in StudioGAN: real logits
+    below a_F and fake logits above a_R then have no term.
 
-    In the first update there are no averages yet, and the term is 0. Two differences from the authors' code remain: its
-    averages include the present batch, where these are of the batches before; and in its BigGAN they are the last
-    batch's means until the term starts.
+    In the first update there are no averages yet, and the term is 0. Two differences from the authors' code remain:
+    there, the averages include the current batch, while here they only include the previous batches; and in its BigGAN,
+    the averages are the means of the last batch until the term starts.
 
     Reference: Tseng et al., Regularizing Generative Adversarial Networks under Limited Data, CVPR 2021.
 
     Args:
-        averages: Part of the run's state.
-        config: Weight, clipping and start of the term.
-        step: Generator updates done, int64 scalar.
+        averages: Averages of the logits, which are part of the state of a run.
+        config: Weight, clipping and first step of the term.
+        step: Number of generator updates done, an int64 scalar.
     """
 
     metrics = ("lecam_penalty",)
@@ -73,7 +72,7 @@ class LeCam(WeightedTerm):
     def __init__(self, averages: LogitAverages, config: RegularizationConfig, step: tf.Variable) -> None:
         super().__init__(config.lecam_weight)
         self._averages = averages
-        self._clip: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu if config.lecam_clip else _keep
+        self._clip: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu if config.lecam_clip else _return_unchanged
         self._start_step = config.lecam_start_step
         self._step = step
 
@@ -84,8 +83,9 @@ class LeCam(WeightedTerm):
         return tf.where(is_on, to_fake + to_real, 0.0)
 
     def after_update(self, metrics: Mapping[str, tf.Tensor]) -> None:
+        """Update the averages with the logits of the update."""
         self._averages.update(metrics["real_logits"], metrics["fake_logits"])
 
 
-def _keep(distances: tf.Tensor) -> tf.Tensor:
+def _return_unchanged(distances: tf.Tensor) -> tf.Tensor:
     return distances

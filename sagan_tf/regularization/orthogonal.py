@@ -1,4 +1,4 @@
-"""Orthogonal regularization of a network's kernels."""
+"""Orthogonal regularization of the kernels of a network."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from sagan_tf.regularization.regularizer import GeneratorBatch, WeightedTerm
 
 
 class OrthogonalRegularization(WeightedTerm):
-    """The term beta sum ||W^T W * (1 - I)||_F^2 over the kernels W, read as [everything else, output channels].
+    """Orthogonal regularization: beta sum ||W^T W * (1 - I)||_F^2 over kernels W.
 
-    It makes the filters of a layer orthogonal and leaves their lengths alone. Kernels are those of dense and
-    convolutional layers, before spectral normalization; class tables and biases are left out. BigGAN-PyTorch adds half
-    of this term's gradient for the same weight, and leaves out only the class embedding that blocks share.
+    A kernel is reshaped to a matrix [all other axes, output channels]. The term makes the filters of a layer orthogonal
+    and does not change their lengths. It applies to the kernels of dense and convolutional layers, before spectral
+    normalization, but not to class tables and biases. BigGAN-PyTorch adds half of this term's gradient for the same
+    weight, and excludes only the class embedding that its blocks share.
 
     Reference: Brock et al., Large Scale GAN Training for High Fidelity Natural Image Synthesis, ICLR 2019, equation 3.
 
@@ -26,35 +27,38 @@ class OrthogonalRegularization(WeightedTerm):
 
     def __init__(self, network: keras.Model, weight: float) -> None:
         super().__init__(weight)
-        self._kernels = kernels_of(network)
+        self._kernels = find_kernels(network)
 
     def _measure(self, batch: GeneratorBatch) -> tf.Tensor:
-        return tf.add_n([off_diagonal_square(as_matrix(layer, kernel)) for layer, kernel in self._kernels])
+        matrices = (reshape_to_matrix(layer, kernel) for layer, kernel in self._kernels)
+        return tf.add_n([compute_off_diagonal_square(matrix) for matrix in matrices])
 
 
-def kernels_of(network: keras.Model) -> list[tuple[keras.layers.Layer, keras.Variable]]:
-    """Return every layer of a network that has a kernel of its own, with it."""
+def find_kernels(network: keras.Model) -> list[tuple[keras.layers.Layer, keras.Variable]]:
+    """Return every layer of a network that has a trainable kernel, and its kernel."""
     found = {}
-    for layer in network._flatten_layers():  # Keras has no public way to reach nested layers
+    # Keras has no public function that returns nested layers.
+    for layer in network._flatten_layers():
         kernel = getattr(layer, "kernel", None)
         if isinstance(kernel, keras.Variable) and kernel.trainable:
             found[id(kernel)] = layer, kernel
     return list(found.values())
 
 
-def as_matrix(layer: keras.layers.Layer, kernel: keras.Variable) -> tf.Tensor:
-    """Return a kernel as a matrix of [everything else, output channels]."""
+def reshape_to_matrix(layer: keras.layers.Layer, kernel: keras.Variable) -> tf.Tensor:
+    """Reshape a kernel to a matrix [all other axes, output channels]."""
     values = tf.convert_to_tensor(kernel)
     if isinstance(layer, keras.layers.Conv2DTranspose):
-        values = tf.transpose(values, [0, 1, 3, 2])  # its kernel is [height, width, output, input]
+        # The kernel of a transposed convolution is [height, width, output, input].
+        values = tf.transpose(values, [0, 1, 3, 2])
     return tf.reshape(values, [-1, values.shape[-1]])
 
 
-def off_diagonal_square(matrix: tf.Tensor) -> tf.Tensor:
-    """Return ||W^T W * (1 - I)||_F^2, by the smaller of the two products of W with itself.
+def compute_off_diagonal_square(matrix: tf.Tensor) -> tf.Tensor:
+    """Compute ||W^T W * (1 - I)||_F^2 from the smaller product of W with itself.
 
-    W^T W and W W^T have the same Frobenius norm, and W^T W has the columns' squared lengths on its diagonal. A wide W
-    has no orthogonal columns, so that the difference is never one of almost equal numbers.
+    W^T W and W W^T have the same Frobenius norm, and the diagonal of W^T W has the squared lengths of the columns. The
+    columns of a wide W cannot all be orthogonal, so the difference never subtracts almost equal numbers.
     """
     rows, columns = matrix.shape
     if columns <= rows:

@@ -1,4 +1,4 @@
-"""The regularizers by name. A new one is a file with its class, an option of its weight, and one entry here."""
+"""Registry of regularizers; add one as a module with its class, an option for its weight and one entry here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sagan_tf.config import RegularizationConfig
 from sagan_tf.keras_backend import keras
 from sagan_tf.regularization.class_margin import ClassMargin
 from sagan_tf.regularization.consistency import FakeConsistency, RealConsistency
-from sagan_tf.regularization.gradient_penalty import GradientPenalty, annealed_weight
+from sagan_tf.regularization.gradient_penalty import GradientPenalty, anneal_weight
 from sagan_tf.regularization.latent_consistency import LatentConsistency, LatentDiversity
 from sagan_tf.regularization.lecam import LeCam
 from sagan_tf.regularization.orthogonal import OrthogonalRegularization
@@ -20,11 +20,11 @@ from sagan_tf.regularization.regularizer import Regularizer
 
 
 class RegularizedState(Protocol):
-    """The part of a run's state that regularizers read."""
+    """Part of the state of a run that regularizers read."""
 
     generator: keras.Model
     step: tf.Variable
-    logit_averages: Any  # LogitAverages where LeCam is on, otherwise None
+    logit_averages: Any  # LogitAverages if LeCam is on, otherwise None
 
 
 Create = Callable[[RegularizationConfig, RegularizedState], Regularizer]
@@ -34,12 +34,12 @@ REGULARIZERS: dict[str, dict[str, Create]] = {
         "r1_weight": lambda config, state: GradientPenalty(
             "r1_penalty",
             operator.attrgetter("real_gradients"),
-            lambda: annealed_weight(config, config.r1_weight, state.step),
+            lambda: anneal_weight(config, config.r1_weight, state.step),
         ),
         "r2_weight": lambda config, state: GradientPenalty(
             "r2_penalty",
             operator.attrgetter("fake_gradients"),
-            lambda: annealed_weight(config, config.r2_weight, state.step),
+            lambda: anneal_weight(config, config.r2_weight, state.step),
         ),
         "lecam_weight": lambda config, state: LeCam(state.logit_averages, config, state.step),
         "class_margin_weight": lambda config, state: ClassMargin(config.class_margin_weight),
@@ -58,9 +58,15 @@ REGULARIZERS: dict[str, dict[str, Create]] = {
         ),
     },
 }
-"""Network whose update has the term -> option of its weight -> what makes the regularizer."""
+"""Network whose loss has the term -> option with its weight -> function that creates the regularizer."""
 
 
 def create_regularizers(network: str, config: RegularizationConfig, state: RegularizedState) -> tuple[Regularizer, ...]:
-    """Return the regularizers of a network's update whose weight is above 0."""
+    """Create the regularizers of a network whose weight is above 0.
+
+    Args:
+        network: `generator` or `discriminator`, the network whose loss has the terms.
+        config: Weights and other options of the regularizers.
+        state: State of the run.
+    """
     return tuple(create(config, state) for name, create in REGULARIZERS[network].items() if getattr(config, name) > 0)

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and whether a run there can go on with the flags given."""
+"""Run directories: their files, and checks that a run can resume with the given flags."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import platform
 import shlex
 from typing import Any
 
-from sagan_tf.config import option_fields
-from sagan_tf.config.flagfile import read_flagfile
-from sagan_tf.tensorflow_paths import check_tensorflow_path
+from sagan_tf.config import Config, get_option_fields
+from sagan_tf.config.flagfile import parse_flagfile
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_append, check_can_write_directory, write_atomically
-from sagan_tf.text import canonical_names, read_text
+from sagan_tf.tensorflow_paths import check_tensorflow_path
+from sagan_tf.text import normalize_names, read_text
 
 _PACKAGES = (
     "sagan-tf",
@@ -30,10 +30,10 @@ _PACKAGES = (
 
 
 class RunDirectory:
-    """Paths of a run, and the records that it starts with.
+    """Paths and records of a run.
 
     Args:
-        path: the folder; `create` makes it.
+        path: Run directory; `create` creates it.
 
     Raises:
         UserError: TensorFlow cannot open the path.
@@ -51,28 +51,39 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
 
     def check_can_write(self) -> None:
-        """Raise UserError unless everything in the directory can be written; does not create the directory."""
+        """Check that the directory can be written, without creating it.
+
+        Raises:
+            UserError: A part of the directory cannot be written.
+        """
         for path in (self.path, self.checkpoints, self.samples, self.tensorboard):
             check_can_write_directory(path, "run_dir")
         check_can_append(self.metrics, "run_dir")
 
     def create(self) -> None:
-        """Create the directory if it does not exist; raise UserError if it cannot be created or written."""
+        """Create the directory if it does not exist.
+
+        Raises:
+            UserError: The directory cannot be created or written.
+        """
         self.check_can_write()
         self.path.mkdir(parents=True, exist_ok=True)
 
     def check_not_moved(self, flagfile: pathlib.Path | None) -> None:
-        """Raise UserError if the flagfile that names this directory lies in another run: one that was moved or copied.
+        """Check that the flagfile does not lie in a moved or copied run.
 
         Args:
-            flagfile: The flagfile that `run_dir` was read from; None if it was given in another way.
+            flagfile: The flagfile that `run_dir` was read from; None if `run_dir` came from another place.
+
+        Raises:
+            UserError: The flagfile lies in the directory of another run.
         """
         if flagfile is None:
             return
-        holder = flagfile.parent  # which need not be a path that a run can have
-        flags, *others = (holder / path.name for path in (self.flags, self.versions, self.checkpoints))
-        holds_a_run = flags.is_file() and any(path.exists() for path in others)
-        if not holds_a_run or (self.path.exists() and self.path.samefile(holder)):
+        holder = flagfile.parent  # may be a path that `RunDirectory` refuses
+        flags, *records = (holder / path.name for path in (self.flags, self.versions, self.checkpoints))
+        holds_run = flags.is_file() and any(path.exists() for path in records)
+        if not holds_run or (self.path.exists() and self.path.samefile(holder)):
             return
         resume = shlex.quote(f"--run_dir={holder}")
         raise UserError(
@@ -81,25 +92,37 @@ class RunDirectory:
         )
 
     def check_flags(self, flagfile: str, defaults: str = "") -> None:
-        """Raise UserError unless the run in this folder, if any, can go on with the flags in `flagfile`.
+        """Check that the run in this directory can resume with the given flags.
 
         Args:
-            flagfile: every flag, as the run would record it now.
-            defaults: every flag with its default value, which a run has that was begun before there was the flag.
+            flagfile: All flags, as the run would record them now.
+            defaults: All flags with their default values. A run that is older than a flag has its default value.
+
+        Raises:
+            UserError: The flags of the run cannot be read, or differ in a flag that a run cannot change.
         """
-        fixed = [name for name, (_, field) in option_fields().items() if not field.metadata["changeable"]]
+        fixed = [name for name, (_, field) in get_option_fields().items() if not field.metadata["changeable"]]
         try:
-            began, given = self.read_flags(), read_flagfile(flagfile)
+            began, given = self.read_flags(), parse_flagfile(flagfile)
         except FileNotFoundError:
             if self.checkpoints.exists():
-                raise UserError(f"run_dir: expected the flags of the run in {self.flags}, received none") from None
+                raise UserError(
+                    f"run_dir: {self.path} has checkpoints but no {self.flags.name}; restore this file, or choose "
+                    "another --run_dir"
+                ) from None
             return
         except (OSError, UserError) as error:
-            raise UserError(f"run_dir: expected readable flags in {self.flags}, received {error}") from error
-        began = _flags_added_later(defaults) | began
+            raise UserError(
+                f"run_dir: cannot read the flags of the run in {self.flags} ({error}); restore this file, or choose "
+                "another --run_dir"
+            ) from error
+        began = _select_flags_added_later(defaults) | began
         missing = [name for name in fixed if name not in began]
         if missing:
-            raise UserError(f"run_dir: expected every flag in {self.flags}, found no {', '.join(missing)}")
+            raise UserError(
+                f"run_dir: {self.flags} has no value of {', '.join(missing)}; restore this file, or choose another "
+                "--run_dir"
+            )
         differences = [
             f"{name}: expected {began[name]!r}, received {given[name]!r}"
             for name in fixed
@@ -107,42 +130,53 @@ class RunDirectory:
         ]
         if differences:
             raise UserError(
-                f"{self.path} holds a run with other hyper-parameters: {'; '.join(differences)}. "
+                f"{self.path} holds a run with different hyper-parameters: {'; '.join(differences)}. "
                 "Resume with the run's own flags, or choose another --run_dir"
             )
 
     def read_flags(self) -> dict[str, str]:
-        """Read the values of the flags in `flags.cfg`; a path among them need not be UTF-8."""
-        return read_flagfile(read_text(self.flags, errors="surrogateescape"))
+        """Read the values of the flags in `flags.cfg`; bytes that are not UTF-8 are kept."""
+        return parse_flagfile(read_text(self.flags, errors="surrogateescape"))
 
-    def equal_flags(self, flagfile: str) -> set[str]:
-        """Return the names of the flags that have the same value in `flagfile` and in the run in this directory."""
+    def find_equal_flags(self, flagfile: str) -> set[str]:
+        """Find the names of the flags with equal values in `flagfile` and in this run."""
         try:
             began = self.read_flags()
         except (OSError, UserError):  # `check_flags` reports this
             return set()
-        return {name for name, value in read_flagfile(flagfile).items() if began.get(name) == value}
+        return {name for name, value in parse_flagfile(flagfile).items() if began.get(name) == value}
 
     def check_data(self, num_examples: int, class_names: tuple[str, ...]) -> None:
-        """Raise UserError if the run in this folder began with other data: its order of images would mean nothing."""
-        began = self._data()
+        """Check that the run in this directory began with the same data.
+
+        With different data, the position in the order of images would have no meaning.
+
+        Args:
+            num_examples: Number of images now.
+            class_names: Names of the classes now.
+
+        Raises:
+            UserError: The data differ from those that the run began with.
+        """
+        began = self._read_data()
         if began is None:
-            return  # a record for people: a run can go on without it
-        if began[0] is None:  # an imported run knows its classes only
+            return  # the record is for people, so that a run can resume without it
+        if began[0] is None:  # an imported run records only its classes
             began = num_examples, began[1]
-        if (began[0], canonical_names(began[1])) != (num_examples, canonical_names(class_names)):
+        if (began[0], normalize_names(began[1])) != (num_examples, normalize_names(class_names)):
             raise UserError(
-                f"data: expected {began[0]} images of {len(began[1])} classes, as the run in {self.path} began, "
-                f"received {num_examples} of {len(class_names)}, or other class names"
+                f"data: the run in {self.path} began with {began[0]} images of {len(began[1])} classes; the data set "
+                f"now has {num_examples} images of {len(class_names)} classes, or different class names; use the run's "
+                "own data, or choose another --run_dir"
             )
 
-    def class_names(self, num_classes: int) -> tuple[str, ...]:
-        """Names of the run's classes as it began; empty if that is not known."""
-        data = self._data()
+    def read_class_names(self, num_classes: int) -> tuple[str, ...]:
+        """Read the names of the run's classes; empty if they are not recorded."""
+        data = self._read_data()
         return data[1] if data is not None and len(data[1]) == num_classes else ()
 
-    def _data(self) -> tuple[int | None, tuple[str, ...]] | None:
-        """Number of images and names of classes that the run began with, if its record says so."""
+    def _read_data(self) -> tuple[int | None, tuple[str, ...]] | None:
+        """Read the recorded number of images and class names; None without a record."""
         try:
             data = json.loads(read_text(self.startup))["data"]
             return data["num_examples"], tuple(data["label_histogram"])
@@ -150,31 +184,44 @@ class RunDirectory:
             return None
 
     def write_records(self, flagfile: str) -> None:
-        """Write `flags.cfg` (replay with --flagfile) and `versions.json`."""
+        """Write `flags.cfg`, which `--flagfile` replays, and `versions.json`."""
         write_atomically(self.flags, flagfile)
         versions = {"python": platform.python_version(), "machine": platform.machine()}
         for package in _PACKAGES:
             try:
                 versions[package] = importlib.metadata.version(package)
             except importlib.metadata.PackageNotFoundError:
-                continue  # run from a source tree that was not installed
+                continue  # this package is not installed; sagan-tf may run from its source tree
         self.write_json(self.versions, versions)
 
     def read_versions(self) -> dict[str, Any]:
-        """Return what `versions.json` says; empty if it is not there."""
+        """Read `versions.json`; empty if the file is missing or damaged."""
         try:
             return dict(json.loads(read_text(self.versions)))
         except (OSError, ValueError, TypeError):
             return {}
 
     def write_json(self, path: pathlib.Path, value: Any) -> None:
-        """Write a JSON file of this folder."""
+        """Write a value as a JSON file."""
         write_atomically(path, json.dumps(value, indent=2) + "\n")
 
 
-def _flags_added_later(flagfile: str) -> dict[str, str]:
-    """Values in a flagfile of the flags that older runs do not have."""
-    later = {name for name, (_, field) in option_fields().items() if field.metadata["added_later"]}
-    return {name: value for name, value in read_flagfile(flagfile).items() if name in later}
+def open_run(path: str | os.PathLike[str]) -> tuple[RunDirectory, Config]:
+    """Open the directory of a run that exists.
+
+    Returns:
+        The directory, and the configuration in its `flags.cfg`.
+
+    Raises:
+        UserError: It is not the directory of a run, or its flags cannot be read.
+    """
+    directory = RunDirectory(path)
+    if not directory.flags.is_file():
+        raise UserError(f"run_dir: {os.fspath(path)} is not the directory of a run; it has no flags.cfg")
+    return directory, Config.from_flagfile(directory.flags)
 
 
+def _select_flags_added_later(flagfile: str) -> dict[str, str]:
+    """Select the values in a flagfile of the flags that older runs do not have."""
+    later = {name for name, (_, field) in get_option_fields().items() if field.metadata["added_later"]}
+    return {name: value for name, value in parse_flagfile(flagfile).items() if name in later}

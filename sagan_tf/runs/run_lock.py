@@ -1,4 +1,4 @@
-"""One process at a time trains in a run's folder: two would take turns at overwriting each other's checkpoints."""
+"""Lock of a run directory, so that two processes do not overwrite each other's checkpoints."""
 
 from __future__ import annotations
 
@@ -15,17 +15,24 @@ from typing import IO, Any
 
 from sagan_tf.errors import UserError
 
-# Windows has none: runs are not locked there.
+# Windows has no fcntl module, so that runs are not locked there.
 fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
 LOCK_FILE = ".lock"
 
 
 @contextlib.contextmanager
-def run_lock(run_dir: pathlib.Path) -> Iterator[None]:
-    """A context in which no other process can train in a folder.
+def lock_run_directory(run_dir: pathlib.Path) -> Iterator[None]:
+    """Lock a run directory inside a context, so that no other process can train in it.
 
-    The system lets the lock go when its process ends, however it ends: one that a killed process has left is free. What
-    stands in the file is for people. It stays, empty: who removed it could remove the next one's.
+    The system releases the lock when the process ends, even if it is killed. The lock file describes the process for
+    people. At the end the file is emptied and not removed, because removing it could remove the lock of the next
+    process.
+
+    Args:
+        run_dir: Run directory, which exists.
+
+    Yields:
+        None.
 
     Raises:
         UserError: Another process has the lock, and the message names it; or the lock file cannot be opened.
@@ -38,18 +45,18 @@ def run_lock(run_dir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"run_dir: expected a directory in which no other process is training, received {run_dir}, in use by "
-                f"{_owner(file)}; wait for it or stop it, or pass another --run_dir"
+                f"run_dir: {run_dir} is in use by {_describe_owner(file)}; wait for it or stop it, or pass another "
+                "--run_dir"
             ) from error
         except OSError:  # a file system without locks
             yield
             return
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        _replace(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started}) + "\n")
+        _replace_text(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started}) + "\n")
         try:
             yield
         finally:
-            _replace(file, "")
+            _replace_text(file, "")
 
 
 def _open_lock(path: pathlib.Path) -> IO[str]:
@@ -63,7 +70,7 @@ def _open_lock(path: pathlib.Path) -> IO[str]:
         ) from error
 
 
-def _owner(file: IO[str]) -> str:
+def _describe_owner(file: IO[str]) -> str:
     file.seek(0)
     try:
         owner = json.loads(file.read())
@@ -72,7 +79,7 @@ def _owner(file: IO[str]) -> str:
         return "another process"
 
 
-def _replace(file: IO[str], text: str) -> None:
+def _replace_text(file: IO[str], text: str) -> None:
     file.seek(0)
     file.truncate()
     file.write(text)

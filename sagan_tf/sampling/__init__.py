@@ -1,1 +1,1 @@
-"""Pictures of a generator for people and for other programs: what `python -m sagan_tf.sample` makes."""
+"""Images of a trained generator for people and programs, made by `python -m sagan_tf.sample`."""

@@ -1,4 +1,4 @@
-"""Between classes: a generator whose labels stand for mixtures of a run's classes."""
+"""Generators whose labels are mixtures of the classes of a run."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import dataclasses
 import numpy as np
 
 from sagan_tf.config import Config
-from sagan_tf.generation.generators import Generator, as_generator
+from sagan_tf.generation.generators import Generator, create_generator_from_network
 from sagan_tf.keras_backend import keras
 from sagan_tf.layers import ConditionalBatchNormalization
 from sagan_tf.networks import build_generator
 
 
-def blended_generator(network: keras.Model, config: Config, weights: np.ndarray) -> Generator:
-    """Create a generator whose label i has weighted means of the gains and biases of a generator's classes.
+def blend_classes(network: keras.Model, config: Config, weights: np.ndarray) -> Generator:
+    """Create a generator whose labels are weighted means of classes.
 
-    A class is nothing else to the generator than its rows in the tables of conditional batch normalisation.
+    The means are those of the gains and biases of conditional batch normalization, because a class acts on the
+    generator only through its rows in these tables.
 
     Args:
-        network: of `build_generator`, with classes.
-        config: of its run.
-        weights: float32 [labels, num_classes], how much of each class is in each new label; rows sum to 1.
+        network: A network made by `build_generator`, with classes.
+        config: Configuration of the run.
+        weights: Weight of each class in each new label, float32 [labels, num_classes]; rows sum to 1.
 
     Returns:
-        A generator of [labels] classes without names.
+        A generator with [labels] classes without names.
     """
     model = dataclasses.replace(config.model, num_classes=len(weights))
     blended = build_generator(model)
@@ -37,4 +38,4 @@ def blended_generator(network: keras.Model, config: Config, weights: np.ndarray)
     for source, target in zip(network.variables, blended.variables, strict=True):
         if id(target) not in tables:
             target.assign(source)
-    return as_generator(blended, dataclasses.replace(config, model=model), (), "a mixture of classes")
+    return create_generator_from_network(blended, dataclasses.replace(config, model=model), (), "a mixture of classes")

@@ -1,4 +1,4 @@
-"""Any number of pictures in one .npz file, written as they are made: memory does not grow with their number."""
+"""Archives of images in one .npz file, written in batches so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ def write_archive(
     labels: np.ndarray,
     class_names: tuple[str, ...],
 ) -> None:
-    """Write an archive, whole or not at all.
+    """Write an archive atomically.
 
     Args:
-        path: of the file.
-        batches: pictures uint8 [n, *shape], in all as many as there are seeds.
-        shape: height, width and channels.
-        seeds, labels: int64 and int32 [pictures].
-        class_names: of the labels.
+        path: Path of the file.
+        batches: Batches of images, uint8 [n, *shape]; all batches together have one image per seed.
+        shape: Height, width and channels of an image.
+        seeds: Seeds of the images, int64 [images].
+        labels: Labels of the images, int32 [images].
+        class_names: Names of the classes.
 
     Raises:
-        UserError: the disk does not take it; where its space is too small, before the first batch is made.
+        UserError: The archive cannot be written. Too little disk space is reported before the first batch is made.
     """
     check_can_write_file(path, "output", num_bytes=len(seeds) * math.prod(shape))
     try:

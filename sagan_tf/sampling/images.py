@@ -1,4 +1,4 @@
-"""Mode images: any number of pictures, to a folder or an archive."""
+"""Mode images: any number of images, written to a directory or an archive."""
 
 from __future__ import annotations
 
@@ -11,76 +11,101 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.class_labels import find_labels
-from sagan_tf.distribution.cluster import place_among_workers
+from sagan_tf.distribution.cluster import find_worker_index
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.generation.generators import Generator
-from sagan_tf.generation.latents import latents_of_seeds
+from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.sampling.image_archive import write_archive
-from sagan_tf.sampling.image_files import PictureSet, class_folders, write_pictures
+from sagan_tf.sampling.image_files import write_images
+from sagan_tf.sampling.image_set import ImageSet, choose_class_directories
 from sagan_tf.sampling.options import SampleOptions
-from sagan_tf.visualization.output import output_file
+from sagan_tf.visualization.output import resolve_output_file
 from sagan_tf.visualization.png import encode_pngs
 
 _logger = logging.getLogger("sagan_tf")
-_DEFAULT_COUNT = 100
-_FILES = (".png", ".jpg", ".jpeg", ".html", ".npy", ".zip")
-"""What would be a mistake for a folder's name."""
+_DEFAULT_NUM_IMAGES = 100
+_FILE_SUFFIXES = (".png", ".jpg", ".jpeg", ".html", ".npy", ".zip")
+"""Suffixes that are rejected, because a user who gives one does not expect a directory."""
 
 
-def images(generator: Generator, options: SampleOptions) -> None:
-    """Write the pictures of a shard of seeds."""
-    part, parts = place_among_workers() if options.is_shard_of_worker() else options.part_and_parts()
-    pictures = PictureSet(
+def write_shard(generator: Generator, options: SampleOptions) -> None:
+    """Write the images of a shard of seeds to a directory or an archive.
+
+    Args:
+        generator: The generator.
+        options: Options of the command.
+
+    Raises:
+        UserError: The output cannot be written.
+    """
+    shard, num_shards = find_worker_index() if options.is_worker_shard() else options.parse_shard()
+    image_set = ImageSet(
         generator.name,
         options.seed,
-        options.num_samples or _DEFAULT_COUNT,
+        options.num_samples or _DEFAULT_NUM_IMAGES,
         tuple(find_labels(options.labels, generator.num_classes, generator.class_names)),
-        class_folders(generator.num_classes, generator.class_names),
+        choose_class_directories(generator.num_classes, generator.class_names),
         options.truncation,
         generator.digest,
     )
     if _is_archive(options):
-        path = output_file(options.output, (".npz",), options.overwrite)
-        seeds = np.array(pictures.part(part, parts), np.int64)
-        labels = np.array([pictures.label(int(seed)) for seed in seeds], np.int32)
-        batches = _batches(generator, options, seeds, labels)
+        path = resolve_output_file(options.output, (".npz",), options.overwrite)
+        seeds = np.array(image_set.get_shard_seeds(shard, num_shards), np.int64)
+        labels = np.array([image_set.get_label(int(seed)) for seed in seeds], np.int32)
+        batches = _make_batches(generator, options, seeds, labels)
         write_archive(path, batches, generator.shape, seeds, labels, generator.class_names)
-        _logger.info("%d pictures in %s", len(seeds), path)
+        _logger.info("%d images in %s", len(seeds), path)
         return
-    folder = pathlib.Path(os.path.expanduser(options.output))
+    directory = pathlib.Path(os.path.expanduser(options.output))
 
-    written = write_pictures(
-        pictures,
-        png_maker(generator, options.threshold()),
-        folder,
-        part=part,
-        parts=parts,
+    num_written = write_images(
+        image_set,
+        compile_png_function(generator, options.get_threshold()),
+        directory,
+        shard=shard,
+        num_shards=num_shards,
         batch_size=options.batch_size,
         overwrite=options.overwrite,
     )
-    _logger.info("%d pictures in %s", written, folder)
+    _logger.info("%d images in %s", num_written, directory)
 
 
-def png_maker(generator: Generator, truncation: float) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
-    """Return a function of seeds int64 [n] and labels int32 [n] to PNG files, string [n]."""
+def compile_png_function(generator: Generator, truncation: float) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
+    """Compile a function from seeds int64 [n] and labels int32 [n] to PNG files.
 
-    # One compiled function from seeds to files: between its parts, nothing comes back to Python.
+    Args:
+        generator: The generator.
+        truncation: Truncation threshold; infinity for none.
+
+    Returns:
+        A function that returns the PNG files, string [n].
+    """
+
+    # One compiled function from seeds to files, so that no intermediate values return to Python.
     @tf.function(autograph=False, reduce_retracing=True)
     def compiled(seeds: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return encode_pngs(generator.pictures(latents_of_seeds(seeds, generator.latent_dim, truncation), labels))
+        latents = draw_latents_from_seeds(seeds, generator.latent_dim, truncation)
+        return encode_pngs(generator.make_images(latents, labels))
 
     return lambda seeds, labels: compiled(tf.constant(seeds), tf.constant(labels))
 
 
 def check_images_output(options: SampleOptions) -> None:
-    """Raise UserError for an output that cannot be written, before any work is done."""
-    if _is_archive(options) and options.is_shard_of_worker():
-        raise UserError(f"output: expected a folder, which workers can share, received {options.output}")
+    """Check before any work that the output can be written.
+
+    Args:
+        options: Options of the command.
+
+    Raises:
+        UserError: The output cannot be written.
+    """
+    if _is_archive(options) and options.is_worker_shard():
+        raise UserError(f"output: expected a directory, which workers can share, received {options.output}")
     if _is_archive(options):
-        output_file(options.output, (".npz",), options.overwrite)
-    elif pathlib.Path(options.output).suffix.lower() in _FILES:
-        raise UserError(f"output: expected a folder or an .npz file for images, received {options.output}")
+        resolve_output_file(options.output, (".npz",), options.overwrite)
+    elif pathlib.Path(options.output).suffix.lower() in _FILE_SUFFIXES:
+        raise UserError(f"output: expected a directory or an .npz file for mode images, received {options.output}")
     else:
         check_can_write_directory(pathlib.Path(os.path.expanduser(options.output)), "output")
 
@@ -89,9 +114,9 @@ def _is_archive(options: SampleOptions) -> bool:
     return options.output.lower().endswith(".npz")
 
 
-def _batches(
+def _make_batches(
     generator: Generator, options: SampleOptions, seeds: np.ndarray, labels: np.ndarray
 ) -> Iterator[np.ndarray]:
     for start in range(0, len(seeds), options.batch_size):
-        part = slice(start, start + options.batch_size)
-        yield generator.of_seeds(seeds[part], labels[part], options.threshold(), options.batch_size)
+        batch = slice(start, start + options.batch_size)
+        yield generator.images_from_seeds(seeds[batch], labels[batch], options.get_threshold(), options.batch_size)

@@ -1,7 +1,7 @@
-"""Standing statistics: batch normalisation's statistics of exactly the pictures that are asked for.
+"""Standing statistics: statistics of batch normalization for the images that are requested.
 
-Moving statistics are of training, of all its latents and weights. Under truncation, features are others. Reference:
-Brock et al., Large scale GAN training, ICLR 2019, appendix D.
+Moving statistics come from training, with its latents without truncation and its changing weights. Truncation changes
+the statistics of the features. Reference: Brock et al., Large scale GAN training, ICLR 2019, appendix D.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.generation.inference import folded
-from sagan_tf.generation.latents import latents_of_seeds
+from sagan_tf.generation.inference import freeze_for_inference
+from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.keras_backend import keras
 from sagan_tf.layers.batch_normalization import BatchNormalization
 
 _FIRST_SEED = 2**62
-"""Beyond those that users may give: the statistics are not of the pictures that will be looked at."""
+"""First seed above those that users may pass, so that the statistics do not come from the requested images."""
 BATCH_SIZE = 64
 
 
 def use_standing_statistics(
     network: keras.Model, labels: list[int], batches: int, truncation: float, latent_dim: int
 ) -> None:
-    """Replace a generator's moving means and variances by the means of those of some batches.
+    """Replace a generator's moving means and variances by their means over batches.
 
     Args:
-        network: of `build_generator`.
-        labels: the classes, which take turns.
-        batches: how many, of `BATCH_SIZE` pictures each.
-        truncation: of the latents.
-        latent_dim: length of a latent vector.
+        network: A network made by `build_generator`.
+        labels: Classes of the images in turn.
+        batches: Number of batches of `BATCH_SIZE` images.
+        truncation: Truncation threshold of the latents; infinity for none.
+        latent_dim: Length of a latent vector.
     """
     layers = [layer for layer in network._flatten_layers() if isinstance(layer, BatchNormalization)]
     variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     sums = [np.zeros(variable.shape, np.float64) for variable in variables]
-    with _forgetting(layers), folded(network):
+    with _disable_momentum(layers), freeze_for_inference(network):
         run = tf.function(lambda latents, labels: network([latents, labels], training=True), autograph=False)
         for batch in range(batches):
-            places: np.ndarray = batch * BATCH_SIZE + np.arange(BATCH_SIZE)
-            latents = latents_of_seeds(_FIRST_SEED + places, latent_dim, truncation)
-            run(latents, tf.constant(np.array(labels)[places % len(labels)], tf.int32))
+            indices: np.ndarray = batch * BATCH_SIZE + np.arange(BATCH_SIZE)
+            latents = draw_latents_from_seeds(_FIRST_SEED + indices, latent_dim, truncation)
+            run(latents, tf.constant(np.array(labels)[indices % len(labels)], tf.int32))
             for total, variable in zip(sums, variables, strict=True):
                 total += np.asarray(variable)
     for total, variable in zip(sums, variables, strict=True):
@@ -50,8 +50,8 @@ def use_standing_statistics(
 
 
 @contextlib.contextmanager
-def _forgetting(layers: list[BatchNormalization]) -> Iterator[None]:
-    """Moving statistics are those of the last batch alone."""
+def _disable_momentum(layers: list[BatchNormalization]) -> Iterator[None]:
+    """Set the momentum to 0, so that moving statistics are those of the last batch."""
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0

@@ -1,4 +1,4 @@
-"""The images that a run was trained on, for pictures that show them."""
+"""Training images of a run, for modes that show them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,37 @@ from sagan_tf.generation.generators import Generator
 from sagan_tf.sampling.options import SampleOptions
 
 
-def config_of_run(generator: Generator, options: SampleOptions) -> Config:
-    """Return the configuration of a generator's run; raise UserError for an exported one."""
+def get_run_config(generator: Generator, options: SampleOptions) -> Config:
+    """Return the configuration of a generator's run.
+
+    Args:
+        generator: The generator.
+        options: Options of the command.
+
+    Returns:
+        Configuration of the run.
+
+    Raises:
+        UserError: The generator is an exported model.
+    """
     if generator.config is None:
-        raise UserError(f"saved_model: expected --run_dir for mode {options.mode}, received an export")
+        raise UserError(f"saved_model: --mode={options.mode} needs --run_dir instead of an exported model")
     return generator.config
 
 
 def open_training_images(config: Config, options: SampleOptions) -> Source:
-    """Return the data set of a run, at the run's size; raise UserError if it is not where it was."""
+    """Open the training data of a run at the run's resolution.
+
+    Args:
+        config: Configuration of the run.
+        options: Options of the command; `data_dir` overrides the directory of the run.
+
+    Returns:
+        The data source.
+
+    Raises:
+        UserError: The data do not exist at their path.
+    """
     data, model = config.data, config.model
     if options.data_dir:
         data = dataclasses.replace(data, data_dir=options.data_dir)

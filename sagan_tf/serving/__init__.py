@@ -1,1 +1,1 @@
-"""A client of TensorFlow Serving. Imports no TensorFlow."""
+"""Client of TensorFlow Serving. Imports no TensorFlow."""

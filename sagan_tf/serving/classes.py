@@ -1,4 +1,4 @@
-"""The classes of an exported generator, from its model card."""
+"""Classes of an exported generator, read from its model card."""
 
 from __future__ import annotations
 
@@ -15,61 +15,66 @@ from sagan_tf.text import read_text
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """The classes that a generator knows.
+    """The classes of a generator.
 
     Attributes:
-        count: 0 for a generator without classes, which takes label 0; None if it is not known how many there are.
-        names: of all classes; empty if they are not known.
+        count: The number of classes; 0 for a generator without classes, which takes label 0; None if it is not known.
+        names: The names of all classes; empty if they are not known.
     """
 
     count: int | None = None
     names: tuple[str, ...] = ()
 
-    def labels(self, wanted: Sequence[str]) -> list[int]:
-        """Return the labels that numbers or names stand for; none wanted: every class that is known, or 0.
+    def find_labels(self, requested: Sequence[str]) -> list[int]:
+        """Return the labels of classes given by number or name.
+
+        Args:
+            requested: Numbers or names of classes. Empty: Every known class, or label 0 if none is known.
 
         Raises:
-            UserError: there is no such class, or names are not known.
+            UserError: If there is no such class, or a name is given and names are not known.
         """
         if self.count is not None:
-            return find_labels(wanted, self.count, self.names)
-        wrong = [text for text in wanted if not text.isdecimal()]
-        if wrong:
+            return find_labels(requested, self.count, self.names)
+        unknown = [text for text in requested if not text.isdecimal()]
+        if unknown:
             raise UserError(
-                f"labels: expected numbers, received {wrong[0]!r}; a model card tells names (--model_card=FILE)"
+                f"labels: expected numbers, received {unknown[0]!r}; class names need --model_card=FILE (in Python "
+                "classes=read_classes(FILE))"
             )
-        return [int(text) for text in wanted] or [0]
+        return [int(text) for text in requested] or [0]
 
-    def name(self, label: int) -> str:
-        """Return what to call a class."""
+    def get_name(self, label: int) -> str:
+        """Return the name of a class, or its number if names are not known."""
         return self.names[label] if self.names else str(label)
 
 
 def read_classes(path: str | os.PathLike[str]) -> Classes:
-    """Return the classes of a `model_card.json`.
+    """Read the classes of a model from its `model_card.json`.
 
     Raises:
-        UserError: it cannot be read, or is no such card.
+        UserError: If the file cannot be read, or is not a model card.
     """
-    return Classes(*classes_of_card(pathlib.Path(os.path.expanduser(path))))
+    return Classes(*read_card_classes(pathlib.Path(os.path.expanduser(path))))
 
 
-def classes_of_card(path: pathlib.Path) -> tuple[int, tuple[str, ...]]:
-    """Number of classes, and their names if they are known, of a model's card.
+def read_card_classes(path: pathlib.Path) -> tuple[int, tuple[str, ...]]:
+    """Read the number of classes and the known class names from a model card.
 
     Raises:
-        UserError: the file is no such card.
+        UserError: If the file cannot be read, or is not a model card.
     """
     try:
         card = json.loads(read_text(path))
         names = card.get("class_names", [])
-        classes = card.get("num_classes", len(names))
-        if not isinstance(names, list) or not isinstance(classes, int) or classes < 0:
-            raise ValueError("other kinds of values")
-        if names and len(names) != classes:
-            raise ValueError(f"{len(names)} names of {classes} classes")
+        count = card.get("num_classes", len(names))
+        if not isinstance(names, list) or not isinstance(count, int) or count < 0:
+            raise ValueError("class_names is not a list, or num_classes is not a number of classes")
+        if names and len(names) != count:
+            raise ValueError(f"{len(names)} class_names, but num_classes={count}")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"model_card: expected a card with class_names and num_classes in {path}, received another ({error})"
+            f"model_card: cannot read class_names and num_classes from {path} ({error}); give the model_card.json of "
+            "an exported model"
         ) from error
-    return classes, tuple(map(str, names))
+    return count, tuple(map(str, names))

@@ -1,6 +1,8 @@
-"""A client of TensorFlow Serving: `Client`, and its command line, which writes a sheet or a folder of pictures.
+"""A client of TensorFlow Serving, for Python and for the command line.
 
-python -m sagan_tf.serving.client --server=localhost:8500 --output=grid.png
+The command writes a sheet or a directory of images:
+
+    python -m sagan_tf.serving.client --server=localhost:8500 --output=grid.png
 """
 
 from __future__ import annotations
@@ -23,26 +25,30 @@ from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, check_can_write_file, write_atomically
 from sagan_tf.serving.classes import Classes, read_classes
 from sagan_tf.serving.connection import Client
-from sagan_tf.serving.contract import LARGEST_BATCH, MODEL_NAME, SERVING_DEFAULT
+from sagan_tf.serving.contract import MAX_BATCH_SIZE, MODEL_NAME, SERVING_DEFAULT
 from sagan_tf.text import split_comma_list
-from sagan_tf.visualization.image_grid import fits, sheet
-from sagan_tf.visualization.output import write_picture
+from sagan_tf.visualization.image_grid import draw_image_sheet, is_sheet_size_allowed
+from sagan_tf.visualization.output import write_image
 
-__all__ = ["Client", "make_pictures", "run"]
+__all__ = ["Client", "run", "write_images"]
 
 _PROGRAM = "sagan_tf.serving.client"
-_COLUMNS, _MOST_ROWS, _NUM_SAMPLES = 8, 10, 100
-_LAST_SEED = 2**62
-"""So that those of the pictures after it are numbers of 64 bits too."""
-_MAKES_NO_FOLDER = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
-"""What would be a mistake for a folder's name."""
+_NUM_COLUMNS, _MAX_ROWS, _NUM_SAMPLES = 8, 10, 100
+_MAX_SEED = 2**62
+"""The seeds of the images after the first one also fit into 64 bits."""
+_UNSUPPORTED_SUFFIXES = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
+"""Suffixes of files that this command does not write; a directory with such a name would be an error."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Return the command line; return the exit status: 0, 2 for a user's mistake, 130 when interrupted."""
-    options = _parser().parse_args(arguments)
+    """Run the command line.
+
+    Returns:
+        The exit status: 0, 2 for an error of the user, 130 when interrupted.
+    """
+    options = _create_parser().parse_args(arguments)
     try:
-        sys.stdout.write(make_pictures(options) + "\n")
+        sys.stdout.write(write_images(options) + "\n")
     except UserError as error:
         sys.stderr.write(f"{_PROGRAM}: error: {' '.join(str(error).splitlines())}\n")
         return 2
@@ -52,29 +58,35 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_pictures(options: argparse.Namespace) -> str:
-    """Ask for the pictures and write them; return what to say about it.
+def write_images(options: argparse.Namespace) -> str:
+    """Request images and write them.
+
+    Args:
+        options: The options of the command line.
+
+    Returns:
+        A line that says what was written.
 
     Raises:
-        UserError: of all that may be wrong.
+        UserError: If an option is wrong, the server gives no images or they cannot be written.
     """
-    output = _output(options)
+    output = _check_output(options)
     classes = read_classes(options.model_card) if options.model_card else Classes()
-    labels = classes.labels(_split_labels(options.labels))
-    if not 0 <= options.seed <= _LAST_SEED:
-        raise UserError(f"seed: expected 0 to {_LAST_SEED}, received {options.seed}")
+    labels = classes.find_labels(_split_labels(options.labels))
+    if not 0 <= options.seed <= _MAX_SEED:
+        raise UserError(f"seed: expected 0 to {_MAX_SEED}, received {options.seed}")
     client = Client(
         options.server, rest=options.rest, model=options.model, version=options.version, timeout_s=options.timeout
     )
     with client:
         if output.suffix.lower() == ".png":
-            rows = labels if options.labels else labels[:_MOST_ROWS]
-            names = [classes.name(label) for label in rows] if options.labels or classes.count else []
-            picture = _grid(client, rows, names, options)
-            write_picture(picture, output)
+            rows = labels if options.labels else labels[:_MAX_ROWS]
+            names = [classes.get_name(label) for label in rows] if options.labels or classes.count else []
+            image = _request_sheet(client, rows, names, options)
+            write_image(image, output)
             return str(output)
-        count = _write_files(client, labels, output, options)
-        return f"{count} pictures in {output}"
+        count = _write_image_files(client, labels, output, options)
+        return f"{count} images in {output}"
 
 
 def _split_labels(text: str) -> list[str]:
@@ -84,61 +96,70 @@ def _split_labels(text: str) -> list[str]:
         raise UserError(f"labels: {error}") from error
 
 
-def _grid(client: Client, labels: Sequence[int], names: Sequence[str], options: argparse.Namespace) -> Image.Image:
-    """Return a row a class, the same seeds in every row."""
-    columns = _COLUMNS if options.columns is None else options.columns
+def _request_sheet(
+    client: Client, labels: Sequence[int], names: Sequence[str], options: argparse.Namespace
+) -> Image.Image:
+    """Return a sheet with one row per class and the same seeds in every row."""
+    columns = _NUM_COLUMNS if options.columns is None else options.columns
     side = client.signature(SERVING_DEFAULT).outputs["images"].shape[1]
-    if columns < 1 or not fits(columns, len(labels), max(int(side), 1)):
+    if columns < 1 or not is_sheet_size_allowed(columns, len(labels), max(int(side), 1)):
         raise UserError(
-            f"columns: expected at least 1 and a sheet that can be opened, received {columns} x {len(labels)} pictures"
+            f"columns: expected at least 1 and a sheet that image viewers can open, received {columns} columns x "
+            f"{len(labels)} rows"
         )
     seeds = np.tile(options.seed + np.arange(columns), len(labels))
     files = client.generate(seeds, np.repeat(labels, columns), options.truncation)
-    return sheet(np.stack([_pixels(file) for file in files]), columns, row_names=names)
+    return draw_image_sheet(np.stack([_decode_png(file) for file in files]), columns, row_names=names)
 
 
-def _write_files(client: Client, labels: Sequence[int], folder: pathlib.Path, options: argparse.Namespace) -> int:
-    """One file a picture, named by its seed; classes take turns, as in `sagan_tf.sample --mode=images`."""
+def _write_image_files(
+    client: Client, labels: Sequence[int], directory: pathlib.Path, options: argparse.Namespace
+) -> int:
+    """Write one file per image, named after its seed, and return the number of files.
+
+    The classes take turns, as in `sagan_tf.sample --mode=images`.
+    """
     count = _NUM_SAMPLES if options.num_samples is None else options.num_samples
     if count < 1:
         raise UserError(f"num_samples: expected at least 1, received {count}")
-    for seeds in _batches(options.seed, count):
+    for seeds in _split_into_batches(options.seed, count):
         files = client.generate(seeds, [labels[seed % len(labels)] for seed in seeds], options.truncation)
         try:
             for seed, file in zip(seeds, files, strict=True):
-                write_atomically(folder / f"{seed:08d}.png", file)
+                write_atomically(directory / f"{seed:08d}.png", file)
         except OSError as error:
-            raise UserError(f"output: expected to write into {folder}, received {error.strerror or error}") from error
+            raise UserError(f"output: cannot write into {directory}: {error.strerror or error}") from error
     return count
 
 
-def _batches(seed: int, count: int) -> Iterator[range]:
-    for start in range(seed, seed + count, LARGEST_BATCH):
-        yield range(start, min(start + LARGEST_BATCH, seed + count))
+def _split_into_batches(seed: int, count: int) -> Iterator[range]:
+    for start in range(seed, seed + count, MAX_BATCH_SIZE):
+        yield range(start, min(start + MAX_BATCH_SIZE, seed + count))
 
 
-def _pixels(file: bytes) -> np.ndarray:
-    """Return the picture in a PNG file, uint8 [height, width, channels]."""
+def _decode_png(file: bytes) -> np.ndarray:
+    """Return the image in a PNG file, uint8 [height, width, channels]."""
     try:
-        with Image.open(io.BytesIO(file), formats=("PNG",)) as picture:
-            check_size(*picture.size)
-            pixels = np.asarray(picture)
-    except Exception as error:  # Pillow raises nearly every kind of exception on damaged files
-        raise UserError("server: expected PNG files, received something else") from error
+        with Image.open(io.BytesIO(file), formats=("PNG",)) as image:
+            check_size(*image.size)
+            pixels = np.asarray(image)
+    except Exception as error:  # Pillow raises nearly every kind of exception for damaged files
+        raise UserError(f"server: expected PNG files, received a file that cannot be decoded ({error})") from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _output(options: argparse.Namespace) -> pathlib.Path:
-    """Where the pictures go, before any is asked for."""
+def _check_output(options: argparse.Namespace) -> pathlib.Path:
+    """Return the path to write, after checking that it can be written."""
     path = pathlib.Path(os.path.expanduser(options.output))
     is_sheet = path.suffix.lower() == ".png"
-    if path.suffix.lower() in _MAKES_NO_FOLDER:
-        raise UserError(f"output: expected a .png file or a folder, received {options.output}")
+    if path.suffix.lower() in _UNSUPPORTED_SUFFIXES:
+        raise UserError(f"output: expected a .png file or a directory, received {options.output}")
     if (path.is_dir() if is_sheet else path.exists() and not path.is_dir()) or not options.output:
-        raise UserError(f"output: expected a {'.png file' if is_sheet else 'folder'}, received {options.output!r}")
-    is_there = path.exists() if is_sheet else path.is_dir() and has_files(path)
-    if is_there and not options.overwrite:
-        raise UserError(f"output: expected one that is not there yet, received {path}; --overwrite writes over it")
+        expected = ".png file" if is_sheet else "directory"
+        raise UserError(f"output: expected a {expected}, received {options.output!r}")
+    exists = path.exists() if is_sheet else path.is_dir() and has_files(path)
+    if exists and not options.overwrite:
+        raise UserError(f"output: {path} already exists; choose another --output or replace it with --overwrite")
     check_dependent_options(CLIENT, vars(options), {"num_samples": None, "columns": None})
     if is_sheet:
         check_can_write_file(path, "output")
@@ -147,33 +168,41 @@ def _output(options: argparse.Namespace) -> pathlib.Path:
     return path
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
         usage=f"python -m {_PROGRAM} --server=HOST:PORT --output=PATH [--name=value ...]",
-        description="Asks TensorFlow Serving for pictures. A seed, a class and a truncation make a picture.",
+        description="Requests images from TensorFlow Serving. An image is determined by seed, class and truncation.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--server", required=True, help="HOST:PORT of its gRPC interface, or with --rest of its REST interface")
-    add("--output", required=True, help="a .png file for a sheet, a row a class; else a folder for one file a picture")
-    add("--rest", action="store_true", help="ask by REST instead of gRPC")
+    add("--server", required=True, help="HOST:PORT of the gRPC interface, or with --rest of the REST interface")
+    add(
+        "--output",
+        required=True,
+        help="a .png file for a sheet with one row per class, or a directory for one file per image",
+    )
+    add("--rest", action="store_true", help="use REST instead of gRPC")
     add("--model", default=MODEL_NAME, help="name of the model (default: %(default)s)")
     add("--version", type=int, help="version of the model (default: the newest)")
     add(
         "--labels",
         default="",
-        help="comma list of classes, by number or, with a card, by name; a name with a comma in double quotes: "
+        help="comma list of classes by number or, with a model card, by name; a name with a comma in double quotes: "
         """--labels='"tench, Tinca tinca",3' """
-        f"(default: those of the card, in a sheet at most {_MOST_ROWS}; without a card 0)",
+        f"(default: the classes of the model card, in a sheet at most {_MAX_ROWS}; without a model card 0)",
     )
-    add("--model_card", default="", help="model_card.json of the exported model: knows the classes and their names")
-    add("--seed", type=int, default=0, help="seed of the first picture; the next have the seeds after it")
-    add("--columns", type=int, help=f"pictures in a row of a sheet (default: {_COLUMNS})")
-    add("--num_samples", type=int, help=f"pictures in a folder (default: {_NUM_SAMPLES})")
-    add("--truncation", type=float, help="cut the latents off at +-this value (default: not at all)")
-    add("--timeout", type=float, default=60.0, help=f"seconds to wait for {LARGEST_BATCH} pictures (default: 60)")
-    add("--overwrite", action="store_true", help="replace an output that is there")
+    add("--model_card", default="", help="model_card.json of the exported model, with the classes and their names")
+    add("--seed", type=int, default=0, help="seed of the first image; the next images have the next seeds")
+    add("--columns", type=int, help=f"images in a row of a sheet (default: {_NUM_COLUMNS})")
+    add("--num_samples", type=int, help=f"images in a directory (default: {_NUM_SAMPLES})")
+    add(
+        "--truncation",
+        type=float,
+        help="cut the latents' distribution off at +-this value (default: no truncation)",
+    )
+    add("--timeout", type=float, default=60.0, help=f"seconds to wait for {MAX_BATCH_SIZE} images (default: 60)")
+    add("--overwrite", action="store_true", help="replace an existing output")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""A generator behind TensorFlow Serving, as an object in a program.
+"""The client class for a generator that is served by TensorFlow Serving.
 
-Needs neither TensorFlow nor, for REST, grpcio:
+It needs neither TensorFlow nor, for REST, grpcio:
 
     with Client("localhost:8500") as client:
         png, = client.generate(seeds=[1], labels=[3])
@@ -20,37 +20,43 @@ from sagan_tf.serving.contract import (
     ATTENTION,
     GENERATE,
     GENERATOR_SIGNATURES,
-    LARGEST_BATCH,
+    MAX_BATCH_SIZE,
     MODEL_NAME,
     NO_TRUNCATION,
     SERVING_DEFAULT,
     SignatureContract,
 )
-from sagan_tf.serving.inputs import checked_inputs
+from sagan_tf.serving.inputs import validate_inputs
 from sagan_tf.serving.rest_transport import RestTransport
-from sagan_tf.serving.transports import ModelMetadata, Transport, with_retries
-from sagan_tf.text import install_command
+from sagan_tf.serving.transports import ModelMetadata, Transport, retry
+from sagan_tf.text import format_install_command
 
 __all__ = ["Client"]
 
-_LONGEST_TIMEOUT_S = 1_000_000
+_MAX_TIMEOUT_S = 1_000_000
 
 
 class Client:
-    """A generator behind TensorFlow Serving. Threads may share it.
+    """A generator that is served by TensorFlow Serving. Threads may share a client.
 
-    More rows than `batch_size` are sent as several requests, one after the other, and answered in order. A server that
-    cannot be reached or is overloaded is asked again a few times; one that calls the request wrong is not. Whatever
-    goes wrong is a `UserError` that says so in one line.
+    More rows than `batch_size` are sent as several requests, one after the other, and answered in order. If the server
+    cannot be reached or is overloaded, a request is retried a few times; if the server refuses a request, it is not.
+    Every problem is a `UserError` with a message of one line.
 
     Args:
-        server: HOST:PORT of its gRPC or its REST interface; for REST also http(s)://HOST:PORT.
-        rest: REST instead of gRPC.
-        model: name of the model.
-        version: of the model; None for the newest.
-        classes: makes labels known by name; see `sagan_tf.serving.classes.read_classes`.
-        timeout_s: seconds for each request of at most `batch_size` rows, with its repetitions.
-        batch_size: rows of a request.
+        server: HOST:PORT of the gRPC or the REST interface; for REST also http(s)://HOST:PORT.
+        rest: Use REST instead of gRPC.
+        model: The name of the model.
+        version: The version of the model; None: the newest.
+        classes: The classes of the model, so that labels can be names; see `sagan_tf.serving.classes.read_classes`.
+        timeout_s: Time for each request of at most `batch_size` rows, including retries, in seconds.
+        batch_size: Number of rows of a request.
+
+    Attributes:
+        transport: The connection to the server. It sends its arguments unchecked and once.
+
+    Raises:
+        UserError: If an argument is out of range.
     """
 
     def __init__(
@@ -62,21 +68,21 @@ class Client:
         version: int | None = None,
         classes: Classes | None = None,
         timeout_s: float = 60.0,
-        batch_size: int = LARGEST_BATCH,
+        batch_size: int = MAX_BATCH_SIZE,
     ) -> None:
-        if not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
-            most = f"{_LONGEST_TIMEOUT_S:,}"
-            raise UserError(f"timeout: expected seconds above 0, to {most} at most, received {timeout_s}")
+        if not 0 < timeout_s <= _MAX_TIMEOUT_S:
+            raise UserError(
+                f"timeout: expected more than 0 and at most {_MAX_TIMEOUT_S:,} seconds, received {timeout_s}"
+            )
         if not model:
-            raise UserError("model: expected its name, received none")
+            raise UserError("model: the name is empty; give the name of the model that the server serves")
         if version is not None and not 0 <= version < 2**63:
-            raise UserError(f"version: expected a number from 0 on, below 2^63, received {version}")
-        if not 1 <= batch_size <= LARGEST_BATCH:
-            raise UserError(f"batch_size: expected 1 to {LARGEST_BATCH}, received {batch_size}")
+            raise UserError(f"version: expected 0 to 2^63 - 1, received {version}")
+        if not 1 <= batch_size <= MAX_BATCH_SIZE:
+            raise UserError(f"batch_size: expected 1 to {MAX_BATCH_SIZE}, received {batch_size}")
         self._classes = classes or Classes()
         self._timeout_s, self._batch_size = timeout_s, batch_size
-        self.transport: Transport = (RestTransport if rest else _grpc_transport())(server, model, version)
-        """The way to the server, which sends what it is given, unchecked and once."""
+        self.transport: Transport = (RestTransport if rest else _import_grpc_transport())(server, model, version)
 
     def __enter__(self) -> Client:
         return self
@@ -87,92 +93,119 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.transport.close()
 
     def generate(
         self, seeds: ArrayLike, labels: Sequence[int | str] | np.ndarray, truncation: ArrayLike | None = None
     ) -> list[bytes]:
-        """PNG files, one for each seed.
+        """Generate images as PNG files.
 
         Args:
             seeds: int64 [n].
-            labels: of each picture, [n]: numbers, or names that `classes` knows.
-            truncation: at least 0, one number or [n]; 8 or more, or None: none.
+            labels: The label of each image, [n]: numbers, or names in `classes`.
+            truncation: At least 0, one number or [n]. 8 or more, or None: no truncation.
+
+        Returns:
+            The contents of n PNG files.
         """
-        cut = np.full(np.shape(seeds), np.inf) if truncation is None else np.asarray(truncation)
-        if cut.dtype.kind not in "iuf" or not np.all(cut >= 0):
+        thresholds = np.full(np.shape(seeds), np.inf) if truncation is None else np.asarray(truncation)
+        if thresholds.dtype.kind not in "iuf" or not np.all(thresholds >= 0):
             raise UserError(f"truncation: expected numbers of at least 0, received {truncation}")
-        # At 8 there is nothing left to cut off; JSON has no infinity.
-        cut = np.minimum(cut, NO_TRUNCATION)
-        cut = np.broadcast_to(cut, np.shape(seeds)) if cut.ndim == 0 else cut
-        return self._ask(GENERATE, seeds=seeds, labels=self._numbers(labels), truncation=cut).tolist()
+        # Limited to 8, beyond which nothing is truncated, because JSON has no infinity.
+        thresholds = np.minimum(thresholds, NO_TRUNCATION)
+        thresholds = np.broadcast_to(thresholds, np.shape(seeds)) if thresholds.ndim == 0 else thresholds
+        return self._request(GENERATE, seeds=seeds, labels=self._to_numbers(labels), truncation=thresholds).tolist()
 
     def images(self, latents: ArrayLike, labels: Sequence[int | str] | np.ndarray) -> np.ndarray:
-        """Images float32 [n, height, width, channels] in [-1, 1] of latents [n, latent_dim] and labels [n]."""
-        return self._ask(SERVING_DEFAULT, latents=latents, labels=self._numbers(labels))
+        """Generate images from latents.
+
+        Args:
+            latents: [n, latent_dim].
+            labels: The label of each image, [n]: numbers, or names in `classes`.
+
+        Returns:
+            float32 [n, height, width, channels] in [-1, 1].
+        """
+        return self._request(SERVING_DEFAULT, latents=latents, labels=self._to_numbers(labels))
 
     def attention(self, latents: ArrayLike, labels: Sequence[int | str] | np.ndarray, queries: ArrayLike) -> np.ndarray:
-        """Where the generator looks, float32 [n, height, width], from queries [n, 2]: row and column."""
-        return self._ask(ATTENTION, latents=latents, labels=self._numbers(labels), queries=queries)
+        """Return the attention maps of the generator.
+
+        Args:
+            latents: [n, latent_dim].
+            labels: The label of each image, [n]: numbers, or names in `classes`.
+            queries: Row and column of a location in the feature map of the attention layer, [n, 2].
+
+        Returns:
+            float32 [n, height, width].
+        """
+        return self._request(ATTENTION, latents=latents, labels=self._to_numbers(labels), queries=queries)
 
     def metadata(self) -> ModelMetadata:
-        """Name, version and signatures of the model that answers."""
-        return with_retries(self.transport.metadata, self._timeout_s)
+        """Return the name, version and signatures of the model that answers."""
+        return retry(self.transport.metadata, self._timeout_s)
 
     def signatures(self) -> dict[str, SignatureContract]:
-        """Return what the model takes and gives, by the names of its signatures."""
+        """Return the inputs and outputs of every signature of the model, by its name."""
         return self.metadata().signatures
 
     def signature(self, name: str) -> SignatureContract:
-        """Return what a signature takes and gives.
+        """Return the inputs and outputs of a signature.
 
         Raises:
-            UserError: the model has no such signature of the contract's, as a discriminator.
+            UserError: If the model does not have this signature of a generator.
         """
-        found, wanted = self.signatures(), GENERATOR_SIGNATURES[name]
-        if name not in found or not wanted.inputs.keys() <= found[name].inputs.keys():
-            raise UserError(f"model: expected a generator with the signature {name}, received {', '.join(found)}")
-        return found[name]
+        signatures, contract = self.signatures(), GENERATOR_SIGNATURES[name]
+        if name not in signatures or not contract.inputs.keys() <= signatures[name].inputs.keys():
+            raise UserError(
+                f"model: expected a generator with the signature {name}, received a model with {', '.join(signatures)}"
+            )
+        return signatures[name]
 
     def is_ready(self) -> bool:
-        """Return whether the server is there and serves the model."""
+        """Return whether the server can be reached and serves the model."""
         return self.transport.is_ready(self._timeout_s)
 
-    def _numbers(self, labels: Sequence[int | str] | np.ndarray) -> ArrayLike:
-        """Labels as numbers; those that are numbers already are left to the server, which knows its classes."""
+    def _to_numbers(self, labels: Sequence[int | str] | np.ndarray) -> ArrayLike:
+        """Return labels as numbers.
+
+        The server, which knows its classes, checks the numbers.
+        """
         if isinstance(labels, str | bytes) or np.ndim(labels) == 0:
-            raise UserError(f"labels: expected as many as pictures, received {labels!r}")
+            raise UserError(f"labels: expected a list with one label per image, received {labels!r}")
         if not isinstance(labels, np.ndarray):
-            return [self._classes.labels([label])[0] if isinstance(label, str) else label for label in labels]
+            return [self._classes.find_labels([label])[0] if isinstance(label, str) else label for label in labels]
         return labels
 
-    def _ask(self, signature: str, **values: ArrayLike) -> np.ndarray:
-        inputs = checked_inputs(signature, values)
+    def _request(self, signature: str, **values: ArrayLike) -> np.ndarray:
+        inputs = validate_inputs(signature, values)
         count = len(next(iter(inputs.values())))
         answers = []
         for start in range(0, count, self._batch_size):
             part = {name: array[start : start + self._batch_size] for name, array in inputs.items()}
-            answers.append(self._answer(signature, part))
+            answers.append(self._request_batch(signature, part))
         return np.concatenate(answers)
 
-    def _answer(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    def _request_batch(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         (output,) = GENERATOR_SIGNATURES[signature].outputs
-        answer = with_retries(lambda left: self.transport.predict(signature, inputs, output, left), self._timeout_s)
+        answer = retry(
+            lambda remaining_s: self.transport.predict(signature, inputs, output, remaining_s), self._timeout_s
+        )
         count = len(inputs["labels"])
         if answer.ndim == 0 or len(answer) != count:
             raise UserError(f"{signature}: expected {count} rows of {output}, received shape {list(answer.shape)}")
         return answer
 
 
-def _grpc_transport() -> Callable[[str, str, int | None], Transport]:
-    # Loaded only where it is used: REST needs neither grpcio nor protobuf.
+def _import_grpc_transport() -> Callable[[str, str, int | None], Transport]:
+    # Imported only here, because REST needs neither grpcio nor protobuf.
     try:
         from sagan_tf.serving.grpc_transport import GrpcTransport
     except ImportError as error:
         raise UserError(
-            f"server: expected the packages grpcio and protobuf for gRPC, received none ({error}); install them: "
-            f"{install_command('grpcio', 'protobuf')}; or use REST: --rest (in Python rest=True), and the port of the "
-            "server's REST interface, usually 8501, in --server"
+            f"server: gRPC needs the packages grpcio and protobuf, which cannot be imported ({error}); install them: "
+            f"{format_install_command('grpcio', 'protobuf')}; or use REST: --rest (in Python rest=True), and the port "
+            "of the server's REST interface, usually 8501, in --server"
         ) from error
     return GrpcTransport

@@ -1,6 +1,6 @@
-"""What an exported generator takes and gives: the names, types and shapes that servers and clients agree on.
+"""The names, types and shapes that servers and clients of an export agree on.
 
-Imports neither TensorFlow nor anything else: clients use it.
+This module imports only the standard library, because clients import it.
 """
 
 from __future__ import annotations
@@ -8,24 +8,25 @@ from __future__ import annotations
 import dataclasses
 
 MODEL_NAME = "sagan"
-"""Under which name TensorFlow Serving is asked for the generator, unless it is configured otherwise."""
+"""Default name of the generator in TensorFlow Serving."""
 MODEL_CARD = "model_card.json"
-"""The file beside an exported model that says what it is."""
-LARGEST_BATCH = 256
-"""Rows of a request; more are refused before they cost memory."""
+"""File beside an exported model that describes it."""
+MAX_BATCH_SIZE = 256
+"""Maximum number of rows of a request; a larger request is refused before it uses memory."""
 NO_TRUNCATION = 8.0
-"""The truncation that is none, and any above: see `sagan_tf.generation.latents`."""
+"""Truncation that changes nothing, as does any larger value; see `sagan_tf.generation.latents`."""
 
 SERVING_DEFAULT, GENERATE, ATTENTION = "serving_default", "generate", "attention"
 
 
 @dataclasses.dataclass(frozen=True)
 class TensorContract:
-    """One input or output of a signature.
+    """An input or output of a signature.
 
     Attributes:
-        dtype: float32, int32, int64 or string.
-        shape: of a text, its number is in the model card under this name; the batch is `batch`.
+        dtype: `float32`, `int32`, `int64` or `string`.
+        shape: Sizes. A string is the name of a size: `batch` is the batch size, and the model card has the values of
+            the other names.
     """
 
     dtype: str
@@ -34,19 +35,19 @@ class TensorContract:
 
 @dataclasses.dataclass(frozen=True)
 class SignatureContract:
-    """Inputs and outputs by name."""
+    """Inputs and outputs of a signature by name."""
 
     inputs: dict[str, TensorContract]
     outputs: dict[str, TensorContract]
 
 
-def of_one(signature: SignatureContract) -> SignatureContract:
-    """Return a signature whose batch is always 1."""
+def set_batch_size_to_one(signature: SignatureContract) -> SignatureContract:
+    """Return a signature whose batch size is always 1."""
 
-    def one(tensors: dict[str, TensorContract]) -> dict[str, TensorContract]:
+    def replace(tensors: dict[str, TensorContract]) -> dict[str, TensorContract]:
         return {name: TensorContract(tensor.dtype, (1, *tensor.shape[1:])) for name, tensor in tensors.items()}
 
-    return SignatureContract(one(signature.inputs), one(signature.outputs))
+    return SignatureContract(replace(signature.inputs), replace(signature.outputs))
 
 
 _LATENTS = TensorContract("float32", ("batch", "latent_dim"))
@@ -68,14 +69,19 @@ GENERATOR_SIGNATURES = {
         {"attention_map": TensorContract("float32", ("batch", "attention_height", "attention_width"))},
     ),
 }
-"""Of a generator. `images` are in [-1, 1]; `seeds` are any; `truncation` is at least 0, see `NO_TRUNCATION`; `queries`
-are row and column in the feature map that attention works on; `attention` is there if the generator has attention."""
+"""Signatures of a generator.
+
+`images` are in [-1, 1]. `seeds` may have any value. `truncation` is at least 0; see `NO_TRUNCATION`. `queries` are row
+and column in the feature map of the attention layer. The signature `attention` exists only if the generator has
+attention.
+"""
 
 DISCRIMINATOR_SIGNATURES = {
     SERVING_DEFAULT: SignatureContract(
         {"images": _IMAGES, "labels": _LABELS}, {"logits": TensorContract("float32", ("batch", 1))}
     )
 }
+"""Signatures of a discriminator."""
 AUXILIARY_CLASSIFIER_SIGNATURES = {
     SERVING_DEFAULT: SignatureContract(
         {"images": _IMAGES, "labels": _LABELS},
@@ -85,4 +91,4 @@ AUXILIARY_CLASSIFIER_SIGNATURES = {
         },
     )
 }
-"""Of a discriminator that names classes too."""
+"""Signatures of a discriminator with an auxiliary classifier."""

@@ -1,8 +1,9 @@
-"""The messages that TensorFlow Serving speaks, as far as they are needed here, without TensorFlow.
+"""Messages of TensorFlow Serving, without TensorFlow.
 
-The bytes are those of the classes in `tensorflow_serving.apis`. They are defined in a pool of their own, so that a
-process may load those classes as well. Enumerations are plain numbers, and there are no `oneof` groups: set at most one
-of `version` and `version_label`.
+Only the fields that are needed here are defined. On the wire they are identical to the classes in
+`tensorflow_serving.apis`. They are defined in a descriptor pool of their own, so that a process may load those classes
+as well. Enumerations are plain numbers, and there are no `oneof` groups: set at most one of `version` and
+`version_label`.
 """
 
 from __future__ import annotations
@@ -54,8 +55,11 @@ _FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "PredictLog": {"request": (1, "PredictRequest"), "response": (2, "PredictResponse")},
     "PredictionLog": {"predict_log": (6, "PredictLog")},
 }
-"""Of every message its fields, each with its number and its type: one of protobuf's or of these, alone, `repeated`, or
-`map` for a map from strings."""
+"""Number and type of every field of every message.
+
+A type is a scalar type of protobuf or a message of this table, by itself, after `repeated`, or after `map` for a map
+from strings.
+"""
 
 _PACKAGE = "tensorflow.serving"
 _SCALARS = {
@@ -65,16 +69,19 @@ _SCALARS = {
 
 
 def _add_field(message: Any, name: str, number: int, kind: str) -> None:
-    """Add a field to a `DescriptorProto`; a map is, on the wire, a repeated message of keys and values."""
-    how, _, kind = kind.rpartition(" ")
-    if how == "map":
+    """Add a field to a `DescriptorProto`.
+
+    A map is, on the wire, a repeated message of keys and values.
+    """
+    modifier, _, kind = kind.rpartition(" ")
+    if modifier == "map":
         entry = message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
         entry.options.map_entry = True
         _add_field(entry, "key", 1, "string")
         _add_field(entry, "value", 2, kind)
-        how, kind = "repeated", f"{message.name}.{entry.name}"
+        modifier, kind = "repeated", f"{message.name}.{entry.name}"
     field = message.field.add(name=name, number=number)
-    field.label = field.LABEL_REPEATED if how else field.LABEL_OPTIONAL
+    field.label = field.LABEL_REPEATED if modifier else field.LABEL_OPTIONAL
     if kind in _SCALARS:
         field.type = _SCALARS[kind]
     else:
@@ -109,17 +116,20 @@ PredictLog = _CLASSES["PredictLog"]
 PredictionLog = _CLASSES["PredictionLog"]
 
 DTYPES = {"float32": 1, "int32": 3, "string": 7, "int64": 9}
-"""TensorFlow's numbers of the types that the contract has."""
-_VALUES = {1: "float_val", 3: "int_val", 7: "string_val", 9: "int64_val"}
+"""TensorFlow's numbers of the types in the contract."""
+_VALUE_FIELDS = {1: "float_val", 3: "int_val", 7: "string_val", 9: "int64_val"}
 AVAILABLE = 30
-"""The state of a model version that is served."""
+"""State of a model version that is served."""
 
 
 def to_tensor(array: np.ndarray) -> Message:
-    """A `TensorProto` of an array: float32, int32, int64, or text as bytes or str (an object array keeps last zeros).
+    """Return an array as a `TensorProto`.
+
+    Args:
+        array: float32, int32, int64, or text as bytes or str. Only an object array keeps zeros at the end of bytes.
 
     Raises:
-        UserError: the array has another type.
+        UserError: If the array has another type.
     """
     array = np.asarray(array)
     dtype = "string" if array.dtype.kind in "OSU" else array.dtype.name
@@ -128,55 +138,61 @@ def to_tensor(array: np.ndarray) -> Message:
     shape = TensorShapeProto(dim=[{"size": size} for size in array.shape])
     tensor = TensorProto(dtype=DTYPES[dtype], tensor_shape=shape)
     if dtype == "string":
-        tensor.string_val.extend(_bytes(value) for value in array.ravel().tolist())
+        tensor.string_val.extend(_to_bytes(value) for value in array.ravel().tolist())
     else:
         tensor.tensor_content = array.astype(array.dtype.newbyteorder("<")).tobytes()
     return tensor
 
 
 def to_array(tensor: Message) -> np.ndarray:
-    """Return the array of a `TensorProto`, whichever way its values are written; text as an object array of bytes.
+    """Return a `TensorProto` as an array; text as an object array of bytes.
+
+    Args:
+        tensor: Its values are in `tensor_content` or in a `*_val` field.
 
     Raises:
-        UserError: its type is none of the contract's, or its values are not as many as its shape says.
+        UserError: If its type is not in the contract, or the number of values does not match its shape.
     """
     names = {number: name for name, number in DTYPES.items()}
     if tensor.dtype not in names:
         raise UserError(f"tensor: expected {', '.join(DTYPES)}, received TensorFlow's type number {tensor.dtype}")
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     if tensor.tensor_content:
-        # A copy, since what lies over the message's bytes cannot be written to.
         values = np.frombuffer(tensor.tensor_content, np.dtype(names[tensor.dtype]).newbyteorder("<"))
+        # A copy, because an array over the bytes of the message is read-only.
         values = values.astype(names[tensor.dtype])
     else:
-        values = _written_out(tensor, names[tensor.dtype], math.prod(shape))
+        values = _read_value_field(tensor, names[tensor.dtype], math.prod(shape))
     if values.size != math.prod(shape):
-        raise UserError(f"tensor: expected the values of shape {list(shape)}, received {values.size}")
+        raise UserError(f"tensor: expected {math.prod(shape)} values for shape {list(shape)}, received {values.size}")
     return values.reshape(shape)
 
 
-def _written_out(tensor: Message, dtype: str, count: int) -> np.ndarray:
-    """Return the values of a `*_val` field. The last one stands for all that follow; none at all: zeros."""
-    written = list(getattr(tensor, _VALUES[tensor.dtype]))
-    last = written[-1] if written else (b"" if dtype == "string" else 0)
-    written += [last] * (count - len(written))
-    values: np.ndarray = np.empty(len(written), object if dtype == "string" else dtype)
-    values[:] = written  # numpy's other ways drop zeros at the end of bytes
+def _read_value_field(tensor: Message, dtype: str, count: int) -> np.ndarray:
+    """Return the values of a `*_val` field, extended to at least `count` values.
+
+    The last value is repeated; if the field is empty, all values are zero.
+    """
+    present = list(getattr(tensor, _VALUE_FIELDS[tensor.dtype]))
+    last = present[-1] if present else (b"" if dtype == "string" else 0)
+    present += [last] * (count - len(present))
+    values: np.ndarray = np.empty(len(present), object if dtype == "string" else dtype)
+    values[:] = present  # np.array(present) would drop zeros at the end of bytes
     return values
 
 
-def model_spec(model: str, version: int | None = None, signature: str = "") -> Message:
-    """Which model, version (None: the newest) and signature a request is for."""
+def make_model_spec(model: str, version: int | None = None, signature: str = "") -> Message:
+    """Return the `ModelSpec` of a request; version None is the newest."""
     spec = ModelSpec(name=model, signature_name=signature)
     if version is not None:
         spec.version.value = version
     return spec
 
 
-def predict_request(spec: Message, inputs: Mapping[str, np.ndarray]) -> Message:
+def make_predict_request(spec: Message, inputs: Mapping[str, np.ndarray]) -> Message:
     """Return a `PredictRequest` of arrays by name."""
     return PredictRequest(model_spec=spec, inputs={name: to_tensor(array) for name, array in inputs.items()})
 
 
-def _bytes(value: str | bytes) -> bytes:
+def _to_bytes(value: str | bytes) -> bytes:
     return value.encode() if isinstance(value, str) else value

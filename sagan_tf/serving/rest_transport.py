@@ -1,4 +1,4 @@
-"""The way to TensorFlow Serving by REST, with nothing but Python and numpy."""
+"""The REST connection to TensorFlow Serving, which needs only Python and NumPy."""
 
 from __future__ import annotations
 
@@ -19,25 +19,31 @@ import numpy as np
 
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import SignatureContract, TensorContract
-from sagan_tf.serving.transports import Busy, ModelMetadata, failure, late, refusal
+from sagan_tf.serving.transports import (
+    ModelMetadata,
+    ServerBusyError,
+    format_failure,
+    make_refusal_error,
+    make_timeout_error,
+)
 
-_BUSY = (429, 502, 503)
-_WRONG = (400, 404)
-_LATE = 504
-_UNREACHED = (ConnectionError, http.client.RemoteDisconnected, socket.gaierror)
-"""What asking again may help against: pictures can be asked for as often as one likes."""
-_LONGEST_REASON = 1 << 16
+_BUSY_STATUSES = (429, 502, 503)
+_REFUSAL_STATUSES = (400, 404)
+_TIMEOUT_STATUS = 504
+_CONNECTION_ERRORS = (ConnectionError, http.client.RemoteDisconnected, socket.gaierror)
+"""Errors after which a retry may succeed. It is safe, because a request changes nothing on the server."""
+_MAX_REASON_BYTES = 1 << 16
 _DTYPES = {"DT_FLOAT": "float32", "DT_INT32": "int32", "DT_INT64": "int64", "DT_STRING": "string"}
-_PIECE = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class RestTransport:
-    """A model of a server, by REST.
+    """A REST connection to a model of a server.
 
     Args:
         server: HOST:PORT, or an address that begins with http:// or https://.
-        model: its name.
-        version: of the model; None for the newest.
+        model: The name of the model.
+        version: The version of the model; None: the newest.
     """
 
     def __init__(self, server: str, model: str, version: int | None = None) -> None:
@@ -49,95 +55,104 @@ class RestTransport:
         self._url = f"{address.rstrip('/')}/v1/models/{name}" + ("" if version is None else f"/versions/{version}")
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout_s: float) -> np.ndarray:
-        """See `Transport`."""
+        """Send unchecked inputs and return an output; see `Transport`."""
         request = {"signature_name": signature, "inputs": {name: array.tolist() for name, array in inputs.items()}}
-        answer = self._ask(":predict", timeout_s, json.dumps(request).encode(), signature)
+        answer = self._request(":predict", timeout_s, json.dumps(request).encode(), signature)
         try:
             values = answer["outputs"]
-            # An only output comes without its name.
+            # A single output has no name in the answer.
             values = values[output] if isinstance(values, dict) and output in values else values
             return _to_array(values)
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{signature}: expected an output {output}, received another answer ({error})") from error
+            raise UserError(
+                f"{signature}: expected an output {output}, received an answer without it ({error})"
+            ) from error
 
     def metadata(self, timeout_s: float) -> ModelMetadata:
-        """See `Transport`."""
-        answer = self._ask("/metadata", timeout_s)
+        """Return the server's description of the model; see `Transport`."""
+        answer = self._request("/metadata", timeout_s)
         try:
             signatures = answer["metadata"]["signature_def"]["signature_def"]
             return ModelMetadata(
                 answer["model_spec"]["name"],
                 int(answer["model_spec"]["version"]),
                 {
-                    name: SignatureContract(_tensors(one["inputs"]), _tensors(one["outputs"]))
-                    for name, one in signatures.items()
-                    if not name.startswith("__")  # TensorFlow's own: how the model's variables are set at its start
+                    name: SignatureContract(_parse_tensors(signature["inputs"]), _parse_tensors(signature["outputs"]))
+                    for name, signature in signatures.items()
+                    if not name.startswith("__")  # TensorFlow's own signatures, which initialize the variables
                 },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(failure(self._server, f"metadata that cannot be read ({error!r})")) from error
+            raise UserError(format_failure(self._server, f"the metadata cannot be read ({error!r})")) from error
 
     def is_ready(self, timeout_s: float) -> bool:
-        """See `Transport`."""
+        """Return whether the model is served now; see `Transport`."""
         try:
-            versions = self._ask("", timeout_s)["model_version_status"]
-            return any(one["state"] == "AVAILABLE" for one in versions)
+            versions = self._request("", timeout_s)["model_version_status"]
+            return any(version["state"] == "AVAILABLE" for version in versions)
         except (UserError, KeyError, TypeError):
             return False
 
     def close(self) -> None:
-        """Nothing to do: every request has a connection of its own."""
+        """Do nothing: every request has a connection of its own."""
 
-    def _ask(self, what: str, timeout_s: float, body: bytes | None = None, signature: str = "") -> Any:
-        request = urllib.request.Request(self._url + what, body, {"Content-Type": "application/json"})
+    def _request(self, path: str, timeout_s: float, body: bytes | None = None, signature: str = "") -> Any:
+        request = urllib.request.Request(self._url + path, body, {"Content-Type": "application/json"})
         end = time.monotonic() + timeout_s
         try:
-            return json.loads(_exchange(request, timeout_s))
+            return json.loads(_send(request, timeout_s))
         except urllib.error.HTTPError as error:
             with error:
-                raise self._translated(error.code, _reason(error, end), timeout_s, signature) from error
+                raise self._translate_status(error.code, _read_reason(error, end), timeout_s, signature) from error
         except TimeoutError as error:
-            raise late(self._server, timeout_s) from error
+            raise make_timeout_error(self._server, timeout_s) from error
         except (OSError, http.client.HTTPException) as error:
             cause = error.reason if isinstance(error, urllib.error.URLError) else error
             if isinstance(cause, TimeoutError):
-                raise late(self._server, timeout_s) from error
-            kind = Busy if isinstance(cause, _UNREACHED) else UserError
-            raise kind(failure(self._server, str(cause) or type(cause).__name__)) from error
+                raise make_timeout_error(self._server, timeout_s) from error
+            kind = ServerBusyError if isinstance(cause, _CONNECTION_ERRORS) else UserError
+            raise kind(format_failure(self._server, str(cause) or type(cause).__name__)) from error
         except ValueError as error:
-            raise UserError(failure(self._server, f"what is not JSON ({error})")) from error
+            raise UserError(format_failure(self._server, f"the answer is not JSON ({error})")) from error
 
-    def _translated(self, status: int, reason: str, timeout_s: float, signature: str) -> UserError:
-        if status in _BUSY:
-            return Busy(failure(self._server, f"HTTP status {status}: {reason}"))
-        if status == _LATE:
-            return late(self._server, timeout_s)
-        if status in _WRONG:
-            return refusal(self._server, self._model, signature, reason, status == 404)
-        return UserError(failure(self._server, f"HTTP status {status}: {reason}"))
+    def _translate_status(self, status: int, reason: str, timeout_s: float, signature: str) -> UserError:
+        if status in _BUSY_STATUSES:
+            return ServerBusyError(format_failure(self._server, f"HTTP status {status}: {reason}"))
+        if status == _TIMEOUT_STATUS:
+            return make_timeout_error(self._server, timeout_s)
+        if status in _REFUSAL_STATUSES:
+            return make_refusal_error(self._server, self._model, signature, reason, status == 404)
+        return UserError(format_failure(self._server, f"HTTP status {status}: {reason}"))
 
 
-def _exchange(request: urllib.request.Request, timeout_s: float) -> bytes:
-    """Send a request and read all of the answer."""
+def _send(request: urllib.request.Request, timeout_s: float) -> bytes:
+    """Send a request and return the whole answer."""
     end = time.monotonic() + timeout_s
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:
         return _read(answer, end)
 
 
-def _read(answer: Any, end: float, most: float = math.inf) -> bytes:
-    """Return an answer's bytes, or the first of them; raise TimeoutError also where they come, but drop by drop."""
-    pieces: list[bytes] = []
-    while sum(map(len, pieces)) < most and (piece := answer.read1(_PIECE)):
-        pieces.append(piece)
+def _read(answer: Any, end: float, max_bytes: float = math.inf) -> bytes:
+    """Read an answer, or its beginning of about `max_bytes`.
+
+    Raises:
+        TimeoutError: If the answer is not complete at the time `end`, even if parts of it keep coming.
+    """
+    chunks: list[bytes] = []
+    while sum(map(len, chunks)) < max_bytes and (chunk := answer.read1(_CHUNK_BYTES)):
+        chunks.append(chunk)
         if time.monotonic() > end:
             raise TimeoutError
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
-def _reason(error: urllib.error.HTTPError, end: float) -> str:
-    """Return the server's words: TensorFlow Serving's {"error": ...}, or whatever a proxy before it says."""
+def _read_reason(error: urllib.error.HTTPError, end: float) -> str:
+    """Return the server's message.
+
+    It is TensorFlow Serving's {"error": ...}, or the text of a proxy before it.
+    """
     try:
-        text = _read(error, end, _LONGEST_REASON).decode("utf-8", "replace")
+        text = _read(error, end, _MAX_REASON_BYTES).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         return error.reason
     try:
@@ -147,22 +162,26 @@ def _reason(error: urllib.error.HTTPError, end: float) -> str:
 
 
 def _to_array(values: Any) -> np.ndarray:
-    """Numbers as float32: the contract has no other outputs but files, which come as {"b64": ...}."""
+    """Return an output as an array.
+
+    The contract has only two kinds of outputs: numbers, which become float32, and files, which are given as
+    {"b64": ...} and become an object array of bytes.
+    """
     if isinstance(values, list) and values and isinstance(values[0], dict):
         files: np.ndarray = np.empty(len(values), object)
         try:
             files[:] = [base64.b64decode(value["b64"], validate=True) for value in values]
         except binascii.Error as error:
-            raise ValueError(f"no base64: {error}") from error
+            raise ValueError(f"not base64: {error}") from error
         return files
     return np.asarray(values, np.float32)
 
 
-def _tensors(described: Mapping[str, Any]) -> dict[str, TensorContract]:
+def _parse_tensors(infos: Mapping[str, Any]) -> dict[str, TensorContract]:
     return {
         name: TensorContract(
-            _DTYPES.get(one["dtype"], one["dtype"]),
-            tuple(int(dim["size"]) for dim in one["tensor_shape"].get("dim", ())),
+            _DTYPES.get(info["dtype"], info["dtype"]),
+            tuple(int(dim["size"]) for dim in info["tensor_shape"].get("dim", ())),
         )
-        for name, one in described.items()
+        for name, info in infos.items()
     }

@@ -1,1 +1,1 @@
-"""State, updates, loops and what a run writes."""
+"""The training of a run: its state, its two updates, the loops and the actions."""

@@ -1,4 +1,4 @@
-"""Adam with each variable's update as one pass over it."""
+"""Adam with one operation for the update of each variable."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from sagan_tf.keras_backend import keras
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam, in a quarter of the memory traffic, and without the first moment where beta_1 is 0.
+    """Adam of Keras with a quarter of the memory traffic.
 
-    Keras puts an update together from a dozen operations, each of which reads and writes an array of the variable's
-    size; here they are one of TensorFlow's. Where `beta_1` is 0, as the GANs of this package have it, the first moment
-    is the gradient itself and isn't kept. Arguments are those of `keras.optimizers.Adam`, and updates equal its updates
-    but for rounding; `amsgrad` is refused.
+    Keras composes an update of a dozen operations, each of which reads and writes an array of the variable's size. This
+    class uses one operation of TensorFlow per update. If `beta_1` is 0, as for the GANs of this package, the first
+    moment is the gradient itself and is not stored. Arguments are those of `keras.optimizers.Adam`, and updates equal
+    its updates except for rounding.
 
     Reference: Kingma & Ba, Adam: A Method for Stochastic Optimization, ICLR 2015.
+
+    Raises:
+        ValueError: `amsgrad` is True.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,6 +31,7 @@ class Adam(keras.optimizers.Adam):
             raise ValueError("`amsgrad` must be False. Received: True")
 
     def build(self, variables: list[keras.Variable]) -> None:
+        """Create the optimizer variables."""
         if self.built:
             return
         if self.beta_1:
@@ -37,7 +41,7 @@ class Adam(keras.optimizers.Adam):
         (self._sums_of_squares,) = self.add_optimizer_variables(variables, ["sum_of_squares"])
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Move one variable and its moments. (Called by Keras.)"""
+        """Update one variable and its moments; called by Keras."""
         gradient = tf.cast(gradient, variable.dtype)
         learning_rate = tf.cast(learning_rate, variable.dtype)
         steps = tf.cast(self.iterations + 1, variable.dtype)
@@ -66,10 +70,10 @@ class Adam(keras.optimizers.Adam):
     def _update_without_first_moment(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor, steps: tf.Tensor, index: int
     ) -> None:
-        """Lr * g / (sqrt(v) + epsilon), by Adagrad's operation.
+        """Subtract learning_rate * g / (sqrt(v) + epsilon), by the operation of Adagrad.
 
-        That adds g^2 to a sum s and moves by rate * g / (sqrt(s) + its epsilon). Adam's v, a decaying mean of g^2, is
-        (1 - beta_2) s once s has been multiplied by beta_2.
+        Adagrad adds g^2 to a sum s and subtracts rate * g / (sqrt(s) + its epsilon). Adam's v, a decaying mean of g^2,
+        is (1 - beta_2) s if s is multiplied by beta_2 first.
         """
         sum_of_squares = self._sums_of_squares[index].value
         sum_of_squares.assign(sum_of_squares * self.beta_2)

@@ -1,30 +1,31 @@
-"""How many steps a call of the compiled inner loop does."""
+"""The number of steps in a call of the compiled inner loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 TARGET_SECONDS = 20.0
-"""A signal, the progress line and TensorBoard wait for a call to end; clusters give 30 to 300 seconds to stop in."""
+"""Target duration of a call. Signals, the progress line and TensorBoard wait for a call to end, and clusters kill a
+process 30 to 300 seconds after the signal."""
 _FIRST_TIMED_CALL = 2
 """The first call also traces and optimizes the graph."""
 _CALLS_BETWEEN_TIMINGS = 10
-"""Once the first ten calls are done: several workers have to exchange a number each time."""
+"""Calls between timings after the first ten calls. Several workers have to exchange a number for each timing."""
 
 
 class CallLength:
-    """The number of steps that fit into about `TARGET_SECONDS`.
+    """Number of steps that take about `TARGET_SECONDS`.
 
-    The first two calls do one step each: the first is slow for another reason than the step, and until the second has
-    been timed nothing is known.
+    The first two calls do one step each. The first call is slow because it traces the graph, so the second call gives
+    the first useful time.
 
     Args:
-        max_steps: Upper limit of a call (`--steps_per_loop`).
-        agree: Maps the seconds of a step that this worker measured to those that all workers use. All workers have to
-            make equal calls, because their steps wait for each other.
+        max_steps: The largest number of steps in a call (`--steps_per_loop`).
+        agree: Maps the seconds of a step that this worker measured to the seconds that all workers use. All workers
+            have to make equal calls, because their steps wait for each other.
 
     Attributes:
-        num_steps: Steps that the next call should do, from 1 to `max_steps`.
+        num_steps: Number of steps of the next call, from 1 to `max_steps`.
     """
 
     def __init__(self, max_steps: int, agree: Callable[[float], float] = float) -> None:
@@ -34,11 +35,11 @@ class CallLength:
         self._num_calls = 0
 
     def record(self, num_steps: int, seconds: float) -> None:
-        """Take the time of the last call into account.
+        """Update `num_steps` from the duration of the last call.
 
         Args:
-            num_steps: Steps that it did.
-            seconds: Wall time that it took.
+            num_steps: Number of steps of that call.
+            seconds: Wall time of that call.
         """
         self._num_calls += 1
         is_settled = self._num_calls > _CALLS_BETWEEN_TIMINGS and self._num_calls % _CALLS_BETWEEN_TIMINGS

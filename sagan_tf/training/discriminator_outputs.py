@@ -1,4 +1,4 @@
-"""How the discriminator is asked about a batch of images."""
+"""Calls of the discriminator in training mode, and what they return."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import tensorflow as tf
 from sagan_tf.keras_backend import keras
 
 
-class Judgement(NamedTuple):
-    """What the discriminator says of a batch.
+class DiscriminatorOutputs(NamedTuple):
+    """Outputs of the discriminator for a batch of images.
 
     Attributes:
         logits: float32 [batch, 1].
-        class_losses: float32 [batch, 1], cross-entropy of the class it sees; zeros unless it classifies.
-        image_gradients: float32 [batch, R, R, C], of each logit with respect to its image; None unless asked for.
-        features: float32 [batch, channels], the input of the discriminator's last layers; None unless asked for.
+        class_losses: float32 [batch, 1], cross-entropy of the auxiliary classifier; zeros without a classifier.
+        image_gradients: float32 [batch, R, R, C], gradient of each logit with respect to its image; None unless
+            `add_image_gradients` was applied.
+        features: float32 [batch, channels], the input of the discriminator's last layers; None unless `add_features`
+            was applied.
     """
 
     logits: tf.Tensor
@@ -28,47 +30,77 @@ class Judgement(NamedTuple):
 
 
 Discriminator = Callable[..., Any]
-"""A discriminator network, or a function that is called like one."""
-HeldState = Callable[[], contextlib.AbstractContextManager[Any]]
-"""Makes scopes for calls of a network that leave its statistics and `u` alone."""
-Judge = Callable[[Discriminator, tf.Tensor, tf.Tensor], Judgement]
+"""A discriminator network, or a function with the same arguments."""
+StateScope = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Opens a scope in which calls of a network do not change its moving statistics and `u`."""
+DiscriminatorCall = Callable[[Discriminator, tf.Tensor, tf.Tensor], DiscriminatorOutputs]
+"""Calls a discriminator on images and labels."""
 
 
-def judge(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
-    """Of a discriminator with logits alone: images [batch, R, R, C] in [-1, 1], labels int32 [batch]."""
+def call_discriminator(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> DiscriminatorOutputs:
+    """Call a discriminator that returns logits only.
+
+    Args:
+        discriminator: The discriminator.
+        images: float32 [batch, R, R, C] in [-1, 1].
+        labels: int32 [batch].
+
+    Returns:
+        The outputs; the class losses are zeros.
+    """
     logits = discriminator([images, labels], training=True)
-    return Judgement(logits, tf.zeros_like(logits))
+    return DiscriminatorOutputs(logits, tf.zeros_like(logits))
 
 
-def judge_and_classify(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
-    """Of a discriminator with an auxiliary classifier (AC-GAN)."""
+def call_with_classifier(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> DiscriminatorOutputs:
+    """Call a discriminator that has an auxiliary classifier (AC-GAN).
+
+    Args:
+        discriminator: The discriminator.
+        images: float32 [batch, R, R, C] in [-1, 1].
+        labels: int32 [batch].
+
+    Returns:
+        The outputs with class losses.
+    """
     logits, class_logits = discriminator([images, labels], training=True)
     class_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, class_logits)
-    return Judgement(logits, class_losses[:, tf.newaxis])
+    return DiscriminatorOutputs(logits, class_losses[:, tf.newaxis])
 
 
-def with_image_gradients(judge: Judge) -> Judge:
-    """Return a function that judges as `judge` does and differentiates the logits, on the same forward pass.
+def add_image_gradients(call: DiscriminatorCall) -> DiscriminatorCall:
+    """Return a call that also computes `image_gradients`, in the same forward pass.
 
-    No image influences another one's logit, so the gradient of the sum holds the gradient of each. With
-    `MinibatchStatistics` images of a group do, and the gradient is that of the sum, as in the code of StyleGAN2; no
-    group has real and fake images.
+    The gradient of the sum of the logits holds the gradient of each logit, because no image influences the logit of
+    another image. With `MinibatchStatistics`, images of a group influence each other, and the result is the gradient of
+    the sum, as in the code of StyleGAN2; no group has both real and fake images.
+
+    Args:
+        call: The call to extend.
     """
 
-    def judge_and_differentiate(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
+    def call_and_differentiate(
+        discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor
+    ) -> DiscriminatorOutputs:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            judgement = judge(discriminator, images, labels)
-            total = tf.reduce_sum(judgement.logits)
-        return judgement._replace(image_gradients=tape.gradient(total, images))
+            outputs = call(discriminator, images, labels)
+            total = tf.reduce_sum(outputs.logits)
+        return outputs._replace(image_gradients=tape.gradient(total, images))
 
-    return judge_and_differentiate
+    return call_and_differentiate
 
 
-def with_features(judge: Judge) -> Judge:
-    """Return a function that judges as `judge` does, with a discriminator that returns logits and features."""
+def add_features(call: DiscriminatorCall) -> DiscriminatorCall:
+    """Return a call that also returns `features`.
 
-    def judge_and_keep_features(discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor) -> Judgement:
+    Args:
+        call: The call to extend. The discriminator that the result is called with returns logits and features.
+    """
+
+    def call_and_keep_features(
+        discriminator: Discriminator, images: tf.Tensor, labels: tf.Tensor
+    ) -> DiscriminatorOutputs:
         features: list[tf.Tensor] = []
 
         def without_features(inputs: Sequence[tf.Tensor], training: bool) -> Any:
@@ -76,16 +108,19 @@ def with_features(judge: Judge) -> Judge:
             features.append(last)
             return logits
 
-        return judge(without_features, images, labels)._replace(features=features[0])
+        return call(without_features, images, labels)._replace(features=features[0])
 
-    return judge_and_keep_features
+    return call_and_keep_features
 
 
-def hold_state(network: keras.Model) -> HeldState:
-    """Return a function that makes scopes in which a network has the statistics and `u` that it has now.
+def hold_state(network: keras.Model) -> StateScope:
+    """Return a function that opens scopes in which a network has its present state.
 
-    Calls inside such a scope start from the same values as the next call outside, so sigma is the same. Whatever they
-    would write is dropped.
+    The state is the moving statistics and `u`. Each call inside the scope starts from these values, as does the next
+    call outside, so that sigma is the same in all of them. Updates of the state inside the scope are dropped.
+
+    Args:
+        network: The network.
     """
     values = [(variable, tf.convert_to_tensor(variable)) for variable in network.non_trainable_variables]
 

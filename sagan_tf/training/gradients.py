@@ -1,4 +1,4 @@
-"""Gradients of a replica: accumulated over parts of its batch, scaled where half precision needs it, applied."""
+"""Accumulation, scaling and application of the gradients of a replica."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ import tensorflow as tf
 from sagan_tf.keras_backend import keras
 
 Metrics = dict[str, tf.Tensor]
-LossOfPart = Callable[..., tuple[tf.Tensor, Metrics]]
+LossFunction = Callable[..., tuple[tf.Tensor, Metrics]]
+"""Maps the tensors of a part of the batch to its mean loss and its metrics (scalars)."""
 
 
 def accumulate_gradients(
-    loss_of: LossOfPart,
+    compute_loss: LossFunction,
     variables: Sequence[keras.Variable],
     optimizer: keras.optimizers.Optimizer,
     batch: Sequence[tf.Tensor],
     num_parts: int,
 ) -> tuple[list[tf.Tensor], Metrics]:
-    """Gradients of the mean loss over a batch that is worked through in equal parts.
+    """Compute the gradients of the mean loss over a batch, part by part.
 
-    All parts but the last run inside an empty `StatelessScope`: so they start from the same `u`, sigma is one number in
-    the whole update, and `u` and the moving statistics move once.
+    All parts except the last run inside an empty `StatelessScope`. So all parts start from the same `u`, sigma is the
+    same in the whole update, and `u` and the moving statistics are updated once.
 
     Args:
-        loss_of: takes the tensors of a part; returns its mean loss and metrics (scalars).
-        variables: what to differentiate by.
-        optimizer: knows the loss scale.
-        batch: tensors with one first dimension, divisible by `num_parts`.
-        num_parts: how many parts.
+        compute_loss: The loss function.
+        variables: The variables to differentiate with respect to.
+        optimizer: The optimizer, which has the loss scale.
+        batch: Tensors with the same first dimension, which is divisible by `num_parts`.
+        num_parts: The number of parts.
 
     Returns:
-        Gradients, still times the loss scale and divided by the number of replicas (the optimizer sums over replicas),
-        and the metrics, means over the parts.
+        The gradients, multiplied by the loss scale and divided by the number of replicas (the optimizer sums over
+        replicas), and the metrics, which are means over the parts.
     """
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     raw_variables = [variable.value for variable in variables]
@@ -42,14 +43,14 @@ def accumulate_gradients(
     metrics: list[Metrics] = []
     for index, part in enumerate(zip(*(split_batch(tensor, num_parts) for tensor in batch), strict=True)):
         last = index == num_parts - 1
-        # A part waits for the one before, or all of them would be in memory at once.
+        # Each part waits for the part before. Otherwise all of them would be in memory at once.
         with tf.control_dependencies(gradients), contextlib.nullcontext() if last else keras.StatelessScope():
             inputs = [tf.identity(tensor) for tensor in part]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(raw_variables)
-                loss, part_metrics = loss_of(*inputs)
+                loss, part_metrics = compute_loss(*inputs)
                 scaled = optimizer.scale_loss(loss / (num_parts * replicas))
-            # Dense: the rows of a table that a batch didn't use have gradient 0, and Adam's moments decay for them.
+            # Dense: rows of a table that the batch did not use have gradient 0, so that Adam's moments decay for them.
             part_gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(scaled, raw_variables)]
         pairs = zip(gradients, part_gradients, strict=True)
         gradients = [total + gradient for total, gradient in pairs] if gradients else part_gradients
@@ -58,15 +59,15 @@ def accumulate_gradients(
 
 
 def split_batch(tensor: tf.Tensor, num_parts: int) -> list[tf.Tensor]:
-    """Cut a batch into equal parts.
+    """Split a batch into equal parts.
 
     Args:
-        tensor: Its first dimension is known and divisible by `num_parts`.
-        num_parts: How many parts.
+        tensor: The batch; its first dimension is static and divisible by `num_parts`.
+        num_parts: The number of parts.
     """
     if not tensor.dtype.is_integer:
         return tf.split(tensor, num_parts)
-    # TensorFlow has no GPU kernel that splits integers: the host would wait for the GPU to hand them over.
+    # TensorFlow has no GPU kernel that splits integers: the host would have to wait for the GPU and copy them.
     size = tensor.shape[0] // num_parts
     return [tensor[part * size : (part + 1) * size] for part in range(num_parts)]
 
@@ -74,25 +75,36 @@ def split_batch(tensor: tf.Tensor, num_parts: int) -> list[tf.Tensor]:
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]
 ) -> tf.Tensor:
-    """Update `variables`; return the norm of this replica's gradient of its own mean loss (float32 scalar).
+    """Update variables and return the gradient norm of this replica.
 
-    Under loss scaling, an update whose gradients are not finite on any replica is skipped on all (the scale is halved),
-    and its norm counts as 0.
+    With loss scaling, an update whose gradients are not finite on any replica is skipped on all replicas, the loss
+    scale is halved, and the norm is 0.
+
+    Args:
+        optimizer: The optimizer.
+        gradients: The gradients, as `accumulate_gradients` returns them.
+        variables: The variables to update.
+
+    Returns:
+        The norm of the gradient of this replica's own mean loss, float32 scalar.
     """
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     norm = tf.linalg.global_norm(gradients) * replicas
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         norm /= tf.convert_to_tensor(optimizer.dynamic_scale)
-        gradients = _spread_overflow(gradients, norm)
+        gradients = _propagate_overflow(gradients, norm)
         norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
     optimizer.apply(list(gradients), list(variables))
     return norm
 
 
-def _spread_overflow(gradients: Sequence[tf.Tensor], norm: tf.Tensor) -> list[tf.Tensor]:
-    """Make one replica's overflow everybody's: Keras' optimizer decides by the first replica's gradients alone."""
+def _propagate_overflow(gradients: Sequence[tf.Tensor], norm: tf.Tensor) -> list[tf.Tensor]:
+    """Add NaN to the gradients of all replicas if those of any are not finite.
+
+    The optimizer of Keras checks the gradients of the first replica only.
+    """
     overflow = tf.cast(tf.logical_not(tf.math.is_finite(norm)), tf.float32)
     total = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, overflow)
-    poison = tf.where(total > 0, float("nan"), 0.0)
+    addend = tf.where(total > 0, float("nan"), 0.0)
     first, *rest = gradients
-    return [first + tf.cast(poison, first.dtype), *rest]
+    return [first + tf.cast(addend, first.dtype), *rest]

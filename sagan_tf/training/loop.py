@@ -1,4 +1,7 @@
-"""The outer loop: runs the compiled inner loop and hands what it did to the actions. It touches no tensor."""
+"""The outer loop, which calls the compiled inner loop and then the actions.
+
+It uses no tensors.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from sagan_tf.training.call_length import CallLength
 
 
 class InnerLoop(Protocol):
-    """What the outer loop needs of a trainer."""
+    """Interface of a trainer to the outer loop."""
 
     @property
     def step(self) -> int:
-        """Steps done in the whole run."""
+        """Number of steps done in the whole run."""
 
     def train(self, num_steps: int) -> dict[str, float]:
-        """Run steps and return their mean metrics."""
+        """Run `num_steps` steps and return the means of their metrics."""
 
 
 def run_loop(
@@ -28,59 +31,59 @@ def run_loop(
     num_steps: int,
     interval: int,
     call_length: CallLength | None = None,
-    between: Sequence[Action] = (),
+    actions_between_calls: Sequence[Action] = (),
 ) -> None:
-    """Train until `num_steps` steps are done in all.
+    """Train until `num_steps` steps are done in the whole run.
 
-    All actions run, in order, after each stretch of steps. A stretch ends where a scheduled action has to run, at
-    multiples of `interval`, and at the end of the run. A stretch that takes long is cut into several calls of the inner
-    loop, so that the process can react in the middle of it.
+    All actions run, in order, after each segment of steps. A segment ends at a step at which a scheduled action has to
+    run, at multiples of `interval`, and at the end of the run. A long segment is split into several calls of the inner
+    loop, so that the process can react in between.
 
     Args:
-        trainer: Does the steps.
-        actions: What happens at the end of a stretch.
-        num_steps: Steps of the whole run.
-        interval: The largest number of steps in a stretch.
-        call_length: Limits the steps of a call; None: a call is a whole stretch.
-        between: Actions after each call that does not end a stretch. Their report is about that call only.
+        trainer: The trainer.
+        actions: Actions at the end of a segment.
+        num_steps: Number of steps of the whole run.
+        interval: The largest number of steps in a segment.
+        call_length: The limit of the steps in a call; None for one call per segment.
+        actions_between_calls: Actions after each call that does not end a segment. Their report covers that call only.
 
     Raises:
-        RuntimeError: The inner loop did not do the steps that it was asked for.
+        RuntimeError: The inner loop did another number of steps than requested.
     """
     step = trainer.step
     while step < num_steps:
-        stop = min(num_steps, next_multiple(interval, step), *_scheduled_steps(actions, step))
+        segment_end = min(num_steps, next_multiple(interval, step), *_find_scheduled_steps(actions, step))
         calls: list[StepReport] = []
-        while step < stop:
-            limit = call_length.num_steps if call_length else stop - step
-            calls.append(_call(trainer, step, min(limit, stop - step), num_steps))
+        while step < segment_end:
+            limit = call_length.num_steps if call_length else segment_end - step
+            calls.append(_run_call(trainer, step, min(limit, segment_end - step), num_steps))
             step = calls[-1].step
             if call_length:
                 call_length.record(calls[-1].num_steps, calls[-1].seconds)
-            if step < stop:
-                _run_actions(between, calls[-1])
-        _run_actions(actions, _merge(calls))
+            if step < segment_end:
+                _run_actions(actions_between_calls, calls[-1])
+        _run_actions(actions, _merge_reports(calls))
 
 
-def _scheduled_steps(actions: Sequence[Action], step: int) -> list[int]:
-    """Return the next step at which each scheduled action has to run, without those that run no more."""
+def _find_scheduled_steps(actions: Sequence[Action], step: int) -> list[int]:
+    """Return the next step of each scheduled action that has to run again."""
     steps = [action.next_step(step) for action in actions if isinstance(action, Scheduled)]
-    return [one for one in steps if one is not None]
+    return [next_step for next_step in steps if next_step is not None]
 
 
-def _call(trainer: InnerLoop, step: int, num_steps: int, last_step: int) -> StepReport:
-    """Call the inner loop once, for `num_steps` steps from `step` on."""
+def _run_call(trainer: InnerLoop, step: int, num_steps: int, last_step: int) -> StepReport:
+    """Call the inner loop once, for `num_steps` steps after `step`."""
     began = time.monotonic()
     metrics = trainer.train(num_steps)
     seconds = time.monotonic() - began
-    stop = step + num_steps
-    if trainer.step != stop:
-        raise RuntimeError(f"the inner loop was asked to reach step {stop} and reached {trainer.step}")
-    return StepReport(stop, num_steps, metrics, seconds, last=stop == last_step)
+    expected_step = step + num_steps
+    if trainer.step != expected_step:
+        raise RuntimeError(f"the inner loop: expected step {expected_step}, received step {trainer.step}")
+    return StepReport(expected_step, num_steps, metrics, seconds, last=expected_step == last_step)
 
 
-def _merge(calls: Sequence[StepReport]) -> StepReport:
-    """Return the report of consecutive calls as if they had been one."""
+def _merge_reports(calls: Sequence[StepReport]) -> StepReport:
+    """Return one report of consecutive calls."""
     if len(calls) == 1:
         return calls[0]
     steps = sum(call.num_steps for call in calls)

@@ -1,4 +1,4 @@
-"""What the networks show of themselves: the gate of every attention layer, the spectral norm of every layer."""
+"""Scalars of the networks: gates of attention layers and spectral norms."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from sagan_tf.layers.spectral_normalization import SpectralNormalization
 from sagan_tf.training.state import TrainState
 
 
-def network_scalars(state: TrainState) -> Callable[[], dict[str, float]]:
-    """Make a function that reads `gamma/<network>/<layer>` and `sigma/<network>/<layer>` of a state's two networks.
+def create_scalar_reader(state: TrainState) -> Callable[[], dict[str, float]]:
+    """Create a function that reads the scalars of the two networks of a state.
 
-    A gamma that stays at 0 is attention that is not used; a sigma that grows without end, or a raw kernel that shrinks
-    to 0, comes before collapse.
+    The names are `gamma/<network>/<layer>` and `sigma/<network>/<layer>`. A gamma that stays at 0 means that attention
+    is not used. A sigma that grows without limit, or a raw kernel that shrinks to 0, precedes collapse.
+
+    Args:
+        state: The state with the generator and the discriminator.
     """
     readers: dict[str, Callable[[], tf.Tensor]] = {}
     for network in (state.generator, state.discriminator):
@@ -34,6 +37,6 @@ def network_scalars(state: TrainState) -> Callable[[], dict[str, float]]:
     return lambda: dict(zip(readers, read_all().numpy().tolist(), strict=True)) if readers else {}
 
 
-def parameter_count(network: keras.Model) -> int:
-    """Trainable parameters of a network."""
+def count_parameters(network: keras.Model) -> int:
+    """Count the trainable parameters of a network."""
     return sum(variable.value.shape.num_elements() for variable in network.trainable_variables)

@@ -13,23 +13,23 @@ from sagan_tf.training.steps import AlternatingUpdates
 
 @dataclasses.dataclass(frozen=True)
 class PairedUpdates(AlternatingUpdates):
-    """Updates in which each fake image is compared with the real image of the same row.
+    """Updates that compare each fake image with the real image of the same row.
 
-    The fake images have the labels of the real ones, so that the two differ in nothing else. The generator's update
-    takes the real images of the last discriminator update. The loss is a `PairedLoss`.
+    The fake images have the labels of the real ones, so that the images of a pair have one class. The generator's
+    update takes the real images of the last discriminator update. The loss is a `PairedLoss`.
     """
 
     def _draw_inputs(self, real_labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         latents, _ = self.sampler.draw_for_replica(draw)
         return latents, real_labels
 
-    def _compared(self, real_images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _select_compared(self, real_images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return (real_images,)
 
-    def _generator_loss(
+    def _compute_generator_loss(
         self, fake_logits: tf.Tensor, labels: tf.Tensor, discriminator: Discriminator, *compared: tf.Tensor
     ) -> tf.Tensor:
         (real_images,) = compared
-        with keras.StatelessScope():  # of its own, so that sigma is that of the fake images
-            judgement = self.judge(discriminator, real_images, labels)
-        return self.loss.generator(judgement.logits, fake_logits)
+        with keras.StatelessScope():  # a scope of its own, so that sigma is the one of the fake images
+            outputs = self.call_discriminator(discriminator, real_images, labels)
+        return self.loss.generator(outputs.logits, fake_logits)

@@ -1,4 +1,4 @@
-"""The actions of a training run: which ones, in which order, how often."""
+"""The actions of a training run, their order and their intervals."""
 
 from __future__ import annotations
 
@@ -6,49 +6,30 @@ import contextlib
 import pathlib
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from sagan_tf.config import Config, TrainingConfig
-from sagan_tf.data.images.preprocessing import to_uint8
+from sagan_tf.config import Config
 from sagan_tf.data.sources.source import Source
-from sagan_tf.distribution.strategy import is_chief
-from sagan_tf.distribution.worker_agreement import largest_of_workers
-from sagan_tf.generation.attention_maps import AttentionReader, attended_pictures
-from sagan_tf.generation.inference import generate_images
-from sagan_tf.generation.latents import fixed_inputs
-from sagan_tf.losses import LOSSES
-from sagan_tf.networks.architectures import used_classes
-from sagan_tf.runs.checkpoints import BEST, BEST_RECORD, Checkpoints
-from sagan_tf.runs.metrics_log import drop_evaluations_of
+from sagan_tf.distribution.worker_agreement import create_worker_maximum
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY, BEST_RECORD, Checkpoints
+from sagan_tf.runs.metrics_log import drop_evaluations_at
 from sagan_tf.runs.run_directory import RunDirectory
-from sagan_tf.schedules import learning_rate_factor
 from sagan_tf.training.actions.checkpoint import SaveCheckpoint
 from sagan_tf.training.actions.evaluation import Evaluate, Evaluation, read_best
-from sagan_tf.training.actions.health import POLICIES, Health, SignWatch, WatchDiscriminator
-from sagan_tf.training.actions.inspection import AttentionMaps, Histograms, Profile
+from sagan_tf.training.actions.inspection import Profile
 from sagan_tf.training.actions.non_finite import CheckFinite
 from sagan_tf.training.actions.progress import Progress
-from sagan_tf.training.actions.sample_grid import SampleGrid
-from sagan_tf.training.actions.scalars import Scalars
 from sagan_tf.training.actions.schedule import Action, Every, StepReport
-from sagan_tf.training.actions.tensorboard import write_introduction
+from sagan_tf.training.actions.tensorboard import write_run_metadata
 from sagan_tf.training.call_length import CallLength
 from sagan_tf.training.health.overfitting import OverfittingReader
-from sagan_tf.training.health.readings import HealthReader, choose_batch
 from sagan_tf.training.loop import run_loop
-from sagan_tf.training.network_scalars import network_scalars
+from sagan_tf.training.monitoring_actions import create_health_actions, create_record_actions
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.trainer import Trainer
-from sagan_tf.visualization.attention_maps import AttendedPicture
-
-_SAMPLE_COLUMNS = 8
-_ATTENDED_PICTURES = 3
-_ATTENDED_A_SIDE = 16
-"""Locations of which attention maps are looked at: enough to choose the dots among."""
 
 
-def run_to_the_end(
+def run_training(
     config: Config,
     source: Source,
     trainer: Trainer,
@@ -62,42 +43,38 @@ def run_to_the_end(
 
     Args:
         config: The run.
-        source: Its training images.
-        trainer: Trains.
-        run_directory: The directory that it writes.
+        source: The training images.
+        trainer: The trainer.
+        run_directory: The directory that this worker writes.
         checkpoints: The newest checkpoints.
-        evaluation: Evaluates the EMA generator; None: nothing does.
-        overfitting: Measures how far the discriminator overfits; None: nothing does.
-        stop: Ends the run early on a signal, after the step is on record and before it is saved.
+        evaluation: The evaluation of the EMA generator; None for no evaluations.
+        overfitting: The reader of the overfitting scalars; None if there are no held-out images.
+        stop: The action that ends the run after a signal. It runs after the step is recorded and before it is saved.
 
     Raises:
         NonFiniteError: A loss or gradient is not finite.
-        StoppedBySignal: A signal ended the run.
+        StoppedBySignalError: A signal ended the run.
     """
     training = config.training
     with contextlib.ExitStack() as stack:
         writer = tf.summary.create_file_writer(str(run_directory.tensorboard))
         stack.callback(writer.close)
-        write_introduction(writer, config)
-        images_per_step = training.global_batch_size * training.discriminator_steps_per_step
-        progress = Progress(
-            trainer.step, training.num_steps, images_per_step, training.log_every, traces=not trainer.is_traced
-        )
+        write_run_metadata(writer, config)
+        progress = _create_progress(config, trainer)
         stack.callback(progress.close)
-        check = _check_finite(config, trainer.state, checkpoints)
-        records = _records(config, source, trainer.state, run_directory, writer)
-        health = _health(config, source, trainer, run_directory, writer, checkpoints, overfitting)
+        check = _create_finite_check(config, trainer.state, checkpoints)
+        records = create_record_actions(config, source, trainer.state, run_directory, writer)
+        health = create_health_actions(config, source, trainer, run_directory, writer, checkpoints, overfitting)
         save = Every(training.checkpoint_every, SaveCheckpoint(checkpoints))
-        after_saving: list[Action] = []  # an evaluation may take long: what ends it loses no steps
+        after_saving: list[Action] = []  # an evaluation may take long: if it is interrupted, no steps are lost
         if evaluation is not None:
-            evaluate = _evaluate_action(config, evaluation, trainer.state, run_directory, writer)
+            evaluate = _create_evaluate_action(config, evaluation, trainer.state, run_directory, writer)
             after_saving.append(Every(config.evaluation.evaluate_every, evaluate))
-            if evaluation_is_missing(config, trainer.step):
-                drop_evaluations_of(run_directory.metrics, trainer.step)
+            if is_evaluation_missing(config, trainer.step):
+                drop_evaluations_at(run_directory.metrics, trainer.step)
                 evaluate(StepReport(trainer.step, 0, {}, 0.0, trainer.step == training.num_steps))
         if training.profile_steps:
-            first, last = training.profile_steps
-            profile = Profile(str(run_directory.tensorboard), first, last, trainer.step)
+            profile = _create_profile(config, run_directory, trainer.step)
             stack.callback(profile.close)
             after_saving.append(profile)
         run_loop(
@@ -105,46 +82,60 @@ def run_to_the_end(
             [check, progress, *records, *health, stop, save, *after_saving],
             num_steps=training.num_steps,
             interval=training.steps_per_loop,
-            call_length=CallLength(training.steps_per_loop, largest_of_workers(trainer.strategy)),
-            between=[check, progress, stop],
+            call_length=CallLength(training.steps_per_loop, create_worker_maximum(trainer.strategy)),
+            actions_between_calls=[check, progress, stop],
         )
 
 
-def evaluation_is_missing(config: Config, step: int) -> bool:
-    """Return whether the run ended after it had saved a step and before it had evaluated it."""
+def is_evaluation_missing(config: Config, step: int) -> bool:
+    """Return whether the run ended after saving a step and before evaluating it."""
     every, num_steps = config.evaluation.evaluate_every, config.training.num_steps
     if not every or not 0 < step <= num_steps or (step % every and step != num_steps):
         return False
-    kept = _read_best(config)
-    return bool(kept.get("last_step", step if kept else 0) < step)
+    record = _read_best_record(config)
+    return bool(record.get("last_step", step if record else 0) < step)
 
 
-def _shared_best(config: Config) -> pathlib.Path:
-    """Return the directory that every worker reads, so that all agree on what is best."""
-    return RunDirectory(config.training.run_dir).checkpoints / BEST
+def _get_shared_best_directory(config: Config) -> pathlib.Path:
+    """Return the directory of the best checkpoint of the chief.
+
+    Every worker reads it, so that all agree on the best checkpoint.
+    """
+    return RunDirectory(config.training.run_dir).checkpoints / BEST_DIRECTORY
 
 
-def _read_best(config: Config) -> dict[str, Any]:
-    return read_best(_shared_best(config) / BEST_RECORD, config.training.precision)
+def _read_best_record(config: Config) -> dict[str, Any]:
+    return read_best(_get_shared_best_directory(config) / BEST_RECORD, config.training.precision)
 
 
-def _check_finite(config: Config, state: TrainState, checkpoints: Checkpoints) -> CheckFinite:
+def _create_progress(config: Config, trainer: Trainer) -> Progress:
+    training = config.training
+    images_per_step = training.global_batch_size * training.discriminator_steps_per_step
+    return Progress(trainer.step, training.num_steps, images_per_step, training.log_every, traces=not trainer.is_traced)
+
+
+def _create_profile(config: Config, run_directory: RunDirectory, step: int) -> Profile:
+    first, last = config.training.profile_steps
+    return Profile(str(run_directory.tensorboard), first, last, step)
+
+
+def _create_finite_check(config: Config, state: TrainState, checkpoints: Checkpoints) -> CheckFinite:
     return CheckFinite(
         checkpoints,
         RunDirectory(config.training.run_dir).checkpoints,
-        lambda: bool(state.all_finite()),
-        lambda: min(state.loss_scales().values(), default=1.0),
+        lambda: bool(state.has_finite_values()),
+        lambda: min(state.read_loss_scales().values(), default=1.0),
     )
 
 
-def _evaluate_action(
+def _create_evaluate_action(
     config: Config,
     evaluation: Evaluation,
     state: TrainState,
     run_directory: RunDirectory,
     writer: tf.summary.SummaryWriter,
 ) -> Evaluate:
-    best = run_directory.checkpoints / BEST
+    best = run_directory.checkpoints / BEST_DIRECTORY
     return Evaluate(
         evaluation,
         state.generator_ema,
@@ -152,104 +143,6 @@ def _evaluate_action(
         writer,
         Checkpoints(best, state, keep=1),
         best / BEST_RECORD,
-        _read_best(config),
+        _read_best_record(config),
         config.evaluation.collapse_patience,
     )
-
-
-def _records(
-    config: Config,
-    source: Source,
-    state: TrainState,
-    run_directory: RunDirectory,
-    writer: tf.summary.SummaryWriter,
-) -> list[Action]:
-    """Create the actions that write scalars, images and histograms."""
-    training, read_networks = config.training, network_scalars(state)
-
-    def read_rollbacks() -> dict[str, float]:
-        rollbacks = int(state.rollbacks.numpy())
-        return {"rollbacks": rollbacks} if rollbacks or training.on_non_finite == "rollback" else {}
-
-    def read_probability() -> dict[str, float]:
-        adaptive = state.augment_probability
-        return {"augment_probability": float(adaptive.probability.numpy())} if adaptive else {}
-
-    scalars = Scalars(
-        run_directory.metrics,
-        writer,
-        every=training.log_every,
-        images_per_step=training.global_batch_size * training.discriminator_steps_per_step,
-        step=int(state.step.numpy()),
-        extra=lambda: (
-            _learning_rates(training, state)
-            | state.loss_scales()
-            | read_rollbacks()
-            | read_probability()
-            | read_networks()
-        ),
-    )
-    pictures = [Every(training.sample_every, one) for one in _pictures(config, source, state, run_directory, writer)]
-    if training.histogram_every:
-        histograms = Histograms(writer, [state.generator, state.discriminator])
-        pictures.append(Every(training.histogram_every, histograms))
-    return [scalars, *pictures]
-
-
-def _health(
-    config: Config,
-    source: Source,
-    trainer: Trainer,
-    run_directory: RunDirectory,
-    writer: tf.summary.SummaryWriter,
-    checkpoints: Checkpoints,
-    overfitting: OverfittingReader | None,
-) -> list[Action]:
-    """Create the actions that watch the health of the run."""
-    training, shared = config.training, RunDirectory(config.training.run_dir).checkpoints
-    watch = SignWatch(POLICIES[training.on_unhealthy], lambda: str(shared / pathlib.Path(checkpoints.save()).name))
-    discriminator = WatchDiscriminator(watch, checkpoints, shared)
-    # One worker reads for all, unless each of them has to know whether it stops.
-    if not training.health_interval or not (is_chief(trainer.strategy) or training.on_unhealthy == "stop"):
-        return [discriminator]
-    batch = choose_batch(
-        source, num_classes=used_classes(config.model), latent_dim=config.model.latent_dim, seed=training.seed
-    )
-    reader = HealthReader(trainer.state, batch, LOSSES[training.loss])
-    health = Health([reader, overfitting] if overfitting else [reader], watch, run_directory.metrics, writer)
-    return [discriminator, Every(training.health_interval, health)]
-
-
-def _learning_rates(training: TrainingConfig, state: TrainState) -> dict[str, float]:
-    """Return the learning rates of the last step."""
-    factor = float(learning_rate_factor(training, state.step - 1))
-    return {
-        "generator_learning_rate": factor * training.generator_learning_rate,
-        "discriminator_learning_rate": factor * training.discriminator_learning_rate,
-    }
-
-
-def _pictures(
-    config: Config,
-    source: Source,
-    state: TrainState,
-    run_directory: RunDirectory,
-    writer: tf.summary.SummaryWriter,
-) -> list[Action]:
-    """Create the actions for sample grids, and for attention maps of the first image of some rows."""
-    inputs = fixed_inputs(config.model.latent_dim, config.model.num_classes, _SAMPLE_COLUMNS, seed=config.training.seed)
-    rows = inputs[1].numpy()[::_SAMPLE_COLUMNS] if config.model.num_classes else []
-    row_names = [source.class_names[label] for label in rows]
-    # Once: a Keras model made anew at every look would take seconds, and memory that comes back late.
-    reader = AttentionReader(state.generator_ema)
-
-    def draw() -> np.ndarray:
-        return generate_images(state.generator_ema, *inputs)
-
-    def look() -> list[AttendedPicture]:
-        first = [one[::_SAMPLE_COLUMNS][:_ATTENDED_PICTURES] for one in inputs]
-        images = to_uint8(generate_images(state.generator_ema, *first)).numpy()
-        return attended_pictures(reader, first, images, row_names or [""] * len(images), _ATTENDED_A_SIDE)
-
-    grid = SampleGrid(run_directory.samples, writer, draw, _SAMPLE_COLUMNS, row_names)
-    return [grid, AttentionMaps(writer, look)] if reader.sizes else [grid]

@@ -1,4 +1,4 @@
-"""All that a run is: what a checkpoint holds."""
+"""The state of a run, which is the content of a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagan_tf.environment.keras_settings import keras_defaults
 from sagan_tf.keras_backend import keras
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.regularization import LogitAverages
-from sagan_tf.schedules import scheduled_learning_rate
+from sagan_tf.schedules import create_learning_rate
 from sagan_tf.training.adam import Adam
 from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
 from sagan_tf.training.ema import copy_variables
@@ -23,15 +23,15 @@ class TrainState(tf.Module):
     """Networks, optimizers and counters of a run.
 
     Attributes:
-        generator, discriminator: the networks being trained.
-        generator_ema: the averaged generator. It computes in float32 in every precision, as it does after the run, when
-            it is sampled, evaluated and exported.
-        generator_optimizer, discriminator_optimizer: their optimizers, with all slots made.
-        step: int64 scalar, generator updates done.
-        logit_averages: of real and fake logits, where LeCam uses them; elsewhere None, and not in checkpoints.
-        data_position: int64 scalar, where in its order of the training images the run stands.
-        rollbacks: int64 scalar, how often the run went back to a checkpoint to go on with other latents and images.
-        augment_probability: the probability of augmentation where it is adaptive, None elsewhere.
+        generator, discriminator: The networks that are trained.
+        generator_ema: The EMA generator. It computes in float32 in every precision, as it does after the run, when it
+            is sampled, evaluated and exported.
+        generator_optimizer, discriminator_optimizer: Their optimizers, with all slots created.
+        step: int64 scalar, the number of generator updates done.
+        logit_averages: Averages of the real and fake logits for LeCam; None without LeCam, and then not in checkpoints.
+        data_position: int64 scalar, the position of the run in its order of the training images.
+        rollbacks: int64 scalar, the number of rollbacks to a checkpoint, each to go on with other latents and images.
+        augment_probability: The probability of adaptive augmentation; None without it.
     """
 
     def __init__(
@@ -53,20 +53,20 @@ class TrainState(tf.Module):
         self.discriminator_optimizer = discriminator_optimizer
         self.step = step
         self.logit_averages = logit_averages
-        self.data_position = _counter("data_position")
-        self.rollbacks = _counter("rollbacks")
+        self.data_position = _create_counter("data_position")
+        self.rollbacks = _create_counter("rollbacks")
         self.augment_probability = augment_probability
 
     @tf.function(autograph=False)
-    def all_finite(self) -> tf.Tensor:
-        """Return whether all weights, EMA weights and optimizer variables are finite: bool scalar."""
+    def has_finite_values(self) -> tf.Tensor:
+        """Return whether all weights and optimizer variables are finite: bool scalar."""
         networks = self.generator, self.discriminator, self.generator_ema
         parts = (*networks, self.generator_optimizer, self.discriminator_optimizer, self.logit_averages)
         values = [tf.convert_to_tensor(variable) for part in parts if part for variable in part.variables]
         return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values if value.dtype.is_floating])
 
-    def loss_scales(self) -> dict[str, float]:
-        """Return the current loss scale of each optimizer that has one (mixed_float16), by name."""
+    def read_loss_scales(self) -> dict[str, float]:
+        """Return the loss scales by name; only mixed_float16 has loss scales."""
         optimizers = {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
         return {
             f"{name}_loss_scale": float(optimizer.dynamic_scale.numpy())
@@ -76,23 +76,29 @@ class TrainState(tf.Module):
 
 
 def create_state(config: Config) -> TrainState:
-    """Build the networks and optimizers that `config` describes, with weights that depend on its seed alone.
+    """Create the networks and optimizers of a run.
 
-    Call it inside the strategy's scope.
+    The weights depend only on the seed of the run. Call it inside the strategy's scope.
+
+    Args:
+        config: The run.
     """
-    with _initial_weights_from(config.training.seed):
+    with _seeded_initializers(config.training.seed):
         return _create_state(config)
 
 
 @contextlib.contextmanager
-def _initial_weights_from(seed: int) -> Iterator[None]:
-    """Seed what Keras' initializers draw from, Python's own generator, and restore the caller's state afterwards."""
-    callers = random.getstate()
+def _seeded_initializers(seed: int) -> Iterator[None]:
+    """Seed the random numbers of Keras' initializers.
+
+    They use Python's random generator; its state is restored afterwards.
+    """
+    caller_state = random.getstate()
     random.seed(seed)
     try:
         yield
     finally:
-        random.setstate(callers)
+        random.setstate(caller_state)
 
 
 def _create_state(config: Config) -> TrainState:
@@ -101,15 +107,15 @@ def _create_state(config: Config) -> TrainState:
     discriminator = build_discriminator(config.model, dtype_policy=precision)
     generator_ema = build_generator(config.model, dtype_policy="float32")
     copy_variables(generator.variables, generator_ema.variables)
-    step = _counter("step")
+    step = _create_counter("step")
     training, regularization = config.training, config.regularization
     generator_optimizer = create_optimizer(
-        training, scheduled_learning_rate(training, training.generator_learning_rate, step)
+        training, create_learning_rate(training, training.generator_learning_rate, step)
     )
     discriminator_optimizer = create_optimizer(
-        training, scheduled_learning_rate(training, training.discriminator_learning_rate, step)
+        training, create_learning_rate(training, training.discriminator_learning_rate, step)
     )
-    # Slots are made now: a checkpoint is restored before the first update.
+    # Slots are created now, because a checkpoint is restored before the first update.
     generator_optimizer.build(generator.trainable_variables)
     discriminator_optimizer.build(discriminator.trainable_variables)
     return TrainState(
@@ -128,12 +134,12 @@ def _create_state(config: Config) -> TrainState:
 def create_optimizer(
     config: TrainingConfig, learning_rate: float | Callable[[], tf.Tensor]
 ) -> keras.optimizers.Optimizer:
-    """Adam, with dynamic loss scaling under mixed_float16."""
-    # Named, or Keras would number the names of a process's optimizers.
+    """Create Adam, with dynamic loss scaling for mixed_float16."""
+    # With names, because Keras numbers the default names of the optimizers of a process.
     adam = Adam(learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon, name="adam")
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if config.precision == "mixed_float16" else adam
 
 
-def _counter(name: str) -> tf.Variable:
+def _create_counter(name: str) -> tf.Variable:
     aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
     return tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=aggregation, name=name)

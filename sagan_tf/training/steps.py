@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,11 +14,18 @@ from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.keras_backend import keras
 from sagan_tf.layers import average_moving_statistics
 from sagan_tf.losses import AdversarialLoss
-from sagan_tf.networks.discriminator import class_scores
+from sagan_tf.networks.discriminator import compute_class_scores
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import DiscriminatorBatch, GeneratorBatch, Regularizer, add_penalties
-from sagan_tf.training.discriminator_outputs import Discriminator, HeldState, Judge, Judgement, hold_state
-from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients, split_batch
+from sagan_tf.training.discriminator_outputs import (
+    Discriminator,
+    DiscriminatorCall,
+    DiscriminatorOutputs,
+    StateScope,
+    hold_state,
+)
+from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients
+from sagan_tf.training.regularizer_inputs import REGULARIZER_STREAM, create_discriminator_batch
 from sagan_tf.training.state import TrainState
 
 DISCRIMINATOR_METRICS = (
@@ -28,145 +36,159 @@ DISCRIMINATOR_METRICS = (
     "discriminator_gradient_norm",
 )
 GENERATOR_METRICS = ("generator_loss", "generator_gradient_norm")
-"""Keys of what the two updates return, in order; those of regularizers follow."""
-
-_REGULARIZERS = 2**16
-"""Stream of the random numbers of regularizers, far from those of augmentations, which are 0, 1, ... by their place."""
+"""Names of the metrics of the two updates, in order; the metrics of regularizers follow."""
 
 Augment = Callable[[tf.Tensor, RandomNumbers], tf.Tensor]
-"""Takes images float32 [n, R, R, C] in [-1, 1] and random numbers for each; returns changed images of that shape."""
+"""Maps images float32 [n, R, R, C] in [-1, 1] and random numbers of each to augmented images of that shape."""
+NO_AUGMENTATION = RandomAugmentation(())
 
 
 @dataclasses.dataclass(frozen=True)
 class AlternatingUpdates:
-    """The discriminator's and the generator's update.
+    """Updates of the discriminator and of the generator.
 
-    Each moves its own network only. The other network is called inside an empty `StatelessScope`: in training mode
-    (batch statistics, one power iteration), but whatever it would write, moving statistics and `u`, is dropped.
+    Each update changes only its own network. The other network is called inside an empty `StatelessScope`: in training
+    mode (batch statistics, one power iteration), but the updates of its moving statistics and `u` are dropped.
 
     Attributes:
-        state: what is updated.
-        loss: the adversarial loss.
-        judge: how the discriminator is asked: `judge` or `judge_and_classify`.
-        sampler: draws latents and fake labels.
-        accumulation: parts that a replica's batch is cut into; the gradients are summed before they are applied.
-        network_with_features: the discriminator that also returns features, if `judge` is made by `with_features`.
-        augment: changes every image that the discriminator sees, real or fake, in both updates.
-        discriminator_regularizers, generator_regularizers: terms added to the two losses.
+        state: The state that is updated.
+        loss: The adversarial loss.
+        call_discriminator: The discriminator call: `call_discriminator` or `call_with_classifier`, possibly extended.
+        sampler: The sampler of latents and fake labels.
+        accumulation: Number of parts that a replica's batch is split into; their gradients are summed and then applied.
+        network_with_features: The discriminator that also returns features, if the call is extended by `add_features`.
+        augment: The augmentation of every image that the discriminator sees, real or fake, in both updates.
+        discriminator_regularizers, generator_regularizers: Terms that are added to the two losses.
     """
 
     state: TrainState
     loss: AdversarialLoss
-    judge: Judge
+    call_discriminator: DiscriminatorCall
     sampler: LatentSampler
     accumulation: int = 1
     network_with_features: keras.Model | None = None
-    augment: Augment = RandomAugmentation(())  # none
+    augment: Augment = NO_AUGMENTATION
     discriminator_regularizers: tuple[Regularizer, ...] = ()
     generator_regularizers: tuple[Regularizer, ...] = ()
 
     @property
     def discriminator_metrics(self) -> tuple[str, ...]:
-        """Keys of what `discriminator_step` returns."""
-        return DISCRIMINATOR_METRICS + _metrics_of(self.discriminator_regularizers)
+        """Names of the metrics that `discriminator_step` returns."""
+        return DISCRIMINATOR_METRICS + _list_metric_names(self.discriminator_regularizers)
 
     @property
     def generator_metrics(self) -> tuple[str, ...]:
-        """Keys of what `generator_step` returns."""
-        return GENERATOR_METRICS + _metrics_of(self.generator_regularizers)
+        """Names of the metrics that `generator_step` returns."""
+        return GENERATOR_METRICS + _list_metric_names(self.generator_regularizers)
 
     def discriminator_step(self, real_images: tf.Tensor, real_labels: tf.Tensor, draw: tf.Tensor) -> Metrics:
-        """One update of the discriminator.
+        """Update the discriminator once.
 
         Args:
             real_images: float32 [replica batch, R, R, C] in [-1, 1].
             real_labels: int32 or int64 [replica batch].
-            draw: int64 scalar, the number of the draw of latents, fake labels and augmentations.
+            draw: int64 scalar, the number of the random draw of latents, fake labels and augmentations.
 
         Returns:
-            Scalars of this replica, `discriminator_metrics`. The loss is without the terms of regularizers.
+            Scalars of this replica, by the names in `discriminator_metrics`. The loss is without regularization terms.
         """
-        real_labels = tf.cast(real_labels, tf.int64)  # as the sampler's, see `LatentSampler.draw_for_replica`
+        real_labels = tf.cast(real_labels, tf.int64)  # the type of the sampler's, see `LatentSampler.draw_for_replica`
         latents, fake_labels = self._draw_inputs(real_labels, draw)
-
-        def loss_of(real_images, real_labels, latents, fake_labels, rows):  # type: ignore[no-untyped-def]
-            with keras.StatelessScope():
-                fake_images = self.state.generator([latents, fake_labels], training=True)
-            # Real and fake in one call: u moves once, and sigma is the same for both.
-            images = tf.concat([real_images, tf.stop_gradient(fake_images)], 0)
-            labels = tf.concat([real_labels, fake_labels], 0)
-            numbers = self._random_numbers(draw, rows)
-            held = hold_state(self.state.discriminator)
-            judgement = self.judge(self._augmented(*numbers), images, labels)
-            real_logits, fake_logits = tf.split(judgement.logits, 2)
-            loss = self.loss.discriminator(real_logits, fake_logits)
-            loss += 2.0 * tf.reduce_mean(judgement.class_losses)  # E over real plus E over fake images
-            batch = self._discriminator_batch(images, labels, latents, judgement, numbers, held)
-            penalized, penalties = add_penalties(loss, self.discriminator_regularizers, batch)
-            return penalized, {
-                "discriminator_loss": loss,
-                "real_logits": tf.reduce_mean(real_logits),
-                "fake_logits": tf.reduce_mean(fake_logits),
-                "logit_range": tf.reduce_max(judgement.logits) - tf.reduce_min(judgement.logits),
-                **penalties,
-            }
-
-        parts = [real_images, real_labels, latents, fake_labels, self.sampler.replica_rows()]
+        compute_loss = functools.partial(self._compute_discriminator_loss, draw)
+        parts = [real_images, real_labels, latents, fake_labels, self.sampler.get_replica_rows()]
         variables = self.state.discriminator.trainable_variables
         optimizer = self.state.discriminator_optimizer
-        gradients, metrics = accumulate_gradients(loss_of, variables, optimizer, parts, self.accumulation)
+        gradients, metrics = accumulate_gradients(compute_loss, variables, optimizer, parts, self.accumulation)
         norm = apply_gradients(optimizer, gradients, variables)
         average_moving_statistics(self.state.discriminator)
-        return _finish(self.discriminator_regularizers, {**metrics, "discriminator_gradient_norm": norm})
+        return _notify_regularizers(self.discriminator_regularizers, {**metrics, "discriminator_gradient_norm": norm})
+
+    def _compute_discriminator_loss(
+        self,
+        draw: tf.Tensor,
+        real_images: tf.Tensor,
+        real_labels: tf.Tensor,
+        latents: tf.Tensor,
+        fake_labels: tf.Tensor,
+        rows: tf.Tensor,
+    ) -> tuple[tf.Tensor, Metrics]:
+        """Return the regularized discriminator loss on a part of the batch, and metrics."""
+        with keras.StatelessScope():
+            fake_images = self.state.generator([latents, fake_labels], training=True)
+        # Real and fake images in one call: u moves once, and sigma is the same for both.
+        images = tf.concat([real_images, tf.stop_gradient(fake_images)], 0)
+        labels = tf.concat([real_labels, fake_labels], 0)
+        numbers = self._create_random_numbers(draw, rows)
+        scope = hold_state(self.state.discriminator)
+        outputs = self.call_discriminator(self._wrap_with_augmentation(*numbers), images, labels)
+        real_logits, fake_logits = tf.split(outputs.logits, 2)
+        loss = self.loss.discriminator(real_logits, fake_logits)
+        loss += 2.0 * tf.reduce_mean(outputs.class_losses)  # E over real plus E over fake images
+        batch = self._create_discriminator_batch(images, labels, latents, outputs, numbers, scope)
+        penalized, penalties = add_penalties(loss, self.discriminator_regularizers, batch)
+        return penalized, {
+            "discriminator_loss": loss,
+            "real_logits": tf.reduce_mean(real_logits),
+            "fake_logits": tf.reduce_mean(fake_logits),
+            "logit_range": tf.reduce_max(outputs.logits) - tf.reduce_min(outputs.logits),
+            **penalties,
+        }
 
     def generator_step(self, real_images: tf.Tensor, real_labels: tf.Tensor, draw: tf.Tensor) -> Metrics:
-        """One update of the generator; returns `generator_metrics`.
+        """Update the generator once.
 
         Args:
-            real_images, real_labels: the batch of the last discriminator update, for losses that compare with it.
-            draw: as in `discriminator_step`.
+            real_images: The images of the last discriminator update, for losses that compare with them.
+            real_labels: The labels of these images.
+            draw: As in `discriminator_step`.
+
+        Returns:
+            Scalars of this replica, by the names in `generator_metrics`. The loss is without regularization terms.
         """
         latents, labels = self._draw_inputs(tf.cast(real_labels, tf.int64), draw)
-
-        def loss_of(latents, labels, rows, *compared):  # type: ignore[no-untyped-def]
-            held = hold_state(self.state.generator)
-            fake_images = self.state.generator([latents, labels], training=True)
-            real_numbers, fake_numbers = self._random_numbers(draw, rows)
-            with keras.StatelessScope():
-                judgement = self.judge(self._augmented(fake_numbers), fake_images, labels)
-            loss = self._generator_loss(judgement.logits, labels, self._augmented(real_numbers), *compared)
-            loss += self.loss.generator_class_loss(judgement.class_losses, judgement.logits)
-            generate = self._generate_with(labels, held)
-            batch = GeneratorBatch(
-                latents, labels, fake_images, judgement.logits, generate, real_numbers.stream(_REGULARIZERS)
-            )
-            penalized, penalties = add_penalties(loss, self.generator_regularizers, batch)
-            return penalized, {"generator_loss": loss, **penalties}
-
-        parts = [latents, labels, self.sampler.replica_rows(), *self._compared(real_images)]
+        compute_loss = functools.partial(self._compute_regularized_generator_loss, draw)
+        parts = [latents, labels, self.sampler.get_replica_rows(), *self._select_compared(real_images)]
         variables = self.state.generator.trainable_variables
         optimizer = self.state.generator_optimizer
-        gradients, metrics = accumulate_gradients(loss_of, variables, optimizer, parts, self.accumulation)
+        gradients, metrics = accumulate_gradients(compute_loss, variables, optimizer, parts, self.accumulation)
         norm = apply_gradients(optimizer, gradients, variables)
         average_moving_statistics(self.state.generator)
-        return _finish(self.generator_regularizers, {**metrics, "generator_gradient_norm": norm})
+        return _notify_regularizers(self.generator_regularizers, {**metrics, "generator_gradient_norm": norm})
+
+    def _compute_regularized_generator_loss(
+        self, draw: tf.Tensor, latents: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, *compared: tf.Tensor
+    ) -> tuple[tf.Tensor, Metrics]:
+        """Return the regularized generator loss on a part of the batch, and metrics."""
+        scope = hold_state(self.state.generator)
+        fake_images = self.state.generator([latents, labels], training=True)
+        real_numbers, fake_numbers = self._create_random_numbers(draw, rows)
+        with keras.StatelessScope():
+            outputs = self.call_discriminator(self._wrap_with_augmentation(fake_numbers), fake_images, labels)
+        discriminator = self._wrap_with_augmentation(real_numbers)
+        loss = self._compute_generator_loss(outputs.logits, labels, discriminator, *compared)
+        loss += self.loss.generator_class_loss(outputs.class_losses, outputs.logits)
+        generate = self._create_generate_function(labels, scope)
+        numbers = real_numbers.stream(REGULARIZER_STREAM)
+        batch = GeneratorBatch(latents, labels, fake_images, outputs.logits, generate, numbers)
+        penalized, penalties = add_penalties(loss, self.generator_regularizers, batch)
+        return penalized, {"generator_loss": loss, **penalties}
 
     def _draw_inputs(self, real_labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return this replica's latents and fake labels."""
+        """Return the latents and fake labels of this replica."""
         return self.sampler.draw_for_replica(draw)
 
-    def _compared(self, real_images: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return what `_generator_loss` needs of the real batch; it is cut into parts with the rest."""
+    def _select_compared(self, real_images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the tensors of the real batch that `_compute_generator_loss` needs."""
         return ()
 
-    def _generator_loss(
+    def _compute_generator_loss(
         self, fake_logits: tf.Tensor, labels: tf.Tensor, discriminator: Discriminator, *compared: tf.Tensor
     ) -> tf.Tensor:
-        """Return the generator's adversarial loss; `discriminator` augments as it does the real images of a pair."""
+        """Return the adversarial loss; `discriminator` augments like the real images."""
         return self.loss.generator(fake_logits)
 
-    def _augmented(self, *random_numbers: RandomNumbers) -> Discriminator:
-        """Return the discriminator, which sees images that are augmented with these numbers, one after another."""
+    def _wrap_with_augmentation(self, *random_numbers: RandomNumbers) -> Discriminator:
+        """Return the discriminator behind an augmentation with these random numbers."""
         numbers = RandomNumbers.concatenate(random_numbers)
         network = self.network_with_features or self.state.discriminator
 
@@ -176,69 +198,52 @@ class AlternatingUpdates:
 
         return discriminator
 
-    def _random_numbers(self, draw: tf.Tensor, rows: tf.Tensor) -> tuple[RandomNumbers, RandomNumbers]:
-        """Return the numbers of the real and of the fake images in these rows of the global batch."""
+    def _create_random_numbers(self, draw: tf.Tensor, rows: tf.Tensor) -> tuple[RandomNumbers, RandomNumbers]:
+        """Return the random numbers of real and fake images in rows of the global batch."""
         size = self.sampler.global_batch_size
-        seed = self.sampler.image_seed(draw)
+        seed = self.sampler.get_image_seed(draw)
         return RandomNumbers(seed, rows, 2 * size), RandomNumbers(seed, size + rows, 2 * size)
 
-    def _generate_with(self, labels: tf.Tensor, held: HeldState) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _create_generate_function(self, labels: tf.Tensor, scope: StateScope) -> Callable[[tf.Tensor], tf.Tensor]:
         def generate(latents: tf.Tensor) -> tf.Tensor:
-            with held():
+            with scope():
                 return self.state.generator([latents, labels], training=True)
 
         return generate
 
-    def _discriminator_batch(
+    def _create_discriminator_batch(
         self,
         images: tf.Tensor,
         labels: tf.Tensor,
         latents: tf.Tensor,
-        judgement: Judgement,
+        outputs: DiscriminatorOutputs,
         random_numbers: tuple[RandomNumbers, RandomNumbers],
-        held: HeldState,
+        scope: StateScope,
     ) -> DiscriminatorBatch:
-        """Put together what the regularizers are given; see `DiscriminatorBatch`."""
-        (real_images, fake_images), (real_labels, fake_labels) = tf.split(images, 2), split_batch(labels, 2)
-        real_logits, fake_logits = tf.split(judgement.logits, 2)
-        gradients = judgement.image_gradients
-        scores = None
-        if judgement.features is not None:
-            with held():
-                scores = class_scores(self.state.discriminator, tf.split(judgement.features, 2)[0])
-        real_gradients, fake_gradients = (None, None) if gradients is None else tf.split(gradients, 2)
+        def compute_logits(images: tf.Tensor, labels: tf.Tensor, numbers: RandomNumbers) -> tf.Tensor:
+            with scope():
+                return self.call_discriminator(self._wrap_with_augmentation(numbers), images, labels).logits
 
-        def judge_with(labels: tf.Tensor, numbers: RandomNumbers) -> Callable[[tf.Tensor], tf.Tensor]:
-            def judge_again(images: tf.Tensor) -> tf.Tensor:
-                with held():
-                    return self.judge(self._augmented(numbers), images, labels).logits
+        def compute_scores(features: tf.Tensor) -> tf.Tensor:
+            with scope():
+                return compute_class_scores(self.state.discriminator, features)
 
-            return judge_again
-
-        return DiscriminatorBatch(
-            real_images,
-            fake_images,
-            latents,
-            fake_labels,
-            real_labels,
-            real_logits,
-            fake_logits,
-            real_gradients,
-            fake_gradients,
-            scores,
-            judge_real=judge_with(real_labels, random_numbers[0]),
-            judge_fake=judge_with(fake_labels, random_numbers[1]),
-            generate=self._generate_with(fake_labels, keras.StatelessScope),
-            random_numbers=random_numbers[0].stream(_REGULARIZERS),
+        return create_discriminator_batch(
+            (images, labels, latents),
+            outputs,
+            random_numbers,
+            compute_logits=compute_logits,
+            compute_scores=compute_scores,
+            create_generate_function=functools.partial(self._create_generate_function, scope=keras.StatelessScope),
         )
 
 
-def _metrics_of(regularizers: Sequence[Regularizer]) -> tuple[str, ...]:
+def _list_metric_names(regularizers: Sequence[Regularizer]) -> tuple[str, ...]:
     return tuple(name for regularizer in regularizers for name in regularizer.metrics)
 
 
-def _finish(regularizers: Sequence[Regularizer], metrics: Metrics) -> Metrics:
-    """Tell the regularizers of an update that is done; returns its metrics."""
+def _notify_regularizers(regularizers: Sequence[Regularizer], metrics: Metrics) -> Metrics:
+    """Report the metrics of a finished update to its regularizers; return the metrics."""
     for regularizer in regularizers:
         regularizer.after_update(metrics)
     return metrics

@@ -1,8 +1,9 @@
-"""Start a training run from a configuration: put its parts together and run the loop."""
+"""The start of a training run from its configuration."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import pathlib
 import tempfile
@@ -13,26 +14,26 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
-from sagan_tf.data.pipeline import training_dataset
+from sagan_tf.data.pipeline import make_training_dataset
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.memory_errors import explain_memory_errors
-from sagan_tf.distribution.strategy import check_batch_size, check_jit_compile, create_strategy, is_chief, num_workers
-from sagan_tf.distribution.worker_agreement import on_chief
+from sagan_tf.distribution.strategy import check_batch_size, check_jit_compile, count_workers, create_strategy, is_chief
+from sagan_tf.distribution.worker_agreement import run_on_chief
 from sagan_tf.errors import UserError
-from sagan_tf.runs.checkpoints import BEST, Checkpoints, remove_unfinished, restore_latest
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, remove_unfinished_checkpoints, restore_latest
 from sagan_tf.runs.run_directory import RunDirectory
-from sagan_tf.runs.run_lock import run_lock
-from sagan_tf.runs.system_errors import MEMORY_REMEDY, explaining_failures
+from sagan_tf.runs.run_lock import lock_run_directory
+from sagan_tf.runs.system_errors import MEMORY_REMEDY, explain_system_errors
 from sagan_tf.schedules import warn_if_rates_reach_zero
 from sagan_tf.tensorflow_paths import check_readable_path
 from sagan_tf.training.actions.evaluation import Evaluation
 from sagan_tf.training.actions.non_finite import NonFiniteError, roll_back
-from sagan_tf.training.actions.preemption import StopTogether
+from sagan_tf.training.actions.preemption import StopAllWorkers
 from sagan_tf.training.actions.schedule import Action
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
 from sagan_tf.training.health.overfitting import open_overfitting_reader
-from sagan_tf.training.run_actions import evaluation_is_missing, run_to_the_end
+from sagan_tf.training.run_actions import is_evaluation_missing, run_training
 from sagan_tf.training.run_summary import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.trainer import Trainer
@@ -41,22 +42,23 @@ from sagan_tf.training.validation import check_config, check_flags, resolve_clas
 from sagan_tf.training.worker_consistency import check_worker_consistency
 
 _logger = logging.getLogger("sagan_tf")
-_PREVIEWED_IMAGES = 16
-_BYTES_READ_IN_SECONDS = 10**9
+_NUM_PREVIEWED_IMAGES = 16
+_MIN_LOGGED_REREAD_BYTES = 10**9
+"""Reading this many bytes again takes some seconds."""
 _SEEDS_BETWEEN_ROLLBACKS = 1_000_003
-"""Far from the seeds of other runs, which people count up from 0."""
+"""Added to the seed of the image order at each rollback; far from the seeds of other runs, which are 0, 1, ..."""
 
-MakeEvaluation = Callable[[Config, Source, tf.distribute.Strategy], Evaluation]
+EvaluationFactory = Callable[[Config, Source, tf.distribute.Strategy], Evaluation]
+"""Creates the evaluation of a run's generator."""
 
 
 @explain_memory_errors("training", MEMORY_REMEDY)
-def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation: MakeEvaluation | None = None) -> None:
-    """Train the run that `config` describes to `num_steps`, from its last checkpoint if it has one.
+def train(config: Config, make_evaluation: EvaluationFactory | None = None) -> None:
+    """Train a run to `num_steps`, from its last checkpoint if it has one.
 
     Args:
         config: The run.
-        to_flagfile: Writes a configuration as a flagfile, for `run_dir/flags.cfg`.
-        make_evaluation: Opens what evaluates the run's generator every `evaluate_every` steps; None: nothing does.
+        make_evaluation: Creates the evaluation of the generator every `evaluate_every` steps; None for no evaluations.
 
     Raises:
         UserError: The configuration, the data or the run directory cannot be used, or training stops because a loss or
@@ -64,112 +66,143 @@ def train(config: Config, to_flagfile: Callable[[Config], str], make_evaluation:
     """
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
-    check_flags(config, kept=run_directory.equal_flags(to_flagfile(config)))
+    check_flags(config, unchecked=run_directory.find_equal_flags(config.to_flagfile()))
     strategy = create_strategy(config.training)
-    with explaining_failures(run_directory.path, num_workers=num_workers(strategy)):
-        _train(config, to_flagfile, make_evaluation, run_directory, strategy)
+    with explain_system_errors(run_directory.path, num_workers=count_workers(strategy)):
+        _train(config, make_evaluation, run_directory, strategy)
 
 
 def _train(
     config: Config,
-    to_flagfile: Callable[[Config], str],
-    make_evaluation: MakeEvaluation | None,
+    make_evaluation: EvaluationFactory | None,
     run_directory: RunDirectory,
     strategy: tf.distribute.Strategy,
 ) -> None:
-    """Do what `train` says, where the strategy computes."""
+    """Open the data and the run, and train if there are steps or evaluations left."""
     check_jit_compile(config.training, strategy)
     check_batch_size(config.training, strategy.num_replicas_in_sync, config.model.discriminator_minibatch_statistics)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
-    flagfile = to_flagfile(config)
-    run_directory.check_flags(flagfile, to_flagfile(Config()))
-    check_readable_path(run_directory.checkpoints)  # refuse a run whose checkpoints could not be read
+    flagfile = config.to_flagfile()
+    run_directory.check_flags(flagfile, Config().to_flagfile())
+    check_readable_path(run_directory.checkpoints)  # checkpoints that TensorFlow cannot read later
+    state, restored = _restore_state(config, source, strategy, run_directory)
+    num_steps = config.training.num_steps
+    if restored is not None and restored >= num_steps and not is_evaluation_missing(config, restored):
+        _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
+        return
+    run_on_chief(strategy, run_directory.check_can_write)  # before the reference of an evaluation, which may take a day
+    overfitting = run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
+    evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
+    iterator = _create_training_iterator(config, source, strategy, state)
+    with contextlib.ExitStack() as stack:
+        run_directory = _open_run_directory(run_directory, flagfile, strategy, stack)
+        _record_run_description(config, source, state, strategy, run_directory)
+        if restored is not None:
+            _logger.info("resumed at step %d", restored)
+            _log_reread_bytes(source, int(state.data_position.numpy()))
+        trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
+        checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
+        stop = _create_stop_action(config, strategy, checkpoints, stack)
+        replicas = strategy.num_replicas_in_sync
+        _logger.info("tracing the training step for %d replica%s ...", replicas, "s" * (replicas > 1))
+        run = functools.partial(
+            run_training, config, source, trainer, run_directory, checkpoints, evaluation, overfitting, stop
+        )
+        _run_with_rollbacks(run, config, source, trainer)
+    if source.skipped.count:
+        _logger.warning("skipped %d unreadable images; the messages above name them", source.skipped.count)
+    _logger.info("done: %d steps in %s", num_steps, config.training.run_dir)
 
+
+def _restore_state(
+    config: Config, source: Source, strategy: tf.distribute.Strategy, run_directory: RunDirectory
+) -> tuple[TrainState, int | None]:
+    """Create the state and restore the newest checkpoint.
+
+    Returns:
+        The state, and the step of the checkpoint or None.
+    """
     with strategy.scope():
         state = create_state(config)
     restored = restore_latest(state, run_directory.checkpoints)
     check_worker_consistency(strategy, state)
     if restored is not None:
         run_directory.check_data(source.num_examples, source.class_names)
-        if restored >= config.training.num_steps and not evaluation_is_missing(config, restored):
-            _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
+    return state, restored
+
+
+def _open_run_directory(
+    run_directory: RunDirectory, flagfile: str, strategy: tf.distribute.Strategy, stack: contextlib.ExitStack
+) -> RunDirectory:
+    """Create and lock the directory that this worker writes, and write its records.
+
+    Every worker takes part in saving, but only the chief writes the run directory; the other workers write a temporary
+    one. An error in the flags or the data occurs before this and leaves no directory behind.
+    """
+    if not is_chief(strategy):
+        run_directory = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
+    run_directory.create()
+    stack.enter_context(lock_run_directory(run_directory.path))
+    remove_unfinished_checkpoints(run_directory.checkpoints)
+    remove_unfinished_checkpoints(run_directory.checkpoints / BEST_DIRECTORY)
+    run_directory.write_records(flagfile)
+    return run_directory
+
+
+def _run_with_rollbacks(run: Callable[[], None], config: Config, source: Source, trainer: Trainer) -> None:
+    """Train, and start again from the last good checkpoint after a non-finite value."""
+    while True:
+        try:
+            with source.skipped.raise_user_errors():
+                run()
             return
-    on_chief(strategy, run_directory.check_can_write)  # an evaluation's reference may take a day
-    overfitting = on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
-    evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
-    iterator = _training_iterator(config, source, strategy, state)
-    with contextlib.ExitStack() as stack:
-        if not is_chief(strategy):  # every worker takes part in saving, one keeps it
-            run_directory = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
-        run_directory.create()  # not before: a mistake in the flags or the data leaves nothing behind
-        stack.enter_context(run_lock(run_directory.path))
-        remove_unfinished(run_directory.checkpoints)
-        remove_unfinished(run_directory.checkpoints / BEST)
-        run_directory.write_records(flagfile)
-        _introduce(config, source, state, strategy, run_directory)
-        if restored is not None:
-            _logger.info("resumed at step %d", restored)
-            _announce_reading(source, int(state.data_position.numpy()))
-        trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
-        checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
-        stop = _stop_action(config, strategy, checkpoints, stack)
-        replicas = strategy.num_replicas_in_sync
-        _logger.info("tracing the training step for %d replica%s ...", replicas, "s" * (replicas > 1))
-        while True:
-            try:
-                with source.skipped.raising_user_errors():
-                    run_to_the_end(config, source, trainer, run_directory, checkpoints, evaluation, overfitting, stop)
-                break
-            except NonFiniteError as error:
-                _roll_back(error, config, source, trainer)
-    if source.skipped.count:
-        _logger.warning("%d unreadable images were skipped; each is named above", source.skipped.count)
-    _logger.info("done: %d steps in %s", config.training.num_steps, config.training.run_dir)
+        except NonFiniteError as error:
+            _roll_back(error, config, source, trainer)
 
 
-def _announce_reading(source: Source, position: int) -> None:
-    """Log how much is read again before the first step, where it takes a while."""
-    num_bytes = source.reread_bytes(position)
-    if num_bytes > _BYTES_READ_IN_SECONDS:
+def _log_reread_bytes(source: Source, position: int) -> None:
+    """Log how much is read again before the first step, if it takes some seconds."""
+    num_bytes = source.count_reread_bytes(position)
+    if num_bytes > _MIN_LOGGED_REREAD_BYTES:
         _logger.info(
-            "reading %.1f GB of %s again, to go on with image %d of its epoch; no image is decoded twice",
+            "reading %.1f GB of %s again, to resume at image %d of its epoch; no image is decoded twice",
             num_bytes / 1e9,
             source.name,
             position % source.num_examples,
         )
 
 
-def _stop_action(
+def _create_stop_action(
     config: Config, strategy: tf.distribute.Strategy, checkpoints: Checkpoints, stack: contextlib.ExitStack
 ) -> Action:
-    """Create the action that ends the run after a signal."""
+    """Create the action that stops the run after a signal."""
     signals = stack.enter_context(StopSignals())
-    if num_workers(strategy) == 1:
+    if count_workers(strategy) == 1:
         return StopOnSignal(signals, checkpoints)
-    nothing = stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_"))
-    return StopTogether(
-        strategy, signals, checkpoints, RunDirectory(config.training.run_dir).path, pathlib.Path(nothing)
-    )
+    empty_directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_"))
+    run_dir = RunDirectory(config.training.run_dir).path
+    return StopAllWorkers(strategy, signals, checkpoints, run_dir, pathlib.Path(empty_directory))
 
 
 def _roll_back(error: NonFiniteError, config: Config, source: Source, trainer: Trainer) -> None:
-    """Take the trainer back to the last good checkpoint; raise the error if the configuration does not allow it."""
+    """Restore the last good checkpoint, or raise the error without rollbacks."""
     if config.training.on_non_finite != "rollback":
         raise error
-    shared = RunDirectory(config.training.run_dir).checkpoints  # every worker reads the run's own folder
+    shared = RunDirectory(config.training.run_dir).checkpoints  # every worker reads the run directory
     roll_back(error, trainer.state, shared, config.training.max_rollbacks)
     check_worker_consistency(trainer.strategy, trainer.state)
-    trainer.restart(_training_iterator(config, source, trainer.strategy, trainer.state))
+    trainer.replace_iterator(_create_training_iterator(config, source, trainer.strategy, trainer.state))
 
 
-def _training_iterator(
+def _create_training_iterator(
     config: Config, source: Source, strategy: tf.distribute.Strategy, state: TrainState
 ) -> Iterator[Any]:
+    """Create the iterator of training batches from the data position of the state."""
     position, rollbacks = int(state.data_position.numpy()), int(state.rollbacks.numpy())
 
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return training_dataset(
+    def create_worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return make_training_dataset(
             source,
             batch_size=context.get_per_replica_batch_size(config.training.global_batch_size),
             seed=config.training.seed + rollbacks * _SEEDS_BETWEEN_ROLLBACKS,
@@ -179,17 +212,19 @@ def _training_iterator(
             num_shards=context.num_input_pipelines,
         )
 
-    return iter(strategy.distribute_datasets_from_function(of_worker))
+    return iter(strategy.distribute_datasets_from_function(create_worker_dataset))
 
 
-def _introduce(
+def _record_run_description(
     config: Config, source: Source, state: TrainState, strategy: tf.distribute.Strategy, run_directory: RunDirectory
 ) -> None:
-    """Log and record what the run is, including the range of its first few images."""
-    with source.skipped.raising_user_errors():
-        examples = list(source.preview(_PREVIEWED_IMAGES).as_numpy_iterator())
+    """Log and write the description of the run, with the range of its first images."""
+    with source.skipped.raise_user_errors():
+        examples = list(source.preview(_NUM_PREVIEWED_IMAGES).as_numpy_iterator())
     if not examples:
-        raise UserError(f"data: expected readable images, received none among the first {_PREVIEWED_IMAGES}")
+        raise UserError(
+            f"data: none of the first {_NUM_PREVIEWED_IMAGES} images can be read; check --dataset and --data_dir"
+        )
     images = scale_to_unit_range(tf.stack([example["image"] for example in examples])).numpy()
     description = describe_run(config, source, state, strategy, images)
     run_directory.write_json(run_directory.startup, description)

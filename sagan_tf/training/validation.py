@@ -1,4 +1,4 @@
-"""Checks of a run's configuration, alone and together with its data."""
+"""Checks of a run's configuration, without and with its data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from sagan_tf.networks.attention_blocks import is_attention_blockwise
 
 
 def check_config(config: Config) -> None:
-    """Raise UserError for a configuration that cannot work, before any data is opened."""
+    """Check a configuration before any data is opened.
+
+    Args:
+        config: The run.
+
+    Raises:
+        UserError: The configuration cannot work.
+    """
     find_stages(config.model)
     if config.training.loss not in LOSSES:
         raise UserError(f"loss: expected one of {', '.join(LOSSES)}, received {config.training.loss!r}")
@@ -24,57 +31,80 @@ def check_config(config: Config) -> None:
     schedule = config.training.learning_rate_schedule
     if schedule != "constant" and not config.training.learning_rate_decay_steps:
         raise UserError(
-            f"learning_rate_decay_steps: expected above 0 with --learning_rate_schedule={schedule}, received 0"
+            f"learning_rate_decay_steps: expected a number above 0 with --learning_rate_schedule={schedule}, received 0"
         )
     names = config.training.augment
     if not set(names) <= set(AUGMENTATIONS) or len(set(names)) < len(names):
         raise UserError(
-            f"augment: expected a comma list of {', '.join(AUGMENTATIONS)}, each at most once, "
+            f"augment: expected a comma-separated list of {', '.join(AUGMENTATIONS)}, each at most once, "
             f"received {','.join(names)!r}"
         )
 
 
-def check_flags(config: Config, kept: Collection[str] = ()) -> None:
-    """Raise UserError for a flag that has no effect with the others; flags named in `kept` are not checked."""
+def check_flags(config: Config, unchecked: Collection[str] = ()) -> None:
+    """Check that every flag has an effect together with the other flags.
+
+    Args:
+        config: The run.
+        unchecked: Names of flags that are not checked.
+
+    Raises:
+        UserError: A flag has no effect.
+    """
     parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
-    check_dependent_fields(TRAIN, *parts, kept=kept, facts={"is_compared": config.evaluation.is_compared})
+    check_dependent_fields(
+        TRAIN, *parts, unchecked=unchecked, facts={"needs_real_images": config.evaluation.needs_real_images}
+    )
 
 
 def _check_gradient_penalty(config: Config) -> None:
-    """Raise UserError where the discriminator cannot be differentiated twice."""
+    """Raise UserError for an impossible gradient penalty.
+
+    The discriminator must have second derivatives that do not overflow.
+    """
     regularization = config.regularization
-    on = [name for name in ("r1_weight", "r2_weight") if getattr(regularization, name)]
-    if on and config.training.precision == "mixed_float16":
+    names = [name for name in ("r1_weight", "r2_weight") if getattr(regularization, name)]
+    if names and config.training.precision == "mixed_float16":
         raise UserError(
-            f"{on[0]}: expected --precision=float32 or mixed_bfloat16, received mixed_float16, in which squared "
+            f"{names[0]}: expected --precision=float32 or mixed_bfloat16, received mixed_float16, in which squared "
             "gradients overflow"
         )
     large = [size for size in config.model.discriminator_attention if is_attention_blockwise(config.model, size)]
-    if on and large:
+    if names and large:
         raise UserError(
-            f"{on[0]}: cannot be used with discriminator attention at {large[0]}, which is computed in blocks and has "
-            "no second derivative; use attention at 32 or below, or at 64 or below with --attention_form=pooled"
+            f"{names[0]}: cannot be used with discriminator attention at {large[0]}, which is computed in blocks and "
+            "has no second derivative; use attention at 32 or below, or at 64 or below with --attention_form=pooled"
         )
 
 
 def resolve_classes(config: Config, source: Source) -> Config:
-    """Set `num_classes` from the data, and check that its labels fit the configuration.
+    """Set `num_classes` from the data and check the labels.
+
+    Args:
+        config: The run.
+        source: The training images.
+
+    Returns:
+        The configuration with the number of classes.
 
     Raises:
-        UserError: Another number of classes is configured, or conditioning with images without labels.
+        UserError: Another number of classes is configured, or conditioning on labels is configured and the images have
+            no labels.
     """
-    found, given = len(source.class_names), config.model.num_classes
+    num_classes, configured = len(source.class_names), config.model.num_classes
     if config.model.conditioning == "none":
-        found = 0
-    elif not found:
+        num_classes = 0
+    elif not num_classes:
         raise UserError(
             f"conditioning: expected none, since {source.name} has no labels, received {config.model.conditioning}"
         )
-    if given not in (0, found):
-        raise UserError(f"num_classes: expected {found} for {source.name} (0 takes it from the data), received {given}")
-    if config.regularization.class_margin_weight and found < 2:
+    if configured not in (0, num_classes):
         raise UserError(
-            f"class_margin_weight: expected at least 2 classes, found {found} in {source.name}; pass "
+            f"num_classes: expected {num_classes} for {source.name} (0 takes it from the data), received {configured}"
+        )
+    if config.regularization.class_margin_weight and num_classes < 2:
+        raise UserError(
+            f"class_margin_weight: expected at least 2 classes, found {num_classes} in {source.name}; pass "
             "--class_margin_weight=0"
         )
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=found))
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=num_classes))

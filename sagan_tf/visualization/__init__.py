@@ -1,1 +1,1 @@
-"""Pictures for people."""
+"""Images, charts and HTML pages for people."""

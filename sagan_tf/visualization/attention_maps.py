@@ -1,4 +1,4 @@
-"""Attention maps as pictures: where a location looks, laid over the image, and a dot where the location is."""
+"""Images of attention maps: heat laid over an image, and a dot at the position of the query."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sagan_tf.visualization.colors import MARKS, heat_colours
-from sagan_tf.visualization.image_grid import sheet
+from sagan_tf.visualization.colors import MARKER_COLORS, map_to_heat_colors
+from sagan_tf.visualization.image_grid import draw_image_sheet
 
-TILE = 160
-"""Pixels: smaller pictures are enlarged by a whole factor until they are at least so high."""
-_CHOSEN_QUERIES = 5
-_PLACES_COUNT = 0.2
-"""What the whole width of the picture counts, where maps that have nothing in common count 1."""
-_MOST_ROUNDS = 20
-_HEAT = 0.65
-"""How much of an overlay is heat at its hottest place; the rest is the image."""
+MIN_TILE_HEIGHT_PX = 160
+"""Images of a smaller height are enlarged by a whole factor to at least this height."""
+_NUM_CHOSEN_QUERIES = 5
+_POSITION_WEIGHT = 0.2
+"""Distance between queries at opposite sides of the image, relative to 1 for maps without any overlap."""
+_MAX_ITERATIONS = 20
+_MAX_HEAT_OPACITY = 0.65
+"""Share of the heat color at the maximum of a map; the remainder is the image."""
 
 
-class LayerMaps(NamedTuple):
-    """Where the locations of one layer look, for one picture.
+class LayerAttention(NamedTuple):
+    """Attention maps of one layer for one image.
 
     Attributes:
-        name: of the layer.
-        size: height and width of its feature map.
-        queries: int32 [n, 2], row and column of each location: a rectangular grid, row by row.
-        maps: float32 [n, key_height, key_width], where each of them looks; each sums to 1.
+        name: Name of the layer.
+        size: Height and width of the layer's feature map.
+        queries: Row and column of each query, int32 [n, 2]: a rectangular grid, row by row.
+        maps: Attention map of each query, float32 [n, key_height, key_width]; each map sums to 1.
     """
 
     name: str
@@ -37,82 +37,97 @@ class LayerMaps(NamedTuple):
     maps: np.ndarray
 
 
-class AttendedPicture(NamedTuple):
-    """A picture uint8 [height, width, channels], what to call it, and where each attention layer looks."""
+class ImageAttention(NamedTuple):
+    """An image and the attention maps of each attention layer.
+
+    Attributes:
+        image: Image, uint8 [height, width, channels].
+        name: Name of the image.
+        layers: Attention maps of each layer.
+    """
 
     image: np.ndarray
     name: str
-    layers: tuple[LayerMaps, ...]
+    layers: tuple[LayerAttention, ...]
 
 
-def attention_sheet(pictures: Sequence[AttendedPicture], places: Sequence[tuple[float, float]] = ()) -> Image.Image:
-    """Return a row a picture and layer: the picture with coloured dots, and for each dot where it looks.
+def draw_attention_sheet(
+    attention: Sequence[ImageAttention], positions: Sequence[tuple[float, float]] = ()
+) -> Image.Image:
+    """Draw one row of attention maps per image and layer.
+
+    The first column is the image with colored dots; the next columns are the attention maps of the dots.
 
     Args:
-        pictures: at least one, all with as many layers.
-        places: of the dots, row and column as fractions of the picture, at most as many as `MARKS`; none: some that
-            `choose_queries` finds.
+        attention: At least one image with its attention maps; all have the same number of layers.
+        positions: Row and column of each dot as fractions of the image, at most as many as `MARKER_COLORS`. If empty,
+            `choose_representative_queries` chooses queries.
+
+    Returns:
+        The sheet.
     """
-    rows = [_tiles(one, layer, places) for one in pictures for layer in one.layers]
+    rows = [_draw_tiles(image, layer, positions) for image in attention for layer in image.layers]
     columns = max(map(len, rows))
-    names = ["picture", *(f"from dot {number}" for number in range(1, columns))]
+    names = ["image", *(f"from dot {number}" for number in range(1, columns))]
     tiles = np.stack([tile for row in rows for tile in row])
-    return sheet(tiles, columns, row_names=_row_names(pictures), column_names=names, least_tile=1)
+    return draw_image_sheet(tiles, columns, row_names=_make_row_names(attention), column_names=names, min_tile_height=1)
 
 
-def _row_names(pictures: Sequence[AttendedPicture]) -> list[str]:
+def _make_row_names(attention: Sequence[ImageAttention]) -> list[str]:
     return [
-        one.name if len(one.layers) == 1 else f"{one.name} {layer.size[0]}x{layer.size[1]}"
-        for one in pictures
-        for layer in one.layers
+        image.name if len(image.layers) == 1 else f"{image.name} {layer.size[0]}x{layer.size[1]}"
+        for image in attention
+        for layer in image.layers
     ]
 
 
-def _tiles(one: AttendedPicture, layer: LayerMaps, places: Sequence[tuple[float, float]]) -> list[np.ndarray]:
-    """Return the picture with its dots, and what each of them looks at."""
-    factor = max(1, -(-TILE // one.image.shape[0]))
-    image = as_rgb(one.image).repeat(factor, axis=0).repeat(factor, axis=1)
+def _draw_tiles(
+    attention: ImageAttention, layer: LayerAttention, positions: Sequence[tuple[float, float]]
+) -> list[np.ndarray]:
+    """Draw the image with its dots, and the attention map of each dot."""
+    factor = max(1, -(-MIN_TILE_HEIGHT_PX // attention.image.shape[0]))
+    image = convert_to_rgb(attention.image).repeat(factor, axis=0).repeat(factor, axis=1)
     height, width = image.shape[:2]
-    if places:
-        chosen = [_nearest_query(layer, place) for place in places]
+    if positions:
+        chosen = [_find_nearest_query(layer, position) for position in positions]
     else:
-        chosen = choose_queries(layer.maps, layer.queries, _CHOSEN_QUERIES).tolist()
-    dots = [place_on_picture(layer.queries[index], layer.size, (height, width)) for index in chosen]
+        chosen = choose_representative_queries(layer.maps, layer.queries, _NUM_CHOSEN_QUERIES).tolist()
+    dots = [locate_query_on_image(layer.queries[index], layer.size, (height, width)) for index in chosen]
     radius = max(4.0, height / 32)
-    tiles = [with_dots(image, dots, MARKS[: len(dots)], radius)]
+    tiles = [draw_dots(image, dots, MARKER_COLORS[: len(dots)], radius)]
     for number, index in enumerate(chosen):
-        heat = overlay(image, map_on_picture(layer.maps[index], layer.size, (height, width)))
-        tiles.append(with_dots(heat, [dots[number]], [MARKS[number]], radius))
+        heat = overlay_heat(image, resize_map_to_image(layer.maps[index], layer.size, (height, width)))
+        tiles.append(draw_dots(heat, [dots[number]], [MARKER_COLORS[number]], radius))
     return tiles
 
 
-def _nearest_query(layer: LayerMaps, place: tuple[float, float]) -> int:
-    centres = (layer.queries + 0.5) / np.array(layer.size)
-    return int(np.argmin(np.sum((centres - np.array(place)) ** 2, axis=1)))
+def _find_nearest_query(layer: LayerAttention, position: tuple[float, float]) -> int:
+    centers = (layer.queries + 0.5) / np.array(layer.size)
+    return int(np.argmin(np.sum((centers - np.array(position)) ** 2, axis=1)))
 
 
-def choose_queries(rows: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
-    """Return some locations that stand for all: their maps differ, and other locations have maps like theirs.
+def choose_representative_queries(maps: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
+    """Choose queries whose maps differ and represent those of all queries.
 
-    k-medoids over the maps (Hellinger distance) and, a little, the places, begun with the farthest ones; the same maps
-    give the same choice.
+    The method is k-medoids with the Hellinger distance of the maps and, with a small weight, the distance of the
+    queries. It starts from the farthest queries and is deterministic.
 
     Args:
-        rows: [n, key_height, key_width], where each query looks; each sums to 1.
-        queries: [n, 2].
-        count: how many to choose.
+        maps: Attention map of each query, [n, key_height, key_width]; each map sums to 1.
+        queries: Row and column of each query, [n, 2].
+        count: Number of queries to choose.
 
     Returns:
-        int [min(count, n)], indices of queries, those that stand for the most first.
+        Indices of the chosen queries, int [min(count, n)], in descending order of cluster size.
     """
-    distance = _unlikeness(rows, queries)
+    distance = _compute_query_distances(maps, queries)
     medoids = [int(np.argmin(distance.sum(axis=1)))]
-    while len(medoids) < min(count, len(rows)):
+    while len(medoids) < min(count, len(maps)):
         medoids.append(int(np.argmax(distance[medoids].min(axis=0))))
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ITERATIONS):
         nearest = np.argmin(distance[medoids], axis=0)
         members = [np.flatnonzero(nearest == cluster) for cluster in range(len(medoids))]
-        moved = [int(one[np.argmin(distance[np.ix_(one, one)].sum(axis=1))]) for one in members]
+        moved = [int(cluster[np.argmin(distance[np.ix_(cluster, cluster)].sum(axis=1))]) for cluster in members]
         if moved == medoids:
             break
         medoids = moved
@@ -120,84 +135,110 @@ def choose_queries(rows: np.ndarray, queries: np.ndarray, count: int) -> np.ndar
     return np.array(medoids)[np.argsort(-sizes, kind="stable")]
 
 
-def _unlikeness(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """How unlike each two queries are, float64 [n, n]."""
-    roots = np.sqrt(rows.reshape(len(rows), -1).astype(np.float64))
-    of_maps = np.sqrt(np.maximum(1.0 - roots @ roots.T, 0.0))
+def _compute_query_distances(maps: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Compute the distance between each two queries, float64 [n, n]."""
+    roots = np.sqrt(maps.reshape(len(maps), -1).astype(np.float64))
+    map_distances = np.sqrt(np.maximum(1.0 - roots @ roots.T, 0.0))
     steps = queries[:, np.newaxis] - queries
-    # Where attention is the same everywhere, dots still spread over the picture.
-    return of_maps + _PLACES_COUNT * np.linalg.norm(steps, axis=-1) / max(float(np.ptp(queries)), 1.0)
+    # The distance of the queries spreads the dots over the image even if all maps are equal.
+    return map_distances + _POSITION_WEIGHT * np.linalg.norm(steps, axis=-1) / max(float(np.ptp(queries)), 1.0)
 
 
-def place_on_picture(
-    query: Sequence[int] | np.ndarray, size: tuple[int, int], picture: tuple[int, int]
+def locate_query_on_image(
+    query: Sequence[int] | np.ndarray, size: tuple[int, int], image_size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return the centre of a location of a feature map on a picture, both of some (height, width).
+    """Locate the center of a query on the image.
+
+    Args:
+        query: Row and column in the feature map.
+        size: Height and width of the feature map.
+        image_size: Height and width of the image.
 
     Returns:
-        Row and column in pixels, where the first pixel's centre is 0.5.
+        Row and column in pixels, where the center of the first pixel is 0.5.
     """
-    row, column = ((index + 0.5) * pixels / side for index, pixels, side in zip(query, picture, size, strict=True))
+    row, column = ((index + 0.5) * pixels / side for index, pixels, side in zip(query, image_size, size, strict=True))
     return row, column
 
 
-def map_on_picture(attention: np.ndarray, size: tuple[int, int], picture: tuple[int, int]) -> np.ndarray:
-    """Return an attention map at the size of the picture, each key over the part of the picture that it is of.
+def resize_map_to_image(attention: np.ndarray, size: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray:
+    """Resize an attention map to the image, with each key over its part of the image.
 
     Args:
-        attention: [key_height, key_width].
-        size: height and width of the feature map that the layer was given. Pooled keys are of blocks of its locations;
-            what is left over at its end, where a side is odd, belongs to no key.
-        picture: height and width of the picture.
+        attention: Attention map, [key_height, key_width].
+        size: Height and width of the feature map that the layer receives. Pooled keys cover blocks of its locations; if
+            a side is odd, the last row or column belongs to no key.
+        image_size: Height and width of the image.
 
     Returns:
-        float32 [*picture], scaled so that the most is 1, smooth between the keys' centres.
+        Heat, float32 [*image_size], interpolated between the centers of the keys and scaled to a maximum of 1.
     """
-    covered = [round(pixels * part) for pixels, part in zip(picture, covered_part(size, attention.shape), strict=True)]
-    heat: np.ndarray = np.zeros(picture, np.float32)
+    parts = compute_covered_part(size, attention.shape)
+    covered = [round(pixels * part) for pixels, part in zip(image_size, parts, strict=True)]
+    heat: np.ndarray = np.zeros(image_size, np.float32)
     smooth = Image.fromarray(attention.astype(np.float32)).resize(covered[::-1], Image.Resampling.BILINEAR)
     heat[: covered[0], : covered[1]] = np.asarray(smooth)
     return heat / max(float(heat.max()), 1e-12)
 
 
-def covered_part(size: tuple[int, int], keys: tuple[int, ...]) -> tuple[float, float]:
-    """Which part of each side of the picture keys are of: all, unless an odd side was pooled two by two."""
+def compute_covered_part(size: tuple[int, int], keys: tuple[int, ...]) -> tuple[float, float]:
+    """Compute the part of each side of the image that the keys cover.
+
+    The part is 1, except for an odd side that is pooled two by two.
+
+    Args:
+        size: Height and width of the feature map that the layer receives.
+        keys: Height and width of an attention map.
+
+    Returns:
+        Covered part of the height and of the width, in (0, 1].
+    """
     down, across = (
         min(1.0, number * (1 if number == side else 2) / side) for side, number in zip(size, keys, strict=True)
     )
     return down, across
 
 
-def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Heat over a picture: the hotter, the less of the picture's own colours.
+def overlay_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Lay heat over a gray version of an image; higher heat is more opaque.
 
     Args:
-        image: uint8 [height, width, channels].
-        heat: [height, width] in [0, 1].
+        image: Image, uint8 [height, width, channels].
+        heat: Heat, [height, width] in [0, 1].
 
     Returns:
-        uint8 [height, width, 3].
+        Image, uint8 [height, width, 3].
     """
-    grey = np.asarray(Image.fromarray(as_rgb(image)).convert("L"), np.float64)[..., np.newaxis]
-    share = _HEAT * np.sqrt(heat)[..., np.newaxis]
-    mixed = (1.0 - share) * grey * 0.8 + share * heat_colours(heat)
+    gray = np.asarray(Image.fromarray(convert_to_rgb(image)).convert("L"), np.float64)[..., np.newaxis]
+    opacity = _MAX_HEAT_OPACITY * np.sqrt(heat)[..., np.newaxis]
+    mixed = (1.0 - opacity) * gray * 0.8 + opacity * map_to_heat_colors(heat)
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
-def with_dots(
-    image: np.ndarray, places: Sequence[tuple[float, float]], colours: Sequence[tuple[int, int, int]], radius: float
+def draw_dots(
+    image: np.ndarray, positions: Sequence[tuple[float, float]], colors: Sequence[tuple[int, int, int]], radius: float
 ) -> np.ndarray:
-    """Draw a dot with a dark and a bright ring at each place (row, column) of an image, uint8 RGB."""
-    picture = Image.fromarray(as_rgb(image))
-    draw = ImageDraw.Draw(picture)
-    for (row, column), colour in zip(places, colours, strict=True):
-        for ring, paint in ((radius + 1.5, "black"), (radius + 0.5, "white"), (radius - 0.5, colour)):
-            # Pixels are drawn whole, and those of a box have their centres 0.5 into it.
+    """Draw a dot with a white and a black ring at each position.
+
+    Args:
+        image: Image, uint8 [height, width, channels].
+        positions: Row and column of each dot in pixels, where the center of the first pixel is 0.5.
+        colors: RGB color of each dot.
+        radius: Radius of a dot in pixels.
+
+    Returns:
+        Image, uint8 [height, width, 3].
+    """
+    canvas = Image.fromarray(convert_to_rgb(image))
+    draw = ImageDraw.Draw(canvas)
+    for (row, column), color in zip(positions, colors, strict=True):
+        for ring, fill in ((radius + 1.5, "black"), (radius + 0.5, "white"), (radius - 0.5, color)):
+            # Pillow draws whole pixels and measures from their centers, which are 0.5 pixels into the box.
             box = (column - 0.5 - ring, row - 0.5 - ring, column - 0.5 + ring, row - 0.5 + ring)
-            draw.ellipse(box, fill=paint)
-    return np.asarray(picture)
+            draw.ellipse(box, fill=fill)
+    return np.asarray(canvas)
 
 
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Return a picture uint8 [height, width, 1, 3 or 4] as RGB; alpha is left out."""
+def convert_to_rgb(image: np.ndarray) -> np.ndarray:
+    """Convert an image uint8 [height, width, 1, 3 or 4] to RGB; alpha is dropped."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else np.ascontiguousarray(image[..., :3])

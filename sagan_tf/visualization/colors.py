@@ -1,13 +1,22 @@
-"""Colours that everyone can tell apart: a heat map's scale and marks for a few things."""
+"""Colors that color-blind people can distinguish: a heat map's scale and marker colors."""
 
 from __future__ import annotations
 
 import numpy as np
 
-MARKS = ((213, 94, 0), (86, 180, 233), (240, 228, 66), (0, 158, 115), (204, 121, 167), (0, 114, 178), (230, 159, 0))
-"""Seven colours that differ for colour-blind people too (Okabe and Ito, Color Universal Design, 2008)."""
+MARKER_COLORS = (
+    (213, 94, 0),
+    (86, 180, 233),
+    (240, 228, 66),
+    (0, 158, 115),
+    (204, 121, 167),
+    (0, 114, 178),
+    (230, 159, 0),
+)
+"""Seven colors that color-blind people can distinguish (Okabe and Ito, Color Universal Design, 2008)."""
 
-# The scale viridis (van der Walt and Smith, 2015; CC0) at 17 even steps: evenly brighter, whatever colours one sees.
+# The scale viridis (van der Walt and Smith, 2015; CC0) at 17 even steps. Its brightness increases evenly, also for
+# color-blind people.
 _VIRIDIS = np.array(
     [
         (68, 1, 84), (72, 24, 106), (71, 45, 123), (66, 64, 134), (59, 82, 139), (51, 99, 141), (44, 114, 142),
@@ -18,9 +27,16 @@ _VIRIDIS = np.array(
 )  # fmt: skip
 
 
-def heat_colours(values: np.ndarray) -> np.ndarray:
-    """Colours of values from 0 (dark) to 1 (bright), any shape; returns uint8 [..., 3]."""
-    places = np.clip(values, 0.0, 1.0) * (len(_VIRIDIS) - 1)
+def map_to_heat_colors(values: np.ndarray) -> np.ndarray:
+    """Map values from 0 (dark) to 1 (bright) to colors.
+
+    Args:
+        values: Values of any shape; values outside [0, 1] are clipped.
+
+    Returns:
+        RGB colors, uint8 [..., 3].
+    """
+    positions = np.clip(values, 0.0, 1.0) * (len(_VIRIDIS) - 1)
     steps = np.arange(len(_VIRIDIS))
-    channels = [np.interp(places, steps, _VIRIDIS[:, channel]) for channel in range(3)]
+    channels = [np.interp(positions, steps, _VIRIDIS[:, channel]) for channel in range(3)]
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)

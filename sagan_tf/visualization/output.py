@@ -1,4 +1,4 @@
-"""Where pictures go: checked before any work is done, written whole or not at all."""
+"""Output files of images, checked before any work and written atomically."""
 
 from __future__ import annotations
 
@@ -13,21 +13,29 @@ from sagan_tf.files import check_can_write_file, write_result
 from sagan_tf.visualization.image_grid import save_png
 
 
-def output_file(text: str, suffixes: tuple[str, ...], overwrite: bool) -> pathlib.Path:
-    """Return the file to write.
+def resolve_output_file(text: str, suffixes: tuple[str, ...], overwrite: bool) -> pathlib.Path:
+    """Convert the value of `--output` to a path and check that it can be written.
+
+    Args:
+        text: Value of the option.
+        suffixes: Allowed suffixes in lower case, such as `.png`.
+        overwrite: Whether an existing file may be replaced.
+
+    Returns:
+        Path of the file.
 
     Raises:
-        UserError: it has another suffix, is there already and may not be replaced, or cannot be written.
+        UserError: The file has a different suffix, exists and must not be replaced, or cannot be written.
     """
     path = pathlib.Path(os.path.expanduser(text))
     if path.suffix.lower() not in suffixes:
         raise UserError(f"output: expected a file that ends in {' or '.join(suffixes)}, received {text}")
     if path.is_file() and not overwrite:
-        raise UserError(f"output: expected a file that is not there yet, received {text}; --overwrite replaces it")
+        raise UserError(f"output: {text} exists; choose another --output, or pass --overwrite to replace it")
     check_can_write_file(path, "output")
     return path
 
 
-def write_picture(picture: Image.Image, path: pathlib.Path) -> None:
-    """Write a PNG file, see `write_result`."""
-    write_result(path, "output", functools.partial(save_png, picture))
+def write_image(image: Image.Image, path: pathlib.Path) -> None:
+    """Write a PNG file; see `write_result`."""
+    write_result(path, "output", functools.partial(save_png, image))

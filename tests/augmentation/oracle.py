@@ -1,4 +1,4 @@
-"""The augmentations of one image written out anew: NumPy, float64, pixel by pixel, with the draws of the package."""
+"""Reference implementations of the augmentations of one image: NumPy, float64, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def cutout(image: np.ndarray, draws: np.ndarray) -> np.ndarray:
     result, (height, width, _) = image.copy(), image.shape
     centers = [np.floor(draw * (size + 1)) for draw, size in zip(draws, (height, width), strict=True)]
     for row, column in np.ndindex(height, width):
-        below, right = row + 0.5 - centers[0], column + 0.5 - centers[1]
-        if abs(below) < height / 4 and abs(right) < width / 4:
+        down, right = row + 0.5 - centers[0], column + 0.5 - centers[1]
+        if abs(down) < height / 4 and abs(right) < width / 4:
             result[row, column] = 0.0
     return result
 

@@ -1,4 +1,4 @@
-"""Every augmentation: values and gradients against loops over pixels, precision, XLA, independence of the images."""
+"""Every augmentation compared with loops over pixels, in half precision and compiled by XLA."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RANDOM = np.random.default_rng(5)
 every_augmentation = pytest.mark.parametrize("name", AUGMENTATIONS)
 
 
-def inputs(name: str, channels: int, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Images and draws; the first two images have the smallest and the largest draws that there are."""
+def make_inputs(name: str, channels: int, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Return images and draws; the first two images have the smallest and the largest possible draws."""
     images = RANDOM.uniform(-1, 1, (BATCH, size, 8 * (size // 8) + 8, channels)).astype(np.float32)
     draws = RANDOM.uniform(0, 1, (BATCH, AUGMENTATIONS[name].num_draws)).astype(np.float32)
     draws[0], draws[1] = 0.0, np.nextafter(np.float32(1), np.float32(0))
@@ -24,8 +24,8 @@ def inputs(name: str, channels: int, size: int = 16) -> tuple[np.ndarray, np.nda
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @every_augmentation
-def test_values_are_those_of_loops_over_pixels(name: str, channels: int) -> None:
-    images, draws = inputs(name, channels)
+def test_values_equal_loops_over_pixels(name: str, channels: int) -> None:
+    images, draws = make_inputs(name, channels)
     augmented = AUGMENTATIONS[name].augment(tf.constant(images), tf.constant(draws))
     assert augmented.dtype == tf.float32
     expected = [ORACLES[name](*pair) for pair in zip(images.astype(np.float64), draws, strict=True)]
@@ -34,9 +34,9 @@ def test_values_are_those_of_loops_over_pixels(name: str, channels: int) -> None
 
 @pytest.mark.parametrize("channels", [1, 4])
 @every_augmentation
-def test_gradients_are_those_of_the_transposed_map(name: str, channels: int) -> None:
-    """Each augmentation is affine in the image: its matrix is found column by column, from the loops over pixels."""
-    images, draws = inputs(name, channels, size=8)
+def test_gradients_equal_those_of_the_transposed_map(name: str, channels: int) -> None:
+    """Each augmentation is affine in the image, so its matrix can be computed column by column."""
+    images, draws = make_inputs(name, channels, size=8)
     weights = RANDOM.normal(size=images.shape)
     x = tf.constant(images)
     with tf.GradientTape() as outer:
@@ -50,7 +50,7 @@ def test_gradients_are_those_of_the_transposed_map(name: str, channels: int) -> 
     basis = np.eye(images[0].size).reshape(-1, *shape)
     for index in (0, 1, 2):
         constant = ORACLES[name](np.zeros(shape), draws[index])
-        columns = [np.sum(weights[index] * (ORACLES[name](one, draws[index]) - constant)) for one in basis]
+        columns = [np.sum(weights[index] * (ORACLES[name](image, draws[index]) - constant)) for image in basis]
         np.testing.assert_allclose(gradient[index], np.reshape(columns, shape), atol=1e-5)
     # Gradient penalties differentiate once more; the first gradient does not depend on the images.
     np.testing.assert_allclose(outer.gradient(penalty, x), 2.0 * gradient**2 * x, rtol=1e-5, atol=1e-6)
@@ -59,7 +59,7 @@ def test_gradients_are_those_of_the_transposed_map(name: str, channels: int) -> 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @every_augmentation
 def test_half_precision(name: str, dtype: str) -> None:
-    images, draws = inputs(name, 3)
+    images, draws = make_inputs(name, 3)
     half = tf.cast(images, dtype)
     augmented = AUGMENTATIONS[name].augment(half, tf.constant(draws))
     exact = AUGMENTATIONS[name].augment(tf.cast(half, tf.float32), tf.constant(draws))
@@ -69,7 +69,7 @@ def test_half_precision(name: str, dtype: str) -> None:
 
 @every_augmentation
 def test_compiled_by_xla_with_static_shapes(name: str) -> None:
-    images, draws = map(tf.constant, inputs(name, 3))
+    images, draws = map(tf.constant, make_inputs(name, 3))
 
     @tf.function(jit_compile=True, autograph=False)
     def compiled(images: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -80,13 +80,13 @@ def test_compiled_by_xla_with_static_shapes(name: str) -> None:
         return augmented, tape.gradient(total, images)
 
     assert compiled.get_concrete_function(images, draws).output_shapes == (images.shape, images.shape)
-    for ours, expected in zip(compiled(images, draws), compiled.python_function(images, draws), strict=True):
-        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    for actual, expected in zip(compiled(images, draws), compiled.python_function(images, draws), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 @every_augmentation
-def test_an_image_depends_on_its_own_draws_alone(name: str) -> None:
-    images, draws = inputs(name, 3)
+def test_image_depends_only_on_its_own_draws(name: str) -> None:
+    images, draws = make_inputs(name, 3)
     augment = AUGMENTATIONS[name].augment
     alone = [augment(images[row : row + 1], draws[row : row + 1])[0] for row in range(BATCH)]
     np.testing.assert_allclose(augment(images, draws), alone, atol=1e-6)
@@ -94,5 +94,5 @@ def test_an_image_depends_on_its_own_draws_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["color", "translation", "flip"])
 def test_draws_of_one_half_change_nothing(name: str) -> None:
-    images, draws = inputs(name, 4)
+    images, draws = make_inputs(name, 4)
     np.testing.assert_allclose(AUGMENTATIONS[name].augment(images, np.full_like(draws, 0.5)), images, atol=1e-6)

@@ -1,3 +1,5 @@
+"""Probability of a flip."""
+
 import numpy as np
 import tensorflow as tf
 

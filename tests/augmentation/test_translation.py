@@ -1,3 +1,5 @@
+"""Distribution of translations."""
+
 import numpy as np
 import tensorflow as tf
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from sagan_tf.cli.console import log_to_console, run_action, run_command
+from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.errors import UserError
+from sagan_tf.log import log_to_console
 from sagan_tf.progress import progress_bar
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -18,7 +19,7 @@ COMMAND = (
 )
 
 
-def test_notes_are_plain_and_warnings_are_marked(capsys: pytest.CaptureFixture):
+def test_warnings_start_with_their_level(capsys: pytest.CaptureFixture):
     logger = logging.getLogger("sagan_tf")
     before = logger.handlers, logger.level, logger.propagate
     try:
@@ -31,7 +32,7 @@ def test_notes_are_plain_and_warnings_are_marked(capsys: pytest.CaptureFixture):
 
 
 @pytest.mark.parametrize("kind", [UserError, OSError, ZeroDivisionError])
-def test_an_error_of_an_action_is_one_printable_line(kind: type[Exception], capsys: pytest.CaptureFixture):
+def test_action_errors_are_printed_in_one_line(kind: type[Exception], capsys: pytest.CaptureFixture):
     def fail() -> None:
         raise kind("first\nsecond \x1b[2J")
 
@@ -43,7 +44,7 @@ def test_an_error_of_an_action_is_one_printable_line(kind: type[Exception], caps
 
 
 def show_names() -> int:
-    """A command that logs and prints its arguments, and writes a file of the same name into the first one."""
+    """Log and print the arguments, and create a file of each name in the directory of the first argument."""
 
     def main() -> int:
         log_to_console()
@@ -56,8 +57,8 @@ def show_names() -> int:
     return run_command("show_names", main)
 
 
-def write_much() -> int:
-    """A command that writes on both streams, more than they buffer, and the numbers of new files into a file."""
+def write_large_output() -> int:
+    """Write more than the buffers hold to both streams, and the descriptor of a new file into that file."""
 
     def main() -> int:
         for _ in range(3):
@@ -67,15 +68,16 @@ def write_much() -> int:
             file.write(str(file.fileno()))
         return 0
 
-    return run_command("write_much", main, prints_result="--prints_result" in sys.argv)
+    return run_command("write_large_output", main, prints_result="--prints_result" in sys.argv)
 
 
 def start(function: str, *arguments: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess:
+    """Run a function of this module as a command in a process of its own."""
     command = ["sh", "-c", f'"$@" {redirect}', "sh", sys.executable, "-c", COMMAND.format(function), *arguments]
     return subprocess.run(command, capture_output=True, cwd=ROOT, env=os.environ | environment, timeout=120)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+@pytest.mark.skipif(sys.platform != "linux", reason="file names with arbitrary bytes")
 @pytest.mark.parametrize(
     ("environment", "encoding"),
     [
@@ -86,7 +88,7 @@ def start(function: str, *arguments: str, redirect: str = "", **environment: str
         ({"PYTHONIOENCODING": "latin-1"}, "latin-1"),
     ],
 )
-def test_names_of_any_bytes_are_shown_and_opened(tmp_path: pathlib.Path, environment: dict[str, str], encoding: str):
+def test_file_names_with_arbitrary_bytes(tmp_path: pathlib.Path, environment: dict[str, str], encoding: str):
     done = start("show_names", str(tmp_path), *NAMES.values(), **environment)
     shown = "".join(f"log {name}\n{name}\n" for name in NAMES.values()).encode(encoding, "backslashreplace")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -104,21 +106,22 @@ def test_names_of_any_bytes_are_shown_and_opened(tmp_path: pathlib.Path, environ
         ("2>/dev/null >/dev/full", True, 1, b""),
     ],
 )
-def test_output_that_cannot_be_written_ends_no_command(
+def test_command_continues_if_output_cannot_be_written(
     tmp_path: pathlib.Path, redirect: str, prints_result: bool, status: int, error: bytes
 ):
     output = tmp_path / "output"
     command, _, reader = redirect.partition("|")
     redirect = f'{command}; echo $? >"{tmp_path}/status"' + (f"; }} | {reader}" if reader else "; }")
-    function, arguments = COMMAND.format("write_much"), [str(output), *(["--prints_result"] if prints_result else [])]
+    function = COMMAND.format("write_large_output")
+    arguments = [str(output), *(["--prints_result"] if prints_result else [])]
     script = ["sh", "-c", f'{{ "$@" {redirect}', "sh", sys.executable, "-c", function, *arguments]
     done = subprocess.run(script, capture_output=True, cwd=ROOT, timeout=120)
     assert done.stderr == error
     assert int((tmp_path / "status").read_text()) == status
-    assert int(output.read_text()) > 2  # and not a standard stream's number
+    assert int(output.read_text()) > 2  # not the descriptor of a standard stream
 
 
-def test_a_full_disk_is_named_in_one_line(tmp_path: pathlib.Path):
+def test_full_disk_is_reported_in_one_line(tmp_path: pathlib.Path):
     done = start("show_names", str(tmp_path), "name", redirect=">/dev/full")
     (line,) = done.stderr.decode().splitlines()
     assert done.returncode == 0
@@ -140,17 +143,17 @@ def test_missing_streams_are_replaced(monkeypatch: pytest.MonkeyPatch):
 
 
 def start_child() -> int:
-    """A command whose child process, with the descriptors that it inherits, writes on its standard streams."""
+    """Start a child process that inherits the descriptors and uses its standard streams."""
     child = 'import os; [os.write(number, b"x") for number in (1, 2)]; os.read(0, 1)'
     return run_command("start_child", lambda: subprocess.call([sys.executable, "-c", child], close_fds=False))
 
 
-def test_a_child_of_a_command_without_standard_streams_has_them():
+def test_child_process_has_standard_streams_if_the_command_has_none():
     assert start("start_child", redirect=">&- 2>&- <&-").returncode == 0
 
 
-def write_into_a_full_pipe() -> int:
-    """A command with a non-blocking standard output; prints more than a pipe holds."""
+def write_to_full_pipe() -> int:
+    """Print more than a pipe holds to a non-blocking standard output."""
     os.set_blocking(1, False)
 
     def main() -> int:
@@ -158,15 +161,15 @@ def write_into_a_full_pipe() -> int:
             print("x" * 10_000, flush=True)
         return 0
 
-    return run_command("write_into_a_full_pipe", main)
+    return run_command("write_to_full_pipe", main)
 
 
-def test_a_full_non_blocking_pipe_loses_nothing():
-    done = start("write_into_a_full_pipe", redirect="| { sleep 1; cat; }")
+def test_full_non_blocking_pipe_receives_all_output():
+    done = start("write_to_full_pipe", redirect="| { sleep 1; cat; }")
     assert done.stdout == (b"x" * 10_000 + b"\n") * 30 and done.stderr == b""
 
 
-def test_the_streams_of_the_caller_are_restored(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
+def test_streams_of_the_caller_are_restored(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
     with (tmp_path / "file").open("w", encoding="ascii") as file:
         for stream, original in ((file, None), (file, file), (io.StringIO(), None), (None, None)):
             monkeypatch.setattr(sys, "stdout", stream)
@@ -176,8 +179,8 @@ def test_the_streams_of_the_caller_are_restored(monkeypatch: pytest.MonkeyPatch,
     assert (tmp_path / "file").read_text() == "\\xe9" * 2
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full")
-def test_a_lost_output_is_reported_once(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_lost_output_is_reported_once(monkeypatch: pytest.MonkeyPatch):
     with open("/dev/full", "w") as full:
         for name in ("stdout", "__stdout__"):
             monkeypatch.setattr(sys, name, full)

@@ -1,4 +1,4 @@
-"""TensorFlow is loaded without its messages."""
+"""Tests of the import of TensorFlow without its messages."""
 
 import pathlib
 import subprocess
@@ -10,14 +10,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])
-def test_tensorflow_loads_without_a_word_and_its_errors_show_where_there_is_a_gpu(has_gpu: bool):
+def test_import_is_silent_and_later_errors_are_shown_with_a_gpu(has_gpu: bool):
     program = (
         "import os, sys\n"
         "from sagan_tf.cli import load_tensorflow as module\n"
         f"module.has_nvidia_gpu = lambda: {has_gpu}\n"
         "module.load_tensorflow()\n"
         "assert 'tensorflow' in sys.modules and os.environ['CUDA_CACHE_MAXSIZE']\n"
-        "print('heard', file=sys.stderr)\n"
+        "print('after the import', file=sys.stderr)\n"
         "import tensorflow as tf\n"
         "assert tf.config.list_physical_devices('GPU') == []\n"
         "print(tf.test.is_built_with_cuda())\n"
@@ -27,6 +27,6 @@ def test_tensorflow_loads_without_a_word_and_its_errors_show_where_there_is_a_gp
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, env=environment
     )
     first, *errors = done.stderr.splitlines()
-    assert first == "heard"
+    assert first == "after the import"
     assert bool(errors) is (has_gpu and done.stdout == "True\n")
     assert all(line.startswith("E") for line in errors)

@@ -1,6 +1,6 @@
-"""One row for each public layer, block and network: how to make it, and inputs for it.
+"""Table of the public layers, blocks and networks, with a function that creates each and its inputs.
 
-A new one gets a row here, or `test_coverage.py` fails; `test_conformance.py` then tests it.
+`test_coverage.py` fails if a public class or function has no row. `test_conformance.py` tests every row.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ LABELS = np.array([1, 0], np.int32)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A row.
+    """A row of the table.
 
     Attributes:
-        name: of the test.
-        subject: the class, or the function that builds the network.
-        create: makes a layer or a network.
-        inputs: a batch for it.
+        name: The name of the test.
+        subject: The class of the layer, or the function that builds the network.
+        create: A function that creates a layer or a network.
+        inputs: A batch of inputs.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Case:
     inputs: tuple[np.ndarray, ...]
 
     def network(self) -> keras.Model:
-        """What is made, as a network: a layer gets inputs and nothing else."""
+        """Return the network, or a network that consists of the layer only."""
         created = self.create()
         if isinstance(created, keras.Model):
             return created
@@ -65,7 +65,7 @@ CONDITIONED = (FEATURES, LABELS)
 SMALL = ModelConfig(
     resolution=32, num_classes=2, base_channels=2, latent_dim=4, attention_resolutions=(8,), attention_form="pooled"
 )
-# Traced faster than residual blocks, for what every architecture has in common.
+# This network is traced faster than residual blocks, for tests of features that every architecture has.
 SMALL_DCGAN = dataclasses.replace(SMALL, architecture="dcgan", attention_resolutions=())
 
 
@@ -76,7 +76,7 @@ def normalized(
 
 
 def in_global_policy(build: Callable[..., keras.Model], config: ModelConfig) -> Callable[[], keras.Model]:
-    """Let a network follow the global dtype policy, as layers do by themselves."""
+    """Return a function that builds a network with the global dtype policy, which layers follow by default."""
     return lambda: build(config, dtype_policy=keras.config.dtype_policy().name)
 
 
@@ -87,7 +87,7 @@ CASES = [
         "normalized_dense", SpectralNormalization, normalized(keras.layers.Dense, 3, power_iterations=2), (normal(5),)
     ),
     Case("normalized_embedding", SpectralNormalization, normalized(keras.layers.Embedding, 2, 3), (LABELS,)),
-    # Its inputs are divided by sigma, and not its kernel, which is larger.
+    # In this layer the inputs are divided by sigma, because the kernel is larger.
     Case("normalized_wide_dense", SpectralNormalization, normalized(keras.layers.Dense, 24), (normal(5),)),
     Case(
         "upsampling_convolution",

@@ -1,4 +1,4 @@
-"""What every layer and network has to survive: tf.function, replicas, saving in every format, mixed precision."""
+"""Tests of every layer and network: tf.function, replicas, saving in every format and mixed precision."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def mixed_bfloat16() -> Iterator[None]:
     keras.config.set_dtype_policy(before)
 
 
-def stirred(case: Case, seed: int = 3) -> keras.Model:
-    """The same weights for the same seed."""
+def create_network(case: Case, seed: int = 3) -> keras.Model:
+    """Return a network with random weights, which are equal for equal seeds."""
     keras.utils.set_random_seed(seed)
     network = case.network()
     stir(network, seed)
@@ -44,38 +44,39 @@ def call(network: keras.Model, case: Case, training: bool = False) -> list[np.nd
     return arrays(network(list(case.inputs), training=training))
 
 
-def assert_close(ours: list[np.ndarray], expected: list[np.ndarray], tolerance: float = 1e-5) -> None:
-    assert len(ours) == len(expected)
-    for one, other in zip(ours, expected, strict=True):
-        assert one.shape == other.shape
-        np.testing.assert_allclose(one, other, atol=tolerance * max(np.abs(other).max(), 1.0))
+def assert_close(actual: list[np.ndarray], desired: list[np.ndarray], tolerance: float = 1e-5) -> None:
+    assert len(actual) == len(desired)
+    for actual_array, desired_array in zip(actual, desired, strict=True):
+        assert actual_array.shape == desired_array.shape
+        atol = tolerance * max(np.abs(desired_array).max(), 1.0)
+        np.testing.assert_allclose(actual_array, desired_array, atol=atol)
 
 
-def assert_same_variables(ours: keras.Model, expected: keras.Model) -> None:
-    assert len(ours.variables) == len(expected.variables)
-    for one, other in zip(ours.variables, expected.variables, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+def assert_equal_variables(actual: keras.Model, desired: keras.Model) -> None:
+    assert len(actual.variables) == len(desired.variables)
+    for variable, expected in zip(actual.variables, desired.variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected.numpy(), err_msg=variable.path)
 
 
 @every_case
 def test_function_equals_eager(case: Case) -> None:
-    """Of a training call: outputs, and variables afterwards."""
-    eager, compiled = stirred(case), stirred(case)
+    """The outputs of a training call and the variables after it are equal."""
+    eager, compiled = create_network(case), create_network(case)
     function = tf.function(lambda *inputs: compiled(list(inputs), training=True), autograph=False)
     assert_close(arrays(function(*case.inputs)), call(eager, case, training=True), 1e-4)
-    for one, other in zip(compiled.variables, eager.variables, strict=True):
-        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5, err_msg=one.path)
+    for variable, expected in zip(compiled.variables, eager.variables, strict=True):
+        np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-5, err_msg=variable.path)
 
 
 @every_case
 def test_replicas_stay_equal(case: Case) -> None:
-    """After training on different inputs every variable is the same on both, and something has moved.
+    """After a step on different inputs, every variable is equal on both replicas, and a variable has changed.
 
-    Layers make an update; networks are only called, since tests/training makes whole updates with them. Moving
-    statistics are averaged, as training does it.
+    Layers are updated. Networks are only called, because tests/training updates them. Moving statistics are averaged,
+    as in training.
     """
     with two_replicas().scope():
-        network = stirred(case)
+        network = create_network(case)
         updated = network.trainable_variables if inspect.isclass(case.subject) else []
         optimizer = keras.optimizers.SGD(0.1)
         optimizer.build(updated)
@@ -94,23 +95,23 @@ def test_replicas_stay_equal(case: Case) -> None:
     for variable in network.variables:
         first, second = values_on_replicas(variable)
         assert first.tobytes() == second.tobytes(), variable.path
-    moved = [not np.array_equal(one, old) for one, old in zip(network.variables, before, strict=True)]
-    assert any(moved) or not network.variables
+    changed = [not np.array_equal(variable, old) for variable, old in zip(network.variables, before, strict=True)]
+    assert any(changed) or not network.variables
 
 
 @every_case
 def test_checkpoint_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
-    saved, restored = stirred(case), stirred(case, seed=4)
+    saved, restored = create_network(case), create_network(case, seed=4)
     prefix = tf.train.Checkpoint(network=saved).write(str(tmp_path / "checkpoint"))
     status = tf.train.Checkpoint(network=restored).read(prefix)
     status.assert_existing_objects_matched()
-    assert_same_variables(restored, saved)
+    assert_equal_variables(restored, saved)
     assert_close(call(restored, case), call(saved, case), 0.0)
 
 
 @every_case
 def test_saved_model_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
-    network = stirred(case)
+    network = create_network(case)
     module = tf.Module()
     module.network = network
     module.call = tf.function(lambda *inputs: network(list(inputs), training=False), autograph=False)
@@ -123,17 +124,17 @@ def test_saved_model_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
 @every_case
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_keras_file_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
-    """Without custom_objects: importing `sagan_tf.networks` is enough, see tests/networks/test_saving.py."""
-    network = stirred(case)
+    """Loading needs no custom_objects; importing `sagan_tf.networks` suffices (tests/networks/test_saving.py)."""
+    network = create_network(case)
     network.save(tmp_path / "network.keras")
     loaded = keras.models.load_model(tmp_path / "network.keras")
-    assert_same_variables(loaded, network)
+    assert_equal_variables(loaded, network)
     assert_close(call(loaded, case), call(network, case), 1e-6)
 
 
 @every_case
 def test_config_round_trip(case: Case) -> None:
-    network = stirred(case)
+    network = create_network(case)
     copy = type(network).from_config(network.get_config())
     assert copy.get_config() == network.get_config()
     copy.set_weights(network.get_weights())
@@ -143,11 +144,11 @@ def test_config_round_trip(case: Case) -> None:
 @every_case
 @pytest.mark.usefixtures("mixed_bfloat16")
 def test_mixed_precision(case: Case) -> None:
-    network = stirred(case)
+    network = create_network(case)
     assert {variable.dtype for variable in network.variables} <= {"float32"}
     outputs = {training: call(network, case, training) for training in (False, True)}
     keras.config.set_dtype_policy("float32")
-    exact = stirred(case)
+    exact = create_network(case)
     assert_close(outputs[False], call(exact, case), 0.1)
     assert all(np.all(np.isfinite(output)) for output in outputs[True])
     assert all(np.all(np.isfinite(variable)) for variable in network.variables)

@@ -1,4 +1,4 @@
-"""No public layer, block or network without a row in `cases.py`."""
+"""Tests that every public layer, block and network has a row in `cases.py`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.conformance.cases import CASES
 PACKAGES = (sagan_tf.layers, sagan_tf.networks)
 
 
-def modules(package: ModuleType) -> Iterator[ModuleType]:
+def import_modules(package: ModuleType) -> Iterator[ModuleType]:
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         yield importlib.import_module(found.name)
 
 
 def is_subject(name: str, value: Any) -> bool:
-    """Layers that can be called (a base class has no `call` of its own) and functions that build networks."""
+    """Return whether a value is a layer with a `call` of its own or a function that builds a network."""
     if name.startswith("_"):
         return False
     if inspect.isclass(value):
@@ -32,26 +32,26 @@ def is_subject(name: str, value: Any) -> bool:
     return inspect.isfunction(value) and name.startswith("build_")
 
 
-def subjects() -> set[Any]:
+def find_subjects() -> set[Any]:
     return {
         value
         for package in PACKAGES
-        for module in modules(package)
+        for module in import_modules(package)
         for name, value in vars(module).items()
         if is_subject(name, value) and value.__module__ == module.__name__
     }
 
 
 def test_everything_public_has_a_row() -> None:
-    found = subjects()
+    found = find_subjects()
     assert {sagan_tf.layers.SelfAttention2D, sagan_tf.networks.build_generator} <= found
     missing = found - {case.subject for case in CASES}
-    assert not missing, f"no row in tests/conformance/cases.py: {sorted(one.__name__ for one in missing)}"
+    assert not missing, f"no row in tests/conformance/cases.py: {sorted(subject.__name__ for subject in missing)}"
 
 
-def test_rows_name_what_they_make() -> None:
+def test_rows_create_their_subject() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
     for case in CASES:
-        assert case.subject in subjects()
+        assert case.subject in find_subjects()
         if inspect.isclass(case.subject):
             assert type(case.create()) is case.subject

@@ -1,4 +1,4 @@
-"""What GPUs that multiply float32 in TensorFloat-32 change, and what they must not change, by emulation."""
+"""Tests of the effects of TensorFloat-32 by emulation: training may change, exports must not."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import tensorflow as tf
 from sagan_tf import export
 from sagan_tf.distribution.devices import exact_float32
 from sagan_tf.exporting import export as exporting
-from sagan_tf.exporting.parity import saved_model_error
+from sagan_tf.exporting.parity import measure_saved_model_error
 from sagan_tf.networks import build_generator
 from tests.exporting.test_export import save_run
 from tests.networks.small_networks import labels, latents, small_config, stir
 from tests.tf32 import emulate_tf32, round_to_tf32
-from tests.training.tiny import all_values, differences, make_trainer, one_device, tiny_config
+from tests.training.tiny import find_differences, make_trainer, one_device, read_all_values, tiny_config
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def tf32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def test_rounding_keeps_ten_bits_and_goes_to_the_nearest() -> None:
+def test_rounding_to_nearest_with_ten_bits() -> None:
     step = 2.0**-10
     given = [1.0, 1.0 + step, 1.0 + 0.4 * step, 1.0 + 0.6 * step, 1.0 + 0.5 * step, 1.0 + 1.5 * step, -3.0, 0.0]
     expected = [1.0, 1.0 + step, 1.0, 1.0 + step, 1.0, 1.0 + 2 * step, -3.0, 0.0]
@@ -38,21 +38,21 @@ def test_rounding_keeps_ten_bits_and_goes_to_the_nearest() -> None:
 
 
 @pytest.mark.usefixtures("tf32")
-def test_an_export_is_exact_where_training_is_not(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_is_exact(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[float] = []
 
     def record(*arguments: Any) -> float:
-        errors.append(saved_model_error(*arguments))
+        errors.append(measure_saved_model_error(*arguments))
         return errors[-1]
 
-    monkeypatch.setattr(exporting, "saved_model_error", record)
+    monkeypatch.setattr(exporting, "measure_saved_model_error", record)
     run_dir = save_run(tmp_path / "run", base_channels=8)
     assert export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]) == 0
     assert len(errors) == 1 and errors[0] < 1e-5
 
 
 @pytest.mark.usefixtures("tf32")
-def test_images_differ_in_tf32_and_are_exact_within_the_context() -> None:
+def test_images_differ_in_tf32_and_are_exact_inside_the_context() -> None:
     generator = build_generator(small_config(attention_resolutions=(8,)))
     stir(generator)
     inputs = [latents(4), labels(4)]
@@ -64,14 +64,14 @@ def test_images_differ_in_tf32_and_are_exact_within_the_context() -> None:
     assert 1e-5 < np.abs(in_tf32 - exact).max() < 0.05
 
 
-def test_a_training_step_works_in_tf32_and_is_exact_without(tf32: None) -> None:
+def test_training_is_finite_in_tf32_and_reproducible_without(tf32: None) -> None:
     def train(enabled: bool) -> dict[str, np.ndarray]:
         tf.config.experimental.enable_tensor_float_32_execution(enabled)
         trainer = make_trainer(tiny_config(), one_device())
         trainer.train(2)
-        return all_values(trainer.state)
+        return read_all_values(trainer.state)
 
     rounded, exact, again = train(True), train(False), train(False)
-    assert not differences(exact, again)
-    assert differences(exact, rounded)
+    assert not find_differences(exact, again)
+    assert find_differences(exact, rounded)
     assert all(np.isfinite(value).all() for value in rounded.values())

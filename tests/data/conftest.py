@@ -1,4 +1,4 @@
-"""Data sets that several tests read and none changes."""
+"""Data sets that several tests share and no test changes."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from pathlib import Path
 import pytest
 
 from tests.data.miniature_imagenet import build_miniature_imagenet
-from tests.data.sample_folders import build_class_folders, build_record_files
+from tests.data.sample_folders import build_class_directories, build_record_files
 
 
 @pytest.fixture(scope="session")
 def miniature_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """TFDS's data folder with a miniature `imagenet2012`: 18 training images of 3 classes."""
+    """A TFDS data directory with a miniature `imagenet2012`: 18 training images of 3 classes."""
     data_dir = tmp_path_factory.mktemp("miniature_imagenet")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TFDS's own, none of our doing
+        warnings.simplefilter("ignore")  # warnings of TFDS itself
         build_miniature_imagenet(data_dir)
     return data_dir
 
 
 @pytest.fixture(scope="session")
-def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 2 class subfolders of 6 images."""
-    data_dir = tmp_path_factory.mktemp("class_folders")
-    build_class_folders(data_dir)
+def class_directories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with 2 class subdirectories of 6 images each."""
+    data_dir = tmp_path_factory.mktemp("class_directories")
+    build_class_directories(data_dir)
     return data_dir
 
 
 @pytest.fixture(scope="session")
 def record_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 3 record files of 5 images of 3 classes."""
+    """A directory with 3 record files of 5 images each, of 3 classes."""
     data_dir = tmp_path_factory.mktemp("record_files")
     build_record_files(data_dir)
     return data_dir
@@ -39,7 +39,7 @@ def record_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def one_record_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A single record file of 17 images without labels."""
+    """A directory with one record file of 17 images without labels."""
     data_dir = tmp_path_factory.mktemp("one_record_file")
     build_record_files(data_dir, records_per_file=(17,), num_classes=0)
     return data_dir

@@ -1,4 +1,4 @@
-"""Image files with metadata of all kinds, put in by hand: Pillow writes no damaged metadata."""
+"""Image files with valid and damaged metadata, inserted byte by byte, because Pillow writes no damaged metadata."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.faults.untrusted_files import encode, png_chunk
 ORIENTATION = 6
 
 
-def exif(orientation: int = ORIENTATION, order: str = "<") -> bytes:
-    """EXIF data whose first directory has a string, the orientation and a resolution."""
+def make_exif(orientation: int = ORIENTATION, order: str = "<") -> bytes:
+    """Return EXIF data whose first directory has a string, the orientation and a resolution."""
     head = b"II*\0" if order == "<" else b"MM\0*"
     entries = [
         (0x010F, 2, 4, b"abc\0"),
@@ -25,48 +25,48 @@ def exif(orientation: int = ORIENTATION, order: str = "<") -> bytes:
     return head + struct.pack(f"{order}IH", 8, len(entries)) + packed + bytes(4)
 
 
-def xmp(orientation: int = ORIENTATION) -> bytes:
+def make_xmp(orientation: int = ORIENTATION) -> bytes:
     return f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
 
 
-def raw_profile(orientation: int = ORIENTATION) -> bytes:
-    """A PNG text as ImageMagick writes it."""
-    data = b"Exif\0\0" + exif(orientation)
+def make_raw_profile(orientation: int = ORIENTATION) -> bytes:
+    """Return a PNG text as ImageMagick writes it."""
+    data = b"Exif\0\0" + make_exif(orientation)
     return f"\nexif\n      {len(data)}\n{data.hex()}\n".encode()
 
 
-def segment(kind: int, content: bytes) -> bytes:
+def make_segment(kind: int, content: bytes) -> bytes:
     return bytes([0xFF, kind]) + struct.pack(">H", len(content) + 2) + content
 
 
-def webp_chunk(kind: bytes, content: bytes) -> bytes:
+def make_webp_chunk(kind: bytes, content: bytes) -> bytes:
     return kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
 
 
-def with_segments(image: Image.Image, *segments: bytes) -> bytes:
-    """A JPEG with `segments` behind its own first one."""
+def insert_segments(image: Image.Image, *segments: bytes) -> bytes:
+    """Return a JPEG with `segments` after its own first segment."""
     encoded = encode(image, "JPEG", quality=95)
     return encoded[:20] + b"".join(segments) + encoded[20:]
 
 
-def with_chunks(image: Image.Image, *chunks: bytes, behind: bool = False) -> bytes:
-    """A PNG with `chunks` in front of its pixels or behind them."""
+def insert_chunks(image: Image.Image, *chunks: bytes, after: bool = False) -> bytes:
+    """Return a PNG with `chunks` before or after its pixels."""
     encoded = encode(image, "PNG")
-    place = len(encoded) - 12 if behind else 33
+    place = len(encoded) - 12 if after else 33
     return encoded[:place] + b"".join(chunks) + encoded[place:]
 
 
-def with_webp_chunks(image: Image.Image, *chunks: bytes, cut: int = 0) -> bytes:
-    """An extended WebP with `chunks` behind its pixels, of which `cut` bytes are missing at the end."""
+def insert_webp_chunks(image: Image.Image, *chunks: bytes, cut: int = 0) -> bytes:
+    """Return an extended WebP with `chunks` after its pixels, without its last `cut` bytes."""
     pixels = encode(image, "WEBP", lossless=True)[12:]
     canvas = b"".join((side - 1).to_bytes(3, "little") for side in image.size)
-    content = b"WEBP" + webp_chunk(b"VP8X", b"\x2c\0\0\0" + canvas) + pixels + b"".join(chunks)
+    content = b"WEBP" + make_webp_chunk(b"VP8X", b"\x2c\0\0\0" + canvas) + pixels + b"".join(chunks)
     content = content[: len(content) - cut]
     return b"RIFF" + struct.pack("<I", len(content)) + content
 
 
-def with_extensions(image: Image.Image, *extensions: bytes) -> bytes:
-    """A GIF with `extensions` in front of its image."""
+def insert_extensions(image: Image.Image, *extensions: bytes) -> bytes:
+    """Return a GIF with `extensions` before its image."""
     encoded = encode(image.quantize(64), "GIF")
     place = encoded.index(b"\x2c", 13 + 3 * 64)
     return encoded[:place] + b"".join(extensions) + encoded[place:]
@@ -92,21 +92,21 @@ PNG_CHUNKS: dict[str, Callable[[], bytes]] = {
     "total of text": lambda: 70 * png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**20))),
 }
 JPEG_SEGMENTS: dict[str, Callable[[], bytes]] = {
-    "no TIFF header": lambda: segment(0xE1, b"Exif\0\0This_is_not_EXIF"),
-    "cut off EXIF": lambda: segment(0xE1, b"Exif\0\0" + exif()[:11]),
-    "color profile without number": lambda: segment(0xE2, b"ICC_PROFILE\0"),
-    "several images without header": lambda: segment(0xE2, b"MPF\0II*\0"),
-    "several images, damaged": lambda: segment(0xE2, b"MPF\0" + exif()[:-6]),
-    "cut off JFIF": lambda: segment(0xE0, b"JFIF\0"),
-    "cut off Adobe": lambda: segment(0xEE, b"Adobe"),
-    "cut off Photoshop": lambda: segment(0xED, b"Photoshop 3.0\0008BIM\3\xed"),
-    "length of a resource only": lambda: segment(0xED, b"Photoshop 3.0\0008BIM\3\xed\0\0\0\0\0\4abcd"),
+    "no TIFF header": lambda: make_segment(0xE1, b"Exif\0\0This_is_not_EXIF"),
+    "cut off EXIF": lambda: make_segment(0xE1, b"Exif\0\0" + make_exif()[:11]),
+    "color profile without number": lambda: make_segment(0xE2, b"ICC_PROFILE\0"),
+    "several images without header": lambda: make_segment(0xE2, b"MPF\0II*\0"),
+    "several images, damaged": lambda: make_segment(0xE2, b"MPF\0" + make_exif()[:-6]),
+    "cut off JFIF": lambda: make_segment(0xE0, b"JFIF\0"),
+    "cut off Adobe": lambda: make_segment(0xEE, b"Adobe"),
+    "cut off Photoshop": lambda: make_segment(0xED, b"Photoshop 3.0\0008BIM\3\xed"),
+    "length of a resource only": lambda: make_segment(0xED, b"Photoshop 3.0\0008BIM\3\xed\0\0\0\0\0\4abcd"),
 }
 WEBP_CHUNKS: dict[str, Callable[[], bytes]] = {
-    "no TIFF header": lambda: webp_chunk(b"EXIF", b"This_is_not_EXIF"),
-    "cut off EXIF": lambda: webp_chunk(b"EXIF", exif()[:6]),
-    "XMP that is not text": lambda: webp_chunk(b"XMP ", b"\xff\0\xff\0"),
-    "damaged color profile": lambda: webp_chunk(b"ICCP", b"none"),
+    "no TIFF header": lambda: make_webp_chunk(b"EXIF", b"This_is_not_EXIF"),
+    "cut off EXIF": lambda: make_webp_chunk(b"EXIF", make_exif()[:6]),
+    "XMP that is not text": lambda: make_webp_chunk(b"XMP ", b"\xff\0\xff\0"),
+    "damaged color profile": lambda: make_webp_chunk(b"ICCP", b"none"),
 }
 GIF_EXTENSIONS: dict[str, Callable[[], bytes]] = {
     "comment that is not text": lambda: b"!\xfe\4\xff\0\xff\0\0",
@@ -117,13 +117,13 @@ GIF_EXTENSIONS: dict[str, Callable[[], bytes]] = {
 }
 
 
-def damaged(image: Image.Image) -> dict[str, bytes]:
-    """By format and kind of damage: files of `image` (in 64 colors as a GIF) whose metadata are damaged."""
-    files = {f"PNG, {name}": with_chunks(image, make()) for name, make in PNG_CHUNKS.items()}
-    files |= {f"PNG, {name}, behind": with_chunks(image, make(), behind=True) for name, make in PNG_CHUNKS.items()}
-    files["PNG, cut off in a text"] = with_chunks(image, png_chunk(b"tEXt", b"Comment\0none"), behind=True)[:-20]
-    files |= {f"JPEG, {name}": with_segments(image, make()) for name, make in JPEG_SEGMENTS.items()}
-    files |= {f"WEBP, {name}": with_webp_chunks(image, make()) for name, make in WEBP_CHUNKS.items()}
-    files["WEBP, cut off in EXIF"] = with_webp_chunks(image, webp_chunk(b"EXIF", exif()), cut=40)
-    files |= {f"GIF, {name}": with_extensions(image, make()) for name, make in GIF_EXTENSIONS.items()}
+def make_damaged_files(image: Image.Image) -> dict[str, bytes]:
+    """Return files of `image` (a GIF has 64 colors) with damaged metadata, by format and kind of damage."""
+    files = {f"PNG, {name}": insert_chunks(image, make()) for name, make in PNG_CHUNKS.items()}
+    files |= {f"PNG, {name}, after": insert_chunks(image, make(), after=True) for name, make in PNG_CHUNKS.items()}
+    files["PNG, cut off in a text"] = insert_chunks(image, png_chunk(b"tEXt", b"Comment\0none"), after=True)[:-20]
+    files |= {f"JPEG, {name}": insert_segments(image, make()) for name, make in JPEG_SEGMENTS.items()}
+    files |= {f"WEBP, {name}": insert_webp_chunks(image, make()) for name, make in WEBP_CHUNKS.items()}
+    files["WEBP, cut off in EXIF"] = insert_webp_chunks(image, make_webp_chunk(b"EXIF", make_exif()), cut=40)
+    files |= {f"GIF, {name}": insert_extensions(image, make()) for name, make in GIF_EXTENSIONS.items()}
     return files

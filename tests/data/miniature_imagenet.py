@@ -13,16 +13,16 @@ SYNSETS = ("n01440764", "n01443537", "n01484850")
 """The first three of the 1,000 classes: labels 0, 1 and 2."""
 
 VALIDATION_IMAGES = 4
-"""Their labels are the first ones of the real validation split: 65, 970, 230 and 809."""
+"""Their labels are the first labels of the real validation split: 65, 970, 230 and 809."""
 
 
 def build_miniature_imagenet(data_dir: Path, images_per_class: int = 6, *, damaged: tuple[str, ...] = ()) -> None:
-    """Prepares `imagenet2012` in `data_dir`: split `train` with the classes `SYNSETS`, and a split `validation`.
+    """Prepare `imagenet2012` in `data_dir`: split `train` with the classes `SYNSETS`, and a split `validation`.
 
     Args:
-        data_dir: TFDS's data folder, to be passed as `--data_dir`.
-        images_per_class: images of each class, 40 x 36 pixels or so, each of one colour that tells its class.
-        damaged: names of images, such as `n01440764_0.JPEG`, whose second half is missing.
+        data_dir: The data directory of TFDS, for `--data_dir`.
+        images_per_class: Images of each class, about 40 x 36 pixels, each in one color that depends on its class.
+        damaged: Names of images, such as `n01440764_0.JPEG`, whose second half is missing.
     """
     import tensorflow_datasets as tfds
 
@@ -32,7 +32,7 @@ def build_miniature_imagenet(data_dir: Path, images_per_class: int = 6, *, damag
         for label, synset in enumerate(SYNSETS):
             content = _synset_archive(label, synset, images_per_class, damaged)
             _add(archive, f"{synset}.tar", content)
-    # The builder reads this one whether or not the split is wanted.
+    # The builder reads this archive even if the split is not requested.
     with tarfile.open(manual_dir / "ILSVRC2012_img_val.tar", "w") as archive:
         for index in range(VALIDATION_IMAGES):
             _add(archive, f"ILSVRC2012_val_{index + 1:08d}.JPEG", _jpeg(np.full((36, 36, 3), 40 * index, np.uint8)))

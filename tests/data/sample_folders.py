@@ -1,4 +1,4 @@
-"""Small data sets for tests: image folders and the record files that `tools/prepare_imagenet.py` makes."""
+"""Small data sets for tests: image directories, and record files as `tools/prepare_imagenet.py` writes them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from PIL import Image
 from sagan_tf.data.sources.tfrecord import TFRecordMetadata, serialize_record
 
 
-def build_class_folders(folder: Path, class_names: tuple[str, ...] = ("cat", "dog"), images_per_class: int = 6) -> None:
-    """Makes a folder with a subfolder of PNG images for each class.
+def build_class_directories(
+    directory: Path, class_names: tuple[str, ...] = ("cat", "dog"), images_per_class: int = 6
+) -> None:
+    """Build a directory with a subdirectory of PNG images for each class.
 
-    Image i of the class with label k is 20 x 16 pixels (or so) of the one colour `image_colour(k, i)`.
+    Image i of the class with label k has 20 x 16 pixels of the single color `image_color(k, i)`.
 
     Args:
-        folder: made if missing.
-        class_names: names of the subfolders.
-        images_per_class: images in each.
+        directory: Created if it does not exist.
+        class_names: Names of the subdirectories.
+        images_per_class: Images in each subdirectory.
     """
     for label, name in enumerate(class_names):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        (directory / name).mkdir(parents=True, exist_ok=True)
         for index in range(images_per_class):
-            write_image(folder / name / f"{index:03d}.png", image_colour(label, index))
+            write_image(directory / name / f"{index:03d}.png", get_image_color(label, index))
 
 
-def image_colour(label: int, index: int) -> tuple[int, int, int]:
-    """Colour of an image of the sample data sets: red tells the label, green the index."""
+def get_image_color(label: int, index: int) -> tuple[int, int, int]:
+    """Return the color of an image of the sample data sets: red encodes the label, green the index."""
     return 40 * label + 10, 2 * index + 5, 77
 
 
-def write_image(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (20, 16)) -> None:
-    """Writes an image of one colour; `size` is (width, height)."""
+def write_image(path: Path, color: tuple[int, int, int], size: tuple[int, int] = (20, 16)) -> None:
+    """Write an image of one color; `size` is (width, height)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new("RGB", size, color).save(path)
 
 
 def build_record_files(
@@ -47,30 +49,30 @@ def build_record_files(
     resolution: int = 16,
     damaged: tuple[int, ...] = (),
 ) -> None:
-    """Makes record files and their metadata, in `data_dir`/`split`.
+    """Build record files and their metadata in `data_dir`/`split`.
 
-    Record i has the name `image_<i>`, the label i % num_classes (0 if there are no classes) and the one colour
-    `image_colour(i % num_classes, i // num_classes)`.
+    Record i has the name `image_<i>`, the label i % num_classes (0 if there are no classes) and the color
+    `image_color(i % num_classes, i // num_classes)`.
 
     Args:
-        data_dir: to be passed as `--data_dir`.
-        split: to be passed as `--split`.
-        records_per_file: number of records in each file.
-        num_classes: 0 for unlabelled images.
-        resolution: of the stored PNG images.
-        damaged: records whose image is cut short.
+        data_dir: For `--data_dir`.
+        split: For `--split`.
+        records_per_file: Number of records in each file.
+        num_classes: 0 for unlabeled images.
+        resolution: Height and width of the stored PNG images.
+        damaged: Numbers of the records whose image is truncated.
     """
-    folder = data_dir / split
-    folder.mkdir(parents=True)
+    directory = data_dir / split
+    directory.mkdir(parents=True)
     files, index = [], 0
     class_counts: np.ndarray = np.zeros(num_classes, np.int64)
     for file_index, count in enumerate(records_per_file):
         name = f"{split}-{file_index:05d}-of-{len(records_per_file):05d}.tfrecord"
-        with tf.io.TFRecordWriter(str(folder / name)) as writer:
+        with tf.io.TFRecordWriter(str(directory / name)) as writer:
             for _ in range(count):
                 label = index % num_classes if num_classes else 0
-                colour = image_colour(label, index // max(1, num_classes))
-                image = np.broadcast_to(np.array(colour, np.uint8), (resolution, resolution, 3))
+                color = get_image_color(label, index // max(1, num_classes))
+                image = np.broadcast_to(np.array(color, np.uint8), (resolution, resolution, 3))
                 encoded = tf.io.encode_png(image).numpy()
                 encoded = encoded[: len(encoded) // 2] if index in damaged else encoded
                 writer.write(serialize_record(encoded, label, f"image_{index}".encode()))
@@ -80,4 +82,4 @@ def build_record_files(
         files.append((name, count))
     class_names = tuple(f"class_{label}" for label in range(num_classes))
     metadata = TFRecordMetadata(split, resolution, 3, class_names, tuple(class_counts.tolist()), tuple(files))
-    metadata.write(str(folder))
+    metadata.write(str(directory))

@@ -1,4 +1,4 @@
-"""GPUs and their software that are not there."""
+"""Simulated GPUs and GPU software."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ K80 = Gpu("Tesla K80", (3, 7))
 
 SOFTWARE = GpuSoftware(
     tensorflow="2.21.0",
-    code=("sm_60", "sm_70", "sm_80", "sm_89", "compute_90"),
+    compute_capabilities=("sm_60", "sm_70", "sm_80", "sm_89", "compute_90"),
     cuda=(12, 5),
     driver_cuda=(12, 9),
     cudnn=(9, 10),
-    oldest_cudnn=(9, 3),
+    min_cudnn=(9, 3),
 )
-"""What the constraints of tools/launch install, with a new driver."""
+"""The software that the constraints of tools/launch install, with a new driver."""
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, **software: object) -> None:
-    """Let this process see GPUs and software that are not there; forget what was logged before."""
+def simulate_gpus(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, **software: object) -> None:
+    """Let this process see simulated GPUs and software, and clear the record of logged findings."""
     devices = {f"GPU:{index}": gpu for index, gpu in enumerate(gpus)}
     details = {name: {"device_name": gpu.name, "compute_capability": gpu.capability} for name, gpu in devices.items()}
-    others = tf.config.list_physical_devices
+    list_devices = tf.config.list_physical_devices
     monkeypatch.setattr(
-        tf.config, "list_physical_devices", lambda kind=None: list(devices) if kind == "GPU" else others(kind)
+        tf.config, "list_physical_devices", lambda kind=None: list(devices) if kind == "GPU" else list_devices(kind)
     )
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: list(devices))
     monkeypatch.setattr(tf.config.experimental, "get_device_details", details.get)
-    found = dataclasses.replace(SOFTWARE, **software)
-    monkeypatch.setattr(gpu_preflight, "read_gpu_software", lambda: found)
+    simulated = dataclasses.replace(SOFTWARE, **software)
+    monkeypatch.setattr(gpu_preflight, "read_gpu_software", lambda: simulated)
     monkeypatch.setattr(gpu_preflight, "_logged", set())
-    monkeypatch.delenv(gpu_preflight.VARIABLE, raising=False)
-    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # TensorFlow knows no such devices to set it for
+    monkeypatch.delenv(gpu_preflight.PREFLIGHT_VARIABLE, raising=False)
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # TensorFlow cannot set memory growth of simulated devices.
     monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: None)

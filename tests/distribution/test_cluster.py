@@ -1,4 +1,4 @@
-"""Which description of the workers counts, what the strategy makes of each, and two processes that found each other."""
+"""Tests of the descriptions of workers, their order of precedence and two processes that compute together."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.distribution import cluster, cluster_kubernetes, cluster_slurm
-from sagan_tf.distribution.strategy import is_chief, num_workers
+from sagan_tf.distribution.strategy import count_workers, is_chief
 from sagan_tf.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Of a task of `srun --ntasks=2` on this machine.
+# The variables of a task of `srun --ntasks=2` on this machine.
 SLURM = {
     "SLURMD_NODENAME": "localhost",
     "SLURM_STEP_ID": "0",
@@ -33,34 +33,32 @@ def slurm_task(rank: int, job: int = 7) -> dict[str, str]:
 
 
 def tf_config(task_type: str, index: int, **tasks: int) -> dict[str, str]:
-    described = {kind: [f"{kind}-{one}:2222" for one in range(count)] for kind, count in tasks.items()}
-    return {"TF_CONFIG": json.dumps({"cluster": described, "task": {"type": task_type, "index": index}})}
+    addresses = {kind: [f"{kind}-{number}:2222" for number in range(count)] for kind, count in tasks.items()}
+    return {"TF_CONFIG": json.dumps({"cluster": addresses, "task": {"type": task_type, "index": index}})}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_describes_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unset_worker_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TF_CONFIG", *slurm_task(0), *PODS):
         monkeypatch.delenv(name, raising=False)
 
 
-def describe(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+def set_variables(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
 
-def strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
-    """What strategy.py asks: one with our resolver, without the connections that a real one makes."""
+def create_strategy_double() -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Return a test double with a cluster resolver of this package, which does not connect to workers."""
     double = unittest.mock.create_autospec(tf.distribute.MultiWorkerMirroredStrategy, instance=True)
-    double.cluster_resolver = cluster.cluster_resolver()
+    double.cluster_resolver = cluster.create_cluster_resolver()
     return double
 
 
-def test_no_workers() -> None:
+def test_no_description_of_workers() -> None:
     assert not cluster.has_cluster()
-    with pytest.raises(
-        UserError, match=r"strategy: expected workers .* TF_CONFIG, .*srun\).*SAGAN_TF_PODS.*, received"
-    ):
-        cluster.cluster_resolver()
+    with pytest.raises(UserError, match=r"--strategy=multi_worker.*TF_CONFIG.*srun.*SAGAN_TF_PODS"):
+        cluster.create_cluster_resolver()
 
 
 @pytest.mark.parametrize(
@@ -76,20 +74,22 @@ def test_no_workers() -> None:
         (slurm_task(0) | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_TASKS_PER_NODE": "1"}, 1, True),
     ],
 )
-def test_who_they_are(environment: dict[str, str], workers: int, chief: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    describe(monkeypatch, environment)
+def test_number_of_workers_and_chief(
+    environment: dict[str, str], workers: int, chief: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_variables(monkeypatch, environment)
     assert cluster.has_cluster() == (workers > 1)
-    assert num_workers(strategy()) == workers
-    assert is_chief(strategy()) == chief
+    assert count_workers(create_strategy_double()) == workers
+    assert is_chief(create_strategy_double()) == chief
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_who_the_pods_are(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    describe(monkeypatch, PODS)
-    monkeypatch.setattr(cluster_kubernetes, "find_workers", lambda: (["10.0.0.2:2222", "10.0.0.1:2222"], place))
+@pytest.mark.parametrize("index", [0, 1])
+def test_number_of_pods_and_chief(index: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, PODS)
+    monkeypatch.setattr(cluster_kubernetes, "find_workers", lambda: (["10.0.0.2:2222", "10.0.0.1:2222"], index))
     assert cluster.has_cluster()
-    assert num_workers(strategy()) == 2
-    assert is_chief(strategy()) == (place == 0)
+    assert count_workers(create_strategy_double()) == 2
+    assert is_chief(create_strategy_double()) == (index == 0)
 
 
 @pytest.mark.parametrize(
@@ -101,44 +101,42 @@ def test_who_the_pods_are(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
         (slurm_task(1), (1, 2)),
     ],
 )
-def test_the_place_among_them(
-    environment: dict[str, str], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    describe(monkeypatch, environment)
-    assert cluster.place_among_workers() == expected
+def test_worker_index(environment: dict[str, str], expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, environment)
+    assert cluster.find_worker_index() == expected
 
 
-def test_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_of_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_kubernetes, "find_workers", lambda: (["pod:2222"], 0))
     found = []
     for environment in (PODS, slurm_task(0), tf_config("worker", 0, worker=1)):
-        describe(monkeypatch, environment)
-        found.append(cluster.cluster_resolver().cluster_spec().as_dict()["worker"][0])
+        set_variables(monkeypatch, environment)
+        found.append(cluster.create_cluster_resolver().cluster_spec().as_dict()["worker"][0])
     assert found == ["pod:2222", "localhost:10112", "worker-0:2222"]
-    assert not cluster.has_cluster(), "the one that counts describes one worker"
+    assert not cluster.has_cluster(), "TF_CONFIG takes precedence and describes one worker"
 
 
-def test_what_cannot_be_read_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    describe(monkeypatch, slurm_task(0) | {"TF_CONFIG": "garbage"})
-    for ask in (cluster.has_cluster, cluster.cluster_resolver):
-        with pytest.raises(UserError, match="TF_CONFIG: expected JSON"):
-            ask()
+def test_unreadable_description_is_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, slurm_task(0) | {"TF_CONFIG": "garbage"})
+    for function in (cluster.has_cluster, cluster.create_cluster_resolver):
+        with pytest.raises(UserError, match="TF_CONFIG: .*garbage"):
+            function()
 
 
-def test_gpus_are_those_that_this_process_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_visible_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_slurm, "find_workers", lambda: (["a:1", "b:1"], 1))
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a GPU"] * 3 if kind == "GPU" else [])
-    describe(monkeypatch, slurm_task(0))
-    # TensorFlow's strategy takes as many GPUs as this says.
-    assert cluster.cluster_resolver().num_accelerators() == {"GPU": 3}
+    set_variables(monkeypatch, slurm_task(0))
+    # TensorFlow's strategy uses this number of GPUs.
+    assert cluster.create_cluster_resolver().num_accelerators() == {"GPU": 3}
 
 
 ADD = """
 import tensorflow as tf
-from sagan_tf.distribution.cluster import cluster_resolver
-from sagan_tf.distribution.strategy import is_chief, num_workers
+from sagan_tf.distribution.cluster import create_cluster_resolver
+from sagan_tf.distribution.strategy import is_chief, count_workers
 
-strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster_resolver())
+strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=create_cluster_resolver())
 place = strategy.cluster_resolver.task_id
 
 @tf.function
@@ -146,12 +144,12 @@ def add():
     return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("sum", tf.constant(10.0 ** place)))
 
 total = float(strategy.experimental_local_results(add())[0])
-print("total", total, "workers", num_workers(strategy), "chief", is_chief(strategy))
+print("total", total, "workers", count_workers(strategy), "chief", is_chief(strategy))
 """
 
 
-def test_two_tasks_of_a_step_compute_together() -> None:
-    job = os.getpid()  # other runs of this test have other ports
+def test_two_slurm_tasks_compute_together() -> None:
+    job = os.getpid()  # so that concurrent runs of this test use different ports
     tasks = [
         subprocess.Popen(
             [sys.executable, "-c", ADD],

@@ -1,4 +1,4 @@
-"""What is wrong in TF_CONFIG is one line; what is right TensorFlow reads as we count it."""
+"""Tests of TF_CONFIG: errors are one line, and TensorFlow reads the same number of workers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import pytest
 import tensorflow as tf
 
-from sagan_tf.distribution.cluster_tf_config import num_workers
+from sagan_tf.distribution.cluster_tf_config import count_workers
 from sagan_tf.errors import UserError
 
 TWO = ["a:2222", "b:2222"]
 FIRST = {"type": "worker", "index": 0}
 
 
-def describe(monkeypatch: pytest.MonkeyPatch, config: object) -> None:
+def set_tf_config(monkeypatch: pytest.MonkeyPatch, config: object) -> None:
     monkeypatch.setenv("TF_CONFIG", config if isinstance(config, str) else json.dumps(config))
 
 
@@ -36,68 +36,65 @@ def describe(monkeypatch: pytest.MonkeyPatch, config: object) -> None:
         ),
     ],
 )
-def test_it_is_read_as_tensorflow_reads_it(
+def test_agreement_with_tensorflow(
     config: dict[str, dict[str, object]], workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    describe(monkeypatch, config)
-    assert num_workers() == workers
+    set_tf_config(monkeypatch, config)
+    assert count_workers() == workers
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     assert resolver.cluster_spec().as_dict() == config["cluster"]
     assert (resolver.task_type, resolver.task_id) == (config["task"]["type"], int(str(config["task"]["index"])))
 
 
 @pytest.mark.parametrize("text", [None, ""])
-def test_none(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tf_config(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
-    assert num_workers() == 0
+    assert count_workers() == 0
 
 
 @pytest.mark.parametrize(
     ("config", "line"),
     [
-        ("garbage", r"expected JSON such as \{.*\}, received garbage \(Expecting value: line 1 column 1"),
-        ("{\n'cluster'", r"expected JSON such as .*, received \{ 'cluster' \("),
-        ("[" * 100 + "]" * 99, r"expected JSON such as .*, received \[{77}\.\.\. \("),
-        ([1], r"expected an object such as \{.*, received \[1\]"),
-        ({"task": FIRST}, r'expected the workers\' addresses in "cluster", as in \{.*, received \{"task": '),
-        ({"cluster": {}, "task": FIRST}, 'expected the workers\' addresses in "cluster"'),
-        # What the training operator writes with enableDynamicWorker.
-        ({"sparseCluster": {"worker": {"0": "a:2222"}}, "task": FIRST}, r'addresses in "cluster".*received \{"sparse'),
+        ("garbage", r"received garbage \(Expecting value: line 1 column 1"),
+        ("{\n'cluster'", r"received \{ 'cluster' \("),
+        ("[" * 100 + "]" * 99, r"received \[{77}\.\.\. \("),
+        ([1], r"received \[1\]"),
+        ({"task": FIRST}, r'received \{"task": '),
+        ({"cluster": {}, "task": FIRST}, '"cluster"'),
+        # The training operator writes this with enableDynamicWorker.
+        ({"sparseCluster": {"worker": {"0": "a:2222"}}, "task": FIRST}, r'"cluster".*received \{"sparse'),
         (
             {"cluster": {"worker": TWO, "ps": ["c:2222"], "evaluator": ["d:2222"]}, "task": FIRST},
-            "expected tasks of type chief and worker .*parameter servers .*, received evaluator, ps",
+            "chief and worker .*received evaluator, ps",
         ),
-        ({"cluster": {"worker": []}, "task": FIRST}, r"expected a list of host:port for worker, received \[\]"),
-        ({"cluster": {"worker": {"0": "a:1"}}, "task": FIRST}, 'for worker, received {"0": "a:1"}'),
-        ({"cluster": {"worker": ["a"]}, "task": FIRST}, 'expected host:port for each worker, received "a"'),
+        ({"cluster": {"worker": []}, "task": FIRST}, r"worker, received \[\]"),
+        ({"cluster": {"worker": {"0": "a:1"}}, "task": FIRST}, 'worker, received {"0": "a:1"}'),
+        ({"cluster": {"worker": ["a"]}, "task": FIRST}, 'worker, received "a"'),
         ({"cluster": {"worker": ["a:"]}, "task": FIRST}, 'received "a:"'),
         ({"cluster": {"worker": ["a:0"]}, "task": FIRST}, 'received "a:0"'),
         ({"cluster": {"worker": ["a:65536"]}, "task": FIRST}, 'received "a:65536"'),
         ({"cluster": {"worker": ["fd00::1:2222"]}, "task": FIRST}, 'received "fd00::1:2222"'),
         ({"cluster": {"worker": [2222]}, "task": FIRST}, "received 2222"),
-        ({"cluster": {"chief": TWO}, "task": {"type": "chief", "index": 0}}, "expected one chief at most, received 2"),
-        ({"cluster": {"worker": ["a:1", "b:1", "a:1"]}, "task": FIRST}, "for every worker, received a:1 twice"),
+        ({"cluster": {"chief": TWO}, "task": {"type": "chief", "index": 0}}, "chief, received 2"),
+        ({"cluster": {"worker": ["a:1", "b:1", "a:1"]}, "task": FIRST}, "received a:1 twice"),
         ({"cluster": {"chief": ["a:1"], "worker": ["a:1"]}, "task": FIRST}, "received a:1 twice"),
-        ({"cluster": {"worker": TWO}}, r'expected which worker this is in "task", as in \{.*, received null'),
-        ({"cluster": {"worker": TWO}, "task": {"type": "worker"}}, 'in "task", .*received {"type": "worker"}'),
-        ({"cluster": {"worker": TWO}, "task": {"index": 0}}, 'in "task", .*received {"index": 0}'),
+        ({"cluster": {"worker": TWO}}, '"task", .*received null'),
+        ({"cluster": {"worker": TWO}, "task": {"type": "worker"}}, '"task", .*received {"type": "worker"}'),
+        ({"cluster": {"worker": TWO}, "task": {"index": 0}}, '"task", .*received {"index": 0}'),
         (
             {"cluster": {"chief": ["c:1"], "worker": TWO}, "task": {"type": "evaluator", "index": 0}},
-            'expected a task of type chief or worker, as in its cluster, received "evaluator"',
+            'chief or worker, .*received "evaluator"',
         ),
-        (
-            {"cluster": {"worker": TWO}, "task": {"type": "worker", "index": 2}},
-            "expected an index from 0 to 1 of a worker, received 2",
-        ),
+        ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": 2}}, "0 to 1 .*received 2"),
         ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": -1}}, "received -1"),
         ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": True}}, "received true"),
         ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": None}}, "received null"),
     ],
 )
-def test_what_is_wrong_is_one_line(config: object, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    describe(monkeypatch, config)
+def test_errors_are_one_line(config: object, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_tf_config(monkeypatch, config)
     with pytest.raises(UserError, match=f"^TF_CONFIG: .*{line}") as caught:
-        num_workers()
+        count_workers()
     assert "\n" not in str(caught.value)

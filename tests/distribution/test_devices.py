@@ -16,7 +16,7 @@ GPUS = [types.SimpleNamespace(name=f"GPU:{index}") for index in range(3)]
 
 @pytest.fixture
 def gpu_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
-    """What TensorFlow is told of three GPUs that this machine does not have."""
+    """Record the settings of three simulated GPUs."""
     calls: list[tuple[str, object]] = []
     monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: GPUS if kind == "GPU" else ["CPU"])
@@ -39,31 +39,31 @@ def is_tf32_on() -> bool:
     return tf.config.experimental.tensor_float_32_execution_enabled()
 
 
-def test_gpu_memory_grows_on_every_gpu(gpu_calls: list[tuple[str, object]]):
-    devices.take_gpu_memory_as_needed()
+def test_memory_growth_of_every_gpu(gpu_calls: list[tuple[str, object]]):
+    devices.enable_gpu_memory_growth()
     assert gpu_calls == [("growth", (gpu, True)) for gpu in GPUS]
 
 
 @pytest.mark.parametrize("value", ["true", "false"])
-def test_tensorflows_own_variable_decides_where_it_is_set(
+def test_variable_of_tensorflow_takes_precedence(
     value: str, gpu_calls: list[tuple[str, object]], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", value)
-    devices.take_gpu_memory_as_needed()
+    devices.enable_gpu_memory_growth()
     assert gpu_calls == []
 
 
-def test_one_device_hides_the_other_visible_gpus(gpu_calls: list[tuple[str, object]]):
+def test_one_gpu_is_the_first_visible_gpu(gpu_calls: list[tuple[str, object]]):
     devices.use_one_gpu()
     assert gpu_calls == [("visible", GPUS[1:2])]
 
 
-def test_no_gpu_hides_all(gpu_calls: list[tuple[str, object]]):
+def test_no_gpu_hides_all_gpus(gpu_calls: list[tuple[str, object]]):
     devices.use_no_gpu()
     assert gpu_calls == [("visible", [])]
 
 
-def test_a_process_that_has_started_tensorflow_keeps_its_settings(
+def test_settings_are_kept_after_tensorflow_has_started(
     gpu_calls: list[tuple[str, object]], monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*arguments: object) -> None:
@@ -71,22 +71,24 @@ def test_a_process_that_has_started_tensorflow_keeps_its_settings(
 
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", refuse)
     monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
-    devices.take_gpu_memory_as_needed()
+    devices.enable_gpu_memory_growth()
     devices.use_one_gpu()
     devices.use_no_gpu()
     assert gpu_calls == []
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_float32_is_exact_within_the_context_only(before: bool):
+def test_float32_is_exact_only_inside_the_context(before: bool):
     tf.config.experimental.enable_tensor_float_32_execution(before)
-    with pytest.raises(KeyError), devices.exact_float32():
+    with devices.exact_float32():
         assert not is_tf32_on()
+    assert is_tf32_on() is before
+    with pytest.raises(KeyError), devices.exact_float32():
         raise KeyError
     assert is_tf32_on() is before
 
 
-def test_training_takes_tf32_by_its_option_and_inference_never(monkeypatch: pytest.MonkeyPatch):
+def test_training_uses_tf32_by_option_and_inference_never(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     create_strategy(TrainingConfig(strategy="one_device"))
     assert is_tf32_on()
@@ -100,7 +102,7 @@ def test_training_takes_tf32_by_its_option_and_inference_never(monkeypatch: pyte
 def test_every_strategy_prepares_the_gpus(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     calls: list[str] = []
-    monkeypatch.setattr("sagan_tf.distribution.strategy.take_gpu_memory_as_needed", lambda: calls.append("growth"))
+    monkeypatch.setattr("sagan_tf.distribution.strategy.enable_gpu_memory_growth", lambda: calls.append("growth"))
     monkeypatch.setattr("sagan_tf.distribution.strategy.use_one_gpu", lambda: calls.append("one"))
     create_strategy(TrainingConfig(strategy="mirrored"))
     assert calls == ["growth"]
@@ -108,7 +110,7 @@ def test_every_strategy_prepares_the_gpus(monkeypatch: pytest.MonkeyPatch):
     assert calls == ["growth", "growth", "one"]
 
 
-def test_deterministic_operations_are_asked_for(monkeypatch: pytest.MonkeyPatch):
+def test_option_deterministic(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     calls: list[str] = []
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic"))
@@ -120,7 +122,7 @@ def test_deterministic_operations_are_asked_for(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_xla_multiplies_exactly_without_tensor_float_32(exact: bool) -> None:
-    """TPUs, for which all is compiled, round factors to bfloat16 unless XLA is asked for its highest precision."""
+    """TPUs, for which everything is compiled, round factors to bfloat16 unless XLA has its highest precision."""
     tf.config.experimental.enable_tensor_float_32_execution(True)
 
     def multiply(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -22,52 +22,52 @@ FUTURE = ("sm_80", "sm_90", "sm_100", "compute_120")
 
 
 @pytest.fixture(autouse=True)
-def _cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_cuda_cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_CACHE_DISABLE", raising=False)
     monkeypatch.setenv("CUDA_CACHE_PATH", str(tmp_path / "kernels"))
 
 
-def found(gpu: Gpu, precision: str = "float32", **software: object) -> list[tuple[int, str]]:
+def examine(gpu: Gpu, precision: str = "float32", **software: object) -> list[tuple[int, str]]:
     findings = examine_gpu(gpu, dataclasses.replace(SOFTWARE, **software), precision)
-    return [(one.level, one.message) for one in findings]
+    return [(finding.level, finding.message) for finding in findings]
 
 
 @pytest.mark.parametrize("gpu", [P100, V100, T4, A10, Gpu("NVIDIA L4", (8, 9)), Gpu("GeForce GTX 1080", (6, 1))])
-def test_gpus_for_which_there_is_machine_code_pass(gpu: Gpu):
-    assert found(gpu) == []
+def test_gpus_with_machine_code_have_no_findings(gpu: Gpu):
+    assert examine(gpu) == []
 
 
 @pytest.mark.parametrize("gpu", [K80, RTX_5090, Gpu("NVIDIA B200", (10, 0))])
-def test_gpus_for_which_there_is_no_code_are_refused(gpu: Gpu):
-    ((level, message),) = found(gpu)
+def test_gpus_without_code_are_an_error(gpu: Gpu):
+    ((level, message),) = examine(gpu)
     assert level == ERROR and gpu.name in message and SOFTWARE.tensorflow in message
 
 
 def test_machine_code_does_not_run_on_an_earlier_gpu():
-    assert [level for level, _ in found(A10, code=("sm_70", "sm_89", "compute_89"))] == [ERROR]
+    assert [level for level, _ in examine(A10, compute_capabilities=("sm_70", "sm_89", "compute_89"))] == [ERROR]
 
 
 @pytest.mark.parametrize(("gpu", "has_successor"), [(K80, False), (A10, False), (RTX_5090, True)])
-def test_a_newer_tensorflow_is_advised_for_newer_gpus_only(gpu: Gpu, has_successor: bool):
-    ((_, message),) = found(gpu, code=("sm_60", "sm_89"))
+def test_another_tensorflow_is_advised_only_for_newer_gpus(gpu: Gpu, has_successor: bool):
+    ((_, message),) = examine(gpu, compute_capabilities=("sm_60", "sm_89"))
     assert ("NVIDIA's TensorFlow container" in message) is has_successor
 
 
 @pytest.mark.parametrize("gpu", [A10, H100, RTX_5090, Gpu("NVIDIA B200", (10, 0)), Gpu("NVIDIA B300", (10, 3))])
-def test_a_tensorflow_that_has_the_code_passes(gpu: Gpu):
-    assert all(level == INFO for level, _ in found(gpu, code=FUTURE))
+def test_tensorflow_with_code_for_newer_gpus(gpu: Gpu):
+    assert all(level == INFO for level, _ in examine(gpu, compute_capabilities=FUTURE))
 
 
-def test_a_build_that_does_not_name_its_code_passes():
-    assert found(RTX_5090, code=(), cuda=None, driver_cuda=None, cudnn=None, oldest_cudnn=None) == []
+def test_build_that_does_not_list_its_compute_capabilities():
+    assert examine(RTX_5090, compute_capabilities=(), cuda=None, driver_cuda=None, cudnn=None, min_cudnn=None) == []
 
 
-def test_ptx_is_compiled_at_the_first_start(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    ((level, message),) = found(H100)
+def test_compilation_of_ptx_is_announced(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    ((level, message),) = examine(H100)
     assert level == INFO and str(tmp_path / "kernels") in message
-    assert found(H100, code=("sm_80", "sm_90")) == []
+    assert examine(H100, compute_capabilities=("sm_80", "sm_90")) == []
     monkeypatch.setenv("CUDA_CACHE_DISABLE", "1")
-    assert [level for level, _ in found(H100)] == [WARNING]
+    assert [level for level, _ in examine(H100)] == [WARNING]
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_ptx_is_compiled_at_the_first_start(tmp_path: pathlib.Path, monkeypatch:
     [
         (A10, (11, 8), [ERROR]),  # another major version
         (A10, (12, 0), []),  # every driver of CUDA 12 runs every toolkit of CUDA 12
-        (H100, (12, 4), [ERROR]),  # but compiles the PTX of older ones only
+        (H100, (12, 4), [ERROR]),  # a driver compiles PTX only of toolkits that are not newer
         (H100, (12, 5), [INFO]),
         (H100, None, [INFO]),
         (A10, (13, 0), []),
     ],
 )
-def test_what_the_driver_has_to_support(gpu: Gpu, driver_cuda: tuple[int, int] | None, levels: list[int]):
-    assert [level for level, _ in found(gpu, driver_cuda=driver_cuda)] == levels
+def test_required_driver(gpu: Gpu, driver_cuda: tuple[int, int] | None, levels: list[int]):
+    assert [level for level, _ in examine(gpu, driver_cuda=driver_cuda)] == levels
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_what_the_driver_has_to_support(gpu: Gpu, driver_cuda: tuple[int, int] |
         (P100, (9, 28), "nvidia-cudnn-cu12<9.11"),
         (V100, (9, 10), None),
         (T4, (9, 28), None),
-        (A10, (9, 1), "nvidia-cudnn-cu12>=9.3,<10"),  # as some versions of PyTorch pin it
+        (A10, (9, 1), "nvidia-cudnn-cu12>=9.3,<10"),  # the version that some versions of PyTorch pin
         (V100, (8, 9), "nvidia-cudnn-cu12>=9.3,<9.11"),
         (A10, (10, 0), "nvidia-cudnn-cu12>=9.3,<10"),
         (A10, None, None),
     ],
 )
-def test_which_cudnn_a_gpu_takes(gpu: Gpu, cudnn: tuple[int, int] | None, advice: str | None):
-    findings = found(gpu, cudnn=cudnn)
+def test_required_cudnn(gpu: Gpu, cudnn: tuple[int, int] | None, advice: str | None):
+    findings = examine(gpu, cudnn=cudnn)
     assert [level for level, _ in findings] == ([ERROR] if advice else [])
     assert all(f"pip install '{advice}'" in message for _, message in findings)
 
@@ -116,13 +116,14 @@ def test_which_cudnn_a_gpu_takes(gpu: Gpu, cudnn: tuple[int, int] | None, advice
         (T4, "float32", True, None),
     ],
 )
-def test_what_a_precision_means(gpu: Gpu, precision: str, has_tf32: bool, level: int | None):
-    assert [one for one, _ in found(gpu, precision, has_tf32=has_tf32)] == ([level] if level else [])
+def test_precisions(gpu: Gpu, precision: str, has_tf32: bool, level: int | None):
+    levels = [level for level, _ in examine(gpu, precision, has_tf32=has_tf32)]
+    assert levels == ([level] if level else [])
 
 
 def test_packages_that_tensorflow_does_not_accept():
     unmet = (("nvidia-nccl-cu12 2.20.5", Requirement("nvidia-nccl-cu12<3.0,>=2.27.7")),)
-    (finding,) = examine_packages(dataclasses.replace(SOFTWARE, unmet=unmet))
+    (finding,) = examine_packages(dataclasses.replace(SOFTWARE, unmet_requirements=unmet))
     assert finding.level == WARNING
     assert "2.20.5" in finding.message and "'nvidia-nccl-cu12<3.0,>=2.27.7'" in finding.message
     assert examine_packages(SOFTWARE) == []
@@ -130,7 +131,7 @@ def test_packages_that_tensorflow_does_not_accept():
 
 def test_shared_memory_for_several_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
     sizes = {"total": 64 * 2**20}
-    monkeypatch.setattr("shutil.disk_usage", lambda place: types.SimpleNamespace(**sizes))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(**sizes))
     (finding,) = examine_shared_memory(2, str(tmp_path))
     assert finding.level == WARNING and "64 MiB" in finding.message
     assert examine_shared_memory(1, str(tmp_path)) == []
@@ -142,15 +143,15 @@ def test_shared_memory_for_several_gpus(monkeypatch: pytest.MonkeyPatch, tmp_pat
 @pytest.mark.parametrize(
     ("software", "reason"),
     [
-        ({"code": ()}, "tensorflow[and-cuda]==2.21.0"),
+        ({"compute_capabilities": ()}, "tensorflow[and-cuda]==2.21.0"),
         ({"driver_cuda": None}, "libcuda.so.1"),
         ({"has_nvml": False}, "libnvidia-ml.so.1"),
         ({"driver_cuda": (11, 4)}, "11.4"),
-        ({"missing": ("nvidia-cudnn-cu12", "nvidia-nccl-cu12")}, "nvidia-cudnn-cu12, nvidia-nccl-cu12"),
+        ({"missing_packages": ("nvidia-cudnn-cu12", "nvidia-nccl-cu12")}, "nvidia-cudnn-cu12, nvidia-nccl-cu12"),
         ({}, "log"),
     ],
 )
-def test_why_a_gpu_is_not_used(software: dict, reason: str):
+def test_reasons_for_an_unused_gpu(software: dict, reason: str):
     finding = explain_unused_gpu(dataclasses.replace(SOFTWARE, **software))
     assert finding.level == WARNING and reason in finding.message
     assert "TF_CPP_MIN_LOG_LEVEL=0" in finding.message

@@ -17,7 +17,7 @@ BUILD = {"cuda_compute_capabilities": ["sm_80", "compute_90"], "cuda_version": "
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
-    """Let packages seem to be installed, and TensorFlow to be built for CUDA."""
+    """Simulate installed packages and a TensorFlow that is built for CUDA."""
 
     def version(name: str) -> str:
         try:
@@ -30,8 +30,8 @@ def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
     monkeypatch.setattr(importlib.metadata, "version", version)
 
 
-def load(monkeypatch: pytest.MonkeyPatch, **functions: Callable) -> None:
-    """Let shared libraries have the functions given; without any, no library can be loaded."""
+def simulate_libraries(monkeypatch: pytest.MonkeyPatch, **functions: Callable) -> None:
+    """Simulate shared libraries with the given functions; without functions, no library can be loaded."""
 
     def open_library(name: str, mode: int = 0) -> types.SimpleNamespace:
         if not functions:
@@ -51,29 +51,29 @@ def driver(number: int, status: int = 0) -> Callable:
 
 def test_versions_of_installed_packages(monkeypatch: pytest.MonkeyPatch):
     install(monkeypatch, nvidia_cudnn_cu12="9.28.0.42", nvidia_nccl_cu12="2.20.5")
-    load(monkeypatch)
+    simulate_libraries(monkeypatch)
     software = read_gpu_software()
-    assert software.code == ("sm_80", "compute_90")
+    assert software.compute_capabilities == ("sm_80", "compute_90")
     assert (software.cuda, software.driver_cuda, software.has_nvml) == ((12, 5), None, False)
-    assert (software.cudnn, software.oldest_cudnn, software.cudnn_package) == ((9, 28), (9, 3), "nvidia-cudnn-cu12")
-    ((installed, needed),) = software.unmet
+    assert (software.cudnn, software.min_cudnn, software.cudnn_package) == ((9, 28), (9, 3), "nvidia-cudnn-cu12")
+    ((installed, needed),) = software.unmet_requirements
     assert installed == "nvidia-nccl-cu12 2.20.5" and needed.name == "nvidia-nccl-cu12"
-    assert software.missing == ("nvidia-cufft-cu12",)
+    assert software.missing_packages == ("nvidia-cufft-cu12",)
 
 
-def test_the_cudnn_that_is_loaded_counts_and_not_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch):
+def test_loaded_cudnn_takes_precedence_over_the_installed_one(monkeypatch: pytest.MonkeyPatch):
     install(monkeypatch, nvidia_cudnn_cu12="9.28.0.42")
-    load(monkeypatch, cudnnGetVersion=lambda: 91002)
+    simulate_libraries(monkeypatch, cudnnGetVersion=lambda: 91002)
     software = read_gpu_software()
     assert (software.cudnn, software.has_nvml) == ((9, 10), True)
     install(monkeypatch)
-    load(monkeypatch)
+    simulate_libraries(monkeypatch)
     assert read_gpu_software().cudnn is None
 
 
 @pytest.mark.parametrize(("number", "version"), [(91002, (9, 10)), (90300, (9, 3)), (8907, (8, 9)), (100101, (10, 1))])
-def test_numbers_of_cudnn_versions(monkeypatch: pytest.MonkeyPatch, number: int, version: tuple[int, int]):
-    load(monkeypatch, cudnnGetVersion=lambda: number)
+def test_formats_of_cudnn_versions(monkeypatch: pytest.MonkeyPatch, number: int, version: tuple[int, int]):
+    simulate_libraries(monkeypatch, cudnnGetVersion=lambda: number)
     assert read_loaded_cudnn("9") == version
 
 
@@ -81,24 +81,29 @@ def test_numbers_of_cudnn_versions(monkeypatch: pytest.MonkeyPatch, number: int,
     ("get_version", "expected"),
     [(driver(12040), (12, 4)), (driver(13000), (13, 0)), (driver(0), None), (driver(12040, status=999), None)],
 )
-def test_what_the_driver_supports(monkeypatch: pytest.MonkeyPatch, get_version, expected: tuple[int, int] | None):
-    load(monkeypatch, cuDriverGetVersion=get_version)
+def test_cuda_version_of_the_driver(monkeypatch: pytest.MonkeyPatch, get_version, expected: tuple[int, int] | None):
+    simulate_libraries(monkeypatch, cuDriverGetVersion=get_version)
     assert read_driver_cuda() == expected
 
 
-def test_a_tensorflow_of_another_name_and_without_cuda(monkeypatch: pytest.MonkeyPatch):
+def test_tensorflow_with_another_package_name_and_without_cuda(monkeypatch: pytest.MonkeyPatch):
     def missing(name: str) -> list[str]:
         raise importlib.metadata.PackageNotFoundError(name)
 
     install(monkeypatch)
-    load(monkeypatch)
+    simulate_libraries(monkeypatch)
     monkeypatch.setattr(importlib.metadata, "requires", missing)
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": False})
     software = read_gpu_software()
-    assert (software.code, software.cuda, software.oldest_cudnn, software.unmet) == ((), None, None, ())
+    assert (software.compute_capabilities, software.cuda, software.min_cudnn, software.unmet_requirements) == (
+        (),
+        None,
+        None,
+        (),
+    )
 
 
-def test_this_process_can_be_read():
+def test_software_of_this_process():
     software = read_gpu_software()
     assert software.tensorflow == tf.__version__
-    assert all(one.name.startswith("nvidia-") for one in gpu_software.cuda_requirements())
+    assert all(requirement.name.startswith("nvidia-") for requirement in gpu_software.read_cuda_requirements())

@@ -1,12 +1,12 @@
-"""What TensorFlow reports of other workers becomes one line; other errors stay what they are."""
+"""Tests of the conversion of TensorFlow's errors about lost workers; other errors are not changed."""
 
 from __future__ import annotations
 
 import pytest
 import tensorflow as tf
 
-from sagan_tf.distribution.lost_workers import explain_lost_workers, lost_worker_error
-from sagan_tf.errors import WorkerLost
+from sagan_tf.distribution.lost_workers import convert_lost_worker_error, explain_lost_workers
+from sagan_tf.errors import WorkerLostError
 
 KINDS = [tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError]
 KINDS += [tf.errors.DeadlineExceededError, tf.errors.InternalError]
@@ -29,46 +29,46 @@ def tensorflow_error(kind: type[tf.errors.OpError], message: str) -> tf.errors.O
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("message", MESSAGES)
-def test_each_of_tensorflows_messages(kind: type[tf.errors.OpError], message: str) -> None:
-    found = lost_worker_error(tensorflow_error(kind, f"{message}\nmore"), 2, "it goes on")
-    assert isinstance(found, WorkerLost) and found.status == 75
+def test_messages_about_lost_workers(kind: type[tf.errors.OpError], message: str) -> None:
+    found = convert_lost_worker_error(tensorflow_error(kind, f"{message}\nmore"), 2, "it goes on")
+    assert isinstance(found, WorkerLostError) and found.status == 75
     assert message in str(found) and str(found).endswith("it goes on") and "\n" not in str(found)
     assert ("--collectives=ring" in str(found)) == ("nccl" in message.lower())
 
 
-def test_the_worker_is_named() -> None:
+def test_message_names_the_worker() -> None:
     message = "Collective ops is aborted by: /job:worker/replica:0/task:1 has died"
-    found = lost_worker_error(tensorflow_error(tf.errors.UnavailableError, message), 2, "")
-    assert str(found).startswith("worker 1 does not answer any more")
+    found = convert_lost_worker_error(tensorflow_error(tf.errors.UnavailableError, message), 2, "")
+    assert str(found).startswith("worker 1 ")
 
 
-def test_nccl_between_the_gpus_of_one_worker() -> None:
-    found = lost_worker_error(tensorflow_error(tf.errors.InternalError, "NCCL: invalid usage"), 1, "it goes on")
-    assert isinstance(found, WorkerLost) and "--strategy=one_device" in str(found)
+def test_nccl_errors_of_one_worker() -> None:
+    found = convert_lost_worker_error(tensorflow_error(tf.errors.InternalError, "NCCL: invalid usage"), 1, "it goes on")
+    assert isinstance(found, WorkerLostError) and "--strategy=one_device" in str(found)
 
 
-def test_a_long_reason_is_cut() -> None:
+def test_long_reason_is_shortened() -> None:
     error = tensorflow_error(tf.errors.InternalError, "NCCL " + "x" * 10_000)
-    assert len(str(lost_worker_error(error, 2, ""))) < 700
+    assert len(str(convert_lost_worker_error(error, 2, ""))) < 700
 
 
 @pytest.mark.parametrize(
     ("error", "num_workers"),
     [
         (tensorflow_error(tf.errors.UnavailableError, "Socket closed"), 1),
-        (tensorflow_error(tf.errors.InternalError, "from one's own data"), 2),
+        (tensorflow_error(tf.errors.InternalError, "another reason"), 2),
         (tensorflow_error(tf.errors.InvalidArgumentError, "Socket closed"), 2),
     ],
 )
-def test_other_errors_stay_what_they_are(error: tf.errors.OpError, num_workers: int) -> None:
-    assert lost_worker_error(error, num_workers, "") is None
+def test_other_errors_are_not_changed(error: tf.errors.OpError, num_workers: int) -> None:
+    assert convert_lost_worker_error(error, num_workers, "") is None
     with pytest.raises(tf.errors.OpError) as caught, explain_lost_workers(num_workers, ""):
         raise error
     assert caught.value is error
 
 
-def test_the_context_explains() -> None:
+def test_context_converts_errors() -> None:
     error = tensorflow_error(tf.errors.UnavailableError, "Socket closed")
-    with pytest.raises(WorkerLost) as caught, explain_lost_workers(2, "it goes on"):
+    with pytest.raises(WorkerLostError) as caught, explain_lost_workers(2, "it goes on"):
         raise error
     assert caught.value.__cause__ is error

@@ -24,7 +24,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("error", FULL_GPU, ids=str)
-def test_a_full_gpu_is_a_users_error_that_names_the_way_out(error: Exception):
+def test_full_gpu_is_a_user_error_with_advice(error: Exception):
     expected = pytest.raises(UserError, match=r"^sampling: .*lower --columns; .*CUDA_VISIBLE_DEVICES")
     with expected as caught, explain_memory_errors("sampling", "lower --columns"):
         raise error
@@ -32,23 +32,23 @@ def test_a_full_gpu_is_a_users_error_that_names_the_way_out(error: Exception):
 
 
 @pytest.mark.parametrize("error", TOO_LITTLE, ids=repr)
-def test_too_little_memory_is_a_users_error(error: Exception):
+def test_too_little_memory_is_a_user_error_with_advice(error: Exception):
     @explain_memory_errors("sampling", "lower --columns")
     def compute() -> None:
         raise error
 
-    for _ in range(2):  # the decorated function can be called again
+    for _ in range(2):  # The decorated function can be called again.
         with pytest.raises(UserError, match=r"^sampling: .*lower --columns$"):
             compute()
 
 
-def test_the_size_that_was_wanted_is_named():
+def test_message_has_the_shape_of_the_tensor():
     with pytest.raises(UserError, match="8 x 4"), explain_memory_errors("sampling", "lower --columns"):
         raise TOO_LITTLE[0]
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=repr)
-def test_other_errors_stay_what_they_are(error: Exception):
+def test_other_errors_are_not_changed(error: Exception):
     with pytest.raises(type(error)) as caught, explain_memory_errors("sampling", "lower --columns"):
         raise error
     assert caught.value is error

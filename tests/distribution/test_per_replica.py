@@ -1,4 +1,4 @@
-"""A batch shared by replicas: every row is worked on once, and comes back at its place."""
+"""Tests of the division of a batch among replicas: every row is computed once and keeps its position."""
 
 from __future__ import annotations
 
@@ -6,46 +6,48 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.distribution.per_replica import on_replicas
+from sagan_tf.distribution.per_replica import split_over_replicas
 from tests.training.tiny import one_device, two_replicas
 
 
 def work(numbers: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Row by row; and who did it, out of how many rows."""
+    """Return a result for each row, and the replica that computed it with its number of rows."""
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    who = tf.stack([tf.cast(replica, tf.int32), tf.shape(labels)[0]])
+    origin = tf.stack([tf.cast(replica, tf.int32), tf.shape(labels)[0]])
     return numbers * 2.0 + tf.cast(labels, tf.float32)[:, tf.newaxis], tf.tile(
-        who[tf.newaxis], [tf.shape(labels)[0], 1]
+        origin[tf.newaxis], [tf.shape(labels)[0], 1]
     )
 
 
 @pytest.mark.parametrize(("make", "replicas"), [(one_device, 1), (two_replicas, 2)])
 @pytest.mark.parametrize("count", [2, 6])
-def test_rows_are_shared_in_order(make: object, replicas: int, count: int) -> None:
+def test_rows_are_divided_in_order(make: object, replicas: int, count: int) -> None:
     strategy = make()
     assert strategy.num_replicas_in_sync == replicas
     numbers = np.arange(count * 3, dtype=np.float32).reshape(count, 3)
     labels = np.arange(count, dtype=np.int32) * 100
     with strategy.scope():
-        results, who = tf.function(on_replicas(strategy, work), autograph=False)(
+        results, origins = tf.function(split_over_replicas(strategy, work), autograph=False)(
             tf.constant(numbers), tf.constant(labels)
         )
     np.testing.assert_array_equal(results, numbers * 2.0 + labels[:, np.newaxis])
-    each = count // replicas
-    assert who.numpy().tolist() == [[index // each, each] for index in range(count)]
+    rows = count // replicas
+    assert origins.numpy().tolist() == [[index // rows, rows] for index in range(count)]
 
 
 @pytest.mark.parametrize("make", [one_device, two_replicas])
-def test_traced_once_for_any_number_of_rows(make: object) -> None:
+def test_function_is_traced_once_for_any_number_of_rows(make: object) -> None:
     strategy, traces = make(), []
 
-    def noting(numbers: tf.Tensor) -> tuple[tf.Tensor]:
+    def record_trace(numbers: tf.Tensor) -> tuple[tf.Tensor]:
         traces.append(numbers.shape)
         return (-numbers,)
 
     with strategy.scope():
         specification = tf.TensorSpec([None, 3], tf.float32)
-        function = tf.function(on_replicas(strategy, noting), autograph=False).get_concrete_function(specification)
+        function = tf.function(split_over_replicas(strategy, record_trace), autograph=False).get_concrete_function(
+            specification
+        )
     for count in (2, 8):
         numbers = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
         np.testing.assert_array_equal(function(tf.constant(numbers))[0], -numbers)

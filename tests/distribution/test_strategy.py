@@ -8,7 +8,7 @@ from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.strategy import (
     check_batch_size,
     check_jit_compile,
-    communication_options,
+    create_communication_options,
     create_local_strategy,
     create_strategy,
 )
@@ -18,59 +18,51 @@ from tests.simulated_tpu import simulated_tpu_strategy
 
 def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    # tests/conftest.py split the CPU in two.
+    # tests/conftest.py splits the CPU into two devices.
     assert isinstance(create_strategy(TrainingConfig()), tf.distribute.MirroredStrategy)
     assert create_strategy(TrainingConfig(strategy="mirrored")).num_replicas_in_sync == 2
     assert create_strategy(TrainingConfig(strategy="one_device")).num_replicas_in_sync == 1
     assert create_strategy(TrainingConfig(strategy="mirrored", logical_cpus=2)).num_replicas_in_sync == 2
 
 
-def test_several_gpus_are_named_with_the_way_to_choose(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
+def test_log_says_how_to_select_gpus(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.setattr(logging.getLogger("sagan_tf"), "propagate", True)
     caplog.set_level(logging.INFO, "sagan_tf")
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", list)
-    for gpus, said in ((["a", "b", "c"], True), (["a"], False)):
+    for gpus, is_logged in ((["a", "b", "c"], True), (["a"], False)):
         monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind, gpus=gpus: gpus)
         assert len(create_local_strategy("mirrored")) == len(gpus)
-        assert ("3 GPUs" in caplog.text and "CUDA_VISIBLE_DEVICES" in caplog.text) is said
+        assert ("3 visible GPUs" in caplog.text and "CUDA_VISIBLE_DEVICES" in caplog.text) is is_logged
         caplog.clear()
 
 
-def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch):
+def test_missing_workers_and_devices(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(UserError, match="strategy: expected workers .*SAGAN_TF_NUM_PODS.*--strategy=auto"):
+    with pytest.raises(UserError, match="strategy: .*SAGAN_TF_NUM_PODS.*--strategy=auto"):
         create_strategy(TrainingConfig(strategy="multi_worker"))
-    with pytest.raises(UserError, match="logical_cpus: expected 2, as TensorFlow has started, received 3"):
+    with pytest.raises(UserError, match="logical_cpus: .* 2.*received 3"):
         create_strategy(TrainingConfig(logical_cpus=3))
 
 
-def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TF_CONFIG", "garbage")
-    with pytest.raises(UserError, match="TF_CONFIG: expected JSON"):
-        create_strategy(TrainingConfig(strategy="multi_worker"))
-
-
-def test_xla_has_one_replica_or_a_tpu():
+def test_jit_compile_needs_one_replica_or_a_tpu():
     config = TrainingConfig(jit_compile=True)
     check_jit_compile(config, tf.distribute.OneDeviceStrategy("CPU:0"))
-    check_jit_compile(config, simulated_tpu_strategy())  # `auto` may have become one
-    two = create_local_strategy("mirrored")
-    check_jit_compile(TrainingConfig(), two)
-    with pytest.raises(UserError, match="jit_compile: expected one replica"):
-        check_jit_compile(config, two)
+    check_jit_compile(config, simulated_tpu_strategy())  # `--strategy=auto` may select a TPU.
+    mirrored = create_local_strategy("mirrored")
+    check_jit_compile(TrainingConfig(), mirrored)
+    with pytest.raises(UserError, match="jit_compile: .* 2;"):
+        check_jit_compile(config, mirrored)
 
 
-def test_one_device_is_the_cpu_where_gpus_are_hidden(monkeypatch: pytest.MonkeyPatch):
+def test_one_device_is_the_cpu_if_gpus_are_hidden(monkeypatch: pytest.MonkeyPatch):
     found = tf.config.list_physical_devices
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["hidden"] if kind == "GPU" else found(kind))
     monkeypatch.setattr("sagan_tf.distribution.strategy.check_gpus", lambda **options: None)
-    monkeypatch.setattr("sagan_tf.distribution.devices.take_gpu_memory_as_needed", lambda: None)
+    monkeypatch.setattr("sagan_tf.distribution.devices.enable_gpu_memory_growth", lambda: None)
     assert create_local_strategy("one_device").extended.worker_devices[0].endswith("CPU:0")
 
 
-def test_batches_must_divide():
+def test_batch_size_must_be_divisible():
     config = TrainingConfig(global_batch_size=12, gradient_accumulation_steps=3)
     check_batch_size(config, 2)
     with pytest.raises(UserError, match=r"multiple of 24 \(8 replicas x 3 accumulation steps\), received 12"):
@@ -84,13 +76,13 @@ def test_batches_must_divide():
     ("collectives", "has_gpus", "expected"),
     [("auto", True, "NCCL"), ("auto", False, "RING"), ("ring", True, "RING"), ("nccl", False, "NCCL")],
 )
-def test_workers_with_gpus_exchange_gradients_by_nccl(collectives: str, has_gpus: bool, expected: str):
-    options = communication_options(collectives, has_gpus=has_gpus)
+def test_workers_with_gpus_exchange_gradients_with_nccl(collectives: str, has_gpus: bool, expected: str):
+    options = create_communication_options(collectives, has_gpus=has_gpus)
     assert options.implementation.value == expected
     assert (options.bytes_per_pack > 0) == (expected == "NCCL")
 
 
-def test_the_strategy_of_several_workers_has_these_options(monkeypatch: pytest.MonkeyPatch):
+def test_multi_worker_strategy_has_communication_options(monkeypatch: pytest.MonkeyPatch):
     cluster = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     given = []

@@ -1,4 +1,4 @@
-"""A TPU that is missing ends a command at once, and the training loop is traced as a TPU would run it."""
+"""Tests of errors about TPUs, and of the training loop as it is traced for a TPU."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from tensorflow.python.framework import kernels
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution import per_replica, tpu
-from sagan_tf.distribution.per_replica import on_replicas
+from sagan_tf.distribution.per_replica import split_over_replicas
 from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.errors import UserError
 from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from tests.simulated_tpu import nodes_by_place, simulated_tpu_strategy
+from tests.simulated_tpu import simulated_tpu_strategy, split_nodes_by_program
 from tests.training.tiny import make_state, tiny_config
 
 RESOLVER = tf.distribute.cluster_resolver.TPUClusterResolver
 
 
 @pytest.fixture(autouse=True)
-def _no_tpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unset_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TPU_NAME", raising=False)
     monkeypatch.delenv("TF_CONFIG", raising=False)
 
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of TPUs that are connected to; every one of them answers."""
+    """Record the names of the TPUs to which the code connects; every connection succeeds."""
     names: list[str] = []
     monkeypatch.setattr(RESOLVER, "connect", lambda name=None: names.append(name) or f"resolver of {name}")
     return names
@@ -48,7 +48,7 @@ def add_tpu_support(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "has_device", "named"),
+    ("environment", "has_device", "texts"),
     [
         ({}, False, ["strategy", "/dev/accel"]),
         ({"TPU_NAME": "local"}, False, ["strategy", "/dev/accel"]),
@@ -57,8 +57,8 @@ def add_tpu_support(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"TPU_NAME": "grpc://10.0.0.2:8470"}, False, ["TPU_NAME", "grpc://10.0.0.2:8470"]),
     ],
 )
-def test_what_is_missing_is_said_without_a_connection(
-    environment: dict[str, str], has_device: bool, named: list[str], monkeypatch: pytest.MonkeyPatch, connections: Any
+def test_missing_tpu_is_an_error_without_a_connection(
+    environment: dict[str, str], has_device: bool, texts: list[str], monkeypatch: pytest.MonkeyPatch, connections: Any
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -67,12 +67,12 @@ def test_what_is_missing_is_said_without_a_connection(
     for strategy in strategies:
         with pytest.raises(UserError) as caught:
             create_strategy(TrainingConfig(strategy=strategy))
-        assert all(text in str(caught.value) for text in named) and "\n" not in str(caught.value)
+        assert all(text in str(caught.value) for text in texts) and "\n" not in str(caught.value)
     assert connections == []
 
 
 @pytest.mark.parametrize("name", [None, "", "local"])
-def test_the_tpu_of_this_machine_is_used(name: str | None, monkeypatch: pytest.MonkeyPatch, connections: Any) -> None:
+def test_local_tpu_is_used(name: str | None, monkeypatch: pytest.MonkeyPatch, connections: Any) -> None:
     if name is not None:
         monkeypatch.setenv("TPU_NAME", name)
     add_tpu_support(monkeypatch)
@@ -86,7 +86,7 @@ def test_the_tpu_of_this_machine_is_used(name: str | None, monkeypatch: pytest.M
     ("has_tpu", "gpus", "warned"), [(True, [], True), (False, [], False), (True, ["GPU:0"], False)]
 )
 @pytest.mark.parametrize("packages", [[], ["tensorflow-tpu"]])
-def test_a_tpu_that_auto_does_not_use_is_named(
+def test_unused_tpu_is_logged(
     packages: list[str],
     has_tpu: bool,
     gpus: list[str],
@@ -99,7 +99,7 @@ def test_a_tpu_that_auto_does_not_use_is_named(
     monkeypatch.setattr(tpu, "_is_installed", lambda package: package in packages)
     found = tf.config.list_physical_devices
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus if kind == "GPU" else found(kind))
-    monkeypatch.setattr("sagan_tf.distribution.strategy.take_gpu_memory_as_needed", lambda: None)
+    monkeypatch.setattr("sagan_tf.distribution.strategy.enable_gpu_memory_growth", lambda: None)
     monkeypatch.setattr("sagan_tf.distribution.strategy.check_gpus", lambda *arguments, **options: None)
     create_strategy(TrainingConfig())
     lines = list({record.getMessage() for record in caplog.records if "TPU" in record.getMessage()})
@@ -107,11 +107,11 @@ def test_a_tpu_that_auto_does_not_use_is_named(
     if warned:
         assert ("another process" in lines[0]) == bool(packages) and "tensorflow-tpu" in lines[0]
     caplog.clear()
-    create_strategy(TrainingConfig(strategy="one_device"))  # chosen, and not for want of a TPU
+    create_strategy(TrainingConfig(strategy="one_device"))  # The user has chosen not to use a TPU.
     assert "TPU" not in caplog.text
 
 
-def test_half_precision_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float16_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     add_tpu_support(monkeypatch)
     with pytest.raises(UserError, match="precision: .*mixed_bfloat16.*mixed_float16"):
         create_strategy(TrainingConfig(strategy="tpu", precision="mixed_float16"))
@@ -128,7 +128,7 @@ def test_half_precision_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPat
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_tpu_that_does_not_start_is_an_error_of_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_start_is_an_error_of_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str) -> None:
         raise error
 
@@ -141,7 +141,7 @@ def test_a_tpu_that_does_not_start_is_an_error_of_one_line(error: Exception, mon
 
 @pytest.fixture(scope="module")
 def nodes() -> tuple[list[Any], list[Any]]:
-    """The nodes of a training loop for a TPU: of its programs, and around them."""
+    """Return the nodes of a training loop for a TPU: those of its programs, and those around the programs."""
     config, strategy = tiny_config(architecture="dcgan"), simulated_tpu_strategy()
     size = config.model.resolution
 
@@ -156,48 +156,50 @@ def nodes() -> tuple[list[Any], list[Any]]:
         state = make_state(config, strategy)
         iterator = iter(strategy.distribute_datasets_from_function(batches))
         trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
-        return nodes_by_place(trainer.loop_graph())
+        return split_nodes_by_program(trainer.trace_loop())
 
 
-def test_a_step_is_two_programs_for_the_tpu(nodes: tuple[list[Any], list[Any]]) -> None:
+def test_step_consists_of_two_programs(nodes: tuple[list[Any], list[Any]]) -> None:
     inside, outside = nodes
     assert [node.op for node in inside].count("TPUReplicateMetadata") == 2
     assert {"Conv2D", "CrossReplicaSum", "ResourceApplyAdagradV2"} <= {node.op for node in inside}
     assert not {"Conv2D", "MatMul", "ResourceApplyAdagradV2"} & {node.op for node in outside}
 
 
-def test_attention_has_its_gradient_for_rounded_products(nodes: tuple[list[Any], list[Any]]) -> None:
-    """Columns that restore row sums are padded to eight, which nothing else in these networks is."""
+def test_attention_has_the_gradient_for_rounded_products(nodes: tuple[list[Any], list[Any]]) -> None:
+    """The columns that restore row sums are padded to eight, and no other tensor in these networks is padded."""
     assert "Pad" in {node.op for node in nodes[0]}
 
 
 def test_xla_has_a_kernel_for_every_operation_of_the_programs(nodes: tuple[list[Any], list[Any]]) -> None:
     tf.function(lambda x: x + 1.0, jit_compile=True)(tf.zeros([2]))  # registers XLA's kernels
-    of_tpu = {"TPUReplicateMetadata", "TPUReplicatedInput", "TPUReplicatedOutput", "AllToAll", "CrossReplicaSum"}
-    kinds = {node.op for node in nodes[0]} - of_tpu  # a build without TPU support does not have these
+    # A build without TPU support has no kernels for these operations.
+    tpu_types = {"TPUReplicateMetadata", "TPUReplicatedInput", "TPUReplicatedOutput", "AllToAll", "CrossReplicaSum"}
+    types_of_nodes = {node.op for node in nodes[0]} - tpu_types
     missing = [
-        kind
-        for kind in sorted(kinds)
-        if not any("XLA" in one.device_type for one in kernels.get_registered_kernels_for_op(kind).kernel)
+        name
+        for name in sorted(types_of_nodes)
+        if not any("XLA" in kernel.device_type for kernel in kernels.get_registered_kernels_for_op(name).kernel)
     ]
     assert missing == []
 
 
-def test_only_the_counters_are_set_around_the_programs(nodes: tuple[list[Any], list[Any]]) -> None:
+def test_only_counters_are_assigned_around_the_programs(nodes: tuple[list[Any], list[Any]]) -> None:
     changes = [node for node in nodes[1] if "Assign" in node.op or node.op.startswith("ResourceApply")]
     assert len(changes) == 2 and all(node.attr["dtype"].type == tf.int64.as_datatype_enum for node in changes)
 
 
-def test_of_all_state_only_counters_of_updates_are_sent_to_other_chips(nodes: tuple[list[Any], list[Any]]) -> None:
+def test_only_counters_of_updates_are_sent_to_other_chips(nodes: tuple[list[Any], list[Any]]) -> None:
     sent = [node for node in nodes[0] if node.op == "AllToAll"]
-    assert [node.attr["T"].type for node in sent] == [tf.int64.as_datatype_enum] * 2  # Keras', one for each optimizer
+    # Keras has one counter for each optimizer.
+    assert [node.attr["T"].type for node in sent] == [tf.int64.as_datatype_enum] * 2
 
 
-def test_rows_of_a_shared_batch_have_a_static_number_under_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_rows_per_replica_is_static_under_xla(monkeypatch: pytest.MonkeyPatch) -> None:
     def rows_of(replica: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         context = types.SimpleNamespace(num_replicas_in_sync=2, replica_id_in_sync_group=replica)
         monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: context)
-        return per_replica._own_rows(batch) * 2.0
+        return per_replica._take_replica_rows(batch) * 2.0
 
     function = tf.function(rows_of, jit_compile=True, autograph=False)
     specs = tf.TensorSpec([], tf.int32), tf.TensorSpec([8, 3])
@@ -206,5 +208,5 @@ def test_rows_of_a_shared_batch_have_a_static_number_under_xla(monkeypatch: pyte
     monkeypatch.undo()
     with (strategy := simulated_tpu_strategy()).scope():
         specification = tf.TensorSpec([None, 3])
-        graph = tf.function(on_replicas(strategy, lambda x: (-x,))).get_concrete_function(specification).graph
+        graph = tf.function(split_over_replicas(strategy, lambda x: (-x,))).get_concrete_function(specification).graph
     assert graph.structured_outputs[0].shape.as_list() == [None, 3]

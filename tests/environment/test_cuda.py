@@ -14,13 +14,13 @@ WSL = "usr/lib/wsl/lib/libcuda.so.1"
 
 
 @pytest.fixture(autouse=True)
-def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unset_cuda_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VISIBLE_DEVICES", "CACHE_PATH", "CACHE_MAXSIZE", "CACHE_DISABLE"):
         monkeypatch.delenv(f"CUDA_{name}", raising=False)
     monkeypatch.delenv("TF_GPU_THREAD_MODE", raising=False)
 
 
-def machine(root: pathlib.Path, *files: str) -> pathlib.Path:
+def create_machine(root: pathlib.Path, *files: str) -> pathlib.Path:
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).touch()
@@ -33,25 +33,33 @@ def machine(root: pathlib.Path, *files: str) -> pathlib.Path:
         ((), False),
         (("dev/nvidia0",), True),
         (("dev/nvidia3", "dev/nvidiactl"), True),  # docker run --gpus=device=3
-        (("dev/nvidiactl", "dev/nvidia-uvm", "dev/nvidia-caps/nvidia-cap1"), False),  # a driver, and no GPU given
+        (("dev/nvidiactl", "dev/nvidia-uvm", "dev/nvidia-caps/nvidia-cap1"), False),  # a driver without a GPU
         (("dev/dxg", WSL), True),
         (("dev/dxg", "usr/lib/wsl/drivers/nv_dispi.inf_amd64/libcuda.so.1.1"), True),  # a container in WSL 2
         (("dev/dxg", "usr/lib/wsl/lib/libdxcore.so"), False),  # a GPU of another maker
         ((WSL,), False),
     ],
 )
-def test_which_machines_have_an_nvidia_gpu(tmp_path: pathlib.Path, files: tuple[str, ...], expected: bool):
-    assert has_nvidia_gpu(machine(tmp_path, *files)) is expected
+def test_detection_of_nvidia_gpus(tmp_path: pathlib.Path, files: tuple[str, ...], expected: bool):
+    assert has_nvidia_gpu(create_machine(tmp_path, *files)) is expected
 
 
 @pytest.mark.parametrize(
     ("visible", "expected"),
-    [("", False), ("-1", False), (" -1,0", False), ("NoDevFiles", False), ("0", True), ("3,-1", True)]
-    + [("GPU-8932f937", True), ("MIG-GPU-8932f937/1/2", True)],
+    [
+        ("", False),
+        ("-1", False),
+        (" -1,0", False),
+        ("NoDevFiles", False),
+        ("0", True),
+        ("3,-1", True),
+        ("GPU-8932f937", True),
+        ("MIG-GPU-8932f937/1/2", True),
+    ],
 )
-def test_a_hidden_gpu_is_none(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, visible: str, expected: bool):
+def test_hidden_gpus(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, visible: str, expected: bool):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert has_nvidia_gpu(machine(tmp_path, "dev/nvidia0")) is expected
+    assert has_nvidia_gpu(create_machine(tmp_path, "dev/nvidia0")) is expected
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,7 @@ def test_cusolver_is_loaded_from_the_system_or_from_pip(
     assert loaded == expected
 
 
-def test_the_cache_is_large_unless_the_user_has_chosen(monkeypatch: pytest.MonkeyPatch):
+def test_cache_is_large_unless_its_size_is_set(monkeypatch: pytest.MonkeyPatch):
     prepare_cuda()
     assert os.environ.pop("CUDA_CACHE_MAXSIZE") == "4294967296"
     monkeypatch.setenv("CUDA_CACHE_MAXSIZE", "1000")
@@ -98,7 +106,7 @@ def test_the_cache_is_large_unless_the_user_has_chosen(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("has_gpu", [True, False])
-def test_the_cache_directory_is_made_where_there_is_a_gpu(
+def test_cache_directory_is_created_if_there_is_a_gpu(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, has_gpu: bool
 ):
     monkeypatch.setattr("sagan_tf.environment.cuda.has_nvidia_gpu", lambda: has_gpu)
@@ -108,7 +116,7 @@ def test_the_cache_directory_is_made_where_there_is_a_gpu(
     assert (tmp_path / "new" / "cuda").is_dir() is has_gpu
 
 
-def test_there_is_no_cache_without_a_home(monkeypatch: pytest.MonkeyPatch):
+def test_no_cache_without_a_home_directory(monkeypatch: pytest.MonkeyPatch):
     def fail(path: pathlib.Path) -> None:
         raise RuntimeError("Could not determine home directory.")
 
@@ -117,20 +125,20 @@ def test_there_is_no_cache_without_a_home(monkeypatch: pytest.MonkeyPatch):
     assert find_cuda_cache() is None
 
 
-def test_where_compiled_kernels_are_kept(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+def test_directory_of_compiled_kernels(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_cuda_cache() == tmp_path / ".nv" / "ComputeCache"
     monkeypatch.setenv("CUDA_CACHE_PATH", str(tmp_path / "kernels"))
     assert find_cuda_cache() == tmp_path / "kernels"
     monkeypatch.setenv("CUDA_CACHE_PATH", "/proc/nowhere/kernels")
-    monkeypatch.setattr("os.access", lambda place, mode: str(place) != "/proc")
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != "/proc")
     assert find_cuda_cache() is None
     monkeypatch.setenv("CUDA_CACHE_PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_CACHE_DISABLE", "1")
     assert find_cuda_cache() is None
 
 
-def test_gpus_get_threads_of_their_own_unless_the_environment_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_have_private_threads_unless_the_mode_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_cuda()
     assert os.environ["TF_GPU_THREAD_MODE"] == "gpu_private"
     monkeypatch.setenv("TF_GPU_THREAD_MODE", "global")

@@ -1,4 +1,4 @@
-"""What the package builds is the same under every Keras setting, and the caller keeps that setting."""
+"""Tests that results do not depend on the caller's Keras settings, and that these settings are kept."""
 
 import importlib.util
 import json
@@ -50,16 +50,16 @@ def restored_settings() -> Iterator[None]:
 
 
 def inputs_of(network: keras.Model) -> Any:
-    """Return what the network takes: two random examples, with labels where it takes labels."""
+    """Return a batch of two random examples, with labels if the network takes labels."""
     inputs = [
-        tf.constant([0, 1]) if one.dtype == "int32" else tf.random.stateless_normal((2, *one.shape[1:]), [1, 2])
-        for one in network.inputs
+        tf.constant([0, 1]) if tensor.dtype == "int32" else tf.random.stateless_normal((2, *tensor.shape[1:]), [1, 2])
+        for tensor in network.inputs
     ]
     return inputs if len(inputs) > 1 else inputs[0]
 
 
-def results(architecture: str, policy: str) -> list[np.ndarray]:
-    """Weights and outputs of networks, an optimizer's variables, and features of the packaged classifier."""
+def compute_results(architecture: str, policy: str) -> list[np.ndarray]:
+    """Return weights and outputs of networks, variables of an optimizer and features of the packaged classifier."""
     attention = (8,) if architecture == "sagan" else ()
     config = ModelConfig(
         architecture=architecture, resolution=32, num_classes=2, base_channels=2, attention_resolutions=attention
@@ -81,13 +81,13 @@ def results(architecture: str, policy: str) -> list[np.ndarray]:
     ("architecture", "policy"), [("sagan", "float32"), ("sagan", "mixed_bfloat16"), ("dcgan", "float32")]
 )
 def test_results_do_not_depend_on_the_callers_settings(architecture: str, policy: str) -> None:
-    expected = results(architecture, policy)
-    plain = current_settings()
+    expected = compute_results(architecture, policy)
+    default_settings = current_settings()
     for name, change in SETTINGS.items():
         change()
         chosen = current_settings()
-        assert chosen != plain
-        received = results(architecture, policy)
+        assert chosen != default_settings
+        received = compute_results(architecture, policy)
         assert current_settings() == chosen, name
         assert [array.dtype for array in received] == [array.dtype for array in expected], name
         assert all(np.array_equal(*pair) for pair in zip(received, expected, strict=True)), name
@@ -100,7 +100,7 @@ def test_results_do_not_depend_on_the_callers_settings(architecture: str, policy
 @pytest.mark.parametrize(
     "create", [SelfAttention2D, lambda: ResamplingConvolution(8), lambda: ParameterMatchedBlock(8)]
 )
-def test_layers_made_by_hand_follow_the_policy_and_stay_channels_last(create: Callable[[], keras.layers.Layer]) -> None:
+def test_layers_follow_the_policy_and_stay_channels_last(create: Callable[[], keras.layers.Layer]) -> None:
     keras.config.set_image_data_format("channels_first")
     keras.config.set_dtype_policy("mixed_bfloat16")
     outputs = create()(tf.ones([1, 4, 6, 8]))
@@ -109,7 +109,7 @@ def test_layers_made_by_hand_follow_the_policy_and_stay_channels_last(create: Ca
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 @pytest.mark.parametrize("architecture", ["sagan", "dcgan"])
-def test_a_saved_network_loads_under_other_settings(architecture: str, tmp_path: pathlib.Path) -> None:
+def test_saved_network_loads_under_other_settings(architecture: str, tmp_path: pathlib.Path) -> None:
     attention = (8,) if architecture == "sagan" else ()
     config = ModelConfig(
         architecture=architecture, resolution=32, num_classes=2, base_channels=2, attention_resolutions=attention
@@ -125,7 +125,7 @@ def test_a_saved_network_loads_under_other_settings(architecture: str, tmp_path:
 
 
 def run_program(program: str, keras_home: pathlib.Path, settings: dict[str, object], **variables: str) -> None:
-    """Run a Python program whose user has these settings in keras.json and in the environment."""
+    """Run a Python program with Keras settings in keras.json and in environment variables."""
     content = json.dumps(settings)
     (keras_home / "keras.json").write_text(content)
     variables = {"KERAS_HOME": str(keras_home), "TF_CPP_MIN_LOG_LEVEL": "3"} | variables
@@ -161,15 +161,15 @@ def test_commands_use_the_default_settings(
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="needs a backend that is not installed")
 @pytest.mark.parametrize("module", ["evaluation.evaluate", "sampling.sample", "exporting.export", "training.train"])
-def test_every_module_that_uses_keras_chooses_the_backend(module: str, tmp_path: pathlib.Path) -> None:
-    """`test_structure.test_third_parties_have_one_door` shows that no module imports Keras in another way."""
+def test_every_module_that_uses_keras_selects_the_backend(module: str, tmp_path: pathlib.Path) -> None:
+    """`test_structure.test_third_party_modules_are_imported_in_one_place` checks that there is no other import."""
     program = f"import sagan_tf.{module}\nfrom keras import config\nassert config.backend() == 'tensorflow'"
     run_program(program, tmp_path, {}, KERAS_BACKEND="jax")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="needs a backend that is not installed")
-def test_the_library_chooses_the_backend_and_leaves_the_rest_to_the_caller(tmp_path: pathlib.Path) -> None:
-    """TensorFlow has tried to import Keras with a backend that is not installed."""
+def test_library_selects_the_backend_and_keeps_other_settings(tmp_path: pathlib.Path) -> None:
+    """At that point, TensorFlow has tried to import Keras with a backend that is not installed."""
     program = (
         "import tensorflow\n"
         "from sagan_tf.layers import SelfAttention2D\n"
@@ -180,7 +180,7 @@ def test_the_library_chooses_the_backend_and_leaves_the_rest_to_the_caller(tmp_p
     run_program(program, tmp_path, {"floatx": "float16"}, KERAS_BACKEND="jax")
 
 
-def test_another_backend_that_the_caller_has_loaded_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keras_imported_with_another_backend_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.config, "backend", lambda: "torch")
     for read_user_settings in (True, False):
         with pytest.raises(UserError, match="KERAS_BACKEND.*torch"):

@@ -22,7 +22,7 @@ VARIABLE = "TPU_LOAD_LIBRARY"
         (("dev/vfio/vfio",), False),
     ],
 )
-def test_which_machines_may_have_a_tpu(tmp_path: pathlib.Path, files: tuple[str, ...], expected: bool) -> None:
+def test_detection_of_tpus(tmp_path: pathlib.Path, files: tuple[str, ...], expected: bool) -> None:
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
@@ -32,7 +32,7 @@ def test_which_machines_may_have_a_tpu(tmp_path: pathlib.Path, files: tuple[str,
 @pytest.mark.parametrize(
     ("present", "before", "after"), [(False, None, "0"), (True, None, None), (False, "1", "1"), (True, "0", "0")]
 )
-def test_the_library_is_skipped_where_it_would_wait_for_a_tpu(
+def test_tpu_library_is_skipped_without_a_tpu(
     present: bool, before: str | None, after: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name != VARIABLE})

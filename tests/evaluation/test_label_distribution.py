@@ -1,4 +1,4 @@
-"""Labels in the proportions of a reference: its counts by the generator's classes, the draws, the warning."""
+"""Labels in the proportions of a reference: class counts, draws of labels, and the warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.data.image_sets import open_finished_images
+from sagan_tf.data.image_sets import open_square_images
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.label_distribution import count_classes, match_classes, warn_if_unbalanced
@@ -18,7 +18,7 @@ from sagan_tf.evaluation.metrics import find_metrics
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.reference_store import find_reference
 from sagan_tf.features.extraction import Extraction
-from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, Gatherer
+from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, MOMENTS, StatisticsAccumulator
 from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.networks import build_generator
 from tests.evaluation.test_evaluator import CLASSES, CONFIG, evaluator, extractor, write_images
@@ -26,32 +26,33 @@ from tests.training.tiny import one_device
 
 
 def reference(*counts: int, names: tuple[str, ...] = CLASSES) -> Reference:
-    """Random features with as many of each class; of the last images no features are kept."""
+    """Return a reference with these class counts and random features, which are not kept for the last images."""
     labels = np.repeat(np.arange(len(counts)), counts)
-    gatherer = Gatherer(None, ("statistics", FEATURES, CLASS_COUNTS), most_kept=max(len(labels) - 3, 2))
+    accumulator = StatisticsAccumulator(None, (MOMENTS, FEATURES, CLASS_COUNTS), max(len(labels) - 3, 2))
     features = np.random.default_rng(5).normal(size=(len(labels), 8))
     for part in np.array_split(np.arange(len(labels)), 3):
-        gatherer.add(features[part], np.zeros((len(part), 3)), labels[part])
-    return Reference(Provenance("real", "f", len(labels), 32, 1, "folder/1", "p", names), gatherer.gathered())
+        accumulator.add(features[part], np.zeros((len(part), 3)), labels[part])
+    return Reference(Provenance("real", "f", len(labels), 32, 1, "directory/1", "p", names), accumulator.result())
 
 
-def test_counts_are_by_the_classes_of_the_generator() -> None:
-    found = reference(30, 6, 4, names=("cherry", "apple", "banana"))
-    assert count_classes(CLASSES, found) == (6, 4, 30)
-    assert count_classes(("0", "1", "2"), found) == (30, 6, 4)
+def test_counts_are_in_the_order_of_the_classes_of_the_generator() -> None:
+    reordered = reference(30, 6, 4, names=("cherry", "apple", "banana"))
+    assert count_classes(CLASSES, reordered) == (6, 4, 30)
+    assert count_classes(("0", "1", "2"), reordered) == (30, 6, 4)
     assert count_classes(CLASSES, reference(30, 6)) == (30, 6, 0)
 
 
 @pytest.mark.parametrize(
-    ("class_names", "known"), [((), CLASSES), (CLASSES, ()), (CLASSES, ("apple", "pear")), (CLASSES[:2], CLASSES)]
+    ("class_names", "reference_class_names"),
+    [((), CLASSES), (CLASSES, ()), (CLASSES, ("apple", "pear")), (CLASSES[:2], CLASSES)],
 )
-def test_other_classes_are_refused(class_names: tuple[str, ...], known: tuple[str, ...]) -> None:
+def test_different_classes_are_rejected(class_names: tuple[str, ...], reference_class_names: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match="evaluation_labels"):
-        match_classes(class_names, known, "real")
+        match_classes(class_names, reference_class_names, "real")
 
 
 def test_labels_are_drawn_in_proportion() -> None:
-    """A function of seed and number, and the latents are those of uniform labels."""
+    """Labels depend on seed and draw number, and the latents are those of uniform labels."""
     uniform = LatentSampler(3, 4, 3, 6000)
     sampler = dataclasses.replace(uniform, class_counts=(70_000, 0, 30_000))
     latents, labels = sampler.draw(tf.constant(1, tf.int64))
@@ -64,7 +65,7 @@ def test_labels_are_drawn_in_proportion() -> None:
 
 
 @pytest.mark.parametrize(("counts", "expected"), [((20, 20, 20), 0), ((26, 17, 17), 0), ((90, 45, 45), 1), ((9,), 1)])
-def test_a_warning_where_the_reference_is_unbalanced(
+def test_an_unbalanced_reference_gives_a_warning(
     counts: tuple[int, ...], expected: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="sagan_tf"):
@@ -74,8 +75,8 @@ def test_a_warning_where_the_reference_is_unbalanced(
     assert caplog.text.count("--evaluation_labels=reference") == expected
 
 
-def test_no_warning_for_a_random_sample_of_balanced_classes(caplog: pytest.LogCaptureFixture) -> None:
-    """The total variation distance is 0.18, as expected of 5 images of each class."""
+def test_a_random_sample_of_balanced_classes_gives_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The total variation distance is 0.18, as expected with 5 images of each class."""
     names = tuple(f"class {number}" for number in range(200))
     counts = np.random.default_rng(0).multinomial(1000, [1 / 200] * 200)
     with caplog.at_level(logging.WARNING, logger="sagan_tf"):
@@ -83,30 +84,30 @@ def test_no_warning_for_a_random_sample_of_balanced_classes(caplog: pytest.LogCa
     assert not caplog.text
 
 
-def test_labels_of_a_generator_and_the_record_of_it() -> None:
-    """Metrics see the labels that are drawn, which do not depend on the batch size, and records say how."""
-    network, found = build_generator(CONFIG), {}
+def test_labels_of_generated_images_and_their_record() -> None:
+    """Metrics get the drawn labels, which do not depend on the batch size, and the record has their distribution."""
+    network, records = build_generator(CONFIG), {}
     for labels in ("uniform", "reference"):
-        made = Evaluator(
+        labeled = Evaluator(
             Extraction(extractor(), one_device(), 16), find_metrics(["label_agreement"]), reference(0, 40), labels
         )
-        found[labels] = made.of_generator(network, CONFIG, CLASSES, 40, seed=0).record()
-        assert found[labels]["evaluation_labels"] == labels and found[labels]["precision"] == "float32"
-    assert found["uniform"]["label_agreement"] != found["reference"]["label_agreement"]
+        records[labels] = labeled.evaluate_generator(network, CONFIG, CLASSES, 40, seed=0).to_record()
+        assert records[labels]["evaluation_labels"] == labels and records[labels]["precision"] == "float32"
+    assert records["uniform"]["label_agreement"] != records["reference"]["label_agreement"]
     for batch_size in (7, 16):
         extraction = Extraction(extractor(), one_device(), batch_size)
-        batches = extraction.of_generator(network, CONFIG.latent_dim, 3, 20, 0, (0, 40, 0))
+        batches = extraction.extract_from_generator(network, CONFIG.latent_dim, 3, 20, 0, (0, 40, 0))
         assert np.concatenate([batch.labels for batch in batches]).tolist() == [1] * 20
     unconditional = dataclasses.replace(CONFIG, conditioning="none", num_classes=0)
-    record = evaluator("is").of_generator(build_generator(unconditional), unconditional, (), 8, seed=0).record()
-    assert "evaluation_labels" not in record
+    result = evaluator("is").evaluate_generator(build_generator(unconditional), unconditional, (), 8, seed=0)
+    assert "evaluation_labels" not in result.to_record()
     with pytest.raises(UserError, match="evaluation_labels"):
-        made.check_generator(unconditional, (), 8, seed=0)
+        labeled.check_generator(unconditional, (), 8, seed=0)
 
 
-def test_a_reference_keeps_its_counts(tmp_path: pathlib.Path) -> None:
-    """In its file; those of an earlier version have none, and the kept labels are counted."""
-    source = open_finished_images(write_images(tmp_path / "images", 4))
+def test_class_counts_are_stored_with_a_reference(tmp_path: pathlib.Path) -> None:
+    """A file of an earlier version has no class counts: its stored labels are counted."""
+    source = open_square_images(write_images(tmp_path / "images", 4))
     extraction = Extraction(extractor(), one_device(), 5)
     for _ in range(2):
         assert count_classes(CLASSES, find_reference("x", source, extraction, str(tmp_path / "kept"))) == (4, 4, 4)

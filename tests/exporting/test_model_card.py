@@ -1,4 +1,4 @@
-"""What a model's card says, whatever the run, and what it is read for."""
+"""Model cards of different runs, written and read again."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from typing import Any
 import pytest
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.errors import UserError
 from sagan_tf.exporting import model_card as module
-from sagan_tf.exporting.model_card import Origin, model_card, write_card
-from sagan_tf.serving.classes import classes_of_card
+from sagan_tf.exporting.model_card import Origin, build_model_card, write_card
+from sagan_tf.serving.classes import read_card_classes
 from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES
-from tests.exporting.small_export import export_config, origin_of
+from tests.exporting.small_export import export_config, make_origin
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").rglob("*.cfg"))
 SIZES = {"latent_dim": 6, "resolution": 32, "image_channels": 3}
-ODD_NAMES = ("T-shirt/top", 'a "quoted" one', "two\nlines", "käfer 甲虫 🐞", "", "\u2028", "caf\udce9")
-"""The last as Python reads a folder's name whose bytes are no UTF-8."""
+UNUSUAL_NAMES = ("T-shirt/top", 'a "quoted" one', "two\nlines", "käfer 甲虫 🐞", "", "\u2028", "caf\udce9")
+"""The last name is how Python reads the name of a directory whose bytes are not UTF-8."""
 
 
-def card_of(origin: Origin, classes: int = 3) -> dict[str, Any]:
-    return model_card(origin, classes, SIZES, GENERATOR_SIGNATURES)
+def make_card(origin: Origin, classes: int = 3) -> dict[str, Any]:
+    return build_model_card(origin, classes, SIZES, GENERATOR_SIGNATURES)
 
 
 def read_strictly(path: pathlib.Path) -> Any:
-    """JSON as everybody but Python reads it: without NaN and Infinity."""
+    """Read JSON without NaN and Infinity, which only Python accepts."""
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"no JSON: {constant}")
+        raise AssertionError(f"not JSON: {constant}")
 
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
-def test_what_a_card_says() -> None:
-    card = card_of(origin_of(export_config()))
+def test_a_card_describes_the_model_and_the_run() -> None:
+    card = make_card(make_origin(export_config()))
     expected = {
         "num_classes": 3,
         "class_names": ["apple", "banana", "cherry"],
@@ -58,12 +57,12 @@ def test_what_a_card_says() -> None:
     assert card["signatures"]["generate"]["inputs"]["seeds"] == {"dtype": "int64", "shape": ("batch",)}
 
 
-def test_names_in_shapes_are_in_the_card() -> None:
+def test_a_card_has_the_sizes_that_shapes_name() -> None:
     for signatures, sizes in (
         (GENERATOR_SIGNATURES, SIZES | {"attention_height": 8, "attention_width": 8}),
         (DISCRIMINATOR_SIGNATURES, {"resolution": 32, "image_channels": 3}),
     ):
-        card = model_card(origin_of(export_config()), 3, sizes, signatures)
+        card = build_model_card(make_origin(export_config()), 3, sizes, signatures)
         shapes = [
             size
             for signature in card["signatures"].values()
@@ -75,10 +74,10 @@ def test_names_in_shapes_are_in_the_card() -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_configuration_can_be_written(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_every_configuration_file_gives_a_card(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     config = parse_config([f"--flagfile={path}"])
-    origin = dataclasses.replace(origin_of(export_config()), config=config)
-    write_card(card_of(origin), tmp_path)
+    origin = dataclasses.replace(make_origin(export_config()), config=config)
+    write_card(make_card(origin), tmp_path)
     found = read_strictly(tmp_path / "model_card.json")
     assert found["configuration"]["resolution"] == config.model.resolution
     assert found["data"]["dataset"] == config.data.dataset
@@ -95,74 +94,45 @@ def test_every_configuration_can_be_written(path: pathlib.Path, tmp_path: pathli
         ("folder", "", "not stated"),
     ],
 )
-def test_the_licence_of_the_data(dataset: str, given: str, expected: str) -> None:
+def test_the_license_of_the_data(dataset: str, given: str, expected: str) -> None:
     config = parse_config([f"--dataset={dataset}"])
-    origin = dataclasses.replace(origin_of(export_config()), config=config, data_licence=given)
-    assert card_of(origin)["data"] == {"dataset": dataset, "licence": expected}
+    origin = dataclasses.replace(make_origin(export_config()), config=config, data_licence=given)
+    assert make_card(origin)["data"] == {"dataset": dataset, "licence": expected}
 
 
-def test_odd_names_of_classes_come_back(tmp_path: pathlib.Path) -> None:
-    origin = origin_of(export_config(), class_names=ODD_NAMES)
-    write_card(card_of(origin, len(ODD_NAMES)), tmp_path)
-    assert classes_of_card(tmp_path / "model_card.json") == (7, ODD_NAMES)
+def test_unusual_class_names_are_preserved(tmp_path: pathlib.Path) -> None:
+    origin = make_origin(export_config(), class_names=UNUSUAL_NAMES)
+    write_card(make_card(origin, len(UNUSUAL_NAMES)), tmp_path)
+    assert read_card_classes(tmp_path / "model_card.json") == (7, UNUSUAL_NAMES)
 
 
-def test_metrics_that_are_no_numbers_are_still_json(tmp_path: pathlib.Path) -> None:
-    """Python writes NaN, which browsers and other languages do not read."""
-    origin = origin_of(export_config(), metrics={"step": 7, "fid50k": float("nan"), "is50k": float("inf")})
-    write_card(card_of(origin), tmp_path)
+def test_metrics_with_nan_give_valid_json(tmp_path: pathlib.Path) -> None:
+    """By default, Python writes NaN, which other languages cannot read."""
+    origin = make_origin(export_config(), metrics={"step": 7, "fid50k": float("nan"), "is50k": float("inf")})
+    write_card(make_card(origin), tmp_path)
     assert read_strictly(tmp_path / "model_card.json")["metrics"]["step"] == 7
 
 
-def test_without_names_and_without_classes(tmp_path: pathlib.Path) -> None:
+def test_a_card_without_names_or_without_classes(tmp_path: pathlib.Path) -> None:
     for classes in (0, 1000):
-        write_card(card_of(origin_of(export_config(), class_names=()), classes), tmp_path)
-        assert classes_of_card(tmp_path / "model_card.json") == (classes, ())
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{",
-        "[]",
-        "null",
-        '{"class_names": null}',
-        '{"num_classes": "ten"}',
-        '{"num_classes": null}',
-        '{"num_classes": Infinity}',
-        '{"num_classes": -3}',
-        '{"class_names": ["a"], "num_classes": 2}',
-        '{"class_names": "abc", "num_classes": 3}',
-        "\xff",
-    ],
-)
-def test_what_is_no_card(text: str, tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "card.json"
-    path.write_text(text, encoding="latin-1")
-    with pytest.raises(UserError, match="^model_card: expected a card with class_names and num_classes in .*received "):
-        classes_of_card(path)
-
-
-def test_a_card_that_is_not_there(tmp_path: pathlib.Path) -> None:
-    for path in (tmp_path / "nowhere.json", tmp_path):
-        with pytest.raises(UserError, match="^model_card: expected a card "):
-            classes_of_card(path)
+        write_card(make_card(make_origin(export_config(), class_names=()), classes), tmp_path)
+        assert read_card_classes(tmp_path / "model_card.json") == (classes, ())
 
 
 @pytest.mark.parametrize("error", [OSError("no git"), subprocess.CalledProcessError(128, "git")])
-def test_sources_that_are_no_checkout(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_outside_a_checkout_have_no_revision(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*command: Any, **options: Any) -> None:
         raise error
 
     monkeypatch.setattr(module.subprocess, "run", run)
-    assert card_of(origin_of(export_config()))["git_revision"] is None
+    assert make_card(make_origin(export_config()))["git_revision"] is None
 
 
 @pytest.mark.parametrize(("status", "expected"), [("", "abc"), (" M sagan_tf/config.py", "abc+")])
-def test_sources_of_a_checkout(status: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_modified_checkout_is_marked(status: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], **options: Any) -> subprocess.CompletedProcess:
-        said = {"rev-parse": "abc\n", "status": f"{status}\n"}.get(command[3], "")
-        return subprocess.CompletedProcess(command, 0, said, "")
+        output = {"rev-parse": "abc\n", "status": f"{status}\n"}.get(command[3], "")
+        return subprocess.CompletedProcess(command, 0, output, "")
 
     monkeypatch.setattr(module.subprocess, "run", run)
-    assert card_of(origin_of(export_config()))["git_revision"] == expected
+    assert make_card(make_origin(export_config()))["git_revision"] == expected

@@ -1,4 +1,4 @@
-"""Folders of SavedModels: whole or not there, readable, and of use where this package is not installed."""
+"""Directories of SavedModels: complete at any time, and usable where this package is not installed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.exporting.atomic_directories import whole_folders
+from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.exporting.saved_model import write_saved_model
 from sagan_tf.exporting.signatures import ExportedNetwork, export_generator
 from sagan_tf.exporting.warm_up import WARM_UP_FILE
 from tests.exporting.small_export import (
     Exported,
     export_config,
-    files_below,
     inputs_for,
+    list_files,
     make_generator,
     save_generator,
 )
@@ -39,49 +39,48 @@ def network_to_write() -> ExportedNetwork:
     return export_generator(make_generator(export_config(attention_resolutions=())), 3)
 
 
-def test_a_version_is_there_with_all_its_parts(exported: Exported) -> None:
-    assert set(PARTS) <= set(files_below(exported.path))
+def test_a_version_has_all_its_files(exported: Exported) -> None:
+    assert set(PARTS) <= set(list_files(exported.path))
     assert json.loads((exported.path / "model_card.json").read_text())["class_names"] == ["apple", "banana", "cherry"]
     assert [path.name for path in exported.path.parent.iterdir()] == ["7"]
 
 
-def test_no_version_is_seen_before_it_is_whole(network_to_write: ExportedNetwork, tmp_path: pathlib.Path) -> None:
-    """By a server that looks all the time."""
+def test_a_watching_server_never_sees_an_incomplete_version(
+    network_to_write: ExportedNetwork, tmp_path: pathlib.Path
+) -> None:
     seen: list[set[str]] = []
     done = threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         while not done.is_set():
-            seen.extend(
-                set(files_below(path)) for path in tmp_path.iterdir() if path.name.isdecimal() and path.is_dir()
-            )
+            seen.extend(set(list_files(path)) for path in tmp_path.iterdir() if path.name.isdecimal() and path.is_dir())
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=watch)
     thread.start()
     try:
         for version in (1, 2):
-            with whole_folders([tmp_path / str(version)]) as (folder,):
-                write_saved_model(network_to_write, {}, folder)
+            with replace_directories_atomically([tmp_path / str(version)]) as (directory,):
+                write_saved_model(network_to_write, {}, directory)
     finally:
         done.set()
         thread.join()
-    assert seen and all(set(PARTS) <= one for one in seen)
+    assert seen and all(set(PARTS) <= files for files in seen)
 
 
-def test_the_warm_up_requests_are_right(exported: Exported) -> None:
-    """Of every signature: a server that gets an error for one does not load the version."""
+def test_the_warm_up_requests_are_valid_for_every_signature(exported: Exported) -> None:
+    """A server does not load a version if one of its warm-up requests fails."""
     from tensorflow_serving.apis import prediction_log_pb2
 
-    asked = set()
+    requested = set()
     for record in tf.data.TFRecordDataset(str(exported.path / WARM_UP_FILE)):
         request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
         exported.call(request.model_spec.signature_name, **inputs)
-        asked.add(request.model_spec.signature_name)
-    assert asked == set(exported.model.signatures)
+        requested.add(request.model_spec.signature_name)
+    assert requested == set(exported.model.signatures)
 
 
-def test_a_server_answers_as_python_does(exported: Exported) -> None:
+def test_the_cpp_session_computes_what_python_computes(exported: Exported) -> None:
     session, inputs = CcSession(exported.path), inputs_for(exported.config)
     seeds = {"seeds": np.array([-1, 2**40, 3]), "truncation": np.array([0.5, 8.0, np.inf], np.float32)}
     queries = np.array([[0, 0], [15, 15], [3, 2]], np.int32)
@@ -109,20 +108,20 @@ inputs = {name: tf.constant(given[name]) for name in ("latents", "labels")}
 images = model.signatures["serving_default"](**inputs)["images"]
 seeds = tf.range(3, dtype=tf.int64)
 png = model.signatures["generate"](seeds=seeds, labels=inputs["labels"], truncation=tf.ones(3))["png_bytes"]
-pictures = [tf.io.decode_png(one).shape for one in png]
-np.savez(sys.argv[3], images=images, pictures=pictures, files=[one.numpy().hex() for one in png])
+shapes = [tf.io.decode_png(file).shape for file in png]
+np.savez(sys.argv[3], images=images, shapes=shapes, files=[file.numpy().hex() for file in png])
 """
 
 
-def test_it_is_of_use_without_this_package_and_keras(exported: Exported, tmp_path: pathlib.Path) -> None:
+def test_a_saved_model_needs_neither_this_package_nor_keras(exported: Exported, tmp_path: pathlib.Path) -> None:
     inputs = inputs_for(exported.config)
     np.savez(tmp_path / "given.npz", **inputs)
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, exported.path, tmp_path / "given.npz", tmp_path / "b.npz"]
     found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    with np.load(tmp_path / "b.npz") as made:
-        np.testing.assert_allclose(made["images"], exported.call("serving_default", **inputs), atol=1e-5)
-        assert made["pictures"].tolist() == [[32, 32, 3]] * 3
+    with np.load(tmp_path / "b.npz") as result:
+        np.testing.assert_allclose(result["images"], exported.call("serving_default", **inputs), atol=1e-5)
+        assert result["shapes"].tolist() == [[32, 32, 3]] * 3
         ones = np.ones(3, np.float32)
         files = exported.call("generate", seeds=np.arange(3), labels=inputs["labels"], truncation=ones)
-        assert [bytes.fromhex(one) for one in made["files"]] == files.tolist()  # whoever asks, whenever
+        assert [bytes.fromhex(file) for file in result["files"]] == files.tolist()

@@ -1,4 +1,4 @@
-"""Signatures of exports that were read back, against the Keras network whose weights they hold."""
+"""Signatures of loaded exports, compared with the Keras network whose weights they have."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import tensorflow as tf
 
 from sagan_tf.data.images.preprocessing import to_uint8
 from sagan_tf.exporting.signatures import (
-    attention_layer,
-    discriminator_sizes,
+    build_input_specs,
     export_generator,
-    generator_sizes,
-    input_specs,
+    find_attention_layer,
+    get_discriminator_sizes,
+    get_generator_sizes,
 )
-from sagan_tf.generation.latents import latents_of_seeds
+from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.layers import SelfAttention2D
 from sagan_tf.networks import build_generator
-from sagan_tf.networks.architectures import used_classes
+from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES, SignatureContract
 from tests.exporting.small_export import (
     DISCRIMINATORS,
@@ -44,36 +44,39 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return save_generator(tmp_path_factory.mktemp("exports"))
 
 
-def described(signature: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Types and shapes of inputs and outputs by name, the batch as `batch`."""
+def describe(signature: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the types and shapes of inputs and outputs by name."""
     sides = signature.structured_input_signature[1], signature.structured_outputs
     inputs, outputs = (
-        {name: (one.dtype.name, tuple(one.shape)) for name, one in specs.items()} for specs in map(dict, sides)
+        {name: (spec.dtype.name, tuple(spec.shape)) for name, spec in specs.items()} for specs in map(dict, sides)
     )
     return inputs, outputs
 
 
-def promised(contract: SignatureContract, sizes: dict[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
-    numbers = {"batch": None, **sizes}
+def resolve_contract(contract: SignatureContract, sizes: dict[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    values = {"batch": None, **sizes}
     inputs, outputs = (
-        {name: (one.dtype, tuple(numbers.get(size, size) for size in one.shape)) for name, one in tensors.items()}
+        {
+            name: (tensor.dtype, tuple(values.get(size, size) for size in tensor.shape))
+            for name, tensor in tensors.items()
+        }
         for tensors in (contract.inputs, contract.outputs)
     )
     return inputs, outputs
 
 
-def expected_map(layer: SelfAttention2D, features: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Where one location of one picture looks, [key_height, key_width], by the paper's formula in float64."""
+def compute_expected_map(layer: SelfAttention2D, features: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Return the attention map of a query in an image, [key_height, key_width], by the paper's formula in float64."""
 
-    def projected(convolution: Any) -> np.ndarray:
+    def project(convolution: Any) -> np.ndarray:
         kernel = convolution.trainable_variables[0].numpy()[0, 0].astype(np.float64)
         return features.astype(np.float64) @ (kernel / float(convolution.sigma()))
 
-    keys = projected(layer.key)
+    keys = project(layer.key)
     if layer.form == "pooled":
         height, width, _ = keys.shape
         keys = keys.reshape(height // 2, 2, width // 2, 2, -1).max(axis=(1, 3))
-    logits = keys @ projected(layer.query)[tuple(query)]
+    logits = keys @ project(layer.query)[tuple(query)]
     powers = np.exp(logits - logits.max())
     return powers / powers.sum()
 
@@ -85,54 +88,54 @@ def assert_maps(exported: Exported, layer: SelfAttention2D) -> None:
     network = exported.network
     twin = keras.Model(network.inputs, layer.input)
     features = twin(list(inputs.values()), training=False).numpy()
-    expected = np.stack([expected_map(layer, *row) for row in zip(features, queries, strict=True)])
+    expected = np.stack([compute_expected_map(layer, *row) for row in zip(features, queries, strict=True)])
     assert found.shape == expected.shape and np.ptp(expected) > 5e-5
     np.testing.assert_allclose(found, expected, atol=min(1e-5, 0.01 * np.ptp(expected)))
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_pictures_and_maps_of_a_generator_that_was_read_back(name: str, tmp_path: pathlib.Path) -> None:
+def test_images_and_attention_maps_of_a_loaded_generator(name: str, tmp_path: pathlib.Path) -> None:
     exported = save_generator(tmp_path, **GENERATORS[name])
     inputs, network = inputs_for(exported.config), exported.network
     expected = network(list(inputs.values()), training=False).numpy()
     assert np.ptp(expected) > 0.3 and np.abs(expected).max() < 0.99
     np.testing.assert_allclose(exported.call("serving_default", **inputs), expected, atol=1e-4)
     layers = [layer for layer in network.layers if isinstance(layer, SelfAttention2D)]
-    signatures, sizes = exported.model.signatures, generator_sizes(network)
+    signatures, sizes = exported.model.signatures, get_generator_sizes(network)
     assert set(signatures) == {"serving_default", "generate", *(["attention"] if layers else [])}
     for signature in signatures:
-        assert described(signatures[signature]) == promised(GENERATOR_SIGNATURES[signature], sizes)
+        assert describe(signatures[signature]) == resolve_contract(GENERATOR_SIGNATURES[signature], sizes)
     if layers and exported.config.generator_spectral_norm:
-        assert_maps(exported, layers[-1])  # of the largest map: feature maps only grow
+        assert_maps(exported, layers[-1])  # the last layer has the largest feature map
     png = exported.call("generate", seeds=SEEDS[:1], labels=LABELS[:1], truncation=TRUNCATION[:1])[0]
     assert tf.io.decode_png(png).shape == expected.shape[1:]
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_logits_of_a_discriminator_that_was_read_back(name: str, tmp_path: pathlib.Path) -> None:
+def test_logits_of_a_loaded_discriminator(name: str, tmp_path: pathlib.Path) -> None:
     exported = save_discriminator(tmp_path, **DISCRIMINATORS[name])
-    batch = {"images": images(config=exported.config), "labels": labels() % max(used_classes(exported.config), 1)}
+    batch = {"images": images(config=exported.config), "labels": labels() % max(count_used_classes(exported.config), 1)}
     expected = exported.network(list(batch.values()), training=False)
     signature = exported.model.signatures["serving_default"]
     found = signature(**{name: tf.constant(array) for name, array in batch.items()})
     names = ["logits", "class_logits"] if name == "auxiliary classifier" else ["logits"]
     assert sorted(found) == sorted(names)
-    for one, wanted in zip(names, expected if len(names) > 1 else [expected], strict=True):
+    for output, wanted in zip(names, expected if len(names) > 1 else [expected], strict=True):
         scale = max(1.0, float(np.abs(wanted).max()))
-        np.testing.assert_allclose(found[one], wanted, atol=1e-4 * scale)
+        np.testing.assert_allclose(found[output], wanted, atol=1e-4 * scale)
         assert np.ptp(wanted) > 1e-3
     (contract,) = DISCRIMINATOR_SIGNATURES.values()
-    inputs, outputs = promised(contract, discriminator_sizes(exported.network))
-    assert described(signature)[0] == inputs and outputs.items() <= described(signature)[1].items()
+    inputs, outputs = resolve_contract(contract, get_discriminator_sizes(exported.network))
+    assert describe(signature)[0] == inputs and outputs.items() <= describe(signature)[1].items()
 
 
-def test_a_seed_a_label_and_a_truncation_give_one_file(exported: Exported) -> None:
-    """Alone, anywhere in a batch, before it was saved, and read back another time."""
+def test_seed_label_and_truncation_determine_the_file(exported: Exported) -> None:
+    """The file does not depend on the batch, nor on saving and loading."""
     inputs = {"seeds": SEEDS, "labels": LABELS, "truncation": TRUNCATION}
     together = exported.call("generate", **inputs).tolist()
     order = np.array([3, 0, 4, 2, 1, 0])
     assert exported.call("generate", **{name: array[order] for name, array in inputs.items()}).tolist() == [
-        together[place] for place in order
+        together[row] for row in order
     ]
     alone = [
         exported.call("generate", **{name: array[row : row + 1] for name, array in inputs.items()})[0]
@@ -146,37 +149,41 @@ def test_a_seed_a_label_and_a_truncation_give_one_file(exported: Exported) -> No
         assert found.numpy().tolist() == together
 
 
-def test_each_picture_of_a_request_is_made_by_itself(exported: Exported) -> None:
-    """Kernels may round otherwise in other batches, on other machines than the one that tests."""
+def test_each_image_of_a_request_is_generated_separately(exported: Exported) -> None:
+    """On some machines kernels round differently for other batch sizes."""
     functions = exported.model.signatures["generate"].graph.as_graph_def().library.function
-    bodies = {node.attr["body"].func.name for one in functions for node in one.node_def if node.op.endswith("While")}
-    convolving = {one.signature.name for one in functions if any(node.op == "Conv2D" for node in one.node_def)}
+    bodies = {
+        node.attr["body"].func.name for function in functions for node in function.node_def if node.op.endswith("While")
+    }
+    convolving = {
+        function.signature.name for function in functions if any(node.op == "Conv2D" for node in function.node_def)
+    }
     assert convolving and convolving <= bodies
 
 
-def test_a_file_holds_the_picture_of_the_network(exported: Exported) -> None:
+def test_a_file_has_the_image_of_the_network(exported: Exported) -> None:
     files = exported.call("generate", seeds=SEEDS, labels=LABELS, truncation=TRUNCATION)
     found = np.stack([tf.io.decode_png(file).numpy() for file in files])
-    latents = latents_of_seeds(SEEDS, exported.config.latent_dim, TRUNCATION)
+    latents = draw_latents_from_seeds(SEEDS, exported.config.latent_dim, TRUNCATION)
     expected = to_uint8(exported.network([latents, tf.constant(LABELS)], training=False)).numpy()
     assert found.shape == expected.shape == (5, 32, 32, 3) and found.dtype == np.uint8
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert np.ptp(found.astype(int)) > 50 and np.abs(found[0].astype(int) - found[4]).max() > 2
 
 
-def test_attention_is_that_of_the_largest_feature_map() -> None:
+def test_the_attention_signature_uses_the_largest_feature_map() -> None:
     network = build_generator(export_config(attention_resolutions=(16, 8)))
-    layer = attention_layer(network)
+    layer = find_attention_layer(network)
     assert layer is not None and layer.name == "attention_16"
-    assert attention_layer(build_generator(export_config(attention_resolutions=()))) is None
+    assert find_attention_layer(build_generator(export_config(attention_resolutions=()))) is None
 
 
-def test_numbers_of_the_contract() -> None:
+def test_sizes_of_the_contract() -> None:
     network = build_generator(export_config(image_channels=1))
     sizes = {"latent_dim": 6, "resolution": 32, "image_channels": 1}
     attention = {"query_height": 16, "query_width": 16, "attention_height": 8, "attention_width": 8}
-    assert generator_sizes(network) == sizes | attention
-    specs = input_specs(GENERATOR_SIGNATURES["attention"], sizes)
+    assert get_generator_sizes(network) == sizes | attention
+    specs = build_input_specs(GENERATOR_SIGNATURES["attention"], sizes)
     assert specs == {
         "latents": tf.TensorSpec([None, 6], tf.float32),
         "labels": tf.TensorSpec([None], tf.int32),
@@ -184,16 +191,16 @@ def test_numbers_of_the_contract() -> None:
     }
 
 
-def test_exporting_leaves_the_network_as_it_was() -> None:
-    """Its weights, and its calls: nothing folded stays behind."""
+def test_exporting_does_not_change_the_network() -> None:
+    """Neither its weights nor its calls change, and nothing stays folded."""
     config = export_config()
     network = make_generator(config)
     inputs = list(inputs_for(config).values())
-    before, pictures = [variable.numpy() for variable in network.variables], network(inputs, training=False)
+    before, images_before = [variable.numpy() for variable in network.variables], network(inputs, training=False)
     export_generator(network, 3)
     for variable, value in zip(network.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
-    np.testing.assert_array_equal(network(inputs, training=False), pictures)
+    np.testing.assert_array_equal(network(inputs, training=False), images_before)
     for variable in network.trainable_variables:
         variable.assign(0.9 * variable)
-    assert np.abs(network(inputs, training=False) - pictures).max() > 1e-3
+    assert np.abs(network(inputs, training=False) - images_before).max() > 1e-3

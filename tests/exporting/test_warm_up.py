@@ -1,4 +1,4 @@
-"""Warm-up requests, read with TensorFlow Serving's own messages."""
+"""Warm-up requests, read with the messages of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPECS = {
 }
 
 
-def test_requests_to_every_signature(tmp_path: pathlib.Path) -> None:
+def test_every_signature_has_requests(tmp_path: pathlib.Path) -> None:
     write_warm_up(tmp_path, SPECS)
     path = tmp_path / "assets.extra" / "tf_serving_warmup_requests"
     logs = [

@@ -1,4 +1,4 @@
-"""A run that nothing befell, to compare others with."""
+"""A run without faults, for comparison with other runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pathlib
 
 import pytest
 
-from tests.faults.short_run import run
+from tests.faults.short_run import run_training
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Its folder. Nothing may be changed in it."""
-    run_dir = tmp_path_factory.mktemp("whole") / "run"
-    assert run(run_dir) == 0
+def uninterrupted_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return the directory of a run that was not interrupted; tests must not change it."""
+    run_dir = tmp_path_factory.mktemp("uninterrupted_run") / "run"
+    assert run_training(run_dir) == 0
     return run_dir

@@ -1,4 +1,4 @@
-"""Disks so small that they fill up: tmpfs, which takes root to mount."""
+"""Small disks that fill up: tmpfs, which only root can mount."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ class Disk:
     """A mounted tmpfs.
 
     Attributes:
-        path: where.
+        path: The directory where it is mounted.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
 
     def fill(self, leave: int = 0) -> None:
-        """Leaves so many bytes: whole pages of 4 KiB."""
+        """Fill the disk.
+
+        Args:
+            leave: The number of bytes to leave free, a multiple of the page size of 4 KiB.
+        """
         system = os.statvfs(self.path)
         (self.path / "other files").write_bytes(b"\0" * (system.f_bavail * system.f_frsize - leave))
 
     def make_room(self) -> None:
-        """As if somebody had removed other files, or given it more space."""
+        """Free space, as if a user had deleted other files or enlarged the disk."""
         (self.path / "other files").unlink(missing_ok=True)
         self._remount("size=64m")
 
     def make_readable_only(self) -> None:
-        """As systems do with a disk in which they found an error."""
+        """Mount the disk read-only, as systems do after an error of the disk."""
         self._remount("ro")
 
     def _remount(self, options: str) -> None:
@@ -42,11 +46,16 @@ class Disk:
 
 @contextlib.contextmanager
 def small_disk(path: pathlib.Path, kilobytes: int) -> Iterator[Disk]:
-    """Mounts one over a folder, which is made; skips the test where that cannot be done."""
+    """Create a directory and mount a small disk over it; skip the test if that is not possible.
+
+    Args:
+        path: The directory.
+        kilobytes: The size of the disk.
+    """
     path.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(path)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a small disk takes the right to mount a tmpfs: root, on Linux")
+        pytest.skip("only root can mount a tmpfs, on Linux")
     try:
         yield Disk(path)
     finally:

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, as users start them."""
+"""Training in processes of its own, as users start it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ("--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16")
 SMALL += ("--base_channels=2", "--global_batch_size=8", "--strategy=one_device", "--loss=wasserstein")
 SMALL += ("--architecture=dcgan",)
-"""Flags of a run that is traced fast and whose steps take hundredths of a second; its checkpoints have 0.5 MB. With the
-hinge loss its first steps would not depend on the images."""
+"""Flags of a run that is traced fast, takes hundredths of a second for a step and has checkpoints of 0.5 MB. With the
+hinge loss, its first steps would not depend on the images."""
 
 
 @contextlib.contextmanager
-def training(run_dir: pathlib.Path, *flags: str, begin: Callable[[], None] | None = None) -> Iterator[subprocess.Popen]:
-    """A training in a process of its own, which does not outlive the context; what it says goes to `said(run_dir)`.
+def start_training(
+    run_dir: pathlib.Path, *flags: str, begin: Callable[[], None] | None = None
+) -> Iterator[subprocess.Popen]:
+    """Start training in a process of its own, which is killed at the end of the context.
+
+    `read_output` returns the output of the process.
 
     Args:
-        run_dir: where it trains.
-        *flags: beside `SMALL`.
-        begin: called in the new process before anything else.
+        run_dir: The run directory.
+        *flags: Flags in addition to `SMALL`.
+        begin: A function that is called first in the new process.
     """
     command = [sys.executable, "-m", "sagan_tf.train", *SMALL, f"--run_dir={run_dir}", *flags]
-    # Without what tests/conftest.py has set for this process: a user has not.
+    # tests/conftest.py sets this variable, but users do not.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     with _log(run_dir, "out").open("w") as out, _log(run_dir, "err").open("w") as err:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=err, preexec_fn=begin)
@@ -42,27 +46,32 @@ def training(run_dir: pathlib.Path, *flags: str, begin: Callable[[], None] | Non
 def train_to_the_end(
     run_dir: pathlib.Path, *flags: str, begin: Callable[[], None] | None = None, seconds: float = 240
 ) -> int:
-    """Runs a training until it ends by itself; returns its exit status."""
-    with training(run_dir, *flags, begin=begin) as process:
+    """Train in a process of its own until it ends by itself, and return the exit status."""
+    with start_training(run_dir, *flags, begin=begin) as process:
         return process.wait(seconds)
 
 
-def said(run_dir: pathlib.Path, where: str = "out") -> str:
-    """What the last training in this folder has written on standard output or, `err`, on standard error."""
-    return _log(run_dir, where).read_text(encoding="utf-8")
+def read_output(run_dir: pathlib.Path, stream: str = "out") -> str:
+    """Return the output of the last training process of a run.
+
+    Args:
+        run_dir: The run directory.
+        stream: `out` for standard output, `err` for standard error.
+    """
+    return _log(run_dir, stream).read_text(encoding="utf-8")
 
 
 def wait_until(
     condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 240, every: float = 0.02
 ) -> None:
-    """Waits for something that a process does; fails if that ends before, or takes longer than `seconds`."""
+    """Wait until a condition is true; fail if the process ends before or the time limit is over."""
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, f"it ended with status {process.returncode}"
-        assert time.monotonic() < end, f"it did not happen within {seconds} s"
+        assert process.poll() is None, f"the process ended with status {process.returncode}"
+        assert time.monotonic() < end, f"the condition was not met within {seconds} s"
         time.sleep(every)
 
 
-def _log(run_dir: pathlib.Path, where: str) -> pathlib.Path:
-    """Beside the folder: not in it, where it may be what fills the disk."""
-    return run_dir.with_name(f"{run_dir.name}.{where}")
+def _log(run_dir: pathlib.Path, stream: str) -> pathlib.Path:
+    """Return the path of a log file, which is beside the run directory so that it does not fill a small disk."""
+    return run_dir.with_name(f"{run_dir.name}.{stream}")

@@ -1,4 +1,4 @@
-"""A run of a few steps in this process, by way of its door; the fixture `whole` is one that nothing befell."""
+"""A run of a few steps with the training command in this process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ FLAGS = ("--steps_per_loop=1", "--log_every=1", "--sample_every=3", "--checkpoin
 FLAGS += (f"--num_steps={STEPS}",)
 
 
-def run(run_dir: pathlib.Path, *flags: str) -> int:
-    """Trains in a folder, or goes on there; returns the exit status."""
+def run_training(run_dir: pathlib.Path, *flags: str) -> int:
+    """Start or resume a run, and return the exit status."""
     return train.run([*SMALL, *FLAGS, f"--run_dir={run_dir}", *flags])

@@ -1,4 +1,4 @@
-"""A run whose checkpoints were cut off, changed or removed in part goes on from the one before, to the same end."""
+"""Tests that a run with a damaged newest checkpoint resumes from the previous one, with the same results."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.outcomes import assert_same, files
-from tests.faults.short_run import STEPS, run
+from tests.faults.outcomes import assert_equal_runs, list_files
+from tests.faults.short_run import STEPS, run_training
 
 NEWEST, BEFORE = f"step-{STEPS}", f"step-{STEPS - 2}"
 DATA = ".data-00000-of-00001"
 
 
-def cut(path: pathlib.Path) -> None:
+def truncate(path: pathlib.Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def flip(path: pathlib.Path) -> None:
-    """One bit of one value."""
+def flip_bit(path: pathlib.Path) -> None:
+    """Flip one bit of one value."""
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
@@ -33,40 +33,38 @@ def empty(path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "ending"),
     [
-        (flip, DATA),
-        pytest.param(cut, DATA, marks=pytest.mark.slow),
-        pytest.param(cut, ".index", marks=pytest.mark.slow),
+        (flip_bit, DATA),
+        pytest.param(truncate, DATA, marks=pytest.mark.slow),
+        pytest.param(truncate, ".index", marks=pytest.mark.slow),
         pytest.param(empty, ".index", marks=pytest.mark.slow),
         pytest.param(pathlib.Path.unlink, ".index", marks=pytest.mark.slow),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_the_one_before_is_taken(
+def test_run_resumes_from_the_previous_checkpoint(
     damage: Callable[[pathlib.Path], None],
     ending: str,
     tmp_path: pathlib.Path,
-    whole: pathlib.Path,
+    uninterrupted_run: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run_dir = shutil.copytree(whole, tmp_path / "run")
+    run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     damage(run_dir / "checkpoints" / f"{NEWEST}{ending}")
-    assert run(run_dir) == 0
-    said = capsys.readouterr().out.splitlines()
-    (warning,) = [line for line in said if line.startswith("warning: ")]
-    assert warning.startswith(f"warning: checkpoint: expected an intact one, received {run_dir}/checkpoints/{NEWEST} (")
-    assert f"resumed at step {STEPS - 2}" in said
-    assert_same(run_dir, whole, STEPS)
+    assert run_training(run_dir) == 0
+    output = capsys.readouterr().out.splitlines()
+    (warning,) = [line for line in output if line.startswith("warning: ")]
+    assert warning.startswith("warning: checkpoint: ") and f"{run_dir}/checkpoints/{NEWEST} is damaged" in warning
+    assert f"resumed at step {STEPS - 2}" in output
+    assert_equal_runs(run_dir, uninterrupted_run, STEPS)
 
 
-def test_no_intact_one_is_a_line_and_changes_nothing(
-    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+def test_run_without_an_intact_checkpoint_is_an_error_and_is_not_changed(
+    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_dir = shutil.copytree(whole, tmp_path / "run")
+    run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     for name in (NEWEST, BEFORE):
-        flip(run_dir / "checkpoints" / f"{name}{DATA}")
-    assert run(run_dir) == 2
+        flip_bit(run_dir / "checkpoints" / f"{name}{DATA}")
+    assert run_training(run_dir) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(
-        f"sagan_tf.train: error: checkpoint: expected an intact one, received {run_dir}/checkpoints/"
-    )
-    assert files(run_dir) == files(whole)
+    assert line.startswith("sagan_tf.train: error: checkpoint: ") and f"{run_dir}/checkpoints/{NEWEST} " in line
+    assert list_files(run_dir) == list_files(uninterrupted_run)

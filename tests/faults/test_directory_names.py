@@ -1,4 +1,4 @@
-"""Directories of any name: no file of another run is touched, and every command works."""
+"""Tests of directories with special characters: all commands work and do not touch files of other runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import evaluate, export, sample, train
-from sagan_tf.runs.checkpoints import Checkpoints, load_generator, remove_unfinished, restore_latest
+from sagan_tf.runs.checkpoints import Checkpoints, load_generator, remove_unfinished_checkpoints, restore_latest
 from sagan_tf.training.state import TrainState
 from tests.faults.processes import SMALL
 from tests.features.fake_extractors import save_extractor
@@ -36,29 +36,29 @@ def contents(directory: pathlib.Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", SIBLINGS)
 def test_no_file_of_another_run_is_touched(name: str, tmp_path: pathlib.Path, state: TrainState) -> None:
-    directory, other = (tmp_path / one / "checkpoints" for one in (name, SIBLINGS[name]))
+    directory, sibling = (tmp_path / run_name / "checkpoints" for run_name in (name, SIBLINGS[name]))
 
-    def save(where: pathlib.Path, keep: int, steps: tuple[int, ...]) -> None:
-        checkpoints = Checkpoints(where, state, keep)
+    def save(destination: pathlib.Path, keep: int, steps: tuple[int, ...]) -> None:
+        checkpoints = Checkpoints(destination, state, keep)
         for step in steps:
             state.step.assign(step)
             checkpoints.save()
 
-    save(other, 3, (1, 2, 3))
-    (other / "step-1.tempstate9").touch()
-    before = contents(other)
+    save(sibling, 3, (1, 2, 3))
+    (sibling / "step-1.tempstate9").touch()
+    before = contents(sibling)
     save(directory, 1, (1, 2, 3))
-    remove_unfinished(directory)
+    remove_unfinished_checkpoints(directory)
     assert sorted(contents(directory)) == ["checkpoint", "step-3.data-00000-of-00001", "step-3.index"]
     assert restore_latest(state, directory) == 3
     assert load_generator(tiny_config(), directory, "3")[1] == 3
-    save(directory, 2, (4, 5))  # a run that goes on: the list was read again
+    save(directory, 2, (4, 5))  # a resumed run, which reads the list of checkpoints again
     assert sorted(path.stem for path in directory.glob("*.index")) == ["step-4", "step-5"]
     assert tf.train.get_checkpoint_state(str(directory)).model_checkpoint_path == str(directory / "step-5")
-    assert contents(other) == before
+    assert contents(sibling) == before
 
 
-def test_a_damaged_checkpoint_is_named_by_its_own_path(
+def test_warning_about_a_damaged_checkpoint_has_its_path(
     tmp_path: pathlib.Path, state: TrainState, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = tmp_path / "gs[1]"
@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_named_by_its_own_path(
     assert str(directory / "step-2") in line and "sagan_tf_" not in line
 
 
-def test_every_command_in_one_directory(tmp_path: pathlib.Path) -> None:
+def test_every_command_in_a_directory_with_special_characters(tmp_path: pathlib.Path) -> None:
     place = tmp_path / "p[a] *?\\{b,c} \u00fc"
     run_dir, exports, images = place / "exp [lr=1e-4]", place / "out[1]", place / "images[2]"
     save_extractor(place / "extractor[3]")
@@ -91,6 +91,6 @@ def test_every_command_in_one_directory(tmp_path: pathlib.Path) -> None:
     assert sample.run([*grid, f"--run_dir={run_dir}", "--strategy=one_device", f"--output={place / 'run[5].png'}"]) == 0
     assert sample.run([*grid, f"--saved_model={exports / '3'}", f"--output={place / 'export[6].png'}"]) == 0
     assert (place / "run[5].png").is_file() and (place / "export[6].png").is_file()
-    one = ["--mode=images", "--strategy=one_device", "--num_samples=2", f"--run_dir={run_dir}", f"--output={images}"]
-    assert sample.run(one) == 0
+    flags = ["--mode=images", "--strategy=one_device", "--num_samples=2", f"--run_dir={run_dir}", f"--output={images}"]
+    assert sample.run(flags) == 0
     assert len(list(images.rglob("*.png"))) == 2

@@ -1,4 +1,4 @@
-"""A disk that is full, wherever it is written to: one line that says so, nothing half written, and the run goes on."""
+"""Tests of full disks: the error is one line, no file is half written, and the run can be resumed."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from sagan_tf import evaluate, export, sample
 from sagan_tf.evaluation import evaluate as evaluation
 from sagan_tf.files import append_line
 from tests.faults.disks import Disk, small_disk
-from tests.faults.outcomes import assert_same, files
-from tests.faults.processes import said, train_to_the_end
-from tests.faults.short_run import FLAGS, STEPS, run
+from tests.faults.outcomes import assert_equal_runs, list_files
+from tests.faults.processes import read_output, train_to_the_end
+from tests.faults.short_run import FLAGS, STEPS, run_training
 
 PAGE = 4096
 EVALUATION = ("--extractor=fashion_mnist", "--metrics=label_agreement", "--num_samples=10")
-Door = Callable[[list[str]], int]
+Command = Callable[[list[str]], int]
 
 
-def full(path: pathlib.Path) -> str:
-    """The line about it: of the run's folder, or of the file where that is known."""
-    return (
-        f"sagan_tf.train: error: run_dir: expected free space on the disk of {path}, found none; delete files "
-        "there: the same command goes on from the newest checkpoint\n"
-    )
+def assert_disk_full_error(text: str, path: pathlib.Path) -> None:
+    """Assert that the error is one line with the run directory, or with the file if it is known."""
+    (line,) = text.splitlines()
+    assert line.startswith("sagan_tf.train: error: run_dir: ") and f"{path} is full" in line
 
 
 def assert_intact(directory: pathlib.Path) -> None:
-    """Every value of every checkpoint on the list can be read: TensorFlow looks at their checksums."""
+    """Check that every value of every listed checkpoint can be read; TensorFlow checks their checksums."""
     listed = tf.train.get_checkpoint_state(str(directory)).all_model_checkpoint_paths
     assert len(listed) >= 1
     for path in listed:
@@ -43,17 +41,17 @@ def assert_intact(directory: pathlib.Path) -> None:
         assert all(reader.get_tensor(name) is not None for name in reader.get_variable_to_shape_map())
 
 
-def test_a_disk_that_fills_up_while_training(tmp_path: pathlib.Path, whole: pathlib.Path) -> None:
-    """In a process of its own, so that nothing is missed that is said at its very end."""
+def test_disk_that_fills_up_during_training(tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path) -> None:
+    """Training runs in a process of its own, so that messages at the end of the process are included."""
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 1000) as disk:
         assert train_to_the_end(run_dir, *FLAGS) == 2
-        assert said(run_dir, "err") == full(run_dir)
+        assert_disk_full_error(read_output(run_dir, "err"), run_dir)
         assert_intact(run_dir / "checkpoints")
-        assert not [name for name in files(run_dir) if name.endswith((".part", "_temp"))]
+        assert not [name for name in list_files(run_dir) if name.endswith((".part", "_temp"))]
         disk.make_room()
-        assert run(run_dir) == 0
-        assert_same(run_dir, whole, STEPS)
+        assert run_training(run_dir) == 0
+        assert_equal_runs(run_dir, uninterrupted_run, STEPS)
 
 
 Place = Callable[[pathlib.Path], contextlib.AbstractContextManager[Disk]]
@@ -73,60 +71,61 @@ def samples(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
 
 @contextlib.contextmanager
 def metrics(run_dir: pathlib.Path) -> Iterator[Disk]:
-    """Everything else has its space: checkpoints and pictures come later."""
+    """Leave space for everything but the metrics; checkpoints and sample images are written later."""
     with small_disk(run_dir, 64_000) as disk, small_disk(run_dir / "tensorboard", 64_000):
-        assert run(run_dir, "--num_steps=3") == 0
+        assert run_training(run_dir, "--num_steps=3") == 0
         disk.fill(leave=3 * PAGE)
         yield disk
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", [first_checkpoint, tensorboard, samples, metrics])
-def test_every_place_where_a_run_writes(
-    place: Place, tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+def test_full_disk_in_every_directory_of_a_run(
+    place: Place, tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "run"
     seldom = ("--sample_every=100", "--checkpoint_every=100") if place is metrics else ()
     with place(run_dir) as disk:
         capsys.readouterr()
-        assert run(run_dir, *seldom) == 2
-        assert capsys.readouterr().err == full(run_dir / "metrics.jsonl" if place is metrics else run_dir)
+        assert run_training(run_dir, *seldom) == 2
+        path = run_dir / "metrics.jsonl" if place is metrics else run_dir
+        assert_disk_full_error(capsys.readouterr().err, path)
         text = (run_dir / "metrics.jsonl").read_text()
         assert text.endswith("\n") and all(map(json.loads, text.splitlines()))
         disk.make_room()
-        assert run(run_dir) == 0
-        assert_same(run_dir, whole, STEPS)
+        assert run_training(run_dir) == 0
+        assert_equal_runs(run_dir, uninterrupted_run, STEPS)
 
 
 @pytest.mark.parametrize("pages", [0, 1])
-def test_no_space_for_the_records_of_a_new_run(
+def test_no_space_for_the_files_of_a_new_run(
     pages: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not for who trains there, or not for the flags."""
+    """There is no space for the lock (0 pages) or for the flags (1 page)."""
     with small_disk(tmp_path, 100) as disk:
         disk.fill(leave=pages * PAGE)
-        assert run(tmp_path / "run") == 2
-        line = line_of(capsys, "train")
+        assert run_training(tmp_path / "run") == 2
+        line = read_error(capsys, "train")
         assert line.startswith("run_dir: ") and str(tmp_path / "run") in line and "space" in line
-        assert set(files(tmp_path)) <= {"run", "run/.lock", "other files"}
+        assert set(list_files(tmp_path)) <= {"run", "run/.lock", "other files"}
 
 
-def test_a_disk_that_can_only_be_read(
-    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+def test_read_only_disk(
+    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 10_000) as disk:
-        shutil.copytree(whole, run_dir, dirs_exist_ok=True)
+        shutil.copytree(uninterrupted_run, run_dir, dirs_exist_ok=True)
         disk.make_readable_only()
-        assert run(run_dir, f"--num_steps={STEPS + 1}") == 2
-        line = line_of(capsys, "train")
+        assert run_training(run_dir, f"--num_steps={STEPS + 1}") == 2
+        line = read_error(capsys, "train")
         assert line.startswith("run_dir: ") and str(run_dir) in line and "Read-only" in line
-        assert files(run_dir) == files(whole)
+        assert list_files(run_dir) == list_files(uninterrupted_run)
 
 
 @contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Writes beyond so many bytes of a file fail, as they do beyond a quota; it takes no right to ask for that."""
+def limit_file_size(size: int) -> Iterator[None]:
+    """Let writes beyond a number of bytes of a file fail, as beyond a quota; every user may set this limit."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -136,27 +135,27 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_file_larger_than_may_be(
-    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]
+def test_limit_of_the_file_size(
+    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "run"
-    with largest_file(200_000):
-        assert run(run_dir) == 2
-    assert capsys.readouterr().err == full(run_dir)
-    assert run(run_dir) == 0
-    assert_same(run_dir, whole, STEPS)
+    with limit_file_size(200_000):
+        assert run_training(run_dir) == 2
+    assert_disk_full_error(capsys.readouterr().err, run_dir)
+    assert run_training(run_dir) == 0
+    assert_equal_runs(run_dir, uninterrupted_run, STEPS)
 
 
-def line_of(capsys: pytest.CaptureFixture[str], door: str) -> str:
-    """The one line that a door has written on standard error."""
+def read_error(capsys: pytest.CaptureFixture[str], command: str) -> str:
+    """Return the error message of a command, which must be the only line on standard error."""
     (line,) = capsys.readouterr().err.splitlines()
-    start = f"sagan_tf.{door}: error: "
+    start = f"sagan_tf.{command}: error: "
     assert line.startswith(start)
     return line.removeprefix(start)
 
 
 @pytest.mark.parametrize(
-    ("door", "name", "flags", "kilobytes"),
+    ("command", "name", "flags", "kilobytes"),
     [
         ("sample", "a.png", ["--mode=classes"], 4),
         ("sample", "a.html", ["--mode=attention"], 4),
@@ -166,60 +165,65 @@ def line_of(capsys: pytest.CaptureFixture[str], door: str) -> str:
         ("evaluate", "a.json", [*EVALUATION], 0),
     ],
 )
-def test_what_the_doors_write_is_whole_or_not_there(
-    door: str,
+def test_outputs_of_commands_are_complete_or_missing(
+    command: str,
     name: str,
     flags: list[str],
     kilobytes: int,
     tmp_path: pathlib.Path,
-    whole: pathlib.Path,
+    uninterrupted_run: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output, run_dir = tmp_path / "disk" / name, shutil.copytree(whole, tmp_path / "run")  # an evaluation goes on record
+    output, run_dir = (
+        tmp_path / "disk" / name,
+        shutil.copytree(uninterrupted_run, tmp_path / "run"),
+    )  # An evaluation changes the run.
     with small_disk(output.parent, 4096) as disk:
         disk.fill(leave=kilobytes * 1024)
-        assert DOORS[door]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 2
-        line = line_of(capsys, door)
+        assert COMMANDS[command]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 2
+        line = read_error(capsys, command)
         assert str(output) in line and "No space left on device" in line
-        assert files(disk.path) == ["other files"]
+        assert list_files(disk.path) == ["other files"]
         disk.make_room()
-        assert DOORS[door]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 0
+        assert COMMANDS[command]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 0
         assert output.exists()
 
 
-DOORS: dict[str, Door] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
+COMMANDS: dict[str, Command] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
 
 
-def test_many_pictures_go_on(tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that are there are whole, and stay."""
-    flags = [f"--run_dir={whole}", "--mode=images", "--num_samples=32", f"--output={tmp_path / 'pictures'}"]
+def test_sampling_of_images_can_be_resumed(
+    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images that were written are complete and are kept."""
+    flags = [f"--run_dir={uninterrupted_run}", "--mode=images", "--num_samples=32", f"--output={tmp_path / 'images'}"]
     with small_disk(tmp_path, 80) as disk:
         assert sample.run(flags) == 2
-        assert line_of(capsys, "sample").endswith("received No space left on device")
+        assert "(No space left on device)" in read_error(capsys, "sample")
         written = list(disk.path.rglob("*.png"))
         assert 0 < len(written) < 32
         for path in written:
             Image.open(path).load()
         disk.make_room()
         assert sample.run(flags) == 0
-        assert f"{len(written)} of 32 pictures are there already" in capsys.readouterr().out
-        assert len([path for path in disk.path.rglob("*") if path.is_file()]) == 33  # and the record
+        assert f"{len(written)} of 32 images exist already" in capsys.readouterr().out
+        assert len([path for path in disk.path.rglob("*") if path.is_file()]) == 33  # 32 images and the record
 
 
 @pytest.mark.parametrize("part", ["", "tensorboard"])
-def test_the_records_of_an_evaluated_run_stay_whole(
+def test_files_of_an_evaluated_run_stay_intact(
     part: str,
     tmp_path: pathlib.Path,
-    whole: pathlib.Path,
+    uninterrupted_run: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A full disk is found before the evaluation; one that becomes full meanwhile hides no number."""
-    run_dir = shutil.copytree(whole, tmp_path / "run")
+    """A full disk is found before the evaluation. If it fills up during the evaluation, the results are printed."""
+    run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     with small_disk(run_dir / part, 10_000) as disk:
-        shutil.copytree(whole / part, run_dir / part, dirs_exist_ok=True)
+        shutil.copytree(uninterrupted_run / part, run_dir / part, dirs_exist_ok=True)
         metrics = run_dir / "metrics.jsonl"
-        # Half of what is added would still fit.
+        # There is still space for half of the new line.
         append_line(metrics, json.dumps({"step": 0}) + " " * (PAGE - 100 - (metrics.stat().st_size + 12) % PAGE))
         before = metrics.read_bytes()
 
@@ -236,7 +240,7 @@ def test_the_records_of_an_evaluated_run_stay_whole(
         before = metrics.read_bytes()
         monkeypatch.setattr(evaluation, "open_extractor", None)
         assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
-        assert "--output" in line_of(capsys, "evaluate") and metrics.read_bytes() == before
+        assert "--output" in read_error(capsys, "evaluate") and metrics.read_bytes() == before
         monkeypatch.undo()
         disk.make_room()
         assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 0

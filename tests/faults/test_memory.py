@@ -1,8 +1,8 @@
-"""Too little memory in the middle of a run: one line that says what to do, and the run goes on.
+"""Test of too little memory during a run: the error is one line with advice, and the run can be resumed.
 
-The machine is asked for more than any has. With less than it takes for small things (`ulimit -v`, `ulimit -d`) some of
-TensorFlow's libraries crash, depending on what finds no memory first; and where Linux has promised more than it has, it
-kills a program: for both see test_kills.py.
+A step requests more memory than any machine has. With limits that are too low for small allocations (`ulimit -v`,
+`ulimit -d`), some of TensorFlow's libraries crash, depending on which allocation fails first. If Linux has promised
+more memory than there is, it kills a process. test_kills.py covers both cases.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import tensorflow as tf
 
 from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.training import updates
-from tests.faults.outcomes import assert_same
-from tests.faults.short_run import STEPS, run
+from tests.faults.outcomes import assert_equal_runs
+from tests.faults.short_run import STEPS, run_training
 
 STEP = 5
 
 
 class GreedySampler(LatentSampler):
-    """Asks for 4 PB in a step."""
+    """A sampler that requests 4 PB of memory in one step."""
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         latents, labels = super().draw_for_replica(number)
@@ -31,14 +31,18 @@ class GreedySampler(LatentSampler):
 
 
 @pytest.mark.slow
-def test_the_run_goes_on_with_more_memory(
-    tmp_path: pathlib.Path, whole: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_run_can_be_resumed_with_more_memory(
+    tmp_path: pathlib.Path,
+    uninterrupted_run: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(updates, "LatentSampler", GreedySampler)
-        assert run(tmp_path) == 2
-    line = "training: expected enough memory, received too little for a tensor of 1024 x 1048576 x 1048576; raise"
-    assert capsys.readouterr().err.startswith(f"sagan_tf.train: error: {line} --gradient_accumulation_steps")
-    assert run(tmp_path) == 0
+        assert run_training(tmp_path) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sagan_tf.train: error: training: ")
+    assert "1024 x 1048576 x 1048576" in line and "--gradient_accumulation_steps" in line
+    assert run_training(tmp_path) == 0
     assert "resumed at step 4" in capsys.readouterr().out
-    assert_same(tmp_path, whole, STEPS)
+    assert_equal_runs(tmp_path, uninterrupted_run, STEPS)

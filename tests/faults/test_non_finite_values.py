@@ -1,4 +1,4 @@
-"""A loss becomes NaN at a chosen step of a run, by way of its door: with both policies."""
+"""Tests of a loss that becomes NaN at a chosen step of a run, with both values of --on_non_finite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLAGS = [
     "--image_channels=1",
     *PLAIN_FLAGS,
     "--base_channels=2",
-    "--loss=wasserstein",  # hinge says nothing of the images before the discriminator is near them
+    "--loss=wasserstein",  # The gradients of the hinge loss do not depend on the images in the first steps.
     "--global_batch_size=8",
     "--strategy=one_device",
     "--steps_per_loop=1",
@@ -32,32 +32,32 @@ FLAGS = [
     "--checkpoint_every=2",
 ]
 STEP = 5
-"""Steps done before the one that is spoilt; a step makes two draws, the discriminator's and the generator's."""
+"""Number of steps before the step with NaN. A step has two draws: of the discriminator and of the generator."""
 
 
-class SpoiltSampler(LatentSampler):
-    """NaN in place of one draw's latents."""
+class NanSampler(LatentSampler):
+    """A sampler that returns NaN in one step."""
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         latents, labels = super().draw_for_replica(number)
-        return tf.where(self.is_spoilt(number), np.nan, latents), labels
+        return tf.where(self.is_nan_draw(number), np.nan, latents), labels
 
-    def is_spoilt(self, number: tf.Tensor) -> tf.Tensor:
-        """Whether it is this draw."""
+    def is_nan_draw(self, number: tf.Tensor) -> tf.Tensor:
+        """Return whether a draw is NaN."""
         return number == 2 * STEP
 
 
-class AlwaysSpoiltSampler(SpoiltSampler):
-    """NaN in place of the latents of that step, after every rollback too."""
+class RepeatedNanSampler(NanSampler):
+    """A sampler that returns NaN in the same step after every rollback."""
 
-    def is_spoilt(self, number: tf.Tensor) -> tf.Tensor:
+    def is_nan_draw(self, number: tf.Tensor) -> tf.Tensor:
         return number % 2**40 == 2 * STEP
 
 
-class AtOnceSpoiltSampler(SpoiltSampler):
-    """NaN in the first step."""
+class FirstStepNanSampler(NanSampler):
+    """A sampler that returns NaN in the first step."""
 
-    def is_spoilt(self, number: tf.Tensor) -> tf.Tensor:
+    def is_nan_draw(self, number: tf.Tensor) -> tf.Tensor:
         return number == 0
 
 
@@ -65,22 +65,22 @@ def run(run_dir: pathlib.Path, *flags: str, num_steps: int = 8) -> int:
     return train.run([*FLAGS, f"--run_dir={run_dir}", f"--num_steps={num_steps}", *flags])
 
 
-def values(run_dir: pathlib.Path, step: int) -> dict[str, np.ndarray]:
-    """Every value of a checkpoint, but for how often was saved."""
+def read_values(run_dir: pathlib.Path, step: int) -> dict[str, np.ndarray]:
+    """Return every value of a checkpoint, except the number of saves."""
     reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / f"step-{step}"))
     names = [name for name in reader.get_variable_to_shape_map() if not name.startswith(("_", "save_counter"))]
     return {name: reader.get_tensor(name) for name in names}
 
 
-def assert_equal(ours: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> None:
-    assert ours.keys() == others.keys()
-    assert [name for name in ours if np.asarray(ours[name]).tobytes() != np.asarray(others[name]).tobytes()] == []
+def assert_equal_bits(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
+    assert first.keys() == second.keys()
+    assert [name for name in first if np.asarray(first[name]).tobytes() != np.asarray(second[name]).tobytes()] == []
 
 
-def counted(run_dir: pathlib.Path) -> int:
-    """Rollbacks, as the newest checkpoint has them."""
-    (found,) = [value for name, value in values(run_dir, 8).items() if "rollbacks" in name]
-    return int(found)
+def read_rollbacks(run_dir: pathlib.Path) -> int:
+    """Return the number of rollbacks in the newest checkpoint."""
+    (rollbacks,) = [value for name, value in read_values(run_dir, 8).items() if "rollbacks" in name]
+    return int(rollbacks)
 
 
 def last_line(text: str) -> str:
@@ -88,80 +88,77 @@ def last_line(text: str) -> str:
     return text.rstrip().splitlines()[-1]
 
 
-def test_by_default_it_stops(
+def test_run_stops_by_default(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing of the spoilt state is kept: where the draw is right, the same command ends as if nothing had been."""
+    """No NaN is saved: without the fault, the same command resumes the run, with the results of a normal run."""
     with monkeypatch.context() as patched:
-        patched.setattr(updates, "LatentSampler", SpoiltSampler)
+        patched.setattr(updates, "LatentSampler", NanSampler)
         assert run(tmp_path / "a") == 2
-    said = last_line(capsys.readouterr().err)
-    assert "discriminator_gradient_norm" in said.split("received ")[1]
-    assert said.endswith(f"between steps 5 and 6; the last good checkpoint is {tmp_path}/a/checkpoints/step-4")
+    output = last_line(capsys.readouterr().err)
+    assert "discriminator_gradient_norm" in output
+    assert output.endswith(f"between steps 5 and 6; the last good checkpoint is {tmp_path}/a/checkpoints/step-4")
     assert run(tmp_path / "a") == 0 and run(tmp_path / "b") == 0
-    assert_equal(values(tmp_path / "a", 8), values(tmp_path / "b", 8))
+    assert_equal_bits(read_values(tmp_path / "a", 8), read_values(tmp_path / "b", 8))
 
 
-def test_a_rollback_goes_on_with_other_draws(
+def test_rollback_resumes_with_other_draws(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(updates, "LatentSampler", SpoiltSampler)
+    monkeypatch.setattr(updates, "LatentSampler", NanSampler)
     assert run(tmp_path / "a", "--on_non_finite=rollback") == 0
-    said = capsys.readouterr().out
-    assert (
-        "discriminator_gradient_norm" in said.split("received ")[1]
-        and "rollback 1 of 3: on from step 4 with other latents and images" in said
-    )
-    assert counted(tmp_path / "a") == 1
-    assert all(np.isfinite(value).all() for value in values(tmp_path / "a", 8).values() if value.dtype.kind == "f")
+    output = capsys.readouterr().out
+    assert "discriminator_gradient_norm" in output and "rollback 1 of 3: resuming at step 4" in output
+    assert read_rollbacks(tmp_path / "a") == 1
+    assert all(np.isfinite(value).all() for value in read_values(tmp_path / "a", 8).values() if value.dtype.kind == "f")
     lines = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
     lines = [line for line in lines if line["kind"] == "train"]
-    assert [line["step"] for line in lines] == list(range(1, 9))  # once each, although two were done twice
+    assert [line["step"] for line in lines] == list(range(1, 9))  # Two steps were repeated, but each has one line.
     assert [line["rollbacks"] for line in lines] == [0] * 4 + [1] * 4
-    # What was decided is in the checkpoint: interrupted on the way, the run ends with the same bits.
+    # The checkpoint records the rollback: an interrupted and resumed run has the same bits.
     assert run(tmp_path / "b", "--on_non_finite=rollback", num_steps=6) == 0
     assert run(tmp_path / "b", "--on_non_finite=rollback") == 0
-    assert_equal(values(tmp_path / "a", 8), values(tmp_path / "b", 8))
+    assert_equal_bits(read_values(tmp_path / "a", 8), read_values(tmp_path / "b", 8))
 
 
-def test_rollbacks_have_an_end(
+def test_limit_of_rollbacks(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(updates, "LatentSampler", AlwaysSpoiltSampler)
+    monkeypatch.setattr(updates, "LatentSampler", RepeatedNanSampler)
     assert run(tmp_path, "--on_non_finite=rollback", "--max_rollbacks=2") == 2
-    said = capsys.readouterr()
-    assert "rollback 1 of 2" in said.out and "rollback 2 of 2" in said.out
-    assert last_line(said.err).endswith("2 rollbacks did not help (--max_rollbacks=2)")
+    output = capsys.readouterr()
+    assert "rollback 1 of 2" in output.out and "rollback 2 of 2" in output.out
+    assert last_line(output.err).endswith("2 rollbacks did not help (--max_rollbacks=2)")
     assert sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index")) == ["step-2.index", "step-4.index"]
 
 
-def test_a_collapsed_loss_scale_ends_a_run(
+def test_collapsed_loss_scale_is_an_error(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(TrainState, "loss_scales", lambda self: {"generator_loss_scale": 2.0**-11})
+    monkeypatch.setattr(TrainState, "read_loss_scales", lambda self: {"generator_loss_scale": 2.0**-11})
     assert run(tmp_path) == 2
-    assert "received loss scale not finite between steps 0 and 1" in last_line(capsys.readouterr().err)
+    assert "loss scale between steps 0 and 1" in last_line(capsys.readouterr().err)
 
 
-def test_a_spoilt_average_is_neither_shown_nor_kept(
+def test_ema_generator_with_nan_is_neither_sampled_nor_saved(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is in no loss. A picture of it, or its attention maps, would be the first to show it."""
+    """No loss depends on the EMA generator, so that only its images and attention maps would show the NaN."""
 
-    def spoilt(ours: list[keras.Variable], others: list[keras.Variable], decay: tf.Tensor) -> None:
+    def insert_nan(ours: list[keras.Variable], others: list[keras.Variable], decay: tf.Tensor) -> None:
         move_average(ours, others, decay)
         ours[1].assign(np.nan * ours[1])
 
-    monkeypatch.setattr(trainer, "move_average", spoilt)
+    monkeypatch.setattr(trainer, "move_average", insert_nan)
     flags = ["--sample_every=1", "--architecture=sagan", "--attention_resolutions=16"]
     assert run(tmp_path, *flags) == 2
-    assert "received weights not finite between steps 0 and 1" in last_line(capsys.readouterr().err)
+    assert "weights between steps 0 and 1" in last_line(capsys.readouterr().err)
     assert not list(tmp_path.rglob("*.png")) and not list(tmp_path.rglob("*.index"))
 
 
-def test_without_a_checkpoint_it_stops(
+def test_run_without_a_checkpoint_stops_instead_of_rolling_back(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(updates, "LatentSampler", AtOnceSpoiltSampler)
+    monkeypatch.setattr(updates, "LatentSampler", FirstStepNanSampler)
     assert run(tmp_path, "--on_non_finite=rollback") == 2
     assert last_line(capsys.readouterr().err).endswith("no checkpoint had been saved")

@@ -1,4 +1,4 @@
-"""Two workers on this machine, one of which is told to stop, dies or hangs: the other knows, and both can go on."""
+"""Tests of two workers on this machine when one is stopped, dies or hangs: both end, and the run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny import PLAIN_FLAGS
-from tests.workers import run_workers, started_workers
+from tests.workers import run_workers, start_workers
 
 FLAGS = [
     "-m",
@@ -30,14 +30,14 @@ FLAGS = [
     "--sample_every=100000",
     "--strategy=multi_worker",
 ]
-NOTICED = 30.0
-"""Seconds within which a broken connection ends the others; seconds are the rule."""
-HUNG = 180.0
-"""Seconds within which a worker that no longer answers is given up; TensorFlow waits for a hundred heartbeats."""
-STALLED = 240.0
-"""Seconds after which workers that neither train nor end are given up; one that lost the other has ended before."""
+MAX_DISCONNECT_SECONDS = 30.0
+"""Time within which a broken connection ends the other worker; usually it takes a few seconds."""
+MAX_HANG_SECONDS = 180.0
+"""Time within which a worker that no longer answers is detected; TensorFlow waits for a hundred heartbeats."""
+MAX_STALL_SECONDS = 240.0
+"""Time after which a test fails if workers neither train nor end; a worker that lost the other ends earlier."""
 MAX_STEPS_AFTER_SIGNAL = 300
-"""Steps within which workers agree where to stop: a few dozen are the rule."""
+"""Number of steps within which workers agree where to stop; usually it takes a few dozen."""
 
 
 def start(run_dir: pathlib.Path, *flags: str) -> list[list[str]]:
@@ -45,7 +45,7 @@ def start(run_dir: pathlib.Path, *flags: str) -> list[list[str]]:
 
 
 def wait_for_lines(run_dir: pathlib.Path, count: int, seconds: float = 240.0) -> None:
-    """Until the run has written so many lines of metrics: it trains."""
+    """Wait until the run has written a number of lines of metrics, which shows that it trains."""
     end = time.monotonic() + seconds
     path = run_dir / "metrics.jsonl"
     while time.monotonic() < end and not (path.exists() and path.read_text().count("\n") >= count):
@@ -53,10 +53,10 @@ def wait_for_lines(run_dir: pathlib.Path, count: int, seconds: float = 240.0) ->
     assert path.exists() and path.read_text().count("\n") >= count
 
 
-def ended(worker: subprocess.Popen[str], seconds: float) -> tuple[int, str]:
-    """Return a worker's status and the only line that the command printed in its own name, within some seconds.
+def wait_for_end(worker: subprocess.Popen[str], seconds: float) -> tuple[int, str]:
+    """Wait for the end of a worker, and return its exit status and the only line of the command itself.
 
-    TensorFlow may print more afterwards: a worker that exits last notices that the other is gone.
+    TensorFlow may print further lines, because the worker that exits last finds that the other is gone.
     """
     printed, _ = worker.communicate(timeout=seconds)
     lines = [line for line in printed.splitlines() if line.startswith("sagan_tf.train: ")]
@@ -64,46 +64,46 @@ def ended(worker: subprocess.Popen[str], seconds: float) -> tuple[int, str]:
     return worker.returncode, lines[0]
 
 
-def stopped(workers: list[subprocess.Popen[str]], run_dir: pathlib.Path) -> list[tuple[int, str]]:
-    """Return what `ended` does for workers that were told to stop; fail as soon as they train far beyond the signal.
+def wait_for_stop(workers: list[subprocess.Popen[str]], run_dir: pathlib.Path) -> list[tuple[int, str]]:
+    """Wait for the end of workers after a signal; fail if they train too many steps after the signal.
 
-    Steps are counted and not seconds, which depend on what else the machine does.
+    The limit is a number of steps and not of seconds, which depend on the load of the machine.
     """
-    done = last_step(run_dir)
-    limit, end = done + MAX_STEPS_AFTER_SIGNAL, time.monotonic() + STALLED
+    done = read_last_step(run_dir)
+    limit, end = done + MAX_STEPS_AFTER_SIGNAL, time.monotonic() + MAX_STALL_SECONDS
     while any(worker.poll() is None for worker in workers):
-        if (step := last_step(run_dir)) > done:
-            done, end = step, time.monotonic() + STALLED
-        assert step <= limit, f"they trained {MAX_STEPS_AFTER_SIGNAL} steps after the signal"
-        assert time.monotonic() < end, f"no step and no end within {STALLED} s"
+        if (step := read_last_step(run_dir)) > done:
+            done, end = step, time.monotonic() + MAX_STALL_SECONDS
+        assert step <= limit, f"the workers trained {MAX_STEPS_AFTER_SIGNAL} steps after the signal"
+        assert time.monotonic() < end, f"the workers neither trained nor ended within {MAX_STALL_SECONDS} s"
         time.sleep(0.1)
-    return [ended(worker, NOTICED) for worker in workers]
+    return [wait_for_end(worker, MAX_DISCONNECT_SECONDS) for worker in workers]
 
 
-def last_step(run_dir: pathlib.Path) -> int:
-    """Return the step of the last whole line of metrics."""
+def read_last_step(run_dir: pathlib.Path) -> int:
+    """Return the step of the last complete line of metrics."""
     text = (run_dir / "metrics.jsonl").read_text()
     return json.loads(text[: text.rindex("\n")].splitlines()[-1])["step"]
 
 
-def values(run_dir: pathlib.Path, step: int) -> dict[str, bytes]:
+def read_values(run_dir: pathlib.Path, step: int) -> dict[str, bytes]:
     reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / f"step-{step}"))
     names = [name for name in reader.get_variable_to_shape_map() if not name.startswith(("_", "save_counter"))]
     return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
 
 
-def newest_step(run_dir: pathlib.Path) -> int:
+def find_newest_step(run_dir: pathlib.Path) -> int:
     return max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*.index"))
 
 
-def test_a_signal_to_one_stops_both(tmp_path: pathlib.Path) -> None:
-    """By TensorFlow's PreemptionCheckpointHandler: at the same step, which is saved."""
-    with started_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
+def test_signal_to_one_worker_stops_both(tmp_path: pathlib.Path) -> None:
+    """TensorFlow's PreemptionCheckpointHandler stops both workers at the same step, which is saved."""
+    with start_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
         wait_for_lines(tmp_path, 2)
         workers[1].send_signal(signal.SIGUSR1)
-        found = stopped(workers, tmp_path)
-    step = newest_step(tmp_path)
-    expected = f"sagan_tf.train: stopped with all workers at step {step} and saved it in {tmp_path}; the same command"
+        found = wait_for_stop(workers, tmp_path)
+    step = find_newest_step(tmp_path)
+    expected = f"sagan_tf.train: stopped with all workers at step {step} and saved it in {tmp_path}; "
     assert [status for status, _ in found] == [138, 138]
     assert all(line.startswith(expected) for _, line in found), found
     assert list((tmp_path / "checkpoints").glob("*temp*")) == []
@@ -111,53 +111,53 @@ def test_a_signal_to_one_stops_both(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
-def test_when_one_dies_the_other_ends_and_both_go_on(tmp_path: pathlib.Path, killed: int) -> None:
-    """Also when it is the chief, which keeps the workers together. It ends as a run that nothing happened to."""
+def test_death_of_one_worker_ends_both_and_the_run_can_be_resumed(tmp_path: pathlib.Path, killed: int) -> None:
+    """The chief, which coordinates the workers, may die, too. The results are those of an uninterrupted run."""
     flags = ["--checkpoint_every=4", "--num_steps=1000000"]
-    with started_workers(start(tmp_path / "a", *flags)) as workers:
+    with start_workers(start(tmp_path / "a", *flags)) as workers:
         wait_for_lines(tmp_path / "a", 4)
         workers[killed].kill()
-        status, line = ended(workers[1 - killed], NOTICED)
+        status, line = wait_for_end(workers[1 - killed], MAX_DISCONNECT_SECONDS)
     assert status == 75
-    assert line.startswith(f"sagan_tf.train: worker {killed} does not answer any more; look at its own output.")
-    begun = newest_step(tmp_path / "a")
+    assert line.startswith(f"sagan_tf.train: worker {killed} no longer answers")
+    begun = find_newest_step(tmp_path / "a")
     flags = ["--checkpoint_every=4", f"--num_steps={begun + 4}"]
     assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
     run_workers(start(tmp_path / "b", *flags))
-    assert values(tmp_path / "a", begun + 4) == values(tmp_path / "b", begun + 4)
+    assert read_values(tmp_path / "a", begun + 4) == read_values(tmp_path / "b", begun + 4)
 
 
 @pytest.mark.slow
-def test_workers_that_share_no_storage_are_refused(tmp_path: pathlib.Path) -> None:
-    """One would go on from its checkpoint, the other begin: gradients of different weights."""
+def test_workers_without_shared_storage_are_an_error(tmp_path: pathlib.Path) -> None:
+    """One worker would resume and the other would start a new run, with gradients of different weights."""
     run_workers(start(tmp_path / "a", "--num_steps=2"))
     commands = [[*FLAGS, f"--run_dir={tmp_path / name}", "--num_steps=4"] for name in ("a", "b")]
-    with started_workers(commands) as workers:
-        found = [ended(worker, 120) for worker in workers]
-    expected = "run_dir: expected storage that all workers share, received checkpoints of steps 0 and 2"
-    assert found == [(2, f"sagan_tf.train: error: {expected}")] * 2
+    with start_workers(commands) as workers:
+        found = [wait_for_end(worker, 120) for worker in workers]
+    for status, line in found:
+        assert status == 2 and "error: run_dir: " in line and "steps 0 and 2" in line
     assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.slow
-def test_one_that_hangs_is_given_up(tmp_path: pathlib.Path) -> None:
-    with started_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=4")) as workers:
+def test_hanging_worker_ends_the_other(tmp_path: pathlib.Path) -> None:
+    with start_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=4")) as workers:
         wait_for_lines(tmp_path, 2)
         workers[1].send_signal(signal.SIGSTOP)
-        status, line = ended(workers[0], HUNG)
-    assert status == 75 and "worker 1 does not answer any more" in line
+        status, line = wait_for_end(workers[0], MAX_HANG_SECONDS)
+    assert status == 75 and "worker 1 no longer answers" in line
 
 
 @pytest.mark.slow
-def test_after_a_signal_both_go_on(tmp_path: pathlib.Path) -> None:
-    """Both get it, as from a scheduler, and save once; resumed, the run ends as if it had not been stopped."""
-    with started_workers(start(tmp_path / "a", "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
+def test_run_can_be_resumed_after_a_signal_to_both_workers(tmp_path: pathlib.Path) -> None:
+    """Both workers get the signal, as from a scheduler. The results are those of an uninterrupted run."""
+    with start_workers(start(tmp_path / "a", "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
         wait_for_lines(tmp_path / "a", 2)
         for worker in workers:
             worker.send_signal(signal.SIGUSR1)
-        assert [status for status, _ in stopped(workers, tmp_path / "a")] == [138, 138]
-    begun = newest_step(tmp_path / "a")
+        assert [status for status, _ in wait_for_stop(workers, tmp_path / "a")] == [138, 138]
+    begun = find_newest_step(tmp_path / "a")
     flags = ["--checkpoint_every=1000000", f"--num_steps={begun + 2}"]
     assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
     run_workers(start(tmp_path / "b", *flags))
-    assert values(tmp_path / "a", begun + 2) == values(tmp_path / "b", begun + 2)
+    assert read_values(tmp_path / "a", begun + 2) == read_values(tmp_path / "b", begun + 2)

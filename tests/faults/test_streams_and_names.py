@@ -1,4 +1,4 @@
-"""Commands with names that are not UTF-8, and with standard streams that are closed or not read."""
+"""Tests of commands with file names that are not UTF-8 and with closed or unread standard streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from sagan_tf import evaluate, export, sample, train
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.evaluation.reference import load_reference
-from tests.data.sample_folders import build_class_folders
+from tests.data.sample_folders import build_class_directories
 from tests.faults.processes import ROOT, SMALL
 from tools import import_tfgan_checkpoint, prepare_imagenet, report
 
@@ -21,20 +21,20 @@ NAME = os.fsdecode(b"caf\xe9")
 CLASSES = ("cat", os.fsdecode(b"\xe9t\xe9"))
 STEPS = ("--num_steps=2", "--steps_per_loop=1", "--log_every=1", "--sample_every=1", "--checkpoint_every=1")
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file names with arbitrary bytes")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A directory whose name is not UTF-8, with images in it of classes whose names are not."""
+    """Return a directory of images, where the names of the directory and of the classes are not UTF-8."""
     directory = tmp_path_factory.mktemp("names") / NAME
-    build_class_folders(directory / "images", CLASSES)
+    build_class_directories(directory / "images", CLASSES)
     return directory
 
 
 @pytest.fixture(scope="module")
 def run_dir(place: pathlib.Path) -> pathlib.Path:
-    """A run on these images, whose standard error is closed and whose standard output nobody reads any more."""
+    """Return a run on these images with a closed standard error and a standard output that is read only partly."""
     directory = place.parent / "run"
     flags = [*SMALL, *STEPS, "--dataset=folder", f"--data_dir={place / 'images'}", f"--run_dir={directory}"]
     script = '{ "$@" 2>&-; echo $? >"$0"; } | head -1'
@@ -45,14 +45,14 @@ def run_dir(place: pathlib.Path) -> pathlib.Path:
     return directory
 
 
-def test_a_run_ends_whole_and_records_the_names(place: pathlib.Path, run_dir: pathlib.Path):
+def test_run_is_complete_and_records_the_names(place: pathlib.Path, run_dir: pathlib.Path):
     assert (run_dir / "checkpoints" / "step-2.index").is_file()
     assert os.fsencode(place / "images") in (run_dir / "flags.cfg").read_bytes()
     assert parse_config([f"--flagfile={run_dir / 'flags.cfg'}"]).data.data_dir == str(place / "images")
     assert tuple(json.loads((run_dir / "startup.json").read_text())["data"]["label_histogram"]) == CLASSES
 
 
-def test_commands_take_such_names(
+def test_commands_accept_the_names(
     place: pathlib.Path, run_dir: pathlib.Path, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture
 ):
     out = place / "out"
@@ -66,7 +66,7 @@ def test_commands_take_such_names(
     assert evaluate.run([run, *measured, f"--output={out / 'record.json'}"]) == 0
     assert export.run([run, f"--data_licence={NAME}"]) == 0
     assert prepare_imagenet.main([*prepared, f"--data_dir={images}"]) == 0
-    page = report.report(report.RunDirectory(run_dir))
+    page = report.format_page(report.RunDirectory(run_dir))
     assert "Logging error" not in "".join(capfd.readouterr())
     (reference,) = out.glob("*.npz")
     assert load_reference(reference).provenance.class_names == CLASSES
@@ -88,7 +88,7 @@ def test_commands_take_such_names(
         (import_tfgan_checkpoint.main, ("--checkpoint=PLACE/model", "--run_dir=NEW"), "checkpoint"),
     ],
 )
-def test_a_path_that_tensorflow_cannot_open_is_refused_in_one_line(
+def test_path_that_tensorflow_cannot_open_is_an_error_of_one_line(
     place: pathlib.Path, run_dir: pathlib.Path, command, arguments, option: str, capfd: pytest.CaptureFixture
 ):
     before = set(os.listdir(place)), set(os.listdir(place.parent))

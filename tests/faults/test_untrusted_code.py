@@ -1,4 +1,4 @@
-"""No file that is read can become a program: no pickle, no eval, nor what loads either in other words."""
+"""Tests that no input file can execute code: no pickle, no eval, and no functions that use them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "sagan_tf").rglob("*.py"), *(ROOT / "tools").rglob("*.py"), ROOT / "setup.py"])
 
 MODULES = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "dbm", "yaml", "runpy")
-"""That load objects of any kind, or run files."""
+"""Modules that load arbitrary objects or run files."""
 CALLS = ("eval", "exec", "compile", "__import__", "os.system", "os.popen")
 MARKS = ("allow_pickle=True", "weights_only=False", "safe_mode=False", "enable_unsafe_deserialization", "shell=True")
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+def find_imported_modules(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -29,24 +29,24 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
-def suspicious(text: str) -> list[str]:
-    """What in a source file could make a program of a file that is read."""
+def find_unsafe_code(text: str) -> list[str]:
+    """Return the imports, calls and arguments in a source file that could execute code from an input file."""
     tree = ast.parse(text)
-    found = [name for name in imported(tree) if name.partition(".")[0] in MODULES]
+    found = [name for name in find_imported_modules(tree) if name.partition(".")[0] in MODULES]
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     found += [ast.unparse(call.func) for call in calls if ast.unparse(call.func) in CALLS]
     for call in calls:
         keywords = [ast.unparse(keyword) for keyword in call.keywords]
         found += [mark for mark in MARKS if mark in keywords or mark in ast.unparse(call.func)]
-        # Not left to a default.
+        # The argument must be explicit.
         if ast.unparse(call.func) in ("np.load", "numpy.load") and "allow_pickle=False" not in keywords:
             found.append("np.load without allow_pickle=False")
     return found
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_source_file_makes_programs_of_files(path: Path) -> None:
-    assert suspicious(path.read_text(encoding="utf-8")) == []
+def test_source_files_have_no_unsafe_code(path: Path) -> None:
+    assert find_unsafe_code(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,16 @@ def test_no_source_file_makes_programs_of_files(path: Path) -> None:
         "subprocess.run(text, shell=True)",
     ],
 )
-def test_what_is_looked_for_is_found(text: str) -> None:
-    assert suspicious(text)
+def test_unsafe_code_is_found(text: str) -> None:
+    assert find_unsafe_code(text)
 
 
-def test_what_looks_like_it_is_not() -> None:
-    assert suspicious("import json\nre.compile('a')\nself.eval(x)\nnp.load(path, allow_pickle=False)") == []
+def test_similar_safe_code_is_not_found() -> None:
+    assert find_unsafe_code("import json\nre.compile('a')\nself.eval(x)\nnp.load(path, allow_pickle=False)") == []
 
 
 class Program:
-    """Pickled, it makes a file where it is loaded."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -85,11 +85,11 @@ class Program:
         return Path.touch, (self._path,)
 
 
-def test_a_reference_with_a_program_in_it_does_not_run_it(tmp_path: Path) -> None:
-    trap = tmp_path / "it ran"
+def test_program_in_a_reference_is_not_executed(tmp_path: Path) -> None:
+    trap = tmp_path / "executed"
     np.savez(tmp_path / "a.npz", format=np.array([Program(trap)], object))
     with pytest.raises(UserError, match="reference: expected an .npz file that sagan_tf.evaluate wrote"):
         load_reference(tmp_path / "a.npz")
     assert not trap.exists()
-    np.load(tmp_path / "a.npz", allow_pickle=True)["format"]  # as the trap works
+    np.load(tmp_path / "a.npz", allow_pickle=True)["format"]  # This checks that the program works.
     assert trap.exists()

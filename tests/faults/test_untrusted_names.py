@@ -1,4 +1,4 @@
-"""Class and file names that want to be paths, lines of a log or commands of a terminal."""
+"""Tests of hostile class and file names: paths, lines of a log and terminal escapes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.cli.console import log_to_console
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.packaged import EmbeddedSource
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.data.sources.tfrecord import serialize_record
 from sagan_tf.errors import UserError
+from sagan_tf.log import log_to_console
 from sagan_tf.sampling.image_archive import write_archive
-from sagan_tf.sampling.image_files import PictureSet, class_folders, write_pictures
-from sagan_tf.visualization.image_grid import sheet
+from sagan_tf.sampling.image_files import write_images
+from sagan_tf.sampling.image_set import ImageSet, choose_class_directories
+from sagan_tf.visualization.image_grid import draw_image_sheet
 from sagan_tf.visualization.png import encode_pngs
-from tests.data.sample_folders import build_class_folders, write_image
+from tests.data.sample_folders import build_class_directories, write_image
 from tests.faults.untrusted_files import framed, good_records, write_record_files
 from tools import prepare_imagenet
 
@@ -48,7 +49,7 @@ ODD = ("猫", "\u202egnp", "caf\udce9", "<b>&amp;", "%s%n", "{0}", "$(date)", "x
 
 
 def source_of(names: tuple[str, ...]) -> Source:
-    """Of a data set with these classes, as TFDS or a card may name them."""
+    """Return a data set with given class names, which may come from TFDS or a model card."""
     counts = np.zeros(len(names), np.int64)
 
     class Named(EmbeddedSource):
@@ -60,29 +61,29 @@ def source_of(names: tuple[str, ...]) -> Source:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_data_set_with_such_a_class_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="expected class names of 1 to 255 letters") as caught:
+def test_class_names_with_control_characters_are_rejected(name: str) -> None:
+    with pytest.raises(UserError, match="class names of 1 to 255 characters") as caught:
         source_of(("cat", name))
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", PATHS + ODD)
-def test_others_are_taken_as_they_are(name: str) -> None:
+def test_other_class_names_are_not_changed(name: str) -> None:
     assert source_of(("cat", name)).class_names == ("cat", name)
 
 
 @pytest.mark.parametrize("name", PATHS + COMMANDS + ODD)
-def test_pictures_stay_in_their_folder(name: str, tmp_path: Path) -> None:
-    """Whatever the classes of a run or a model that someone else made are called."""
+def test_images_are_written_only_below_the_output(name: str, tmp_path: Path) -> None:
+    """The class names may come from an untrusted run or model."""
     output = tmp_path / "deep" / "output"
     names = ("cat", name)
-    pictures = PictureSet("run", 0, 6, (0, 1), class_folders(2, names), None)
+    image_set = ImageSet("run", 0, 6, (0, 1), choose_class_directories(2, names), None)
 
     def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
         return encode_pngs(tf.zeros((len(seeds), 2, 2, 1), tf.uint8))
 
-    options = {"part": 0, "parts": 1, "batch_size": 2, "overwrite": False}
-    assert write_pictures(pictures, draw, output, **options) == 6
+    options = {"shard": 0, "num_shards": 1, "batch_size": 2, "overwrite": False}
+    assert write_images(image_set, draw, output, **options) == 6
     write_archive(tmp_path / "a.npz", [np.zeros((1, 2, 2, 1), np.uint8)], (2, 2, 1), np.zeros(1), np.zeros(1), names)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert written - {Path("a.npz")} == {path.relative_to(tmp_path) for path in output.rglob("*") if path.is_file()}
@@ -91,23 +92,24 @@ def test_pictures_stay_in_their_folder(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PATHS + COMMANDS + ODD)
-def test_sheets_show_them(name: str) -> None:
+def test_sheets_show_the_names(name: str) -> None:
     images = np.zeros((2, 8, 8, 1), np.uint8)
-    assert sheet(images, 1, row_names=("cat", name)).height > 16
-    assert sheet(images, 2, column_names=("cat", name), captions=("cat", name)).width > 16
+    assert draw_image_sheet(images, 1, row_names=("cat", name)).height > 16
+    assert draw_image_sheet(images, 2, column_names=("cat", name), captions=("cat", name)).width > 16
 
 
 @pytest.mark.parametrize("name", ["a\nerror: b", "\x1b[2Ja", "a\u2028b"])
-def test_folders_with_such_names_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
-    build_class_folders(tmp_path, ("cat", name))
+def test_directory_names_with_control_characters_are_an_error_of_one_line(name: str, tmp_path: Path) -> None:
+    build_class_directories(tmp_path, ("cat", name))
     with pytest.raises(UserError, match="rename the class") as caught:
         open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
     assert str(caught.value).isprintable()
 
 
-def test_no_file_name_writes_a_line_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nor does a folder's, and none moves a terminal's cursor."""
-    build_class_folders(tmp_path, images_per_class=150)
+def test_names_of_files_and_directories_are_escaped_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_class_directories(tmp_path, images_per_class=150)
     (tmp_path / "empty\nerror: folder").mkdir()
     for name in ("\x1b[2J.png", "a\nerror: file.png", os.fsdecode(b"\xe9.png")):
         (tmp_path / "cat" / name).write_bytes(b"no image")
@@ -125,15 +127,12 @@ def test_no_file_name_writes_a_line_of_its_own(tmp_path: Path, capsys: pytest.Ca
         assert sum(name in line for line in lines) == 1
 
 
-def test_names_in_records_are_no_better(tmp_path: Path) -> None:
+def test_names_in_records_are_escaped(tmp_path: Path) -> None:
     hostile = framed(serialize_record(b"no image", 0, b"\x1b[2J\n0\xff"))
     write_record_files(tmp_path, hostile + framed(good_records()[1]) * 199, count=200)
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=16, image_channels=3)
     assert len(list(source.preview(200))) == 199
     assert source.skipped.names == (rf"{tmp_path}/train/a.tfrecord#0 (\x1b[2J\n0\udcff)",)
-
-
-# The preparation.
 
 
 def prepare(source: Path, output: Path, *options: str) -> int:
@@ -142,8 +141,8 @@ def prepare(source: Path, output: Path, *options: str) -> int:
 
 
 @pytest.mark.parametrize("split", ["", ".", "..", "../train", "/tmp/train", "a/b"])
-def test_a_split_is_a_folder_in_the_output(split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build_class_folders(tmp_path / "images")
+def test_split_must_be_a_directory_name(split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_class_directories(tmp_path / "images")
     with pytest.raises(SystemExit) as caught:
         prepare(tmp_path / "images", tmp_path / "output", f"--split={split}")
     assert caught.value.code == 2
@@ -153,16 +152,16 @@ def test_a_split_is_a_folder_in_the_output(split: str, tmp_path: Path, capsys: p
     assert not (tmp_path / "output").exists()
 
 
-def test_classes_whose_names_are_no_text_are_prepared(tmp_path: Path) -> None:
-    """Python reads such bytes as halves of pairs, which no encoding writes."""
+def test_class_names_that_are_not_text_can_be_prepared(tmp_path: Path) -> None:
+    """Python decodes these bytes as surrogates, which no encoding can write."""
     names = (os.fsdecode(b"caf\xe9"), "tea")
-    build_class_folders(tmp_path / "images", names, images_per_class=2)
+    build_class_directories(tmp_path / "images", names, images_per_class=2)
     write_image(tmp_path / "images" / "tea" / os.fsdecode(b"\xff.png"), (1, 2, 3))
     assert prepare(tmp_path / "images", tmp_path / "output") == 0
     config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path / "output"))
     source = open_source(config, resolution=16, image_channels=3)
     assert source.class_names == names
-    assert {os.fsdecode(one["name"]).split("/")[-1] for one in source.preview(9).as_numpy_iterator()} == {
+    assert {os.fsdecode(example["name"]).split("/")[-1] for example in source.preview(9).as_numpy_iterator()} == {
         "000.png)",
         "001.png)",
         "\udcff.png)",
@@ -170,7 +169,7 @@ def test_classes_whose_names_are_no_text_are_prepared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../a.tfrecord", "/etc/passwd", "..", "a/b", ""])
-def test_metadata_cannot_name_files_elsewhere(name: str, tmp_path: Path) -> None:
+def test_metadata_cannot_name_files_in_other_directories(name: str, tmp_path: Path) -> None:
     path = write_record_files(tmp_path, b"".join(map(framed, good_records()))).with_name("dataset.json")
     metadata: dict[str, Any] = json.loads(path.read_text())
     path.write_text(json.dumps(metadata | {"files": [[name, 6]]}))

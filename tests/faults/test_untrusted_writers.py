@@ -1,4 +1,4 @@
-"""Writers of single files, and pictures and names that come from servers and other people's models."""
+"""Tests of writers of single files, and of images and names from untrusted servers and models."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf.cli.console import log_to_console
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
+from sagan_tf.log import log_to_console
 from sagan_tf.serving import client
-from sagan_tf.visualization.image_grid import save_png, sheet
+from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 from tests.faults.untrusted_files import claims, good_images
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "text": lambda path: write_atomically(path, "text"),
-    "picture": lambda path: save_png(Image.new("L", (4, 4)), path),
+    "image": lambda path: save_png(Image.new("L", (4, 4)), path),
 }
 
 
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("link", ["a.png", "a.png.part"])
-def test_a_link_is_replaced_and_not_followed(writer: str, link: str, tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
-    mine.write_text("my own")
-    (tmp_path / link).symlink_to(mine)
+def test_link_is_replaced_and_not_followed(writer: str, link: str, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("unchanged")
+    (tmp_path / link).symlink_to(target)
     WRITERS[writer](tmp_path / "a.png")
-    assert mine.read_text() == "my own"
+    assert target.read_text() == "unchanged"
     assert not (tmp_path / "a.png").is_symlink()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "target"]
 
 
 @pytest.mark.parametrize("name", ["header.png", "warned_of.png", "header.jpg"])
-def test_a_server_cannot_make_the_client_take_memory(name: str) -> None:
-    with pytest.raises(UserError, match="server: expected PNG files, received something else"):
-        client._pixels(claims()[name])
-    assert client._pixels(good_images()["colour.png"]).shape == (30, 40, 3)
+def test_client_rejects_large_images_of_a_server(name: str) -> None:
+    with pytest.raises(UserError, match="server: expected PNG files"):
+        client._decode_png(claims()[name])
+    assert client._decode_png(good_images()["color.png"]).shape == (30, 40, 3)
 
 
-def test_names_of_any_length_are_drawn_at_once() -> None:
+def test_long_names_are_drawn_at_once() -> None:
     began = time.perf_counter()
-    sheet(np.zeros((1, 8, 8, 1), np.uint8), 1, captions=("x" * 10**6,), column_names=("x" * 10**6,))
+    draw_image_sheet(np.zeros((1, 8, 8, 1), np.uint8), 1, captions=("x" * 10**6,), column_names=("x" * 10**6,))
     assert time.perf_counter() - began < 2
 
 
-def test_no_line_of_the_log_moves_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_escaped_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("sagan_tf")
     before = (logger.handlers, logger.level, logger.propagate)
     log_to_console()

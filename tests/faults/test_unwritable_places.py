@@ -1,4 +1,4 @@
-"""Every command refuses a place that it cannot write before it does any work: one line, and nothing is left behind."""
+"""Tests that every command reports an unwritable output in one line before any work, and leaves no files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.faults.outcomes import files
+from tests.faults.outcomes import list_files
 from tests.faults.processes import SMALL
 from tests.faults.short_run import FLAGS
 
@@ -35,12 +35,12 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "packaged weights": ("tools.make_efficientnet_lite0", ["--source=nowhere", "--output=PLACE"]),
     "packaged data": ("tools.make_fashion_mnist_10k", ["--source=nowhere", "--output=PLACE"]),
 }
-"""Module and arguments. Whatever comes after the check would fail too: nothing else that is named exists."""
+"""Module and arguments. Other inputs do not exist, so that any work after the check would fail in another way."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("place", ["/proc/nowhere/a", "file/a"])
-def test_an_unwritable_place_is_refused_before_any_work(
+def test_unwritable_output_is_an_error_before_any_work(
     command: str,
     place: str,
     tmp_path: pathlib.Path,
@@ -48,7 +48,7 @@ def test_an_unwritable_place_is_refused_before_any_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("unchanged")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "flags.cfg").write_text("--no_such_flag=1\n")
     name, arguments = COMMANDS[command]
@@ -64,4 +64,4 @@ def test_an_unwritable_place_is_refused_before_any_work(
     assert status == 2 and line.count("\n") == 1
     option, _, value = arguments[-1].removeprefix("--").partition("=")
     assert f"{option}: " in line and value in line and "Traceback" not in line
-    assert files(tmp_path) == ["file", "run", "run/flags.cfg"] and (tmp_path / "file").read_text() == "mine"
+    assert list_files(tmp_path) == ["file", "run", "run/flags.cfg"] and (tmp_path / "file").read_text() == "unchanged"

@@ -1,4 +1,4 @@
-"""Files that nobody should trust: images that claim too much, and a mutator of good files."""
+"""Untrusted files: images with excessive sizes, and mutations of good files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,9 @@ def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
 
 
 def noise(width: int, height: int, channels: int, seed: int = 0) -> Image.Image:
-    """A picture of which no two parts are alike."""
+    """Return an image of random pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-
-
-# Images that claim too much.
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -38,19 +35,19 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, data: bytes, bits: int = 8) -> bytes:
-    """A grey PNG of that size, with checksums that are right; `data` is its compressed content."""
+    """Return a gray PNG of a given size and compressed content, with valid checksums."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
 
 
 def whole_png(width: int, height: int) -> bytes:
-    """A black and white PNG with every row that it claims, in a thousandth of the bytes."""
+    """Return a complete black PNG that is compressed to a thousandth of its size."""
     squeeze, row = zlib.compressobj(9), bytes(1 + (width + 7) // 8)
     return png(width, height, b"".join(squeeze.compress(row) for _ in range(height)) + squeeze.flush(), bits=1)
 
 
 def jpeg_of(width: int, height: int, progressive: bool = False) -> bytes:
-    """A small JPEG that says in its frame header that it is of another size."""
+    """Return a small JPEG with another size in its frame header."""
     encoded = bytearray(encode(noise(16, 16, 3), "JPEG", progressive=progressive))
     frame = encoded.index(b"\xff\xc2" if progressive else b"\xff\xc0")
     encoded[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
@@ -58,7 +55,7 @@ def jpeg_of(width: int, height: int, progressive: bool = False) -> bytes:
 
 
 def gif_of(width: int, height: int) -> bytes:
-    """A GIF with a small picture on a canvas, and under a frame, of another size."""
+    """Return a small GIF with another size of its canvas and of its frame."""
     encoded = bytearray(encode(Image.new("P", (16, 16)), "GIF"))
     frame = encoded.index(b"\x2c")
     encoded[6:10] = encoded[frame + 5 : frame + 9] = struct.pack("<HH", width, height)
@@ -72,7 +69,7 @@ def bmp_of(width: int, height: int) -> bytes:
 
 
 def webp_of(width: int, height: int) -> bytes:
-    """An animated WebP on a canvas of another size."""
+    """Return an animated WebP with another size of its canvas."""
     frames = [noise(16, 16, 3, seed) for seed in range(2)]
     encoded = bytearray(encode(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
     canvas = encoded.index(b"VP8X") + 12
@@ -81,11 +78,11 @@ def webp_of(width: int, height: int) -> bytes:
 
 
 def jpeg_with_scans(number: int, progressive: bool) -> bytes:
-    """A JPEG of 1024 x 1024 pixels whose last scan, of a few bytes, is there again and again."""
+    """Return a JPEG of 1024 x 1024 pixels whose last scan, of a few bytes, is repeated."""
     encoded = encode(Image.new("L", (1024, 1024), 99), "JPEG", progressive=progressive)
     last = encoded.rindex(b"\xff\xda")
     if not progressive:
-        # One component of three at a time, and no data: decoders fill up with grey.
+        # Each scan has one of three components and no data, which decoders replace by gray.
         encoded = encode(Image.new("RGB", (1024, 1024)), "JPEG")
         last = encoded.rindex(b"\xff\xda")
         return encoded[:last] + number * b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + b"\xff\xd9"
@@ -94,7 +91,10 @@ def jpeg_with_scans(number: int, progressive: bool) -> bytes:
 
 @functools.cache
 def claims() -> dict[str, bytes]:
-    """By file name: images that are larger than any may be, or claim it. The first are not too large for Pillow."""
+    """Return images that exceed the limits, or claim a size that does, by file name.
+
+    The first ones do not exceed the limit of Pillow.
+    """
     return {
         "warned_of.png": whole_png(10_000, 10_000),
         "warned_of.jpg": jpeg_of(12_000, 12_000),
@@ -116,12 +116,9 @@ def claims() -> dict[str, bytes]:
     }
 
 
-# Good files, and what becomes of them.
-
-
 @functools.cache
 def good_images() -> dict[str, bytes]:
-    """By name: files of every format that is read, of many of its kinds."""
+    """Return files of every supported format and of many of its variants, by file name."""
     frames = [noise(40, 30, 3, seed) for seed in range(3)]
     animated = {"save_all": True, "append_images": frames[1:]}
     exif = Image.Exif()
@@ -130,15 +127,15 @@ def good_images() -> dict[str, bytes]:
         "baseline.jpg": encode(noise(40, 30, 3), "JPEG", exif=exif),
         "progressive.jpg": encode(noise(40, 30, 3), "JPEG", progressive=True),
         "cmyk.jpg": encode(noise(40, 30, 4).convert("CMYK"), "JPEG"),
-        "grey.jpg": encode(noise(40, 30, 1), "JPEG"),
-        "colour.png": encode(noise(40, 30, 3), "PNG"),
+        "gray.jpg": encode(noise(40, 30, 1), "JPEG"),
+        "color.png": encode(noise(40, 30, 3), "PNG"),
         "alpha.png": encode(noise(40, 30, 4), "PNG"),
         "palette.png": encode(noise(40, 30, 3).quantize(16), "PNG", transparency=3),
         "deep.png": encode(Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(30, 40) * 50), "PNG"),
         "animated.png": encode(frames[0], "PNG", **animated),
         "still.gif": encode(noise(40, 30, 1), "GIF"),
         "animated.gif": encode(frames[0], "GIF", **animated),
-        "colour.bmp": encode(noise(40, 30, 3), "BMP"),
+        "color.bmp": encode(noise(40, 30, 3), "BMP"),
         "palette.bmp": encode(noise(40, 30, 1), "BMP"),
         "lossy.webp": encode(noise(40, 30, 3), "WEBP"),
         "lossless.webp": encode(noise(40, 30, 4), "WEBP", lossless=True),
@@ -147,7 +144,7 @@ def good_images() -> dict[str, bytes]:
 
 
 def mutated(good: bytes, other: bytes, chance: random.Random) -> bytes:
-    """A good file with one to three changes; some take a part of another one."""
+    """Return a file with one to three random changes, some of which insert a part of another file."""
     data = bytearray(good)
     for _ in range(chance.randint(1, 3)):
         chance.choice(_CHANGES)(data, other, chance)
@@ -184,7 +181,7 @@ def _cut_off(data: bytearray, other: bytes, chance: random.Random) -> None:
 
 
 def _edit_header(data: bytearray, other: bytes, chance: random.Random) -> None:
-    """A number of 2, 4 or 8 bytes at the beginning becomes a large, small or negative one."""
+    """Replace a number of 2, 4 or 8 bytes at the beginning by a large, small or negative number."""
     width = chance.choice((2, 4, 8))
     value = chance.choice((0, 1, 2 ** (8 * width) - 1, 2 ** (8 * width - 1), 2 ** (4 * width), 60_000))
     start = chance.randrange(64)
@@ -211,21 +208,18 @@ _CHANGES: tuple[Callable[[bytearray, bytes, random.Random], None], ...] = (
 )
 
 
-def write_mutated_images(folder: Path, number: int, seed: int) -> None:
-    """That many mutated images in two class folders, in a few of them none of the changes visible in the name."""
+def write_mutated_images(directory: Path, number: int, seed: int) -> None:
+    """Write a number of mutated images in two class directories; each is named after its original file."""
     chance, good = random.Random(seed), good_images()
     for index in range(number):
         name = list(good)[index % len(good)]
-        path = folder / CLASS_NAMES[index % 2] / f"{index:04d}_{name}"
+        path = directory / CLASS_NAMES[index % 2] / f"{index:04d}_{name}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(mutated(good[name], chance.choice(list(good.values())), chance))
 
 
-# Record files.
-
-
 def checksum(data: bytes) -> bytes:
-    """TFRecord's: CRC-32C, bit by bit, turned and shifted."""
+    """Return the checksum of TFRecord files: a CRC-32C that is rotated and shifted."""
     register = 0xFFFFFFFF
     for byte in data:
         register ^= byte
@@ -236,31 +230,45 @@ def checksum(data: bytes) -> bytes:
 
 
 def framed(record: bytes, length: int | None = None) -> bytes:
-    """A record as it stands in a file, with checksums that are right whatever length it claims."""
+    """Return a record in the format of a TFRecord file, with valid checksums.
+
+    Args:
+        record: The record.
+        length: The length in the header; None for the length of the record.
+    """
     head = struct.pack("<Q", len(record) if length is None else length)
     return head + checksum(head) + record + checksum(record)
 
 
 def good_records() -> list[bytes]:
-    """Six records of small images of two classes."""
-    images = [value for name, value in good_images().items() if name in ("grey.jpg", "palette.bmp", "lossy.webp")]
+    """Return six records of small images of two classes."""
+    images = [value for name, value in good_images().items() if name in ("gray.jpg", "palette.bmp", "lossy.webp")]
     return [serialize_record(images[index % 3][:3000], index % 2, f"image {index}".encode()) for index in range(6)]
 
 
 def write_record_files(data_dir: Path, content: bytes, count: int = 6) -> Path:
-    """A split `train` that is said to hold `count` records, in one file of that content."""
-    folder = data_dir / "train"
-    folder.mkdir(parents=True)
-    (folder / "a.tfrecord").write_bytes(content)
+    """Write a split `train` of one file with given content.
+
+    Args:
+        data_dir: The directory of the data set.
+        content: The content of the file.
+        count: The number of records in the metadata.
+
+    Returns:
+        The path of the file.
+    """
+    directory = data_dir / "train"
+    directory.mkdir(parents=True)
+    (directory / "a.tfrecord").write_bytes(content)
     counts = (count - count // 2, count // 2)
-    TFRecordMetadata("train", 16, 3, CLASS_NAMES, counts, (("a.tfrecord", count),)).write(str(folder))
-    return folder / "a.tfrecord"
+    TFRecordMetadata("train", 16, 3, CLASS_NAMES, counts, (("a.tfrecord", count),)).write(str(directory))
+    return directory / "a.tfrecord"
 
 
-def write_mutated_records(folder: Path, number: int, seed: int) -> None:
-    """That many data sets: of a third the file is changed, of a third a record in it, of a third a record's length."""
+def write_mutated_records(directory: Path, number: int, seed: int) -> None:
+    """Write a number of data sets, in which the file, a record or the length of a record is mutated in turn."""
     chance, records = random.Random(seed), good_records()
-    other = good_images()["colour.png"]
+    other = good_images()["color.png"]
     for index in range(number):
         changed = list(records)
         place = chance.randrange(6)
@@ -272,6 +280,6 @@ def write_mutated_records(folder: Path, number: int, seed: int) -> None:
         else:
             lengths = (0, 1, 2**20, 2**31, 2**32 + 5, 2**40, 2**62, 2**63, 2**64 - 1, chance.randrange(2**64))
             content = b"".join(
-                framed(one, chance.choice(lengths) if n == place else None) for n, one in enumerate(records)
+                framed(record, chance.choice(lengths) if n == place else None) for n, record in enumerate(records)
             )
-        write_record_files(folder / f"{index:04d}", content)
+        write_record_files(directory / f"{index:04d}", content)

@@ -1,8 +1,8 @@
-"""Reads files that nobody should trust by the package's own loaders, in a process that may die of it.
+"""Program that reads untrusted files with the loaders of the package, in a process that may crash.
 
-    python -m tests.faults.untrusted_reader SCRATCH images=FOLDER records=FOLDER prepare=FOLDER sizes=FOLDER
+    python -m tests.faults.untrusted_reader SCRATCH images=DIRECTORY records=DIRECTORY prepare=DIRECTORY sizes=DIRECTORY
 
-Prints one JSON object: for each what was read and what was named, and how far memory rose.
+It prints one JSON object with the files that were read and reported, and with the increase of memory.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from tests.faults.untrusted_files import noise
 ROOT = Path(__file__).parents[2]
 
 
-def read_in_a_child(scratch: Path, seconds: float, **folders: Path) -> dict[str, Any]:
-    """What `main` prints; fails if the process dies or is not done in that time."""
-    arguments = [f"{kind}={folder}" for kind, folder in folders.items()]
+def read_in_a_child(scratch: Path, seconds: float, **directories: Path) -> dict[str, Any]:
+    """Run `main` in a child process and return its result; fail if the process crashes or takes too long."""
+    arguments = [f"{kind}={directory}" for kind, directory in directories.items()]
     command = [sys.executable, "-m", "tests.faults.untrusted_reader", str(scratch), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-2000:]}"
     return json.loads(done.stdout.splitlines()[-1])
 
 
-class Rise:
-    """How far memory rose at most while one thing was read."""
+class MemoryIncrease:
+    """The largest increase of memory inside the context, over all uses of the object."""
 
     megabytes = 0
 
     def __enter__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         self._before = _peak_megabytes()
 
     def __exit__(self, *exception: object) -> None:
@@ -55,49 +55,49 @@ def _peak_megabytes() -> int:
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
-RISE = Rise()
+INCREASE = MemoryIncrease()
 
 
-def open_folder(folder: Path, dataset: str) -> Source:
-    return open_source(DataConfig(dataset=dataset, data_dir=str(folder)), resolution=16, image_channels=3)
+def open_directory(directory: Path, dataset: str) -> Source:
+    return open_source(DataConfig(dataset=dataset, data_dir=str(directory)), resolution=16, image_channels=3)
 
 
 def read(source: Source) -> list[str]:
-    """Names of the images of one epoch, in the order of training."""
-    with source.skipped.raising_user_errors():
+    """Return the names of the images of one epoch, in the order of training."""
+    with source.skipped.raise_user_errors():
         epoch = source.examples(seed=0, position=0).take_while(
             lambda example: example["position"] < source.num_examples
         )
         return [example["name"].decode(errors="replace") for example in epoch.as_numpy_iterator()]
 
 
-def read_images(folder: Path) -> dict[str, Any]:
-    source = open_folder(folder, "folder")
-    with RISE:
+def read_images(directory: Path) -> dict[str, Any]:
+    source = open_directory(directory, "folder")
+    with INCREASE:
         names = read(source)
     return {"given": source.num_examples, "read": names, "named": source.skipped.reasons}
 
 
-def read_sizes(folder: Path) -> dict[str, Any]:
-    """As `sagan_tf.evaluate --images` looks at them first."""
-    paths, read, named = sorted(path for path in folder.rglob("*") if not path.is_dir()), [], {}
+def read_sizes(directory: Path) -> dict[str, Any]:
+    """Read the sizes of images as `sagan_tf.evaluate --images` does at its start."""
+    paths, read, named = sorted(path for path in directory.rglob("*") if not path.is_dir()), [], {}
     for path in paths:
         try:
-            with RISE:
-                image_sets._size_and_mode(path)
+            with INCREASE:
+                image_sets._read_size_and_mode(path)
             read.append(str(path))
         except UserError as error:
             named[str(path)] = str(error)
     return {"given": len(paths), "read": read, "named": named}
 
 
-def read_records(folder: Path) -> dict[str, Any]:
-    """Each subfolder is a data set: what was read of it, and what was said of the rest, or of all."""
+def read_records(directory: Path) -> dict[str, Any]:
+    """Read the data set in each subdirectory, and return the files that were read and reported."""
     sets = {}
-    for data_dir in sorted(folder.iterdir()):
-        source = open_folder(data_dir, "tfrecord")
+    for data_dir in sorted(directory.iterdir()):
+        source = open_directory(data_dir, "tfrecord")
         try:
-            with RISE:
+            with INCREASE:
                 names = read(source)
             sets[data_dir.name] = {"read": names, "named": source.skipped.reasons, "error": ""}
         except UserError as error:
@@ -105,35 +105,40 @@ def read_records(folder: Path) -> dict[str, Any]:
     return {"given": len(sets), "sets": sets}
 
 
-def prepare(folder: Path) -> dict[str, Any]:
-    """What `tools/prepare_imagenet.py` says, writes and logs."""
+def prepare(directory: Path) -> dict[str, Any]:
+    """Run `tools/prepare_imagenet.py`, and return its status, outputs and log."""
     from tools.prepare_imagenet import main
 
-    said, log = io.StringIO(), io.StringIO()
+    output, log = io.StringIO(), io.StringIO()
     logging.getLogger("sagan_tf").addHandler(logging.StreamHandler(log))
-    arguments = ["--dataset=folder", f"--data_dir={folder}", "--resolution=16", "--num_workers=1", "--num_shards=2"]
-    with redirect_stdout(said), redirect_stderr(io.StringIO()) as errors, RISE:
-        status = main([*arguments, f"--output={folder.parent / 'prepared'}"])
-    return {"status": status, "said": said.getvalue(), "errors": errors.getvalue(), "log": log.getvalue().splitlines()}
+    arguments = ["--dataset=folder", f"--data_dir={directory}", "--resolution=16", "--num_workers=1", "--num_shards=2"]
+    with redirect_stdout(output), redirect_stderr(io.StringIO()) as errors, INCREASE:
+        status = main([*arguments, f"--output={directory.parent / 'prepared'}"])
+    return {
+        "status": status,
+        "output": output.getvalue(),
+        "errors": errors.getvalue(),
+        "log": log.getvalue().splitlines(),
+    }
 
 
 KINDS = {"images": read_images, "records": read_records, "prepare": prepare, "sizes": read_sizes}
 
 
 def main() -> None:
-    scratch, folders = Path(sys.argv[1]), dict(argument.split("=", 1) for argument in sys.argv[2:])
-    # Against the rule, all may be unreadable: what is asked here is whether each of them is named.
-    skipped.LARGEST_FRACTION = 1.0
+    scratch, directories = Path(sys.argv[1]), dict(argument.split("=", 1) for argument in sys.argv[2:])
+    # Allow all images to be unreadable, so that every one of them is reported.
+    skipped.MAX_SKIPPED_FRACTION = 1.0
     warm = scratch / "good"
     warm.mkdir(exist_ok=True)
     noise(600, 600, 3).save(warm / "a.png")
     read_images(warm)
-    RISE.megabytes = 0
-    results: dict[str, Any] = {kind: KINDS[kind](Path(folder)) for kind, folder in folders.items()}
-    results["megabytes"] = RISE.megabytes
+    INCREASE.megabytes = 0
+    results: dict[str, Any] = {kind: KINDS[kind](Path(directory)) for kind, directory in directories.items()}
+    results["megabytes"] = INCREASE.megabytes
     sys.stdout.write(json.dumps(results) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # past TensorFlow's threads, which may wait for an interpreter that has ended
+    os._exit(0)  # TensorFlow's threads may wait for an interpreter that has ended.
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Extractors that cost nothing: SavedModels with the interface of TF-GAN's Inception or nearly, and one that counts."""
+"""Cheap extractors: SavedModels with an interface like that of TF-GAN's Inception, and an extractor that counts."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from sagan_tf.features.extractors import Extractor, Outputs
+from sagan_tf.features.extractor import Extractor, ExtractorOutputs
+from sagan_tf.features.extractors import ExtractorOptions, open_extractor
 
 INCEPTION_FEATURES = 2048
 INCEPTION_LOGITS = 1008
 
 
 class FakeNetwork(tf.Module):
-    """Features and logits that depend on every pixel: a random layer on means, squares and gradients of the channels.
+    """A random layer on means, squares and gradients of the channels, whose outputs depend on every pixel.
 
     Args:
-        channels: of the images.
-        features: length of a feature vector.
-        logits: number of classes.
-        seed: of the weights.
+        channels: Channels of the images.
+        features: Length of a feature vector.
+        logits: Number of classes.
+        seed: Seed of the weights.
     """
 
     def __init__(
@@ -38,93 +40,126 @@ class FakeNetwork(tf.Module):
         self.logits_kernel = tf.Variable(random.normal(size=(4 * channels, logits)), dtype=tf.float32)
 
     def outputs(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Features [batch, features], none negative, and logits [batch, logits] of images [batch, h, w, channels]."""
+        """Return features `[batch, features]`, at least 0, and logits `[batch, logits]`.
+
+        Args:
+            images: `[batch, height, width, channels]`.
+        """
         down = tf.linspace(-1.0, 1.0, tf.shape(images)[1])[:, None, None]
         across = tf.linspace(-1.0, 1.0, tf.shape(images)[2])[:, None]
         weighted = [images, tf.square(images), images * down, images * across]
-        described = tf.concat([tf.reduce_mean(one, [1, 2]) for one in weighted], axis=-1)
-        return tf.nn.relu(described @ self.kernel), described @ self.logits_kernel
+        means = tf.concat([tf.reduce_mean(values, [1, 2]) for values in weighted], axis=-1)
+        return tf.nn.relu(means @ self.kernel), means @ self.logits_kernel
 
 
 class _Callable(tf.Module):
-    """A model with a `__call__`, as the hub's are: of images, or of images and a second tensor."""
+    """A model with a `__call__` of images or of images and a second tensor, like modules of TensorFlow Hub."""
 
     def __init__(self, function: Any, network: FakeNetwork) -> None:
         super().__init__()
-        self.network = network  # SavedModel finds the variables by it
+        self.network = network  # an attribute, so that the variables are saved
         self._function = function
 
     @tf.function(autograph=False)
-    def __call__(self, images: tf.Tensor, *others: tf.Tensor) -> Any:
-        return self._function(images, *others)
+    def __call__(self, images: tf.Tensor, *tensors: tf.Tensor) -> Any:
+        return self._function(images, *tensors)
 
 
 def save_extractor(
-    folder: Path,
+    directory: Path,
     *,
     image_shape: tuple[int | None, ...] | None = (None, None, 3),
     dtype: tf.DType = tf.float32,
     inputs: int = 1,
     names: tuple[str, str] | None = ("pool_3", "logits"),
     flat: bool = True,
-    callable_: bool = True,
+    has_call: bool = True,
     signature_dtype: tf.DType | None = None,
     seed: int = 0,
 ) -> FakeNetwork:
-    """Saves a `FakeNetwork` as a SavedModel.
+    """Save a `FakeNetwork` as a SavedModel.
 
     Args:
-        folder: to be made.
-        image_shape: what it says that it takes: height, width, channels; None: nothing, not even the rank.
-        dtype: of the images that it can be called with.
-        inputs: how many tensors it is called with.
-        names: of its outputs: features, logits; None: they have none.
-        flat: whether outputs are [batch, d], and not [batch, 1, 1, d].
-        callable_: whether it can be called, as the hub's modules can.
-        signature_dtype: of the images of its signature `serving_default`; None: it has none.
-        seed: of the weights.
+        directory: The directory to create.
+        image_shape: Static height, width and channels of the images; None for images of unknown rank.
+        dtype: Dtype of the images of its `__call__`.
+        inputs: Number of tensors of its `__call__`.
+        names: Names of its outputs with features and with logits; None for outputs without names.
+        flat: Whether outputs are `[batch, d]`, and not `[batch, 1, 1, d]`.
+        has_call: Whether it has a `__call__`, like the modules of TensorFlow Hub.
+        signature_dtype: Dtype of the images of its signature `serving_default`; None for no signature.
+        seed: Seed of the weights.
 
     Returns:
-        The network, whose `outputs` are what the SavedModel gives.
+        The network, whose `outputs` are the outputs of the SavedModel.
     """
     network = FakeNetwork((image_shape or (3,))[-1] or 3, seed=seed)
 
-    def of_images(images: tf.Tensor, *others: tf.Tensor) -> Any:
-        found = network.outputs(tf.cast(images, tf.float32))
-        found = found if flat else tuple(one[:, None, None, :] for one in found)
-        return found if names is None else dict(zip(names, found, strict=True))
+    def extract(images: tf.Tensor, *tensors: tf.Tensor) -> Any:
+        outputs = network.outputs(tf.cast(images, tf.float32))
+        outputs = outputs if flat else tuple(output[:, None, None, :] for output in outputs)
+        return outputs if names is None else dict(zip(names, outputs, strict=True))
 
-    def spec(dtype: tf.DType) -> tf.TensorSpec:
+    def create_spec(dtype: tf.DType) -> tf.TensorSpec:
         return tf.TensorSpec(None if image_shape is None else [None, *image_shape], dtype, "images")
 
     signatures = {}
     if signature_dtype is not None:
-        function = tf.function(of_images, autograph=False)
-        signatures["serving_default"] = function.get_concrete_function(spec(signature_dtype))
-    model = _Callable(of_images, network) if callable_ else network
-    if callable_:
-        model.__call__.get_concrete_function(spec(dtype), *[tf.TensorSpec([None], tf.float32)] * (inputs - 1))
-    tf.saved_model.save(model, str(folder), signatures=signatures)
+        function = tf.function(extract, autograph=False)
+        signatures["serving_default"] = function.get_concrete_function(create_spec(signature_dtype))
+    model = _Callable(extract, network) if has_call else network
+    if has_call:
+        model.__call__.get_concrete_function(create_spec(dtype), *[tf.TensorSpec([None], tf.float32)] * (inputs - 1))
+    tf.saved_model.save(model, str(directory), signatures=signatures)
     return network
 
 
 class CountingExtractor:
-    """An extractor of the mean colour that knows how many images it was shown.
+    """An extractor of the mean color that counts its images.
 
     Attributes:
-        extractor: its features are the means of the channels in [-1, 1], its logits the same.
+        extractor: The extractor; its features and its logits are the means of the channels in [-1, 1].
     """
 
-    def __init__(self, identity: str = "colours/1", channels: int | None = 3) -> None:
-        self._shown = tf.Variable(0)
-        self.extractor = Extractor("colours", identity, None, channels, (), self._network)
+    def __init__(self, identifier: str = "colors/1", channels: int | None = 3) -> None:
+        self._count = tf.Variable(0)
+        self.extractor = Extractor("colors", identifier, None, channels, (), self._network)
 
     @property
-    def shown(self) -> int:
-        """Images so far, those that only fill up a batch included."""
-        return int(self._shown.numpy())
+    def count(self) -> int:
+        """Number of images so far, with those that only fill up a batch."""
+        return int(self._count.numpy())
 
-    def _network(self, images: tf.Tensor) -> Outputs:
-        self._shown.assign_add(tf.shape(images)[0])
-        colours = tf.reduce_mean(images, [1, 2])
-        return Outputs(colours, colours)
+    def _network(self, images: tf.Tensor) -> ExtractorOutputs:
+        self._count.assign_add(tf.shape(images)[0])
+        colors = tf.reduce_mean(images, [1, 2])
+        return ExtractorOutputs(colors, colors)
+
+
+def random_images(height: int, width: int, channels: int = 3, count: int = 3) -> tf.Tensor:
+    """Return random images uint8 `[count, height, width, channels]`."""
+    random = np.random.default_rng(height * width * channels)
+    return tf.constant(random.integers(0, 256, size=(count, height, width, channels)), tf.uint8)
+
+
+def resize_with_pillow(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return bilinearly resized images in [-1, 1]; Pillow widens its filter when it reduces an image."""
+
+    def resize(values: np.ndarray) -> np.ndarray:
+        image = Image.fromarray(values.astype(np.float32) / 127.5 - 1.0)
+        return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+
+    planes = [[resize(image[..., channel]) for channel in range(image.shape[-1])] for image in np.asarray(images)]
+    return np.moveaxis(np.array(planes), 1, -1)
+
+
+def assert_outputs(extractor: Extractor, images: tf.Tensor, expected: tuple[tf.Tensor, tf.Tensor]) -> None:
+    """Assert that an extractor has the expected float32 features and logits."""
+    for output, expected_output in zip(extractor(images), expected, strict=True):
+        assert output.dtype == tf.float32
+        np.testing.assert_allclose(output, expected_output, rtol=1e-4, atol=1e-4)
+
+
+def open_saved_model(directory: Path, **options: Any) -> Extractor:
+    """Open the SavedModel in a directory as an extractor."""
+    return open_extractor(ExtractorOptions(str(directory), **options))

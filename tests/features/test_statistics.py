@@ -1,4 +1,4 @@
-"""Statistics gathered batch by batch against NumPy's on everything at once."""
+"""Statistics that are accumulated batch by batch, against NumPy's on all images."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ import pytest
 from sagan_tf.features.statistics import (
     AGREEMENT,
     FEATURES,
+    MOMENTS,
     PROBABILITIES,
-    STATISTICS,
     FeatureStatistics,
-    Gathered,
-    Gatherer,
+    ImageSetStatistics,
     ProbabilityStatistics,
+    StatisticsAccumulator,
 )
 
-ALL = (STATISTICS, PROBABILITIES, FEATURES, AGREEMENT)
+ALL = (MOMENTS, PROBABILITIES, FEATURES, AGREEMENT)
 
 
 def images(count: int = 50, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features [n, 6], logits [n, 4] and labels."""
+    """Return features [n, 6], logits [n, 4] and labels."""
     random = np.random.default_rng(seed)
     features = random.normal(3.0, 2.0, size=(count, 6)).astype(np.float32)
     logits = random.normal(0.0, 3.0, size=(count, 4)).astype(np.float32)
     return features, logits, random.integers(0, 4, size=count).astype(np.int32)
 
 
-def gather(size: int | None, needs: tuple[str, ...], batch: int, most_kept: int | None = None) -> Gathered:
-    gatherer = Gatherer(size, needs, most_kept)
+def accumulate(
+    max_images: int | None, required: tuple[str, ...], batch: int, max_features: int | None = None
+) -> ImageSetStatistics:
+    accumulator = StatisticsAccumulator(max_images, required, max_features)
     features, logits, labels = images()
     for start in range(0, 50, batch):
         rows = slice(start, start + batch)
-        gatherer.add(features[rows], logits[rows], labels[rows])
-    return gatherer.gathered()
+        accumulator.add(features[rows], logits[rows], labels[rows])
+    return accumulator.result()
 
 
 @pytest.mark.parametrize("batch", [1, 7, 50])
@@ -48,7 +50,7 @@ def test_mean_and_unbiased_covariance(batch: int) -> None:
 
 
 def test_covariance_of_features_far_from_zero() -> None:
-    """A mean of 1e9 times the deviation costs no digits but those of the features themselves."""
+    """With a mean of 1e9 times the deviation, only the digits that the features have lost are lost."""
     features = 1e9 + np.random.default_rng(1).normal(size=(1000, 3))
     statistics = FeatureStatistics(3)
     for start in range(0, 1000, 100):
@@ -66,33 +68,34 @@ def test_probabilities_in_float64_and_without_overflow() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 8, 50])
-@pytest.mark.parametrize("size", [None, 20])
-def test_the_first_images_are_gathered_whatever_the_batches(size: int | None, batch: int) -> None:
-    features, logits, labels = (one[:size] for one in images())
-    found = gather(size, ALL, batch)
-    assert found.count == found.moments.count == found.probabilities.count == (size or 50)
+@pytest.mark.parametrize("max_images", [None, 20])
+def test_statistics_of_the_first_images_do_not_depend_on_the_batch_size(max_images: int | None, batch: int) -> None:
+    features, logits, labels = (array[:max_images] for array in images())
+    found = accumulate(max_images, ALL, batch)
+    assert found.count == found.moments.count == found.probabilities.count == (max_images or 50)
     np.testing.assert_array_equal(found.features, features)
     np.testing.assert_array_equal(found.labels, labels)
     np.testing.assert_allclose(found.moments.covariance, np.cov(features.astype(np.float64), rowvar=False), rtol=1e-10)
     agrees = logits.argmax(1) == labels
     assert found.agreement == np.mean(agrees)
-    by_class = [np.mean(agrees[labels == one]) if one in labels else np.nan for one in range(labels.max() + 1)]
-    np.testing.assert_array_equal(found.class_agreement, by_class)
+    classes = range(labels.max() + 1)
+    class_agreement = [np.mean(agrees[labels == label]) if label in labels else np.nan for label in classes]
+    np.testing.assert_array_equal(found.class_agreement, class_agreement)
 
 
-def test_what_nobody_needs_is_not_kept() -> None:
-    found = gather(None, (PROBABILITIES,), 10)
+def test_statistics_that_are_not_required_are_empty() -> None:
+    found = accumulate(None, (PROBABILITIES,), 10)
     assert found.features.size == found.moments.count == 0 and np.isnan(found.agreement)
     assert found.probabilities.count == 50
 
 
-def test_features_beyond_the_most_are_left_out_and_count_all_the_same() -> None:
-    found = gather(None, (STATISTICS, FEATURES), 8, most_kept=19)
+def test_moments_are_of_all_images_and_features_of_the_first() -> None:
+    found = accumulate(None, (MOMENTS, FEATURES), 8, max_features=19)
     np.testing.assert_array_equal(found.features, images()[0][:19])
     assert len(found.labels) == 19 and found.moments.count == found.count == 50
 
 
-def test_features_of_no_images_change_nothing() -> None:
+def test_an_empty_batch_changes_nothing() -> None:
     statistics = FeatureStatistics(2)
     statistics.add(np.zeros((0, 2)))
     statistics.add(np.array([[1.0, 2.0], [3.0, 4.0]]))

@@ -1,4 +1,4 @@
-"""TF-GAN's formulas, reached past an `__init__` that fails, against others' and our own."""
+"""TF-GAN's kernel distance, imported without the package's `__init__`, and TensorFlow Hub without pkg_resources."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from packaging import version
 from sagan_tf.errors import UserError
 from sagan_tf.features import tf_gan
 
-LARGEST_BLOCK = 1024
+MAX_BLOCK_SIZE = 1024
 
-# setuptools 67.5 to 80 say so when the hub imports it.
+# setuptools 67.5 to 80 warn when tensorflow_hub imports pkg_resources.
 pytestmark = pytest.mark.filterwarnings("ignore:pkg_resources is deprecated")
 
 
 def block_sizes(count: int, blocks: int) -> list[int]:
-    """As equal as they can be, the larger ones last."""
+    """Return block sizes that differ by at most 1, in ascending order."""
     return [count // blocks + (block >= blocks - count % blocks) for block in range(blocks)]
 
 
@@ -31,21 +31,21 @@ def kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return (first @ second.T / first.shape[1] + 1.0) ** 3
 
 
-def mean_beside_diagonal(matrix: np.ndarray) -> float:
+def mean_off_diagonal(matrix: np.ndarray) -> float:
     return float(matrix[~np.eye(len(matrix), dtype=bool)].mean())
 
 
 def block_estimates(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Unbiased estimates of the squared distance of means in the kernel's space, block by block, in float64."""
-    blocks = math.ceil(max(len(first), len(second)) / LARGEST_BLOCK)
-    estimates, start, other_start = [], 0, 0
-    for size, other_size in zip(block_sizes(len(first), blocks), block_sizes(len(second), blocks), strict=True):
-        x = first[start : start + size].astype(np.float64)
-        y = second[other_start : other_start + other_size].astype(np.float64)
-        within = mean_beside_diagonal(kernel(x, x)) + mean_beside_diagonal(kernel(y, y))
+    """Return the unbiased estimate of the squared distance of means in the kernel's space for each block, float64."""
+    blocks = math.ceil(max(len(first), len(second)) / MAX_BLOCK_SIZE)
+    estimates, first_start, second_start = [], 0, 0
+    for first_size, second_size in zip(block_sizes(len(first), blocks), block_sizes(len(second), blocks), strict=True):
+        x = first[first_start : first_start + first_size].astype(np.float64)
+        y = second[second_start : second_start + second_size].astype(np.float64)
+        within = mean_off_diagonal(kernel(x, x)) + mean_off_diagonal(kernel(y, y))
         estimates.append(within - 2.0 * kernel(x, y).mean())
-        start, other_start = start + size, other_start + other_size
-    assert (start, other_start) == (len(first), len(second))
+        first_start, second_start = first_start + first_size, second_start + second_size
+    assert (first_start, second_start) == (len(first), len(second))
     return np.array(estimates)
 
 
@@ -53,10 +53,10 @@ def features(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(shift, 1.0, size=(count, 12)).astype(np.float32)
 
 
-def test_it_needs_no_estimator() -> None:
-    """TensorFlow's Estimators are gone, and the package's own `__init__`, which derives from them, has not run."""
+def test_no_estimator_is_needed() -> None:
+    """TensorFlow has no Estimators, and TF-GAN's `__init__`, which needs them, has not run."""
     assert not hasattr(tf, "estimator")
-    assert tf_gan.kernel_distance(np.eye(3), np.eye(3))[0] <= 0.0
+    assert tf_gan.compute_kernel_distance(np.eye(3), np.eye(3))[0] <= 0.0
     assert not hasattr(sys.modules["tensorflow_gan"], "__file__")
     assert "tensorflow_gan.python.estimator" not in sys.modules
 
@@ -65,7 +65,7 @@ def test_it_needs_no_estimator() -> None:
 def test_the_kernel_distance_is_the_block_estimate(counts: tuple[int, int]) -> None:
     first, second = features(counts[0], 1), features(counts[1], 2, shift=0.3)
     expected = block_estimates(first, second)
-    distance, error = tf_gan.kernel_distance(first, second)
+    distance, error = tf_gan.compute_kernel_distance(first, second)
     assert distance == pytest.approx(expected.mean(), rel=1e-6)
     if len(expected) == 1:
         assert math.isnan(error)
@@ -73,33 +73,33 @@ def test_the_kernel_distance_is_the_block_estimate(counts: tuple[int, int]) -> N
         assert error == pytest.approx(expected.std(ddof=1) / math.sqrt(len(expected)), rel=1e-6)
 
 
-def test_the_kernel_distance_tells_sets_apart() -> None:
-    """The estimate is unbiased: about 0 of two sets of one distribution, and far above its error of a shifted one."""
-    same, _ = tf_gan.kernel_distance(features(4096, 1), features(4096, 2))
-    other, error = tf_gan.kernel_distance(features(4096, 1), features(4096, 2, shift=0.3))
-    assert other > 20.0 * error
-    assert abs(same) < 0.02 * other
+def test_the_kernel_distance_detects_a_shift() -> None:
+    """It is about 0 for two sets of one distribution, and far above its standard error for a shifted set."""
+    same, _ = tf_gan.compute_kernel_distance(features(4096, 1), features(4096, 2))
+    shifted, error = tf_gan.compute_kernel_distance(features(4096, 1), features(4096, 2, shift=0.3))
+    assert shifted > 20.0 * error
+    assert abs(same) < 0.02 * shifted
 
 
-def test_a_folder_is_its_own_hub_module(tmp_path: Path) -> None:
+def test_a_directory_is_its_own_hub_module(tmp_path: Path) -> None:
     assert tf_gan.fetch_from_hub(str(tmp_path)) == str(tmp_path)
 
 
-def test_what_the_hub_does_not_have_is_an_error_of_those_that_are_named(tmp_path: Path) -> None:
+def test_a_missing_hub_module_raises_a_documented_exception(tmp_path: Path) -> None:
     with pytest.raises((OSError, RuntimeError, ValueError, tf.errors.OpError), match="nothing"):
         tf_gan.fetch_from_hub(str(tmp_path / "nothing"))
 
 
 def forget(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    """As if `package` had not been imported; what was there comes back after the test."""
-    monkeypatch.setitem(sys.modules, package, sys)  # or nothing that the test leaves there would go
+    """Remove `package` from the imported modules during a test."""
+    monkeypatch.setitem(sys.modules, package, sys)  # so that a module that the test imports is removed afterwards
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.fixture
 def no_pkg_resources(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with setuptools 81."""
+    """Remove pkg_resources, as setuptools 81 does."""
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: find_spec(name) if name != "pkg_resources" else None)
     forget(monkeypatch, "pkg_resources")
@@ -107,7 +107,7 @@ def no_pkg_resources(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_pkg_resources")
-def test_the_hub_does_without_pkg_resources(tmp_path: Path) -> None:
+def test_the_hub_works_without_pkg_resources(tmp_path: Path) -> None:
     assert tf_gan.fetch_from_hub(str(tmp_path)) == str(tmp_path)
     stand_in = sys.modules["pkg_resources"]
     assert not hasattr(stand_in, "__path__")
@@ -115,36 +115,31 @@ def test_the_hub_does_without_pkg_resources(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pkg_resources")
-def test_pkg_resources_that_is_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = types.ModuleType("pkg_resources")
-    monkeypatch.setattr(own, "parse_version", version.parse, raising=False)
-    monkeypatch.setitem(sys.modules, "pkg_resources", own)
+def test_an_existing_pkg_resources_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    existing = types.ModuleType("pkg_resources")
+    monkeypatch.setattr(existing, "parse_version", version.parse, raising=False)
+    monkeypatch.setitem(sys.modules, "pkg_resources", existing)
     tf_gan.fetch_from_hub(str(tmp_path))
-    assert sys.modules["pkg_resources"] is own
+    assert sys.modules["pkg_resources"] is existing
 
 
-def test_a_package_that_is_not_installed() -> None:
-    with pytest.raises(ModuleNotFoundError, match="no package tensorflow_nothing among the installed ones"):
-        tf_gan._package_without_its_init("tensorflow_nothing")
+@pytest.mark.parametrize("name", ["tensorflow_nothing", "this"])
+def test_a_missing_package_or_a_module_without_a_directory_is_rejected(name: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match=f"no package {name}"):
+        tf_gan._create_package_without_init(name)
 
 
-def test_a_module_is_no_package() -> None:
-    """What is found must have a folder, or its modules could not be imported one by one."""
-    with pytest.raises(ModuleNotFoundError, match="no package this"):
-        tf_gan._package_without_its_init("this")
-
-
-def test_the_handle_and_the_size_are_what_tf_gan_says() -> None:
-    """Read from its source: importing the module that has them would load the hub."""
-    (folder,) = tf_gan._package_without_its_init("tensorflow_gan").__path__
-    source = Path(folder, "python", "eval", "inception_metrics.py").read_text(encoding="utf-8")
+def test_handle_and_image_size_are_tf_gans() -> None:
+    """They are read from its source, since importing their module would load tensorflow_hub."""
+    (directory,) = tf_gan._create_package_without_init("tensorflow_gan").__path__
+    source = Path(directory, "python", "eval", "inception_metrics.py").read_text(encoding="utf-8")
     assert f"INCEPTION_TFHUB = '{tf_gan.INCEPTION_HANDLE}'" in source
     assert f"INCEPTION_DEFAULT_IMAGE_SIZE = {tf_gan.INCEPTION_IMAGE_SIZE}" in source
 
 
 @pytest.mark.parametrize(("first", "second"), [(2050, 5), (3, 5000)])
-def test_sets_that_leave_a_block_without_two(first: int, second: int) -> None:
-    """TF-GAN would give NaN."""
-    one, other = np.zeros((first, 2), np.float32), np.zeros((second, 2), np.float32)
-    with pytest.raises(UserError, match=rf"^metrics: .* kernel distance, received {first} and {second}: each of "):
-        tf_gan.kernel_distance(one, other)
+def test_too_different_sizes_are_rejected(first: int, second: int) -> None:
+    """TF-GAN returns NaN if a block has less than two features."""
+    sets = np.zeros((first, 2), np.float32), np.zeros((second, 2), np.float32)
+    with pytest.raises(UserError, match=rf"^metrics: .* kernel distance, received {first} and {second} "):
+        tf_gan.compute_kernel_distance(*sets)

@@ -1,4 +1,4 @@
-"""Where networks look, against the formula in NumPy from the layers' own weights."""
+"""Tests of reading attention maps, against the formula in NumPy with the layers' weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.generation import attention_maps
-from sagan_tf.generation.attention_maps import AttentionReader, all_queries, attended_pictures
+from sagan_tf.generation.attention_maps import AttentionReader, compute_image_attention, make_query_grid
 from sagan_tf.layers import SelfAttention2D
 from sagan_tf.networks import build_discriminator, build_generator
 from tests.networks.small_networks import images, labels, latents, names_of, small_config, stir
@@ -34,16 +34,16 @@ def discriminator(**options: Any) -> Network:
     return network, [tf.constant(images(config=config)), tf.constant(labels())]
 
 
-def divided_kernel(convolution: keras.layers.Layer) -> np.ndarray:
-    """[input channels, output channels], divided by the sigma that the layer keeps for it."""
+def normalized_kernel(convolution: keras.layers.Layer) -> np.ndarray:
+    """Return the kernel [input channels, output channels] divided by the layer's sigma."""
     kernel = convolution.trainable_variables[0].numpy()[0, 0].astype(np.float64)
     return kernel / float(convolution.sigma()) if hasattr(convolution, "sigma") else kernel
 
 
-def expected_rows(layer: SelfAttention2D, features: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """[batch, n, key_height, key_width] in float64."""
+def expected_maps(layer: SelfAttention2D, features: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Return attention maps [batch, n, key_height, key_width] in float64."""
     batch, height, width, _ = features.shape
-    query, key = (features.astype(np.float64) @ divided_kernel(part) for part in (layer.query, layer.key))
+    query, key = (features.astype(np.float64) @ normalized_kernel(part) for part in (layer.query, layer.key))
     if layer.form == "pooled":
         key = key.reshape(batch, height // 2, 2, width // 2, 2, -1).max(axis=(2, 4))
     logits = np.einsum("bnc,bhwc->bnhw", query[:, queries[:, 0], queries[:, 1]], key)
@@ -54,75 +54,74 @@ def expected_rows(layer: SelfAttention2D, features: np.ndarray, queries: np.ndar
 @pytest.mark.parametrize("make", [generator, discriminator])
 @pytest.mark.parametrize("form", ["pooled", "paper", "full"])
 @pytest.mark.parametrize("spectral_norm", [True, False])
-def test_rows(make: Any, form: str, spectral_norm: bool) -> None:
+def test_maps_match_the_formula(make: Any, form: str, spectral_norm: bool) -> None:
     options = {"generator_spectral_norm": spectral_norm, "discriminator_spectral_norm": spectral_norm}
     network, inputs = make(attention_form=form, **options)
     (name,) = names_of(network, SelfAttention2D)
     layer = network.get_layer(name)
-    if not spectral_norm:  # logits in the hundreds, of kernels of any size, have only five digits in float32
+    if not spectral_norm:  # large kernels give logits in the hundreds, with five exact digits in float32
         layer.query.kernel.assign(0.1 * layer.query.kernel)
     reader = AttentionReader(network)
     assert reader.sizes == {name: (16, 16)}
-    features = reader.features(inputs)[name]
+    features = reader.compute_features(inputs)[name]
     expected_features = keras.Model(network.inputs, layer.input)(inputs, training=False)
     np.testing.assert_allclose(features, expected_features, atol=1e-5)
     queries = np.array([[0, 0], [15, 15], [3, 12], [12, 3]], np.int32)
-    rows = reader.rows(name, features, queries)
-    assert rows.shape == (3, 4, *((8, 8) if form == "pooled" else (16, 16))) and rows.dtype == np.float32
-    np.testing.assert_allclose(rows, expected_rows(layer, features.numpy(), queries), atol=1e-5)
-    np.testing.assert_allclose(rows.sum(axis=(2, 3)), 1.0, rtol=1e-5)
-    assert np.ptp(rows) > 1e-3  # of maps that are even, anything could have been said
+    maps = reader.compute_maps(name, features, queries)
+    assert maps.shape == (3, 4, *((8, 8) if form == "pooled" else (16, 16))) and maps.dtype == np.float32
+    np.testing.assert_allclose(maps, expected_maps(layer, features.numpy(), queries), atol=1e-5)
+    np.testing.assert_allclose(maps.sum(axis=(2, 3)), 1.0, rtol=1e-5)
+    assert np.ptp(maps) > 1e-3  # constant maps would hide errors
 
 
-def test_queries_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splitting_queries_into_several_calls_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network, inputs = generator()
     reader = AttentionReader(network)
     (name,) = reader.sizes
-    features = reader.features(inputs)[name]
-    queries = all_queries((16, 16))
-    whole = reader.rows(name, features, queries)
-    monkeypatch.setattr(attention_maps, "_QUERIES_AT_ONCE", 100)
-    np.testing.assert_allclose(reader.rows(name, features, queries), whole, atol=1e-6)
+    features = reader.compute_features(inputs)[name]
+    queries = make_query_grid((16, 16))
+    whole = reader.compute_maps(name, features, queries)
+    monkeypatch.setattr(attention_maps, "_MAX_QUERIES_PER_CALL", 100)
+    np.testing.assert_allclose(reader.compute_maps(name, features, queries), whole, atol=1e-6)
 
 
-def test_reading_changes_no_weight() -> None:
+def test_reading_maps_changes_no_variable() -> None:
     network, inputs = generator()
     before = [variable.numpy() for variable in network.variables]
-    attended_pictures(AttentionReader(network), inputs, images(), ["a", "b", "c"], 4)
+    compute_image_attention(AttentionReader(network), inputs, images(), ["a", "b", "c"], 4)
     for variable, value in zip(network.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_pictures_with_the_maps_of_every_layer() -> None:
-    """Each its own: of the inputs at its place, layer by layer."""
+def test_each_image_has_its_own_maps_of_every_layer() -> None:
     network, inputs = generator(attention_resolutions=(8, 16))
     shown = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    pictures = attended_pictures(AttentionReader(network), inputs, shown, ["a", "b", "c"], 5)
-    assert [one.name for one in pictures] == ["a", "b", "c"]
+    attention = compute_image_attention(AttentionReader(network), inputs, shown, ["a", "b", "c"], 5)
+    assert [element.name for element in attention] == ["a", "b", "c"]
     reader = AttentionReader(network)
-    features = reader.features(inputs)
+    features = reader.compute_features(inputs)
     assert sorted(reader.sizes.values()) == [(8, 8), (16, 16)]
-    for index, one in enumerate(pictures):
-        np.testing.assert_array_equal(one.image, shown[index])
-        assert {layer.name: layer.size for layer in one.layers} == reader.sizes
-        for layer in one.layers:
-            np.testing.assert_array_equal(layer.queries, all_queries(layer.size, 5))
-            expected = expected_rows(network.get_layer(layer.name), features[layer.name].numpy(), layer.queries)
+    for index, element in enumerate(attention):
+        np.testing.assert_array_equal(element.image, shown[index])
+        assert {layer.name: layer.size for layer in element.layers} == reader.sizes
+        for layer in element.layers:
+            np.testing.assert_array_equal(layer.queries, make_query_grid(layer.size, 5))
+            expected = expected_maps(network.get_layer(layer.name), features[layer.name].numpy(), layer.queries)
             np.testing.assert_allclose(layer.maps, expected[index], atol=1e-5)
 
 
 def test_networks_without_attention() -> None:
     network, inputs = generator(attention_resolutions=())
     reader = AttentionReader(network)
-    assert reader.sizes == {} and reader.features(inputs) == {}
-    assert attended_pictures(AttentionReader(network), inputs, images(), ["a", "b", "c"])[0].layers == ()
+    assert reader.sizes == {} and reader.compute_features(inputs) == {}
+    assert compute_image_attention(AttentionReader(network), inputs, images(), ["a", "b", "c"])[0].layers == ()
 
 
-def test_all_queries() -> None:
-    assert all_queries((2, 3)).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
-    assert all_queries((64, 3), 2).tolist() == [[0, 0], [0, 2], [63, 0], [63, 2]]
-    assert all_queries((4, 4), 100).tolist() == all_queries((4, 4)).tolist()
-    many = all_queries((64, 128), 32)
+def test_query_grid() -> None:
+    assert make_query_grid((2, 3)).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    assert make_query_grid((64, 3), 2).tolist() == [[0, 0], [0, 2], [63, 0], [63, 2]]
+    assert make_query_grid((4, 4), 100).tolist() == make_query_grid((4, 4)).tolist()
+    many = make_query_grid((64, 128), 32)
     assert many.shape == (1024, 2) and many.dtype == np.int32
     for axis, side in ((0, 64), (1, 128)):
         steps = np.diff(np.unique(many[:, axis]))

@@ -1,12 +1,12 @@
-"""Networks in inference mode compute the same images, compiled or not."""
+"""Tests of networks in inference mode, compiled and not compiled."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
-from sagan_tf.generation.inference import compiled_generator, folded, generate_images
-from sagan_tf.generation.latents import fixed_inputs
+from sagan_tf.generation.inference import compile_generator, freeze_for_inference, generate_images
+from sagan_tf.generation.latents import make_fixed_inputs
 from sagan_tf.networks import build_generator
 from tests.training.tiny import tiny_config
 
@@ -14,22 +14,22 @@ from tests.training.tiny import tiny_config
 def test_images_do_not_depend_on_the_batch_size():
     config = tiny_config()
     generator = build_generator(config.model)
-    latents, labels = fixed_inputs(config.model.latent_dim, config.model.num_classes, 3, seed=0)
+    latents, labels = make_fixed_inputs(config.model.latent_dim, config.model.num_classes, 3, seed=0)
     whole = generate_images(generator, latents, labels, batch_size=100)
     parts = generate_images(generator, latents, labels, batch_size=2)
     assert whole.shape == (9, 32, 32, 1)
     np.testing.assert_allclose(whole, parts, atol=1e-5)
 
 
-def test_a_compiled_generator_gives_the_same_images_and_writes_nothing():
+def test_a_compiled_generator_makes_the_same_images_and_changes_no_variable():
     keras.utils.set_random_seed(3)
-    # Wide enough that both forms whose kernels are prepared take part, and both kinds of spectral normalisation.
+    # Wide enough for both convolution forms that prepare their kernels, and for both kinds of spectral normalization.
     config = ModelConfig(resolution=32, num_classes=3, base_channels=64, latent_dim=5, attention_resolutions=(16,))
     generator = build_generator(config)
     latents, labels = tf.random.normal([3, 5]), tf.constant([0, 1, 2])
     generator([latents, labels], training=True)
     before = [variable.numpy() for variable in generator.variables]
-    generate = compiled_generator(generator)
+    generate = compile_generator(generator)
     expected = generator([latents, labels], training=False).numpy()
     np.testing.assert_allclose(generate(latents, labels), expected, atol=1e-5)
     np.testing.assert_allclose(generate(latents[:1], labels[:1]), expected[:1], atol=1e-5)
@@ -37,31 +37,31 @@ def test_a_compiled_generator_gives_the_same_images_and_writes_nothing():
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
-def test_a_compiled_generator_prepares_kernels_once():
+def test_a_compiled_generator_prepares_kernels_at_tracing():
     config = ModelConfig(resolution=32, num_classes=3, base_channels=64, latent_dim=5, attention_resolutions=())
-    operations = compiled_generator(build_generator(config)).graph.get_operations()
+    operations = compile_generator(build_generator(config)).graph.get_operations()
     assert not [operation for operation in operations if "Assign" in operation.type]
-    # Power iterations and sums of kernels are matrix products too: those left are the network's, of something with as
-    # many rows as the batch has images or locations.
+    # Power iterations and sums of kernels are matrix products too. The remaining products must be those of the network,
+    # whose first factor has an unknown number of rows: one for each image or location of the batch.
     products = [
         operation for operation in operations if operation.type == "MatMul" and "transform" not in operation.name
     ]
     assert products and all(operation.inputs[0].shape[0] is None for operation in products)
 
 
-def test_a_folded_network_computes_the_same_and_moves_no_vector():
-    """Within the context: outside of it, training moves the vectors of power iterations as ever."""
+def test_freezing_keeps_outputs_and_power_iteration_vectors():
+    """After the context, training updates the vectors of power iterations again."""
     keras.utils.set_random_seed(3)
     config = tiny_config().model
     generator = build_generator(config)
     latents, labels = tf.random.normal([4, config.latent_dim]), tf.constant([0, 1, 2, 0])
-    others = [variable for variable in generator.variables if "moving" not in variable.name]
-    before = [variable.numpy() for variable in others]
+    vectors = [variable for variable in generator.variables if "moving" not in variable.name]
+    before = [variable.numpy() for variable in vectors]
     expected = generator([latents, labels], training=False).numpy()
-    with folded(generator):
+    with freeze_for_inference(generator):
         np.testing.assert_allclose(generator([latents, labels], training=False), expected, atol=1e-5)
         generator([latents, labels], training=True)
-    for variable, value in zip(others, before, strict=True):
+    for variable, value in zip(vectors, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
     generator([latents, labels], training=True)
-    assert any(np.any(variable.numpy() != value) for variable, value in zip(others, before, strict=True))
+    assert any(np.any(variable.numpy() != value) for variable, value in zip(vectors, before, strict=True))

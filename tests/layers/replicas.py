@@ -1,4 +1,4 @@
-"""Two replicas on one CPU, which `tests/conftest.py` has split in two."""
+"""Two replicas on one CPU, which `tests/conftest.py` splits into two logical devices."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def two_replicas() -> tf.distribute.Strategy:
 
 
 def run_on_replicas(function: Callable[..., Any], *parts: Sequence[np.ndarray]) -> list[Any]:
-    """Runs `function(*its own parts)` on each replica, inside one tf.function; returns each replica's results."""
+    """Run a function on each replica with its part of each argument, and return the results of each replica."""
     strategy = two_replicas()
 
-    def handed_out(values: Sequence[np.ndarray]) -> Any:
+    def distribute(values: Sequence[np.ndarray]) -> Any:
         return strategy.experimental_distribute_values_from_function(
             lambda context: tf.constant(values[context.replica_id_in_sync_group])
         )
 
     step = tf.function(lambda *args: strategy.run(function, args), autograph=False)
-    results = step(*map(handed_out, parts))
+    results = step(*map(distribute, parts))
     nested = [strategy.experimental_local_results(result) for result in tf.nest.flatten(results)]
     return [[value[index].numpy() for value in nested] for index in range(REPLICAS)]
 

@@ -10,39 +10,39 @@ from sagan_tf.layers import accelerators, power_iteration
 
 
 @pytest.fixture(autouse=True)
-def _forget_the_answer() -> Iterator[None]:
-    accelerators._is_gpu_compiled_for.cache_clear()
+def _clear_cached_answer() -> Iterator[None]:
+    accelerators._has_gpu_compiler.cache_clear()
     yield
-    accelerators._is_gpu_compiled_for.cache_clear()
+    accelerators._has_gpu_compiler.cache_clear()
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def set_device_type(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda: [tf.config.LogicalDevice(f"/{kind}:0", kind)])
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("CPU", False), ("GPU", True), ("TPU", True), ("XLA_CPU", False)])
-def test_accelerators(kind: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, kind)
+def test_has_accelerator(kind: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_device_type(monkeypatch, kind)
     assert accelerators.has_accelerator() is expected
 
 
 @pytest.mark.parametrize("kind", ["CPU", "TPU"])
-def test_only_gpus_are_compiled_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, kind)
+def test_only_gpus_can_be_compiled_for(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_device_type(monkeypatch, kind)
     assert not accelerators.can_compile_for_gpu()
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU, for which the CPU stands."""
-    pretend(monkeypatch, "GPU")
+    """A simulated GPU, whose operations run on the CPU."""
+    set_device_type(monkeypatch, "GPU")
     device = tf.device
     monkeypatch.setattr(tf, "device", lambda name: device(name and "CPU:0"))
 
 
 @pytest.fixture
 def compiled(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shapes of the matrices whose power iteration was compiled."""
+    """The shapes of the matrices whose power iteration was compiled and called."""
     original = power_iteration._compiled_iterations
     shapes = []
 
@@ -59,8 +59,8 @@ def compiled(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]
     return shapes
 
 
-def test_a_gpu_that_xla_compiles_for(compiled: list[tuple[int, ...]]) -> None:
-    """Also when it is asked about inside a graph. The answer is that of a power iteration, and kept."""
+def test_gpu_with_compiler(compiled: list[tuple[int, ...]]) -> None:
+    """One power iteration is run, also inside a graph, and its answer is cached."""
     with tf.Graph().as_default():
         assert accelerators.can_compile_for_gpu()
         assert accelerators.can_compile_for_gpu()
@@ -74,9 +74,9 @@ def test_compilation_can_be_turned_off(compiled: list[tuple[int, ...]], monkeypa
 
 
 @pytest.mark.usefixtures("gpu")
-def test_a_gpu_that_xla_does_not_compile_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_gpu_without_compiler(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def fail(*sizes: object) -> None:
-        raise tf.errors.InternalError(None, None, "libdevice not found\nat some length")
+        raise tf.errors.InternalError(None, None, "libdevice not found\nsecond line")
 
     monkeypatch.setattr(power_iteration, "_compiled_iterations", fail)
     with caplog.at_level(logging.WARNING, "sagan_tf"):
@@ -89,8 +89,8 @@ def test_a_gpu_that_xla_does_not_compile_for(monkeypatch: pytest.MonkeyPatch, ca
 @pytest.mark.parametrize(
     ("kind", "has_accelerator", "can_compile"), [("CPU", False, False), ("GPU", True, True), ("TPU", True, False)]
 )
-def test_an_assumed_device(kind: str, has_accelerator: bool, can_compile: bool) -> None:
-    """Also where replicas are traced, in threads of their own, and for this context alone."""
+def test_assumed_device(kind: str, has_accelerator: bool, can_compile: bool) -> None:
+    """The assumption holds in other threads, where replicas are traced, and only inside the context."""
 
     def answers() -> tuple[bool, bool]:
         return accelerators.has_accelerator(), accelerators.can_compile_for_gpu()

@@ -1,4 +1,4 @@
-"""Attention in blocks against the dense form, which `test_dense_attention.py` holds against TensorFlow's gradients."""
+"""Attention in blocks compared with the dense form, which `test_dense_attention.py` compares with TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sagan_tf.layers import accelerators
 from sagan_tf.layers.blockwise_attention import (
     BATCH_BLOCKS,
     IMAGE_BLOCKS,
-    LARGEST_DENSE_BATCH_BYTES,
-    LARGEST_DENSE_MAP_BYTES,
+    MAX_DENSE_BATCH_BYTES,
+    MAX_DENSE_MAP_BYTES,
     Blocks,
     blockwise_attention,
-    find_blocks,
+    choose_blocks,
     has_large_map,
     is_blockwise,
 )
@@ -30,13 +30,15 @@ Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 FLOAT32_BYTES = 4
 SIZES = {  # batch, queries, keys, channels of query and key, channels of value, queries in a block
     "even": (3, 24, 12, 3, 5, 8),
-    "last_block_filled_up": (3, 35, 12, 2, 6, 8),
+    "padded_last_block": (3, 35, 12, 2, 6, 8),
     "one_image": (1, 35, 35, 2, 2, 9),
-    "one_query_a_block": (2, 5, 7, 1, 3, 1),
+    "one_query_per_block": (2, 5, 7, 1, 3, 1),
     "one_block": (2, 9, 4, 2, 3, 100),
     "larger_values": (2, 50, 50, 2, 16, 16),
 }
-BLOCKS = functools.partial(blockwise_attention, blocks=Blocks(True, 8 * 12 * FLOAT32_BYTES))  # of 8 queries by 12 keys
+attend_in_blocks = functools.partial(
+    blockwise_attention, blocks=Blocks(True, 8 * 12 * FLOAT32_BYTES)
+)  # 8 queries by 12 keys
 SPECS = [tf.TensorSpec([None, *shape]) for shape in ((35, 2), (12, 2), (12, 6))]
 
 
@@ -45,18 +47,18 @@ def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
-def operands(batch: int, queries: int, keys: int, narrow: int, wide: int, scale: float = 1.0) -> list[tf.Tensor]:
+def make_operands(batch: int, queries: int, keys: int, narrow: int, wide: int, scale: float = 1.0) -> list[tf.Tensor]:
     random = np.random.default_rng(1)
     shapes = (batch, queries, narrow), (batch, keys, narrow), (batch, keys, wide)
     return [tf.constant(scale * random.normal(size=shape), tf.float32) for shape in shapes]
 
 
-def dense(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+def attend_dense(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     return dense_attention(query, key, value)[0]
 
 
-def with_gradients(attend: Attention, *inputs: tf.Tensor) -> list[tf.Tensor]:
-    """Outputs, and the gradients of a loss whose slope differs from place to place."""
+def run_with_gradients(attend: Attention, *inputs: tf.Tensor) -> list[tf.Tensor]:
+    """Return the outputs, and the gradients of a loss whose slope differs at every location."""
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         outputs = attend(*inputs)
@@ -65,16 +67,16 @@ def with_gradients(attend: Attention, *inputs: tf.Tensor) -> list[tf.Tensor]:
     return [outputs, *tape.gradient(loss, inputs)]
 
 
-def assert_close(ours: Sequence[tf.Tensor], expected: Sequence[tf.Tensor], tolerance: float = 1e-5) -> None:
-    for one, other in zip(ours, expected, strict=True):
-        assert (one.dtype, one.shape) == (other.dtype, other.shape)
-        one, other = tf.cast(one, tf.float32).numpy(), tf.cast(other, tf.float32).numpy()
-        assert np.abs(other).max() > 0.01
-        np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max())
+def assert_close(actual: Sequence[tf.Tensor], expected: Sequence[tf.Tensor], tolerance: float = 1e-5) -> None:
+    for tensor, reference in zip(actual, expected, strict=True):
+        assert (tensor.dtype, tensor.shape) == (reference.dtype, reference.shape)
+        values, exact = tf.cast(tensor, tf.float32).numpy(), tf.cast(reference, tf.float32).numpy()
+        assert np.abs(exact).max() > 0.01
+        np.testing.assert_allclose(values, exact, atol=tolerance * np.abs(exact).max())
 
 
-def in_blocks(shape: Sequence[int], rows: int, by_image: bool) -> Attention:
-    """Attention to operands of `shape` in blocks of `rows` queries."""
+def create_blockwise(shape: Sequence[int], rows: int, by_image: bool) -> Attention:
+    """Return attention for operands of `shape` in blocks of `rows` queries."""
     images = 1 if by_image else shape[0]
     blocks = Blocks(by_image, images * rows * shape[2] * FLOAT32_BYTES)
     return functools.partial(blockwise_attention, blocks=blocks)
@@ -86,31 +88,34 @@ image_and_batch = pytest.mark.parametrize("by_image", [True, False], ids=["by_im
 @image_and_batch
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_equals_the_dense_form(size: tuple[int, ...], scale: float, by_image: bool) -> None:
+def test_blockwise_attention_equals_the_dense_form(size: tuple[int, ...], scale: float, by_image: bool) -> None:
     *shape, rows = size
-    inputs = operands(*shape, scale=scale)
-    assert_close(with_gradients(in_blocks(shape, rows, by_image), *inputs), with_gradients(dense, *inputs))
+    inputs = make_operands(*shape, scale=scale)
+    actual = run_with_gradients(create_blockwise(shape, rows, by_image), *inputs)
+    assert_close(actual, run_with_gradients(attend_dense, *inputs))
 
 
 @image_and_batch
-def test_on_an_accelerator(by_image: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the gradients restore the row sums of the map's."""
+def test_gradients_on_an_accelerator(by_image: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an accelerator, the gradients restore the row sums of the map."""
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
-    inputs = operands(3, 35, 12, 2, 6)
-    assert_close(with_gradients(in_blocks([3, 35, 12], 8, by_image), *inputs), with_gradients(dense, *inputs))
+    inputs = make_operands(3, 35, 12, 2, 6)
+    actual = run_with_gradients(create_blockwise([3, 35, 12], 8, by_image), *inputs)
+    assert_close(actual, run_with_gradients(attend_dense, *inputs))
 
 
 @image_and_batch
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 5e-3), ("bfloat16", 3e-2)])
 def test_half_precision(dtype: str, tolerance: float, by_image: bool) -> None:
-    """Keys and values lie around a mean, which must not multiply what is rounded."""
-    inputs = [tf.cast(one + mean, dtype) for one, mean in zip(operands(3, 35, 12, 2, 6), (0.0, 1.0, 3.0), strict=True)]
-    expected = with_gradients(dense, *(tf.cast(one, tf.float32) for one in inputs))
-    ours = with_gradients(in_blocks([3, 35, 12], 8, by_image), *inputs)
-    assert_close(ours, [tf.cast(one, dtype) for one in expected], tolerance)
+    """Keys and values have a mean, which must not multiply rounding errors."""
+    pairs = zip(make_operands(3, 35, 12, 2, 6), (0.0, 1.0, 3.0), strict=True)
+    inputs = [tf.cast(tensor + mean, dtype) for tensor, mean in pairs]
+    expected = run_with_gradients(attend_dense, *(tf.cast(tensor, tf.float32) for tensor in inputs))
+    actual = run_with_gradients(create_blockwise([3, 35, 12], 8, by_image), *inputs)
+    assert_close(actual, [tf.cast(tensor, dtype) for tensor in expected], tolerance)
 
 
-def test_sums_over_blocks_are_not_of_half_precision() -> None:
+def test_sums_over_blocks_are_not_in_half_precision() -> None:
     """Each of 4,096 blocks adds 1/4 to a key's value gradient: in bfloat16 the sum would stop at 64."""
     query, key, value = (tf.cast(tf.ones([1, size, 1]), tf.bfloat16) for size in (4096, 4, 4))
     one_query = functools.partial(blockwise_attention, blocks=Blocks(True, 4 * FLOAT32_BYTES))
@@ -123,56 +128,59 @@ def test_sums_over_blocks_are_not_of_half_precision() -> None:
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_one_function_for_every_batch(jit_compile: bool) -> None:
     function = tf.function(
-        lambda *inputs: with_gradients(BLOCKS, *inputs),
+        lambda *inputs: run_with_gradients(attend_in_blocks, *inputs),
         input_signature=SPECS,
         jit_compile=jit_compile,
         autograph=False,
     )
     for batch in (1, 3):
-        inputs = operands(batch, 35, 12, 2, 6)
-        assert_close(function(*inputs), with_gradients(dense, *inputs))
+        inputs = make_operands(batch, 35, 12, 2, 6)
+        assert_close(function(*inputs), run_with_gradients(attend_dense, *inputs))
 
 
 def test_an_empty_batch() -> None:
-    results = with_gradients(BLOCKS, *operands(0, 35, 12, 2, 6))
+    results = run_with_gradients(attend_in_blocks, *make_operands(0, 35, 12, 2, 6))
     assert [result.shape for result in results] == [(0, 35, 6), (0, 35, 2), (0, 12, 2), (0, 12, 6)]
 
 
 def test_saved_model(tmp_path: pathlib.Path) -> None:
-    """The gradient survives too."""
+    """A SavedModel keeps the outputs and the gradients."""
     module = tf.Module()
-    module.attend = tf.function(lambda *inputs: BLOCKS(*inputs), input_signature=SPECS, autograph=False)
+    module.attend = tf.function(lambda *inputs: attend_in_blocks(*inputs), input_signature=SPECS, autograph=False)
     tf.saved_model.save(module, tmp_path)
-    inputs = operands(3, 35, 12, 2, 6)
-    assert_close(with_gradients(tf.saved_model.load(tmp_path).attend, *inputs), with_gradients(dense, *inputs))
+    inputs = make_operands(3, 35, 12, 2, 6)
+    assert_close(
+        run_with_gradients(tf.saved_model.load(tmp_path).attend, *inputs),
+        run_with_gradients(attend_dense, *inputs),
+    )
 
 
 def test_tflite() -> None:
-    inputs = operands(1, 35, 12, 2, 6)
-    assert_close([tf.constant(run_as_tflite(BLOCKS, inputs))], [dense(*inputs)])
+    inputs = make_operands(1, 35, 12, 2, 6)
+    assert_close([tf.constant(run_as_tflite(attend_in_blocks, inputs))], [attend_dense(*inputs)])
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_second_derivative_is_refused(compiled: bool) -> None:
+def test_second_derivative_is_rejected(compiled: bool) -> None:
     def second_derivative(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as outer:
             outer.watch(query)
-            gradient = with_gradients(BLOCKS, query, key, value)[1]
+            gradient = run_with_gradients(attend_in_blocks, query, key, value)[1]
         return outer.gradient(gradient, query)
 
     function = tf.function(second_derivative, autograph=False) if compiled else second_derivative
-    with pytest.raises(LookupError, match=r"no second derivative; SelfAttention2D\(blockwise=False\) has"):
-        function(*operands(1, 35, 12, 2, 6))
+    with pytest.raises(LookupError, match=r"no second derivative.*blockwise=False"):
+        function(*make_operands(1, 35, 12, 2, 6))
 
 
-def nodes_of(attend: Attention, *shapes: Sequence[int | None]) -> list[tf.compat.v1.NodeDef]:
-    """Of forward and backward pass, loop bodies included."""
-    function = tf.function(lambda *inputs: with_gradients(attend, *inputs), autograph=False)
+def list_nodes(attend: Attention, *shapes: Sequence[int | None]) -> list[tf.compat.v1.NodeDef]:
+    """Return the graph nodes of the forward and backward pass, loop bodies included."""
+    function = tf.function(lambda *inputs: run_with_gradients(attend, *inputs), autograph=False)
     graph = function.get_concrete_function(*map(tf.TensorSpec, shapes)).graph.as_graph_def(add_shapes=True)
     return [*graph.node, *(node for body in graph.library.function for node in body.node_def)]
 
 
-def largest_tensor_bytes(nodes: list[tf.compat.v1.NodeDef]) -> int:
+def max_tensor_bytes(nodes: list[tf.compat.v1.NodeDef]) -> int:
     shapes = [tf.TensorShape(shape) for node in nodes for shape in node.attr["_output_shapes"].list.shape]
     assert all(shape.is_fully_defined() for shape in shapes) and len(shapes) > 10
     return FLOAT32_BYTES * max(shape.num_elements() for shape in shapes)
@@ -180,39 +188,39 @@ def largest_tensor_bytes(nodes: list[tf.compat.v1.NodeDef]) -> int:
 
 @image_and_batch
 def test_memory_grows_linearly(by_image: bool) -> None:
-    """No tensor of forward or backward pass is larger than a block or what comes in, and loops take turns."""
+    """No tensor is larger than a block or the operands, and loops run one iteration at a time."""
     blocks = Blocks(by_image, 200 * 20 * FLOAT32_BYTES)
     for locations in (200, 400, 800):
         shapes = [2, locations, 1], [2, locations, 1], [2, locations, 3]
-        nodes = nodes_of(functools.partial(blockwise_attention, blocks=blocks), *shapes)
-        assert largest_tensor_bytes(nodes) <= max(blocks.max_bytes, 2 * locations * 4 * FLOAT32_BYTES)
-        assert largest_tensor_bytes(nodes_of(dense, *shapes)) == 2 * locations**2 * FLOAT32_BYTES
+        nodes = list_nodes(functools.partial(blockwise_attention, blocks=blocks), *shapes)
+        assert max_tensor_bytes(nodes) <= max(blocks.max_bytes, 2 * locations * 4 * FLOAT32_BYTES)
+        assert max_tensor_bytes(list_nodes(attend_dense, *shapes)) == 2 * locations**2 * FLOAT32_BYTES
         loops = [node for node in nodes if "While" in node.op]
-        assert len(loops) == (4 if by_image else 2)  # over blocks, and images, forward and backward
+        assert len(loops) == (4 if by_image else 2)  # over blocks (and over images), forward and backward
         assert {node.attr["parallel_iterations"].i for node in loops} == {1}
 
 
 def test_16384_locations() -> None:
-    """In the size that `tools/benchmarks/attention.py` times: the largest tensor is 1/128 of the map."""
+    """The largest tensor is 1/128 of the map, at the size that `tools/benchmarks/attention.py` measures."""
     shapes = [1, 16384, 8], [1, 16384, 8], [1, 16384, 8]
-    assert largest_tensor_bytes(nodes_of(blockwise_attention, *shapes)) == IMAGE_BLOCKS.max_bytes == 2**30 // 128
-    assert largest_tensor_bytes(nodes_of(dense, *shapes)) == 2**30
+    assert max_tensor_bytes(list_nodes(blockwise_attention, *shapes)) == IMAGE_BLOCKS.max_bytes == 2**30 // 128
+    assert max_tensor_bytes(list_nodes(attend_dense, *shapes)) == 2**30
 
 
-def test_a_batch_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """32 images without pooling at 64x64: a map of 2 GiB in 8 blocks."""
+def test_batch_blocks_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 images of 64x64 without pooling have a map of 2 GiB, which is split into 8 blocks."""
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     shapes = [32, 4096, 8], [32, 4096, 8], [32, 4096, 8]
-    nodes = nodes_of(blockwise_attention, *shapes)
-    assert largest_tensor_bytes(nodes) == BATCH_BLOCKS.max_bytes == 2**31 // 8
+    nodes = list_nodes(blockwise_attention, *shapes)
+    assert max_tensor_bytes(nodes) == BATCH_BLOCKS.max_bytes == 2**31 // 8
     assert len([node for node in nodes if "While" in node.op]) == 2
 
 
 MAPS = [(1024, 256), (1024, 1024), (4096, 1024), (4097, 1024), (4096, 4096), (16384, 4096), (16384, 16384)]
 
 
-def test_what_a_large_map_is() -> None:
-    assert LARGEST_DENSE_MAP_BYTES == 4096 * 1024 * FLOAT32_BYTES  # `pooled` at 64x64, where the networks have it
+def test_large_maps() -> None:
+    assert MAX_DENSE_MAP_BYTES == 4096 * 1024 * FLOAT32_BYTES  # form `pooled` at 64x64
     large = [False, False, False, True, True, True, True]
     assert [has_large_map(*size) for size in MAPS] == large
     assert [is_blockwise(batch, *size) for batch in (None, 1, 32) for size in MAPS] == 3 * large
@@ -222,11 +230,11 @@ def test_what_a_large_map_is() -> None:
     ("batch", "smallest", "blocks"),
     [(None, 3, IMAGE_BLOCKS), (1, 3, IMAGE_BLOCKS), (2, 6, BATCH_BLOCKS), (8, 5, BATCH_BLOCKS), (64, 3, BATCH_BLOCKS)],
 )
-def test_what_is_blockwise_on_an_accelerator(
+def test_is_blockwise_on_an_accelerator(
     batch: int | None, smallest: int, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exported models, whose batches are one or unknown, are those of a CPU."""
+    """Exported models, with a batch size of one or unknown, have the blocks of a CPU."""
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
-    assert LARGEST_DENSE_BATCH_BYTES == 2**29
+    assert MAX_DENSE_BATCH_BYTES == 2**29
     assert [is_blockwise(batch, *size) for size in MAPS] == [index >= smallest for index in range(len(MAPS))]
-    assert find_blocks(batch) == blocks
+    assert choose_blocks(batch) == blocks

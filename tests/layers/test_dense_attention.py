@@ -1,4 +1,4 @@
-"""Dense attention and its gradients against TensorFlow's own, in float64."""
+"""Dense attention and its gradients compared with those that TensorFlow derives, in float64."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from sagan_tf.layers import accelerators
 from sagan_tf.layers import dense_attention as module
-from sagan_tf.layers.dense_attention import attention_map, dense_attention, has_rounded_products
-from tests.graphs import waits_for
+from sagan_tf.layers.dense_attention import compute_attention_map, dense_attention, has_rounded_products
+from tests.graphs import find_predecessors
 from tests.layers.tflite import run_as_tflite
 
 Tensors = Sequence[tf.Tensor]
@@ -26,23 +26,23 @@ COMPILED = {
 }
 
 
-def plain(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What TensorFlow differentiates by itself."""
-    attention = attention_map(query, key)
+def attend_plainly(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Compute attention with operations that TensorFlow differentiates."""
+    attention = compute_attention_map(query, key)
     return tf.matmul(tf.cast(attention, value.dtype), value), attention
 
 
-def operands(dtype: str = "float64", sizes: Sequence[int] = (2, 7, 5, 3, 4)) -> list[tf.Tensor]:
-    """Query, key, value."""
+def make_operands(dtype: str = "float64", sizes: Sequence[int] = (2, 7, 5, 3, 4)) -> list[tf.Tensor]:
+    """Return query, key and value."""
     batch, queries, keys, narrow, wide = sizes
     random = np.random.default_rng(1)
     shapes = (batch, queries, narrow), (batch, keys, narrow), (batch, keys, wide)
     return [tf.cast(0.5 * random.normal(size=shape), dtype) for shape in shapes]
 
 
-def loss_of(results: Tensors) -> tf.Tensor:
-    """A loss of outputs and map whose slope differs from place to place and depends on both."""
-    outputs, attention = (tf.cast(one, tf.float64) for one in results)
+def compute_loss(results: Tensors) -> tf.Tensor:
+    """Return a loss of the outputs and the map whose slope differs at every location."""
+    outputs, attention = (tf.cast(tensor, tf.float64) for tensor in results)
     slopes = tf.reshape(tf.cast(tf.range(tf.size(outputs)) % 7 - 2, tf.float64), tf.shape(outputs))
     return tf.reduce_sum(tf.sin(outputs * slopes)) + tf.reduce_sum(attention**3)
 
@@ -50,20 +50,20 @@ def loss_of(results: Tensors) -> tf.Tensor:
 def gradients(attend: Attention, inputs: Tensors) -> list[tf.Tensor]:
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        loss = loss_of(attend(*inputs))
+        loss = compute_loss(attend(*inputs))
     return tape.gradient(loss, inputs)
 
 
 def second_derivatives(attend: Attention, inputs: Tensors) -> list[tf.Tensor]:
-    """Of the squared norm of the gradients, which is what R1 and R2 differentiate."""
+    """Differentiate the squared norm of the gradients, as R1 and R2 do."""
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        norm = tf.add_n([tf.reduce_sum(tf.cast(one, tf.float64) ** 2) for one in gradients(attend, inputs)])
+        norm = tf.add_n([tf.reduce_sum(tf.cast(tensor, tf.float64) ** 2) for tensor in gradients(attend, inputs)])
     return tape.gradient(norm, inputs)
 
 
-def backward(attend: Attention, *tensors: tf.Tensor) -> list[tf.Tensor]:
-    """Gradients of the operands, for operands and the gradient of the outputs."""
+def differentiate(attend: Attention, *tensors: tf.Tensor) -> list[tf.Tensor]:
+    """Return the gradients of the operands, given the operands and the gradient of the outputs."""
     *inputs, upstream = tensors
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -71,10 +71,10 @@ def backward(attend: Attention, *tensors: tf.Tensor) -> list[tf.Tensor]:
     return tape.gradient(outputs, inputs, output_gradients=upstream)
 
 
-def errors(found: Tensors, exact: Tensors) -> np.ndarray:
-    """Relative errors, by the norm of each tensor."""
-    pairs = [(tf.cast(one, tf.float64), tf.cast(other, tf.float64)) for one, other in zip(found, exact, strict=True)]
-    return np.array([float(tf.norm(one - other) / tf.norm(other)) for one, other in pairs])
+def relative_errors(found: Tensors, exact: Tensors) -> np.ndarray:
+    """Return the norm of the error of each tensor, relative to its norm."""
+    pairs = [[tf.cast(tensor, tf.float64) for tensor in pair] for pair in zip(found, exact, strict=True)]
+    return np.array([float(tf.norm(value - reference) / tf.norm(reference)) for value, reference in pairs])
 
 
 @pytest.fixture(autouse=True)
@@ -83,57 +83,59 @@ def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def gradients_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of rounded products, in float64, where nothing hides a wrong term."""
+def written_out_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the gradients for rounded products in float64, where rounding cannot hide a wrong term."""
     monkeypatch.setattr(module, "has_rounded_products", lambda dtype: True)
 
 
-@pytest.mark.usefixtures("gradients_written_out")
+@pytest.mark.usefixtures("written_out_gradients")
 @pytest.mark.parametrize("compiled", COMPILED.values(), ids=COMPILED)
 @pytest.mark.parametrize("derivatives", [gradients, second_derivatives])
-def test_derivatives_are_those_of_the_plain_form(derivatives: Callable, compiled: Callable) -> None:
-    inputs = operands()
+def test_derivatives_equal_those_of_tensorflow(derivatives: Callable, compiled: Callable) -> None:
+    inputs = make_operands()
     found = compiled(lambda *inputs: derivatives(dense_attention, inputs))(*inputs)
-    np.testing.assert_array_less(errors(found, derivatives(plain, inputs)), 1e-12)
+    np.testing.assert_array_less(relative_errors(found, derivatives(attend_plainly, inputs)), 1e-12)
 
 
-@pytest.mark.usefixtures("gradients_written_out")
-def test_second_derivatives_are_differences_of_gradients() -> None:
-    inputs, step = operands(), 1e-5
-    directions = [tf.cos(3.0 * one) for one in inputs]
+@pytest.mark.usefixtures("written_out_gradients")
+def test_second_derivatives_equal_finite_differences() -> None:
+    inputs, step = make_operands(), 1e-5
+    directions = [tf.cos(3.0 * tensor) for tensor in inputs]
 
     def norm(distance: float) -> float:
-        moved = [one + distance * direction for one, direction in zip(inputs, directions, strict=True)]
-        return sum(float(tf.reduce_sum(one**2)) for one in gradients(plain, moved))
+        moved = [tensor + distance * direction for tensor, direction in zip(inputs, directions, strict=True)]
+        return sum(float(tf.reduce_sum(gradient**2)) for gradient in gradients(attend_plainly, moved))
 
     found = second_derivatives(dense_attention, inputs)
-    slope = sum(float(tf.reduce_sum(one * other)) for one, other in zip(found, directions, strict=True))
+    pairs = zip(found, directions, strict=True)
+    slope = sum(float(tf.reduce_sum(gradient * direction)) for gradient, direction in pairs)
     assert slope == pytest.approx((norm(step) - norm(-step)) / (2.0 * step), rel=1e-7)
 
 
-@pytest.mark.usefixtures("gradients_written_out")
-def test_derivatives_of_a_function_that_was_traced_before() -> None:
+@pytest.mark.usefixtures("written_out_gradients")
+def test_derivatives_of_a_traced_function() -> None:
     traced = tf.function(dense_attention, input_signature=SPECS, autograph=False)
     for derivatives in (gradients, second_derivatives):
-        expected = derivatives(plain, operands())
-        np.testing.assert_array_less(errors(derivatives(traced, operands()), expected), 1e-12)
+        expected = derivatives(attend_plainly, make_operands())
+        np.testing.assert_array_less(relative_errors(derivatives(traced, make_operands()), expected), 1e-12)
 
 
-@pytest.mark.usefixtures("gradients_written_out")
+@pytest.mark.usefixtures("written_out_gradients")
 def test_forward_mode() -> None:
-    inputs = operands()
+    inputs = make_operands()
     found = []
-    for attend in (dense_attention, plain):
-        with tf.autodiff.ForwardAccumulator(inputs, [tf.cos(one) for one in inputs]) as accumulator:
+    for attend in (dense_attention, attend_plainly):
+        with tf.autodiff.ForwardAccumulator(inputs, [tf.cos(tensor) for tensor in inputs]) as accumulator:
             results = attend(*inputs)
         found.append(accumulator.jvp(results))
-    np.testing.assert_array_less(errors(*found), 1e-12)
+    np.testing.assert_array_less(relative_errors(*found), 1e-12)
 
 
-def as_trained(dtype: str, mean: float) -> list[tf.Tensor]:
-    """Query, key, value and the gradient of the outputs.
+def make_trained_tensors(dtype: str, mean: float) -> list[tf.Tensor]:
+    """Return query, key, value and the gradient of the outputs.
 
-    With a `mean` of 1 they lie far from 0 for their deviations, as in TF-GAN's discriminator, and keys still farther.
+    With a `mean` of 1 they are as far from 0, relative to their deviations, as in TF-GAN's discriminator, and keys are
+    even farther.
     """
     random = np.random.default_rng(1)
 
@@ -145,64 +147,67 @@ def as_trained(dtype: str, mean: float) -> list[tf.Tensor]:
     return [draw(256, 2, 6.0, 1.0), draw(128, 2, 8.0, 0.1), draw(128, 8, 17.0, 1.0), draw(256, 8, 1.6, 1.0)]
 
 
-def assert_as_exact_as_the_plain_form(tensors: Tensors, factor: float) -> None:
-    exact = backward(plain, *(tf.cast(one, tf.float64) for one in tensors))
-    found, expected = (errors(backward(attend, *tensors), exact) for attend in (dense_attention, plain))
+def assert_as_accurate_as_tensorflow(tensors: Tensors, factor: float) -> None:
+    exact = differentiate(attend_plainly, *(tf.cast(tensor, tf.float64) for tensor in tensors))
+    found, expected = (
+        relative_errors(differentiate(attend, *tensors), exact) for attend in (dense_attention, attend_plainly)
+    )
     np.testing.assert_array_less(found, factor * expected)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.0])
 @pytest.mark.parametrize(("accelerator", "dtype"), [(True, "float32"), (False, "bfloat16"), (False, "float16")])
-def test_gradients_are_as_exact_as_those_of_the_plain_form(
+def test_gradients_are_as_accurate_as_those_of_tensorflow(
     accelerator: bool, dtype: str, mean: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a mean, an error that all keys of a query share would outweigh gradients, but for float32."""
+    """With a mean, an error shared by all keys of a query would exceed the gradients, except in float32."""
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: accelerator)
-    tensors = as_trained(dtype, mean)
-    assert [one.dtype for one in backward(dense_attention, *tensors)] == [dtype] * 3
-    assert_as_exact_as_the_plain_form(tensors, 2.0)
+    tensors = make_trained_tensors(dtype, mean)
+    assert [gradient.dtype for gradient in differentiate(dense_attention, *tensors)] == [dtype] * 3
+    assert_as_accurate_as_tensorflow(tensors, 2.0)
 
 
 def test_gradients_with_tensor_float_32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Emulated: operands of products are rounded to 10 bits."""
-    query, key, value, upstream = tensors = as_trained("float32", 1.0)
-    exact = backward(plain, *(tf.cast(one, tf.float64) for one in tensors))
-    # Not in the forward pass, where rounded logits are wrong whatever differentiates them.
-    weights = attention_map(query, key)
+    """TensorFloat-32 is emulated: the operands of products are rounded to 10 bits."""
+    query, key, value, upstream = tensors = make_trained_tensors("float32", 1.0)
+    exact = differentiate(attend_plainly, *(tf.cast(tensor, tf.float64) for tensor in tensors))
+    # The forward pass is not rounded, because errors of its logits would not depend on the gradient.
+    weights = compute_attention_map(query, key)
     outputs = tf.matmul(weights, value)
     product = tf.matmul
 
-    def rounded(tensor: tf.Tensor) -> tf.Tensor:
+    def round_to_tf32(tensor: tf.Tensor) -> tf.Tensor:
         bits = tf.bitcast(tensor, tf.int32)
         even = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, 13), 1)
         return tf.bitcast(tf.bitwise.bitwise_and(bits + 0x0FFF + even, ~0x1FFF), tf.float32)
 
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
-    monkeypatch.setattr(tf, "matmul", lambda a, b, **options: product(rounded(a), rounded(b), **options))
-    found = module.attention_gradients(query, key, value, weights, outputs, upstream)
-    np.testing.assert_array_less(errors(found, exact), 1e-2)
+    monkeypatch.setattr(tf, "matmul", lambda a, b, **options: product(round_to_tf32(a), round_to_tf32(b), **options))
+    found = module.compute_attention_gradients(query, key, value, weights, outputs, upstream)
+    np.testing.assert_array_less(relative_errors(found, exact), 1e-2)
 
 
 def test_float32_on_a_cpu_is_differentiated_by_tensorflow() -> None:
-    tensors = as_trained("float32", 1.0)
-    for one, other in zip(backward(dense_attention, *tensors), backward(plain, *tensors), strict=True):
-        np.testing.assert_array_equal(one, other)
+    tensors = make_trained_tensors("float32", 1.0)
+    expected = differentiate(attend_plainly, *tensors)
+    for gradient, reference in zip(differentiate(dense_attention, *tensors), expected, strict=True):
+        np.testing.assert_array_equal(gradient, reference)
 
 
 def test_small_gradients_in_float16() -> None:
-    """Gradients of logits are smaller than those of queries and keys, and than the least number of float16."""
-    *inputs, upstream = (tf.cast(one, tf.float64) for one in as_trained("float16", 0.0))
-    assert_as_exact_as_the_plain_form([tf.cast(one, tf.float16) for one in (*inputs, 2e-5 * upstream)], 1.2)
+    """Gradients of logits are smaller than those of queries and keys, and underflow in float16."""
+    *inputs, upstream = (tf.cast(tensor, tf.float64) for tensor in make_trained_tensors("float16", 0.0))
+    assert_as_accurate_as_tensorflow([tf.cast(tensor, tf.float16) for tensor in (*inputs, 2e-5 * upstream)], 1.2)
 
 
 def test_large_features_do_not_overflow_float16() -> None:
-    query, key, value = (1000.0 * one for one in operands("float16"))
+    query, key, value = (1000.0 * tensor for tensor in make_operands("float16"))
     np.testing.assert_allclose(tf.reduce_sum(dense_attention(query, key, value)[1], -1), 1.0, rtol=1e-5)
 
 
-# Bytes for each of a map's numbers that operations other than products read and write. Softmax reads and writes float32
-# (8), a cast follows in half precision (6), and the gradient multiplies two maps (12 and 6). TensorFlow's gradient of
-# softmax needs 36, and half precision 6 more for a cast.
+# Bytes per element of the map that operations other than matrix products read and write. Softmax reads and writes
+# float32 (8), half precision needs a cast (6), and the gradient multiplies two maps (12 or 6). TensorFlow's gradient of
+# softmax needs 36, and 6 more for a cast in half precision.
 @pytest.mark.parametrize(
     ("accelerator", "dtype", "expected"),
     [(True, "float32", 8 + 12), (True, "bfloat16", 8 + 6 + 6), (False, "float32", 8 + 36)],
@@ -210,17 +215,17 @@ def test_large_features_do_not_overflow_float16() -> None:
 def test_passes_over_the_map(accelerator: bool, dtype: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: accelerator)
     specs = [tf.TensorSpec([2, size, 3], dtype) for size in (70, 50, 50, 70)]
-    function = tf.function(lambda *tensors: backward(dense_attention, *tensors), autograph=False)
+    function = tf.function(lambda *tensors: differentiate(dense_attention, *tensors), autograph=False)
     graph = function.get_concrete_function(*specs).graph
-    used = set.union(*(waits_for(tensor.op) for tensor in graph.outputs))
+    used = set.union(*(find_predecessors(tensor.op) for tensor in graph.outputs))
     passing = [graph.get_operation_by_name(name) for name in used]
-    passing = [one for one in passing if one.type not in ("BatchMatMulV2", "Identity", "IdentityN")]
-    maps = [tensor for one in passing for tensor in (*one.inputs, *one.outputs) if tensor.shape == [2, 70, 50]]
+    passing = [op for op in passing if op.type not in ("BatchMatMulV2", "Identity", "IdentityN")]
+    maps = [tensor for op in passing for tensor in (*op.inputs, *op.outputs) if tensor.shape == [2, 70, 50]]
     assert sum(tensor.dtype.size for tensor in maps) == expected
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "bfloat16", "float16"])
-def test_which_products_are_rounded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_has_rounded_products(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for accelerator in (False, True):
         monkeypatch.setattr(accelerators, "has_accelerator", lambda accelerator=accelerator: accelerator)
@@ -228,18 +233,20 @@ def test_which_products_are_rounded(kind: str, monkeypatch: pytest.MonkeyPatch) 
     assert found == {"float64": [False, False], "float32": [False, True]}.get(kind, [True, True])
 
 
-@pytest.mark.usefixtures("gradients_written_out")
+@pytest.mark.usefixtures("written_out_gradients")
 def test_saved_model(tmp_path: pathlib.Path) -> None:
-    """The gradient survives too."""
+    """A SavedModel keeps the gradients."""
     model = tf.Module()
     model.attend = tf.function(dense_attention, input_signature=SPECS, autograph=False)
     tf.saved_model.save(model, tmp_path)
     loaded = tf.saved_model.load(tmp_path).attend
-    np.testing.assert_array_less(errors(gradients(loaded, operands()), gradients(plain, operands())), 1e-12)
+    np.testing.assert_array_less(
+        relative_errors(gradients(loaded, make_operands()), gradients(attend_plainly, make_operands())), 1e-12
+    )
 
 
-@pytest.mark.usefixtures("gradients_written_out")
+@pytest.mark.usefixtures("written_out_gradients")
 def test_tflite() -> None:
-    inputs = operands("float32", (1, 7, 5, 3, 4))
+    inputs = make_operands("float32", (1, 7, 5, 3, 4))
     outputs = run_as_tflite(lambda *inputs: dense_attention(*inputs)[0], inputs)
-    np.testing.assert_allclose(outputs, plain(*inputs)[0], atol=1e-6)
+    np.testing.assert_allclose(outputs, attend_plainly(*inputs)[0], atol=1e-6)

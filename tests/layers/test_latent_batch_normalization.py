@@ -1,4 +1,4 @@
-"""Batch normalization whose gain and bias depend on class and latents, against NumPy."""
+"""Batch normalization with gamma and beta from class and latents, compared with elementary operations."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LABELS = np.array([1, 0, 1, 1], np.int32)
 EPSILON = 1e-2
 
 
-def inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def make_inputs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(1)
     features = generator.normal(2.0, 3.0, (4, 2, 3, 5)).astype(np.float32)
     return features, LABELS, generator.normal(size=(4, 6)).astype(np.float32)
 
 
-def make(**options: Any) -> LatentBatchNormalization:
+def make_layer(**options: Any) -> LatentBatchNormalization:
     layer = LatentBatchNormalization(2, epsilon=EPSILON, **options)
     layer.build(((None, 2, 3, 5), (None,), (None, 6)))
     generator = np.random.default_rng(2)
@@ -30,8 +30,8 @@ def make(**options: Any) -> LatentBatchNormalization:
     return layer
 
 
-def applied(layer: LatentBatchNormalization, name: str, latents: Any) -> Any:
-    """The function of the latents, by its kernel; divided by its estimate of sigma where it is normalized."""
+def apply_map(layer: LatentBatchNormalization, name: str, latents: Any) -> Any:
+    """Apply a map of the latents by its kernel, divided by the estimate of sigma if it is normalized."""
     dense = getattr(layer, name)
     if isinstance(dense, SpectralNormalization):
         return latents @ tf.convert_to_tensor(dense.layer.kernel) / dense.sigma()
@@ -41,8 +41,8 @@ def applied(layer: LatentBatchNormalization, name: str, latents: Any) -> Any:
 @pytest.mark.parametrize("spectral_norm", [None, {}])
 @pytest.mark.parametrize("training", [False, True])
 def test_values_and_gradients(spectral_norm: dict[str, Any] | None, training: bool) -> None:
-    layer = make(spectral_norm=spectral_norm)
-    (features, labels, latents), weights = inputs(), np.random.default_rng(3).normal(size=(4, 2, 3, 5))
+    layer = make_layer(spectral_norm=spectral_norm)
+    (features, labels, latents), weights = make_inputs(), np.random.default_rng(3).normal(size=(4, 2, 3, 5))
     tables = [layer.gain.value, layer.bias.value]
     kernels = [variable.value for variable in layer.trainable_variables if variable.name == "kernel"]
     assert len(kernels) == 2
@@ -50,52 +50,52 @@ def test_values_and_gradients(spectral_norm: dict[str, Any] | None, training: bo
     with tf.GradientTape() as tape:
         tape.watch((x, z))
         classes = tf.one_hot(labels, 2)
-        gain = classes @ tables[0] + applied(layer, "latent_gain", z)
-        bias = classes @ tables[1] + applied(layer, "latent_bias", z)
+        gamma = classes @ tables[0] + apply_map(layer, "latent_gain", z)
+        beta = classes @ tables[1] + apply_map(layer, "latent_bias", z)
         mean, variance = layer.moving_mean.value, layer.moving_variance.value
         if training:
             mean = tf.reduce_mean(x, [0, 1, 2])
             variance = tf.reduce_mean(tf.square(x - mean), [0, 1, 2])
-        expected = gain[:, None, None] * (x - mean) / tf.sqrt(variance + EPSILON) + bias[:, None, None]
+        expected = gamma[:, None, None] * (x - mean) / tf.sqrt(variance + EPSILON) + beta[:, None, None]
         loss = tf.reduce_sum(weights * tf.cast(expected, tf.float64))
     sources = [x, z, *tables, *kernels]
-    wanted = tape.gradient(loss, sources)
+    expected_gradients = tape.gradient(loss, sources)
     with tf.GradientTape() as tape:
         tape.watch((x, z))
         outputs = layer((x, labels, z), training=training)
         loss = tf.reduce_sum(weights * tf.cast(outputs, tf.float64))
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
-    for ours, one in zip(tape.gradient(loss, sources), wanted, strict=True):
-        ours, one = (tf.convert_to_tensor(gradient).numpy() for gradient in (ours, one))
-        assert np.abs(ours).max() > 1e-2
-        np.testing.assert_allclose(ours, one, rtol=1e-3, atol=1e-3 * np.abs(one).max())
+    for pair in zip(tape.gradient(loss, sources), expected_gradients, strict=True):
+        gradient, reference = (tf.convert_to_tensor(value).numpy() for value in pair)
+        assert np.abs(gradient).max() > 1e-2
+        np.testing.assert_allclose(gradient, reference, rtol=1e-3, atol=1e-3 * np.abs(reference).max())
 
 
 @pytest.mark.parametrize("spectral_norm", [None, {}])
-def test_folded_equals_unfolded_and_keeps_its_statistics(spectral_norm: dict[str, Any] | None) -> None:
-    layer = make(spectral_norm=spectral_norm)
-    expected = layer(inputs(), training=False).numpy()
-    with layer.folded():
-        np.testing.assert_allclose(layer(inputs(), training=False), expected, atol=1e-5)
+def test_frozen_layer_gives_the_same_result_and_keeps_its_statistics(spectral_norm: dict[str, Any] | None) -> None:
+    layer = make_layer(spectral_norm=spectral_norm)
+    expected = layer(make_inputs(), training=False).numpy()
+    with layer.freeze_for_inference():
+        np.testing.assert_allclose(layer(make_inputs(), training=False), expected, atol=1e-5)
         for variable in (layer.moving_mean, layer.moving_variance, layer.gain, layer.bias):
             variable.assign(3.0 * variable)
-        np.testing.assert_allclose(layer(inputs(), training=False), expected, atol=1e-5)
-    assert np.abs(layer(inputs(), training=False) - expected).max() > 0.1
+        np.testing.assert_allclose(layer(make_inputs(), training=False), expected, atol=1e-5)
+    assert np.abs(layer(make_inputs(), training=False) - expected).max() > 0.1
 
 
-def test_two_replicas_equal_one_on_the_whole_batch() -> None:
+def test_two_replicas_equal_one_replica_with_the_whole_batch() -> None:
     with two_replicas().scope():
-        layer = make(synchronized=True, spectral_norm={})
-    parts = [np.split(array, 2) for array in inputs()]
+        layer = make_layer(synchronized=True, spectral_norm={})
+    parts = [np.split(array, 2) for array in make_inputs()]
     results = run_on_replicas(lambda *part: [layer(part, training=True)], *parts)
-    single = make(spectral_norm={})(inputs(), training=True).numpy()
+    single = make_layer(spectral_norm={})(make_inputs(), training=True).numpy()
     np.testing.assert_allclose(np.concatenate([result[0] for result in results]), single, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(dtype: str) -> None:
-    layer, exact = make(dtype=dtype), make()
-    outputs = layer(inputs(), training=True)
+    layer, exact = make_layer(dtype=dtype), make_layer()
+    outputs = layer(make_inputs(), training=True)
     assert outputs.dtype == layer.compute_dtype
-    expected = exact(inputs(), training=True).numpy()
+    expected = exact(make_inputs(), training=True).numpy()
     np.testing.assert_allclose(tf.cast(outputs, tf.float32), expected, atol=0.02 * np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""The moving statistics of a network on two replicas."""
+"""Averages of the moving statistics of a network on two replicas."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sagan_tf.layers import BatchNormalization, average_moving_statistics
 from tests.layers.replicas import run_on_replicas, two_replicas, values_on_replicas
 
 
-def network() -> keras.Model:
-    """Two batch normalizations of different sizes, one of them inside a layer, beside layers that are none."""
+def make_network() -> keras.Model:
+    """Return a network of two batch normalizations, of which one is nested, and a dense layer."""
     inputs = keras.Input((2, 2, 3))
     inner = keras.Sequential([keras.layers.Dense(5), BatchNormalization(0.5)])
     return keras.Model(inputs, inner(BatchNormalization(0.75)(inputs)))
 
 
-def parts() -> list[np.ndarray]:
+def make_parts() -> list[np.ndarray]:
     return list(np.random.default_rng(1).normal(size=(2, 4, 2, 2, 3)).astype(np.float32))
 
 
-def test_means_over_replicas() -> None:
+def test_statistics_become_means_over_replicas() -> None:
     with two_replicas().scope():
-        model = network()
+        model = make_network()
 
     def run(images: tf.Tensor, average: bool) -> tf.Tensor:
         outputs = model(images, training=True)
@@ -31,27 +31,27 @@ def test_means_over_replicas() -> None:
             average_moving_statistics(model)
         return outputs
 
-    run_on_replicas(lambda images: run(images, average=False), parts())
-    own = [values_on_replicas(variable) for variable in model.variables]
-    assert sum(first.tobytes() != second.tobytes() for first, second in own) == 4
-    run_on_replicas(lambda images: average_moving_statistics(model) or images, parts())
-    for variable, (first, second) in zip(model.variables, own, strict=True):
+    run_on_replicas(lambda images: run(images, average=False), make_parts())
+    before = [values_on_replicas(variable) for variable in model.variables]
+    assert sum(first.tobytes() != second.tobytes() for first, second in before) == 4
+    run_on_replicas(lambda images: average_moving_statistics(model) or images, make_parts())
+    for variable, (first, second) in zip(model.variables, before, strict=True):
         for value in values_on_replicas(variable):
             np.testing.assert_array_equal(value, (first + second) / 2.0, err_msg=variable.path)
 
 
-def test_all_statistics_are_one_message() -> None:
+def test_all_statistics_are_sent_as_one_message() -> None:
     strategy = two_replicas()
     with strategy.scope():
-        model = network()
+        model = make_network()
     step = tf.function(lambda: strategy.run(lambda: average_moving_statistics(model)), autograph=False)
     graph = step.get_concrete_function().graph
-    collectives = [one for one in graph.get_operations() if one.type.startswith("CollectiveReduce")]
-    assert [one.inputs[0].shape.as_list() for one in collectives] == [[2 * (3 + 5)]] * 2
+    collectives = [op for op in graph.get_operations() if op.type.startswith("CollectiveReduce")]
+    assert [op.inputs[0].shape.as_list() for op in collectives] == [[2 * (3 + 5)]] * 2
 
 
 def test_nothing_is_sent_on_one_replica_or_without_batch_normalization() -> None:
-    model = network()
+    model = make_network()
     before = [variable.numpy() for variable in model.variables]
     average_moving_statistics(model)
     for variable, value in zip(model.variables, before, strict=True):
@@ -61,4 +61,5 @@ def test_nothing_is_sent_on_one_replica_or_without_batch_normalization() -> None
         dense = keras.layers.Dense(2)
         dense.build((None, 3))
     step = tf.function(lambda: strategy.run(lambda: average_moving_statistics(dense)), autograph=False)
-    assert not any(one.type.startswith("Collective") for one in step.get_concrete_function().graph.get_operations())
+    operations = step.get_concrete_function().graph.get_operations()
+    assert not any(operation.type.startswith("Collective") for operation in operations)

@@ -1,4 +1,4 @@
-"""The two forms against singular value decompositions and each other, with their gradients."""
+"""Both forms of power iteration and their gradients, compared with singular value decompositions."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers.power_iteration import bounded_sigma, bounded_sigma_compiled, estimate_sigma
+from sagan_tf.layers.power_iteration import estimate_bounded_sigma, estimate_bounded_sigma_compiled, estimate_sigma
 from tests.layers.replicas import run_on_replicas, two_replicas
 
 EPSILON = 1e-8
-FORMS: dict[str, Callable[..., Any]] = {"operations": bounded_sigma, "compiled": bounded_sigma_compiled}
+FORMS: dict[str, Callable[..., Any]] = {
+    "operations": estimate_bounded_sigma,
+    "compiled": estimate_bounded_sigma_compiled,
+}
 every_form = pytest.mark.parametrize("form", FORMS)
 
 
-def matrix(rows: int = 12, columns: int = 5, scale: float = 1.0) -> tf.Tensor:
+def make_matrix(rows: int = 12, columns: int = 5, scale: float = 1.0) -> tf.Tensor:
     return tf.constant(scale * np.random.default_rng(1).normal(size=(rows, columns)), tf.float32)
 
 
-def vector(rows: int = 12) -> tf.Tensor:
+def make_vector(rows: int = 12) -> tf.Tensor:
     return tf.constant(np.random.default_rng(2).normal(size=(rows, 1)), tf.float32)
 
 
 @every_form
 @pytest.mark.parametrize("iterations", [1, 2])
-def test_converges_to_the_largest_singular_value(form: str, iterations: int) -> None:
-    w, u = matrix(), vector()
+def test_convergence_to_the_largest_singular_value(form: str, iterations: int) -> None:
+    w, u = make_matrix(), make_vector()
     for _ in range(60):
         sigma, u = FORMS[form](w, u, iterations, EPSILON, EPSILON)
     left, values, _ = np.linalg.svd(w)
@@ -40,8 +43,8 @@ def test_converges_to_the_largest_singular_value(form: str, iterations: int) -> 
 @pytest.mark.parametrize("minimum", [EPSILON, 1.0, 100.0])
 @pytest.mark.parametrize("size", [(12, 5), (5, 12), (40, 1), (1, 7)])
 def test_both_forms_agree_far_from_convergence(iterations: int, minimum: float, size: tuple[int, int]) -> None:
-    """In the bounded sigma, the next u and the gradient, for a sigma above and below the minimum."""
-    w, u = matrix(*size), vector(size[0])
+    """Compare the bounded sigma, the next u and the gradient, for sigma above and below the minimum."""
+    w, u = make_matrix(*size), make_vector(size[0])
     found = []
     for function in FORMS.values():
         with tf.GradientTape() as tape:
@@ -55,9 +58,9 @@ def test_both_forms_agree_far_from_convergence(iterations: int, minimum: float, 
         np.testing.assert_allclose(compiled, operations, rtol=1e-5, atol=1e-6)
 
 
-def test_gradients_of_gradients_agree() -> None:
-    """As gradient penalties need them: of |d f(x / sigma) / dx|^2 with respect to the matrix."""
-    w, u, x = matrix(), vector(), matrix(4, 12)
+def test_both_forms_agree_in_second_derivatives() -> None:
+    """Compare the gradients of |d f(x / sigma) / dx|^2 with respect to the matrix, as in a gradient penalty."""
+    w, u, x = make_matrix(), make_vector(), make_matrix(4, 12)
     found = []
     for function in FORMS.values():
         with tf.GradientTape() as outer:
@@ -71,57 +74,57 @@ def test_gradients_of_gradients_agree() -> None:
 
 
 @every_form
-def test_a_matrix_of_zeros_leaves_u_and_gives_the_minimum(form: str) -> None:
-    w, u = tf.zeros([3, 2]), vector(3)
+def test_matrix_of_zeros_keeps_u_and_gives_the_minimum(form: str) -> None:
+    w, u = tf.zeros([3, 2]), make_vector(3)
     sigma, next_u = FORMS[form](w, u, 1, EPSILON, 0.25)
     assert float(sigma) == 0.25
     np.testing.assert_array_equal(next_u, u)
 
 
-def compiled_calls(graph: tf.Graph) -> list[tf.Operation]:
-    return [one for one in graph.get_operations() if "_XlaMustCompile" in one.node_def.attr]
+def find_compiled_calls(graph: tf.Graph) -> list[tf.Operation]:
+    return [op for op in graph.get_operations() if "_XlaMustCompile" in op.node_def.attr]
 
 
-def test_the_compiled_form_is_one_operation_with_a_gradient_of_two_products() -> None:
+def test_compiled_form_is_one_operation_with_a_gradient_of_two_products() -> None:
     @tf.function(autograph=False)
     def gradient(w: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(w)
-            sigma, _ = bounded_sigma_compiled(w, u, 2, EPSILON, EPSILON)
+            sigma, _ = estimate_bounded_sigma_compiled(w, u, 2, EPSILON, EPSILON)
         return tape.gradient(sigma, w)
 
     graph = gradient.get_concrete_function(tf.TensorSpec([12, 5]), tf.TensorSpec([12, 1])).graph
-    (call,) = compiled_calls(graph)
-    assert len(call.outputs) == 4  # no intermediate results: a derived gradient would ask for them
-    unmoved = {"Placeholder", "StopGradient", "Identity", "IdentityN", "Const", "NoOp"}
-    others = sorted(one.type for one in graph.get_operations() if one.type not in unmoved and one is not call)
-    assert others.count("Mul") == 2 and set(others) <= {"Mul", "Fill", "ZerosLike", "Shape"}, others
+    (call,) = find_compiled_calls(graph)
+    assert len(call.outputs) == 4  # no intermediate results, which a derived gradient would need
+    passive = {"Placeholder", "StopGradient", "Identity", "IdentityN", "Const", "NoOp"}
+    types = sorted(op.type for op in graph.get_operations() if op.type not in passive and op is not call)
+    assert types.count("Mul") == 2 and set(types) <= {"Mul", "Fill", "ZerosLike", "Shape"}, types
 
 
 def test_replicas_and_graphs_share_one_compiled_function() -> None:
-    """It belongs to no device, so that it is traced once for all of them."""
-    w, u = matrix(6, 4), vector(6)
-    run_on_replicas(lambda w, u: [*bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)], [w, 2.0 * w], [u, u])
+    """The function is not placed on a device, so it is traced once for all devices."""
+    w, u = make_matrix(6, 4), make_vector(6)
+    run_on_replicas(lambda w, u: [*estimate_bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)], [w, 2.0 * w], [u, u])
 
     def step(w: tf.Tensor, u: tf.Tensor) -> Any:
-        return two_replicas().run(bounded_sigma_compiled, (w, u, 1, EPSILON, EPSILON))
+        return two_replicas().run(estimate_bounded_sigma_compiled, (w, u, 1, EPSILON, EPSILON))
 
     graphs = [tf.function(step, autograph=False).get_concrete_function(w, u).graph for _ in range(2)]
-    calls = [call for graph in graphs for call in compiled_calls(graph)]
+    calls = [call for graph in graphs for call in find_compiled_calls(graph)]
     assert {call.device[-5:] for call in calls} == {"CPU:0", "CPU:1"}
     names = {call.get_attr("f").name for call in calls}
     assert len(calls) == 4 and len(names) == 1
     body = graphs[0]._get_function(names.pop()).graph
-    assert {one.device for one in body.get_operations()} == {""}
+    assert {op.device for op in body.get_operations()} == {""}
 
 
-def test_the_compiled_form_inside_compiled_functions_and_loops() -> None:
-    w, u = matrix(), vector()
+def test_compiled_form_inside_compiled_functions_and_loops() -> None:
+    w, u = make_matrix(), make_vector()
 
     @tf.function(jit_compile=True)
     def converge(w: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
         for _ in tf.range(60):
-            _, u = bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)
-        return bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)[0]
+            _, u = estimate_bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)
+        return estimate_bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)[0]
 
     np.testing.assert_allclose(converge(w, u), np.linalg.svd(w, compute_uv=False)[0], rtol=1e-5)

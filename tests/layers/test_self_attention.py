@@ -1,4 +1,4 @@
-"""Self-attention against loops over locations, written from the paper's equations."""
+"""Self-attention compared with loops over locations that follow the equations of the paper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization, accelerators, self_attention
 from sagan_tf.layers.blockwise_attention import Blocks, blockwise_attention
-from sagan_tf.layers.dense_attention import attention_map, dense_attention
+from sagan_tf.layers.dense_attention import compute_attention_map, dense_attention
 from sagan_tf.layers.self_attention import FORMS
 
 CHANNELS = 16
@@ -29,16 +29,16 @@ def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several to an image of the sizes tested here, the last one smaller."""
+    """Use several blocks per image, of which the last one is smaller."""
     in_small_blocks = functools.partial(blockwise_attention, blocks=Blocks(True, 4 * 24 * 7))
     monkeypatch.setattr(self_attention, "blockwise_attention", in_small_blocks)
 
 
-def images(height: int = 4, width: int = 6, seed: int = 1) -> np.ndarray:
+def make_images(height: int = 4, width: int = 6, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(2, height, width, CHANNELS)).astype(np.float32)
 
 
-def make(form: str, x: np.ndarray, gamma: float = 0.7, **options: Any) -> SelfAttention2D:
+def make_layer(form: str, x: np.ndarray, gamma: float = 0.7, **options: Any) -> SelfAttention2D:
     keras.utils.set_random_seed(2)
     layer = SelfAttention2D(form, kernel_initializer="he_normal", **options)
     layer.build(x.shape)
@@ -46,22 +46,22 @@ def make(form: str, x: np.ndarray, gamma: float = 0.7, **options: Any) -> SelfAt
     return layer
 
 
-def convolutions(layer: SelfAttention2D) -> dict[str, keras.layers.Layer]:
-    """The 1x1 convolutions that the layer has, by name."""
+def find_convolutions(layer: SelfAttention2D) -> dict[str, keras.layers.Layer]:
+    """Return the 1x1 convolutions of the layer by name."""
     return {part.name: part for part in layer._flatten_layers(include_self=False, recursive=False)}
 
 
-def matrices(layer: SelfAttention2D) -> dict[str, np.ndarray]:
-    """[input channels, output channels] of each 1x1 convolution as it is applied, in float64."""
+def compute_matrices(layer: SelfAttention2D) -> dict[str, np.ndarray]:
+    """Return the applied matrix [input channels, output channels] of each 1x1 convolution, in float64."""
     result = {}
-    for name, part in convolutions(layer).items():
+    for name, part in find_convolutions(layer).items():
         kernel = part.trainable_variables[0].numpy()[0, 0].astype(np.float64)
         result[name] = kernel / float(part.sigma()) if isinstance(part, SpectralNormalization) else kernel
     return result
 
 
-def max_pooled(x: np.ndarray) -> np.ndarray:
-    """The largest of every 2x2 square of [height, width, channels]; a last odd row or column is left out."""
+def max_pool(x: np.ndarray) -> np.ndarray:
+    """Return the maximum of each 2x2 square of [height, width, channels]; a last odd row or column is dropped."""
     height, width, channels = x.shape
     pooled = np.empty((height // 2, width // 2, channels))
     for row, column in np.ndindex(height // 2, width // 2):
@@ -71,21 +71,21 @@ def max_pooled(x: np.ndarray) -> np.ndarray:
 
 
 def attend(x: np.ndarray, weights: dict[str, np.ndarray], gamma: float, form: str) -> tuple[np.ndarray, np.ndarray]:
-    """(y, map) of one image [height, width, channels], location by location."""
-    height, width, channels = x.shape
+    """Return y and the map of one image [height, width, channels], location by location."""
+    height, width, _ = x.shape
     query = np.array([[weights["query"].T @ x[i, j] for j in range(width)] for i in range(height)])
     key = np.array([[weights["key"].T @ x[i, j] for j in range(width)] for i in range(height)])
     value = np.array([[weights["value"].T @ x[i, j] for j in range(width)] for i in range(height)])
     if form == "pooled":
-        key, value = max_pooled(key), max_pooled(value)
+        key, value = max_pool(key), max_pool(value)
     places = list(np.ndindex(*key.shape[:2]))
     y, beta = np.empty_like(x), np.empty((height, width, *key.shape[:2]))
-    for j in itertools.product(range(height), range(width)):  # the location that looks
+    for j in itertools.product(range(height), range(width)):  # the query
         s = {i: float(key[i] @ query[j]) for i in places}
         largest = max(s.values())
         total = sum(np.exp(s[i] - largest) for i in places)
         gathered = np.zeros(value.shape[-1])
-        for i in places:  # the location looked at
+        for i in places:  # the key
             beta[j][i] = np.exp(s[i] - largest) / total
             gathered += beta[j][i] * value[i]
         o = gathered if form == "full" else weights["output"].T @ gathered
@@ -97,45 +97,47 @@ def attend(x: np.ndarray, weights: dict[str, np.ndarray], gamma: float, form: st
 @dense_and_blockwise
 @pytest.mark.parametrize("spectral_norm", [None, {"power_iterations": 2}])
 @pytest.mark.parametrize("size", [(4, 6), (5, 3)])
-def test_against_loops(form: str, blockwise: bool, spectral_norm: dict[str, Any] | None, size: tuple[int, int]) -> None:
-    x = images(*size)
-    layer = make(form, x, spectral_norm=spectral_norm, blockwise=blockwise)
+def test_values_equal_loops_over_locations(
+    form: str, blockwise: bool, spectral_norm: dict[str, Any] | None, size: tuple[int, int]
+) -> None:
+    x = make_images(*size)
+    layer = make_layer(form, x, spectral_norm=spectral_norm, blockwise=blockwise)
     outputs, attention_map = layer(x, return_attention_map=True)
     for image, y, beta in zip(x, outputs.numpy(), attention_map.numpy(), strict=True):
-        expected_y, expected_map = attend(image.astype(np.float64), matrices(layer), 0.7, form)
+        expected_y, expected_map = attend(image.astype(np.float64), compute_matrices(layer), 0.7, form)
         np.testing.assert_allclose(beta, expected_map, atol=1e-5)
         np.testing.assert_allclose(y, expected_y, atol=1e-5)
-    # Without its map, which a layer in blocks gathers in another way.
+    # Without the map, a blockwise layer takes another code path.
     np.testing.assert_allclose(layer(x).numpy(), outputs.numpy(), atol=1e-5 if blockwise else 0.0)
 
 
 @every_form
-def test_a_new_layer_is_the_identity(form: str) -> None:
-    x = images()
+def test_new_layer_is_the_identity(form: str) -> None:
+    x = make_images()
     layer = SelfAttention2D(form)
     assert layer(x, training=True).numpy().tobytes() == x.tobytes()
 
 
 @every_form
-def test_each_location_looks_at_places_that_sum_to_one(form: str) -> None:
-    x = 3.0 * images(6, 4)
-    _, attention_map = make(form, x)(x, return_attention_map=True)
+def test_attention_maps_sum_to_one(form: str) -> None:
+    x = 3.0 * make_images(6, 4)
+    _, attention_map = make_layer(form, x)(x, return_attention_map=True)
     assert attention_map.shape == ((2, 6, 4, 3, 2) if form == "pooled" else (2, 6, 4, 6, 4))
     assert attention_map.dtype == tf.float32
     assert np.all(attention_map >= 0.0)
     np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
 
 
-def test_a_location_looks_where_its_query_meets_a_key() -> None:
-    """Query and key read channel 0 and 1: the location marked in channel 0 looks at the one marked in channel 1."""
+def test_location_attends_to_the_matching_key() -> None:
+    """Queries read channel 0 and keys channel 1: the location with channel 0 set attends to the one with channel 1."""
     x = np.zeros((1, 4, 4, CHANNELS), np.float32)
     x[0, 0, 1, 0] = 10.0
     x[0, 3, 2, 1] = 10.0
-    layer = make("paper", x)
+    layer = make_layer("paper", x)
     for name, channel in (("query", 0), ("key", 1)):
         kernel = np.zeros((1, 1, CHANNELS, CHANNELS // 8), np.float32)
         kernel[0, 0, channel, 0] = 1.0
-        convolutions(layer)[name].set_weights([kernel])
+        find_convolutions(layer)[name].set_weights([kernel])
     attention_map = layer(x, return_attention_map=True)[1].numpy()
     assert attention_map[0, 0, 1, 3, 2] > 0.999
     np.testing.assert_allclose(attention_map[0, 3, 2], 1 / 16, rtol=1e-5)
@@ -144,22 +146,22 @@ def test_a_location_looks_where_its_query_meets_a_key() -> None:
 # C = 16: query and key 16 * 2 each, gamma 1; pooled: value 16 * 8, output 8 * 16; paper: 16 * 2 twice; full: 16 * 16.
 @pytest.mark.parametrize(("form", "expected"), [("pooled", 321), ("paper", 129), ("full", 321)])
 def test_parameter_counts(form: str, expected: int) -> None:
-    layer = make(form, images())
+    layer = make_layer(form, make_images())
     assert layer.count_params() == expected
     assert sorted({variable.name for variable in layer.variables}) == ["gamma", "kernel"]
-    assert set(convolutions(layer)) == {"query", "key", "value"} | (set() if form == "full" else {"output"})
+    assert set(find_convolutions(layer)) == {"query", "key", "value"} | (set() if form == "full" else {"output"})
 
 
-def test_narrow_feature_maps_keep_one_channel() -> None:
-    x = images()[..., :3]
-    assert [make("pooled", x).query.filters, make("full", x).value.filters] == [1, 3]
+def test_narrow_feature_maps_have_at_least_one_channel() -> None:
+    x = make_images()[..., :3]
+    assert [make_layer("pooled", x).query.filters, make_layer("full", x).value.filters] == [1, 3]
 
 
 @every_form
 @pytest.mark.parametrize("spectral_norm", [None, {}])
 def test_gradients_reach_every_weight(form: str, spectral_norm: dict[str, Any] | None) -> None:
-    x = images()
-    layer = make(form, x, spectral_norm=spectral_norm)
+    x = make_images()
+    layer = make_layer(form, x, spectral_norm=spectral_norm)
 
     def sizes() -> dict[str, float]:
         with tf.GradientTape() as tape:
@@ -174,7 +176,7 @@ def test_gradients_reach_every_weight(form: str, spectral_norm: dict[str, Any] |
 
 
 def accumulated_gradients(layer: SelfAttention2D, x: np.ndarray) -> list[np.ndarray]:
-    """By inputs and weights, summed over an update in two parts, as `sagan_tf.training.gradients` makes one."""
+    """Return the gradients of inputs and weights, accumulated over two parts as in `sagan_tf.training.gradients`."""
 
     def gradients(part: tf.Tensor) -> list[tf.Tensor]:
         sources = [part, *(variable.value for variable in layer.trainable_variables)]
@@ -188,7 +190,7 @@ def accumulated_gradients(layer: SelfAttention2D, x: np.ndarray) -> list[np.ndar
         with keras.StatelessScope():
             total = gradients(first)
         with tf.control_dependencies(total):
-            return [one + other for one, other in zip(total, gradients(tf.identity(second)), strict=True)]
+            return [tf.add(*pair) for pair in zip(total, gradients(tf.identity(second)), strict=True)]
 
     return [gradient.numpy() for gradient in update(x, x[::-1])]
 
@@ -196,10 +198,10 @@ def accumulated_gradients(layer: SelfAttention2D, x: np.ndarray) -> list[np.ndar
 @every_form
 @pytest.mark.parametrize("size", [(4, 6), (7, 5)])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_gradients_in_blocks_are_those_of_the_dense_form(form: str, size: tuple[int, int], batch: int) -> None:
+def test_blockwise_gradients_equal_those_of_the_dense_form(form: str, size: tuple[int, int], batch: int) -> None:
     x = np.random.default_rng(3).normal(size=(batch, *size, CHANNELS)).astype(np.float32)
-    dense, ours = (make(form, x, spectral_norm={}, blockwise=blockwise) for blockwise in (False, True))
-    for gradient, expected in zip(accumulated_gradients(ours, x), accumulated_gradients(dense, x), strict=True):
+    dense, in_blocks = (make_layer(form, x, spectral_norm={}, blockwise=blockwise) for blockwise in (False, True))
+    for gradient, expected in zip(accumulated_gradients(in_blocks, x), accumulated_gradients(dense, x), strict=True):
         np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
         assert np.abs(expected).max() > 1e-3
 
@@ -244,8 +246,8 @@ def test_large_maps_are_computed_in_blocks(
     assert len(calls) == in_blocks
 
 
-def test_the_batch_counts_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 maps of 64 MiB are as large as 32 of the largest dense ones; a batch of unknown size has blocks."""
+def test_batch_size_matters_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 maps of 64 MiB are as large as 32 dense maps of maximum size; a batch of unknown size has blocks."""
     calls = []
 
     def spy(query: tf.Tensor, *operands: tf.Tensor) -> tf.Tensor:
@@ -263,15 +265,15 @@ def test_the_batch_counts_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def plain_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What TensorFlow differentiates by itself."""
-    attention = attention_map(query, key)
+    """Compute attention with operations that TensorFlow differentiates."""
+    attention = compute_attention_map(query, key)
     return tf.matmul(tf.cast(attention, value.dtype), value), attention
 
 
 def penalty_derivatives(layer: SelfAttention2D, x: tf.Tensor) -> list[tf.Tensor]:
-    """As of R1: the squared norm of the gradient with respect to the inputs, differentiated by inputs and weights.
+    """Differentiate the squared norm of the input gradient by inputs and weights, as R1 does.
 
-    What is differentiated takes the outputs and the map.
+    The loss depends on the outputs and on the map.
     """
     sources = [x, *(variable.value for variable in layer.trainable_variables)]
     with tf.GradientTape() as outer:
@@ -279,29 +281,30 @@ def penalty_derivatives(layer: SelfAttention2D, x: tf.Tensor) -> list[tf.Tensor]
         with tf.GradientTape() as inner:
             inner.watch(x)
             results = layer(x, return_attention_map=True)
-            loss = tf.add_n([tf.reduce_sum(tf.sin(3.0 * tf.cast(one, tf.float32))) for one in results])
+            loss = tf.add_n([tf.reduce_sum(tf.sin(3.0 * tf.cast(result, tf.float32))) for result in results])
         norm = tf.reduce_sum(tf.square(inner.gradient(loss, x)))
     return [norm, *outer.gradient(norm, sources)]
 
 
 @every_form
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_a_gradient_penalty(monkeypatch: pytest.MonkeyPatch, form: str, precision: str) -> None:
-    # Where gradients are not TensorFlow's own, those of float32 included.
+def test_gradient_penalty(monkeypatch: pytest.MonkeyPatch, form: str, precision: str) -> None:
+    # On an accelerator, the gradients are not those of TensorFlow, for float32 too.
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
-    x = tf.constant(images())
+    x = tf.constant(make_images())
 
     def derivatives(attend: Callable[..., Any], precision: str) -> list[tf.Tensor]:
         monkeypatch.setattr(self_attention, "dense_attention", attend)
-        return penalty_derivatives(make(form, images(), dtype=precision), x)
+        return penalty_derivatives(make_layer(form, make_images(), dtype=precision), x)
 
     exact = derivatives(plain_attention, "float32")
 
     def errors(attend: Callable[..., Any]) -> np.ndarray:
         found = derivatives(attend, precision)
-        return np.array([tf.norm(one - other) / tf.norm(other) for one, other in zip(found, exact, strict=True)])
+        pairs = zip(found, exact, strict=True)
+        return np.array([tf.norm(value - reference) / tf.norm(reference) for value, reference in pairs])
 
-    assert min(float(tf.norm(one)) for one in exact) > 1e-3
+    assert min(float(tf.norm(reference)) for reference in exact) > 1e-3
     np.testing.assert_array_less(errors(dense_attention), 1.5 * errors(plain_attention) + 1e-5)
 
 
@@ -309,45 +312,45 @@ def test_a_gradient_penalty(monkeypatch: pytest.MonkeyPatch, form: str, precisio
 @dense_and_blockwise
 @pytest.mark.parametrize(("precision", "tolerance"), [("mixed_float16", 5e-3), ("mixed_bfloat16", 5e-2)])
 def test_mixed_precision(form: str, blockwise: bool, precision: str, tolerance: float) -> None:
-    x = images()
-    expected = make(form, x, spectral_norm={})(x).numpy()
-    layer = make(form, x, spectral_norm={}, dtype=precision, blockwise=blockwise)
+    x = make_images()
+    expected = make_layer(form, x, spectral_norm={})(x).numpy()
+    layer = make_layer(form, x, spectral_norm={}, dtype=precision, blockwise=blockwise)
     outputs, attention_map = layer(x), layer(x, return_attention_map=True)[1]
     assert outputs.dtype == layer.compute_dtype
     assert attention_map.dtype == tf.float32
-    # To half precision's third digit would not do: sums of a thousand places.
+    # Half precision would only give three digits of the sums.
     np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
     assert {variable.dtype for variable in layer.variables} == {"float32"}
     np.testing.assert_allclose(tf.cast(outputs, "float32"), expected, atol=tolerance * np.abs(expected).max())
 
 
-def test_spectral_normalisation_is_applied_where_asked() -> None:
-    wrapped = convolutions(make("pooled", images(), spectral_norm={"epsilon": 1e-4})).values()
+def test_spectral_normalization_is_optional() -> None:
+    wrapped = find_convolutions(make_layer("pooled", make_images(), spectral_norm={"epsilon": 1e-4})).values()
     assert {(type(part), part.epsilon) for part in wrapped} == {(SpectralNormalization, 1e-4)}
-    assert {type(part) for part in convolutions(make("pooled", images())).values()} == {keras.layers.Conv2D}
+    assert {type(part) for part in find_convolutions(make_layer("pooled", make_images())).values()} == {
+        keras.layers.Conv2D
+    }
 
 
 def test_large_features_do_not_overflow_float16() -> None:
-    x = (1000.0 * images()).astype(np.float16)
-    _, attention_map = make("paper", x, dtype="mixed_float16")(x, return_attention_map=True)
+    x = (1000.0 * make_images()).astype(np.float16)
+    _, attention_map = make_layer("paper", x, dtype="mixed_float16")(x, return_attention_map=True)
     np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("form", "size", "least"), [("pooled", (1, 4), "2x2"), ("full", (None, 4), "1x1")])
-def test_a_size_that_does_not_do(form: str, size: tuple[int | None, int], least: str) -> None:
-    message = f"Inputs must have a known size of at least {least}. Received: {size[0]}x{size[1]}"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(("form", "size", "minimum"), [("pooled", (1, 4), "2x2"), ("full", (None, 4), "1x1")])
+def test_invalid_input_size(form: str, size: tuple[int | None, int], minimum: str) -> None:
+    with pytest.raises(ValueError, match=f"at least {minimum}.* {size[0]}x{size[1]}"):
         SelfAttention2D(form).build((None, *size, CHANNELS))
 
 
-def test_an_unknown_form() -> None:
-    message = r"`form` must be one of \('pooled', 'paper', 'full'\). Received: 'google'"
-    with pytest.raises(ValueError, match=message):
+def test_unknown_form() -> None:
+    with pytest.raises(ValueError, match="form.* 'google'"):
         SelfAttention2D("google")
 
 
 def test_config_round_trip() -> None:
-    layer = SelfAttention2D("full", {"power_iterations": 2}, "orthogonal", blockwise=True, name="mine")
+    layer = SelfAttention2D("full", {"power_iterations": 2}, "orthogonal", blockwise=True, name="attention")
     copy = SelfAttention2D.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
     assert (copy.form, copy.spectral_norm, copy.kernel_initializer) == ("full", {"power_iterations": 2}, "orthogonal")
@@ -361,13 +364,15 @@ def test_output_shape() -> None:
 @every_form
 @pytest.mark.parametrize("size", [(4, 6), (5, 7)])
 @pytest.mark.parametrize("spectral_norm", [None, {}])
-def test_rows_are_those_of_the_map(form: str, size: tuple[int, int], spectral_norm: dict[str, Any] | None) -> None:
-    x = images(*size)
-    layer = make(form, x, spectral_norm=spectral_norm)
+def test_attention_rows_equal_rows_of_the_map(
+    form: str, size: tuple[int, int], spectral_norm: dict[str, Any] | None
+) -> None:
+    x = make_images(*size)
+    layer = make_layer(form, x, spectral_norm=spectral_norm)
     whole = layer(x, return_attention_map=True)[1].numpy()
-    # Other locations for each image, some of them twice.
+    # The locations differ between images, and some appear twice.
     queries = np.array([[[0, 0], [3, 5], [1, 2], [1, 2]], [[2, 4], [0, 5], [3, 0], [0, 0]]], np.int32)
-    rows = layer.attention_rows(tf.constant(x), tf.constant(queries)).numpy()
+    rows = layer.compute_attention_rows(tf.constant(x), tf.constant(queries)).numpy()
     assert rows.dtype == np.float32 and rows.shape == (2, 4, *whole.shape[3:])
     for image, number in np.ndindex(2, 4):
         row, column = queries[image, number]
@@ -375,18 +380,18 @@ def test_rows_are_those_of_the_map(form: str, size: tuple[int, int], spectral_no
     np.testing.assert_allclose(rows.sum(axis=(2, 3)), 1.0, rtol=1e-5)
 
 
-def test_reading_rows_changes_no_weight() -> None:
-    x = images()
-    layer = make("pooled", x, spectral_norm={})
+def test_attention_rows_do_not_change_weights() -> None:
+    x = make_images()
+    layer = make_layer("pooled", x, spectral_norm={})
     before = [variable.numpy() for variable in layer.variables]
-    layer.attention_rows(tf.constant(x), tf.constant([[[1, 5]], [[3, 0]]]))
+    layer.compute_attention_rows(tf.constant(x), tf.constant([[[1, 5]], [[3, 0]]]))
     for variable, value in zip(layer.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
 @pytest.mark.parametrize("query", [(4, 0), (0, 6), (-1, 0), (0, -1), (100, 100)])
-def test_rows_of_locations_that_are_none(query: tuple[int, int]) -> None:
-    """Those beyond the last column would be locations of the next row."""
-    x = images()
+def test_attention_rows_outside_the_feature_map_are_rejected(query: tuple[int, int]) -> None:
+    """Without the check, locations beyond the last column would be read from the next row."""
+    x = make_images()
     with pytest.raises(tf.errors.InvalidArgumentError, match="queries must"):
-        make("pooled", x).attention_rows(tf.constant(x), tf.constant([[[0, 0]], [query]], tf.int32))
+        make_layer("pooled", x).compute_attention_rows(tf.constant(x), tf.constant([[[0, 0]], [query]], tf.int32))

@@ -1,4 +1,4 @@
-"""A function as a TensorFlow Lite model."""
+"""Execution of a function as a TensorFlow Lite model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 
 def run_as_tflite(function: Callable[..., tf.Tensor], inputs: Sequence[tf.Tensor]) -> np.ndarray:
-    """Convert a function of tensors to TensorFlow Lite, and return its output for inputs whose shapes all differ."""
+    """Convert a function to TensorFlow Lite and return its output for inputs with different shapes."""
     traced = tf.function(function, autograph=False).get_concrete_function(*map(tf.TensorSpec.from_tensor, inputs))
     interpreter = Interpreter(model_content=tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert())
     interpreter.allocate_tensors()

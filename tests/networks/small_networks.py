@@ -1,4 +1,4 @@
-"""Small networks, their inputs, and questions about their layers."""
+"""Small networks, their inputs, and functions that search their layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ NORMALIZED_KINDS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.lay
 
 
 def small_config(**options: Any) -> ModelConfig:
-    """32 px, 4 base channels, 3 classes; attention and generator spectral normalisation where they belong."""
+    """Return a model of 32 px, 4 base channels and 3 classes.
+
+    It has attention and spectral normalization of the generator if its architecture allows them.
+    """
     has_attention = ARCHITECTURES[options.get("architecture", "sagan")].attention
     defaults: dict[str, Any] = {
         "resolution": 32,
@@ -47,7 +50,7 @@ def labels(batch: int = 3) -> Array:
 
 
 def stir(network: keras.Model, seed: int = 3) -> None:
-    """Moves every weight off its initial value, so that zeros and ones hide nothing; variances stay positive."""
+    """Change every weight, so that initial zeros and ones cannot hide errors; variances stay positive."""
     generator = np.random.default_rng(seed)
     for variable in network.variables:
         noise = generator.normal(0.0, 0.2, size=variable.shape)
@@ -55,7 +58,7 @@ def stir(network: keras.Model, seed: int = 3) -> None:
 
 
 def leaves(network: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """(path, layer) of everything that spectral normalisation may wrap, as it is applied: wrapper or plain layer."""
+    """Yield the path and the wrapper or layer of everything that spectral normalization may wrap."""
     for layer in network._flatten_layers(include_self=False, recursive=False):
         if isinstance(layer, (*NORMALIZED_KINDS, SpectralNormalization)):
             yield layer.path, layer

@@ -1,4 +1,4 @@
-"""What stands at an attention resolution."""
+"""Blocks at attention resolutions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
 from sagan_tf.layers.self_attention import FORMS
 from sagan_tf.networks import build_discriminator, build_generator
-from sagan_tf.networks.attention_blocks import attention_block
-from sagan_tf.networks.blocks import spectral_norm_options
+from sagan_tf.networks.attention_blocks import apply_attention_block
+from sagan_tf.networks.blocks import get_spectral_norm_options
 from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
 from tests.networks.small_networks import leaves, small_config
 
@@ -20,43 +20,43 @@ BLOCKS = {"self_attention": SelfAttention2D, "residual": ParameterMatchedBlock}
 every_block = pytest.mark.parametrize("name", BLOCKS)
 
 
-def block_of(features: Any, name: str, spectral_norm: Any, **options: Any) -> tuple[keras.layers.Layer, Any]:
-    """(the layer, its symbolic output)."""
+def apply_block(features: Any, name: str, spectral_norm: Any, **options: Any) -> tuple[keras.layers.Layer, Any]:
+    """Return the layer and its symbolic output."""
     config = small_config(attention_block=name, **options)
-    outputs = attention_block(config, features, spectral_norm, "attention_8")
+    outputs = apply_attention_block(config, features, spectral_norm, "attention_8")
     return keras.Model(features, outputs).get_layer("attention_8"), outputs
 
 
 @every_block
 @pytest.mark.parametrize("form", FORMS)
-def test_the_block_that_the_configuration_names(name: str, form: str) -> None:
+def test_block_follows_the_configuration(name: str, form: str) -> None:
     features = keras.Input((8, 8, 64))
-    layer, outputs = block_of(features, name, None, attention_form=form, kernel_initializer="orthogonal")
+    layer, outputs = apply_block(features, name, None, attention_form=form, kernel_initializer="orthogonal")
     assert type(layer) is BLOCKS[name]
     assert (layer.form, layer.kernel_initializer, layer.spectral_norm) == (form, "orthogonal", None)
     assert outputs.shape == features.shape
 
 
 @every_block
-def test_attention_is_always_divided_by_sigma(name: str) -> None:
-    given = {"power_iterations": 2, "epsilon": 1e-3, "constraint": "at_most"}
-    layer, _ = block_of(keras.Input((8, 8, 64)), name, given)
-    assert given["constraint"] == "at_most"
+def test_kernels_of_attention_are_always_divided_by_sigma(name: str) -> None:
+    options = {"power_iterations": 2, "epsilon": 1e-3, "constraint": "at_most"}
+    layer, _ = apply_block(keras.Input((8, 8, 64)), name, options)
+    assert options["constraint"] == "at_most"
     wrappers = [wrapper for _, wrapper in leaves(layer)]
     assert all(isinstance(wrapper, SpectralNormalization) for wrapper in wrappers)
-    options = {(wrapper.power_iterations, wrapper.epsilon, wrapper.constraint) for wrapper in wrappers}
-    assert options == {(2, 1e-3, "equal")}
+    found = {(wrapper.power_iterations, wrapper.epsilon, wrapper.constraint) for wrapper in wrappers}
+    assert found == {(2, 1e-3, "equal")}
 
 
-def test_options_of_spectral_normalisation() -> None:
+def test_options_of_spectral_normalization() -> None:
     options = {"power_iterations": 3, "epsilon": 1e-4, "constraint": "at_most"}
     config = small_config(**{f"spectral_norm_{name}": value for name, value in options.items()})
-    assert spectral_norm_options(config) == options
+    assert get_spectral_norm_options(config) == options
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("build", [build_generator, build_discriminator])
-def test_the_control_has_as_many_parameters_in_the_networks(build: Any, form: str) -> None:
+def test_parameter_matched_block_has_as_many_parameters_in_the_networks(build: Any, form: str) -> None:
     def count(name: str) -> int:
         network = build(small_config(base_channels=16, attention_form=form, attention_block=name))
         layer = network.get_layer("attention_16")

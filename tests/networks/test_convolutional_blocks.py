@@ -1,4 +1,4 @@
-"""The blocks of the plain convolutional networks against compositions of plain operations."""
+"""Blocks of the convolutional networks compared with elementary operations."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.networks.test_residual_blocks import LABELS, features, normalize
 either_norm = pytest.mark.parametrize("spectral_norm", [None, {}])
 
 
-def kernel_and_bias(layer: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """As they are applied."""
+def get_kernel_and_bias(layer: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the kernel and the bias as they are applied."""
     if isinstance(layer, SpectralNormalization):
         return layer.layer.kernel.value / layer.sigma(), layer.layer.bias.value
     return layer.kernel.value, layer.bias.value
@@ -26,13 +26,13 @@ def kernel_and_bias(layer: Any) -> tuple[tf.Tensor, tf.Tensor]:
 @either_norm
 @pytest.mark.parametrize("num_classes", [0, 2])
 def test_generator_block(spectral_norm: dict[str, Any] | None, num_classes: int) -> None:
-    """norm, ReLU, and every value spread over 4x4 places, 2 apart."""
+    """After normalization and ReLU, every value is spread over 4x4 locations, at a distance of 2."""
     x = features()
     block = ConvolutionalGeneratorBlock(5, num_classes=num_classes, spectral_norm=spectral_norm)
     block.build((x.shape, LABELS.shape))
     stir(block)
     activations = normalize(x, block.normalization_1).numpy()
-    kernel, bias = (tensor.numpy() for tensor in kernel_and_bias(block.convolution_1))
+    kernel, bias = (tensor.numpy() for tensor in get_kernel_and_bias(block.convolution_1))
     padded = np.zeros((2, 8 + 2, 12 + 2, 5))
     for row, column in np.ndindex(4, 6):
         spread = np.einsum("hwoi,bi->bhwo", kernel, activations[:, row, column])
@@ -49,7 +49,7 @@ def test_discriminator_block(spectral_norm: dict[str, Any] | None) -> None:
     block = ConvolutionalDiscriminatorBlock(5, spectral_norm=spectral_norm)
     block.build(x.shape)
     stir(block)
-    kernel, bias = (tensor.numpy() for tensor in kernel_and_bias(block.convolution_1))
+    kernel, bias = (tensor.numpy() for tensor in get_kernel_and_bias(block.convolution_1))
     padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
     convolved = np.zeros((2, 2, 3, 5))
     for row, column in np.ndindex(2, 3):

@@ -1,4 +1,4 @@
-"""The residual block of the attention study: what it computes, and that it has the parameters it should have."""
+"""The control block of the attention study: its outputs and its number of parameters."""
 
 from __future__ import annotations
 
@@ -10,48 +10,52 @@ import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
 from sagan_tf.layers.self_attention import FORMS
-from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock, attention_parameter_count, matched_shape
+from sagan_tf.networks.parameter_matched_block import (
+    ParameterMatchedBlock,
+    choose_matched_shape,
+    count_attention_parameters,
+)
 from tests.networks.small_networks import leaves, stir
 from tests.networks.test_residual_blocks import features
 
 every_form = pytest.mark.parametrize("form", FORMS)
 
 
-def parameters(layer: Any, channels: int) -> int:
+def count_parameters(layer: Any, channels: int) -> int:
     layer.build((None, 4, 4, channels))
     return sum(int(np.prod(variable.shape)) for variable in layer.trainable_variables)
 
 
 @every_form
 @pytest.mark.parametrize("channels", [8, 32, 256])
-def test_the_count_that_it_aims_at_is_the_layers(form: str, channels: int) -> None:
-    assert attention_parameter_count(channels, form) == parameters(SelfAttention2D(form), channels)
+def test_count_attention_parameters(form: str, channels: int) -> None:
+    assert count_attention_parameters(channels, form) == count_parameters(SelfAttention2D(form), channels)
 
 
 @every_form
 @pytest.mark.parametrize("channels", [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024])
-def test_within_five_percent_of_attention(form: str, channels: int) -> None:
-    inner, (first, second) = matched_shape(channels, form)
+def test_shape_is_within_five_percent_of_attention(form: str, channels: int) -> None:
+    inner, (first, second) = choose_matched_shape(channels, form)
     count = inner * channels * (first**2 + second**2)
-    assert abs(count / attention_parameter_count(channels, form) - 1.0) <= 0.05
+    assert abs(count / count_attention_parameters(channels, form) - 1.0) <= 0.05
 
 
 @every_form
 @pytest.mark.parametrize("channels", [64, 256])
-def test_the_block_has_the_parameters_of_its_shape(form: str, channels: int) -> None:
-    block_count = parameters(ParameterMatchedBlock(channels, form), channels)
-    assert abs(block_count / parameters(SelfAttention2D(form), channels) - 1.0) <= 0.05
+def test_block_has_about_as_many_parameters_as_attention(form: str, channels: int) -> None:
+    block_count = count_parameters(ParameterMatchedBlock(channels, form), channels)
+    assert abs(block_count / count_parameters(SelfAttention2D(form), channels) - 1.0) <= 0.05
 
 
 @every_form
-def test_wide_blocks_are_ordinary_residual_blocks(form: str) -> None:
+def test_wide_blocks_have_two_3x3_convolutions(form: str) -> None:
     """At the widths of the paper's study (base 64: 64 to 1024 channels) both convolutions are 3x3."""
-    shapes = {channels: matched_shape(channels, form)[1] for channels in (256, 512, 1024)}
+    shapes = {channels: choose_matched_shape(channels, form)[1] for channels in (256, 512, 1024)}
     assert set(shapes.values()) == {(3, 3)}
 
 
 @pytest.mark.parametrize("spectral_norm", [None, {}])
-def test_against_plain_operations(spectral_norm: dict[str, Any] | None) -> None:
+def test_outputs_equal_elementary_operations(spectral_norm: dict[str, Any] | None) -> None:
     x = tf.constant(features(16))
     block = ParameterMatchedBlock(16, spectral_norm=spectral_norm)
     block.build(x.shape)

@@ -1,4 +1,4 @@
-"""The residual blocks against compositions of plain operations, in the order in which the paper draws them."""
+"""Residual blocks compared with elementary operations in the order of the paper."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def features(channels: int = 3) -> np.ndarray:
 
 
 def convolve(x: tf.Tensor, layer: keras.layers.Layer) -> tf.Tensor:
-    """A SAME convolution with the kernel as it is applied: divided by sigma where there is a wrapper."""
+    """Convolve with padding SAME and the applied kernel, which a wrapper divides by sigma."""
     divisor = 1.0
     if isinstance(layer, SpectralNormalization):
         layer, divisor = layer.layer, layer.sigma()
@@ -29,47 +29,47 @@ def convolve(x: tf.Tensor, layer: keras.layers.Layer) -> tf.Tensor:
 
 
 def normalize(x: tf.Tensor, layer: BatchNormalization) -> tf.Tensor:
-    """ReLU of batch normalisation at inference."""
-    gain, bias = layer.gain.value, layer.bias.value
+    """Apply batch normalization at inference and ReLU."""
+    gamma, beta = layer.gain.value, layer.bias.value
     if isinstance(layer, ConditionalBatchNormalization):
-        gain, bias = (tf.gather(table, LABELS)[:, None, None] for table in (gain, bias))
+        gamma, beta = (tf.gather(table, LABELS)[:, None, None] for table in (gamma, beta))
     standardized = (x - layer.moving_mean.value) / tf.sqrt(layer.moving_variance.value + layer.epsilon)
-    return tf.nn.relu(gain * standardized + bias)
+    return tf.nn.relu(gamma * standardized + beta)
 
 
-def nearest(x: tf.Tensor) -> tf.Tensor:
+def upsample(x: tf.Tensor) -> tf.Tensor:
     return tf.image.resize(x, [2 * x.shape[1], 2 * x.shape[2]], "nearest")
 
 
-def pooled(x: tf.Tensor) -> tf.Tensor:
+def average_pool(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(x, 2, 2, "VALID")
 
 
 @pytest.mark.parametrize("num_classes", [0, 2])
 @pytest.mark.parametrize("spectral_norm", [None, {}])
 def test_generator_block(num_classes: int, spectral_norm: dict[str, Any] | None) -> None:
-    """up2, conv 1x1 in the shortcut: the block itself convolves first, which must come to the same."""
+    """Upsampling before the 1x1 convolution of the shortcut equals the order of the block, which convolves first."""
     x = features()
     block = GeneratorBlock(5, num_classes=num_classes, batch_norm={"epsilon": 1e-2}, spectral_norm=spectral_norm)
     block.build((x.shape, LABELS.shape))
     stir(block)
-    y = convolve(nearest(normalize(x, block.normalization_1)), block.convolution_1)
+    y = convolve(upsample(normalize(x, block.normalization_1)), block.convolution_1)
     y = convolve(normalize(y, block.normalization_2), block.convolution_2)
-    expected = y + convolve(nearest(tf.constant(x)), block.shortcut)
+    expected = y + convolve(upsample(tf.constant(x)), block.shortcut)
     outputs = block((x, LABELS))
     np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
     assert outputs.shape == block.compute_output_shape((x.shape, LABELS.shape)) == (2, 8, 12, 5)
 
 
-def test_generator_block_moves_every_statistic_in_training() -> None:
+def test_generator_block_updates_every_statistic_in_training() -> None:
     x = features()
     block = GeneratorBlock(5, num_classes=2, spectral_norm={})
     block.build((x.shape, LABELS.shape))
     before = {variable.path: variable.numpy() for variable in block.variables}
     block((x, LABELS), training=True)
-    moved = {variable.path for variable in block.variables if not np.array_equal(variable, before[variable.path])}
-    assert moved == {variable.path for variable in block.non_trainable_variables}
-    assert len(moved) == 2 * 2 + 3
+    changed = {variable.path for variable in block.variables if not np.array_equal(variable, before[variable.path])}
+    assert changed == {variable.path for variable in block.non_trainable_variables}
+    assert len(changed) == 2 * 2 + 3
 
 
 @pytest.mark.parametrize("downsampling", [False, True])
@@ -79,7 +79,7 @@ def test_generator_block_moves_every_statistic_in_training() -> None:
 def test_discriminator_block(
     downsampling: bool, preactivation: bool, filters: int, spectral_norm: dict[str, Any] | None
 ) -> None:
-    """Conv 1x1, pool in the shortcut: the block itself pools first, which must come to the same."""
+    """The 1x1 convolution of the shortcut before pooling equals the order of the block, which pools first."""
     x = tf.constant(features())
     block = DiscriminatorBlock(
         filters, downsample=downsampling, preactivation=preactivation, spectral_norm=spectral_norm
@@ -93,14 +93,14 @@ def test_discriminator_block(
         shortcut = convolve(x, block.shortcut)
     else:
         assert block.shortcut is None
-    expected = pooled(y) + pooled(shortcut) if downsampling else y + shortcut
+    expected = average_pool(y) + average_pool(shortcut) if downsampling else y + shortcut
     outputs = block(x)
     np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
     assert tuple(outputs.shape) == tuple(block.compute_output_shape(x.shape))
 
 
 @pytest.mark.parametrize("block", [GeneratorBlock(4, 2, spectral_norm={}), DiscriminatorBlock(4, spectral_norm={})])
-def test_spectral_normalisation_wraps_convolutions_and_no_tables(block: keras.layers.Layer) -> None:
+def test_spectral_normalization_wraps_convolutions_but_not_tables(block: keras.layers.Layer) -> None:
     is_generator = isinstance(block, GeneratorBlock)
     block.build(((None, 4, 4, 3), (None,)) if is_generator else (None, 4, 4, 3))
     assert [layer.name for _, layer in leaves(block)] == ["convolution_1", "convolution_2", "shortcut"]
@@ -111,7 +111,7 @@ def test_spectral_normalisation_wraps_convolutions_and_no_tables(block: keras.la
 
 
 def test_config_round_trip() -> None:
-    options = {"spectral_norm": {"epsilon": 1e-4}, "kernel_initializer": "orthogonal", "name": "mine"}
+    options = {"spectral_norm": {"epsilon": 1e-4}, "kernel_initializer": "orthogonal", "name": "block"}
     generator_block = GeneratorBlock(4, 2, {"momentum": 0.5}, **options)
     discriminator_block = DiscriminatorBlock(4, downsample=False, preactivation=False, **options)
     for block in (generator_block, discriminator_block):

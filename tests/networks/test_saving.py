@@ -1,4 +1,4 @@
-"""Networks as `.keras` files, read by a process that knows nothing of them but where they are defined."""
+"""Networks saved as `.keras` files and loaded by a process that only imports their package."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ PROGRAM = """
 import sys
 import keras, numpy as np
 import sagan_tf.networks
-folder = sys.argv[1]
-inputs = np.load(f"{folder}/inputs.npz")
+directory = sys.argv[1]
+inputs = np.load(f"{directory}/inputs.npz")
 for name, first in (("generator", "latents"), ("discriminator", "images")):
-    network = keras.saving.load_model(f"{folder}/{name}.keras")
-    np.save(f"{folder}/{name}.npy", network([inputs[first], inputs["labels"]], training=False))
+    network = keras.saving.load_model(f"{directory}/{name}.keras")
+    np.save(f"{directory}/{name}.npy", network([inputs[first], inputs["labels"]], training=False))
 """
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras
-def test_no_list_of_custom_objects_is_needed(tmp_path: pathlib.Path) -> None:
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # warning of Keras
+def test_custom_objects_are_registered(tmp_path: pathlib.Path) -> None:
     config = small_config()
     inputs = {"latents": latents(config=config), "images": images(config=config), "labels": labels()}
     np.savez(tmp_path / "inputs.npz", **inputs)

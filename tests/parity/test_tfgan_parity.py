@@ -1,9 +1,10 @@
-"""The 128 px networks against TF-GAN's SAGAN example: same weights and inputs, same results.
+"""Parity of the 128 px networks with TF-GAN's SAGAN example: the same weights and inputs give the same results.
 
-TF-GAN's code was written by none of this project's authors. It runs in a process of its own (`tfgan_reference.py`).
+TF-GAN is independent of this project. It runs in its own process (`tfgan_reference.py`).
 
-The networks are compared one by one: our discriminator judges TF-GAN's fake images, and our generator gets TF-GAN's
-gradient at its images. So neither is blamed for rounding errors of the other, which ReLUs near 0 would enlarge.
+The networks are compared one by one: our discriminator gets TF-GAN's fake images, and our generator gets TF-GAN's
+gradient with respect to its images. So rounding errors of one network, which ReLUs near 0 amplify, do not affect the
+comparison of the other.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ PARTS = {
     "sn_conv_g": "value",
     "sn_conv_attn": "output",
 }
-# Variables inside the layer that spectral normalisation wraps, and variables of a layer's own. What TF-GAN calls gamma
-# and sigma_ratio are batch normalisation's gain and attention's gamma here.
+# Variables of the layers that spectral normalization wraps, and variables of the layers themselves. TF-GAN's gamma and
+# sigma_ratio are the gain of batch normalization and the gamma of attention here.
 WRAPPED = {"kernel": "kernel", "weights": "kernel", "embedding_map": "embeddings"}
 OWN = {
     "gamma": "gain",
@@ -78,7 +79,7 @@ OWN = {
 
 
 def our_path(name: str) -> str:
-    """Path of our variable that TF-GAN calls `name`; the network, which `name` begins with, is not part of it."""
+    """Return the path of our variable for TF-GAN's `name`, without the network that `name` begins with."""
     _, layer, *scopes, kind = name.split("/")
     path = [LAYERS.get(layer) or re.sub(r"^[gd]_block(\d)$", r"block_\1", layer)]
     path += [PARTS[scopes[0]]] if scopes and scopes[0] in PARTS else []
@@ -89,7 +90,7 @@ def our_path(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Arrays:
-    """What TF-GAN computes; keys as in `tfgan_reference.py`."""
+    """The results of TF-GAN, with the keys of `tfgan_reference.py`."""
     path = tmp_path_factory.mktemp("parity") / "reference.npz"
     sizes = [f"--base_channels={CONFIG.base_channels}", f"--num_classes={CONFIG.num_classes}"]
     # On a GPU, convolutions in TensorFloat-32 would differ by more than the tolerance.
@@ -103,14 +104,14 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Arrays:
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, keras.Model]:
-    """Our networks, not yet with TF-GAN's weights."""
+    """Our networks with their initial weights."""
     with tf.device("CPU:0"):
         return {"generator": build_generator(CONFIG), "discriminator": build_discriminator(CONFIG)}
 
 
 @pytest.fixture(scope="module")
 def ours(reference: Arrays, networks: dict[str, keras.Model]) -> Arrays:
-    """What our networks compute from TF-GAN's weights and inputs, under the keys and in the shapes of `reference`."""
+    """The results of our networks with TF-GAN's weights and inputs, with the keys and shapes of `reference`."""
     with tf.device("CPU:0"):
         for name in names(reference, "before"):
             variable = our_variable(networks, name)
@@ -120,34 +121,34 @@ def ours(reference: Arrays, networks: dict[str, keras.Model]) -> Arrays:
 
 
 def names(reference: Arrays, prefix: str, ending: str = "") -> list[str]:
-    """TF-GAN's names of the variables that have an array under `prefix`/."""
+    """Return TF-GAN's names of the variables with an array `prefix`/NAME."""
     return [
         key.removeprefix(f"{prefix}/") for key in reference if key.startswith(f"{prefix}/") and key.endswith(ending)
     ]
 
 
 def our_variable(networks: dict[str, keras.Model], name: str) -> keras.Variable:
-    """The only variable of ours that is the partner of TF-GAN's `name`."""
+    """Return our variable for TF-GAN's `name`."""
     network, path = networks[name.split("/")[0]], our_path(name)
     (variable,) = (variable for variable in network.variables if variable.path == path)
     return variable
 
 
 def inference(networks: dict[str, keras.Model], reference: Arrays) -> Arrays:
-    """One call of the generator at inference."""
+    """Return the images of the generator in inference mode."""
     images = networks["generator"]([reference["latents"], reference["labels"]], training=False)
     return {"inference_images": images.numpy()}
 
 
 def training_pass(networks: dict[str, keras.Model], reference: Arrays) -> Arrays:
-    """One call of each network in training, the gradients, and the variables afterwards."""
+    """Return the outputs of each network in training mode, the gradients, and the variables afterwards."""
     results = {}
     fakes = tf.convert_to_tensor(reference["training_images"])
     images = tf.concat([reference["real_images"], fakes], axis=0)
     labels = tf.concat([reference["real_labels"], reference["labels"]], axis=0)
     with tf.GradientTape(persistent=True) as tape:
         results["training_images"] = networks["generator"]([reference["latents"], reference["labels"]], training=True)
-        # Its gradient with respect to a weight is, by the chain rule, that of the generator loss.
+        # By the chain rule, its gradient with respect to a weight is that of the generator loss.
         chained = tf.reduce_sum(results["training_images"] * reference["image_gradient"])
         tape.watch(images)
         logits = networks["discriminator"]([images, labels], training=True)
@@ -165,9 +166,10 @@ def training_pass(networks: dict[str, keras.Model], reference: Arrays) -> Arrays
 
 
 def relative_differences(ours: Arrays, reference: Arrays, keys: list[str]) -> dict[str, float]:
-    """Largest difference in each array, relative to the largest entry of the arrays of the same layer.
+    """Return the largest difference in each array, relative to the largest entry of the arrays of the same layer.
 
-    Not of the array itself: the gradient of a bias before batch normalisation is 0, with rounding errors.
+    It is not relative to the array itself, since the gradient of a bias before batch normalization is 0 with rounding
+    errors.
     """
     largest: dict[str, float] = {}
     for key in keys:
@@ -177,7 +179,7 @@ def relative_differences(ours: Arrays, reference: Arrays, keys: list[str]) -> di
 
 
 def assert_close(ours: Arrays, reference: Arrays, keys: list[str]) -> None:
-    """Fails with the arrays that differ by more than `TOLERANCE`, in the order of the layers."""
+    """Assert that no array differs by more than `TOLERANCE`; the error lists arrays in the order of the layers."""
     differences = relative_differences(ours, reference, keys)
     assert differences
     assert not {key: difference for key, difference in differences.items() if not difference <= TOLERANCE}
@@ -185,7 +187,7 @@ def assert_close(ours: Arrays, reference: Arrays, keys: list[str]) -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("prefix", ["before", "gradient"])
-def test_every_variable_has_one_partner(
+def test_every_variable_has_one_counterpart(
     reference: Arrays, networks: dict[str, keras.Model], network: str, prefix: str
 ) -> None:
     variables = networks[network].variables if prefix == "before" else networks[network].trainable_variables
@@ -193,8 +195,8 @@ def test_every_variable_has_one_partner(
     assert sorted(paths) == sorted(variable.path for variable in variables)
 
 
-def test_the_reference_takes_every_branch(reference: Arrays) -> None:
-    """The hinge is flat for some images of each kind; estimates of sigma lie on both sides of 1."""
+def test_the_reference_covers_every_branch(reference: Arrays) -> None:
+    """The hinge is flat for some real and some fake images, and estimates of sigma are on both sides of 1."""
     for margins in (1.0 - reference["real_logits"], 1.0 + reference["fake_logits"]):
         assert margins.min() < 0.0 < margins.max()
     sigmas = []
@@ -222,9 +224,10 @@ def test_gradients(ours: Arrays, reference: Arrays, network: str) -> None:
 
 
 def test_image_gradient(ours: Arrays, reference: Arrays) -> None:
-    """Nearly all pixels agree: where max-pooling has a tie to within rounding, the gradient may go to either neighbour.
+    """Nearly all pixels agree.
 
-    That changes it within the receptive field of the two; with other seeds, up to 1.4 % of all entries were seen.
+    Where the inputs of max-pooling are equal up to rounding, the gradient may go to either of them. This changes it
+    within their receptive field; with other seeds, up to 1.4 % of all entries differed.
     """
     difference = np.abs(ours["image_gradient"] - reference["image_gradient"])
     agree = difference <= TOLERANCE * np.max(np.abs(reference["image_gradient"]))
@@ -239,8 +242,8 @@ def test_u_after_one_pass(ours: Arrays, reference: Arrays, network: str) -> None
 
 @pytest.mark.parametrize("statistic", ["moving_mean", "moving_variance"])
 def test_moving_statistics_after_one_pass(ours: Arrays, reference: Arrays, statistic: str) -> None:
-    """Compares how far they moved: of the values themselves, which hardly move, nearly all is the value before."""
+    """Compares the changes of the values, which are small relative to the values themselves."""
     for name in names(reference, "after", statistic):
         before, after = reference[f"before/{name}"], reference[f"after/{name}"]
-        resolution = 3e-7  # float32 numbers near 1, as these are, lie 1.2e-7 apart
+        resolution = 3e-7  # adjacent float32 numbers near 1, the size of these values, differ by 1.2e-7
         np.testing.assert_allclose(ours[f"after/{name}"] - before, after - before, TOLERANCE, resolution, err_msg=name)

@@ -1,21 +1,21 @@
-"""Runs TF-GAN's SAGAN example once, at 128 px, and writes what it computes to an .npz file.
+"""Run TF-GAN's SAGAN example once, at 128 px, and write its results to an .npz file.
 
-TF-GAN (`tensorflow_gan.examples.self_attention_estimator`) needs TF1 graphs and Keras 2: hence a process of its own.
+TF-GAN (`tensorflow_gan.examples.self_attention_estimator`) needs TF1 graphs and Keras 2, and so its own process.
 
     python -m tests.parity.tfgan_reference --output=reference.npz
 
 Keys of the file, NAME being a TF-GAN variable's name without ":0":
 
-    latents, labels, real_images, real_labels      the inputs
+    latents, labels, real_images, real_labels      inputs
     before/NAME, after/NAME                        variables before and after one training pass
-    gradient/NAME                                  of the network's own loss
-    training_images, inference_images              G(z, y) by batch statistics; by the moving statistics of before/
+    gradient/NAME                                  gradient of the network's own loss
+    training_images, inference_images              G(z, y) with batch statistics; with the moving statistics of before/
     real_logits, fake_logits                       D(x, y), D(G(z), y), shape [batch, 1]
     discriminator_loss, generator_loss             hinge
-    image_gradient                                 of the generator loss, with respect to training_images
+    image_gradient                                 gradient of the generator loss with respect to training_images
 
-The one training pass is a single `session.run`: real and fake images go through the discriminator as one batch, so that
-each u moves exactly once.
+The training pass is a single `session.run`: real and fake images go through the discriminator as one batch, so that
+each u is updated exactly once.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tools.tf_gan import LATENT_DIM, import_tensorflow_gan
 
 Arrays = dict[str, np.ndarray]
 
-MOST_TRIALS = 40
+MAX_TRIALS = 40
 
 
 def random_inputs(rng: np.random.Generator, batch_size: int, num_classes: int) -> Arrays:
-    """Latents [batch, 128], real images [batch, 128, 128, 3] in [-1, 1], and labels [batch] of fakes and of reals.
+    """Return latents [batch, 128], real images [batch, 128, 128, 3] in [-1, 1], and labels [batch] of fakes and reals.
 
-    The images are patches of 16x16 pixels and some noise: noise alone would leave little to see after pooling.
+    The images are patches of 16x16 pixels with some noise, since little of noise alone remains after pooling.
     """
     patches = rng.uniform(-0.8, 0.8, size=(batch_size, 8, 8, 3)).repeat(16, axis=1).repeat(16, axis=2)
     noise = rng.uniform(-0.2, 0.2, size=patches.shape)
@@ -49,17 +49,18 @@ def random_inputs(rng: np.random.Generator, batch_size: int, num_classes: int) -
 
 
 def random_weight(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
-    """A normal weight whose matrix [everything else, output channels] has the largest singular value `sigma`."""
+    """Return a normal weight whose matrix [other axes, output channels] has the largest singular value `sigma`."""
     weight = rng.normal(size=shape)
     largest = np.linalg.norm(weight.reshape(-1, shape[-1]), ord=2)
     return weight * (sigma / largest)
 
 
 def random_values(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """A value for every variable that leaves none of its effects out: nothing is 0 or 1.
+    """Return a value for every variable; no value is 0 or 1, so that every variable has an effect.
 
-    Normalised weights get, in turn, a sigma below and above 1: TF-GAN divides by max(1, sigma), except in attention.
-    beta, and biases in the discriminator, push most channels clearly to one side of the ReLU: see `well_conditioned`.
+    Normalized weights alternate between a sigma below and above 1, since TF-GAN divides by max(1, sigma), except in
+    attention. beta, and biases in the discriminator, push most channels clearly to one side of the ReLU, see
+    `is_well_conditioned`.
     """
     values: Arrays = {}
     num_weights = 0
@@ -89,7 +90,7 @@ def random_values(rng: np.random.Generator, shapes: dict[str, tuple[int, ...]]) 
 def build_graph(
     tf: Any, generator: Any, discriminator: Any, inputs: dict[str, Any], base_channels: int, num_classes: int
 ) -> tuple[dict[str, Any], Any]:
-    """Builds the training pass and a tensor that says whether its inputs are `well_conditioned`.
+    """Build the training pass and the bool tensor `is_well_conditioned` of its inputs.
 
     Returns:
         The tensors of the training pass by their key in the file; the bool tensor.
@@ -100,7 +101,7 @@ def build_graph(
     all_labels = tf.concat([inputs["real_labels"], labels], axis=0)
     logits, discriminator_weights = discriminator.discriminator(images, all_labels, base_channels, num_classes)
     real_logits, fake_logits = tf.split(logits, 2)
-    suitable = well_conditioned(tf, real_logits, fake_logits)
+    suitable = is_well_conditioned(tf, real_logits, fake_logits)
     real_loss = tf.reduce_mean(tf.nn.relu(1.0 - real_logits))
     discriminator_loss = real_loss + tf.reduce_mean(tf.nn.relu(1.0 + fake_logits))
     generator_loss = -tf.reduce_mean(fake_logits)
@@ -118,11 +119,12 @@ def build_graph(
     return training, suitable
 
 
-def well_conditioned(tf: Any, real_logits: Any, fake_logits: Any) -> Any:
-    """Whether rounding errors cannot decide the results, and the hinge is flat for some images of each kind, not all.
+def is_well_conditioned(tf: Any, real_logits: Any, fake_logits: Any) -> Any:
+    """Return a tensor that is true if rounding errors cannot decide the results.
 
-    Where an activation lies within rounding errors of 0, its gradient may be 0 here and not there. A weight's gradient
-    is a sum of a million such terms of both signs, so that a single one makes it differ by 1e-3.
+    Where an activation is within rounding errors of 0, its gradient may be 0 in one implementation only. The gradient
+    of a weight is a sum of a million such terms of both signs, so that a single term changes it by 1e-3. The hinge must
+    also be flat for some, but not all, real and fake images.
     """
     conditions = []
     for operation in tf.get_default_graph().get_operations():
@@ -135,13 +137,13 @@ def well_conditioned(tf: Any, real_logits: Any, fake_logits: Any) -> Any:
 
 
 def set_variables(session: Any, variables: dict[str, Any], values: Arrays) -> None:
-    """Gives each variable its value."""
+    """Assign each variable its value."""
     for name, variable in variables.items():
         variable.load(values[name], session)
 
 
-def reference(batch_size: int, base_channels: int, num_classes: int, seed: int) -> Arrays:
-    """Everything that the file holds; see the head of this module."""
+def compute_reference(batch_size: int, base_channels: int, num_classes: int, seed: int) -> Arrays:
+    """Return the arrays of the file, see the docstring of this module."""
     rng = np.random.default_rng(seed)
     tf, _, generator, discriminator = import_tensorflow_gan()
     inputs = random_inputs(rng, batch_size, num_classes)
@@ -152,20 +154,21 @@ def reference(batch_size: int, base_channels: int, num_classes: int, seed: int) 
         placeholders["latents"], placeholders["labels"], base_channels, num_classes, training=False
     )
     if len(tf.global_variables()) != len(variables):
-        raise RuntimeError("TF-GAN made new variables for inference instead of using those of training")
-    vectors = {name: variable for name, variable in variables.items() if name.endswith("_u")}  # each pass moves them
+        raise RuntimeError("TF-GAN created new variables for inference instead of using those of training")
+    # Each pass updates the vectors u.
+    vectors = {name: variable for name, variable in variables.items() if name.endswith("_u")}
     before = random_values(rng, {name: tuple(v.shape.as_list()) for name, v in variables.items()})
     update_ops = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
     with tf.Session() as session:
         set_variables(session, variables, before)
-        for _ in range(MOST_TRIALS):
+        for _ in range(MAX_TRIALS):
             feeds = {placeholders[name]: value for name, value in inputs.items()}
             if session.run(suitable, feeds):
                 break
             set_variables(session, vectors, before)
             inputs = random_inputs(rng, batch_size, num_classes)
         else:
-            raise RuntimeError(f"none of {MOST_TRIALS} draws of inputs was well conditioned")
+            raise RuntimeError(f"none of {MAX_TRIALS} draws of inputs was well conditioned")
         set_variables(session, vectors, before)
         results = {"inference_images": session.run(inference, feeds)}
         results |= session.run((training, update_ops), feeds)[0]
@@ -176,17 +179,17 @@ def reference(batch_size: int, base_channels: int, num_classes: int, seed: int) 
 
 
 def main() -> None:
-    """Reads the command line, runs TF-GAN and writes the file."""
-    parser = argparse.ArgumentParser(description="Writes what TF-GAN's SAGAN computes, for parity tests.")
+    """Read the command line, run TF-GAN and write the file."""
+    parser = argparse.ArgumentParser(description="Write the results of TF-GAN's SAGAN for parity tests.")
     parser.add_argument("--output", required=True, help="the .npz file to write")
     parser.add_argument("--batch_size", type=int, default=4)
     parser.add_argument("--base_channels", type=int, default=8)
     parser.add_argument("--num_classes", type=int, default=7)
-    # With some other seeds TF-GAN's float32 gradients are uncertain by more than 1e-4: sums that nearly cancel.
+    # With some other seeds, sums nearly cancel, and TF-GAN's float32 gradients have errors of more than 1e-4.
     parser.add_argument("--seed", type=int, default=4)
     arguments = parser.parse_args()
     start = time.monotonic()
-    arrays = reference(arguments.batch_size, arguments.base_channels, arguments.num_classes, arguments.seed)
+    arrays = compute_reference(arguments.batch_size, arguments.base_channels, arguments.num_classes, arguments.seed)
     np.savez(arguments.output, **arrays)
     print(f"{arguments.output}: {len(arrays)} arrays, {time.monotonic() - start:.1f} s")
 

@@ -1,4 +1,4 @@
-"""Batches for regularizers, made without networks."""
+"""Batches for regularizers that need no networks."""
 
 from typing import Any
 
@@ -10,28 +10,28 @@ from sagan_tf.regularization import DiscriminatorBatch, GeneratorBatch
 SIZE, LATENT_DIM = 4, 3
 
 
-def numbers(seed: int = 1) -> RandomNumbers:
+def make_numbers(seed: int = 1) -> RandomNumbers:
     return RandomNumbers(tf.constant([seed, 3], tf.int64), tf.range(SIZE), 2 * SIZE)
 
 
-def images(seed: int) -> tf.Tensor:
+def make_images(seed: int) -> tf.Tensor:
     return tf.random.stateless_uniform([SIZE, 16, 16, 1], [seed, 7], -1.0, 1.0)
 
 
 def discriminator_batch(**parts: Any) -> DiscriminatorBatch:
-    """A batch with what a test needs, and random images."""
+    """Return a batch of random images in which `parts` are set."""
     names = DiscriminatorBatch.__dataclass_fields__
-    given = {"real_images": images(0), "fake_images": images(1), "latents": tf.ones([SIZE, LATENT_DIM])}
-    return DiscriminatorBatch(**(dict.fromkeys(names) | given | {"random_numbers": numbers()} | parts))
+    defaults = {"real_images": make_images(0), "fake_images": make_images(1), "latents": tf.ones([SIZE, LATENT_DIM])}
+    return DiscriminatorBatch(**(dict.fromkeys(names) | defaults | {"random_numbers": make_numbers()} | parts))
 
 
 def generator_batch(**parts: Any) -> GeneratorBatch:
-    """A batch for the generator's update."""
-    given = {"images": images(1), "latents": tf.ones([SIZE, LATENT_DIM]), "random_numbers": numbers()}
-    return GeneratorBatch(**(dict.fromkeys(GeneratorBatch.__dataclass_fields__) | given | parts))
+    """Return a batch of a generator update in which `parts` are set."""
+    defaults = {"images": make_images(1), "latents": tf.ones([SIZE, LATENT_DIM]), "random_numbers": make_numbers()}
+    return GeneratorBatch(**(dict.fromkeys(GeneratorBatch.__dataclass_fields__) | defaults | parts))
 
 
-def corner(pictures: tf.Tensor) -> tf.Tensor:
-    """A discriminator that sees flips and translations."""
-    weights = tf.random.stateless_normal(pictures.shape[1:], [5, 5])
-    return tf.reduce_sum(pictures * weights, [1, 2, 3])[:, None]
+def discriminate(images: tf.Tensor) -> tf.Tensor:
+    """Return logits that change with flips and translations."""
+    weights = tf.random.stateless_normal(images.shape[1:], [5, 5])
+    return tf.reduce_sum(images * weights, [1, 2, 3])[:, None]

@@ -12,22 +12,22 @@ import tensorflow as tf
 from sagan_tf.regularization.class_margin import ClassMargin
 from sagan_tf.training.discriminator_outputs import hold_state
 from tests.regularization.batches import SIZE, discriminator_batch
-from tests.training.tiny import NUM_CLASSES, PLAIN_NETWORKS, make_updates, real_batch, run_in_replica, tiny_config
+from tests.training.tiny import NUM_CLASSES, PLAIN_NETWORKS, make_real_batch, make_updates, run_in_replica, tiny_config
 
 DRAW = tf.constant(3, tf.int64)
 RATE = 0.1
 
 
-def test_the_value_is_the_mean_of_what_is_missing_to_the_margin() -> None:
+def test_value_is_the_mean_distance_to_the_margin() -> None:
     scores = np.array([[3.0, 2.5, -1.0], [0.0, 5.0, 3.9], [1.0, 1.0, 1.0], [-2.0, 4.0, -7.0]], np.float32)
-    missing = [0.5, 0.0, 1.0, 7.0]
+    distances = [0.5, 0.0, 1.0, 7.0]
     batch = discriminator_batch(real_labels=tf.constant([0, 1, 2, 0]), real_class_scores=tf.constant(scores))
     term, metrics = ClassMargin(2.0)(batch)
-    assert float(metrics["class_margin_penalty"]) == pytest.approx(np.mean(missing))
-    assert float(term) == pytest.approx(2.0 * np.mean(missing))
+    assert float(metrics["class_margin_penalty"]) == pytest.approx(np.mean(distances))
+    assert float(term) == pytest.approx(2.0 * np.mean(distances))
 
 
-def test_scores_are_asked_for() -> None:
+def test_class_scores_are_required() -> None:
     with pytest.raises(ValueError, match="scores"):
         ClassMargin(1.0)(discriminator_batch(real_labels=tf.zeros([SIZE], tf.int32)))
 
@@ -45,17 +45,17 @@ def penalty_and_gradients(network: keras.Model, images: tf.Tensor, labels: tf.Te
             with held():
                 logits.append(network([images, tf.fill(labels.shape, label)], training=True))
         scores = tf.concat(logits, axis=1)
-        own = tf.one_hot(labels, NUM_CLASSES)
-        wrong = tf.reduce_max(scores - 1e9 * own, axis=1)
-        penalty = tf.reduce_mean(tf.nn.relu(1.0 + wrong - tf.reduce_sum(scores * own, axis=1)))
+        is_own_label = tf.one_hot(labels, NUM_CLASSES)
+        wrong = tf.reduce_max(scores - 1e9 * is_own_label, axis=1)
+        penalty = tf.reduce_mean(tf.nn.relu(1.0 + wrong - tf.reduce_sum(scores * is_own_label, axis=1)))
     return float(penalty), tape.gradient(penalty, [variable.value for variable in network.trainable_variables])
 
 
 @pytest.mark.parametrize(("parts", "normalized"), [(1, True), (2, True), (1, False)])
-def test_gradients_are_those_of_a_discriminator_that_is_called_with_every_label(parts: int, normalized: bool) -> None:
-    """The difference of the update with the term and the one without is the term's gradient."""
+def test_gradients_equal_those_of_calls_with_every_label(parts: int, normalized: bool) -> None:
+    """The difference between updates with and without the term is the gradient of the term."""
     after, metrics = [], {}
-    images, labels = real_batch(tiny_config())
+    images, labels = make_real_batch(tiny_config())
     options = {**PLAIN_NETWORKS, "gradient_accumulation_steps": parts, "discriminator_spectral_norm": normalized}
     for weight in (0.0, 0.5):
         config = tiny_config(**options, class_margin_weight=weight)
@@ -67,20 +67,21 @@ def test_gradients_are_those_of_a_discriminator_that_is_called_with_every_label(
         after.append([variable.numpy() for variable in network.variables])
         trained = [variable.trainable for variable in network.variables]
     assert float(metrics["class_margin_penalty"]) == pytest.approx(penalty, rel=1e-4) and penalty > 0.1
-    differences = [(plain - more) / RATE for plain, more in zip(*after, strict=True)]
-    moved = [difference for difference, is_trained in zip(differences, trained, strict=True) if is_trained]
-    for gradient, difference in zip(expected, moved, strict=True):
-        whole = 0.0 if gradient is None else tf.convert_to_tensor(gradient)  # an embedding's has rows alone
+    differences = [(without - penalized) / RATE for without, penalized in zip(*after, strict=True)]
+    changes = [difference for difference, is_trained in zip(differences, trained, strict=True) if is_trained]
+    for gradient, difference in zip(expected, changes, strict=True):
+        # The gradient of an embedding is sparse.
+        whole = 0.0 if gradient is None else tf.convert_to_tensor(gradient)
         np.testing.assert_allclose(difference, 0.5 * whole, rtol=1e-5, atol=2e-5)
     for difference, is_trained in zip(differences, trained, strict=True):
-        assert is_trained or not difference.any()  # u moves as it does without the term
+        assert is_trained or not difference.any()  # u changes as it does without the term
 
 
-def test_the_option_adds_the_term() -> None:
+def test_option_adds_the_term() -> None:
     config = tiny_config(**PLAIN_NETWORKS, class_margin_weight=0.7)
     found = {
-        name: run_in_replica(make_updates(one, sgd).discriminator_step, *real_batch(one), DRAW)
-        for name, one in (("with", config), ("without", tiny_config(**PLAIN_NETWORKS)))
+        name: run_in_replica(make_updates(options, sgd).discriminator_step, *make_real_batch(options), DRAW)
+        for name, options in (("with", config), ("without", tiny_config(**PLAIN_NETWORKS)))
     }
     assert float(found["with"]["class_margin_penalty"]) > 0.1 and "class_margin_penalty" not in found["without"]
     assert float(found["with"]["discriminator_loss"]) == float(found["without"]["discriminator_loss"])

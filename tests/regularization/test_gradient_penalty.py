@@ -1,4 +1,4 @@
-"""R1 and R2 against a double tape written out by hand, and finite differences."""
+"""R1 and R2 compared with nested gradient tapes and finite differences."""
 
 import functools
 import math
@@ -12,21 +12,25 @@ import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.errors import UserError
-from sagan_tf.regularization.gradient_penalty import GradientPenalty, annealed_weight
-from sagan_tf.training.discriminator_outputs import judge, with_image_gradients
+from sagan_tf.regularization.gradient_penalty import GradientPenalty, anneal_weight
+from sagan_tf.training.discriminator_outputs import add_image_gradients, call_discriminator
 from sagan_tf.training.validation import check_config
-from tests.regularization.batches import SIZE, discriminator_batch, images
-from tests.training.tiny import make_updates, real_batch, run_in_replica, tiny_config
+from tests.regularization.batches import SIZE, discriminator_batch, make_images
+from tests.training.tiny import make_real_batch, make_updates, run_in_replica, tiny_config
 
 DRAW, GAMMA = tf.constant(3, tf.int64), 0.4
 
 
 @functools.cache
 def update(**options: float) -> tuple[list[np.ndarray], dict[str, float], list[Any]]:
-    """The gradient that an update of the discriminator applies, its metrics, and what it began from."""
+    """Update the discriminator.
+
+    Returns:
+        The applied gradient, the metrics, and the network with its real and fake images before the update.
+    """
     config = tiny_config(**options)
     updates = make_updates(config, lambda: keras.optimizers.SGD(1.0, name="sgd"))
-    discriminator, (images, labels) = updates.state.discriminator, real_batch(config)
+    discriminator, (images, labels) = updates.state.discriminator, make_real_batch(config)
     latents, fake_labels = updates.sampler.draw(DRAW)
     with keras.StatelessScope():
         fakes = updates.state.generator([latents, fake_labels], training=True)
@@ -61,30 +65,29 @@ def test_value_and_gradient(name: str, kind: int):
     variables = discriminator.trainable_variables
     with tf.GradientTape() as tape:
         penalty = GAMMA / 2.0 * squared_norm(discriminator, *batch)
-    gradients = tape.gradient(penalty, [one.value for one in variables], unconnected_gradients="zero")
-    expected = [tf.convert_to_tensor(one).numpy() for one in gradients]
-    found = [one - other for one, other in zip(penalized, plain, strict=True)]
-    size = max(np.abs(one).max() for one in expected)
-    assert size > 1e-3
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-4 * size + 1e-6)
+    gradients = tape.gradient(penalty, [variable.value for variable in variables], unconnected_gradients="zero")
+    expected = [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
+    scale = max(np.abs(gradient).max() for gradient in expected)
+    assert scale > 1e-3
+    for with_penalty, without_penalty, gradient in zip(penalized, plain, expected, strict=True):
+        np.testing.assert_allclose(with_penalty - without_penalty, gradient, atol=2e-4 * scale + 1e-6)
     assert metrics[f"{name}_penalty"] == pytest.approx(float(penalty) * 2.0 / GAMMA, rel=1e-4)
     assert metrics["discriminator_loss"] == pytest.approx(without["discriminator_loss"], abs=1e-5)
     assert set(metrics) - set(without) == {f"{name}_penalty"}
 
 
 def test_finite_differences():
-    """The discriminator is smooth, since the gradient of a network with ReLUs has steps."""
+    """The discriminator is smooth, because the gradient of a network with ReLUs is discontinuous."""
     weights = tf.random.stateless_normal([256, 5], [1, 2])
-    pictures, labels = images(0), tf.zeros([SIZE], tf.int32)
+    images, labels = make_images(0), tf.zeros([SIZE], tf.int32)
 
     def value(changed: tf.Tensor) -> tf.Tensor:
         def discriminator(inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
             return tf.reduce_sum(tf.tanh(tf.reshape(inputs[0], [SIZE, -1]) @ changed / 16.0), 1, keepdims=True)
 
-        judgement = with_image_gradients(judge)(discriminator, pictures, labels)
+        outputs = add_image_gradients(call_discriminator)(discriminator, images, labels)
         regularizer = GradientPenalty("r1", operator.attrgetter("real_gradients"), lambda: tf.constant(GAMMA))
-        return regularizer(discriminator_batch(real_gradients=judgement.image_gradients))[0]
+        return regularizer(discriminator_batch(real_gradients=outputs.image_gradients))[0]
 
     with tf.GradientTape() as tape:
         tape.watch(weights)
@@ -99,9 +102,9 @@ def test_annealing_follows_a_cosine():
     config = RegularizationConfig(r1_weight=2.0, gradient_penalty_final_fraction=0.1, gradient_penalty_anneal_steps=100)
     for step in (0, 25, 50, 100, 1000):
         share = (1.0 + math.cos(math.pi * min(step, 100) / 100)) / 2.0
-        found = annealed_weight(config, config.r1_weight, tf.constant(step, tf.int64))
+        found = anneal_weight(config, config.r1_weight, tf.constant(step, tf.int64))
         assert float(found) == pytest.approx(2.0 * (0.1 + 0.9 * share), rel=1e-5)
-    assert float(annealed_weight(RegularizationConfig(), 2.0, tf.constant(9, tf.int64))) == 2.0
+    assert float(anneal_weight(RegularizationConfig(), 2.0, tf.constant(9, tf.int64))) == 2.0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,7 @@ def test_annealing_follows_a_cosine():
         ({"resolution": 128, "attention_resolutions": (64,), "attention_form": "paper"}, "64"),
     ],
 )
-def test_a_discriminator_that_cannot_be_differentiated_twice_is_refused(options: dict, received: str):
+def test_discriminator_without_second_derivative_is_rejected(options: dict, received: str):
     check_config(tiny_config(**options))
     check_config(tiny_config(r2_weight=1.0, resolution=128, attention_resolutions=(64,)))
     with pytest.raises(UserError, match=f"r2_weight.*{received}"):

@@ -1,4 +1,4 @@
-"""LeCam against its formula, and its averages on replicas."""
+"""LeCam compared with its formula, and its averages on replicas."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,10 @@ DECAY = 0.98
 REAL, FAKE = tf.constant([[1.0], [3.0]]), tf.constant([[-2.0], [0.5]])
 AVERAGE_REAL, AVERAGE_FAKE = 0.75, -0.5
 WRONG_SIDE = tf.constant([[1.0], [-1.5]]), tf.constant([[-2.0], [1.25]])
-"""Logits of which the second ones are beyond the other kind's average: -1.5 < -0.5 and 1.25 > 0.75."""
+"""Logits whose second values are beyond the opposite average: -1.5 < -0.5 and 1.25 > 0.75."""
 
 
-def lecam(step: int = 0, **options: float) -> tuple[LeCam, LogitAverages]:
+def create_lecam(step: int = 0, **options: float) -> tuple[LeCam, LogitAverages]:
     averages = LogitAverages()
     config = RegularizationConfig(lecam_weight=0.3, **options)
     return LeCam(averages, config, tf.Variable(step, dtype=tf.int64)), averages
@@ -33,8 +33,8 @@ def set_averages(averages: LogitAverages) -> None:
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize(("real", "fake"), [(REAL, FAKE), WRONG_SIDE])
 def test_value_and_gradients(real: tf.Tensor, fake: tf.Tensor, clip: bool):
-    """Without clipping the equation of the paper; with clipping that of the authors' code, written out in NumPy."""
-    regularizer, averages = lecam(lecam_clip=clip)
+    """Compare with the paper without clipping, and with the authors' code with clipping, in NumPy."""
+    regularizer, averages = create_lecam(lecam_clip=clip)
     assert float(regularizer(discriminator_batch(real_logits=real, fake_logits=fake))[0]) == 0.0
     set_averages(averages)
     with tf.GradientTape() as tape:
@@ -49,17 +49,17 @@ def test_value_and_gradients(real: tf.Tensor, fake: tf.Tensor, clip: bool):
         np.testing.assert_allclose(gradient, sign * 0.3 * distance, rtol=1e-6)
 
 
-def test_it_starts_at_its_step():
+def test_term_starts_at_its_step():
     logits = {"real_logits": REAL, "fake_logits": FAKE}
     terms = {}
     for step in (0, 6, 7, 8):
-        regularizer, averages = lecam(step, lecam_start_step=7)
+        regularizer, averages = create_lecam(step, lecam_start_step=7)
         set_averages(averages)
         terms[step] = float(regularizer(discriminator_batch(**logits))[0])
     assert terms[0] == terms[6] == 0.0 < terms[7] == terms[8]
 
 
-def test_the_decay_is_that_of_the_options():
+def test_decay_follows_the_option():
     for options, decay in (({}, 0.99), ({"lecam_decay": 0.5}, 0.5)):
         config = tiny_config(**PLAINEST_NETWORKS, lecam_weight=0.1, **options)
         averages = make_state(config, one_device()).logit_averages
@@ -69,8 +69,8 @@ def test_the_decay_is_that_of_the_options():
 
 
 @pytest.mark.parametrize("make_strategy", [one_device, two_replicas])
-def test_averages_of_all_replicas(make_strategy: Callable[[], tf.distribute.Strategy]):
-    """A plain mean at first, exponential later, and the same numbers on every replica."""
+def test_averages_over_replicas(make_strategy: Callable[[], tf.distribute.Strategy]):
+    """Averages are arithmetic at first and exponential later, and equal on every replica."""
     strategy = make_strategy()
     replicas = strategy.num_replicas_in_sync
     logits = np.random.default_rng(0).normal(size=(150, 2, replicas)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""All regularizers at once, in training."""
+"""Training with all regularizers."""
 
 import dataclasses
 import pathlib
@@ -14,16 +14,16 @@ from sagan_tf.config import RegularizationConfig
 from sagan_tf.regularization import REGULARIZERS, Regularizer, create_regularizers
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from sagan_tf.training.state import TrainState
-from tests.regularization.batches import discriminator_batch, images
+from tests.regularization.batches import discriminator_batch, make_images
 from tests.training.tiny import (
     NETWORK_OPTIONS,
     PLAIN_NETWORKS,
-    all_values,
-    differences,
+    find_differences,
+    make_real_batch,
     make_trainer,
     make_updates,
     one_device,
-    real_batch,
+    read_all_values,
     tiny_config,
     two_replicas,
 )
@@ -39,14 +39,14 @@ WEIGHTS = {
     "orthogonal_regularization": 0.5,
     "latent_diversity_weight": 15.0,
 }
-"""Each moves a weight by more than 100 times `TOLERANCE` in one update by `sgd`, as is asserted below."""
+"""Weights with which each term changes a variable by more than 100 * `TOLERANCE` in one update by `sgd`."""
 TOLERANCE = 1e-4
 ALL = {**PLAIN_NETWORKS, **WEIGHTS, "latent_noise": 1.0}
 ALL |= {"gradient_penalty_final_fraction": 0.1, "gradient_penalty_anneal_steps": 3}
 ALL |= {"learning_rate_schedule": "linear", "learning_rate_decay_steps": 9, "ema_half_life_images": 50}
 
 
-class Switched(Regularizer):
+class SwitchableRegularizer(Regularizer):
     """A regularizer whose term can be left out without tracing the update again."""
 
     def __init__(self, regularizer: Regularizer) -> None:
@@ -63,12 +63,12 @@ def sgd() -> keras.optimizers.Optimizer:
 
 
 def set_averages(state: TrainState) -> None:
-    """Give LeCam averages, so that it has an effect in the first update."""
+    """Set the averages of LeCam, so that it has an effect in the first update."""
     for variable, value in zip(state.logit_averages.variables, (-0.5, 0.5, 1), strict=True):
         variable.assign(value)
 
 
-def test_each_is_made_where_its_weight_is_above_0():
+def test_regularizers_with_positive_weights_are_created():
     updates = make_updates(tiny_config(**ALL))
     for network, entries in REGULARIZERS.items():
         assert create_regularizers(network, RegularizationConfig(), updates.state) == ()
@@ -78,24 +78,24 @@ def test_each_is_made_where_its_weight_is_above_0():
 
 
 @pytest.mark.parametrize("kind", ["real", "fake"])
-def test_gradient_penalties_are_annealed_by_the_step(kind: str):
+def test_gradient_penalties_are_annealed(kind: str):
     name = {"real": "r1_weight", "fake": "r2_weight"}[kind]
     config = RegularizationConfig(**{name: 2.0}, gradient_penalty_final_fraction=0.1, gradient_penalty_anneal_steps=3)
     state = types.SimpleNamespace(step=tf.Variable(0, dtype=tf.int64))
     (regularizer,) = create_regularizers("discriminator", config, state)
-    batch = discriminator_batch(**{f"{kind}_gradients": images(2)})
+    batch = discriminator_batch(**{f"{kind}_gradients": make_images(2)})
     first, _ = regularizer(batch)
     state.step.assign(3)
     assert float(first) > 0 and float(regularizer(batch)[0]) == pytest.approx(0.1 * float(first))
 
 
 @pytest.mark.parametrize("network", REGULARIZERS)
-def test_each_has_an_effect_that_the_comparison_of_replicas_would_show(network: str):
+def test_effect_of_each_regularizer_is_larger_than_the_tolerance(network: str):
     assert WEIGHTS.keys() == {name for entries in REGULARIZERS.values() for name in entries}
     config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL)
     updates = make_updates(config, sgd)
     set_averages(updates.state)
-    switched = [Switched(regularizer) for regularizer in getattr(updates, f"{network}_regularizers")]
+    switched = [SwitchableRegularizer(regularizer) for regularizer in getattr(updates, f"{network}_regularizers")]
     updates = dataclasses.replace(updates, **{f"{network}_regularizers": tuple(switched)})
     trained = getattr(updates.state, network)
     update = tf.function(getattr(updates, f"{network}_step"), autograph=False)
@@ -104,7 +104,7 @@ def test_each_has_an_effect_that_the_comparison_of_replicas_would_show(network: 
     def weights_after_an_update() -> list[np.ndarray]:
         for variable, value in zip(trained.variables, start, strict=True):
             variable.assign(value)
-        one_device().run(update, (*real_batch(config), tf.constant(3, tf.int64)))
+        one_device().run(update, (*make_real_batch(config), tf.constant(3, tf.int64)))
         return [variable.numpy() for variable in trained.trainable_variables]
 
     after = weights_after_an_update()
@@ -112,7 +112,7 @@ def test_each_has_an_effect_that_the_comparison_of_replicas_would_show(network: 
         regularizer.factor.assign(0.0)
         without = weights_after_an_update()
         regularizer.factor.assign(1.0)
-        effect = max(np.abs(one - other).max() for one, other in zip(after, without, strict=True))
+        effect = max(np.abs(value - reference).max() for value, reference in zip(after, without, strict=True))
         assert effect > 100 * TOLERANCE, name
 
 
@@ -124,9 +124,9 @@ def test_two_replicas_equal_one(networks: dict[str, object]):
         set_averages(trainer.state)
     metrics = [trainer.train(2) for trainer in trainers]
     for name in metrics[0]:
-        if "norm" not in name and name != LOGIT_RANGE:  # these are means of what each replica has
+        if "norm" not in name and name != LOGIT_RANGE:  # these are means over replicas
             assert metrics[1][name] == pytest.approx(metrics[0][name], abs=TOLERANCE, rel=1e-2), name
-    values = [all_values(trainer.state) for trainer in trainers]
+    values = [read_all_values(trainer.state) for trainer in trainers]
     for name, value in values[0].items():
         np.testing.assert_allclose(values[1][name], value, atol=TOLERANCE, err_msg=name)
 
@@ -136,7 +136,7 @@ def test_two_replicas_equal_one(networks: dict[str, object]):
     [{"generator_top_k": 0.5, "precision": "mixed_bfloat16"}, {"loss": "relativistic", **NETWORK_OPTIONS}],
     ids=["top_k", "network_options"],
 )
-def test_a_run_goes_on_in_the_same_bits(options: dict[str, object], tmp_path: pathlib.Path):
+def test_resumed_training_is_bit_identical(options: dict[str, object], tmp_path: pathlib.Path):
     config = tiny_config(gradient_accumulation_steps=2, **ALL, **options)
     whole = make_trainer(config, one_device())
     whole.train(2)
@@ -146,4 +146,4 @@ def test_a_run_goes_on_in_the_same_bits(options: dict[str, object], tmp_path: pa
     second = make_trainer(config, one_device(), position=2 * 4)
     tf.train.Checkpoint(state=second.state).read(path).assert_consumed()
     second.train(2)
-    assert differences(all_values(whole.state), all_values(second.state)) == set()
+    assert find_differences(read_all_values(whole.state), read_all_values(second.state)) == set()

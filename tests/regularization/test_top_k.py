@@ -1,4 +1,4 @@
-"""Top-k updates: the gradient is that of the mean over the best images."""
+"""Top-k training: the gradient is that of the mean over the images with the highest logits."""
 
 import keras
 import numpy as np
@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from sagan_tf.config import RegularizationConfig
 from sagan_tf.losses import LOSSES, PairedLoss
-from sagan_tf.regularization import top_fraction, with_top_k
-from sagan_tf.regularization.top_k import keep_top
-from tests.training.tiny import PLAIN_NETWORKS, make_updates, real_batch, run_in_replica, tiny_config
+from sagan_tf.regularization import compute_top_fraction, restrict_to_top_k
+from sagan_tf.regularization.top_k import keep_top_gradients
+from tests.training.tiny import PLAIN_NETWORKS, make_real_batch, make_updates, run_in_replica, tiny_config
 
 FAKE = np.array([[0.3], [-1.0], [2.0], [-0.2], [0.9], [-3.0]], np.float32)
 REAL = FAKE[::-1].copy()
@@ -20,7 +20,7 @@ REAL = FAKE[::-1].copy()
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients(name: str, fraction: float, kept: int, jit_compile: bool):
     loss = LOSSES[name]
-    top = with_top_k(loss, lambda: tf.constant(fraction))
+    top = restrict_to_top_k(loss, lambda: tf.constant(fraction))
     real = [REAL] if isinstance(loss, PairedLoss) else []
     best = np.sort(np.argsort(-FAKE[:, 0])[:kept])
 
@@ -35,16 +35,16 @@ def test_gradients(name: str, fraction: float, kept: int, jit_compile: bool):
     chosen = tf.constant(FAKE[best])
     with tf.GradientTape() as tape:
         tape.watch(chosen)
-        of_best = loss.generator(*(one[best] for one in real), chosen)
+        best_loss = loss.generator(*(logits[best] for logits in real), chosen)
     expected = np.zeros_like(FAKE)
-    expected[best] = tape.gradient(of_best, chosen)
+    expected[best] = tape.gradient(best_loss, chosen)
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
     assert float(value) == pytest.approx(float(loss.generator(*real, tf.constant(FAKE))), rel=1e-5)
     assert top.discriminator is loss.discriminator and type(top) is type(loss)
 
 
-def test_an_auxiliary_classifier_judges_the_same_images():
-    """The update of the generator moves it by the gradient of the loss of the images that are kept, written by hand."""
+def test_auxiliary_classifier_uses_the_same_images():
+    """The update applies the gradient of the loss of the kept images, which is computed independently."""
     options = {**PLAIN_NETWORKS, "conditioning": "auxiliary_classifier", "global_batch_size": 6}
     config = tiny_config(**options, generator_top_k=0.5)
     updates = make_updates(config, lambda: keras.optimizers.SGD(1.0, name="sgd"))
@@ -56,31 +56,31 @@ def test_an_auxiliary_classifier_judges_the_same_images():
             logits, class_logits = state.discriminator([images, labels], training=True)
         class_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, class_logits)
         best = tf.argsort(logits[:, 0], direction="DESCENDING")[:3]
-        of_best = tf.reduce_mean(tf.gather(class_losses - logits[:, 0], best))
+        best_loss = tf.reduce_mean(tf.gather(class_losses - logits[:, 0], best))
     variables = state.generator.trainable_variables
-    expected = tape.gradient(of_best, [variable.value for variable in variables])
+    expected = tape.gradient(best_loss, [variable.value for variable in variables])
     before = [variable.numpy() for variable in variables]
-    metrics = run_in_replica(updates.generator_step, *real_batch(config), draw)
+    metrics = run_in_replica(updates.generator_step, *make_real_batch(config), draw)
     assert float(metrics["generator_loss"]) == pytest.approx(
         float(tf.reduce_mean(class_losses - logits[:, 0])), rel=1e-4
     )
     for start, variable, gradient in zip(before, variables, expected, strict=True):
-        whole = tf.convert_to_tensor(gradient)  # an embedding's has rows alone
+        whole = tf.convert_to_tensor(gradient)  # an embedding has a sparse gradient
         np.testing.assert_allclose(start - variable.numpy(), whole, rtol=1e-3, atol=1e-4, err_msg=variable.path)
 
 
 @pytest.mark.parametrize(("size", "fraction", "kept"), [(64, 1e-6, 1), (25, 0.6, 15), (25, 0.61, 16)])
-def test_the_number_of_images(size: int, fraction: float, kept: int):
-    """At least one image; and a product that float32 rounds up does not keep one more."""
+def test_number_of_kept_images(size: int, fraction: float, kept: int):
+    """At least one image is kept, and a product that float32 rounds up does not keep an additional image."""
     logits = tf.constant(np.random.default_rng(0).normal(size=[size, 1]), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = keep_top(logits, logits, tf.constant(fraction))
+        value = keep_top_gradients(logits, logits, tf.constant(fraction))
     assert np.count_nonzero(tape.gradient(value, logits)) == kept
 
 
-def test_the_fraction_falls_by_a_hundredth_of_itself():
+def test_fraction_is_multiplied_by_0_99_in_each_interval():
     config = RegularizationConfig(generator_top_k=0.75, generator_top_k_decay_steps=10)
     for step, fraction in ((0, 1.0), (9, 1.0), (10, 0.99), (25, 0.99**2), (1000, 0.75)):
-        assert float(top_fraction(config, tf.constant(step, tf.int64))) == pytest.approx(fraction)
-    assert float(top_fraction(RegularizationConfig(generator_top_k=0.5), tf.constant(0, tf.int64))) == 0.5
+        assert float(compute_top_fraction(config, tf.constant(step, tf.int64))) == pytest.approx(fraction)
+    assert float(compute_top_fraction(RegularizationConfig(generator_top_k=0.5), tf.constant(0, tf.int64))) == 0.5

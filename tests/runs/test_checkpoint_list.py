@@ -1,4 +1,4 @@
-"""The list is the one that TensorFlow writes and reads."""
+"""Tests of the checkpoint list, which TensorFlow can read and write."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from sagan_tf.runs.checkpoint_list import LIST_FILE, read_list, write_list
+from sagan_tf.runs.checkpoint_list import LIST_FILE, read_checkpoint_list, write_checkpoint_list
 
 ALL = 'all_model_checkpoint_paths: "{}"\n'
 
 
-def test_tensorflow_reads_what_is_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_reads_our_list(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for directory in (tmp_path / "absolute", pathlib.Path("relative")):
         directory.mkdir()
-        write_list(directory, {"step-9": 3.0, "step-2": 4.0})
+        write_checkpoint_list(directory, {"step-9": 3.0, "step-2": 4.0})
         (directory / "step-2.index").touch()
-        assert read_list(directory) == {"step-9": 3.0, "step-2": 4.0}
+        assert read_checkpoint_list(directory) == {"step-9": 3.0, "step-2": 4.0}
         moved = shutil.move(directory, tmp_path / "moved")
         assert tf.train.latest_checkpoint(moved) == str(moved / "step-2")
         manager = tf.train.CheckpointManager(tf.train.Checkpoint(), str(moved), max_to_keep=2)
@@ -28,12 +28,15 @@ def test_tensorflow_reads_what_is_written(tmp_path: pathlib.Path, monkeypatch: p
         shutil.rmtree(moved)
 
 
-def test_what_tensorflow_has_written_is_read(tmp_path: pathlib.Path) -> None:
-    assert read_list(tmp_path) == {}
+def test_we_read_the_list_of_tensorflow(tmp_path: pathlib.Path) -> None:
+    assert read_checkpoint_list(tmp_path) == {}
     manager = tf.train.CheckpointManager(tf.train.Checkpoint(), str(tmp_path), max_to_keep=2, checkpoint_name="step")
     for step in (1, 2, 7):
         manager.save(checkpoint_number=step)
-    assert list(read_list(tmp_path)) == ["step-2", "step-7"] and min(read_list(tmp_path).values()) > 1e9
+    assert (
+        list(read_checkpoint_list(tmp_path)) == ["step-2", "step-7"]
+        and min(read_checkpoint_list(tmp_path).values()) > 1e9
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,6 @@ def test_what_tensorflow_has_written_is_read(tmp_path: pathlib.Path) -> None:
         ("", []),
     ],
 )
-def test_lists_that_people_write(text: str, expected: list[str], tmp_path: pathlib.Path) -> None:
+def test_lists_that_people_edited(text: str, expected: list[str], tmp_path: pathlib.Path) -> None:
     (tmp_path / LIST_FILE).write_text(text)
-    assert list(read_list(tmp_path)) == expected
+    assert list(read_checkpoint_list(tmp_path)) == expected

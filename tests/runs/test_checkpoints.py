@@ -1,41 +1,43 @@
+"""Tests of saving, finding and restoring checkpoints."""
+
 import pathlib
 
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.runs.checkpoints import (BEST, Checkpoints, find_checkpoint, load_generator, restore_latest)
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, find_checkpoint, load_generator, restore_latest
 from tests.training.tiny import (
     PLAIN_NETWORKS,
-    all_values,
-    differences,
+    find_differences,
     make_state,
     make_trainer,
     one_device,
+    read_all_values,
+    read_values,
     tiny_config,
-    values,
 )
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
-def test_everything_comes_back_bit_for_bit(tmp_path: pathlib.Path, precision: str):
+def test_restored_state_is_bit_identical(tmp_path: pathlib.Path, precision: str):
     config = tiny_config(precision=precision)  # with attention and residual blocks: every kind of variable
     trainer = make_trainer(config, one_device())
     trainer.train(2)
-    saved = all_values(trainer.state)
+    saved = read_all_values(trainer.state)
     path = Checkpoints(tmp_path, trainer.state, keep=2).save()
     assert path.endswith("step-2")
 
-    other = make_state(tiny_config(precision=precision, seed=1), one_device())
-    fresh = all_values(other)
-    assert len(differences(fresh, saved)) > len(saved) / 2
-    assert restore_latest(other, tmp_path) == 2
-    assert differences(all_values(other), saved) == set()
+    restored = make_state(tiny_config(precision=precision, seed=1), one_device())
+    fresh = read_all_values(restored)
+    assert len(find_differences(fresh, saved)) > len(saved) / 2
+    assert restore_latest(restored, tmp_path) == 2
+    assert find_differences(read_all_values(restored), saved) == set()
     if precision == "mixed_float16":
-        assert other.loss_scales() == trainer.state.loss_scales()
+        assert restored.read_loss_scales() == trainer.state.read_loss_scales()
 
 
-def test_newest_few_are_kept(tmp_path: pathlib.Path):
-    """Step 1 is removed, and not step 10, whose name begins like it."""
+def test_only_the_newest_checkpoints_are_kept(tmp_path: pathlib.Path):
+    """Step 1 is removed, but step 10, whose name has the same beginning, is kept."""
     state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
     checkpoints = Checkpoints(tmp_path, state, keep=2)
     for step in (1, 10, 11):
@@ -45,42 +47,42 @@ def test_newest_few_are_kept(tmp_path: pathlib.Path):
         assert sorted(path.name for path in tmp_path.glob(f"*.{ending}")) == [f"step-10.{ending}", f"step-11.{ending}"]
 
 
-def test_no_checkpoint_is_no_step(tmp_path: pathlib.Path):
+def test_a_directory_without_checkpoints(tmp_path: pathlib.Path):
     checkpoints = Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1)
     assert checkpoints.latest is None
     assert restore_latest(make_state(tiny_config(**PLAIN_NETWORKS), one_device()), tmp_path) is None
 
 
 @pytest.mark.parametrize("options", [{"base_channels": 4}, {"attention_resolutions": (8,)}])
-def test_a_checkpoint_of_other_networks_is_refused(tmp_path: pathlib.Path, options: dict):
+def test_a_checkpoint_of_different_networks_is_rejected(tmp_path: pathlib.Path, options: dict):
     Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1).save()
-    other = make_state(tiny_config(**(PLAIN_NETWORKS | options)), one_device())
-    with pytest.raises(UserError, match="checkpoint: expected one of this configuration, received .*step-0"):
-        restore_latest(other, tmp_path)
+    restored = make_state(tiny_config(**(PLAIN_NETWORKS | options)), one_device())
+    with pytest.raises(UserError, match="^checkpoint: .*step-0.*configuration"):
+        restore_latest(restored, tmp_path)
 
 
-def test_the_averaged_generator_is_loaded_alone(tmp_path: pathlib.Path):
+def test_load_the_ema_generator(tmp_path: pathlib.Path):
     config = tiny_config(ema_decay=0.5, **PLAIN_NETWORKS)
     trainer = make_trainer(config, one_device())
     trainer.train(2)
     Checkpoints(tmp_path, trainer.state, keep=1).save()
     generator, step = load_generator(config, tmp_path)
     assert step == 2
-    assert differences(values(trainer.state.generator_ema), values(generator)) == set()
-    assert differences(values(trainer.state.generator), values(generator)) != set()
-    with pytest.raises(UserError, match="checkpoint: expected one of this configuration"):
+    assert find_differences(read_values(trainer.state.generator_ema), read_values(generator)) == set()
+    assert find_differences(read_values(trainer.state.generator), read_values(generator)) != set()
+    with pytest.raises(UserError, match="^checkpoint: .*step-2.*configuration"):
         load_generator(tiny_config(base_channels=4, **PLAIN_NETWORKS), tmp_path)
-    with pytest.raises(UserError, match="checkpoint: expected latest in .*, received none"):
+    with pytest.raises(UserError, match="^checkpoint: .*nowhere"):
         load_generator(config, tmp_path / "nowhere")
 
 
-def test_checkpoints_by_name(tmp_path: pathlib.Path):
-    """The newest, the best, one of a step, which may be the best alone; the generator that is trained."""
+def test_find_checkpoints_by_name(tmp_path: pathlib.Path):
+    """Find the newest, the best and those of a step, of which one exists only as the best checkpoint."""
     config = tiny_config(ema_decay=0.5, **PLAIN_NETWORKS)
     trainer = make_trainer(config, one_device())
     checkpoints, best = (
         Checkpoints(tmp_path, trainer.state, keep=2),
-        Checkpoints(tmp_path / BEST, trainer.state, keep=1),
+        Checkpoints(tmp_path / BEST_DIRECTORY, trainer.state, keep=1),
     )
     trainer.train(1)
     best.save()
@@ -91,15 +93,15 @@ def test_checkpoints_by_name(tmp_path: pathlib.Path):
     for name, expected in names.items():
         assert find_checkpoint(tmp_path, name) == str(tmp_path / expected)
         assert load_generator(config, tmp_path, name)[1] == int(expected[-1])
-    live, step = load_generator(config, tmp_path, averaged=False)
-    assert step == 3 and differences(values(trainer.state.generator), values(live)) == set()
-    with pytest.raises(UserError, match=r"^checkpoint: expected 7 in .*, received only steps 2, 3$"):
+    live, step = load_generator(config, tmp_path, use_ema=False)
+    assert step == 3 and find_differences(read_values(trainer.state.generator), read_values(live)) == set()
+    with pytest.raises(UserError, match=r"^checkpoint: .*step 7 .*: 2, 3$"):
         find_checkpoint(tmp_path, "7")
-    with pytest.raises(UserError, match=r"^checkpoint: expected best in .*, received none; --evaluate_every keeps it$"):
+    with pytest.raises(UserError, match=r"^checkpoint: .*best .*--evaluate_every"):
         find_checkpoint(tmp_path / "nowhere", "best")
 
 
-def test_the_line_to_write_names_the_last_step(tmp_path: pathlib.Path):
+def test_the_error_about_a_missing_list_names_the_last_step(tmp_path: pathlib.Path):
     for step in (900, 1000):
         (tmp_path / f"step-{step}.index").touch()
     with pytest.raises(UserError, match='model_checkpoint_path: "step-1000"'):
@@ -107,7 +109,7 @@ def test_the_line_to_write_names_the_last_step(tmp_path: pathlib.Path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])
-def test_damage_is_said_and_never_begins_a_run_anew(tmp_path: pathlib.Path, damage: str):
+def test_damage_is_an_error_and_never_starts_a_new_run(tmp_path: pathlib.Path, damage: str):
     Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1).save()
     data, listing = tmp_path / "step-0.data-00000-of-00001", tmp_path / "checkpoint"
     if damage == "cut":
@@ -118,8 +120,8 @@ def test_damage_is_said_and_never_begins_a_run_anew(tmp_path: pathlib.Path, dama
         listing.unlink()
     else:
         listing.write_text("" if damage == "empty list" else "nonsense")
-    expected = "an intact one, received .*step-0" if damage in ("cut", "gone") else ".*checkpoint to name one of step-0"
-    with pytest.raises(UserError, match=f"checkpoint: expected {expected}"):
+    expected = "step-0 is damaged" if damage in ("cut", "gone") else "/checkpoint .*step-0"
+    with pytest.raises(UserError, match=f"^checkpoint: .*{expected}"):
         restore_latest(make_state(tiny_config(**PLAIN_NETWORKS), one_device()), tmp_path)
 
 
@@ -137,10 +139,10 @@ def damage_data(prefix: pathlib.Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gone", "flipped", "flipped in the index"])
-def test_the_one_before_a_damaged_one_is_taken(
+def test_the_checkpoint_before_a_damaged_one_is_restored(
     tmp_path: pathlib.Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every value of it; the run then saves over the damaged one."""
+    """All values are restored, and the run then saves over the damaged checkpoints."""
     state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
     checkpoints, saved = Checkpoints(tmp_path, state, keep=3), {}
     for step in (1, 2, 3):
@@ -148,21 +150,18 @@ def test_the_one_before_a_damaged_one_is_taken(
             variable.assign(variable + 0.1)
         state.step.assign(step)
         checkpoints.save()
-        saved[step] = all_values(state)
+        saved[step] = read_all_values(state)
     damage_data(tmp_path / "step-2", "cut")
     damage_data(tmp_path / "step-3", kind)
-    other = make_state(tiny_config(seed=1, **PLAIN_NETWORKS), one_device())
+    restored = make_state(tiny_config(seed=1, **PLAIN_NETWORKS), one_device())
     with caplog.at_level("WARNING", "sagan_tf"):
-        assert restore_latest(other, tmp_path) == 1
-    assert differences(all_values(other), saved[1]) == set()
-    named = [
-        record.getMessage().split("received ")[1].split(" ")[0]
-        for record in caplog.records
-        if record.name == "sagan_tf"
-    ]
-    assert named == [f"{tmp_path}/step-3", f"{tmp_path}/step-2"]
-    again = Checkpoints(tmp_path, other, keep=3)
+        assert restore_latest(restored, tmp_path) == 1
+    assert find_differences(read_all_values(restored), saved[1]) == set()
+    warnings = [record.getMessage() for record in caplog.records if record.name == "sagan_tf"]
+    for warning, step in zip(warnings, (3, 2), strict=True):
+        assert f"{tmp_path}/step-{step} " in warning
+    again = Checkpoints(tmp_path, restored, keep=3)
     for step in (2, 3):
-        other.step.assign(step)
+        restored.step.assign(step)
         again.save()
-    assert restore_latest(other, tmp_path) == 3
+    assert restore_latest(restored, tmp_path) == 3

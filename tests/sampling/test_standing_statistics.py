@@ -1,4 +1,4 @@
-"""Standing statistics against moments in NumPy; and what they leave as it is."""
+"""Tests of standing statistics, against moments in NumPy."""
 
 from __future__ import annotations
 
@@ -10,36 +10,40 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.generation.inference import folded
-from sagan_tf.generation.latents import latents_of_seeds
+from sagan_tf.generation.inference import freeze_for_inference
+from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.sampling.standing_statistics import BATCH_SIZE, use_standing_statistics
-from tests.sampling.tiny_generator import tiny_generator
+from tests.sampling.tiny_generator import make_tiny_generator
 
 LATENT_DIM = 5
 
 
 def network(**options: Any) -> keras.Model:
-    return tiny_generator(**options).network
+    return make_tiny_generator(**options).network
 
 
-def norms(generator: keras.Model) -> list[BatchNormalization]:
+def find_normalization_layers(generator: keras.Model) -> list[BatchNormalization]:
     return [layer for layer in generator._flatten_layers() if isinstance(layer, BatchNormalization)]
 
 
-def statistics(generator: keras.Model) -> list[np.ndarray]:
-    return [one.numpy() for layer in norms(generator) for one in (layer.moving_mean, layer.moving_variance)]
+def read_statistics(generator: keras.Model) -> list[np.ndarray]:
+    return [
+        variable.numpy()
+        for layer in find_normalization_layers(generator)
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
 
 
-def inputs_of(batch: int, labels: list[int], truncation: float) -> list[tf.Tensor]:
-    places = batch * BATCH_SIZE + np.arange(BATCH_SIZE)
-    latents = latents_of_seeds(2**62 + places, LATENT_DIM, truncation)
-    return [latents, tf.constant(np.array(labels)[places % len(labels)], tf.int32)]
+def make_inputs(batch: int, labels: list[int], truncation: float) -> list[tf.Tensor]:
+    indices = batch * BATCH_SIZE + np.arange(BATCH_SIZE)
+    latents = draw_latents_from_seeds(2**62 + indices, LATENT_DIM, truncation)
+    return [latents, tf.constant(np.array(labels)[indices % len(labels)], tf.int32)]
 
 
 @pytest.mark.parametrize(("truncation", "batches"), [(math.inf, 1), (0.5, 3)])
-def test_means_over_batches_of_their_moments(truncation: float, batches: int) -> None:
-    """Of what the first and the last layer are given: the first before any normalisation, the last after all."""
+def test_statistics_are_means_over_batches(truncation: float, batches: int) -> None:
+    """Check the first layer, whose inputs precede all normalization, and the last layer."""
     labels = [2, 0, 0]
     generator, fresh = network(), network()
     use_standing_statistics(generator, labels, batches, truncation, LATENT_DIM)
@@ -47,9 +51,9 @@ def test_means_over_batches_of_their_moments(truncation: float, batches: int) ->
     submodel = keras.Model(fresh.inputs, outputs)
     layers = {"first": generator.get_layer("block_1").normalization_1, "last": generator.get_layer("normalization")}
     found: dict[str, list[np.ndarray]] = {"first": [], "last": []}
-    with folded(fresh):
+    with freeze_for_inference(fresh):
         for batch in range(batches):
-            for name, features in submodel(inputs_of(batch, labels, truncation), training=True).items():
+            for name, features in submodel(make_inputs(batch, labels, truncation), training=True).items():
                 features = features.numpy().astype(np.float64)
                 found[name].append(np.stack([features.mean(axis=(0, 1, 2)), features.var(axis=(0, 1, 2))]))
     for name, layer in layers.items():
@@ -59,45 +63,45 @@ def test_means_over_batches_of_their_moments(truncation: float, batches: int) ->
 
 
 @pytest.mark.parametrize("synchronized", [False, True])
-def test_the_same_again(synchronized: bool) -> None:
+def test_a_second_call_gives_equal_statistics(synchronized: bool) -> None:
     generator = network(synchronized_batch_norm=synchronized)
-    before = statistics(generator)
+    before = read_statistics(generator)
     use_standing_statistics(generator, [0, 1, 2], 2, 1.0, LATENT_DIM)
-    once = statistics(generator)
+    once = read_statistics(generator)
     use_standing_statistics(generator, [0, 1, 2], 2, 1.0, LATENT_DIM)
-    for first, second, old in zip(once, statistics(generator), before, strict=True):
+    for first, second, old in zip(once, read_statistics(generator), before, strict=True):
         np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-5)
         assert np.abs(first - old).max() > 1e-2
 
 
-def test_they_are_of_the_truncation_and_of_the_classes() -> None:
+def test_statistics_depend_on_truncation_and_classes() -> None:
     found = []
     generator = network()
     for labels, truncation in (([0], 1.0), ([1], 1.0), ([0], 0.2)):
         use_standing_statistics(generator, labels, 1, truncation, LATENT_DIM)
         layers = generator.get_layer("block_1").normalization_1, generator.get_layer("normalization")
         found.append((layers[0].moving_variance.numpy(), layers[1].moving_mean.numpy()))
-    # Before the first gains and biases, classes do not matter; truncated latents vary less.
-    first = [one for one, _ in found]
+    # Before the first gains and biases, classes have no effect, and truncated latents vary less.
+    first = [variance for variance, _ in found]
     np.testing.assert_allclose(first[0], first[1], rtol=1e-5)
     assert np.all(first[2] < first[0])
-    last = [one for _, one in found]
+    last = [mean for _, mean in found]
     assert np.abs(last[0] - last[1]).max() > 1e-2
 
 
-def test_nothing_else_changes() -> None:
-    """Vectors of power iterations, kernels, gains and momenta."""
+def test_further_variables_do_not_change() -> None:
+    """Vectors of power iterations, kernels, gains and momenta stay equal."""
     generator = network(batch_norm_momentum=0.7)
-    others = [variable for variable in generator.variables if "moving" not in variable.name]
-    before = [variable.numpy() for variable in others]
+    unchanged = [variable for variable in generator.variables if "moving" not in variable.name]
+    before = [variable.numpy() for variable in unchanged]
     use_standing_statistics(generator, [0, 1], 2, math.inf, LATENT_DIM)
-    for variable, value in zip(others, before, strict=True):
+    for variable, value in zip(unchanged, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
-    assert {layer.momentum for layer in norms(generator)} == {0.7}
+    assert {layer.momentum for layer in find_normalization_layers(generator)} == {0.7}
 
 
-def test_momenta_come_back_when_something_goes_wrong() -> None:
+def test_momenta_are_restored_after_an_error() -> None:
     generator = network(batch_norm_momentum=0.7)
     with pytest.raises(Exception, match="latents|shape|incompatible|Matrix"):
         use_standing_statistics(generator, [0], 1, math.inf, LATENT_DIM + 1)
-    assert {layer.momentum for layer in norms(generator)} == {0.7}
+    assert {layer.momentum for layer in find_normalization_layers(generator)} == {0.7}

@@ -1,4 +1,4 @@
-"""A generator of three classes whose weights are all of random numbers, and the tiles of sheets."""
+"""A generator of three classes with random weights, and a reader of the tiles of sheets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf.generation.generators import Generator, as_generator
+from sagan_tf.generation.generators import Generator, create_generator_from_network
 from sagan_tf.networks import build_generator
 from sagan_tf.sampling.options import SampleOptions
 from tests.networks.small_networks import stir
@@ -18,8 +18,8 @@ from tests.training.tiny import tiny_config
 NAMES = ("apple", "banana", "cherry")
 
 
-def tiny_generator(strategy: tf.distribute.Strategy | None = None, **options: Any) -> Generator:
-    """Of 32 px, grey; the same at every call with the same options."""
+def make_tiny_generator(strategy: tf.distribute.Strategy | None = None, **options: Any) -> Generator:
+    """Make a generator of gray images of 32 px, the same at every call with the same options."""
     config = tiny_config(**options)
     keras.utils.set_random_seed(1)
     if strategy is None:
@@ -29,23 +29,29 @@ def tiny_generator(strategy: tf.distribute.Strategy | None = None, **options: An
             network = build_generator(config.model)
     stir(network)
     names = () if options.get("conditioning") == "none" else NAMES
-    return as_generator(network, config, names, "tiny", strategy)
+    return create_generator_from_network(network, config, names, "tiny", strategy)
 
 
-def sample_options(**options: Any) -> SampleOptions:
+def make_sample_options(**options: Any) -> SampleOptions:
     return SampleOptions(**{"run_dir": "run", "output": "out", **options})
 
 
-def tiles(picture: Image.Image, rows: int, columns: int, *, factor: int = 2, line: int = 0) -> np.ndarray:
-    """Pictures uint8 [rows, columns, 32, 32] of a grey sheet, each pixel from the middle of its square.
+def read_tiles(sheet: Image.Image, rows: int, columns: int, *, factor: int = 2, line: int = 0) -> np.ndarray:
+    """Read the images of a gray sheet, each pixel from the middle of its enlarged square.
 
-    Counted from the lower right corner, since names stand above and to the left.
+    Images are located from the lower right corner, because names are above and to the left.
 
     Args:
-        factor: how many times the pictures were enlarged.
-        line: height of the captions.
+        sheet: The sheet.
+        rows: Number of rows.
+        columns: Number of columns.
+        factor: Factor by which the images were enlarged.
+        line: Height of the captions in pixels.
+
+    Returns:
+        Images, uint8 [rows, columns, 32, 32].
     """
-    pixels, side = np.asarray(picture), 32 * factor
+    pixels, side = np.asarray(sheet), 32 * factor
     found = np.zeros((rows, columns, 32, 32), np.uint8)
     for row, column in np.ndindex(rows, columns):
         top = pixels.shape[0] - 2 - (rows - row) * (side + 2 + line) + 2

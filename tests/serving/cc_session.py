@@ -1,7 +1,7 @@
-"""A SavedModel in TensorFlow's C++ loader and session, as TensorFlow Serving has it, by way of TensorFlow's C API.
+"""A SavedModel in TensorFlow's C++ loader and session, as in TensorFlow Serving, through TensorFlow's C API.
 
-No Python of TensorFlow's takes part in loading or running, so that what only works there does not work here either.
-The functions are those that TensorFlow's own shared library, which `import tensorflow` has loaded, exports.
+TensorFlow's Python code takes no part in loading and running, so that a model that works only in Python fails here. The
+functions are exported by TensorFlow's own shared library, which `import tensorflow` has loaded.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class _Output(ctypes.Structure):
 
 
 class _Buffer(ctypes.Structure):
-    """TF_Buffer: bytes, such as those of a message."""
+    """TF_Buffer: bytes, for example of a message."""
 
     _fields_ = (("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p))
 
 
 _STRING_SIZE = 24
-"""Bytes of a TF_TString, see tensorflow/core/platform/ctstring_internal.h."""
+"""Size of a TF_TString in bytes; see tensorflow/core/platform/ctstring_internal.h."""
 _STRING = tf.string.as_datatype_enum
 _OUTPUTS, _POINTERS = POINTER(_Output), POINTER(c_void_p)
 _FUNCTIONS: dict[str, tuple[Any, Sequence[Any]]] = {
@@ -85,11 +85,11 @@ _FUNCTIONS: dict[str, tuple[Any, Sequence[Any]]] = {
     "TF_StringGetDataPointer": (c_void_p, (c_void_p,)),
     "TF_StringGetSize": (c_size_t, (c_void_p,)),
 }
-"""Of TensorFlow's functions the result and the arguments."""
+"""Types of the result and of the arguments of TensorFlow's functions."""
 
 
 def _load_library() -> ctypes.CDLL:
-    # The file that `import tensorflow` has loaded is not loaded again: there is one TensorFlow in the process.
+    # The system does not load this file again, because `import tensorflow` has loaded it.
     library = ctypes.CDLL(os.path.join(os.path.dirname(tf.__file__), "libtensorflow_cc.so.2"))
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, name)
@@ -101,10 +101,10 @@ _TF = _load_library()
 
 
 class RunError(Exception):
-    """What TensorFlow says of a run or a model that failed.
+    """Raised if TensorFlow cannot load or run a model.
 
     Attributes:
-        code: absl's number, which gRPC's status codes are as well: 3 is INVALID_ARGUMENT.
+        code: The status code of absl, which is that of gRPC: 3 is INVALID_ARGUMENT.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -113,23 +113,23 @@ class RunError(Exception):
 
 
 class CcSession:
-    """A SavedModel of one version, ready to run; threads may share it.
+    """A SavedModel, ready to run. Threads may share it.
 
     Args:
-        folder: of the SavedModel.
+        directory: The directory of the SavedModel.
 
     Attributes:
-        signatures: SignatureDef by name.
+        signatures: Every SignatureDef by name.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path) -> None:
         self._graph = _TF.TF_NewGraph()
         options, meta_graph = _TF.TF_NewSessionOptions(), _TF.TF_NewBuffer()
         tags = (c_char_p * 1)(b"serve")
         try:
             with _status() as status:
                 self._session = _TF.TF_LoadSessionFromSavedModel(
-                    options, None, os.fsencode(folder), tags, 1, self._graph, meta_graph, status
+                    options, None, os.fsencode(directory), tags, 1, self._graph, meta_graph, status
                 )
             content = ctypes.string_at(meta_graph.contents.data, meta_graph.contents.length)
         finally:
@@ -138,15 +138,19 @@ class CcSession:
         self.signatures = dict(meta_graph_pb2.MetaGraphDef.FromString(content).signature_def)
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs of a signature for exactly its inputs; text is an object array of bytes.
+        """Return the outputs of a signature; text is an object array of bytes.
+
+        Args:
+            signature: The name of the signature.
+            inputs: Exactly the inputs of the signature.
 
         Raises:
-            RunError: TensorFlow refuses the inputs, or an operation fails.
+            RunError: If TensorFlow refuses the inputs, or an operation fails.
         """
-        described = self.signatures[signature]
-        names = list(described.outputs)
-        feeds = self._places([described.inputs[name].name for name in inputs])
-        fetches = self._places([described.outputs[name].name for name in names])
+        definition = self.signatures[signature]
+        names = list(definition.outputs)
+        feeds = self._find_outputs([definition.inputs[name].name for name in inputs])
+        fetches = self._find_outputs([definition.outputs[name].name for name in names])
         results = (c_void_p * len(names))()
         tensors = (c_void_p * len(inputs))()
         try:
@@ -168,26 +172,26 @@ class CcSession:
                 _delete(result, owns_strings=False)
 
     def close(self) -> None:
-        """Frees the model."""
+        """Free the model."""
         for function in (_TF.TF_CloseSession, _TF.TF_DeleteSession):
             with _status() as status:
                 function(self._session, status)
         _TF.TF_DeleteGraph(self._graph)
 
-    def _places(self, names: Sequence[str]) -> Any:
-        """TF_Output for every name OPERATION:INDEX."""
-        places = (_Output * len(names))()
-        for place, name in zip(places, names, strict=True):
+    def _find_outputs(self, names: Sequence[str]) -> Any:
+        """Return a TF_Output for every name OPERATION:INDEX."""
+        outputs = (_Output * len(names))()
+        for output, name in zip(outputs, names, strict=True):
             operation, _, index = name.partition(":")
-            place.operation = _TF.TF_GraphOperationByName(self._graph, operation.encode())
-            place.index = int(index or 0)
-            assert place.operation, f"no operation {operation} in the graph"
-        return places
+            output.operation = _TF.TF_GraphOperationByName(self._graph, operation.encode())
+            output.index = int(index or 0)
+            assert output.operation, f"no operation {operation} in the graph"
+        return outputs
 
 
 @contextlib.contextmanager
 def _status() -> Iterator[Any]:
-    """A TF_Status; raises RunError for what it says afterwards."""
+    """Yield a TF_Status, and raise RunError afterwards if it is an error."""
     status = _TF.TF_NewStatus()
     try:
         yield status
@@ -198,7 +202,7 @@ def _status() -> Iterator[Any]:
 
 
 def _to_tensor(array: np.ndarray) -> int:
-    """A TF_Tensor with a copy of an array; an object array is of bytes."""
+    """Return a TF_Tensor with a copy of an array; an object array has bytes."""
     dtype = tf.as_dtype(tf.string if array.dtype == object else array.dtype).as_datatype_enum
     shape = (c_int64 * array.ndim)(*array.shape)
     size = array.size * _STRING_SIZE if dtype == _STRING else array.nbytes
@@ -214,7 +218,7 @@ def _to_tensor(array: np.ndarray) -> int:
 
 
 def _to_array(tensor: int) -> np.ndarray:
-    """A copy of a TF_Tensor's values."""
+    """Return a copy of the values of a TF_Tensor."""
     shape = [_TF.TF_Dim(tensor, axis) for axis in range(_TF.TF_NumDims(tensor))]
     dtype, data = tf.dtypes.as_dtype(_TF.TF_TensorType(tensor)), _TF.TF_TensorData(tensor)
     if dtype != tf.string:
@@ -228,7 +232,10 @@ def _to_array(tensor: int) -> np.ndarray:
 
 
 def _delete(tensor: int | None, owns_strings: bool) -> None:
-    """Frees a tensor. Long strings of one made here lie outside it, and TensorFlow does not know of them."""
+    """Free a tensor.
+
+    Long strings lie outside the tensor. TensorFlow does not free those of a tensor that was created here.
+    """
     if not tensor:
         return
     if owns_strings:

@@ -1,7 +1,7 @@
-"""A server for tests that answers as TensorFlow Serving does: its official gRPC services and its REST interface.
+"""A server for tests that answers as TensorFlow Serving does, with its official gRPC services and its REST interface.
 
-The model runs in TensorFlow's own C++ session; see `cc_session`. Where TensorFlow Serving itself is installed, the same
-tests can run against it: `start_server(base_path, program="tensorflow_model_server")`.
+The model runs in TensorFlow's C++ session; see `cc_session`. Where TensorFlow Serving is installed, the same tests can
+run against it: `start_server(base_path, program="tensorflow_model_server")`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sagan_tf.serving.contract import MODEL_NAME
 from tests.serving.cc_session import RunError
 from tests.serving.rest_server import make_server
 from tests.serving.served_model import INVALID_ARGUMENT, ServedModel
-from tests.workers import free_ports
+from tests.workers import find_free_ports
 
 TENSORFLOW_SERVING = "tensorflow_model_server"
 _START_S = 60
@@ -44,14 +44,14 @@ _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_len
 
 @dataclasses.dataclass(frozen=True)
 class ServerAddresses:
-    """HOST:PORT of the two interfaces."""
+    """The addresses HOST:PORT of the two interfaces."""
 
     grpc: str
     rest: str
 
 
 def is_installed() -> bool:
-    """Whether TensorFlow Serving itself can be started."""
+    """Return whether TensorFlow Serving is installed."""
     return shutil.which(TENSORFLOW_SERVING) is not None
 
 
@@ -59,19 +59,21 @@ def is_installed() -> bool:
 def start_server(
     base_path: pathlib.Path, name: str = MODEL_NAME, program: str | None = None
 ) -> Iterator[ServerAddresses]:
-    """Serves the newest version of a model.
+    """Serve the newest version of a model.
 
     Args:
-        base_path: the folder of its versions.
-        name: under which it is asked for.
-        program: TensorFlow Serving's, which is run in place of the server of this file.
+        base_path: The parent directory of the versions.
+        name: The name of the model.
+        program: The executable of TensorFlow Serving; None: the server of this file.
     """
-    with _start_here(base_path, name) if program is None else _start(program, base_path, name) as addresses:
+    with (
+        _start_in_process(base_path, name) if program is None else _start_program(program, base_path, name) as addresses
+    ):
         yield addresses
 
 
 @contextlib.contextmanager
-def _start_here(base_path: pathlib.Path, name: str) -> Iterator[ServerAddresses]:
+def _start_in_process(base_path: pathlib.Path, name: str) -> Iterator[ServerAddresses]:
     model = ServedModel(base_path, name)
     rest = make_server(model)
     thread = threading.Thread(target=rest.serve_forever, kwargs={"poll_interval": 0.05})
@@ -92,8 +94,8 @@ def _start_here(base_path: pathlib.Path, name: str) -> Iterator[ServerAddresses]
 
 
 @contextlib.contextmanager
-def _start(program: str, base_path: pathlib.Path, name: str) -> Iterator[ServerAddresses]:
-    ports = free_ports(2)
+def _start_program(program: str, base_path: pathlib.Path, name: str) -> Iterator[ServerAddresses]:
+    ports = find_free_ports(2)
     addresses = ServerAddresses(*(f"127.0.0.1:{port}" for port in ports))
     flags = [f"--port={ports[0]}", f"--rest_api_port={ports[1]}", f"--model_name={name}"]
     command = [program, *flags, f"--model_base_path={base_path.resolve()}"]
@@ -120,15 +122,15 @@ class _Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, model: ServedModel) -> None:
         self._model = model
 
-    def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:
-        return _translated(context, lambda: self._predict(request))
+    def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:  # noqa: N802 (name of the gRPC method)
+        return _translate_errors(context, lambda: self._predict(request))
 
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        return _translated(context, lambda: self._metadata(request))
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 (name of the gRPC method)
+        return _translate_errors(context, lambda: self._metadata(request))
 
     def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         spec = request.model_spec
-        self._model.check_name(spec.name, _version_of(spec))
+        self._model.check_name(spec.name, _get_version(spec))
         inputs = {name: _to_array(name, tensor) for name, tensor in request.inputs.items()}
         answer = predict_pb2.PredictResponse()
         answer.model_spec.name, answer.model_spec.version.value = spec.name, self._model.version
@@ -141,7 +143,7 @@ class _Predictions(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        self._model.check_name(request.model_spec.name, _version_of(request.model_spec))
+        self._model.check_name(request.model_spec.name, _get_version(request.model_spec))
         if list(request.metadata_field) != ["signature_def"]:
             raise RunError(INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field")
         answer = get_model_metadata_pb2.GetModelMetadataResponse()
@@ -155,26 +157,26 @@ class _Models(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, model: ServedModel) -> None:
         self._model = model
 
-    def GetModelStatus(self, request: Any, context: Any) -> Any:
-        return _translated(context, lambda: self._status(request))
+    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 (name of the gRPC method)
+        return _translate_errors(context, lambda: self._status(request))
 
     def _status(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        self._model.check_name(request.model_spec.name, _version_of(request.model_spec))
+        self._model.check_name(request.model_spec.name, _get_version(request.model_spec))
         state = get_model_status_pb2.ModelVersionStatus(version=self._model.version, state="AVAILABLE")
         return get_model_status_pb2.GetModelStatusResponse(model_version_status=[state])
 
 
-def _translated(context: Any, answer: Callable[[], Any]) -> Any:
-    """An answer, or gRPC's error for a RunError."""
+def _translate_errors(context: Any, answer: Callable[[], Any]) -> Any:
+    """Return an answer, and translate a RunError into a gRPC error."""
     try:
         return answer()
     except RunError as error:
         context.abort(_CODES[error.code], str(error))
 
 
-def _version_of(spec: Any) -> int | None:
+def _get_version(spec: Any) -> int | None:
     return spec.version.value if spec.HasField("version") else None
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface over a `ServedModel`: predict by rows and by columns, status, metadata."""
+"""The REST interface of TensorFlow Serving for a `ServedModel`: prediction by row and by column, status, metadata."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.serving.served_model import INVALID_ARGUMENT, ServedModel
 
 _PATH = re.compile(r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+))?(?P<what>|/metadata|:predict)")
 _STATUS = {3: 400, 4: 504, 5: 404, 8: 429, 9: 400, 11: 400, 12: 501, 14: 503}
-"""HTTP's status for gRPC's; whatever is not here is 500."""
+"""HTTP status by gRPC status code; any other code gives 500."""
 
 
 def make_server(model: ServedModel) -> http.server.ThreadingHTTPServer:
-    """A server on a free port of this machine; `serve_forever` runs it."""
+    """Return a server on a free local port, to be run by `serve_forever`."""
 
     class Handler(_Handler):
         served = model
@@ -42,7 +42,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: tests print their own failures."""
+        """Print nothing."""
 
     def _answer(self, body: bytes) -> None:
         try:
@@ -100,7 +100,7 @@ def _predict(model: ServedModel, body: bytes) -> dict[str, Any]:
     if ("instances" in request) == ("inputs" in request):
         raise RunError(INVALID_ARGUMENT, "Missing 'inputs' or 'instances' key, or both are given")
     by_row = "instances" in request
-    columns = _columns_of_rows(request["instances"], signature) if by_row else _columns(request["inputs"], signature)
+    columns = _columns_from_rows(request["instances"], signature) if by_row else _columns(request["inputs"], signature)
     arrays = {key: _to_array(key, value, signature.inputs[key].dtype) for key, value in columns.items()}
     outputs = {key: _to_json(key, array) for key, array in model.predict(name, arrays).items()}
     if not by_row:
@@ -111,7 +111,7 @@ def _predict(model: ServedModel, body: bytes) -> dict[str, Any]:
 
 
 def _columns(inputs: Any, signature: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
-    """Values of all inputs by name. What the signature does not know is passed over, as TensorFlow Serving does."""
+    """Return the values of all inputs by name; unknown inputs are ignored, as in TensorFlow Serving."""
     if not isinstance(inputs, dict) or set(inputs) == {"b64"}:
         if len(signature.inputs) > 1:
             raise RunError(
@@ -126,8 +126,8 @@ def _columns(inputs: Any, signature: meta_graph_pb2.SignatureDef) -> dict[str, A
     return {name: inputs[name] for name in signature.inputs}
 
 
-def _columns_of_rows(rows: Any, signature: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
-    """Values of all inputs by name, from a list of rows."""
+def _columns_from_rows(rows: Any, signature: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
+    """Return the values of all inputs by name from a list of rows."""
     if not isinstance(rows, list) or not rows:
         raise RunError(INVALID_ARGUMENT, "Expecting non-empty 'instances' list")
     if not all(isinstance(row, dict) for row in rows):
@@ -140,25 +140,25 @@ def _columns_of_rows(rows: Any, signature: meta_graph_pb2.SignatureDef) -> dict[
 
 
 def _to_array(name: str, value: Any, dtype: int) -> np.ndarray:
-    """JSON as an array of the type that the signature has: no fractions and nothing too large for whole numbers."""
-    wanted = tf.as_dtype(dtype)
+    """Convert JSON to an array of the signature's type; integers must be whole and in range."""
+    expected_dtype = tf.as_dtype(dtype)
     try:
-        array = np.array(_without_base64(value), object if wanted == tf.string else None)
+        array = np.array(_decode_base64(value), object if expected_dtype == tf.string else None)
     except ValueError as error:
         raise RunError(INVALID_ARGUMENT, f"Encountered list at unexpected level in {name}: {error}") from error
-    kinds = "iuf" if wanted.is_floating else "iu"
-    fits = wanted == tf.string or array.size == 0 or array.dtype.kind in kinds
-    if fits and wanted.is_integer and array.size:
-        fits = wanted.min <= int(array.min()) and int(array.max()) <= wanted.max
+    kinds = "iuf" if expected_dtype.is_floating else "iu"
+    fits = expected_dtype == tf.string or array.size == 0 or array.dtype.kind in kinds
+    if fits and expected_dtype.is_integer and array.size:
+        fits = expected_dtype.min <= int(array.min()) and int(array.max()) <= expected_dtype.max
     if not fits:
         kind = types_pb2.DataType.Name(dtype)
         raise RunError(INVALID_ARGUMENT, f"JSON Value: {str(value)[:100]} is not of expected type: {kind}")
-    return array if wanted == tf.string else array.astype(wanted.as_numpy_dtype)
+    return array if expected_dtype == tf.string else array.astype(expected_dtype.as_numpy_dtype)
 
 
-def _without_base64(value: Any) -> Any:
+def _decode_base64(value: Any) -> Any:
     if isinstance(value, list):
-        return [_without_base64(one) for one in value]
+        return [_decode_base64(element) for element in value]
     if isinstance(value, dict):
         return base64.b64decode(value["b64"])
     return value.encode() if isinstance(value, str) else value
@@ -168,9 +168,9 @@ def _to_json(name: str, array: np.ndarray) -> Any:
     if array.dtype != object:
         return array.tolist()
     if name.endswith("_bytes"):
-        return _mapped(array.tolist(), lambda text: {"b64": base64.b64encode(text).decode()})
-    return _mapped(array.tolist(), lambda text: text.decode("utf-8", "replace"))
+        return _map_nested(array.tolist(), lambda text: {"b64": base64.b64encode(text).decode()})
+    return _map_nested(array.tolist(), lambda text: text.decode("utf-8", "replace"))
 
 
-def _mapped(value: Any, function: Any) -> Any:
-    return [_mapped(one, function) for one in value] if isinstance(value, list) else function(value)
+def _map_nested(value: Any, function: Any) -> Any:
+    return [_map_nested(element, function) for element in value] if isinstance(value, list) else function(value)

@@ -1,4 +1,4 @@
-"""The newest version of a SavedModel, with the checks that TensorFlow Serving makes before it runs a model."""
+"""The newest version of a SavedModel, with the checks of TensorFlow Serving before it runs a model."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION = 3, 5, 9
 
 
 class ServedModel:
-    """A model as the two interfaces of a server share it; every mistake is a `RunError`.
+    """A model that the two interfaces of a server share; every error is a `RunError`.
 
     Args:
-        base_path: its versions' folder.
-        name: under which it is asked for.
+        base_path: The parent directory of the versions.
+        name: The name of the model.
     """
 
     def __init__(self, base_path: pathlib.Path, name: str) -> None:
         versions = [int(path.name) for path in base_path.iterdir() if path.name.isdecimal()]
         assert versions, f"no version in {base_path}"
         self.name, self.version = name, max(versions)
-        # Of a zero-padded name too, as TensorFlow Serving reads it.
-        (folder,) = (path for path in base_path.iterdir() if path.name.isdecimal() and int(path.name) == self.version)
-        self.session = CcSession(folder)
+        # Zero-padded names are numbers too, as in TensorFlow Serving.
+        (directory,) = (
+            path for path in base_path.iterdir() if path.name.isdecimal() and int(path.name) == self.version
+        )
+        self.session = CcSession(directory)
 
     def check_name(self, name: str, version: int | None) -> None:
-        """Whether a request is for this model and its version."""
+        """Raise an error unless a request is for this model and its version."""
         if not name:
             raise RunError(INVALID_ARGUMENT, "Missing ModelSpec")
         if name != self.name or version not in (None, self.version):
@@ -38,14 +40,14 @@ class ServedModel:
             raise RunError(NOT_FOUND, f"Servable not found for request: {wanted}")
 
     def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
-        """The signature of a name; of none, the default."""
+        """Return a signature; the empty name is the default signature."""
         name = name or "serving_default"
         if name not in self.session.signatures:
             raise RunError(FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
         return self.session.signatures[name]
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """All outputs of a signature."""
+        """Return all outputs of a signature."""
         expected, sent = set(self.signature(signature).inputs), set(inputs)
         if len(expected) != len(sent):
             raise RunError(

@@ -1,4 +1,4 @@
-"""TensorFlow's C++ session gives what its Python gives."""
+"""The C++ session computes what TensorFlow computes in Python."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.exporting.small_model import LATENT_DIM, pixels_of, save_small_model
 from tests.serving.cc_session import CcSession, RunError
+from tests.serving.small_model import LATENT_DIM, read_color, save_small_model
 
 
 @pytest.fixture(scope="module")
@@ -22,25 +22,25 @@ def labels(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.int32)
 
 
-def test_signatures_are_those_of_the_model(session: CcSession) -> None:
+def test_signatures_of_the_model(session: CcSession) -> None:
     assert {"serving_default", "generate", "attention"} <= set(session.signatures)
     assert set(session.signatures["generate"].inputs) == {"seeds", "labels", "truncation"}
 
 
-def test_numbers(session: CcSession) -> None:
+def test_numeric_outputs(session: CcSession) -> None:
     latents = np.arange(3 * LATENT_DIM, dtype=np.float32).reshape(3, LATENT_DIM)
     images = session.run("serving_default", {"latents": latents, "labels": labels(0, 2, 1)})["images"]
     assert images.dtype == np.float32 and images.shape == (3, 8, 8, 1)
     np.testing.assert_array_equal(images[:, 0, 0, 0], (latents[:, 0] + [0, 2, 1]) * 0.125)
 
 
-def test_files(session: CcSession) -> None:
+def test_bytes_outputs(session: CcSession) -> None:
     inputs = {"seeds": np.array([258, 1]), "labels": labels(2, 0), "truncation": np.array([0.5, 8.0], np.float32)}
     files = session.run("generate", inputs)["png_bytes"]
-    assert [pixels_of(png) for png in files] == [[2, 2, 5], [1, 0, 80]]
+    assert [read_color(png) for png in files] == [[2, 2, 5], [1, 0, 80]]
 
 
-def test_text_goes_in(tmp_path: pathlib.Path) -> None:
+def test_text_inputs(tmp_path: pathlib.Path) -> None:
     class Echo(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.string)])
         def echo(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -65,7 +65,7 @@ def test_text_goes_in(tmp_path: pathlib.Path) -> None:
         (np.zeros((1, LATENT_DIM), np.float32), np.array([0]), "int32"),
     ],
 )
-def test_wrong_inputs(session: CcSession, latents: np.ndarray, wrong: np.ndarray, message: str) -> None:
+def test_invalid_inputs(session: CcSession, latents: np.ndarray, wrong: np.ndarray, message: str) -> None:
     with pytest.raises(RunError, match=message) as caught:
         session.run("serving_default", {"latents": latents, "labels": wrong})
     assert caught.value.code == tf.errors.INVALID_ARGUMENT
@@ -74,13 +74,13 @@ def test_wrong_inputs(session: CcSession, latents: np.ndarray, wrong: np.ndarray
 def test_threads_share_a_session(session: CcSession) -> None:
     def ask(seed: int) -> list[int]:
         inputs = {"seeds": np.array([seed]), "labels": labels(seed % 3), "truncation": np.ones(1, np.float32)}
-        return pixels_of(session.run("generate", inputs)["png_bytes"][0])
+        return read_color(session.run("generate", inputs)["png_bytes"][0])
 
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         assert list(threads.map(ask, range(200))) == [[seed, seed % 3, 10] for seed in range(200)]
 
 
-def test_no_model(tmp_path: pathlib.Path) -> None:
+def test_a_missing_model_is_an_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(RunError, match="Could not find SavedModel") as caught:
         CcSession(tmp_path)
     assert caught.value.code == tf.errors.NOT_FOUND

@@ -1,4 +1,4 @@
-"""The client asks a server for pictures, by either way."""
+"""The client requests images from a server by gRPC and by REST."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sagan_tf.errors import UserError
 from sagan_tf.serving import transports
 from sagan_tf.serving.classes import Classes
 from sagan_tf.serving.connection import Client
-from sagan_tf.serving.transports import Busy, Refused
-from tests.exporting.small_model import LATENT_DIM, pixels_of
+from sagan_tf.serving.transports import RequestRefusedError, ServerBusyError
 from tests.serving.model_server import ServerAddresses
-from tests.workers import free_ports
+from tests.serving.small_model import LATENT_DIM, read_color
+from tests.workers import find_free_ports
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -36,20 +36,20 @@ def client(address: dict[str, Any]) -> Iterator[Client]:
 
 
 class Recorder:
-    """A transport that keeps what it is asked, and answers with the labels; fails as it is told."""
+    """A transport that records its requests, raises given errors and then answers with the labels."""
 
     def __init__(self, *errors: Exception) -> None:
-        self.asked: list[dict[str, np.ndarray]] = []
+        self.requests: list[dict[str, np.ndarray]] = []
         self.errors = list(errors)
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout_s: float) -> np.ndarray:
-        self.asked.append(dict(inputs))
+        self.requests.append(dict(inputs))
         if self.errors:
             raise self.errors.pop(0)
         return inputs["labels"].astype(object)
 
 
-def recorded(*errors: Exception, **options: Any) -> tuple[Client, Recorder]:
+def create_recorded_client(*errors: Exception, **options: Any) -> tuple[Client, Recorder]:
     client, recorder = Client("localhost:1", rest=True, **options), Recorder(*errors)
     client.transport = recorder  # type: ignore[assignment]
     return client, recorder
@@ -57,9 +57,9 @@ def recorded(*errors: Exception, **options: Any) -> tuple[Client, Recorder]:
 
 def test_generate(client: Client) -> None:
     files = client.generate([258, 1], [2, "Shirt"], 0.5)
-    assert [pixels_of(png) for png in files] == [[2, 2, 5], [1, 1, 5]]
+    assert [read_color(png) for png in files] == [[2, 2, 5], [1, 1, 5]]
     assert client.generate(np.array([258]), np.array([2])) == client.generate([258], ["coat"], [np.inf])
-    assert pixels_of(client.generate([258], [2])[0]) == [2, 2, 80]  # 8 is no truncation
+    assert read_color(client.generate([258], [2])[0]) == [2, 2, 80]  # 8 is no truncation
 
 
 def test_images_and_attention(client: Client) -> None:
@@ -71,7 +71,7 @@ def test_images_and_attention(client: Client) -> None:
     assert maps.dtype == np.float32 and maps.reshape(3, 4).argmax(axis=1).tolist() == [1, 2, 3]
 
 
-def test_what_the_server_says_of_the_model(client: Client) -> None:
+def test_the_metadata_of_the_model(client: Client) -> None:
     assert client.is_ready()
     assert client.metadata().version == 3
     assert client.signatures()["generate"].inputs["seeds"].dtype == "int64"
@@ -80,29 +80,29 @@ def test_what_the_server_says_of_the_model(client: Client) -> None:
 def test_many_rows_are_several_requests_answered_in_order(address: dict[str, Any]) -> None:
     seeds = np.arange(600)
     with Client(**address) as client:
-        pixels = [pixels_of(png) for png in client.generate(seeds, seeds % 3, seeds % 7)]
+        pixels = [read_color(png) for png in client.generate(seeds, seeds % 3, seeds % 7)]
     assert pixels == [[seed % 256, seed % 3, seed % 7 * 10] for seed in range(600)]
-    client, recorder = recorded(batch_size=4)
+    client, recorder = create_recorded_client(batch_size=4)
     assert client.generate(np.arange(10), np.arange(10)) == list(range(10))
-    assert [inputs["seeds"].tolist() for inputs in recorder.asked] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert all(len(inputs["truncation"]) == len(inputs["labels"]) for inputs in recorder.asked)
+    assert [inputs["seeds"].tolist() for inputs in recorder.requests] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert all(len(inputs["truncation"]) == len(inputs["labels"]) for inputs in recorder.requests)
 
 
 def test_threads_share_a_client(client: Client) -> None:
     def ask(seed: int) -> list[int]:
-        return pixels_of(client.generate([seed], [seed % 3])[0])
+        return read_color(client.generate([seed], [seed % 3])[0])
 
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         assert list(threads.map(ask, range(100))) == [[seed, seed % 3, 80] for seed in range(100)]
 
 
-def test_what_the_server_refuses(client: Client, address: dict[str, Any]) -> None:
-    with pytest.raises(Refused, match="^generate: expected a request that .* accepts, .*labels: expected 0 to 2"):
+def test_the_server_refuses_invalid_requests(client: Client, address: dict[str, Any]) -> None:
+    with pytest.raises(RequestRefusedError, match="^generate: .*labels: expected 0 to 2"):
         client.generate([1], [3])
-    with pytest.raises(Refused, match="^serving_default: expected a request that .* accepts"):
+    with pytest.raises(RequestRefusedError, match="^serving_default: "):
         client.images(np.zeros((1, LATENT_DIM + 1)), [0])
-    with Client(**address, model="other") as other, pytest.raises(Refused, match="^model: expected one that .* serves"):
-        other.generate([1], [0])
+    with Client(**address, model="other") as wrong_client, pytest.raises(RequestRefusedError, match="^model: .*other"):
+        wrong_client.generate([1], [0])
 
 
 @pytest.mark.parametrize(
@@ -112,59 +112,59 @@ def test_what_the_server_refuses(client: Client, address: dict[str, Any]) -> Non
         (lambda client: client.generate([1, 2], [1]), "generate: expected as many rows of each"),
         (lambda client: client.generate([], []), "generate: expected at least one row"),
         (lambda client: client.generate([0.5], [1]), "seeds: expected whole numbers"),
-        (lambda client: client.generate([1], [1], -1.0), "truncation: expected numbers of at least 0, received -1.0"),
-        (lambda client: client.generate([1], [1], np.nan), "truncation: expected numbers of at least 0, received nan"),
-        (lambda client: client.generate([1], [1], "x"), "truncation: expected numbers of at least 0, received x"),
+        (lambda client: client.generate([1], [1], -1.0), "truncation: .*received -1.0"),
+        (lambda client: client.generate([1], [1], np.nan), "truncation: .*received nan"),
+        (lambda client: client.generate([1], [1], "x"), "truncation: .*received x"),
         (lambda client: client.generate([1, 2], [1, 2], [1.0]), "generate: expected as many rows of each"),
-        (lambda client: client.images([[np.inf] * 4], [1]), "latents: expected finite float32 numbers"),
+        (lambda client: client.images([[np.inf] * 4], [1]), "latents: expected finite"),
         (lambda client: client.attention([[0.0] * 4], [1], [[0.5, 1]]), "queries: expected whole numbers"),
     ],
 )
-def test_what_is_wrong_before_anything_is_sent(call: Any, message: str) -> None:
-    client, recorder = recorded(classes=Classes(3, ("Bag", "Shirt", "Coat")))
+def test_invalid_arguments_are_not_sent(call: Any, message: str) -> None:
+    client, recorder = create_recorded_client(classes=Classes(3, ("Bag", "Shirt", "Coat")))
     with pytest.raises(UserError, match=message):
         call(client)
-    assert not recorder.asked
+    assert not recorder.requests
 
 
 @pytest.mark.parametrize("options", [{"timeout_s": 0.0}, {"batch_size": 0}, {"batch_size": 257}])
-def test_wrong_options(options: dict[str, Any]) -> None:
+def test_invalid_options(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"^{next(iter(options)).removesuffix('_s')}: expected"):
         Client("localhost:1", rest=True, **options)
 
 
-def test_a_busy_server_is_asked_again_and_one_that_refuses_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transports, "_FIRST_WAIT_S", 0.001)
-    client, recorder = recorded(Busy("busy"), Busy("busy"))
-    assert client.generate([1], [7]) == [7] and len(recorder.asked) == 3
-    client, recorder = recorded(Refused("wrong"))
-    with pytest.raises(Refused):
+def test_a_busy_server_is_retried_and_a_refusal_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transports, "_INITIAL_WAIT_S", 0.001)
+    client, recorder = create_recorded_client(ServerBusyError("busy"), ServerBusyError("busy"))
+    assert client.generate([1], [7]) == [7] and len(recorder.requests) == 3
+    client, recorder = create_recorded_client(RequestRefusedError("wrong"))
+    with pytest.raises(RequestRefusedError):
         client.generate([1], [7])
-    assert len(recorder.asked) == 1
+    assert len(recorder.requests) == 1
 
 
-def test_an_answer_with_other_rows() -> None:
-    client, recorder = recorded()
+def test_an_answer_with_a_wrong_number_of_rows() -> None:
+    client, recorder = create_recorded_client()
     recorder.predict = lambda *_: np.zeros(3)  # type: ignore[method-assign]
-    with pytest.raises(UserError, match=r"generate: expected 1 rows of png_bytes, received shape \[3\]"):
+    with pytest.raises(UserError, match=r"generate: .*png_bytes.*\[3\]"):
         client.generate([1], [7])
 
 
 @pytest.mark.parametrize("rest", [False, True])
-def test_nobody_listens(rest: bool) -> None:
-    (port,) = free_ports(1)
+def test_no_server_is_an_error(rest: bool) -> None:
+    (port,) = find_free_ports(1)
     with Client(f"127.0.0.1:{port}", rest=rest, timeout_s=0.5) as client:
         assert not client.is_ready()
-        with pytest.raises(Busy, match=r"server: expected an answer of TensorFlow Serving at .* \(tried . times\)$"):
+        with pytest.raises(ServerBusyError, match=r"server: .*tried . times"):
             client.generate([1], [0])
 
 
 @pytest.mark.parametrize(
     ("rest", "missing"), [(True, ("tensorflow", "keras", "grpc", "google.protobuf")), (False, ("tensorflow", "keras"))]
 )
-def test_what_is_not_needed_is_not_loaded(server: ServerAddresses, rest: bool, missing: tuple[str, ...]) -> None:
+def test_optional_packages_are_not_loaded(server: ServerAddresses, rest: bool, missing: tuple[str, ...]) -> None:
     program = (
-        f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n"  # None there: it cannot be imported
+        f"import sys; sys.modules.update(dict.fromkeys({missing!r}))\n"  # a module that is None cannot be imported
         "from sagan_tf.serving.connection import Client\n"
         f"png, = Client({server.rest if rest else server.grpc!r}, rest={rest}).generate([1], [2])\n"
         "assert png.startswith(b'\\x89PNG')\n"
@@ -173,7 +173,7 @@ def test_what_is_not_needed_is_not_loaded(server: ServerAddresses, rest: bool, m
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-def test_grpc_is_not_installed() -> None:
+def test_grpc_that_is_not_installed_is_an_error() -> None:
     program = "import sys; sys.modules['grpc'] = None; from sagan_tf.serving.client import run; sys.exit(run())"
     command = [sys.executable, "-c", program, "--server=localhost:1", "--output=a.png"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The contract of exported models is what users were promised: its names and types are in their programs."""
+"""The contract of exported models does not change: programs of users contain its names and get_types."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from sagan_tf.serving import contract
 from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES, SignatureContract
 
 
-def types(signature: SignatureContract) -> tuple[dict[str, str], dict[str, str]]:
+def get_types(signature: SignatureContract) -> tuple[dict[str, str], dict[str, str]]:
     inputs, outputs = (
-        {name: one.dtype for name, one in tensors.items()} for tensors in (signature.inputs, signature.outputs)
+        {name: tensor.dtype for name, tensor in tensors.items()} for tensors in (signature.inputs, signature.outputs)
     )
     return inputs, outputs
 
 
 def test_signatures() -> None:
-    assert {name: types(one) for name, one in GENERATOR_SIGNATURES.items()} == {
+    assert {name: get_types(signature) for name, signature in GENERATOR_SIGNATURES.items()} == {
         "serving_default": ({"latents": "float32", "labels": "int32"}, {"images": "float32"}),
         "generate": ({"seeds": "int64", "labels": "int32", "truncation": "float32"}, {"png_bytes": "string"}),
         "attention": ({"latents": "float32", "labels": "int32", "queries": "int32"}, {"attention_map": "float32"}),
     }
     (discriminator,) = DISCRIMINATOR_SIGNATURES.values()
-    assert types(discriminator) == ({"images": "float32", "labels": "int32"}, {"logits": "float32"})
+    assert get_types(discriminator) == ({"images": "float32", "labels": "int32"}, {"logits": "float32"})
 
 
-def test_no_truncation_is_none_to_the_sampler() -> None:
+def test_no_truncation_is_that_of_the_sampler() -> None:
     assert contract.NO_TRUNCATION == NO_TRUNCATION
 
 

@@ -1,4 +1,4 @@
-"""gRPC: what is sent, and what each of a server's errors becomes."""
+"""The gRPC connection: requests, answers and the translation of errors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from sagan_tf.errors import UserError
 from sagan_tf.serving.grpc_transport import GrpcTransport
-from sagan_tf.serving.transports import Busy, Refused
-from tests.exporting.small_model import assert_metadata, pixels_of
+from sagan_tf.serving.transports import RequestRefusedError, ServerBusyError
 from tests.serving.model_server import ServerAddresses
-from tests.workers import free_ports
+from tests.serving.small_model import assert_metadata, read_color
+from tests.workers import find_free_ports
 
 INPUTS = {
     "seeds": np.array([258, 1], np.int64),
@@ -28,16 +28,16 @@ INPUTS = {
 
 
 class Scripted(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers with the status that it is told, after some time."""
+    """A server that answers with a given status after a given time."""
 
     code: grpc.StatusCode | None = None
     seconds = 0.0
     answer = predict_pb2.PredictResponse()
 
-    def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:
+    def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:  # noqa: N802 (name of the gRPC method)
         time.sleep(self.seconds)
         if self.code is not None:
-            context.abort(self.code, "its words")
+            context.abort(self.code, "reason")
         return self.answer
 
 
@@ -61,9 +61,9 @@ def transport(server: ServerAddresses) -> Iterator[GrpcTransport]:
     transport.close()
 
 
-def test_files_and_numbers(transport: GrpcTransport) -> None:
+def test_outputs_of_bytes_and_numbers(transport: GrpcTransport) -> None:
     files = transport.predict("generate", INPUTS, "png_bytes", 20.0)
-    assert [pixels_of(png) for png in files] == [[2, 2, 5], [1, 0, 80]]
+    assert [read_color(png) for png in files] == [[2, 2, 5], [1, 0, 80]]
     latents = {"latents": np.array([[0.1, 0, 0, 0]], np.float32), "labels": np.array([2], np.int32)}
     images = transport.predict("serving_default", latents, "images", 20.0)
     assert images.shape == (1, 8, 8, 1) and np.all(images == (np.float32(0.1) + 2) * np.float32(0.125))
@@ -75,36 +75,34 @@ def test_metadata(transport: GrpcTransport) -> None:
 
 def test_is_ready(server: ServerAddresses, transport: GrpcTransport) -> None:
     assert transport.is_ready(20.0)
-    (nobody,) = free_ports(1)
+    (unused_port,) = find_free_ports(1)
     for address, model, version in (
         (server.grpc, "other", None),
         (server.grpc, "sagan", 2),
-        (f"127.0.0.1:{nobody}", "sagan", None),
+        (f"127.0.0.1:{unused_port}", "sagan", None),
     ):
-        other = GrpcTransport(address, model, version)
-        assert not other.is_ready(20.0)
-        other.close()
+        unready = GrpcTransport(address, model, version)
+        assert not unready.is_ready(20.0)
+        unready.close()
 
 
 @pytest.mark.parametrize(
     ("code", "kind", "start"),
     [
-        (
-            "UNAVAILABLE",
-            Busy,
-            "server: expected an answer of TensorFlow Serving at .*, received UNAVAILABLE: its words",
-        ),
-        ("RESOURCE_EXHAUSTED", Busy, "server: .* received RESOURCE_EXHAUSTED: its words"),
-        ("INVALID_ARGUMENT", Refused, "generate: expected a request that .* accepts, received its refusal: its words"),
-        ("FAILED_PRECONDITION", Refused, "generate: .*: its words"),
-        ("OUT_OF_RANGE", Refused, "generate: .*: its words"),
-        ("NOT_FOUND", Refused, "model: expected one that .* serves, received sagan; it says: its words"),
-        ("DEADLINE_EXCEEDED", UserError, "timeout: expected an answer of .* within 20 s, received none"),
-        ("INTERNAL", UserError, "server: .* received INTERNAL: its words"),
-        ("UNIMPLEMENTED", UserError, "server: .* received UNIMPLEMENTED: its words"),
+        ("UNAVAILABLE", ServerBusyError, "server: .*UNAVAILABLE: reason"),
+        ("RESOURCE_EXHAUSTED", ServerBusyError, "server: .*RESOURCE_EXHAUSTED: reason"),
+        ("INVALID_ARGUMENT", RequestRefusedError, "generate: .*: reason"),
+        ("FAILED_PRECONDITION", RequestRefusedError, "generate: .*: reason"),
+        ("OUT_OF_RANGE", RequestRefusedError, "generate: .*: reason"),
+        ("NOT_FOUND", RequestRefusedError, "model: .*sagan.*: reason"),
+        ("DEADLINE_EXCEEDED", UserError, "timeout: .*within 20 s"),
+        ("INTERNAL", UserError, "server: .*INTERNAL: reason"),
+        ("UNIMPLEMENTED", UserError, "server: .*UNIMPLEMENTED: reason"),
     ],
 )
-def test_every_status(scripted: tuple[Scripted, GrpcTransport], code: str, kind: type, start: str) -> None:
+def test_every_status_is_translated(
+    scripted: tuple[Scripted, GrpcTransport], code: str, kind: type, start: str
+) -> None:
     servicer, transport = scripted
     servicer.code = grpc.StatusCode[code]
     with pytest.raises(UserError, match=f"^{start}") as caught:
@@ -116,12 +114,12 @@ def test_a_late_answer(scripted: tuple[Scripted, GrpcTransport]) -> None:
     servicer, transport = scripted
     servicer.seconds = 0.6
     begin = time.monotonic()
-    with pytest.raises(UserError, match="timeout: expected an answer of .* within 0.2 s"):
+    with pytest.raises(UserError, match="timeout: .*within 0.2 s"):
         transport.predict("generate", INPUTS, "png_bytes", 0.2)
     assert time.monotonic() - begin < 0.5
 
 
-def test_an_answer_larger_than_grpc_takes_by_itself(scripted: tuple[Scripted, GrpcTransport]) -> None:
+def test_an_answer_larger_than_the_default_limit_of_grpc(scripted: tuple[Scripted, GrpcTransport]) -> None:
     servicer, transport = scripted
     images = np.arange(2**21, dtype=np.float32)
     servicer.answer = predict_pb2.PredictResponse(outputs={"images": tf.make_tensor_proto(images)})
@@ -129,30 +127,30 @@ def test_an_answer_larger_than_grpc_takes_by_itself(scripted: tuple[Scripted, Gr
 
 
 def test_an_answer_without_the_output(scripted: tuple[Scripted, GrpcTransport]) -> None:
-    with pytest.raises(UserError, match="generate: expected an output png_bytes, received "):
+    with pytest.raises(UserError, match="generate: .*png_bytes"):
         scripted[1].predict("generate", INPUTS, "png_bytes", 20.0)
 
 
 def test_an_unknown_model_and_signature(server: ServerAddresses, transport: GrpcTransport) -> None:
-    with pytest.raises(Refused, match="signature: expected one that sagan has, received no_such; .* says: "):
+    with pytest.raises(RequestRefusedError, match="signature: .*no_such"):
         transport.predict("no_such", INPUTS, "png_bytes", 20.0)
-    other = GrpcTransport(server.grpc, "sagan", 2)
-    with pytest.raises(Refused, match="model: expected one that .* serves, received sagan version 2"):
-        other.predict("generate", INPUTS, "png_bytes", 20.0)
-    with pytest.raises(Refused, match="model: expected one that .* serves, received sagan version 2"):
-        other.metadata(20.0)
-    other.close()
+    missing = GrpcTransport(server.grpc, "sagan", 2)
+    with pytest.raises(RequestRefusedError, match="model: .*sagan version 2"):
+        missing.predict("generate", INPUTS, "png_bytes", 20.0)
+    with pytest.raises(RequestRefusedError, match="model: .*sagan version 2"):
+        missing.metadata(20.0)
+    missing.close()
 
 
-def test_nobody_listens_and_the_wrong_interface(server: ServerAddresses) -> None:
-    (nobody,) = free_ports(1)
-    for address in (f"127.0.0.1:{nobody}", server.rest):
+def test_no_server_and_the_wrong_interface(server: ServerAddresses) -> None:
+    (unused_port,) = find_free_ports(1)
+    for address in (f"127.0.0.1:{unused_port}", server.rest):
         transport = GrpcTransport(address, "sagan")
-        with pytest.raises(Busy, match="server: expected an answer of TensorFlow Serving at .*, received UNAVAILABLE"):
+        with pytest.raises(ServerBusyError, match="server: .*UNAVAILABLE"):
             transport.predict("generate", INPUTS, "png_bytes", 20.0)
         transport.close()
 
 
-def test_an_address_that_is_none() -> None:
-    with pytest.raises(UserError, match="server: expected HOST:PORT for gRPC, received http://localhost:8500"):
+def test_a_url_is_not_an_address_for_grpc() -> None:
+    with pytest.raises(UserError, match="server: .*http://localhost:8500"):
         GrpcTransport("http://localhost:8500", "sagan")

@@ -1,4 +1,4 @@
-"""Our messages beside TensorFlow Serving's own: the same bytes, either way."""
+"""Our messages have the same bytes as those of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -51,30 +51,30 @@ ARRAYS = [
 every_array = pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{list(array.shape)}")
 
 
-def same_fields(ours: Any, official: Any) -> None:
-    """Every field of ours is there officially, by the same number, type, repetition and packing."""
+def assert_same_fields(ours: Any, official: Any) -> None:
+    """Assert that every field of ours is an official field with the same number, type, repetition and packing."""
     for field in ours.fields:
-        other = official.fields_by_name[field.name]
-        assert field.number == other.number and field.is_repeated == other.is_repeated, field.full_name
-        assert field.is_packed == other.is_packed, field.full_name
-        kind = field.TYPE_INT32 if other.type == other.TYPE_ENUM else other.type  # the same on the wire
+        expected = official.fields_by_name[field.name]
+        assert field.number == expected.number and field.is_repeated == expected.is_repeated, field.full_name
+        assert field.is_packed == expected.is_packed, field.full_name
+        kind = field.TYPE_INT32 if expected.type == expected.TYPE_ENUM else expected.type  # the same on the wire
         assert field.type == kind, field.full_name
         if field.message_type is not None:
-            same_fields(field.message_type, other.message_type)
+            assert_same_fields(field.message_type, expected.message_type)
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_fields_are_the_official_ones(name: str) -> None:
-    same_fields(getattr(messages, name).DESCRIPTOR, OFFICIAL[name].DESCRIPTOR)
+    assert_same_fields(getattr(messages, name).DESCRIPTOR, OFFICIAL[name].DESCRIPTOR)
 
 
 @every_array
-def test_tensorflow_reads_our_tensors_and_we_read_its(array: np.ndarray) -> None:
+def test_tensors_are_exchanged_with_tensorflow(array: np.ndarray) -> None:
     content = messages.to_tensor(array).SerializeToString()
     official = tensor_pb2.TensorProto.FromString(content)
     np.testing.assert_array_equal(tf.make_ndarray(official), array)
-    assert official.SerializeToString() == content  # nothing in it that TensorFlow does not know
-    if array.size != 1:  # of a single number, TensorFlow writes float_val and the like
+    assert official.SerializeToString() == content  # TensorFlow knows all of its fields
+    if array.size != 1:  # for a single number, TensorFlow writes float_val or int_val
         assert tf.make_tensor_proto(array).SerializeToString() == content
     read = messages.to_array(messages.TensorProto.FromString(tf.make_tensor_proto(array).SerializeToString()))
     np.testing.assert_array_equal(read, array)
@@ -92,26 +92,26 @@ def test_tensorflow_reads_our_tensors_and_we_read_its(array: np.ndarray) -> None
         (tf.string, "string_val", [b"a\x00"]),
     ],
 )
-def test_the_last_value_stands_for_all_that_follow(dtype: tf.DType, field: str, values: list[Any]) -> None:
+def test_the_last_value_is_repeated(dtype: tf.DType, field: str, values: list[Any]) -> None:
     official = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=tf.TensorShape([2, 3]).as_proto())
     getattr(official, field).extend(values)
     read = messages.to_array(messages.TensorProto.FromString(official.SerializeToString()))
     np.testing.assert_array_equal(read, tf.make_ndarray(official))
 
 
-def test_text_as_numpy_has_it() -> None:
+def test_text_arrays_of_numpy() -> None:
     for array in (np.array(["é", "b"]), np.array([b"\xc3\xa9", b"b"]), np.array(["é", "b"], object)):
         assert list(messages.to_array(messages.to_tensor(array))) == ["é".encode(), b"b"]
 
 
-def test_arrays_read_can_be_written_to_and_byte_order_does_not_matter() -> None:
+def test_arrays_are_writable_in_any_byte_order() -> None:
     array = np.arange(3, dtype=">f4")
     read = messages.to_array(messages.to_tensor(array))
     read += 1
     assert list(read) == [1, 2, 3] and read.dtype == np.float32
 
 
-def test_what_does_not_fit() -> None:
+def test_invalid_tensors() -> None:
     with pytest.raises(UserError, match="tensor: expected float32, int32, string, int64, received float64"):
         messages.to_tensor(np.zeros(2))
     half = tf.make_tensor_proto(np.zeros(2, np.float16)).SerializeToString()
@@ -119,14 +119,14 @@ def test_what_does_not_fit() -> None:
         messages.to_array(messages.TensorProto.FromString(half))
     for values in ({"tensor_content": bytes(8)}, {"float_val": [1.0, 2.0, 3.0, 4.0]}):
         tensor = messages.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 3}]}, **values)
-        with pytest.raises(UserError, match=r"tensor: expected the values of shape \[3\], received"):
+        with pytest.raises(UserError, match=r"tensor: .*\[3\]"):
             messages.to_array(tensor)
 
 
 @pytest.mark.parametrize("version", [None, 3])
-def test_a_request_of_prediction(version: int | None) -> None:
+def test_a_predict_request(version: int | None) -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    request = messages.predict_request(messages.model_spec("sagan", version, "generate"), {"latents": array})
+    request = messages.make_predict_request(messages.make_model_spec("sagan", version, "generate"), {"latents": array})
     official = predict_pb2.PredictRequest()
     official.model_spec.name, official.model_spec.signature_name = "sagan", "generate"
     if version is not None:
@@ -137,7 +137,7 @@ def test_a_request_of_prediction(version: int | None) -> None:
     assert prediction_log_pb2.PredictionLog.FromString(log).predict_log.request == official
 
 
-def test_metadata_and_status_are_read() -> None:
+def test_metadata_and_status() -> None:
     signature = meta_graph_pb2.SignatureDef(method_name="tensorflow/serving/predict")
     signature.inputs["latents"].dtype = tf.float32.as_datatype_enum
     signature.inputs["latents"].tensor_shape.CopyFrom(tf.TensorShape([None, 8]).as_proto())

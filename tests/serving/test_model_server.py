@@ -1,4 +1,4 @@
-"""The tests' server answers as TensorFlow Serving does, its official client and plain HTTP as witnesses."""
+"""The tests' server answers as TensorFlow Serving does, for its official client and for plain HTTP."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.exporting.small_model import pixels_of
 from tests.serving.model_server import ServerAddresses
+from tests.serving.small_model import read_color
 
 GOOD = {"seeds": [258, 1], "labels": [2, 0], "truncation": [0.5, 8.0]}
 TYPES = {"seeds": np.int64, "labels": np.int32, "truncation": np.float32}
@@ -46,8 +46,8 @@ def predict(channel: grpc.Channel, inputs: dict[str, Any], **spec: Any) -> predi
     return prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=20)
 
 
-def ask(server: ServerAddresses, path: str, request: Any = None) -> tuple[int, Any]:
-    """Status and answer of the REST interface."""
+def send(server: ServerAddresses, path: str, request: Any = None) -> tuple[int, Any]:
+    """Return the status and the answer of the REST interface."""
     body = None if request is None else json.dumps(request).encode()
     try:
         with urllib.request.urlopen(f"http://{server.rest}/v1/models/{path}", body, timeout=20) as answer:
@@ -60,7 +60,7 @@ def ask(server: ServerAddresses, path: str, request: Any = None) -> tuple[int, A
 def test_grpc_predicts(channel: grpc.Channel) -> None:
     for spec in ({}, {"version": 3}):
         answer = predict(channel, GOOD, **spec)
-        assert [pixels_of(png) for png in tf.make_ndarray(answer.outputs["png_bytes"])] == PIXELS
+        assert [read_color(png) for png in tf.make_ndarray(answer.outputs["png_bytes"])] == PIXELS
         assert answer.model_spec.version.value == 3
 
 
@@ -91,7 +91,7 @@ def test_grpc_refuses(
     assert message in caught.value.details()
 
 
-def test_grpc_refuses_another_type(channel: grpc.Channel) -> None:
+def test_grpc_refuses_a_wrong_type(channel: grpc.Channel) -> None:
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = "sagan", "generate"
     for name, values in GOOD.items():
@@ -111,16 +111,16 @@ def test_grpc_metadata_and_status(channel: grpc.Channel) -> None:
     status = get_model_status_pb2.GetModelStatusRequest()
     status.model_spec.name = "sagan"
     answer = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(status, timeout=20)
-    assert [(one.version, one.state) for one in answer.model_version_status] == [(3, 30)]
+    assert [(version.version, version.state) for version in answer.model_version_status] == [(3, 30)]
 
 
 @pytest.mark.parametrize("path", ["sagan:predict", "sagan/versions/3:predict"])
 def test_rest_predicts_by_columns_and_by_rows(server: ServerAddresses, path: str) -> None:
-    status, answer = ask(server, path, {"signature_name": "generate", "inputs": GOOD})
+    status, answer = send(server, path, {"signature_name": "generate", "inputs": GOOD})
     assert status == 200
-    assert [pixels_of(base64.b64decode(one["b64"])) for one in answer["outputs"]] == PIXELS
+    assert [read_color(base64.b64decode(file["b64"])) for file in answer["outputs"]] == PIXELS
     rows = [dict(zip(GOOD, row, strict=True)) for row in zip(*GOOD.values(), strict=True)]
-    assert ask(server, path, {"signature_name": "generate", "instances": rows}) == (
+    assert send(server, path, {"signature_name": "generate", "instances": rows}) == (
         200,
         {"predictions": answer["outputs"]},
     )
@@ -128,7 +128,7 @@ def test_rest_predicts_by_columns_and_by_rows(server: ServerAddresses, path: str
 
 def test_rest_numbers(server: ServerAddresses) -> None:
     request = {"inputs": {"latents": [[1.5, 0, 0, 0]], "labels": [2]}}
-    status, answer = ask(server, "sagan:predict", request)
+    status, answer = send(server, "sagan:predict", request)
     assert status == 200 and np.shape(answer["outputs"]) == (1, 8, 8, 1)
     assert answer["outputs"][0][0][0][0] == 3.5 * 0.125
 
@@ -155,15 +155,17 @@ def test_rest_numbers(server: ServerAddresses) -> None:
     ],
 )
 def test_rest_refuses(server: ServerAddresses, path: str, request_: Any, status: int) -> None:
-    received, answer = ask(server, path, request_)
+    received, answer = send(server, path, request_)
     assert received == status and answer["error"]
 
 
 def test_rest_status_and_metadata(server: ServerAddresses) -> None:
-    status, answer = ask(server, "sagan")
+    status, answer = send(server, "sagan")
     assert status == 200
-    assert [(one["version"], one["state"]) for one in answer["model_version_status"]] == [("3", "AVAILABLE")]
-    status, answer = ask(server, "sagan/metadata")
+    assert [(version["version"], version["state"]) for version in answer["model_version_status"]] == [
+        ("3", "AVAILABLE")
+    ]
+    status, answer = send(server, "sagan/metadata")
     assert status == 200 and answer["model_spec"]["name"] == "sagan"
     latents = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["latents"]
     assert latents["dtype"] == "DT_FLOAT"

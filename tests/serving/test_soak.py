@@ -1,4 +1,4 @@
-"""A served export under many requests, some of them wrong: every answer right, every mistake refused, memory flat."""
+"""Many requests to a served export: every answer is correct, malformed requests are refused, memory stays constant."""
 
 from __future__ import annotations
 
@@ -12,44 +12,43 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.data.images.preprocessing import to_uint8
-from sagan_tf.generation.latents import latents_of_seeds
+from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.serving.client import Client
 from tests.exporting.small_export import Exported, save_generator
 from tests.serving.model_server import ServerAddresses, start_server
-from tools.serving.load_generator import keys_of, main
+from tools.serving.load_generator import choose_keys, main
 
 
-def resident_megabytes() -> float:
+def read_resident_megabytes() -> float:
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def soak(server: ServerAddresses, way: str, requests: int, path: pathlib.Path) -> dict[str, int]:
-    """What came of so many requests of each of three batch sizes, a twentieth of them wrong."""
-    arguments = [f"--server={getattr(server, way)}", "--batch_sizes=1,4,16", f"--requests={requests}"]
+def send_requests(server: ServerAddresses, transport: str, requests: int, path: pathlib.Path) -> dict[str, int]:
+    """Send requests of three batch sizes, 5% of them malformed, and return the counts of outcomes."""
+    arguments = [f"--server={getattr(server, transport)}", "--batch_sizes=1,4,16", f"--requests={requests}"]
     arguments += ["--malformed=0.05", "--num_classes=3", "--concurrency=4", f"--json={path}"]
-    assert main([*arguments, *(["--rest"] if way == "rest" else [])]) == 0
+    assert main([*arguments, *(["--rest"] if transport == "rest" else [])]) == 0
     return json.loads(path.read_text())["counts"]
 
 
-def assert_pictures_are_the_generators(server: ServerAddresses, exported: Exported) -> None:
-    """Not only the same again and again."""
-    seeds, labels, truncation = map(np.array, zip(*keys_of(0, 32, 3), strict=True))
+def assert_images_match_the_generator(server: ServerAddresses, exported: Exported) -> None:
+    seeds, labels, truncation = map(np.array, zip(*choose_keys(0, 32, 3), strict=True))
     with Client(server.grpc) as client:
         files = client.generate(seeds, labels, truncation)
-    latents = latents_of_seeds(seeds, exported.config.latent_dim, truncation)
+    latents = draw_latents_from_seeds(seeds, exported.config.latent_dim, truncation)
     inputs = [latents, tf.constant(labels, tf.int32)]
     expected = to_uint8(exported.network(inputs, training=False)).numpy().astype(int)
-    for file, picture in zip(files, expected, strict=True):
-        assert np.abs(np.asarray(Image.open(io.BytesIO(file))).astype(int) - picture).max() <= 1
+    for file, image in zip(files, expected, strict=True):
+        assert np.abs(np.asarray(Image.open(io.BytesIO(file))).astype(int) - image).max() <= 1
 
 
-@pytest.mark.parametrize("way", ["grpc", "rest"])
-def test_a_few_requests(way: str, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_a_few_requests(transport: str, tmp_path: pathlib.Path) -> None:
     exported = save_generator(tmp_path / "sagan")
     with start_server(tmp_path / "sagan") as server:
-        counts = soak(server, way, 40, tmp_path / "result.json")
-        assert_pictures_are_the_generators(server, exported)
+        counts = send_requests(server, transport, 40, tmp_path / "result.json")
+        assert_images_match_the_generator(server, exported)
     assert (counts["good requests answered"], counts["bad requests refused"]) == (114, 6)
 
 
@@ -57,10 +56,10 @@ def test_a_few_requests(way: str, tmp_path: pathlib.Path) -> None:
 def test_many_requests(tmp_path: pathlib.Path) -> None:
     exported = save_generator(tmp_path / "sagan")
     with start_server(tmp_path / "sagan") as server:
-        soak(server, "grpc", 200, tmp_path / "warm.json")
-        before = resident_megabytes()
-        counts = soak(server, "grpc", 800, tmp_path / "result.json")
-        after = resident_megabytes()
-        assert_pictures_are_the_generators(server, exported)
+        send_requests(server, "grpc", 200, tmp_path / "warm.json")
+        before = read_resident_megabytes()
+        counts = send_requests(server, "grpc", 800, tmp_path / "result.json")
+        after = read_resident_megabytes()
+        assert_images_match_the_generator(server, exported)
     assert (counts["good requests answered"], counts["bad requests refused"]) == (2280, 120)
     assert after < 1.02 * before, f"{before:.0f} MB grew to {after:.0f}"

@@ -12,7 +12,7 @@ from tools.benchmarks import quality_cells
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
-    """What stands for the processes that train and evaluate."""
+    """Return the replacement of the processes that train and evaluate."""
     fake = FakeProcesses()
     monkeypatch.setattr(quality_cells, "run_process", fake)
     return fake
@@ -20,5 +20,5 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
 
 @pytest.fixture
 def flags(tmp_path: pathlib.Path) -> list[str]:
-    """Flags of a benchmark of two settings."""
+    """Return the command line of a benchmark of two settings."""
     return flags_of_two_settings(tmp_path)

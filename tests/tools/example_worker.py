@@ -1,4 +1,4 @@
-"""A worker for tests: what it does is its first argument."""
+"""Worker for tests, whose first argument selects its behavior."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.benchmarks.workers import serve
 
 
 def main() -> None:
-    """Serves numbers; or dies at once, in its first run, or between two."""
+    """Serve the number of runs; or fail, hang or write a log, as the task says."""
     task = sys.argv[1]
     runs = 0
 
@@ -26,7 +26,7 @@ def main() -> None:
             time.sleep(600)
         if task == "log":
             print(f"run {runs}", file=sys.stderr, flush=True)
-        print("a library's notice")
+        print("a line of a library")
         return {"runs": runs}
 
     if task == "die_at_once":
@@ -36,8 +36,8 @@ def main() -> None:
     serve(about | {"log_level": os.environ.get("TF_CPP_MIN_LOG_LEVEL")}, run)
     if task == "hang_at_the_end":
         time.sleep(600)
-    if task == "tell":
-        print("stopped in order", file=open(sys.argv[2], "w"))  # noqa: SIM115 - the process ends
+    if task == "write_at_the_end":
+        print("stopped regularly", file=open(sys.argv[2], "w"))  # noqa: SIM115 - the process ends
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stand-ins for the processes that the quality benchmark runs, and a benchmark of two settings for them."""
+"""Replacements of the processes that the quality benchmark runs, and a benchmark of two settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIGKILLED = -9
 
 
 class FakeProcesses:
-    """Stands for `run_process`: writes what training and evaluation write, and notes the commands."""
+    """Replacement of `run_process` that writes the files of training and evaluation, and records the commands."""
 
     def __init__(self) -> None:
         self.commands: list[list[str]] = []
@@ -83,7 +83,7 @@ class FakeProcesses:
 
 
 def flags_of_two_settings(tmp_path: pathlib.Path) -> list[str]:
-    """Write a file with two settings; return the command line of a benchmark with two seeds of each."""
+    """Write a file with two settings, and return the command line of a benchmark."""
     (tmp_path / "settings.txt").write_text("plain\nwide --base_channels=32\n")
     return ["quality", f"--settings={tmp_path / 'settings.txt'}", f"--run_dir={tmp_path / 'runs'}", "--seeds=2"]
 

@@ -1,5 +1,6 @@
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -8,13 +9,13 @@ from tools.benchmarks import sampling, startup, train_step
 
 
 class FakeWorker:
-    """Takes the time and memory that its module and arguments say, without a process."""
+    """Worker without a process, whose time and memory depend on its module and arguments."""
 
     seconds = {"tf_gan_peer": 2.0, "plain": 1.5, "auto": 0.5}
 
     def __init__(self, module: str, arguments: list[str] | tuple[str, ...] = ()) -> None:
         self.module = module.rsplit(".", 1)[1]
-        form = next((one.split("=")[1] for one in arguments if one.startswith("--resampling=")), "auto")
+        form = next((flag.split("=")[1] for flag in arguments if flag.startswith("--resampling=")), "auto")
         self.time = self.seconds.get(self.module, self.seconds[form])
 
     def __enter__(self) -> "FakeWorker":
@@ -23,7 +24,7 @@ class FakeWorker:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def ready(self) -> dict[str, float]:
+    def wait_until_ready(self) -> dict[str, float]:
         return {"flops_per_image": 1e9, "flops_per_image_with_transforms": 2e9, "seconds_to_first_step": 3.0}
 
     def run(self) -> dict[str, float]:
@@ -44,13 +45,13 @@ def test_the_json_of_a_training_step(tmp_path: pathlib.Path, capsys: pytest.Capt
     assert result["ratio"] == 4.0
     assert result["ours"]["seconds"] == 0.5 and result["ours"]["images_per_second"] == 16.0
     assert result["peer"]["seconds"] == 2.0 and result["peer"]["peak_memory_bytes"] == 2_000_000_000
-    assert result["share_of_matrix_product"] == 0.5  # 8 images of 1 GFLOP in half a second, of 32 GFLOP/s
+    assert result["share_of_matrix_product"] == 0.5  # 8 images of 1 GFLOP in 0.5 s, at 32 GFLOP/s
     assert result["sizes"]["resolution"] == 128 and result["machine"]["cores"] >= 1
     printed = capsys.readouterr().out
     assert "4.00 times as fast" in printed and "2.00 GB" in printed and "50% of a matrix product's 32" in printed
 
 
-def test_other_peers_and_none(capsys: pytest.CaptureFixture) -> None:
+def test_other_peers_and_no_peer(capsys: pytest.CaptureFixture) -> None:
     assert benchmark.main(["train_step", "--peer=plain"]) == 0
     assert "3.00 times as fast" in capsys.readouterr().out
     assert benchmark.main(["train_step"]) == 0
@@ -67,25 +68,25 @@ def test_sampling(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
-        (["train_step", "--rounds=4"], "rounds: expected at least 5, received 4"),
-        (["train_step", "--peer=tf_gan", "--resolution=64"], "peer: expected 128 px and 3 channels"),
-        (["sampling", "--rounds=1"], "rounds: expected at least 5, received 1"),
-        (["startup", "--flagfile=absent.cfg"], "flagfile: expected a file, received absent.cfg"),
-        (["train_step", "--json=/proc/absent/file.json"], "json: cannot write /proc/absent/file.json"),
+        (["train_step", "--rounds=4"], "rounds: .* 4$"),
+        (["train_step", "--peer=tf_gan", "--resolution=64"], "peer: .* 64 px"),
+        (["sampling", "--rounds=1"], "rounds: .* 1$"),
+        (["startup", "--flagfile=absent.cfg"], "flagfile: .* absent.cfg"),
+        (["train_step", "--json=/proc/absent/file.json"], "json: .*/proc/absent/file.json"),
     ],
 )
-def test_mistakes_get_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
+def test_invalid_options_get_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
     assert benchmark.main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"tools/benchmark.py: error: {message}")
+    assert re.match(f"tools/benchmark.py: error: {message}", line)
 
 
 def test_startup_times_the_line_it_waits_for() -> None:
     program = ["-c", "print('step 0/1'); print('step 1/1', flush=True); import time; time.sleep(60)"]
-    assert 0.0 < startup._seconds_to_line(program, "step 1/") < 30.0
-    assert startup._seconds_to_line(["-c", "print('usage')"], None) > 0.0
+    assert 0.0 < startup._measure_seconds_to_line(program, "step 1/") < 30.0
+    assert startup._measure_seconds_to_line(["-c", "print('usage')"], None) > 0.0
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Multiply-adds of small graphs, counted by hand."""
+"""Tests of the number of multiply-adds of small graphs, against counts by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers.convolutions.tiles import combined
-from tools.benchmarks.arithmetic import graph_multiply_adds
+from sagan_tf.layers.convolutions.tiles import combine
+from tools.benchmarks.arithmetic import count_multiply_adds
 
 X = tf.ones([2, 6, 8, 3])
 KERNEL = tf.ones([3, 3, 3, 5])
@@ -20,7 +20,7 @@ PRODUCT = 4 * 6 * 5
 
 
 def counted(function: Callable[..., Any], *arguments: tf.Tensor, **options: Any) -> int:
-    return graph_multiply_adds(tf.function(function, **options).get_concrete_function(*arguments).graph)
+    return count_multiply_adds(tf.function(function, **options).get_concrete_function(*arguments).graph)
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
@@ -30,7 +30,7 @@ def test_convolution(stride: int, padding: str) -> None:
     assert counted(lambda x, k: tf.nn.conv2d(x, k, stride, padding), X, KERNEL) == 2 * locations * 3 * 3 * 3 * 5
 
 
-def test_each_gradient_of_a_convolution_costs_what_it_does() -> None:
+def test_each_gradient_of_a_convolution_costs_as_much_as_the_convolution() -> None:
     def gradients(x: tf.Tensor, kernel: tf.Tensor, wanted: str) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
@@ -38,7 +38,7 @@ def test_each_gradient_of_a_convolution_costs_what_it_does() -> None:
         return tape.gradient(y, {"x": [x], "kernel": [kernel], "both": [x, kernel]}[wanted], tf.ones_like(y))
 
     strided = CONVOLUTION // 4
-    # The convolution itself isn't needed for its gradients, and doesn't count.
+    # The gradients do not depend on the result of the convolution, which is pruned and does not count.
     assert counted(lambda x, kernel: gradients(x, kernel, "x"), X, KERNEL) == strided
     assert counted(lambda x, kernel: gradients(x, kernel, "kernel"), X, KERNEL) == strided
     assert counted(lambda x, kernel: gradients(x, kernel, "both"), X, KERNEL) == 2 * strided
@@ -61,31 +61,31 @@ def test_matrix_product(transpose_a: bool, transpose_b: bool, batch: tuple[int, 
     assert product == PRODUCT * {(): 1, (3,): 3, (3, 2): 6}[batch]
 
 
-def test_one_matrix_for_a_whole_batch() -> None:
+def test_product_with_a_broadcast_matrix() -> None:
     assert counted(tf.matmul, tf.ones([9, 4, 6]), B[tf.newaxis]) == 9 * PRODUCT
 
 
-def test_transforms_count_when_they_are_asked_for() -> None:
+def test_transforms_count_only_on_request() -> None:
     combinations = np.ones([7, 4])
-    graph = tf.function(lambda a, b: combined(combinations, tf.matmul(a, b))).get_concrete_function(A, B).graph
-    assert graph_multiply_adds(graph) == PRODUCT
-    assert graph_multiply_adds(graph, transforms=True) == PRODUCT + 7 * 4 * 5
+    graph = tf.function(lambda a, b: combine(combinations, tf.matmul(a, b))).get_concrete_function(A, B).graph
+    assert count_multiply_adds(graph) == PRODUCT
+    assert count_multiply_adds(graph, transforms=True) == PRODUCT + 7 * 4 * 5
 
 
-def test_everything_else_is_free() -> None:
+def test_elementwise_operations_do_not_count() -> None:
     assert counted(lambda a: tf.reduce_sum(tf.nn.relu(a) * a + tf.exp(a)), A) == 0
 
 
-def test_what_no_result_needs_does_not_count() -> None:
+def test_unused_operations_do_not_count() -> None:
     def function(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         tf.matmul(a, b)
         return tf.matmul(a, b) + tf.cast(tf.shape(tf.matmul(a, b))[0], tf.float32) * 0.0
 
-    # A shape that is known when the graph is built depends on no product.
+    # The static shape of a product does not depend on the product.
     assert counted(function, A, B) == PRODUCT
 
 
-def test_what_an_effect_needs_counts() -> None:
+def test_operations_for_a_side_effect_count() -> None:
     variable = tf.Variable(tf.zeros([4, 5]))
 
     def function(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -95,7 +95,7 @@ def test_what_an_effect_needs_counts() -> None:
     assert counted(function, A, B) == PRODUCT
 
 
-def test_what_an_effect_in_a_loop_needs_counts() -> None:
+def test_operations_for_a_side_effect_in_a_loop_count() -> None:
     variable = tf.Variable(tf.zeros([4, 5]))
 
     def function(a: tf.Tensor, b: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
@@ -126,7 +126,7 @@ def test_the_body_of_a_loop_counts_once() -> None:
 
 
 @pytest.mark.parametrize("jit_compile", [None, True])
-def test_functions_that_are_called_count_as_often_as_they_are(jit_compile: bool | None) -> None:
+def test_each_call_of_a_function_counts(jit_compile: bool | None) -> None:
     inner = tf.function(tf.matmul, jit_compile=jit_compile)
     assert counted(lambda a, b: inner(a, b) + inner(2.0 * a, b), A, B) == 2 * PRODUCT
 
@@ -146,8 +146,8 @@ def test_every_branch_of_a_switch_counts() -> None:
 
 
 @pytest.mark.parametrize("operation", ["Conv2D", "MatMul"])
-def test_sizes_that_are_not_known(operation: str) -> None:
+def test_unknown_sizes_raise(operation: str) -> None:
     specs = {"Conv2D": tf.TensorSpec([None, 6, 8, 3]), "MatMul": tf.TensorSpec([None, 6])}
     functions = {"Conv2D": lambda x: tf.nn.conv2d(x, KERNEL, 1, "SAME"), "MatMul": lambda x: tf.matmul(x, B)}
-    with pytest.raises(ValueError, match=rf"the size of {operation} is not known before it runs: \[None, "):
+    with pytest.raises(ValueError, match=rf"{operation} .*\[None, "):
         counted(functions[operation], specs[operation])

@@ -1,4 +1,4 @@
-"""The programs that benchmarks start in processes of their own, on small networks: each answers what it is asked."""
+"""Tests of the workers of the benchmarks on small networks, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ TRAINING = ["--resolution=32", "--image_channels=1", "--attention_resolution=16"
 
 
 def answers(module: str, *arguments: str) -> tuple[dict[str, float], dict[str, float]]:
-    """What a worker says of itself, and what it has measured the second time."""
+    """Return a worker's facts about itself, and its second measurement."""
     with Worker(f"tools.benchmarks.{module}", arguments) as worker:
-        about = worker.ready()
+        about = worker.wait_until_ready()
         worker.run()
         return about, worker.run()
 

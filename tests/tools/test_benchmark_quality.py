@@ -1,4 +1,4 @@
-"""The quality benchmark without processes: what it runs, compares, prints and refuses."""
+"""Tests of the quality benchmark without processes: its commands, table, files and errors."""
 
 from __future__ import annotations
 
@@ -43,21 +43,19 @@ def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path
 
 
 @pytest.mark.parametrize(("scalar", "is_drawn"), [("health/latent_stable_rank", False), ("health/overfitting", True)])
-def test_a_plot_of_readings_alone(scalar: str, is_drawn: bool, tmp_path: pathlib.Path) -> None:
+def test_a_plot_without_evaluations(scalar: str, is_drawn: bool, tmp_path: pathlib.Path) -> None:
     lines = [json.dumps({"kind": "health", "step": step, scalar: 0.5}) for step in (10, 20)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    assert bool(quality_results.plot([("plain", tmp_path)])) == is_drawn
+    assert bool(quality_results.draw_charts([("plain", tmp_path)])) == is_drawn
 
 
-def test_minutes_end_training_when_tracing_is_left_out(processes: FakeProcesses, flags: list[str], tmp_path) -> None:
+def test_minutes_limit_training_without_tracing(processes: FakeProcesses, flags: list[str], tmp_path) -> None:
     assert benchmark.main([*flags, "--minutes=1.5"]) == 0
     assert {(row["step"], row["training_seconds"]) for row in rows_of(tmp_path)} == {("500", "100.0")}
 
 
-def test_no_run_goes_on_when_its_learning_rates_are_0(
-    processes: FakeProcesses, flags: list[str], tmp_path, capsys
-) -> None:
-    """The steps before their end take 60 of 90 seconds in one setting, and more than 90 in the other."""
+def test_a_run_ends_when_its_learning_rates_are_0(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
+    """The rates of the first setting reach 0 after 60 s of the 90 s limit."""
     ends = {"plain": "--learning_rate_decay_steps=250", "wide": "--learning_rate_decay_start=450"}
     (tmp_path / "settings.txt").write_text(
         f"plain --learning_rate_decay_start=50 {ends['plain']}\nwide {ends['wide']}\n"
@@ -77,9 +75,7 @@ def test_no_run_goes_on_when_its_learning_rates_are_0(
     assert "300" in error and "plain" in error and processes.commands == []
 
 
-def test_metrics_are_those_of_the_flagfile_where_it_has_some(
-    processes: FakeProcesses, flags: list[str], tmp_path
-) -> None:
+def test_metrics_default_to_those_of_the_flagfile(processes: FakeProcesses, flags: list[str], tmp_path) -> None:
     base = tmp_path / "base.cfg"
     flags = [*flags, "--steps=100", f"--base={base}"]
     lines = ["--attention_resolutions=32", "--extractor=efficientnet_lite0", "--metrics=fcd5k,precision_recall5k"]
@@ -87,14 +83,14 @@ def test_metrics_are_those_of_the_flagfile_where_it_has_some(
         base.write_text("\n".join(lines[:last]) + "\n")
         assert benchmark.main([*flags, f"--run_dir={tmp_path / str(last)}"]) == 0
         train = processes.commands[-2]
-        assert [one for one in train if one.startswith("--metrics=")] == ([f"--metrics={expected}"] if expected else [])
+        assert [flag for flag in train if flag.startswith("--metrics=")] == (
+            [f"--metrics={expected}"] if expected else []
+        )
     assert benchmark.main([*flags, "--metrics=kcd1k", f"--run_dir={tmp_path / 'given'}"]) == 0
     assert "--metrics=kcd1k" in processes.commands[-2]
 
 
-def test_every_setting_is_checked_before_the_first_is_trained(
-    processes: FakeProcesses, flags: list[str], tmp_path, capsys
-) -> None:
+def test_all_settings_are_checked_before_training(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
     (tmp_path / "settings.txt").write_text("plain\nwide --ema_ramp_up=0.1\n")  # which needs another flag
     assert benchmark.main([*flags, "--steps=100"]) == 2
     assert "ema_ramp_up" in capsys.readouterr().err and processes.commands == []
@@ -102,14 +98,18 @@ def test_every_setting_is_checked_before_the_first_is_trained(
     assert "fid10k" in capsys.readouterr().err and processes.commands == []
 
 
-def test_a_dry_run_prints_the_commands_only(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
+def test_a_dry_run_only_prints_the_commands(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
     assert benchmark.main([*flags, "--steps=100", "--dry_run"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     assert sum("sagan_tf.train" in line for line in lines) == sum("sagan_tf.evaluate" in line for line in lines) == 4
     assert processes.commands == [] and not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("flag, named", [("--seeds=0", "seeds"), ("--steps=-1", "steps"), ("--settings=odd", "'odd'")])
-def test_mistakes_get_one_line(flag: str, named: str, processes: FakeProcesses, flags: list[str], capsys) -> None:
+@pytest.mark.parametrize(
+    ("flag", "named"), [("--seeds=0", "seeds"), ("--steps=-1", "steps"), ("--settings=odd", "'odd'")]
+)
+def test_invalid_options_get_one_line(
+    flag: str, named: str, processes: FakeProcesses, flags: list[str], capsys
+) -> None:
     assert benchmark.main([*flags, "--steps=100", flag]) == 2
     assert named in capsys.readouterr().err and processes.commands == []

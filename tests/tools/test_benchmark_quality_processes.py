@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tools.benchmarks.quality_processes import STOPPED, ending_on_sigterm, run_process
+from tools.benchmarks.quality_processes import STOPPED, exit_on_sigterm, run_process
 
 SAVES = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(143))); "
 WAITS = "print('began', flush=True); time.sleep(60)"
@@ -16,26 +16,26 @@ def python(program: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
-def test_a_process_is_stopped_when_it_is_over(tmp_path: pathlib.Path):
+def test_a_process_is_stopped_when_its_time_is_over(tmp_path: pathlib.Path):
     log = tmp_path / "log"
     status, seconds = run_process(python(SAVES + WAITS), log, lambda: "began" in log.read_text())
     assert status == STOPPED and seconds > 0
     assert log.read_text().split() == ["began", "saved"]
 
 
-@pytest.mark.parametrize("ending, expected", [("sys.exit(2)", 2), ("0", 0), ("sys.exit(143)", -signal.SIGTERM)])
-def test_how_a_process_ended(ending: str, expected: int, tmp_path: pathlib.Path):
+@pytest.mark.parametrize(("ending", "expected"), [("sys.exit(2)", 2), ("0", 0), ("sys.exit(143)", -signal.SIGTERM)])
+def test_exit_status_of_a_process(ending: str, expected: int, tmp_path: pathlib.Path):
     (tmp_path / "log").write_text("before\n")
     assert run_process(python(f"import sys; print('now'); {ending}"), tmp_path / "log")[0] == expected
     assert (tmp_path / "log").read_text().split() == ["before", "now"]
 
 
-def test_a_process_that_somebody_kills(tmp_path: pathlib.Path):
+def test_exit_status_of_a_killed_process(tmp_path: pathlib.Path):
     kills_itself = python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert run_process(kills_itself, tmp_path / "log", lambda: False)[0] == -signal.SIGKILL
 
 
-def test_sigterm_ends_this_process_and_lets_the_other_save(tmp_path: pathlib.Path):
+def test_sigterm_ends_this_process_after_the_child_has_saved(tmp_path: pathlib.Path):
     log = tmp_path / "log"
 
     def end_this_process() -> bool:
@@ -43,14 +43,14 @@ def test_sigterm_ends_this_process_and_lets_the_other_save(tmp_path: pathlib.Pat
             signal.raise_signal(signal.SIGTERM)
         return False
 
-    with pytest.raises(SystemExit) as ended, ending_on_sigterm():
+    with pytest.raises(SystemExit) as ended, exit_on_sigterm():
         run_process(python(SAVES + WAITS), log, end_this_process)
     assert ended.value.code == STOPPED
     assert log.read_text().split() == ["began", "saved"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has ended")
-def test_a_process_ends_with_a_parent_that_is_killed(tmp_path: pathlib.Path):
+def test_a_process_ends_when_its_parent_is_killed(tmp_path: pathlib.Path):
     log = tmp_path / "log"
     program = (
         "import os, pathlib, signal; from tools.benchmarks.quality_processes import run_process\n"

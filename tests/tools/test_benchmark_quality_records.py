@@ -1,4 +1,4 @@
-"""Records of the quality benchmark's cells: which are kept, refused and tried again."""
+"""Tests of the records of the quality benchmark: cells that are kept, refused and run again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import types
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.training.actions.health import POLICIES, SignWatch
+from sagan_tf.training.actions.health import POLICIES, SignMonitor
 from sagan_tf.training.actions.non_finite import CheckFinite
 from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.health.signs import LOGIT_RANGE
@@ -19,7 +19,7 @@ from tools import benchmark
 from tools.benchmarks.workers import ROOT
 
 
-def test_finished_cells_are_kept(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
+def test_finished_cells_are_not_run_again(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
     assert benchmark.main([*flags, "--steps=100"]) == 0
     first = capsys.readouterr().out
     processes.commands.clear()
@@ -31,15 +31,13 @@ def test_finished_cells_are_kept(processes: FakeProcesses, flags: list[str], tmp
     assert "steps 200" in capsys.readouterr().err
 
 
-def test_cells_of_a_flagfile_that_has_changed_are_refused(
-    processes: FakeProcesses, flags: list[str], tmp_path, capsys
-) -> None:
+def test_cells_of_a_changed_flagfile_are_refused(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
     base, quickstart = tmp_path / "base.cfg", ROOT / "configs" / "quickstart.cfg"
     flags = [*flags, "--steps=100", f"--base={base}"]
     base.write_text(f"--flagfile={quickstart}\n")
     assert benchmark.main(flags) == 0
     processes.commands.clear()
-    base.write_text(f"# The same in other words.\n--flagfile={quickstart}\n--adam_beta2=0.99\n--num_steps=7\n")
+    base.write_text(f"# The same options.\n--flagfile={quickstart}\n--adam_beta2=0.99\n--num_steps=7\n")
     assert benchmark.main(flags) == 0 and processes.commands == []
     base.write_text(f"--flagfile={quickstart}\n--adam_beta2=0.9\n")
     assert benchmark.main(flags) == 2
@@ -47,10 +45,10 @@ def test_cells_of_a_flagfile_that_has_changed_are_refused(
 
 
 @pytest.mark.parametrize(("removed", "status"), [("lecam_weight", 0), ("base_channels", 2)])
-def test_an_option_that_a_record_does_not_have_had_its_default(
+def test_an_option_missing_in_a_record_had_its_default(
     removed: str, status: int, processes: FakeProcesses, flags: list[str], tmp_path
 ) -> None:
-    """The quickstart has the default of the first of these options, and another value of the second."""
+    """The quickstart has the default value of the first option only."""
     assert benchmark.main([*flags, "--steps=100"]) == 0
     path = tmp_path / "runs" / "plain" / "seed_0.json"
     record = json.loads(path.read_text())
@@ -59,9 +57,7 @@ def test_an_option_that_a_record_does_not_have_had_its_default(
     assert benchmark.main([*flags, "--steps=100"]) == status
 
 
-def test_a_cell_that_failed_is_named_counted_and_tried_again(
-    processes: FakeProcesses, flags: list[str], tmp_path, capsys
-) -> None:
+def test_a_failed_cell_is_reported_and_run_again(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
     processes.statuses["wide/seed_1"] = [2, 0]
     assert benchmark.main([*flags, "--steps=100"]) == 0
     printed = capsys.readouterr().out
@@ -76,7 +72,7 @@ def test_a_cell_that_failed_is_named_counted_and_tried_again(
     assert rows_of(tmp_path)[3]["status"] == "finished" and rows_of(tmp_path)[3]["message"] == ""
 
 
-def test_a_run_that_failed_after_it_had_begun_keeps_its_flags(
+def test_a_failed_run_with_a_directory_keeps_its_flags(
     processes: FakeProcesses, flags: list[str], tmp_path, capsys
 ) -> None:
     processes.statuses["wide/seed_0"] = [2, 0]
@@ -88,9 +84,9 @@ def test_a_run_that_failed_after_it_had_begun_keeps_its_flags(
 
 
 def error_of_a_dead_discriminator() -> UserError:
-    watch = SignWatch(POLICIES["stop_dead"], save=lambda: "nowhere")
+    watch = SignMonitor(POLICIES["stop_dead"], save=lambda: "nowhere")
     with pytest.raises(UserError) as caught:
-        watch.follow({LOGIT_RANGE: 0.0}, 90)
+        watch.check({LOGIT_RANGE: 0.0}, 90)
     return caught.value
 
 
@@ -103,7 +99,7 @@ def error_of_a_loss_that_is_not_finite(tmp_path: pathlib.Path) -> UserError:
 
 
 @pytest.mark.parametrize("sign", ["dead", "not finite"])
-def test_a_cell_that_training_stops_as_unhealthy_is_not_tried_again(
+def test_an_unhealthy_cell_is_not_run_again(
     sign: str, processes: FakeProcesses, flags: list[str], tmp_path, capsys
 ) -> None:
     error = error_of_a_dead_discriminator() if sign == "dead" else error_of_a_loss_that_is_not_finite(tmp_path)
@@ -119,7 +115,7 @@ def test_a_cell_that_training_stops_as_unhealthy_is_not_tried_again(
 
 
 @pytest.mark.parametrize("ended", [SIGKILLED, 130])
-def test_a_cell_that_was_killed_goes_on(ended: int, processes: FakeProcesses, flags: list[str], tmp_path) -> None:
+def test_a_killed_cell_continues(ended: int, processes: FakeProcesses, flags: list[str], tmp_path) -> None:
     processes.statuses["plain/seed_0"] = [ended, 0]
     assert benchmark.main([*flags, "--steps=100"]) == 0
     assert [row["status"] for row in rows_of(tmp_path)] == ["unfinished", *["finished"] * 3]
@@ -129,7 +125,7 @@ def test_a_cell_that_was_killed_goes_on(ended: int, processes: FakeProcesses, fl
     assert rows_of(tmp_path)[0]["cpu_seconds"] == "20.0"
 
 
-def test_a_cell_that_was_left_while_it_was_evaluated_is_not_trained_again(
+def test_a_cell_interrupted_during_evaluation_is_only_evaluated(
     processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path
 ) -> None:
     flags = [*flags, "--minutes=1"]

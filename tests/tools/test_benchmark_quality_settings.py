@@ -4,13 +4,13 @@ import pathlib
 import pytest
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.config import option_values
+from sagan_tf.config import get_option_values
 from sagan_tf.errors import UserError
 from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
 from tools.benchmarks.workers import ROOT
 
 
-def test_settings_of_a_file(tmp_path: pathlib.Path):
+def test_settings_in_a_file(tmp_path: pathlib.Path):
     path = tmp_path / "settings.txt"
     path.write_text("# a comment\n\nplain\nwide  --base_channels=32 --data_dir='a b'\n")
     assert find_settings(str(path)) == [Setting("plain", ()), Setting("wide", ("--base_channels=32", "--data_dir=a b"))]
@@ -19,7 +19,7 @@ def test_settings_of_a_file(tmp_path: pathlib.Path):
 QUICKSTART = f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"
 
 
-def test_the_settings_of_this_project_are_flags_of_training_and_are_found_by_name():
+def test_packaged_settings_are_found_by_name():
     settings = find_settings("")
     configs = parse_settings(settings, [QUICKSTART])
     assert [config.training.discriminator_steps_per_step for config in configs[:2]] == [2, 1]
@@ -35,7 +35,7 @@ FORMER_QUICKSTART = """
 """
 
 
-def test_the_former_quickstart_is_trained_with_its_own_flags():
+def test_the_former_quickstart_keeps_its_flags():
     (setting,) = find_settings("quickstart_before")
     received = parse_config([QUICKSTART, *setting.flags])
     expected = parse_config(FORMER_QUICKSTART.split())
@@ -53,27 +53,27 @@ def test_every_settings_file_passes_the_checks(path: pathlib.Path):
     assert len(parse_settings(settings, [f"--flagfile={base}"])) == len(settings) > 1
 
 
-def test_every_hypothesis_changes_one_thing_of_the_former_quickstart():
+def test_every_hypothesis_changes_one_option_of_the_former_quickstart():
     settings = find_settings(str(ROOT / "configs" / "hypotheses_settings.txt"))
-    former, *others = [option_values(config) for config in parse_settings(settings, [QUICKSTART])]
+    former, *hypotheses = [get_option_values(config) for config in parse_settings(settings, [QUICKSTART])]
     (before,) = parse_settings(find_settings("quickstart_before"), [QUICKSTART])
-    assert settings[0].name == "former" and former == option_values(before)
-    changes = [{name for name, value in one.items() if value != former[name]} for one in others]
+    assert settings[0].name == "former" and former == get_option_values(before)
+    changes = [{name for name, value in values.items() if value != former[name]} for values in hypotheses]
     together = {"loss", "r1_weight", "r2_weight"}
     assert all(len(change) == 1 or change == together for change in changes) and together in changes
     assert set.union(*changes) >= {"orthogonal_regularization", "latents_to_every_block", "lecam_weight", "augment"}
 
 
 @pytest.mark.parametrize(
-    "content, named", [("", "settings"), ("a\na", "line 2"), ("../a", "'../a'"), ("a 'b", "line 1")]
+    ("content", "named"), [("", "settings"), ("a\na", "line 2"), ("../a", "'../a'"), ("a 'b", "line 1")]
 )
-def test_a_file_that_is_wrong(content: str, named: str, tmp_path: pathlib.Path):
+def test_an_invalid_file_is_refused(content: str, named: str, tmp_path: pathlib.Path):
     (tmp_path / "settings.txt").write_text(content)
     with pytest.raises(UserError, match=named):
         find_settings(str(tmp_path / "settings.txt"))
 
 
-def test_an_unknown_name():
+def test_an_unknown_name_is_refused():
     with pytest.raises(UserError, match="'absent'"):
         find_settings("quickstart,absent")
 
@@ -82,12 +82,12 @@ def test_an_unknown_name():
     ("flag", "named"),
     [
         ("--no_such_flag=1", "--no_such_flag"),
-        ("--loss=absent", "loss"),  # as check_config refuses it
-        ("--ema_ramp_up=0.1", "--ema_half_life_images"),  # as check_flags does
-        ("--metrics=recall", "'recall'"),  # as find_metrics does
-        ("--metrics=fid10k", "fid10k"),  # as check_names does
+        ("--loss=absent", "loss"),  # refused by check_config
+        ("--ema_ramp_up=0.1", "--ema_half_life_images"),  # refused by check_flags
+        ("--metrics=recall", "'recall'"),  # refused by find_metrics
+        ("--metrics=fid10k", "fid10k"),  # refused by check_names
     ],
 )
-def test_what_training_or_evaluation_would_refuse(flag: str, named: str):
+def test_settings_that_training_or_evaluation_refuses(flag: str, named: str):
     with pytest.raises(UserError, match=f"setting odd: .*{named}"):
         parse_settings([Setting("plain", ()), Setting("odd", (flag,))], [QUICKSTART])

@@ -1,4 +1,4 @@
-"""Workers that answer, that die, and that are told to stop."""
+"""Tests of workers that answer, fail, hang and stop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import time
 import pytest
 
 from tools.benchmarks import workers
-from tools.benchmarks.workers import Worker, WorkerError, WorkerTimeout
+from tools.benchmarks.workers import Worker, WorkerError, WorkerTimeoutError
 
 MODULE = "tests.tools.example_worker"
 
 
-def test_a_worker_answers_as_often_as_it_is_asked() -> None:
+def test_a_worker_answers_every_request() -> None:
     with Worker(MODULE, ["answer", "--one=1"], {"EXAMPLE": "2"}) as worker:
-        about = worker.ready()
+        about = worker.wait_until_ready()
         assert about["arguments"] == ["answer", "--one=1"]
         assert about["extra"] == "2" and about["process"] != os.getpid()
         assert [worker.run() for _ in range(3)] == [{"runs": 1}, {"runs": 2}, {"runs": 3}]
@@ -26,26 +26,29 @@ def test_a_worker_answers_as_often_as_it_is_asked() -> None:
 
 def test_workers_take_turns() -> None:
     with Worker(MODULE, ["answer"]) as first, Worker(MODULE, ["answer"]) as second:
-        assert first.ready()["process"] != second.ready()["process"]
+        assert first.wait_until_ready()["process"] != second.wait_until_ready()["process"]
         turns = [worker.run()["runs"] for _ in range(2) for worker in (first, second, first)]
     assert turns == [1, 1, 2, 3, 2, 4]
 
 
-def test_a_worker_is_told_to_stop_and_stops_in_order(tmp_path: pathlib.Path) -> None:
-    told = tmp_path / "told"
-    with Worker(MODULE, ["tell", str(told)]) as worker:
-        process = worker.ready()["process"]
-        assert not told.exists()
-    assert told.read_text() == "stopped in order\n"
+def test_a_worker_stops_regularly_at_the_end_of_the_context(tmp_path: pathlib.Path) -> None:
+    output = tmp_path / "output"
+    with Worker(MODULE, ["write_at_the_end", str(output)]) as worker:
+        process = worker.wait_until_ready()["process"]
+        assert not output.exists()
+    assert output.read_text() == "stopped regularly\n"
     assert not is_running(process)
 
 
-def test_an_error_in_the_block_stops_it_too(tmp_path: pathlib.Path) -> None:
-    told = tmp_path / "told"
-    with pytest.raises(KeyError, match="mine"), Worker(MODULE, ["tell", str(told)]) as worker:
-        process = worker.ready()["process"]
-        raise KeyError("mine")
-    assert not told.exists() and not is_running(process)
+def test_an_error_in_the_context_kills_the_worker(tmp_path: pathlib.Path) -> None:
+    def fail(worker: Worker) -> None:
+        worker.wait_until_ready()
+        raise KeyError("error of the test")
+
+    output = tmp_path / "output"
+    with pytest.raises(KeyError, match="the test"), Worker(MODULE, ["write_at_the_end", str(output)]) as worker:
+        fail(worker)
+    assert not output.exists() and not is_running(worker._process.pid)
 
 
 def is_running(process: int) -> bool:
@@ -55,90 +58,94 @@ def is_running(process: int) -> bool:
     return False
 
 
-def test_one_that_dies_at_once() -> None:
+def test_a_worker_that_fails_at_its_start() -> None:
     with (
-        pytest.raises(WorkerError, match=f"^{MODULE} ended with status 1 before it had answered: no such thing$"),
+        pytest.raises(WorkerError, match=f"^{MODULE} .* status 1 .*: no such thing$"),
         Worker(MODULE, ["die_at_once"]) as worker,
     ):
-        worker.ready()
+        worker.wait_until_ready()
 
 
-def test_one_that_dies_in_a_run() -> None:
+def run_once(worker: Worker, kill_first: bool = False, max_seconds: float | None = None) -> None:
+    process = worker.wait_until_ready()["process"]
+    if kill_first:
+        kill(process)
+    worker._max_seconds = max_seconds  # The limit excludes the start, which takes longer.
+    worker.run()
+
+
+def test_a_worker_that_exits_during_a_run() -> None:
     with (
-        pytest.raises(WorkerError, match=f"{MODULE} ended with status 4 .*: this is the last line"),
+        pytest.raises(WorkerError, match=f"{MODULE} .* status 4 .*: this is the last line"),
         Worker(MODULE, ["die_in_a_run"]) as worker,
     ):
-        worker.ready()
-        worker.run()
+        run_once(worker)
 
 
-def test_one_that_is_killed_between_two_runs() -> None:
-    """As a system does that is out of memory."""
+def test_a_worker_that_is_killed_between_runs() -> None:
+    """The system kills a worker if memory is exhausted."""
     with (
-        pytest.raises(WorkerError, match=f"{MODULE} ended with status -9 .*: it said nothing"),
+        pytest.raises(WorkerError, match=f"{MODULE} .* status -9 .*: no output"),
         Worker(MODULE, ["answer"]) as worker,
     ):
-        kill(worker.ready()["process"])
-        worker.run()
+        run_once(worker, kill_first=True)
 
 
-def test_one_that_is_killed_before_it_is_told_to_stop() -> None:
+def test_a_worker_that_is_killed_before_its_context_ends() -> None:
     with Worker(MODULE, ["answer"]) as worker:
-        process = worker.ready()["process"]
+        process = worker.wait_until_ready()["process"]
         kill(process)
-    assert not pathlib.Path(f"/proc/{process}").exists()  # waited for
+    assert not pathlib.Path(f"/proc/{process}").exists()  # It is not a zombie.
 
 
 def kill(process: int) -> None:
     os.kill(process, signal.SIGKILL)
-    while pathlib.Path(f"/proc/{process}/stat").read_text().split()[2] != "Z":  # not yet waited for
+    while (
+        pathlib.Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    ):  # "Z" is a zombie, for which no process has waited.
         time.sleep(0.01)
 
 
-def test_no_such_module() -> None:
+def test_a_missing_module() -> None:
     with (
-        pytest.raises(WorkerError, match="tools.absent ended with status 1 .*: .*No module named tools.absent"),
+        pytest.raises(WorkerError, match="tools.absent .* status 1 .*: .*No module named tools.absent"),
         Worker("tools.absent") as worker,
     ):
-        worker.ready()
+        worker.wait_until_ready()
 
 
-def test_one_that_hangs_is_given_up_and_killed() -> None:
+def test_a_worker_that_hangs_is_killed() -> None:
     with (
-        pytest.raises(WorkerTimeout, match=f"{MODULE} .* 0.5 s") as raised,
+        pytest.raises(WorkerTimeoutError, match=f"{MODULE} .* 0.5 s") as raised,
         Worker(MODULE, ["hang"], None, 60) as worker,
     ):
-        process = worker.ready()["process"]
-        worker._max_seconds = 0.5  # after its start, which takes longer
-        worker.run()
-    assert raised.value.log == ["before it hangs"] and not is_running(process)
+        run_once(worker, max_seconds=0.5)
+    assert raised.value.log == ["before it hangs"] and not is_running(worker._process.pid)
 
 
-def test_one_that_hangs_at_its_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_SECONDS_TO_STOP", 0.1)
+def test_a_worker_that_hangs_at_its_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_MAX_SECONDS_TO_STOP", 0.1)
     with Worker(MODULE, ["hang_at_the_end"], max_seconds=60) as worker:
-        process = worker.ready()["process"]
+        process = worker.wait_until_ready()["process"]
     assert not is_running(process)
 
 
-def test_what_it_has_logged_is_read_while_it_runs() -> None:
+def test_the_log_of_a_running_worker_is_read() -> None:
     with Worker(MODULE, ["log"]) as worker:
-        worker.ready()
+        worker.wait_until_ready()
         worker.run()
-        assert worker.last_lines() == ["run 1"]
+        assert worker.read_log_tail() == ["run 1"]
         worker.run()
-        assert worker.last_lines() == ["run 1", "run 2"]
+        assert worker.read_log_tail() == ["run 1", "run 2"]
         for _ in range(60):
             worker.run()
-        assert worker.last_lines()[0] == "run 23" and worker.last_lines()[-1] == "run 62"
+        assert worker.read_log_tail()[0] == "run 23" and worker.read_log_tail()[-1] == "run 62"
 
 
-@pytest.mark.parametrize(("users", "expected"), [(None, "2"), ("0", "0"), ("3", "3")])
-def test_its_log_is_as_loud_as_the_user_wants(
-    monkeypatch: pytest.MonkeyPatch, users: str | None, expected: str
-) -> None:
+@pytest.mark.parametrize(("level", "expected"), [(None, "2"), ("0", "0"), ("3", "3")])
+def test_the_log_level_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch, level: str | None, expected: str) -> None:
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
-    if users is not None:
-        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", users)
+    if level is not None:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
     with Worker(MODULE, ["answer"]) as worker:
-        assert worker.ready()["log_level"] == expected
+        assert worker.wait_until_ready()["log_level"] == expected

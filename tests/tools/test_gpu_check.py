@@ -1,4 +1,4 @@
-"""`tools/gpu_check.py` as a user calls it, on a machine without a GPU."""
+"""Tests of the command `tools/gpu_check.py` on a machine without a GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_what_is_found_is_printed_and_written(tmp_path: Path) -> None:
+def test_results_are_printed_and_written(tmp_path: Path) -> None:
     done = call(*FLAGS, f"--json={tmp_path / 'found.json'}")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -32,7 +32,7 @@ def test_what_is_found_is_printed_and_written(tmp_path: Path) -> None:
     assert "--gradient_accumulation_steps=1" in done.stdout and str(tmp_path / "found.json") in done.stdout
 
 
-def test_what_was_found_is_kept_when_it_is_interrupted(tmp_path: Path) -> None:
+def test_results_are_kept_when_the_check_is_interrupted(tmp_path: Path) -> None:
     output = tmp_path / "found.json"
     command = [sys.executable, "tools/gpu_check.py", *FLAGS, f"--json={output}"]
     # A background process of a shell ignores SIGINT, and so do its children.
@@ -42,7 +42,7 @@ def test_what_was_found_is_kept_when_it_is_interrupted(tmp_path: Path) -> None:
     with process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stdout:
-            if line.startswith("packages"):  # the environment is printed before anything is timed
+            if line.startswith("packages"):  # The environment is printed before anything is timed.
                 break
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=300)
@@ -54,7 +54,7 @@ def test_what_was_found_is_kept_when_it_is_interrupted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "flag", ["--forms=float64", "--steps=0", "--max_seconds=0", "--json=README.md/file.json", "--loss=none"]
 )
-def test_mistakes_are_one_line(flag: str) -> None:
+def test_invalid_options_get_one_line(flag: str) -> None:
     done = call(*FLAGS, flag)
     assert done.returncode == 2
     assert flag.partition("=")[0].lstrip("-") in done.stderr and "Traceback" not in done.stderr

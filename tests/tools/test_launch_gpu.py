@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from sagan_tf.distribution.gpu_findings import Gpu, examine_gpu
-from sagan_tf.distribution.gpu_software import cuda_requirements, read_gpu_software
+from sagan_tf.distribution.gpu_software import read_cuda_requirements, read_gpu_software
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "tools" / "launch" / "gpu-constraints.txt"
@@ -40,7 +40,7 @@ def pins() -> dict[str, Version]:
 def test_every_package_of_the_extra_is_pinned_and_accepted(pins: dict[str, Version]):
     if pins["tensorflow"].release[:2] != Version(tf.__version__).release[:2]:
         pytest.skip(f"they are for TensorFlow {pins['tensorflow']}, and {tf.__version__} is installed")
-    requirements = cuda_requirements()
+    requirements = read_cuda_requirements()
     assert requirements and {"tensorflow", *(one.name for one in requirements)} == set(pins)
     for requirement in [*extra(), *requirements]:
         assert requirement.specifier.contains(pins[requirement.name]), requirement

@@ -228,7 +228,7 @@ def test_pods_of_the_job_find_each_other(tmp_path: pathlib.Path, monkeypatch: py
         described, *arguments = said.splitlines()
         assert arguments == ["-m", "sagan_tf.train", *one["args"]]
         monkeypatch.setenv("TF_CONFIG", described)
-        assert cluster_tf_config.num_workers() == job["spec"]["completions"]
+        assert cluster_tf_config.count_workers() == job["spec"]["completions"]
         assert json.loads(described) == {
             "cluster": {"worker": [f"{name}-{other}.{domain}:2222" for other in range(job["spec"]["completions"])]},
             "task": {"type": "worker", "index": index},

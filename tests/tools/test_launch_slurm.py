@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.errors import StoppedBySignal
-from tests.slurm import missing_programs, slurm_cluster
+from sagan_tf.errors import StoppedBySignalError
+from tests.slurm import find_missing_programs, slurm_cluster
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "launch" / "train.sbatch"
@@ -69,7 +69,7 @@ def test_options() -> None:
     assert int(seconds) >= 120
     # The signal of which the run's own code says that it saves.
     assert getattr(signal, f"SIG{name}") == signal.SIGUSR1
-    assert str(StoppedBySignal(signal.SIGUSR1, "").status) in text
+    assert str(StoppedBySignalError(signal.SIGUSR1, "").status) in text
     config = parse_config(FLAGS).training
     assert config.global_batch_size % (int(found["nodes"]) * int(found["gpus-per-node"])) == 0
 
@@ -106,8 +106,8 @@ def test_it_starts_our_command(tmp_path: pathlib.Path) -> None:
         (0, False),
         (1, False),
         (2, False),  # a user's mistake
-        (StoppedBySignal(signal.SIGUSR1, "").status, True),
-        (StoppedBySignal(signal.SIGTERM, "").status, False),  # scancel; after a preemption Slurm queues it itself
+        (StoppedBySignalError(signal.SIGUSR1, "").status, True),
+        (StoppedBySignalError(signal.SIGTERM, "").status, False),  # scancel; after a preemption Slurm queues it itself
     ],
 )
 def test_it_is_queued_again_when_its_time_was_over(status: int, again: bool, tmp_path: pathlib.Path) -> None:
@@ -118,7 +118,7 @@ def test_it_is_queued_again_when_its_time_was_over(status: int, again: bool, tmp
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    if missing := missing_programs():
+    if missing := find_missing_programs():
         pytest.skip(f"without Slurm ({', '.join(missing)}) the tests above stand alone")
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as environment:
         yield environment

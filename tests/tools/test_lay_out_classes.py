@@ -6,7 +6,7 @@ import pytest
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
-from tests.data.sample_folders import build_class_folders
+from tests.data.sample_folders import build_class_directories
 from tools.lay_out_classes import main
 
 
@@ -14,7 +14,7 @@ from tools.lay_out_classes import main
 def nested(tmp_path: Path) -> Path:
     """Two classes of 6 images, one with images below it and links; a class without images."""
     source = tmp_path / "nested"
-    build_class_folders(source)
+    build_class_directories(source)
     (source / "cat" / "tabby").mkdir()
     (source / "cat" / "000.png").rename(source / "cat" / "tabby" / "000.png")
     (source / "cat" / "linked.png").symlink_to(source / "dog" / "000.png")

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.xla.service import hlo_pb2
 
-from sagan_tf.cli.flags import config_to_flagfile, parse_config
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
 from sagan_tf.runs.checkpoints import Checkpoints, restore_latest
 from sagan_tf.runs.run_directory import RunDirectory
@@ -25,7 +25,7 @@ from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
 from tests.test_structure import imports_of
-from tests.training.tiny import ADAPTIVE, all_values, one_device, tiny_config
+from tests.training.tiny import ADAPTIVE, one_device, read_all_values, tiny_config
 from tools import lower_training, run_lowered_training
 from tools.lowering import collection, inputs, program
 from tools.lowering.program import Program, create_trainer, lower, training_function
@@ -106,8 +106,8 @@ def test_steps_equal_those_of_the_trainer() -> None:
     trainer = Trainer(create_updates(compiled, other), strategy, iter(dataset), compiled.training)
     expected = list(trainer.train(2).values())
     np.testing.assert_allclose(training_function(create_trainer(config, state))(*given), expected, rtol=1e-3, atol=1e-3)
-    for name, value in all_values(state).items():
-        np.testing.assert_allclose(value, all_values(other)[name], rtol=1e-3, atol=1e-3, err_msg=name)
+    for name, value in read_all_values(state).items():
+        np.testing.assert_allclose(value, read_all_values(other)[name], rtol=1e-3, atol=1e-3, err_msg=name)
     assert int(state.step.numpy()) == 2 and int(state.data_position.numpy()) == 16
 
 
@@ -167,7 +167,7 @@ def test_write_continues_from_the_newest_checkpoint(tmp_path: pathlib.Path, monk
     for variable in variables_of(state)[:-3]:
         variable.assign(variable + tf.ones_like(variable))
     run.create()
-    run.write_records(config_to_flagfile(config))
+    run.write_records(config.to_flagfile())
     Checkpoints(run.checkpoints, state, 1).save()
     monkeypatch.setattr(program, "lower", lambda *_: Program(b"", (), (), (1, 1, 4)))
     directory = tmp_path / "program"
@@ -192,7 +192,7 @@ def test_collected_checkpoints_hold_the_saved_variables(saved: pathlib.Path, tmp
     assert restore_latest(received, run.checkpoints) == 4
     for one, other in zip(variables_of(expected), variables_of(received), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert run.read_flags()["num_classes"] == "10" and len(run.class_names(10)) == 10
+    assert run.read_flags()["num_classes"] == "10" and len(run.read_class_names(10)) == 10
     before = {path: path.read_bytes() for path in run.checkpoints.glob("step-*")}
     assert len(before) == 4 and collect(saved, run.path) == 2  # nothing new
     received.step.assign(6)

@@ -19,9 +19,9 @@ import tensorflow as tf
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
-from tests.data.sample_folders import build_class_folders, image_colour
+from tests.data.sample_folders import build_class_directories, get_image_color
 from tools import prepare_imagenet
-from tools.benchmarks.pipeline_data import jpeg, photograph
+from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
 from tools.preparation.progress import Progress
 from tools.preparation.unfinished import unfinished_work
 from tools.prepare_imagenet import INTERRUPTED, main
@@ -34,7 +34,7 @@ Printed = pytest.CaptureFixture[str]
 def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 2 class subfolders of 6 images."""
     data_dir = tmp_path_factory.mktemp("class_folders")
-    build_class_folders(data_dir)
+    build_class_directories(data_dir)
     return data_dir
 
 
@@ -73,7 +73,7 @@ def test_the_tool_stores_every_image_with_its_label(
     for example in examples:
         original = Path(example["name"].decode().rsplit("(", 1)[1].rstrip(")"))
         assert original.parent.name == source.class_names[example["label"]]
-        expected = image_colour(example["label"], int(original.stem))
+        expected = get_image_color(example["label"], int(original.stem))
         assert np.abs(example["image"].astype(int) - expected).max() <= tolerance
 
 
@@ -97,7 +97,7 @@ def test_files_mix_the_classes(class_folders: Path, tmp_path: Path) -> None:
 
 
 def test_the_tool_leaves_out_damaged_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build_class_folders(tmp_path / "images", images_per_class=60)
+    build_class_directories(tmp_path / "images", images_per_class=60)
     (tmp_path / "images" / "dog" / "000.png").write_bytes(b"no image")
     assert prepare(tmp_path / "images", tmp_path / "records") == 0
     assert "119 images of 2 classes in 1 files; 1 unreadable images left out" in capsys.readouterr().out
@@ -106,7 +106,7 @@ def test_the_tool_leaves_out_damaged_images(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_the_tool_leaves_nothing_when_it_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build_class_folders(tmp_path / "images")
+    build_class_directories(tmp_path / "images")
     (tmp_path / "images" / "dog" / "000.png").write_bytes(b"no image")
     assert prepare(tmp_path / "images", tmp_path / "records") == 2
     assert "at most 1% unreadable images" in capsys.readouterr().err
@@ -205,7 +205,7 @@ def test_going_on_with_other_settings_is_refused(
 def test_going_on_with_other_images_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
-    build_class_folders(tmp_path / "images")
+    build_class_directories(tmp_path / "images")
     with monkeypatch.context() as patch:
         interrupt_after(patch, 1)
         assert prepare(tmp_path / "images", tmp_path / "records", "--num_shards=5") == INTERRUPTED
@@ -218,7 +218,7 @@ def test_going_on_with_other_images_is_refused(
 def test_unreadable_images_are_counted_over_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    build_class_folders(tmp_path / "images", images_per_class=100)
+    build_class_directories(tmp_path / "images", images_per_class=100)
     for name in ("003", "004"):
         (tmp_path / "images" / "dog" / f"{name}.png").write_bytes(b"no image")
     with monkeypatch.context() as patch:
@@ -252,7 +252,7 @@ def test_a_full_disk_loses_nothing(
 
 def photographs(folder: Path, count: int) -> Path:
     """`count` JPEGs of 500 x 375 pixels in 2 classes, one of them damaged."""
-    encoded = jpeg(photograph(0))
+    encoded = encode_jpeg(create_photograph(0))
     for index in range(count):
         path = folder / f"class_{index % 2}" / f"{index:04d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

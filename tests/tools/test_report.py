@@ -1,4 +1,4 @@
-"""The report of a run: everything of it in one page, which shows in a browser."""
+"""Tests of the report of a run and its sections, in a browser too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from sagan_tf import train
 from sagan_tf.runs.run_directory import RunDirectory
 from tests.browser import browser_page
-from tools.report import curves, read_lines, report, sample_grids
+from tools.report import draw_charts, embed_sample_grids, format_page, read_lines
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
@@ -46,7 +46,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "tools/report.py", *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_a_page_of_a_run(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_the_page_of_a_run_shows_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     result = call(f"--run_dir={run_dir}")
     assert result.returncode == 0, result.stderr
     page = (run_dir / "report.html").read_text()
@@ -61,43 +61,45 @@ def test_a_page_of_a_run(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     ):
         assert text in page, text
     assert "<script>" not in page
-    assert re.findall(r'(?:src|href)="(?!data:)', page) == []  # it needs no other file
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []  # The page needs no other file.
     with browser_page(str(tmp_path / "profile")) as browser:
         browser.open(f"file://{run_dir}/report.html")
         browser.wait_for_text("Where the generator looks", "discriminator_loss: ", "step 2", "tensorflow")
-        loaded = "[...document.images].map(one => one.complete && one.naturalWidth > 100).join()"
+        loaded = "[...document.images].map(image => image.complete && image.naturalWidth > 100).join()"
         assert browser.evaluate(loaded) == "true,true,true"
 
 
-def test_curves_leave_out_what_is_no_number() -> None:
+def test_charts_omit_non_finite_values() -> None:
     lines = [{"step": 1, "generator_loss": None, "discriminator_loss": float("nan")}]
-    assert curves(lines) == ""
+    assert draw_charts(lines) == ""
     lines.append({"step": 2, "generator_loss": 1.5, "discriminator_loss": float("inf")})
-    assert curves(lines).count("<svg") == 1 and "generator_loss: 1.5" in curves(lines)
-    assert curves([]) == ""
+    assert draw_charts(lines).count("<svg") == 1 and "generator_loss: 1.5" in draw_charts(lines)
+    assert draw_charts([]) == ""
 
 
-def test_of_many_curves_the_extremes() -> None:
+def test_many_curves_are_reduced_to_the_extremes() -> None:
     names = [f"sigma/generator/layer_{index}" for index in range(9)]
     few, many = ([{"step": 1} | {name: float(index) for index, name in enumerate(names[:count])}] for count in (8, 9))
-    assert "layer_7: 7" in curves(few) and "largest" not in curves(few)
-    assert "largest of 9: 8" in curves(many) and "smallest of 9: 0" in curves(many) and "layer_" not in curves(many)
+    assert "layer_7: 7" in draw_charts(few) and "largest" not in draw_charts(few)
+    charts = draw_charts(many)
+    assert "largest of 9: 8" in charts and "smallest of 9: 0" in charts and "layer_" not in charts
 
 
 def test_a_run_without_attention_has_a_report(tmp_path: pathlib.Path) -> None:
     flags = [*SMALL, "--attention_block=residual", f"--run_dir={tmp_path}"]
     assert train.run(flags) == 0
-    assert "expected a generator with attention layers" in report(RunDirectory(tmp_path))
+    page = format_page(RunDirectory(tmp_path))
+    assert "attention layers" in page and "attention maps" not in page
 
 
 def test_grids_are_spread_over_the_run(tmp_path: pathlib.Path) -> None:
     for step in range(1, 21):
         Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / f"step_{step:08d}.png")
     (tmp_path / "step_last.png").touch()
-    assert re.findall(r"<figcaption>step (\d+)<", sample_grids(tmp_path)) == ["1", "5", "9", "12", "16", "20"]
+    assert re.findall(r"<figcaption>step (\d+)<", embed_sample_grids(tmp_path)) == ["1", "5", "9", "12", "16", "20"]
 
 
-def test_lines_that_are_none_are_left_out(tmp_path: pathlib.Path) -> None:
+def test_invalid_lines_are_omitted(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert read_lines(path) == []
     path.write_text('{"step": 1}\n3\n{"no": 1}\n{"step": "x"}\n{"step": 2, "a": 1}\n{"ste', "utf-8-sig")
@@ -107,17 +109,11 @@ def test_lines_that_are_none_are_left_out(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--run_dir=/nowhere"], "run_dir: expected the folder of a run, with flags.cfg in it"),
-        (
-            ["--run_dir=RUN", "--output=/proc/nowhere/a.html"],
-            "output: cannot write /proc/nowhere/a.html",
-        ),
+        (["--run_dir=/nowhere"], "run_dir: .* /nowhere$"),
+        (["--run_dir=RUN", "--output=/proc/nowhere/a.html"], "output: .*/proc/nowhere/a.html"),
     ],
 )
-def test_mistakes(run_dir: pathlib.Path, flags: list[str], message: str) -> None:
+def test_invalid_options_get_one_line(run_dir: pathlib.Path, flags: list[str], message: str) -> None:
     result = call(*(flag.replace("RUN", str(run_dir)) for flag in flags))
-    assert (
-        result.returncode == 2
-        and result.stderr.startswith(f"report: error: {message}")
-        and len(result.stderr.splitlines()) == 1
-    )
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert re.match(f"report: error: {message}", result.stderr.strip())

@@ -15,7 +15,7 @@ import pytest
 
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
-from sagan_tf.distribution.strategy import communication_options
+from sagan_tf.distribution.strategy import create_communication_options
 from sagan_tf.training.state import TrainState
 from tools import scaling
 from tools.scaling_model import calculation, image_input
@@ -96,7 +96,7 @@ def test_the_documents_packs_are_those_of_its_configuration(monkeypatch: pytest.
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
     config = scaling.with_num_classes(parse_config(["--flagfile=configs/imagenet.cfg"]))
     sizes = network_sizes(calculation.create_state(config))
-    size = communication_options("auto", has_gpus=True).bytes_per_pack
+    size = create_communication_options("auto", has_gpus=True).bytes_per_pack
     packs = [pack_gradients(one, size) for one in (sizes.discriminator_variables, sizes.generator_variables)]
     for first, second, third in packs:
         assert f"{4e-6 * first:.0f}, {4e-6 * second:.0f} and {4e-6 * third:.0f} MB" in text
@@ -170,8 +170,9 @@ def test_help_comes_at_once() -> None:
     program = (
         "import sys; sys.path.insert(0, '.'); sys.argv = ['scaling.py', '--help']\n"
         "from tools import scaling\n"
-        "from sagan_tf.cli.flags import run_door\n"
-        "status = run_door('tools.scaling', scaling.__doc__, scaling.main, scaling.ScalingOptions, scaling.Config)\n"
+        "from sagan_tf.cli.command_line import run_command_line\n"
+        "classes = scaling.ScalingOptions, scaling.Config\n"
+        "status = run_command_line('tools.scaling', scaling.__doc__, scaling.main, *classes)\n"
         "assert 'tensorflow' not in sys.modules\n"
         "sys.exit(status)\n"
     )

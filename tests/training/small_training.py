@@ -1,4 +1,6 @@
-"""A few steps by SGD with synchronised statistics, on as many workers as TF_CONFIG says: writes all values of the run.
+"""Train a few steps on the workers of TF_CONFIG and write all variables.
+
+The optimizer is SGD, and batch statistics are synchronized.
 
 python -m tests.training.small_training OUTPUT.npz
 """
@@ -16,13 +18,13 @@ from sagan_tf.distribution.strategy import create_strategy, is_chief
 from sagan_tf.training import train as training
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from tests.training.tiny import PLAIN_NETWORKS, all_values, make_state, tiny_config
+from tests.training.tiny import PLAIN_NETWORKS, make_state, read_all_values, tiny_config
 
 STEPS = 3
 
 
 def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
-    """Trains, and writes what came of it; every worker takes part, one writes."""
+    """Train on all workers and write all variables on the chief."""
     config = tiny_config(
         dataset="fashion_mnist_10k",
         num_classes=10,
@@ -36,9 +38,9 @@ def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
     strategy = create_strategy(config.training)
     source = open_source(config.data, resolution=32, image_channels=1)
     state = make_state(config, strategy, lambda: keras.optimizers.SGD(0.002, name="sgd"))
-    iterator = training._training_iterator(config, source, strategy, state)
+    iterator = training._create_training_iterator(config, source, strategy, state)
     Trainer(create_updates(config, state), strategy, iterator, config.training).train(STEPS)
-    values = all_values(state)
+    values = read_all_values(state)
     if is_chief(strategy):
         np.savez(output, **{name.replace("/", "|"): value for name, value in values.items()})
 

@@ -1,7 +1,7 @@
-"""Whole training steps written out anew: eager, from the public networks and losses, without `sagan_tf.training.steps`.
+"""Training steps in eager mode, without `sagan_tf.training.steps`.
 
-Nothing of the compiled loop takes part: gradients come from a plain tape, Adam and the moving average are NumPy, and a
-network that must not change gets its old values back.
+The networks and losses are the public ones. Nothing of the compiled loop is used: gradients come from a plain tape,
+Adam and the moving average are NumPy, and a network that must not change gets its old values back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Metrics = dict[str, Any]
 
 
 class PlainAdam:
-    """Adam as its paper has it, float64, with epsilon outside of the bias correction as in Keras."""
+    """Adam in float64, with epsilon outside the bias correction as in Keras."""
 
     def __init__(self, config: TrainingConfig, learning_rate: float) -> None:
         self._config, self._learning_rate, self._updates = config, learning_rate, 0
@@ -43,12 +43,12 @@ class PlainAdam:
 
 
 class StepOracle:
-    """Trains the networks of `make_state(config)` on the batches of `make_iterator(config)`.
+    """Training of `make_state(config)` on the batches of `make_iterator(config)`.
 
     Args:
-        config: the run.
-        replicas: parts of every batch that are worked on alone, with batch statistics of their own; their gradients,
-            statistics and metrics are averaged.
+        config: The run.
+        replicas: The number of parts of every batch with batch statistics of their own. Their gradients, statistics and
+            metrics are averaged.
     """
 
     def __init__(self, config: Config, replicas: int = 1) -> None:
@@ -68,35 +68,37 @@ class StepOracle:
         self._discriminator_adam = PlainAdam(training, training.discriminator_learning_rate)
 
     def train(self, steps: int) -> dict[str, float]:
-        """Means of the metrics over some steps."""
-        return _means([self._train_step() for _ in range(steps)])
+        """Train some steps and return the means of their metrics."""
+        return _compute_means([self._train_step() for _ in range(steps)])
 
     def _train_step(self) -> Metrics:
         training = self._config.training
         repeats = training.discriminator_steps_per_step
         draws = [self._draw(self._step * (repeats + 1) + index) for index in range(repeats + 1)]
         metrics = []
-        for drawn in draws[:-1]:
+        for draw in draws[:-1]:
             batch = next(self._batches)
-            inputs = [batch["images"].numpy(), batch["labels"].numpy(), *drawn]
+            inputs = [batch["images"].numpy(), batch["labels"].numpy(), *draw]
             inputs = [*inputs[:4], inputs[4][: len(inputs[0])], inputs[4][len(inputs[0]) :]]
-            metrics.append(self._update(self.discriminator, self._discriminator_adam, self._judge_both, inputs))
+            metrics.append(
+                self._update(self.discriminator, self._discriminator_adam, self._compute_discriminator_loss, inputs)
+            )
         latents, labels, numbers = draws[-1]
         inputs = [latents, labels, numbers[len(latents) :]]
-        of_generator = self._update(self.generator, self._generator_adam, self._fool, inputs)
+        generator_metrics = self._update(self.generator, self._generator_adam, self._compute_generator_loss, inputs)
         self._step += 1
         decay = 0.0 if self._step < training.ema_start_step else training.ema_decay
         for average, live in zip(self.generator_ema.variables, self.generator.variables, strict=True):
             average.assign(decay * average.numpy() + (1 - decay) * live.numpy())
-        return _means(metrics) | of_generator
+        return _compute_means(metrics) | generator_metrics
 
     def _draw(self, number: int) -> list[np.ndarray]:
-        """Latents, labels, and a matrix of random numbers of the real and then the fake images."""
+        """Return latents, labels and random numbers of the real, then the fake images."""
         number = tf.constant(number, tf.int64)
         rows = 2 * self._config.training.global_batch_size
         numbers = [np.zeros([rows, 0], np.float32)]
         for index, augmentation in enumerate(self._augmentations):
-            whole = RandomNumbers(self._sampler.image_seed(number), tf.range(rows), rows).stream(index).stream(0)
+            whole = RandomNumbers(self._sampler.get_image_seed(number), tf.range(rows), rows).stream(index).stream(0)
             numbers.append(whole.uniform([augmentation.num_draws]).numpy())
         return [*(drawn.numpy() for drawn in self._sampler.draw(number)), np.concatenate(numbers, axis=1)]
 
@@ -106,12 +108,16 @@ class StepOracle:
             numbers = numbers[:, augmentation.num_draws :]
         return images
 
-    def _judge_both(self, images: Any, labels: Any, latents: Any, fake_labels: Any, *numbers: Any) -> Any:
-        with _kept(self.generator):
+    def _compute_discriminator_loss(
+        self, images: Any, labels: Any, latents: Any, fake_labels: Any, *numbers: Any
+    ) -> Any:
+        with _restored(self.generator):
             fakes = self.generator([latents, fake_labels], training=True)
-        with _kept(self.discriminator):  # real and fake images meet one `u`, which moves once
-            real, real_class_loss = self._judge(self._augment(images, numbers[0]), labels)
-        fake, fake_class_loss = self._judge(self._augment(fakes, numbers[1]), fake_labels)
+        with _restored(
+            self.discriminator
+        ):  # the calls for real and fake images start from the same `u`, and `u` is updated once
+            real, real_class_loss = self._call_discriminator(self._augment(images, numbers[0]), labels)
+        fake, fake_class_loss = self._call_discriminator(self._augment(fakes, numbers[1]), fake_labels)
         loss = self._loss.discriminator(real, fake) + real_class_loss + fake_class_loss
         return loss, {
             "discriminator_loss": loss,
@@ -121,15 +127,15 @@ class StepOracle:
             - tf.minimum(tf.reduce_min(real), tf.reduce_min(fake)),
         }
 
-    def _fool(self, latents: Any, labels: Any, numbers: Any) -> tuple[tf.Tensor, Metrics]:
+    def _compute_generator_loss(self, latents: Any, labels: Any, numbers: Any) -> tuple[tf.Tensor, Metrics]:
         fakes = self.generator([latents, labels], training=True)
-        with _kept(self.discriminator):
-            logits, class_loss = self._judge(self._augment(fakes, numbers), labels)
+        with _restored(self.discriminator):
+            logits, class_loss = self._call_discriminator(self._augment(fakes, numbers), labels)
         loss = self._loss.generator(logits) + class_loss
         return loss, {"generator_loss": loss}
 
-    def _judge(self, images: Any, labels: Any) -> tuple[tf.Tensor, Any]:
-        """Logits, and the mean cross-entropy of an auxiliary classifier: 0 if there is none."""
+    def _call_discriminator(self, images: Any, labels: Any) -> tuple[tf.Tensor, Any]:
+        """Return the logits, and the mean cross-entropy of the auxiliary classifier or 0."""
         outputs = self.discriminator([images, labels], training=True)
         if self._config.model.conditioning != "auxiliary_classifier":
             return outputs, 0.0
@@ -138,27 +144,27 @@ class StepOracle:
         return logits, -tf.reduce_mean(chosen)
 
     def _update(
-        self, network: keras.Model, adam: PlainAdam, loss_of: Callable[..., Any], inputs: list[np.ndarray]
+        self, network: keras.Model, adam: PlainAdam, compute_loss: Callable[..., Any], inputs: list[np.ndarray]
     ) -> Metrics:
-        began = [variable.numpy() for variable in network.non_trainable_variables]
-        gradients, ended, metrics = [], [], []
+        initial = [variable.numpy() for variable in network.non_trainable_variables]
+        gradients, updated, metrics = [], [], []
         for part in zip(*(np.split(array, self._replicas) for array in inputs), strict=True):
-            _assign(network.non_trainable_variables, began)
+            _assign(network.non_trainable_variables, initial)
             with tf.GradientTape() as tape:
-                loss, found = loss_of(*map(tf.constant, part))
+                loss, part_metrics = compute_loss(*map(tf.constant, part))
             values = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
             gradients.append([tf.convert_to_tensor(value).numpy().astype(np.float64) for value in values])
-            ended.append([variable.numpy() for variable in network.non_trainable_variables])
+            updated.append([variable.numpy() for variable in network.non_trainable_variables])
             norm = np.sqrt(sum(np.sum(value**2) for value in gradients[-1]))
-            metrics.append(found | {f"{network.name}_gradient_norm": norm})
-        _assign(network.non_trainable_variables, [np.mean(values, 0) for values in zip(*ended, strict=True)])
+            metrics.append(part_metrics | {f"{network.name}_gradient_norm": norm})
+        _assign(network.non_trainable_variables, [np.mean(values, 0) for values in zip(*updated, strict=True)])
         adam.apply(network.trainable_variables, [np.mean(values, 0) for values in zip(*gradients, strict=True)])
-        return _means(metrics)
+        return _compute_means(metrics)
 
 
 @contextlib.contextmanager
-def _kept(network: keras.Model) -> Iterator[None]:
-    """A context after which a network's statistics and `u` are what they were before it."""
+def _restored(network: keras.Model) -> Iterator[None]:
+    """Restore the statistics and `u` of a network at the end of the context."""
     before = [variable.numpy() for variable in network.non_trainable_variables]
     yield
     _assign(network.non_trainable_variables, before)
@@ -169,5 +175,5 @@ def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
         variable.assign(value)
 
 
-def _means(metrics: list[Metrics]) -> dict[str, float]:
-    return {name: float(np.mean([float(one[name]) for one in metrics])) for name in metrics[0]}
+def _compute_means(metrics: list[Metrics]) -> dict[str, float]:
+    return {name: float(np.mean([float(step_metrics[name]) for step_metrics in metrics])) for name in metrics[0]}

@@ -1,4 +1,4 @@
-"""The adaptive probability against its rule written out in Python."""
+"""Tests of the adaptive probability against its rule in Python."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
 from tests.training.tiny import run_in_replica
 
 
-def follow(signs: np.ndarray, **options: float) -> list[float]:
-    """Probabilities after each update of the discriminator."""
+def compute_probabilities(signs: np.ndarray, **options: float) -> list[float]:
+    """Return the probability after each update of the discriminator."""
     adaptive = AdaptiveProbability(TrainingConfig(augment=("flip",), **options))
-    found = []
+    probabilities = []
     for sign in signs.astype(np.float32):
         run_in_replica(adaptive.after_update, {"real_logit_signs": tf.constant(sign)})
-        found.append(float(adaptive.probability.numpy()))
-    return found
+        probabilities.append(float(adaptive.probability.numpy()))
+    return probabilities
 
 
 @pytest.mark.parametrize("updates_per_step", [1, 2])
 def test_the_probability_follows_the_rule_of_the_paper(updates_per_step: int) -> None:
     signs = np.concatenate([np.linspace(1, -1, 24), np.full(32, 0.9), np.random.default_rng(0).uniform(0, 1, 16)])
     schedule = {"discriminator_steps_per_step": updates_per_step, "global_batch_size": 50}
-    received = follow(signs, ada_target=0.6, ada_speed_images=1000, **schedule)
+    received = compute_probabilities(signs, ada_target=0.6, ada_speed_images=1000, **schedule)
     interval, probability, expected = 4 * updates_per_step, 0.0, []
     for update in range(1, len(signs) + 1):
         if update % interval == 0:

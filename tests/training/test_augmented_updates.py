@@ -1,4 +1,4 @@
-"""Who is augmented in training, and with which random numbers."""
+"""Tests of the augmentation in training and its random numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
-from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.regularization import Regularizer
 from sagan_tf.training.train import train
 from tests.training.tiny import (
@@ -29,53 +28,58 @@ PACKAGE = pathlib.Path(__file__).parents[2] / "sagan_tf"
 DRAW = tf.constant(0, tf.int64)
 
 
-def note_draws(monkeypatch: pytest.MonkeyPatch, name: str = "noted", num_draws: int = 2) -> list[np.ndarray]:
-    """Make an augmentation that changes nothing; returns the draws it gets, one array for each call."""
-    noted: list[np.ndarray] = []
+def record_draws(monkeypatch: pytest.MonkeyPatch, name: str = "record", num_draws: int = 2) -> list[np.ndarray]:
+    """Register an augmentation that changes nothing; return the list of its draws."""
+    recorded: list[np.ndarray] = []
 
-    def note(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        with tf.control_dependencies([tf.numpy_function(noted.append, [draws], [])]):
+    def record(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([tf.numpy_function(recorded.append, [draws], [])]):
             return tf.identity(images)
 
-    monkeypatch.setitem(AUGMENTATIONS, name, Augmentation(note, num_draws))
-    return noted
+    monkeypatch.setitem(AUGMENTATIONS, name, Augmentation(record, num_draws))
+    return recorded
 
 
-def test_every_image_of_every_update_has_its_own_draws_however_the_batch_is_divided(monkeypatch: pytest.MonkeyPatch):
-    noted, found = note_draws(monkeypatch), []
+def test_each_image_of_each_update_has_its_own_draws_for_any_division_of_the_batch(monkeypatch: pytest.MonkeyPatch):
+    recorded, found = record_draws(monkeypatch), []
     for strategy, parts in ((one_device(), 1), (two_replicas(), 2)):
-        config = tiny_config(**PLAINEST_NETWORKS, augment=("noted",), gradient_accumulation_steps=parts)
+        config = tiny_config(**PLAINEST_NETWORKS, augment=("record",), gradient_accumulation_steps=parts)
         make_trainer(config, strategy).train(2)
-        found.append(np.unique(np.concatenate(noted), axis=0))
-        assert len(found[-1]) == sum(map(len, noted)) == 2 * 3 * 4  # real and fake images, then those of the generator
-        noted.clear()
+        found.append(np.unique(np.concatenate(recorded), axis=0))
+        assert (
+            len(found[-1]) == sum(map(len, recorded)) == 2 * 3 * 4
+        )  # real and fake images, then those of the generator
+        recorded.clear()
     np.testing.assert_array_equal(*found)
 
 
-def test_regularizers_change_images_by_other_draws_than_the_augmentation(monkeypatch: pytest.MonkeyPatch):
-    """A consistency of images that are flipped where the augmentation flips them would compare an image with itself."""
-    of_augmentation, of_consistency = note_draws(monkeypatch, "noted", 1), note_draws(monkeypatch, "flip", 1)
+def test_regularizers_use_other_draws_than_the_augmentation(monkeypatch: pytest.MonkeyPatch):
+    """With equal draws, the regularizer would compare an image with itself."""
+    augmentation_draws, consistency_draws = (
+        record_draws(monkeypatch, "record", 1),
+        record_draws(monkeypatch, "flip", 1),
+    )
     weights = {"consistency_weight": 1.0, "fake_consistency_weight": 1.0}
-    updates = make_updates(tiny_config(**PLAINEST_NETWORKS, augment=("noted",), **weights))
+    updates = make_updates(tiny_config(**PLAINEST_NETWORKS, augment=("record",), **weights))
     run_in_replica(updates.discriminator_step, tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32), DRAW)
-    augmented, changed = (np.unique(np.concatenate(one)) for one in (of_augmentation, of_consistency))
+    augmented, changed = (np.unique(np.concatenate(draws)) for draws in (augmentation_draws, consistency_draws))
     assert len(augmented) == len(changed) == 8 and not np.intersect1d(augmented, changed).size
 
 
-def test_the_generators_regularizers_have_other_numbers_than_the_augmentation(monkeypatch: pytest.MonkeyPatch):
-    of_augmentation, of_regularizer = note_draws(monkeypatch, "noted", 1), []
+def test_generator_regularizers_use_other_draws_than_the_augmentation(monkeypatch: pytest.MonkeyPatch):
+    augmentation_draws, regularizer_draws = record_draws(monkeypatch, "record", 1), []
 
-    class Noting(Regularizer):
+    class RecordingRegularizer(Regularizer):
         def __call__(self, batch: Any) -> Any:
-            # The stream of the first augmentation, if the numbers were the same.
+            # This would be the stream of the first augmentation if the numbers were the same.
             draws = batch.random_numbers.stream(0).stream(0).uniform([1])
-            with tf.control_dependencies([tf.numpy_function(of_regularizer.append, [draws], [])]):
+            with tf.control_dependencies([tf.numpy_function(regularizer_draws.append, [draws], [])]):
                 return tf.constant(0.0), {}
 
-    updates = make_updates(tiny_config(**PLAINEST_NETWORKS, augment=("noted",)))
-    updates = dataclasses.replace(updates, generator_regularizers=(Noting(),))
+    updates = make_updates(tiny_config(**PLAINEST_NETWORKS, augment=("record",)))
+    updates = dataclasses.replace(updates, generator_regularizers=(RecordingRegularizer(),))
     run_in_replica(updates.generator_step, tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32), DRAW)
-    augmented, own = (np.unique(np.concatenate(one)) for one in (of_augmentation, of_regularizer))
+    augmented, own = (np.unique(np.concatenate(draws)) for draws in (augmentation_draws, regularizer_draws))
     assert len(own) == 4 and not np.intersect1d(augmented, own).size
 
 
@@ -83,7 +87,7 @@ def test_the_generators_regularizers_have_other_numbers_than_the_augmentation(mo
 def test_the_generator_learns_through_the_augmentation(
     monkeypatch: pytest.MonkeyPatch, factor: float, options: dict[str, Any]
 ):
-    """The gradient is 0 behind an augmentation that erases all, unless its adaptive probability is 0 as at first."""
+    """An augmentation that erases images has gradient 0, unless its probability is 0."""
     scale = Augmentation(lambda images, draws: images * factor, num_draws=1)
     monkeypatch.setitem(AUGMENTATIONS, "scale", scale)
     config = tiny_config(**PLAINEST_NETWORKS, augment=("scale",), **options)
@@ -92,21 +96,21 @@ def test_the_generator_learns_through_the_augmentation(
     assert (float(metrics["generator_gradient_norm"]) > 0) == (factor > 0 or bool(options))
 
 
-def test_without_augmentation_nothing_is_added() -> None:
+def test_no_augmentation_adds_no_operation() -> None:
     images = tf.zeros([4, 32, 32, 1])
     assert create_augmentation(())(images, None) is images
     assert make_updates(tiny_config()).state.augment_probability is None
 
 
-def test_sample_grids_and_evaluations_see_no_augmentation(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    """A run augments where its two updates are traced, once each; nothing but updates and regularizers imports it."""
+def test_only_updates_are_augmented(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """A run traces the augmentation once in each update, and no other module uses it."""
     traced = []
-    monkeypatch.setitem(AUGMENTATIONS, "noted", Augmentation(lambda images, draws: traced.append(0) or images, 1))
+    monkeypatch.setitem(AUGMENTATIONS, "record", Augmentation(lambda images, draws: traced.append(0) or images, 1))
     config = tiny_config(
-        augment=("noted",), num_classes=0, dataset="fashion_mnist_10k", strategy="one_device", run_dir=str(tmp_path),
+        augment=("record",), num_classes=0, dataset="fashion_mnist_10k", strategy="one_device", run_dir=str(tmp_path),
         num_steps=2, sample_every=1, log_every=1, **PLAINEST_NETWORKS,
     )  # fmt: skip
-    train(config, config_to_flagfile)
+    train(config)
     assert len(traced) == 2 and len(list((tmp_path / "samples").iterdir())) == 2
     imports = [
         path.relative_to(PACKAGE).parts[0]

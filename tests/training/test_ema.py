@@ -1,13 +1,15 @@
+"""Tests of the moving average of the generator."""
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training.ema import copy_variables, ema_decay, move_average
+from sagan_tf.training.ema import copy_variables, create_ema_decay, move_average
 from tests.training.tiny import tiny_config, two_replicas
 
 
-def test_average_moves_by_its_decay_on_every_replica():
+def test_the_average_is_updated_on_every_replica():
     strategy = two_replicas()
     with strategy.scope():
         average, variable = keras.Variable([1.0, 2.0]), keras.Variable([3.0, -2.0])
@@ -24,17 +26,17 @@ def test_average_moves_by_its_decay_on_every_replica():
         np.testing.assert_array_equal(copy.numpy(), [3.0, -2.0])
 
 
-def test_copy():
+def test_copy_variables():
     source, target = keras.Variable([0.1, 0.7]), keras.Variable([0.0, 0.0])
     copy_variables([source], [target])
     np.testing.assert_array_equal(target.numpy(), source.numpy())
 
 
-def test_a_half_life_in_images():
-    """After as many images a weight counts half; with ramp-up it is a part of the images so far, as in StyleGAN2."""
-    decay = ema_decay(tiny_config(ema_half_life_images=400).training)
-    assert float(decay(tf.constant(1, tf.int64))) ** 100 == pytest.approx(0.5, rel=1e-4)  # of 4 images each
-    decay = ema_decay(tiny_config(ema_half_life_images=400, ema_ramp_up=0.05).training)
+def test_the_half_life_in_images():
+    """With ramp-up it is at most a fraction of the images so far, as in StyleGAN2."""
+    decay = create_ema_decay(tiny_config(ema_half_life_images=400).training)
+    assert float(decay(tf.constant(1, tf.int64))) ** 100 == pytest.approx(0.5, rel=1e-4)  # 4 images per update
+    decay = create_ema_decay(tiny_config(ema_half_life_images=400, ema_ramp_up=0.05).training)
     for updates in (1, 2, 1000, 2001, 4000):
         half_life = min(400, (updates - 1) * 4 * 0.05)
         expected = 0.5 ** (4 / max(half_life, 1e-8))

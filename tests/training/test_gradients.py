@@ -1,3 +1,5 @@
+"""Tests of the accumulation and application of gradients."""
+
 import keras
 import numpy as np
 import pytest
@@ -7,14 +9,14 @@ from sagan_tf.training.gradients import apply_gradients, split_batch
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.training.tiny import (
     PLAIN_NETWORKS,
-    differences,
+    find_differences,
+    make_real_batch,
     make_updates,
     one_device,
-    real_batch,
+    read_values,
     run_in_replica,
     tiny_config,
     two_replicas,
-    values,
 )
 
 DRAW = tf.constant(3, tf.int64)
@@ -26,8 +28,8 @@ def sgd() -> keras.optimizers.Optimizer:
 
 @pytest.mark.parametrize("group_size", [0, 2])
 def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size: int):
-    # The discriminator has statistics of groups at most, so parts must change nothing. Its fakes do: they are made
-    # alike by a generator that ignores its batch.
+    # The discriminator has at most group statistics, so it does not depend on the parts. The generator's batch
+    # normalization does, so its kernels are 0 and its images do not depend on the batch.
     results = []
     augment = ("color", "translation", "cutout", "flip")
     for parts in (1, 2) if group_size else (1, 2, 4):
@@ -37,34 +39,36 @@ def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size: i
         for variable in updates.state.generator.trainable_variables:
             if variable.name == "kernel":
                 variable.assign(tf.zeros_like(variable))
-        metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
-        results.append((values(updates.state.discriminator), {name: float(value) for name, value in metrics.items()}))
+        metrics = run_in_replica(updates.discriminator_step, *make_real_batch(config), DRAW)
+        results.append(
+            (read_values(updates.state.discriminator), {name: float(value) for name, value in metrics.items()})
+        )
     for variables, metrics in results[1:]:
         for name, value in results[0][0].items():
             np.testing.assert_allclose(variables[name], value, atol=1e-5, err_msg=name)
-        # The range is a mean over parts; that of a part is no larger than that of the whole.
+        # The range is a mean over parts, and the range of a part is at most that of the whole batch.
         expected = results[0][1] | {LOGIT_RANGE: metrics[LOGIT_RANGE]}
         assert metrics == pytest.approx(expected, abs=1e-4)
         assert 0.0 < metrics[LOGIT_RANGE] <= results[0][1][LOGIT_RANGE] + 1e-4
 
 
-def test_state_moves_once_in_an_update_of_several_parts():
+def test_u_is_updated_once_in_an_update_of_several_parts():
     config = tiny_config(gradient_accumulation_steps=2)
     updates = make_updates(config)
     layer = updates.state.generator.get_layer("block_1").convolution_1
     w, u = layer.layer.kernel.numpy().reshape(-1, layer.layer.filters), layer.u.numpy()
-    run_in_replica(updates.generator_step, *real_batch(config), DRAW)
+    run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)
     once = w @ (w.T @ u)
     np.testing.assert_allclose(layer.u.numpy(), once / np.linalg.norm(once), atol=1e-6)
 
 
-def test_gradient_norm_is_that_of_the_mean_loss():
+def test_the_gradient_norm_is_of_the_mean_loss():
     config = tiny_config(**PLAIN_NETWORKS)
     updates = make_updates(config, lambda: keras.optimizers.SGD(1.0))
-    before = values(updates.state.generator)
+    before = read_values(updates.state.generator)
     trainable = [f"{i} {v.path}" for i, v in enumerate(updates.state.generator.variables) if v.trainable]
-    metrics = run_in_replica(updates.generator_step, *real_batch(config), DRAW)
-    after = values(updates.state.generator)
+    metrics = run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)
+    after = read_values(updates.state.generator)
     moved = sum(((before[name] - after[name]) ** 2).sum() for name in trainable) ** 0.5
     assert float(metrics["generator_gradient_norm"]) == pytest.approx(moved, rel=1e-3)
 
@@ -74,17 +78,19 @@ def test_half_precision_updates_both_networks(precision: str):
     config = tiny_config(precision=precision, augment=("color", "translation", "cutout", "flip"))
     updates = make_updates(config)
     state = updates.state
-    before = values(state.generator), values(state.discriminator)
-    for _ in range(15):  # under float16 the first scales overflow, and their updates are skipped
-        metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
-        metrics |= run_in_replica(updates.generator_step, *real_batch(config), DRAW)
+    before = read_values(state.generator), read_values(state.discriminator)
+    for _ in range(15):  # with float16 the first updates overflow and are skipped
+        metrics = run_in_replica(updates.discriminator_step, *make_real_batch(config), DRAW)
+        metrics |= run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)
         assert np.isfinite([float(value) for value in metrics.values()]).all()
         if metrics["generator_gradient_norm"] > 0 and metrics["discriminator_gradient_norm"] > 0:
             break
     assert float(metrics["generator_gradient_norm"]) > 0
-    assert differences(before[0], values(state.generator)) and differences(before[1], values(state.discriminator))
+    assert find_differences(before[0], read_values(state.generator)) and find_differences(
+        before[1], read_values(state.discriminator)
+    )
     assert all(variable.dtype == "float32" for variable in state.generator.variables)
-    assert keras.config.dtype_policy().name == "float32", "the caller's own precision is left alone"
+    assert keras.config.dtype_policy().name == "float32", "the precision of the caller has changed"
     images = state.generator_ema([tf.zeros([1, 5]), tf.zeros([1], tf.int32)])
     assert images.dtype == tf.float32
 
@@ -117,7 +123,7 @@ def test_an_overflow_on_any_replica_skips_the_update_on_all(make_strategy):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
-def test_parts_of_a_batch(dtype: str):
+def test_split_batch(dtype: str):
     values = np.arange(12).reshape(6, 2).astype(dtype)
     for part, expected in zip(split_batch(tf.constant(values), 3), np.split(values, 3), strict=True):
         np.testing.assert_array_equal(part, expected)

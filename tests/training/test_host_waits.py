@@ -1,6 +1,7 @@
-"""Where a step makes the host wait for a GPU, from the kernels that this TensorFlow has for GPUs.
+"""Tests that the host does not wait for a GPU in a step.
 
-A host that waits cannot launch what comes next, so the GPU is idle afterwards until it catches up.
+The tests use the list of GPU kernels of this TensorFlow. A host that waits cannot launch the next kernels, so that the
+GPU is idle afterwards.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers.accelerators import assume_device
-from tests.graph_placement import has_gpu_kernels, host_waits
-from tests.graphs import loop_body, tensors_between_devices
+from tests.graph_placement import find_host_waits, has_gpu_kernels
+from tests.graphs import find_cross_device_tensors, find_loop_body
 from tests.layers.replicas import REPLICAS, two_replicas
 from tests.training.tiny import NETWORK_OPTIONS, PLAIN_NETWORKS, make_trainer, one_device, tiny_config
 
@@ -40,42 +41,42 @@ OPTIONS: dict[str, dict[str, Any]] = {
         **PLAIN_NETWORKS,
     },
 }
-"""Options by name. Float16 is left out: its dynamic loss scale decides on the host whether an update is applied."""
+"""Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""
 
 
-FORMS = [("GPU", name) for name in OPTIONS] + [("TPU", "default"), ("TPU", "bfloat16")]
-"""Layers have their forms for a TPU on a GPU that XLA cannot compile for."""
+CASES = [("GPU", name) for name in OPTIONS] + [("TPU", "default"), ("TPU", "bfloat16")]
+"""Layers use their TPU forms on a GPU that XLA cannot compile for."""
 
 
-def step_graph(kind: str, options: dict[str, Any], strategy: tf.distribute.Strategy) -> tf.Graph:
-    """Return the graph of a step, with the layers in their forms for a kind of device."""
+def trace_step(kind: str, options: dict[str, Any], strategy: tf.distribute.Strategy) -> tf.Graph:
+    """Return the graph of a step, with the forms of the layers for a kind of device."""
     with assume_device(kind):
-        return loop_body(make_trainer(tiny_config(**options), strategy).loop_graph())
+        return find_loop_body(make_trainer(tiny_config(**options), strategy).trace_loop())
 
 
-def compiled_calls(graph: tf.Graph) -> int:
-    """Count the calls of functions that XLA compiles."""
-    return sum("_XlaMustCompile" in one.node_def.attr for one in graph.get_operations())
+def count_compiled_calls(graph: tf.Graph) -> int:
+    """Count the calls of functions compiled by XLA."""
+    return sum("_XlaMustCompile" in operation.node_def.attr for operation in graph.get_operations())
 
 
-@pytest.mark.parametrize(("kind", "name"), FORMS)
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_step_does_not_make_the_host_wait_for_a_gpu(kind: str, name: str) -> None:
-    body = step_graph(kind, OPTIONS[name], one_device())
+    body = trace_step(kind, OPTIONS[name], one_device())
     assert len(body.get_operations()) > 100
-    assert (compiled_calls(body) > 0) == (kind == "GPU")
-    assert host_waits(body) == []
+    assert (count_compiled_calls(body) > 0) == (kind == "GPU")
+    assert find_host_waits(body) == []
 
 
-def test_of_two_replicas_only_the_metrics_go_to_the_host() -> None:
-    """The first of two replicas stands where the host adds up the metrics: those of the second are copied there."""
-    body = step_graph("GPU", OPTIONS["default"], two_replicas())
-    assert compiled_calls(body) > REPLICAS
-    assert host_waits(body) == []
-    copied = [tensor for tensor in tensors_between_devices(body) if tensor.dtype.is_floating]
+def test_two_replicas_send_only_metrics_to_the_host() -> None:
+    """The metrics of the second replica are copied to the first one and added there."""
+    body = trace_step("GPU", OPTIONS["default"], two_replicas())
+    assert count_compiled_calls(body) > REPLICAS
+    assert find_host_waits(body) == []
+    copied = [tensor for tensor in find_cross_device_tensors(body) if tensor.dtype.is_floating]
     assert [(tensor.op.type, tensor.shape.as_list()) for tensor in copied] == [("Pack", [5]), ("Pack", [2])]
 
 
-def test_waits_are_found() -> None:
+def test_host_waits_are_detected() -> None:
     @tf.function(autograph=False)
     def step(x: tf.Tensor, labels: tf.Tensor) -> Any:
         labels = labels + 1
@@ -83,4 +84,4 @@ def test_waits_are_found() -> None:
         return tf.split(wanted, 2), tf.reshape(x, [tf.cast(x[0], tf.int32), -1])
 
     graph = step.get_concrete_function(tf.TensorSpec([4]), tf.TensorSpec([4], tf.int32)).graph
-    assert sorted(host_waits(graph)) == [("Cast", "int32", "Pack"), ("SelectV2", "int32", "Split")]
+    assert sorted(find_host_waits(graph)) == [("Cast", "int32", "Pack"), ("SelectV2", "int32", "Split")]

@@ -1,3 +1,5 @@
+"""Tests of the outer loop."""
+
 import pytest
 
 from sagan_tf.training.actions.schedule import Every, StepReport
@@ -6,7 +8,7 @@ from sagan_tf.training.loop import run_loop
 
 
 class FakeTrainer:
-    """Counts steps; `lost` of them go missing in each call."""
+    """Trainer that counts steps, and does `lost` steps too few in each call."""
 
     def __init__(self, step: int = 0, lost: int = 0) -> None:
         self.step = step
@@ -29,32 +31,32 @@ def test_calls_end_at_multiples_of_every_interval():
 
 
 class At:
-    """An action that is scheduled at single steps."""
+    """Action that is scheduled at single steps."""
 
     def __init__(self, steps: tuple[int, ...]) -> None:
         self._steps = steps
 
     def next_step(self, step: int) -> int | None:
-        return next((one for one in self._steps if one > step), None)
+        return next((scheduled for scheduled in self._steps if scheduled > step), None)
 
     def __call__(self, report: StepReport) -> None:
         pass
 
 
-def test_calls_end_at_single_stops_too():
+def test_calls_end_at_single_scheduled_steps():
     trainer = FakeTrainer(step=3)
     run_loop(trainer, [At((2, 4, 10, 11, 40))], num_steps=12, interval=5)
     assert trainer.calls == [1, 1, 5, 1, 1]  # 4 5 10 11 12
 
 
-def test_a_resumed_run_keeps_to_the_same_steps():
+def test_a_resumed_run_has_the_same_steps():
     trainer, sampled = FakeTrainer(step=5), []
     run_loop(trainer, [Every(4, lambda report: sampled.append(report.step))], num_steps=12, interval=100)
     assert trainer.calls == [3, 4]
     assert sampled == [8, 12]
 
 
-def test_reports_say_what_was_done_and_when_it_is_over():
+def test_reports_have_the_steps_and_the_end_of_the_run():
     reports: list[StepReport] = []
     run_loop(FakeTrainer(), [reports.append], num_steps=5, interval=2)
     assert [(report.step, report.num_steps, report.last) for report in reports] == [
@@ -65,19 +67,19 @@ def test_reports_say_what_was_done_and_when_it_is_over():
     assert reports[0].metrics == {"loss": 2.0} and reports[0].seconds >= 0
 
 
-def test_nothing_is_done_beyond_the_end():
+def test_a_finished_run_does_nothing():
     trainer = FakeTrainer(step=5)
     run_loop(trainer, [lambda report: pytest.fail("an action ran")], num_steps=5, interval=2)
     assert trainer.calls == []
 
 
-def test_missing_steps_are_noticed():
-    with pytest.raises(RuntimeError, match="asked to reach step 2 and reached 1"):
+def test_missing_steps_are_an_error():
+    with pytest.raises(RuntimeError, match="step 2.*step 1"):
         run_loop(FakeTrainer(lost=1), [], num_steps=4, interval=2)
 
 
 class SlowTrainer(FakeTrainer):
-    """Says that each step takes some seconds, and the first call a minute more; the metric is the mean of the steps."""
+    """Trainer with a fake clock; the first call takes 60 seconds more."""
 
     def __init__(self, clock: list[float], seconds_per_step: float) -> None:
         super().__init__()
@@ -91,7 +93,7 @@ class SlowTrainer(FakeTrainer):
         return {"loss": (first + self.step) / 2}
 
 
-def test_a_slow_stretch_is_cut_into_calls_and_reported_whole(monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch: pytest.MonkeyPatch):
     clock = [0.0]
     monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
     trainer = SlowTrainer(clock, seconds_per_step=7.0)
@@ -103,7 +105,7 @@ def test_a_slow_stretch_is_cut_into_calls_and_reported_whole(monkeypatch: pytest
         num_steps=20,
         interval=10,
         call_length=CallLength(100),
-        between=[between.append],
+        actions_between_calls=[between.append],
     )
     assert trainer.calls == [1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     assert [report.step for report in reports] == [10, 20]
@@ -115,7 +117,7 @@ def test_a_slow_stretch_is_cut_into_calls_and_reported_whole(monkeypatch: pytest
     assert [report.last for report in reports] == [False, True]
 
 
-def test_a_signal_ends_a_slow_stretch_in_the_middle(monkeypatch: pytest.MonkeyPatch):
+def test_an_action_between_calls_can_end_a_slow_segment(monkeypatch: pytest.MonkeyPatch):
     clock = [0.0]
     monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
     trainer = SlowTrainer(clock, seconds_per_step=7.0)
@@ -125,5 +127,5 @@ def test_a_signal_ends_a_slow_stretch_in_the_middle(monkeypatch: pytest.MonkeyPa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_loop(trainer, [], num_steps=100, interval=100, call_length=CallLength(100), between=[stop])
+        run_loop(trainer, [], num_steps=100, interval=100, call_length=CallLength(100), actions_between_calls=[stop])
     assert trainer.step == 4

@@ -1,4 +1,4 @@
-"""Two processes on this machine train one run."""
+"""Tests of two processes that train one run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FLAGS = [
 
 
 def train(run_dir: pathlib.Path, num_steps: int) -> list[str]:
-    """Runs both workers to the end; returns what they printed."""
+    """Run both workers to the end and return their output."""
     return run_workers([["-m", "sagan_tf.train", *FLAGS, f"--num_steps={num_steps}", f"--run_dir={run_dir}"]] * 2)
 
 
 def test_two_workers_equal_one_process(tmp_path: pathlib.Path) -> None:
-    """The same global batches, dealt out: the weights of one process to 1e-5, and far from those they began with."""
+    """The weights equal those of one process to 1e-5, for the same global batches."""
     run_workers([["-m", "tests.training.small_training", str(tmp_path / "two.npz")]] * 2)
     small_training.train(tmp_path / "one.npz", "one_device")
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
@@ -40,8 +40,8 @@ def test_two_workers_equal_one_process(tmp_path: pathlib.Path) -> None:
         largest = {name: np.abs(one[name].astype(np.float64) - two[name]).max() for name in one.files}
         kernel = next(one[name] for name in one.files if name.endswith("image|image|kernel"))
     assert {name: error for name, error in largest.items() if error > 1e-5} == {}
-    begun = make_state(tiny_config(**PLAIN_NETWORKS), one_device()).generator.get_layer("image").layer.kernel
-    assert np.abs(kernel - begun).max() > 1e-3
+    initial = make_state(tiny_config(**PLAIN_NETWORKS), one_device()).generator.get_layer("image").layer.kernel
+    assert np.abs(kernel - initial).max() > 1e-3
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_two_workers_train_one_run_and_resume_it(tmp_path: pathlib.Path) -> None
     assert all("resumed at step 2" in text for text in printed)
     startup = json.loads((tmp_path / "startup.json").read_text())
     assert startup["replicas"] == 2
-    # One worker writes: no line stands twice.
+    # Only one worker writes, so there are no duplicate lines.
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["kind"]) for line in lines] == [
         (2, "train"),

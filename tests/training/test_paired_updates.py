@@ -1,4 +1,4 @@
-"""The relativistic loss against a hand-written update of pairs."""
+"""Tests of the relativistic loss against updates written out for pairs."""
 
 import keras
 import numpy as np
@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from tests.training.tiny import (
     PLAIN_NETWORKS,
-    all_values,
+    make_real_batch,
     make_trainer,
     make_updates,
     one_device,
-    real_batch,
+    read_all_values,
     run_in_replica,
     tiny_config,
     two_replicas,
@@ -20,10 +20,10 @@ from tests.training.tiny import (
 DRAW = tf.constant(3, tf.int64)
 
 
-def test_pairs_have_one_label_and_the_generator_sees_the_real_images():
+def test_pairs_have_one_label_and_the_generator_update_uses_the_real_images():
     config = tiny_config(loss="relativistic", **PLAIN_NETWORKS)
     updates = make_updates(config, lambda: keras.optimizers.SGD(0.0, name="sgd"))
-    images, labels = real_batch(config)
+    images, labels = make_real_batch(config)
     latents, _ = updates.sampler.draw(DRAW)
     with keras.StatelessScope():
         fakes = updates.state.generator([latents, labels], training=True)
@@ -34,10 +34,10 @@ def test_pairs_have_one_label_and_the_generator_sees_the_real_images():
     margin = (real - fake).numpy().astype(np.float64)
     metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
     assert float(metrics["discriminator_loss"]) == pytest.approx(np.log1p(np.exp(-margin)).mean(), abs=1e-5)
-    logits = []  # of the u that has moved
-    for judged in (images, fakes):
+    logits = []  # after the update of u
+    for batch in (images, fakes):
         with keras.StatelessScope():
-            logits.append(updates.state.discriminator([judged, labels], training=True))
+            logits.append(updates.state.discriminator([batch, labels], training=True))
     margin = (logits[0] - logits[1]).numpy().astype(np.float64)
     metrics = run_in_replica(updates.generator_step, images, labels, DRAW)
     assert float(metrics["generator_loss"]) == pytest.approx(np.log1p(np.exp(margin)).mean(), abs=1e-4)
@@ -50,6 +50,6 @@ def test_two_replicas_equal_one():
     for strategy in (one_device(), two_replicas()):
         trainer = make_trainer(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))
         trainer.train(2)
-        values.append(all_values(trainer.state))
+        values.append(read_all_values(trainer.state))
     for name, value in values[0].items():
         np.testing.assert_allclose(values[1][name], value, atol=2e-5, err_msg=name)

@@ -1,4 +1,4 @@
-"""What two replicas of one machine send each other in a step, with the collectives that GPUs use."""
+"""Tests of the messages between two replicas in a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers.accelerators import assume_device
-from tests.graphs import loop_body, tensors_between_devices
+from tests.graphs import find_cross_device_tensors, find_loop_body
 from tests.layers.replicas import REPLICAS, two_replicas
 from tests.training.tiny import make_trainer, tiny_config
 
@@ -16,23 +16,27 @@ UPDATES = 2
 
 
 @pytest.mark.parametrize("kind", ["CPU", "GPU"])
-def test_gradients_and_statistics_are_one_message_an_update_and_nothing_else_is_large(kind: str) -> None:
-    """In particular no u of spectral normalization: each replica computes the same. All else is a number or a few."""
+def test_gradients_and_statistics_are_one_message_per_update_and_all_else_is_small(kind: str) -> None:
+    """`u` of spectral normalization is not sent; each replica computes the same."""
     with assume_device(kind):
         trainer = make_trainer(tiny_config(discriminator_steps_per_step=UPDATES), two_replicas())
-        state, body = trainer.state, loop_body(trainer.loop_graph())
-    collectives = [one for one in body.get_operations() if one.type.startswith("Collective")]
-    sent = sorted(one.inputs[0].shape.num_elements() for one in collectives)
-    gradients = {name: size(getattr(state, name).trainable_variables) for name in ("discriminator", "generator")}
-    statistics = size([one for one in state.generator.variables if one.name.startswith("moving_")])
+        state, body = trainer.state, find_loop_body(trainer.trace_loop())
+    collectives = [operation for operation in body.get_operations() if operation.type.startswith("Collective")]
+    sent = sorted(operation.inputs[0].shape.num_elements() for operation in collectives)
+    gradients = {
+        name: count_values(getattr(state, name).trainable_variables) for name in ("discriminator", "generator")
+    }
+    statistics = count_values(
+        [variable for variable in state.generator.variables if variable.name.startswith("moving_")]
+    )
     expected = [statistics, gradients["generator"], *[gradients["discriminator"]] * UPDATES]
     assert sent == sorted(expected * REPLICAS)
-    copied = tensors_between_devices(body)
+    copied = find_cross_device_tensors(body)
     metrics = [tensor for tensor in copied if tensor.dtype == tf.float32]
-    counters = [tensor for tensor in copied if tensor.dtype == tf.int64]  # of the optimizers' updates
+    counters = [tensor for tensor in copied if tensor.dtype == tf.int64]  # the update counters of the optimizers
     assert [tensor.op.type for tensor in metrics] == ["Pack"] * (UPDATES + 1)
     assert len(copied) == len(metrics) + len(counters) and len(counters) == UPDATES + 1
 
 
-def size(variables: list[Any]) -> int:
+def count_values(variables: list[Any]) -> int:
     return sum(variable.shape.num_elements() for variable in variables)

@@ -1,3 +1,5 @@
+"""Tests of the description of a run and the estimate of its memory."""
+
 import dataclasses
 import logging
 import pathlib
@@ -6,16 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.cli.flags import config_to_flagfile, parse_config
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.layers import SelfAttention2D, accelerators
-from sagan_tf.training.run_summary import describe_run, estimate_memory, large_map_values, log_description
+from sagan_tf.training.run_summary import count_large_map_values, describe_run, estimate_memory, log_description
 from sagan_tf.training.state import create_state
 from tests.training.tiny import make_state, one_device, tiny_config
 from tools.benchmarks.workers import Worker
 
 
 class FakeSource:
-    name = "pictures"
+    name = "images"
     num_examples = 30
     class_counts_sample_size = 30
 
@@ -30,7 +32,7 @@ def describe(source: FakeSource) -> dict:
     return describe_run(config, source, make_state(config, one_device()), one_device(), images)
 
 
-def test_description_holds_what_decides_a_run():
+def test_description_of_a_run():
     description = describe(FakeSource(cat=10, dog=12, owl=8))
     assert description["data"]["label_histogram"] == {"cat": 10, "dog": 12, "owl": 8}
     assert description["data"]["image_range"] == [-0.5, 1.0] and description["data"]["image_shape"] == [32, 32, 1]
@@ -48,14 +50,14 @@ def test_description_holds_what_decides_a_run():
         ({}, False),
     ],
 )
-def test_a_dominant_label_is_shouted_about(counts: dict, warned: bool, caplog: pytest.LogCaptureFixture):
+def test_a_dominant_label_is_warned_of(counts: dict, warned: bool, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, logger="sagan_tf")
     log_description(describe(FakeSource(**counts)))
     assert ("ONE LABEL DOMINATES" in caplog.text) == warned
     assert ("labels: none" in caplog.text) == (not counts)
 
 
-def test_memory_grows_with_what_needs_it():
+def test_the_memory_estimate_depends_on_the_options():
     state = make_state(tiny_config(), one_device())
 
     def estimate(replicas: int = 1, **options: object) -> int:
@@ -73,8 +75,8 @@ def test_memory_grows_with_what_needs_it():
     ("kind", "images", "is_dense"),
     [("CPU", 2, False), ("GPU", 2, True), ("TPU", 8, True), ("GPU", 9, False)],
 )
-def test_large_maps_count_where_attention_keeps_them(kind: str, images: int, is_dense: bool):
-    """The map of one image has 64 MiB, and an accelerator keeps those of eight images."""
+def test_large_maps_are_counted_if_attention_keeps_them(kind: str, images: int, is_dense: bool):
+    """A map takes 64 MiB per image, and an accelerator keeps eight of them."""
     values = 4096**2
     options = {"resolution": 64, "attention_form": "full", "discriminator_attention_resolutions": ()}
     model = tiny_config(**options, generator_attention_resolutions=(64,)).model
@@ -91,9 +93,14 @@ def test_large_maps_count_where_attention_keeps_them(kind: str, images: int, is_
         graph = (
             tf.function(differentiate, autograph=False).get_concrete_function(tf.TensorSpec([images, 64, 64, 8])).graph
         )
-        counted = large_map_values(model, images)
-    tensors = [tensor for one in graph.get_operations() for tensor in one.outputs if tensor.shape.is_fully_defined()]
-    assert (max(one.shape.num_elements() for one in tensors) == images * values) == is_dense
+        counted = count_large_map_values(model, images)
+    tensors = [
+        tensor
+        for operation in graph.get_operations()
+        for tensor in operation.outputs
+        if tensor.shape.is_fully_defined()
+    ]
+    assert (max(tensor.shape.num_elements() for tensor in tensors) == images * values) == is_dense
     assert counted == (2 * images * values if is_dense else 0)
 
 
@@ -102,9 +109,9 @@ def test_a_discriminator_keeps_the_maps_of_real_and_fake_images():
     both = tiny_config(**options, attention_resolutions=(64,)).model
     alone = tiny_config(**options, generator_attention_resolutions=(), discriminator_attention_resolutions=(64,)).model
     with accelerators.assume_device("GPU"):
-        # Eight maps have room: of four real and four fake images, or of eight that the generator makes.
-        assert [large_map_values(alone, images) // 4096**2 for images in (4, 5, 8, 9)] == [16, 10, 16, 0]
-        assert [large_map_values(both, images) // 4096**2 for images in (4, 5, 8, 9)] == [16, 20, 32, 0]
+        # Eight maps fit into memory: of four real and four fake images, or of eight images of the generator.
+        assert [count_large_map_values(alone, images) // 4096**2 for images in (4, 5, 8, 9)] == [16, 10, 16, 0]
+        assert [count_large_map_values(both, images) // 4096**2 for images in (4, 5, 8, 9)] == [16, 20, 32, 0]
 
 
 def test_large_maps_are_part_of_the_estimate():
@@ -115,17 +122,19 @@ def test_large_maps_are_part_of_the_estimate():
         with accelerators.assume_device("CPU"):
             without = estimate_memory(precise, state, 1)
         with accelerators.assume_device("GPU"):
-            assert estimate_memory(precise, state, 1) - without == num_bytes * large_map_values(config.model, 4) > 0
+            assert (
+                estimate_memory(precise, state, 1) - without == num_bytes * count_large_map_values(config.model, 4) > 0
+            )
 
 
 @pytest.mark.slow
-def test_the_estimate_of_memory_is_near_what_a_process_takes(tmp_path: pathlib.Path):
-    """In a process of its own, whose peak is its own, with the convolutions of a GPU."""
+def test_the_memory_estimate_is_near_the_memory_of_a_process(tmp_path: pathlib.Path):
+    """The peak is measured in a new process, with the convolutions of a GPU."""
     flags = ["--flagfile=configs/quickstart.cfg", "--num_classes=10", "--strategy=one_device", "--resampling=strided"]
     flagfile = tmp_path / "flags.cfg"
-    flagfile.write_text(config_to_flagfile(parse_config(flags)))
+    flagfile.write_text(parse_config(flags).to_flagfile())
     with Worker("tools.gpu_checking.steps_worker", [f"--flagfile={flagfile}", "--steps=1"]) as worker:
-        worker.ready()
+        worker.wait_until_ready()
         measured = worker.run()["peak_memory_bytes"]
     config = parse_config([f"--flagfile={flagfile}"])
     estimate = estimate_memory(config, create_state(config), 1)

@@ -1,3 +1,5 @@
+"""Tests of the two updates of a step."""
+
 import keras
 import numpy as np
 import pytest
@@ -7,19 +9,19 @@ from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS
 from tests.training.tiny import (
     PLAIN_NETWORKS,
-    differences,
+    find_differences,
+    make_real_batch,
     make_updates,
-    real_batch,
+    read_values,
     run_in_replica,
     tiny_config,
-    values,
 )
 
 DRAW = tf.constant(0, tf.int64)
 
 
-def frozen(network: keras.Model, *inputs: tf.Tensor) -> tf.Tensor:
-    """A network's outputs in training mode; a scope of its own, or the next call would begin from this one's u."""
+def call_without_updates(network: keras.Model, *inputs: tf.Tensor) -> tf.Tensor:
+    """Call a network in training mode without updating `u`."""
     with keras.StatelessScope():
         return network(list(inputs), training=True)
 
@@ -31,40 +33,40 @@ def test_networks_share_no_variable():
     assert len(owned) == len(set(owned))
 
 
-def test_discriminator_step_moves_the_discriminator_alone():
+def test_discriminator_step_changes_only_the_discriminator():
     config = tiny_config(**PLAIN_NETWORKS)
     updates = make_updates(config)
     state = updates.state
-    before = [values(part) for part in (state.generator, state.generator_ema, state.generator_optimizer)]
-    discriminator = values(state.discriminator)
-    run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
-    after = [values(part) for part in (state.generator, state.generator_ema, state.generator_optimizer)]
-    assert [differences(a, b) for a, b in zip(before, after, strict=True)] == [set(), set(), set()]
-    moved = differences(discriminator, values(state.discriminator))
+    before = [read_values(part) for part in (state.generator, state.generator_ema, state.generator_optimizer)]
+    discriminator = read_values(state.discriminator)
+    run_in_replica(updates.discriminator_step, *make_real_batch(config), DRAW)
+    after = [read_values(part) for part in (state.generator, state.generator_ema, state.generator_optimizer)]
+    assert [find_differences(a, b) for a, b in zip(before, after, strict=True)] == [set(), set(), set()]
+    moved = find_differences(discriminator, read_values(state.discriminator))
     assert {name for name in discriminator if "kernel" in name or name.endswith(("/u", "embeddings"))} <= moved
 
 
-def test_generator_step_moves_the_generator_alone():
+def test_generator_step_changes_only_the_generator():
     config = tiny_config(**PLAIN_NETWORKS)
     updates = make_updates(config)
     state = updates.state
-    before = [values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
-    generator = values(state.generator)
-    run_in_replica(updates.generator_step, *real_batch(config), DRAW)
-    after = [values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
-    assert [differences(a, b) for a, b in zip(before, after, strict=True)] == [set(), set(), set()]
-    moved = differences(generator, values(state.generator))
+    before = [read_values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
+    generator = read_values(state.generator)
+    run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)
+    after = [read_values(part) for part in (state.discriminator, state.generator_ema, state.discriminator_optimizer)]
+    assert [find_differences(a, b) for a, b in zip(before, after, strict=True)] == [set(), set(), set()]
+    moved = find_differences(generator, read_values(state.generator))
     assert {name for name in generator if "moving" in name or name.endswith("/u")} <= moved
     assert {name for name in generator if "kernel" in name} <= moved
 
 
-def test_u_moves_once_though_the_discriminator_sees_real_and_fake_images():
+def test_u_is_updated_once_for_real_and_fake_images():
     config = tiny_config()
     updates = make_updates(config)
     layer = updates.state.discriminator.get_layer("block_1").convolution_2
     w = layer.layer.kernel.numpy().reshape(-1, layer.layer.filters)
     u = layer.u.numpy()
-    run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+    run_in_replica(updates.discriminator_step, *make_real_batch(config), DRAW)
     once = w @ (w.T @ u)
     np.testing.assert_allclose(layer.u.numpy(), once / np.linalg.norm(once), atol=1e-6)
     twice = w @ (w.T @ once)
@@ -72,14 +74,14 @@ def test_u_moves_once_though_the_discriminator_sees_real_and_fake_images():
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if not isinstance(LOSSES[name], PairedLoss)])
-def test_losses_reported_are_those_of_the_networks(loss: str):
+def test_losses_against_the_networks(loss: str):
     config = tiny_config(loss=loss, **PLAIN_NETWORKS)
     updates = make_updates(config)
-    images, labels = real_batch(config)
+    images, labels = make_real_batch(config)
     latents, fake_labels = updates.sampler.draw(DRAW)
-    fakes = frozen(updates.state.generator, latents, fake_labels)
-    real = frozen(updates.state.discriminator, images, labels)
-    fake = frozen(updates.state.discriminator, fakes, fake_labels)
+    fakes = call_without_updates(updates.state.generator, latents, fake_labels)
+    real = call_without_updates(updates.state.discriminator, images, labels)
+    fake = call_without_updates(updates.state.discriminator, fakes, fake_labels)
     expected = float(LOSSES[loss].discriminator(real, fake))
     metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
     assert tuple(metrics) == DISCRIMINATOR_METRICS
@@ -88,33 +90,33 @@ def test_losses_reported_are_those_of_the_networks(loss: str):
     assert float(metrics["fake_logits"]) == pytest.approx(float(tf.reduce_mean(fake)), rel=1e-5, abs=1e-5)
     logits = np.concatenate([real, fake])
     assert float(metrics["logit_range"]) == pytest.approx(logits.max() - logits.min(), rel=1e-5, abs=1e-5)
-    # The generator is judged by the discriminator that has just been updated.
-    judged = frozen(updates.state.discriminator, fakes, fake_labels)
-    generator_metrics = run_in_replica(updates.generator_step, *real_batch(config), DRAW)
+    # The generator update uses the updated discriminator.
+    logits = call_without_updates(updates.state.discriminator, fakes, fake_labels)
+    generator_metrics = run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)
     assert tuple(generator_metrics) == GENERATOR_METRICS
-    expected = float(LOSSES[loss].generator(judged))
+    expected = float(LOSSES[loss].generator(logits))
     assert float(generator_metrics["generator_loss"]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 def test_auxiliary_classifier_learns_the_labels_of_real_and_fake_images():
     config = tiny_config(conditioning="auxiliary_classifier", **PLAIN_NETWORKS)
     updates = make_updates(config)
-    images, labels = real_batch(config)
+    images, labels = make_real_batch(config)
     latents, fake_labels = updates.sampler.draw(DRAW)
-    entropies = []
-    fakes = frozen(updates.state.generator, latents, fake_labels)
-    for batch, wanted in ((images, labels), (fakes, fake_labels)):
-        logits, class_logits = frozen(updates.state.discriminator, batch, wanted)
+    losses = []
+    fakes = call_without_updates(updates.state.generator, latents, fake_labels)
+    for batch, targets in ((images, labels), (fakes, fake_labels)):
+        logits, class_logits = call_without_updates(updates.state.discriminator, batch, targets)
         probabilities = tf.nn.softmax(class_logits).numpy()
-        entropies.append(-np.log(probabilities[np.arange(4), wanted.numpy()]).mean())
-        entropies.append(float(tf.reduce_mean(tf.nn.relu(1 - logits if batch is images else 1 + logits))))
+        losses.append(-np.log(probabilities[np.arange(4), targets.numpy()]).mean())
+        losses.append(float(tf.reduce_mean(tf.nn.relu(1 - logits if batch is images else 1 + logits))))
     metrics = run_in_replica(updates.discriminator_step, images, labels, DRAW)
-    assert float(metrics["discriminator_loss"]) == pytest.approx(sum(entropies), abs=1e-4)
+    assert float(metrics["discriminator_loss"]) == pytest.approx(sum(losses), abs=1e-4)
 
 
 def test_unconditional_networks_train():
     config = tiny_config(conditioning="none", num_classes=0, **PLAIN_NETWORKS)
     updates = make_updates(config)
-    metrics = run_in_replica(updates.discriminator_step, *real_batch(config), DRAW)
+    metrics = run_in_replica(updates.discriminator_step, *make_real_batch(config), DRAW)
     assert np.isfinite([float(value) for value in metrics.values()]).all()
-    assert np.isfinite(float(run_in_replica(updates.generator_step, *real_batch(config), DRAW)["generator_loss"]))
+    assert np.isfinite(float(run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)["generator_loss"]))

@@ -1,16 +1,14 @@
-"""Configurations that cannot work are refused."""
+"""Tests of the checks of a configuration."""
 
 import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.training.validation import check_config, resolve_classes
-from tests.training.tiny import (
-    tiny_config,
-)
+from tests.training.tiny import tiny_config
 
 
 class FakeSource:
-    name = "pictures"
+    name = "images"
 
     def __init__(self, *class_names: str) -> None:
         self.class_names = class_names
@@ -24,27 +22,25 @@ def test_classes_come_from_the_data():
     assert resolve_classes(unconditional, FakeSource()).model.num_classes == 0
 
 
-def test_labels_that_do_not_fit_are_refused():
-    with pytest.raises(UserError, match="num_classes: expected 2 for pictures .*, received 3"):
+def test_labels_that_do_not_fit_are_rejected():
+    with pytest.raises(UserError, match="num_classes.* 2 .* 3"):
         resolve_classes(tiny_config(num_classes=3), FakeSource("a", "b"))
-    with pytest.raises(
-        UserError, match="conditioning: expected none, since pictures has no labels, received projection"
-    ):
+    with pytest.raises(UserError, match="conditioning.*projection"):
         resolve_classes(tiny_config(num_classes=0), FakeSource())
 
 
-def test_a_class_margin_needs_another_class():
+def test_a_class_margin_needs_two_classes():
     config = tiny_config(num_classes=0, class_margin_weight=0.5)
     assert resolve_classes(config, FakeSource("a", "b")).model.num_classes == 2
-    with pytest.raises(UserError, match="class_margin_weight: .* found 1 in pictures; pass --class_margin_weight=0"):
+    with pytest.raises(UserError, match="class_margin_weight.*found 1"):
         resolve_classes(config, FakeSource("a"))
 
 
-def test_unknown_names_are_refused_before_data_is_opened():
-    with pytest.raises(UserError, match="loss: expected one of hinge, .*, received 'hinges'"):
+def test_unknown_names_are_rejected():
+    with pytest.raises(UserError, match="loss.*'hinges'"):
         check_config(tiny_config(loss="hinges"))
     for augment in (("color", "blur"), ("flip", "color", "flip")):
-        with pytest.raises(UserError, match=f"augment: .*color, translation, cutout, flip.*{','.join(augment)}"):
+        with pytest.raises(UserError, match=f"augment.*'{','.join(augment)}'"):
             check_config(tiny_config(augment=augment))
-    with pytest.raises(UserError, match="architecture: expected one of sagan, .*, received 'biggan'"):
+    with pytest.raises(UserError, match="architecture.*'biggan'"):
         check_config(tiny_config(architecture="biggan"))

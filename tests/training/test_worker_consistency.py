@@ -1,4 +1,4 @@
-"""Workers at different places of a run are an error."""
+"""Tests of the check that all workers have restored the same checkpoint."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from sagan_tf.training.worker_consistency import check_worker_consistency
 from tests.training.tiny import tiny_config, two_replicas
 
 
-class OfReplica:
-    """A counter that says something else on every replica."""
+class ReplicaCounter:
+    """Counter with another value on every replica."""
 
     def read_value(self) -> tf.Tensor:
         return tf.cast(10 * tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
 
 
-class Zero:
+class ZeroCounter:
     def read_value(self) -> tf.Tensor:
         return tf.constant(0, tf.int64)
 
 
-def test_a_single_worker_agrees_with_itself() -> None:
-    check_worker_consistency(two_replicas(), state_of(step=OfReplica()))
+def test_a_single_worker_is_consistent() -> None:
+    check_worker_consistency(two_replicas(), make_state(step=ReplicaCounter()))
 
 
-def state_of(**counters: object) -> object:
-    return types.SimpleNamespace(**({"step": Zero(), "data_position": Zero(), "rollbacks": Zero()} | counters))
+def make_state(**counters: object) -> object:
+    return types.SimpleNamespace(
+        **({"step": ZeroCounter(), "data_position": ZeroCounter(), "rollbacks": ZeroCounter()} | counters)
+    )
 
 
-def test_one_state_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_consistency, "num_workers", lambda strategy: 2)
+def test_equal_states_are_consistent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
     strategy = two_replicas()
     with strategy.scope():
         state = create_state(tiny_config())
@@ -45,7 +47,7 @@ def test_one_state_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("counter", "steps"), [("step", "steps 0 and 10"), ("data_position", "steps 0"), ("rollbacks", "steps 0")]
 )
-def test_different_ones(counter: str, steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_consistency, "num_workers", lambda strategy: 2)
-    with pytest.raises(UserError, match=f"^run_dir: expected storage that all workers share, received .* {steps}$"):
-        check_worker_consistency(two_replicas(), state_of(**{counter: OfReplica()}))
+def test_different_counters_are_an_error(counter: str, steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
+    with pytest.raises(UserError, match=f"^run_dir: .*{steps};"):
+        check_worker_consistency(two_replicas(), make_state(**{counter: ReplicaCounter()}))

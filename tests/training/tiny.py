@@ -1,4 +1,4 @@
-"""The smallest networks and data that the training code can be tested with."""
+"""The smallest networks and data for tests of the training code."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sagan_tf.training.updates import create_updates
 
 NUM_CLASSES = 3
 ADAPTIVE = {"augment": ("color", "translation"), "ada_target": 0.1, "ada_speed_images": 64}
-"""Options of adaptive augmentation whose probability changes soon and far."""
+"""Options of adaptive augmentation with a probability that changes early and by much."""
 PLAIN_NETWORKS = {"architecture": "dcgan", "attention_resolutions": ()}
-"""Options of the networks that are traced fastest, for tests in which their layers do not matter."""
+"""Options of networks that are traced fast, for tests in which the layers do not matter."""
 PLAINEST_NETWORKS = PLAIN_NETWORKS | {"generator_spectral_norm": False, "discriminator_spectral_norm": False}
-"""Without spectral normalization too, for tests of what is around the networks: half the time again."""
+"""`PLAIN_NETWORKS` without spectral normalization, which takes half the time."""
 PLAIN_FLAGS = ("--architecture=dcgan", "--attention_resolutions=")
-"""`PLAIN_NETWORKS` for a command."""
+"""`PLAIN_NETWORKS` as flags."""
 NETWORK_OPTIONS = {"latents_to_every_block": True, "latent_dim": 8, "discriminator_minibatch_statistics": 2}
-"""Options of the networks in which images of a batch, or parts of the latents, meet."""
+"""Options of networks in which the images of a batch, or parts of the latents, interact."""
 
 
 def tiny_config(**options: Any) -> Config:
-    """32 px, 8 and 4 channels, batch 4, attention at 16; `options` by flag name, wherever they belong."""
+    """Create a configuration with 32 px, 8 and 4 channels, batch 4, attention at 16."""
     defaults = {
         "resolution": 32,
         "image_channels": 1,
@@ -69,7 +69,7 @@ def two_replicas() -> tf.distribute.Strategy:
 
 
 def make_state(config: Config, strategy: tf.distribute.Strategy, optimizer: Any = None) -> TrainState:
-    """A state whose gammas are not 0, so that attention takes part; `optimizer` makes one in place of Adam."""
+    """Create a state with nonzero attention gammas, with Adam or another optimizer."""
     with strategy.scope():
         state = create_state(config)
         for network in (state.generator, state.discriminator, state.generator_ema):
@@ -93,36 +93,36 @@ def make_trainer(config: Config, strategy: tf.distribute.Strategy, optimizer: An
 
 
 def make_iterator(config: Config, strategy: tf.distribute.Strategy, position: int = 0) -> Iterator[Any]:
-    """Batches of random images that are a function of the position."""
+    """Create batches of random images that are a function of the position."""
 
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def create_worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         size = context.get_per_replica_batch_size(config.training.global_batch_size)
         dataset = tf.data.Dataset.range(position, 2**40)
         shape = [config.model.resolution, config.model.resolution, config.model.image_channels]
         dataset = dataset.map(
-            lambda p: {
-                "images": tf.random.stateless_uniform(shape, [7, p], -1.0, 1.0),
-                "labels": tf.cast(p % NUM_CLASSES, tf.int32),
-                "positions": p,
+            lambda index: {
+                "images": tf.random.stateless_uniform(shape, [7, index], -1.0, 1.0),
+                "labels": tf.cast(index % NUM_CLASSES, tf.int32),
+                "positions": index,
             }
         )
         return dataset.batch(size, drop_remainder=True)
 
-    return iter(strategy.distribute_datasets_from_function(of_worker))
+    return iter(strategy.distribute_datasets_from_function(create_worker_dataset))
 
 
-def real_batch(config: Config) -> tuple[tf.Tensor, tf.Tensor]:
+def make_real_batch(config: Config) -> tuple[tf.Tensor, tf.Tensor]:
     batch = next(make_iterator(config, one_device()))
     return batch["images"], batch["labels"]
 
 
-def values(network: keras.Model | keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
-    """Every variable of a network or an optimizer, by path."""
+def read_values(network: keras.Model | keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
+    """Return every variable of a network or an optimizer, by index and path."""
     return {f"{index} {variable.path}": variable.numpy() for index, variable in enumerate(network.variables)}
 
 
-def all_values(state: TrainState) -> dict[str, np.ndarray]:
-    """Every variable of a state."""
+def read_all_values(state: TrainState) -> dict[str, np.ndarray]:
+    """Return every variable of a state by name."""
     parts = {
         "generator": state.generator,
         "discriminator": state.discriminator,
@@ -130,7 +130,7 @@ def all_values(state: TrainState) -> dict[str, np.ndarray]:
         "generator_optimizer": state.generator_optimizer,
         "discriminator_optimizer": state.discriminator_optimizer,
     }
-    found = {f"{name} {path}": value for name, part in parts.items() for path, value in values(part).items()}
+    found = {f"{name} {path}": value for name, part in parts.items() for path, value in read_values(part).items()}
     adaptive = state.augment_probability
     found |= {variable.name: variable.numpy() for variable in (adaptive.variables if adaptive else ())}
     if state.logit_averages is not None:
@@ -138,12 +138,12 @@ def all_values(state: TrainState) -> dict[str, np.ndarray]:
     return found | {"step": state.step.numpy(), "data_position": state.data_position.numpy()}
 
 
-def differences(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
-    """Names of the variables that are not bit-identical."""
+def find_differences(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
+    """Return the names of the variables that are not bit-identical."""
     assert before.keys() == after.keys()
     return {name for name in before if before[name].tobytes() != after[name].tobytes()}
 
 
 def run_in_replica(function: Any, *arguments: Any) -> Any:
-    """Runs an update in replica context on one device, compiled."""
+    """Run a compiled update in replica context on one device."""
     return one_device().run(tf.function(function, autograph=False), arguments)

@@ -1,4 +1,4 @@
-"""Charts have a title that can be read, and show what the signs of health are judged by."""
+"""Tests of the list of charts."""
 
 import re
 
@@ -8,10 +8,10 @@ from sagan_tf.training.health.signs import SIGNS
 from sagan_tf.visualization.charts import CHARTS
 
 MAX_TITLE_LENGTH = 59
-"""Characters of 7 pixels in a chart of the report, whose title is one line."""
+"""Characters of 7 pixels in the title of a chart of the report, which is one line."""
 
 
-def test_titles_fit() -> None:
+def test_titles_fit_in_one_line() -> None:
     assert [title for charts in CHARTS.values() for title in charts if len(title) > MAX_TITLE_LENGTH] == []
 
 

@@ -1,4 +1,4 @@
-"""Colours of heat and of marks."""
+"""Tests of heat colors and marker colors."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import itertools
 
 import numpy as np
 
-from sagan_tf.visualization.colors import MARKS, heat_colours
+from sagan_tf.visualization.colors import MARKER_COLORS, map_to_heat_colors
 
 
-def luminance(colours: np.ndarray) -> np.ndarray:
-    """Relative luminance of sRGB (IEC 61966-2-1), in [0, 1]."""
-    share = np.asarray(colours, np.float64) / 255.0
+def luminance(colors: np.ndarray) -> np.ndarray:
+    """Compute the relative luminance of sRGB colors (IEC 61966-2-1), in [0, 1]."""
+    share = np.asarray(colors, np.float64) / 255.0
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_hotter_is_brighter() -> None:
-    steps = luminance(heat_colours(np.linspace(0.0, 1.0, 65)))
+def test_luminance_increases_with_heat() -> None:
+    steps = luminance(map_to_heat_colors(np.linspace(0.0, 1.0, 65)))
     assert np.all(np.diff(steps) > 0)
     assert steps[0] < 0.03 and steps[-1] > 0.7
 
 
-def test_ends_and_what_lies_beyond() -> None:
+def test_limits_of_the_scale() -> None:
     dark, bright, middle = [68, 1, 84], [253, 231, 37], [38, 130, 142]
-    colours = heat_colours(np.array([0.0, 1.0, -3.0, 3.0, 7 / 16]))
-    assert colours.tolist() == [dark, bright, dark, bright, middle]
-    # Between two of the scale's colours, (68, 1, 84) and (72, 24, 106).
-    assert heat_colours(np.array(1 / 64)).tolist() == [69, 7, 90]
+    colors = map_to_heat_colors(np.array([0.0, 1.0, -3.0, 3.0, 7 / 16]))
+    assert colors.tolist() == [dark, bright, dark, bright, middle]
+    # Between two colors of the scale, (68, 1, 84) and (72, 24, 106).
+    assert map_to_heat_colors(np.array(1 / 64)).tolist() == [69, 7, 90]
 
 
 def test_any_shape() -> None:
     values = np.linspace(0.0, 1.0, 24).reshape(2, 3, 4)
-    colours = heat_colours(values)
-    assert colours.shape == (2, 3, 4, 3) and colours.dtype == np.uint8
-    np.testing.assert_array_equal(colours[1, 2, 3], heat_colours(np.array(1.0)))
-    np.testing.assert_array_equal(colours.reshape(-1, 3), heat_colours(values.ravel()))
+    colors = map_to_heat_colors(values)
+    assert colors.shape == (2, 3, 4, 3) and colors.dtype == np.uint8
+    np.testing.assert_array_equal(colors[1, 2, 3], map_to_heat_colors(np.array(1.0)))
+    np.testing.assert_array_equal(colors.reshape(-1, 3), map_to_heat_colors(values.ravel()))
 
 
-def test_marks_differ() -> None:
-    for one, other in itertools.combinations(MARKS, 2):
-        assert np.linalg.norm(np.subtract(one, other)) > 40
-    assert len(MARKS) == 7
+def test_marker_colors_differ() -> None:
+    for first, second in itertools.combinations(MARKER_COLORS, 2):
+        assert np.linalg.norm(np.subtract(first, second)) > 40
+    assert len(MARKER_COLORS) == 7

@@ -1,4 +1,4 @@
-"""Self-attention in blocks of queries against its dense form: time and peak memory of a forward and backward pass."""
+"""Time and peak memory of blockwise and dense self-attention, for a forward and backward pass."""
 
 from __future__ import annotations
 
@@ -6,69 +6,76 @@ import argparse
 import contextlib
 from typing import Any
 
-from tools.benchmarks.measure import Timing, median_ratio
+from tools.benchmarks.measure import Timing, compute_median_ratio
 from tools.benchmarks.workers import Worker
 
 SUMMARY = "self-attention in blocks of queries against its dense form"
 
 _WORKER = "tools.benchmarks.attention_worker"
-_FORMS = {"dense": "--no-blockwise", "blockwise": "--blockwise"}  # options of the worker
+_WORKER_OPTIONS = {"dense": "--no-blockwise", "blockwise": "--blockwise"}
 _MEBIBYTE = 2**20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what can be asked for; by default the layer that the README's figures are of."""
+    """Declare the options; the defaults describe the layer in the README's table."""
     add_layer_arguments(parser)
-    parser.add_argument("--rounds", type=_positive, default=7, help="times that each is timed, taking turns")
+    rounds = "measurements of each form, in turns"
+    parser.add_argument("--rounds", type=_parse_positive_integer, default=7, help=rounds)
 
 
 def add_layer_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the layer and its inputs, for this benchmark and its workers."""
-    parser.add_argument("--form", choices=("pooled", "paper", "full"), default="paper", help="of the layer")
-    parser.add_argument("--locations", type=_positive, default=128, help="height and width of the features")
-    parser.add_argument("--channels", type=_positive, default=64, help="of the features")
-    parser.add_argument("--batch", type=_positive, default=1, help="images")
+    """Declare the options of the layer and its inputs, which the workers have too."""
+    parser.add_argument("--form", choices=("pooled", "paper", "full"), default="paper", help="form of the layer")
+    for name, default, meaning in (
+        ("locations", 128, "height and width of the features"),
+        ("channels", 64, "channels of the features"),
+        ("batch", 1, "images in a batch"),
+    ):
+        parser.add_argument(f"--{name}", type=_parse_positive_integer, default=default, help=meaning)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Times both, each in a process of its own, in turns.
+    """Measure the two forms in turns, each in a process of its own.
+
+    Args:
+        options: The options of `add_arguments`.
 
     Returns:
-        The layer's options; for `dense` and `blockwise` the `seconds` of every round and `peak_extra_bytes`, the most
-        memory beyond what the process had before its first pass; `time_ratio`, the median of blockwise / dense over the
-        rounds, and `memory_ratio`; `relative_difference`, the largest between norms of their gradients.
+        The layer's options; for `dense` and `blockwise`, the `seconds` of every round and `peak_extra_bytes`, the peak
+        memory beyond that of the process before its first pass; `time_ratio`, the median of blockwise / dense over the
+        rounds; `memory_ratio`; and `relative_difference`, the largest between the norms of their gradients.
     """
     layer = {name: getattr(options, name) for name in ("form", "locations", "channels", "batch")}
     arguments = [f"--{name}={value}" for name, value in layer.items()]
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(Worker(_WORKER, [*arguments, own])) for own in _FORMS.values()]
-        norms = [worker.ready()["gradient_norms"] for worker in workers]
+        workers = [stack.enter_context(Worker(_WORKER, [*arguments, form])) for form in _WORKER_OPTIONS.values()]
+        norms = [worker.wait_until_ready()["gradient_norms"] for worker in workers]
         rounds = [[worker.run() for worker in workers] for _ in range(options.rounds)]
-    seconds = [[one["seconds"] for one in turns] for turns in zip(*rounds, strict=True)]
-    peaks = [one["peak_extra_bytes"] for one in rounds[-1]]
+    seconds = [[measured["seconds"] for measured in turns] for turns in zip(*rounds, strict=True)]
+    peaks = [measured["peak_extra_bytes"] for measured in rounds[-1]]
     return {
         **layer,
         **{
             name: {"seconds": times, "peak_extra_bytes": peak}
-            for name, times, peak in zip(_FORMS, seconds, peaks, strict=True)
+            for name, times, peak in zip(_WORKER_OPTIONS, seconds, peaks, strict=True)
         },
-        "time_ratio": median_ratio(seconds[1], seconds[0]),
+        "time_ratio": compute_median_ratio(seconds[1], seconds[0]),
         "memory_ratio": peaks[1] / peaks[0],
-        "relative_difference": max(abs(ours / dense - 1.0) for dense, ours in zip(*norms, strict=True)),
+        "relative_difference": max(abs(blockwise / dense - 1.0) for dense, blockwise in zip(*norms, strict=True)),
     }
 
 
-def rows(result: dict[str, Any]) -> list[list[str]]:
-    """Return a table of what `run` returns."""
+def format_rows(result: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of a table of the result of `run`."""
     size = f"{result['batch']} x {result['locations']} x {result['locations']} x {result['channels']}"
     table = [[f"{result['form']}, {size}", "forward and backward", "peak extra memory"]]
-    for name in _FORMS:
+    for name in _WORKER_OPTIONS:
         timing = Timing(tuple(result[name]["seconds"]))
         table.append([name, str(timing), f"{result[name]['peak_extra_bytes'] / _MEBIBYTE:,.0f} MiB"])
     return [*table, ["blockwise / dense", f"{result['time_ratio']:.2f}", f"{result['memory_ratio']:.3f}"]]
 
 
-def _positive(text: str) -> int:
+def _parse_positive_integer(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, received {text}")

@@ -1,4 +1,4 @@
-"""One layer of self-attention as a worker of `tools/benchmarks/attention.py`: a forward and backward pass at a time."""
+"""Worker of `tools/benchmarks/attention.py` that runs forward and backward passes of a self-attention layer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 from tools.benchmarks.attention import add_layer_arguments
-from tools.benchmarks.measure import peak_memory_bytes
+from tools.benchmarks.measure import read_peak_memory_bytes
 from tools.benchmarks.workers import serve
 
 Pass = Callable[[], list[float]]
 
 
 def make_pass(options: argparse.Namespace) -> Pass:
-    """Return a traced function that returns the norms of the gradients with respect to the inputs and every weight."""
+    """Create a traced function that runs a forward and backward pass.
+
+    Args:
+        options: The options of `attention.add_layer_arguments`, and `blockwise`.
+
+    Returns:
+        A function that returns the norms of the gradients with respect to the inputs and every weight.
+    """
     import keras
     import tensorflow as tf
 
@@ -25,7 +32,7 @@ def make_pass(options: argparse.Namespace) -> Pass:
     shape = [options.batch, options.locations, options.locations, options.channels]
     layer = SelfAttention2D(options.form, blockwise=options.blockwise)
     layer.build(shape)
-    layer.gamma.assign(0.5)  # at 0 most gradients are 0
+    layer.gamma.assign(0.5)  # With gamma = 0, most gradients are 0.
     inputs = tf.random.stateless_normal(shape, [1, 2])
 
     @tf.function(autograph=False)
@@ -40,31 +47,31 @@ def make_pass(options: argparse.Namespace) -> Pass:
     return lambda: traced(inputs).numpy().tolist()
 
 
-def resident_bytes() -> int:
-    """Memory that this process has now; where the system does not say, the most that it has had."""
+def read_resident_bytes() -> int:
+    """Read the resident memory of this process, or its peak on other systems."""
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
     except (OSError, StopIteration):
-        return peak_memory_bytes()
+        return read_peak_memory_bytes()
 
 
-def measured(run_once: Pass, level: int) -> dict[str, Any]:
-    """Of one pass: seconds, and the most memory since `level`."""
+def measure_pass(run_once: Pass, initial_bytes: int) -> dict[str, Any]:
+    """Measure the seconds of one pass, and the peak memory beyond `initial_bytes`."""
     start = time.perf_counter()
     run_once()
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "peak_extra_bytes": peak_memory_bytes() - level}
+    return {"seconds": seconds, "peak_extra_bytes": read_peak_memory_bytes() - initial_bytes}
 
 
 def main() -> None:
-    """Trace the layer, make a first pass, and serve requests."""
+    """Trace the layer, run a first pass, and serve requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_layer_arguments(parser)
     parser.add_argument("--blockwise", action=argparse.BooleanOptionalAction, required=True)
     run_once = make_pass(parser.parse_args())
-    level = resident_bytes()
-    serve({"gradient_norms": run_once()}, lambda: measured(run_once, level))
+    initial_bytes = read_resident_bytes()
+    serve({"gradient_norms": run_once()}, lambda: measure_pass(run_once, initial_bytes))
 
 
 if __name__ == "__main__":

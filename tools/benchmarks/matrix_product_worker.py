@@ -1,4 +1,4 @@
-"""The speed of one large matrix product as a worker: what the processor can do at best, at that moment."""
+"""Worker that times a large matrix product, the best speed that the processor reaches at that moment."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ REPEATS = 5
 
 
 def main() -> None:
-    """Warm up and serve; each run reports the best of a few products, in floating-point operations a second."""
+    """Warm up, and serve requests.
+
+    Each request returns the fastest of `REPEATS` products, in floating-point operations a second.
+    """
     left, right = (tf.random.normal([SIZE, SIZE]) for _ in range(2))
 
-    def seconds() -> float:
+    def measure_seconds() -> float:
         start = time.perf_counter()
         tf.linalg.matmul(left, right)
         return time.perf_counter() - start
 
     def run() -> dict[str, Any]:
-        return {"flops_per_second": 2 * SIZE**3 / min(seconds() for _ in range(REPEATS))}
+        return {"flops_per_second": 2 * SIZE**3 / min(measure_seconds() for _ in range(REPEATS))}
 
     run()
     serve({}, run)

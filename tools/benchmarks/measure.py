@@ -1,4 +1,4 @@
-"""What every benchmark measures with: medians with their spread, peak memory, and what the machine is."""
+"""Measurements that all benchmarks share: medians with their spread, peak memory, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -15,33 +15,38 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """Repeated measurements of one thing, in seconds."""
+    """Repeated measurements of one operation.
+
+    Attributes:
+        seconds: The seconds of each measurement.
+    """
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The median: one slow run, when something else took the processor, does not move it."""
+        """Return the median, which a single run slowed down by other load does not change."""
         return statistics.median(self.seconds)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The shortest and the longest."""
+        """Return the shortest and the longest measurement."""
         return min(self.seconds), max(self.seconds)
 
     def __str__(self) -> str:
         least, most = self.spread
-        return f"{_duration(self.median)} ({_duration(least)} to {_duration(most)})"
+        return f"{_format_duration(self.median)} ({_format_duration(least)} to {_format_duration(most)})"
 
 
-def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
-    """Return the median of the ratios of pairs that were measured one right after the other."""
-    return statistics.median(one / other for one, other in zip(numerators, denominators, strict=True))
+def compute_median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """Compute the median of the ratios of pairs that were measured in succession."""
+    pairs = zip(numerators, denominators, strict=True)
+    return statistics.median(numerator / denominator for numerator, denominator in pairs)
 
 
-def peak_memory_bytes() -> int:
-    """Return the most memory that this process has had resident so far."""
-    # Not ru_maxrss where it can be helped: Linux hands a parent's maximum down to its children.
+def read_peak_memory_bytes() -> int:
+    """Read the peak resident memory of this process so far."""
+    # Avoid ru_maxrss on Linux, where a child process inherits the maximum of its parent.
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
@@ -50,22 +55,22 @@ def peak_memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores, memory and versions, for the record."""
+def collect_machine_facts() -> dict[str, Any]:
+    """Return processor, cores, memory and versions."""
     from importlib import metadata
 
     return {
-        "processor": _processor(),
+        "processor": _read_processor_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
-        "tensorflow": _tensorflow_version(),
+        "tensorflow": _find_tensorflow_version(),
         "keras": metadata.version("keras"),
     }
 
 
-def _tensorflow_version() -> str:
-    """Return the version of TensorFlow under whatever name it is installed."""
+def _find_tensorflow_version() -> str:
+    """Return the version of TensorFlow, which several packages provide."""
     from importlib import metadata
 
     for name in ("tensorflow", "tensorflow-cpu", "tensorflow-tpu"):
@@ -74,7 +79,7 @@ def _tensorflow_version() -> str:
     return "unknown"
 
 
-def _processor() -> str:
+def _read_processor_name() -> str:
     try:
         with open("/proc/cpuinfo") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -82,7 +87,7 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds >= 1.0:
         return f"{seconds:.2f} s"
     return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} us"

@@ -1,4 +1,4 @@
-"""Pictures that compress and resize as photographs do, made from a seed, and data sets of them."""
+"""Synthetic images that compress and resize like photographs, created from seeds, and data sets of them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-QUALITY = 90
+JPEG_QUALITY = 90
 NUM_CLASSES = 10
-NUM_DIFFERENT = 32
+NUM_DISTINCT_IMAGES = 32
 NUM_FILES = 8
 TFDS_NAME = "photographs"
-_SHAPES = 12
+_NUM_SHAPES = 12
 _SENSOR_NOISE = 1.5
 
 
-def photograph(seed: int, width: int = 500, height: int = 375) -> np.ndarray:
-    """Return a picture with a photograph's spectrum (amplitude 1/f), edges and a little sensor noise.
+def create_photograph(seed: int, width: int = 500, height: int = 375) -> np.ndarray:
+    """Create an image that resembles a photograph.
+
+    It has the spectrum of a photograph (amplitude 1/f), edges and a little sensor noise.
 
     Args:
-        seed: of the picture.
-        width: pixels.
-        height: pixels.
+        seed: Seed of the image.
+        width: Width in pixels.
+        height: Height in pixels.
 
     Returns:
-        uint8 [height, width, 3].
+        The image, uint8 [height, width, 3].
     """
     random = np.random.default_rng(seed)
     frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
@@ -35,39 +37,45 @@ def photograph(seed: int, width: int = 500, height: int = 375) -> np.ndarray:
     white = random.standard_normal((3, *frequencies.shape)) + 1j * random.standard_normal((3, *frequencies.shape))
     texture = np.fft.irfft2(white / frequencies, s=(height, width))
     texture /= texture.std(axis=(1, 2), keepdims=True)
-    # Colours are less contrasted than brightness, as in most scenes.
-    picture = 120 + 35 * texture[:1] + np.array([8, 0, -8]).reshape(3, 1, 1) * texture[1:2] + 4 * texture[2:]
+    # Colors have less contrast than brightness, as in most scenes.
+    image = 120 + 35 * texture[:1] + np.array([8, 0, -8]).reshape(3, 1, 1) * texture[1:2] + 4 * texture[2:]
     down, across = np.mgrid[:height, :width]
-    for _ in range(_SHAPES):
-        centre_x, centre_y, radius = random.uniform(0, width), random.uniform(0, height), random.uniform(10, 90)
-        distance = np.hypot(across - centre_x, (down - centre_y) * random.uniform(0.4, 2.5))
-        # An edge about one pixel wide, as a lens gives it.
+    for _ in range(_NUM_SHAPES):
+        center_x, center_y, radius = random.uniform(0, width), random.uniform(0, height), random.uniform(10, 90)
+        distance = np.hypot(across - center_x, (down - center_y) * random.uniform(0.4, 2.5))
+        # A lens makes an edge about one pixel wide.
         inside = 1 / (1 + np.exp(np.clip(2.0 * (distance - radius), -50, 50)))
-        colour = random.uniform(-60, 60) + random.uniform(-25, 25, (3, 1, 1))
-        picture = picture + inside * colour
-    picture = picture + _SENSOR_NOISE * random.standard_normal(picture.shape)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+        color = random.uniform(-60, 60) + random.uniform(-25, 25, (3, 1, 1))
+        image = image + inside * color
+    image = image + _SENSOR_NOISE * random.standard_normal(image.shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8).transpose(1, 2, 0)
 
 
-def jpeg(picture: np.ndarray, quality: int = QUALITY) -> bytes:
-    """Encode uint8 [height, width, 3] as most cameras and web sites do, with colours at half resolution."""
+def encode_jpeg(image: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode an image, uint8 [height, width, 3], as a JPEG.
+
+    Color has half the resolution, as in the files of most cameras and web sites.
+    """
     encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, "JPEG", quality=quality, subsampling="4:2:0")
+    Image.fromarray(image).save(encoded, "JPEG", quality=quality, subsampling="4:2:0")
     return encoded.getvalue()
 
 
-def write_folder(folder: Path, num_images: int) -> list[Path]:
-    """Write `num_images` JPEGs of 500 x 375 pixels into a subfolder for each class; few of them are different."""
-    different = [jpeg(photograph(seed)) for seed in range(min(num_images, NUM_DIFFERENT))]
-    paths = [folder / f"class_{index % NUM_CLASSES}" / f"{index:06d}.jpg" for index in range(num_images)]
+def write_image_directory(directory: Path, num_images: int) -> list[Path]:
+    """Write JPEGs of 500 x 375 pixels into a subdirectory for each class.
+
+    At most `NUM_DISTINCT_IMAGES` of them are distinct.
+    """
+    distinct = [encode_jpeg(create_photograph(seed)) for seed in range(min(num_images, NUM_DISTINCT_IMAGES))]
+    paths = [directory / f"class_{index % NUM_CLASSES}" / f"{index:06d}.jpg" for index in range(num_images)]
     for index, path in enumerate(paths):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(different[index % NUM_DIFFERENT])
+        path.write_bytes(distinct[index % NUM_DISTINCT_IMAGES])
     return paths
 
 
-def write_tfds(data_dir: Path, paths: list[Path]) -> None:
-    """Write the same images as the TFDS data set `TFDS_NAME`, by TFDS's own builder."""
+def write_tfds_dataset(data_dir: Path, paths: list[Path]) -> None:
+    """Write images as the data set `TFDS_NAME`, with the builder of TFDS."""
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
@@ -88,7 +96,7 @@ def write_tfds(data_dir: Path, paths: list[Path]) -> None:
             return {"train": enumerate(examples)}
 
         def _generate_examples(self) -> Any:
-            raise NotImplementedError  # the split has its examples
+            raise NotImplementedError  # `_split_generators` returns the examples itself.
 
     config = tfds.download.DownloadConfig(try_download_gcs=False, num_shards=NUM_FILES)
     Photographs(data_dir=str(data_dir)).download_and_prepare(download_config=config)

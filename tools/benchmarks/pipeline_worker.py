@@ -1,4 +1,4 @@
-"""One input pipeline as a worker of `tools/benchmarks/pipeline.py`: batches of training images, a round at a time."""
+"""Worker of `tools/benchmarks/pipeline.py` that reads batches of training images from one input pipeline."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _SHUFFLE_BUFFER = 256
 
 
-def plain(data: Path, options: argparse.Namespace, **resize: Any) -> tf.data.Dataset:
-    """TFDS's own decoding, the largest centre square, `tf.image.resize`: what most code that reads TFDS does."""
+def create_plain_pipeline(data: Path, options: argparse.Namespace, **resize: Any) -> tf.data.Dataset:
+    """Create a pipeline such as most code that uses TFDS has.
+
+    TFDS decodes the images. They are cropped to the largest center square and resized by `tf.image.resize`.
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -28,14 +31,17 @@ def plain(data: Path, options: argparse.Namespace, **resize: Any) -> tf.data.Dat
         square = tf.image.crop_to_bounding_box(image, (size[0] - side) // 2, (size[1] - side) // 2, side, side)
         return tf.image.resize(square, [options.resolution] * 2, **resize) / 127.5 - 1.0, example["label"]
 
-    (folder,) = (data / "tfds" / TFDS_NAME).iterdir()
-    images = tfds.builder_from_directory(folder).as_dataset(split="train", shuffle_files=True)
+    (directory,) = (data / "tfds" / TFDS_NAME).iterdir()
+    images = tfds.builder_from_directory(directory).as_dataset(split="train", shuffle_files=True)
     images = images.repeat().shuffle(_SHUFFLE_BUFFER).map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
     return images.batch(options.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def plain_prepared(data: Path, options: argparse.Namespace) -> tf.data.Dataset:
-    """Return the record files of `tools/prepare_imagenet.py`, read with TensorFlow's operations alone."""
+def create_plain_record_pipeline(data: Path, options: argparse.Namespace) -> tf.data.Dataset:
+    """Create a pipeline of TensorFlow operations that reads prepared records.
+
+    `tools/prepare_imagenet.py` writes the record files.
+    """
     import tensorflow as tf
 
     features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
@@ -55,33 +61,33 @@ def plain_prepared(data: Path, options: argparse.Namespace) -> tf.data.Dataset:
     return images.batch(options.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def ours(dataset: str, data_dir: Path, options: argparse.Namespace) -> tf.data.Dataset:
-    """Return what training reads."""
+def create_project_pipeline(dataset: str, data_dir: Path, options: argparse.Namespace) -> tf.data.Dataset:
+    """Create the pipeline that training uses."""
     from sagan_tf.config import DataConfig
-    from sagan_tf.data.pipeline import training_dataset
+    from sagan_tf.data.pipeline import make_training_dataset
     from sagan_tf.data.sources.registry import open_source
 
     config = DataConfig(dataset=dataset, data_dir=str(data_dir), shuffle_buffer_size=_SHUFFLE_BUFFER)
     source = open_source(config, resolution=options.resolution, image_channels=3)
-    return training_dataset(source, batch_size=options.batch, seed=0, position=0, random_flip=False)
+    return make_training_dataset(source, batch_size=options.batch, seed=0, position=0, random_flip=False)
 
 
 def open_pipeline(options: argparse.Namespace) -> tf.data.Dataset:
-    """Return the dataset of batches that `options.pipeline` names."""
+    """Create the pipeline that `options.pipeline` names, as a data set of batches."""
     data = options.data
     return {
-        "plain": lambda: plain(data, options),
-        "plain_antialiased": lambda: plain(data, options, method="bicubic", antialias=True),
-        "ours": lambda: ours(TFDS_NAME, data / "tfds", options),
-        "ours_folder": lambda: ours("folder", data / "folder", options),
-        "plain_prepared": lambda: plain_prepared(data, options),
-        "ours_prepared": lambda: ours("tfrecord", data / "prepared", options),
+        "plain": lambda: create_plain_pipeline(data, options),
+        "plain_antialiased": lambda: create_plain_pipeline(data, options, method="bicubic", antialias=True),
+        "ours": lambda: create_project_pipeline(TFDS_NAME, data / "tfds", options),
+        "ours_folder": lambda: create_project_pipeline("folder", data / "folder", options),
+        "plain_prepared": lambda: create_plain_record_pipeline(data, options),
+        "ours_prepared": lambda: create_project_pipeline("tfrecord", data / "prepared", options),
     }[options.pipeline]()
 
 
-def measured(dataset: tf.data.Dataset, options: argparse.Namespace) -> dict[str, float]:
-    """Of one round: seconds and processor seconds for each image."""
-    batches = iter(dataset)  # a new one: no batches of the last round wait in its buffer
+def measure_round(dataset: tf.data.Dataset, options: argparse.Namespace) -> dict[str, float]:
+    """Measure the seconds and processor seconds for each image, over one round."""
+    batches = iter(dataset)  # A new iterator has no batches of the previous round in its buffer.
     for _ in range(options.warm_up):
         next(batches)
     start, processor_start = time.perf_counter(), time.process_time()
@@ -93,18 +99,18 @@ def measured(dataset: tf.data.Dataset, options: argparse.Namespace) -> dict[str,
 
 
 def main() -> None:
-    """Open the pipeline, and serve."""
+    """Open the pipeline, and serve requests."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_batch_arguments(parser)
     parser.add_argument("--pipeline", choices=list(PIPELINES), required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder that the benchmark wrote")
+    parser.add_argument("--data", type=Path, required=True, help="directory that the benchmark wrote")
     options = parser.parse_args()
     dataset = open_pipeline(options)
     first = next(iter(dataset))
     images = first["images"] if isinstance(first, dict) else first[0]
     about = {"shape": list(images.shape), "range": [float(images.numpy().min()), float(images.numpy().max())]}
     del images, first
-    serve(about, lambda: measured(dataset, options))
+    serve(about, lambda: measure_round(dataset, options))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Processes of the quality benchmark, one at a time: they save when they are stopped, and end with this process."""
+"""Processes of the quality benchmark, which save when they are stopped and end together with this process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.environment.keras_settings import default_environment
+from sagan_tf.environment.keras_settings import environment_without_keras_settings
 from tools.benchmarks.workers import ROOT
 
 STOPPED = 128 + signal.SIGTERM
-"""Exit status of a training run that a SIGTERM stopped, after it has saved."""
-_SECONDS_BETWEEN_LOOKS = 1.0
+"""Exit status of a training run that has saved after a SIGTERM."""
+_POLL_SECONDS = 1.0
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -27,36 +27,37 @@ def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | Non
 
     Args:
         command: A command of this project.
-        log: The file to which its output is added.
-        is_over: Asked each second; once it is true, the process is told to save and to end. None: it runs to its end.
+        log: The file to which its output is appended.
+        is_over: Called each second; once it returns True, the process receives a SIGTERM, upon which it saves and ends.
+            None: the process runs to its end.
 
     Returns:
-        The exit status and the CPU seconds that the process took. The status is `STOPPED` only where `is_over` was
-        true; it is negative where a signal ended the process that was not sent here.
+        The exit status and the CPU seconds of the process. The status is `STOPPED` only if `is_over` returned True; it
+        is negative if a signal that this function did not send ended the process.
     """
-    before = _cpu_seconds()
+    before = _read_cpu_seconds()
     stopped = False
-    with log.open("ab") as output, _start(command, output) as process:
+    with log.open("ab") as output, _start_process(command, output) as process:
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_SECONDS_BETWEEN_LOOKS)
+                    process.wait(_POLL_SECONDS)
                     break
                 if is_over is not None and not stopped and is_over():
                     stopped = True
                     process.terminate()
         except BaseException:
-            process.terminate()  # it saves; the same benchmark goes on from there
+            process.terminate()  # The run saves; the benchmark can continue it later.
             raise
     status = process.returncode
     if status == STOPPED and not stopped:
         status = -signal.SIGTERM
-    return status, _cpu_seconds() - before
+    return status, _read_cpu_seconds() - before
 
 
 @contextlib.contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """A context in which SIGTERM ends this process as Ctrl-C does: its child is told to save."""
+def exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit in this context, so that the child can save."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -71,24 +72,27 @@ def ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _start(command: list[str], output: Any) -> subprocess.Popen[bytes]:
+def _start_process(command: list[str], output: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=default_environment() | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=environment_without_keras_settings() | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        start_new_session=True,  # Ctrl-C reaches this process only, which then ends the other one
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        start_new_session=True,  # Ctrl-C reaches only this process, which then stops the child.
+        preexec_fn=_request_sigterm_at_parent_death if sys.platform == "linux" else None,
     )
 
 
-def _end_with_parent() -> None:
-    """Ask Linux for a SIGTERM when the parent ends: a run that is limited by minutes would never end by itself."""
+def _request_sigterm_at_parent_death() -> None:
+    """Ask Linux for a SIGTERM when the parent ends.
+
+    Without it, a run that is limited by minutes would never end by itself.
+    """
     ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def _cpu_seconds() -> float:
+def _read_cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

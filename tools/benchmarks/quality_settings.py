@@ -1,4 +1,4 @@
-"""Settings of the quality benchmark: text files in which a line is a name and the flags of a training run."""
+"""Settings of the quality benchmark, read from text files whose lines are a name and the flags of a training run."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SETTINGS_FILE = ROOT / "configs" / "quality_settings.txt"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A training run that is compared with others.
+    """A named set of flags of a training run.
 
     Attributes:
-        name: Also the name of its directory.
-        flags: All flags that differ from those of the base.
+        name: The name, also of the directory of its runs.
+        flags: The flags that follow those of all settings.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Setting:
 
 
 def find_settings(names_or_file: str) -> list[Setting]:
-    """Find the settings that `--settings` asks for.
+    """Find the settings that `--settings` names.
 
     Args:
-        names_or_file: A settings file, of which all are taken; or names in `configs/quality_settings.txt` with commas
-            between them. Empty: all of that file.
+        names_or_file: A settings file, or a comma list of names in `configs/quality_settings.txt`. Empty: all settings
+            in that file.
 
     Raises:
-        UserError: There is no such file or name, or a line is wrong.
+        UserError: The file or a name does not exist, or a line of the file is wrong.
     """
     if not names_or_file:
         return _read_settings(SETTINGS_FILE)
@@ -55,41 +55,43 @@ def find_settings(names_or_file: str) -> list[Setting]:
 
 
 def parse_settings(settings: Sequence[Setting], flags: Sequence[str]) -> list[Config]:
-    """Parse and check the configuration of each setting, as training and evaluation check it before they begin.
+    """Parse and check the configuration of each setting.
+
+    The checks are those that training and evaluation make before they begin.
 
     Args:
-        settings: What is trained.
-        flags: The flags of all settings, which come before those of each.
+        settings: The settings.
+        flags: The flags of all settings, which precede those of each setting.
 
     Returns:
         The configurations in the order of the settings.
 
     Raises:
-        UserError: The flags of a setting are not those of a training run, do not fit together, or name metrics that its
-            extractor cannot have; the message names the setting.
+        UserError: The flags of a setting are not flags of a training run, are inconsistent, or name metrics that the
+            extractor does not support; the message names the setting.
     """
     configs = []
     for setting in settings:
         try:
             configs.append(parse_config([*flags, *setting.flags]))
-            _check(configs[-1])
+            _check_config(configs[-1])
         except UserError as error:
             raise UserError(f"setting {setting.name}: {error}") from error
     return configs
 
 
-def _check(config: Config) -> None:
-    # Here, so that TensorFlow is loaded only when there are settings to check: `--help` answers at once.
+def _check_config(config: Config) -> None:
+    # TensorFlow is loaded here, and not at import, so that `--help` is fast.
     load_tensorflow()
-    from sagan_tf.evaluation.checks import check_names
+    from sagan_tf.evaluation.checks import check_metrics_match_extractor
     from sagan_tf.evaluation.metrics import find_metrics
-    from sagan_tf.evaluation.settings import resolve
+    from sagan_tf.evaluation.settings import resolve_settings
     from sagan_tf.training.validation import check_config, check_flags
 
     check_config(config)
     check_flags(config)
-    evaluation = resolve(config.evaluation)
-    check_names(evaluation.extractor, find_metrics(evaluation.metrics))
+    evaluation = resolve_settings(config.evaluation)
+    check_metrics_match_extractor(evaluation.extractor, find_metrics(evaluation.metrics))
 
 
 def _read_settings(path: Path) -> list[Setting]:
@@ -103,10 +105,10 @@ def _read_settings(path: Path) -> list[Setting]:
             raise UserError(f"settings: {path}, line {number}: {error}") from error
         if not re.fullmatch(r"\w[\w.+-]*", name) or name in settings:
             raise UserError(
-                f"settings: {path}, line {number}: expected another name of letters, digits, '_', '.', '+' and '-', "
+                f"settings: {path}, line {number}: expected a new name of letters, digits, '_', '.', '+' and '-', "
                 f"received {name!r}"
             )
         settings[name] = Setting(name, tuple(flags))
     if not settings:
-        raise UserError(f"settings: expected a line with a name and flags in {path}, received none")
+        raise UserError(f"settings: {path} has no settings; write a name and flags on each line")
     return list(settings.values())

@@ -1,4 +1,4 @@
-"""This project's 128 px generator as a worker: one batch of images, as arrays, whenever it is told to."""
+"""Worker that generates batches of 128 px images, as arrays, with this project's generator."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
 from sagan_tf.exporting.signatures import export_generator
-from sagan_tf.exporting.tflite import LiteGenerator, convert
-from sagan_tf.generation.inference import compiled_generator
+from sagan_tf.exporting.tflite import TFLiteGenerator, convert_generator
+from sagan_tf.generation.inference import compile_generator
 from sagan_tf.networks import build_generator
 from tools.benchmarks.sampling import FORMS
 from tools.benchmarks.workers import serve
@@ -22,23 +22,32 @@ from tools.benchmarks.workers import serve
 Generate = Callable[[tf.Tensor, tf.Tensor], Any]
 
 
-def in_form(form: str, generator: keras.Model, config: ModelConfig) -> Generate:
-    """Return the generator in one of `FORMS`: a function of latents and labels to arrays of images."""
+def create_generate_function(form: str, generator: keras.Model, config: ModelConfig) -> Generate:
+    """Return a function that generates images in one of the `FORMS`.
+
+    Args:
+        form: One of `FORMS`.
+        generator: The generator.
+        config: The configuration of the generator.
+
+    Returns:
+        A function of `latents` float32 [batch, latent_dim] and `labels` int32 [batch] that returns an array of images.
+    """
     if form == "tflite":
-        (_, model), *_ = convert(generator, config, config.num_classes, ("float32",), {"class_names": []})
-        lite = LiteGenerator(model)
+        (_, model), *_ = convert_generator(generator, config, config.num_classes, ("float32",), {"class_names": []})
+        lite = TFLiteGenerator(model)
         return lambda latents, labels: lite(latents.numpy(), labels.numpy())
     if form == "saved_model":
         exported = export_generator(generator, config.num_classes)
-        with tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(exported.module, folder, signatures=exported.signatures)
-            loaded = tf.saved_model.load(folder)
+        with tempfile.TemporaryDirectory() as directory:
+            tf.saved_model.save(exported.module, directory, signatures=exported.signatures)
+            loaded = tf.saved_model.load(directory)
         return lambda latents, labels: loaded.signatures["serving_default"](latents=latents, labels=labels)[
             "images"
         ].numpy()
     if form == "keras":
         return lambda latents, labels: generator([latents, labels], training=False).numpy()
-    compiled = compiled_generator(generator)
+    compiled = compile_generator(generator)
     return lambda latents, labels: compiled(latents, labels).numpy()
 
 
@@ -55,7 +64,7 @@ def main() -> None:
         num_classes=options.num_classes,
         attention_resolutions=(32,),
     )
-    generate = in_form(options.form, build_generator(config), config)
+    generate = create_generate_function(options.form, build_generator(config), config)
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()

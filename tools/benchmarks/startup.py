@@ -1,4 +1,4 @@
-"""Time from a command to its first training step, and to its help."""
+"""Time from the start of a command to its first training step, and to the end of `--help`."""
 
 from __future__ import annotations
 
@@ -17,34 +17,53 @@ SUMMARY = "time from the command to the end of the first training step, and to t
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which configuration to start."""
+    """Declare the configuration and the number of measurements."""
     parser.add_argument("--flagfile", default="configs/quickstart.cfg", help="configuration to start")
-    parser.add_argument("--rounds", type=int, default=3, help="how many times")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Start the commands, one after the other, in a new folder each time."""
+    """Time the commands one after the other, each time in a new directory.
+
+    Args:
+        options: The options of `add_arguments`.
+
+    Returns:
+        The median and all seconds for `first_step` and `help`.
+
+    Raises:
+        UserError: The flagfile does not exist, or a command failed.
+    """
     if not (ROOT / options.flagfile).is_file():
         raise UserError(f"flagfile: expected a file, received {options.flagfile}")
     first_steps, helps = [], []
     for _ in range(options.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            # A run of one step, checkpoint and picture left out: they come after the step.
-            flags = [f"--flagfile={options.flagfile}", f"--run_dir={folder}/run", "--log_every=1", "--steps_per_loop=1"]
-            first_steps.append(_seconds_to_line(["-m", "sagan_tf.train", *flags], "step 1/"))
-        helps.append(_seconds_to_line(["-m", "sagan_tf.train", "--help"], None))
-    return {"first_step": _measured(first_steps), "help": _measured(helps)}
+        with tempfile.TemporaryDirectory() as directory:
+            # The run is stopped after one step, before it saves a checkpoint or samples.
+            flags = [f"--flagfile={options.flagfile}", f"--run_dir={directory}/run"]
+            flags += ["--log_every=1", "--steps_per_loop=1"]
+            first_steps.append(_measure_seconds_to_line(["-m", "sagan_tf.train", *flags], "step 1/"))
+        helps.append(_measure_seconds_to_line(["-m", "sagan_tf.train", "--help"], None))
+    return {"first_step": _summarize(first_steps), "help": _summarize(helps)}
 
 
-def rows(result: dict[str, Any]) -> list[list[str]]:
-    """Return a readable table of the result."""
+def format_rows(result: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of a table of the result of `run`."""
     names = {"first_step": "first training step", "help": "--help"}
     lines = [[label, str(Timing(tuple(result[name]["all_seconds"])))] for name, label in names.items()]
     return [["from the command to", "median (least to most)"], *lines]
 
 
-def _seconds_to_line(arguments: list[str], line_start: str | None) -> float:
-    """Time until the program writes a line that begins so, upon which it is stopped; None: until it ends."""
+def _measure_seconds_to_line(arguments: list[str], line_start: str | None) -> float:
+    """Measure the seconds until a program writes a certain line, and stop it then.
+
+    Args:
+        arguments: Arguments of the Python interpreter.
+        line_start: Beginning of the line; None: measure until the program ends.
+
+    Raises:
+        UserError: The program ended before it wrote the line, or failed.
+    """
     start = time.perf_counter()
     with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - opened above
@@ -55,8 +74,8 @@ def _seconds_to_line(arguments: list[str], line_start: str | None) -> float:
                 return seconds
     if line_start is None and process.returncode == 0:
         return time.perf_counter() - start
-    raise UserError(f"expected {' '.join(arguments)} to run, but it ended with status {process.returncode}")
+    raise UserError(f"the measured command ended with status {process.returncode}: python {' '.join(arguments)}")
 
 
-def _measured(seconds: list[float]) -> dict[str, Any]:
+def _summarize(seconds: list[float]) -> dict[str, Any]:
     return {"seconds": Timing(tuple(seconds)).median, "all_seconds": seconds}

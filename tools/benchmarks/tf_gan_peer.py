@@ -1,8 +1,8 @@
-"""TF-GAN's SAGAN example (`tensorflow_gan.examples.self_attention_estimator`) as a worker: training steps or sampling.
+"""Worker that trains or samples with TF-GAN's example (`tensorflow_gan.examples.self_attention_estimator`).
 
-Its networks, losses and training operations are its own; what its Estimator would do around them, gone from TensorFlow,
-is done here in the same way: an update is one `session.run` of TF-GAN's generator or discriminator operation, latents
-come with the data, real images with their labels. It needs TF1 graphs and Keras 2, hence a process of its own.
+Networks, losses and training operations are TF-GAN's. TensorFlow no longer has the Estimator around them, so this
+module does the same: an update is one `session.run` of TF-GAN's generator or discriminator operation, latents come with
+the data, and real images with their labels. TF-GAN needs TF1 graphs and Keras 2, hence a process of its own.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import argparse
 import time
 from typing import Any
 
-from tools.benchmarks.measure import peak_memory_bytes
+from tools.benchmarks.measure import read_peak_memory_bytes
 from tools.benchmarks.workers import serve
 from tools.tf_gan import LATENT_DIM, import_tensorflow_gan
 
 
-def training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[Any, Any]]:
-    """Build what TF-GAN's GANEstimator would.
+def create_training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[Any, Any]]:
+    """Create the training operations of TF-GAN's GANEstimator.
+
+    Args:
+        options: Options with `batch_size`, `base_channels` and `num_classes`.
 
     Returns:
-        TF1, a session with initialised variables, and the operations of the two updates in TF-GAN's order.
+        The TF1 module, a session with initialized variables, and the operations of the two updates in TF-GAN's order.
     """
     tf, tfgan, generator, discriminator = import_tensorflow_gan()
     batch, width, classes = options.batch_size, options.base_channels, options.num_classes
@@ -35,12 +38,12 @@ def training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[An
         labels = tf.cast(labels, tf.int32)
         return {"images": generator.generator(latents, labels, width, classes, training=True)[0], "labels": labels}
 
-    def discriminate(judged: dict[str, Any], _: Any) -> Any:
-        return discriminator.discriminator(judged["images"], judged["labels"], width, classes)[0]
+    def discriminate(data: dict[str, Any], _: Any) -> Any:
+        return discriminator.discriminator(data["images"], data["labels"], width, classes)[0]
 
     latents = tf.random.normal([batch, LATENT_DIM])
     model = tfgan.gan_model(generate, discriminate, real, latents, check_shapes=False)
-    # tfgan.gan_loss would only call these two, but uses inspect.getargspec, gone since Python 3.11.
+    # tfgan.gan_loss only calls these two functions, but it uses inspect.getargspec, which Python 3.11 removed.
     loss = tfgan.GANLoss(
         tfgan.losses.wasserstein_hinge_generator_loss(model, add_summaries=False),
         tfgan.losses.wasserstein_hinge_discriminator_loss(model, add_summaries=False),
@@ -53,8 +56,15 @@ def training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[An
     return tf, session, (operations.generator_train_op, operations.discriminator_train_op)
 
 
-def sampling_operation(options: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """TF1, a session, and the images of random latents and labels by the moving statistics."""
+def create_sampling_operation(options: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Create the sampling operation of TF-GAN's generator in inference mode.
+
+    Args:
+        options: Options with `batch_size`, `base_channels` and `num_classes`.
+
+    Returns:
+        The TF1 module, a session with initialized variables, and the images of random latents and labels.
+    """
     tf, _, generator, _ = import_tensorflow_gan()
     latents = tf.random.normal([options.batch_size, LATENT_DIM])
     labels = tf.random.uniform([options.batch_size], 0, options.num_classes, tf.int32)
@@ -73,16 +83,16 @@ def main() -> None:
     parser.add_argument("--num_classes", type=int, required=True)
     options = parser.parse_args()
     if options.task == "train":
-        _, session, operations = training_operations(options)
+        _, session, operations = create_training_operations(options)
     else:
-        _, session, images = sampling_operation(options)
+        _, session, images = create_sampling_operation(options)
         operations = (images,)
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
         for operation in operations:
             session.run(operation)
-        return {"seconds": time.perf_counter() - start, "peak_memory_bytes": peak_memory_bytes()}
+        return {"seconds": time.perf_counter() - start, "peak_memory_bytes": read_peak_memory_bytes()}
 
     run(), run()
     serve({}, run)

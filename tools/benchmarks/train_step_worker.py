@@ -1,4 +1,4 @@
-"""This project's training step as a worker: the real `Trainer` on random images, one step whenever it is told to."""
+"""Worker that runs training steps of this project, with the `Trainer` of training and random images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.training.state import create_state
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from tools.benchmarks.arithmetic import graph_multiply_adds
-from tools.benchmarks.measure import peak_memory_bytes
+from tools.benchmarks.arithmetic import count_multiply_adds
+from tools.benchmarks.measure import read_peak_memory_bytes
 from tools.benchmarks.workers import serve
 
 WARM_UP = 2
 _SEED = (0, 0)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--resolution", type=int, required=True)
@@ -37,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def create_config(options: argparse.Namespace) -> Config:
-    """Return the run that the options describe."""
+    """Create the configuration that the options describe."""
     model = ModelConfig(
         resolution=options.resolution,
         image_channels=options.image_channels,
@@ -56,10 +56,10 @@ def create_config(options: argparse.Namespace) -> Config:
 
 
 def create_trainer(config: Config, strategy: tf.distribute.Strategy) -> Trainer:
-    """Return a trainer whose data are the same random images in every step."""
+    """Create a trainer whose data are the same random images in every step."""
     batch, size = config.training.global_batch_size, config.model.resolution
     shape, classes = [batch, size, size, config.model.image_channels], max(config.model.num_classes, 1)
-    with tf.device("CPU:0"):  # the same images on every machine
+    with tf.device("CPU:0"):  # The CPU gives the same images on every machine.
         images = {
             "images": tf.random.stateless_uniform(shape, _SEED, -1.0, 1.0, alg="philox"),
             "labels": tf.random.stateless_uniform([batch], _SEED, 0, classes, tf.int32, alg="philox"),
@@ -74,20 +74,22 @@ def create_trainer(config: Config, strategy: tf.distribute.Strategy) -> Trainer:
 
 def main() -> None:
     """Build the networks, warm up, and serve requests."""
-    config = create_config(parse())
+    config = create_config(parse_arguments())
     start = time.perf_counter()
     trainer = create_trainer(config, create_strategy(config.training))
     trainer.train(1)
     first_step = time.perf_counter() - start
     for _ in range(WARM_UP - 1):
         trainer.train(1)
-    graph, batch = trainer.loop_graph(), config.training.global_batch_size
-    flops, with_transforms = (2 * graph_multiply_adds(graph, transforms=one) / batch for one in (False, True))
+    graph, batch = trainer.trace_loop(), config.training.global_batch_size
+    flops, with_transforms = (
+        2 * count_multiply_adds(graph, transforms=transforms) / batch for transforms in (False, True)
+    )
 
     def run() -> dict[str, Any]:
         start = time.perf_counter()
         trainer.train(1)
-        return {"seconds": time.perf_counter() - start, "peak_memory_bytes": peak_memory_bytes()}
+        return {"seconds": time.perf_counter() - start, "peak_memory_bytes": read_peak_memory_bytes()}
 
     serve(
         {

@@ -1,4 +1,4 @@
-"""Seconds that a run has trained, from its records: without the time to start, trace, evaluate and save."""
+"""Seconds of training of a run, from its records, without the time for starting, tracing, evaluating and saving."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from sagan_tf.text import read_text
 
 
 def read_records(run_dir: Path) -> list[dict[str, Any]]:
-    """Read `metrics.jsonl`; empty if there is none. A line that is written at the moment is left out."""
+    """Read the complete lines of `metrics.jsonl`; empty if there is no file."""
     path = run_dir / "metrics.jsonl"
     lines = read_text(path).split("\n")[:-1] if path.exists() else []
     return [json.loads(line) for line in lines if line]
 
 
-def seconds_of_training(run_dir: Path, log: Path) -> float:
-    """Sum the seconds of all training steps on record.
+def compute_training_seconds(run_dir: Path, log: Path) -> float:
+    """Sum the seconds of all recorded training steps.
 
-    The first steps of a process include the time to trace. They count at the speed of the steps that follow, and not at
-    all before these are on record.
+    The time of a process's first steps includes tracing. They count with the speed of the steps that follow, and not at
+    all until these are recorded.
 
     Args:
         run_dir: The directory of the run.
-        log: The output of all processes that have trained it.
+        log: The file with the output of all processes that have trained the run.
+
+    Returns:
+        The seconds of training.
     """
     resumed = re.findall(r"resumed at step (\d+)", read_text(log, errors="replace")) if log.exists() else []
     starts = {0, *map(int, resumed)}
     records = [record for record in read_records(run_dir) if record["kind"] == "train"]
     seconds, previous = 0.0, 0
-    for place, record in enumerate(records):
-        traced = any(previous <= start < record["step"] for start in starts)
-        following = records[place + 1 : place + 2] if traced else [record]
-        if following:
-            seconds += (record["step"] - previous) / following[0]["steps_per_second"]
+    for index, record in enumerate(records):
+        includes_tracing = any(previous <= start < record["step"] for start in starts)
+        timed = records[index + 1 : index + 2] if includes_tracing else [record]
+        if timed:
+            seconds += (record["step"] - previous) / timed[0]["steps_per_second"]
         previous = record["step"]
     return seconds

@@ -1,4 +1,4 @@
-"""Time all-reduces over the GPUs of this machine."""
+"""Worker that times all-reduces over the GPUs of this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import tensorflow as tf
 from sagan_tf.distribution.strategy import create_local_strategy
 from tools.gpu_checking.worker import Measure, run_worker
 
-_REDUCED_FLOATS = 16 * 2**20
+_NUM_FLOATS = 16 * 2**20
 _REPEATS = 10
 
 
-def measure_all_reduce(strategy: tf.distribute.Strategy, num_floats: int = _REDUCED_FLOATS) -> dict[str, Any]:
+def measure_all_reduce(strategy: tf.distribute.Strategy, num_floats: int = _NUM_FLOATS) -> dict[str, Any]:
     """Time the sum of a float32 vector over replicas.
+
+    Args:
+        strategy: The strategy of the replicas.
+        num_floats: The length of the vector.
 
     Returns:
         `replicas`, `bytes`, `seconds` of one all-reduce, and `bus_bytes_per_second`: the bytes that each link carries,
-        2 (n - 1) / n times the vector, by the time, as NVIDIA's nccl-tests report it.
+        2 (n - 1) / n times the vector, per second, as NVIDIA's nccl-tests report it.
     """
     replicas = strategy.num_replicas_in_sync
 
@@ -34,7 +38,7 @@ def measure_all_reduce(strategy: tf.distribute.Strategy, num_floats: int = _REDU
 
         return tf.add_n(strategy.experimental_local_results(strategy.run(sum_over_replicas)))
 
-    reduce().numpy()  # traces, and joins the GPUs
+    reduce().numpy()  # The first call traces the function and connects the GPUs.
     start = time.perf_counter()
     reduce().numpy()
     seconds = (time.perf_counter() - start) / _REPEATS
@@ -44,7 +48,7 @@ def measure_all_reduce(strategy: tf.distribute.Strategy, num_floats: int = _REDU
 
 
 def prepare(options: argparse.Namespace) -> tuple[dict[str, Any], Measure]:
-    """Return the number of replicas, and the function that times an all-reduce between them."""
+    """Return the number of replicas, and a function that times an all-reduce."""
     strategy = create_local_strategy("mirrored")
     return {"replicas": strategy.num_replicas_in_sync}, lambda: measure_all_reduce(strategy)
 

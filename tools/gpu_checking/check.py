@@ -1,4 +1,4 @@
-"""Run every part of the check, each in a process of its own."""
+"""The parts of the check, each run in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.config import Config
-from tools.gpu_checking.ask import Answer, ask
-from tools.gpu_checking.forms import FORMS, config_of_form
+from tools.gpu_checking.ask import Answer, ask_worker
+from tools.gpu_checking.forms import FORMS, apply_form
 from tools.gpu_checking.options import GpuCheckOptions
 from tools.gpu_checking.recommendation import compare_steps, recommend
 from tools.gpu_checking.timing import Report, measure_forms
 
-_CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
-"""Of data sets that need not be there."""
-_ASSUMED_CLASSES = 10
-_COMPARED_BATCH = 8
+_NUM_CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
+"""Number of classes of data sets that may be absent from this machine."""
+_DEFAULT_NUM_CLASSES = 10
+_COMPARED_BATCH_SIZE = 8
 _CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -25,78 +24,89 @@ def run_check(options: GpuCheckOptions, config: Config, report: Report) -> Itera
     """Check this machine with a configuration.
 
     Args:
-        options: What is checked.
-        config: The run that somebody wants to train; its directory is not touched.
-        report: Called with a line about what is being done.
+        options: The options of the check.
+        config: The configuration of a run; nothing is written to its directory.
+        report: Called with a line of text about the progress.
 
     Yields:
-        The name of a part and what was found, for JSON, as soon as it is there: `flags`, `environment`, `all_reduce`,
-        `decoding`, `forms` (again after each form), `comparison`, `recommendation`.
+        The name and the result (for JSON) of each part: `flags`, `environment`, `all_reduce`, `decoding`, `forms`
+        (again after each form), `comparison`, `recommendation`.
 
     Raises:
         UserError: The batch cannot be divided among the replicas.
     """
-    yield "flags", config_to_flagfile(config).splitlines()
+    yield "flags", config.to_flagfile().splitlines()
     report("devices ...")
-    environment = ask("environment_worker", config, options)
+    environment = ask_worker("environment_worker", config, options)
     yield "environment", environment
     gpus = environment.get("gpus", [])
-    config = use_this_machine(config, len(gpus))
+    config = restrict_to_local_devices(config, len(gpus))
     all_reduce: Answer = {}
     if len(gpus) > 1:
         report("all-reduce ...")
-        all_reduce = ask("all_reduce_worker", config, options, limit="max_all_reduce_seconds")
+        all_reduce = ask_worker("all_reduce_worker", config, options, limit="max_all_reduce_seconds")
     yield "all_reduce", all_reduce
     report("decoding ...")
-    decoding = ask("decoding_worker", config, options)
+    decoding = ask_worker("decoding_worker", config, options)
     yield "decoding", decoding
-    config, forms = _with_classes(config, decoding), {}
-    if "error" in all_reduce and config.training.strategy == "mirrored":
-        forms = {name: {"skipped": "all-reduce failed; --strategy=one_device times one GPU"} for name in options.forms}
+    config, forms = _set_num_classes(config, decoding), {}
+    all_reduce_failed = "error" in all_reduce and config.training.strategy == "mirrored"
+    for name, answer in (
+        _skip_forms(options) if all_reduce_failed else measure_forms(options, config, bool(gpus), report)
+    ):
+        forms[name] = answer
         yield "forms", forms
-    else:
-        for name, answer in measure_forms(options, config, bool(gpus), report):
-            forms[name] = answer
-            yield "forms", forms
-    if gpus:
-        report("a first step on the GPU and on the CPU ...")
-    yield "comparison", _compare_with_cpu(options, config) if gpus else {"skipped": "for GPUs only"}
+    yield "comparison", _compare_with_cpu(options, config, report) if gpus else {"skipped": "for GPUs only"}
     memory = [gpu["memory_bytes"] for gpu in gpus if gpu["memory_bytes"]]
     batch, group = config.training.global_batch_size, config.model.discriminator_minibatch_statistics
     yield "recommendation", recommend(forms, batch, memory, group)
 
 
-def use_this_machine(config: Config, num_gpus: int) -> Config:
-    """Return a configuration that computes on this machine's GPUs or CPU, without other machines and without a TPU."""
+def _skip_forms(options: GpuCheckOptions) -> Iterator[tuple[str, Answer]]:
+    reason = "all-reduce failed; use --strategy=one_device to time one GPU"
+    return ((name, {"skipped": reason}) for name in options.forms)
+
+
+def restrict_to_local_devices(config: Config, num_gpus: int) -> Config:
+    """Replace a strategy for several machines or TPUs by one for this machine.
+
+    Args:
+        config: The configuration.
+        num_gpus: The number of GPUs of this machine.
+
+    Returns:
+        A configuration that computes on this machine's GPUs or CPU.
+    """
     if config.training.strategy in ("one_device", "mirrored"):
         return config
     devices = num_gpus or config.training.logical_cpus
-    return _with_training(config, strategy="mirrored" if devices > 1 else "one_device")
+    return _replace_training(config, strategy="mirrored" if devices > 1 else "one_device")
 
 
-def _with_training(config: Config, **options: Any) -> Config:
+def _replace_training(config: Config, **options: Any) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, **options))
 
 
-def _with_classes(config: Config, decoding: Answer) -> Config:
-    """Return the configuration with a number of classes, also where its data cannot be opened."""
+def _set_num_classes(config: Config, decoding: Answer) -> Config:
+    """Set the number of classes, also if the data cannot be opened."""
     model = config.model
     if model.conditioning == "none" or model.num_classes:
         return config
-    assumed = _CLASSES.get(config.data.dataset, _ASSUMED_CLASSES)
+    assumed = _NUM_CLASSES.get(config.data.dataset, _DEFAULT_NUM_CLASSES)
     classes = decoding.get("num_classes") or assumed
     return dataclasses.replace(config, model=dataclasses.replace(model, num_classes=classes))
 
 
-def _compare_with_cpu(options: GpuCheckOptions, config: Config) -> Answer:
-    """Compare the first step of a small batch on the GPU with the CPU's, both in float32."""
+def _compare_with_cpu(options: GpuCheckOptions, config: Config, report: Report) -> Answer:
+    """Compare the first step of a small batch on GPU and CPU, both in float32."""
+    report("a first step on the GPU and on the CPU ...")
     group = config.model.discriminator_minibatch_statistics or 1
-    small = _with_training(
-        config_of_form(config, FORMS["float32"]),
-        global_batch_size=group * max(_COMPARED_BATCH // group, 1),
+    small = _replace_training(
+        apply_form(config, FORMS["float32"]),
+        global_batch_size=group * max(_COMPARED_BATCH_SIZE // group, 1),
         gradient_accumulation_steps=1,
         strategy="one_device",
     )
-    gpu, cpu = (ask("steps_worker", small, options, environment=one) for one in (None, _CPU_ONLY))
-    failed = [one for one in (gpu, cpu) if "error" in one]
+    gpu, cpu = (ask_worker("steps_worker", small, options, environment=variables) for variables in (None, _CPU_ONLY))
+    failed = [answer for answer in (gpu, cpu) if "error" in answer]
     return failed[0] if failed else compare_steps(cpu["first_step_metrics"], gpu["first_step_metrics"])

@@ -1,4 +1,4 @@
-"""GPUs as NVIDIA's driver shows them to this process."""
+"""GPUs that NVIDIA's driver makes visible to this process."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import uuid
 from typing import NamedTuple
 
 _DRIVER = "libcuda.so.1"
-_MAX_NAME = 256
+_MAX_NAME_BYTES = 256
 
 
 class CudaDevice(NamedTuple):
-    """A GPU: its name, its memory in bytes, and its UUID as `nvidia-smi` writes it."""
+    """A GPU.
+
+    Attributes:
+        name: Name of the model.
+        memory_bytes: Memory in bytes.
+        uuid: UUID in the format of `nvidia-smi`.
+    """
 
     name: str
     memory_bytes: int
@@ -19,31 +25,32 @@ class CudaDevice(NamedTuple):
 
 
 def list_cuda_devices() -> list[CudaDevice]:
-    """Return the GPUs that CUDA lets this process use, in its order; none without a driver.
+    """Return the GPUs that CUDA lets this process use, in CUDA's order.
 
     The driver itself has applied CUDA_VISIBLE_DEVICES (numbers, UUIDs, MIG instances) and CUDA_DEVICE_ORDER, so that
-    these are the GPUs of TensorFlow, in its order. `nvidia-smi` lists all GPUs, in an order that may be another.
+    these are the GPUs of TensorFlow, in its order. `nvidia-smi` lists all GPUs, possibly in a different order. Without
+    a driver the list is empty.
     """
     count = ctypes.c_int()
     try:
         driver = ctypes.CDLL(_DRIVER)
         if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
             return []
-        found = [_describe(driver, number) for number in range(count.value)]
-    except (OSError, AttributeError):  # no driver, or one that is too old for TensorFlow
+        found = [_describe_device(driver, number) for number in range(count.value)]
+    except (OSError, AttributeError):  # There is no driver, or it is too old for TensorFlow.
         return []
     return [device for device in found if device]
 
 
-def _describe(driver: ctypes.CDLL, number: int) -> CudaDevice | None:
+def _describe_device(driver: ctypes.CDLL, number: int) -> CudaDevice | None:
     device, memory = ctypes.c_int(), ctypes.c_size_t()
-    name, identity = ctypes.create_string_buffer(_MAX_NAME), ctypes.create_string_buffer(16)
+    name, uuid_bytes = ctypes.create_string_buffer(_MAX_NAME_BYTES), ctypes.create_string_buffer(16)
     failed = (
         driver.cuDeviceGet(ctypes.byref(device), number)
-        or driver.cuDeviceGetName(name, _MAX_NAME, device)
+        or driver.cuDeviceGetName(name, _MAX_NAME_BYTES, device)
         or driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-        or driver.cuDeviceGetUuid(identity, device)
+        or driver.cuDeviceGetUuid(uuid_bytes, device)
     )
     if failed:
         return None
-    return CudaDevice(name.value.decode(errors="replace"), memory.value, f"GPU-{uuid.UUID(bytes=identity.raw)}")
+    return CudaDevice(name.value.decode(errors="replace"), memory.value, f"GPU-{uuid.UUID(bytes=uuid_bytes.raw)}")

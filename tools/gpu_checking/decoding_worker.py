@@ -1,4 +1,4 @@
-"""Time the input pipeline of a configuration: its own data, decoded and batched."""
+"""Worker that times the input pipeline of a configuration: reading, decoding and batching its data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.data.pipeline import training_dataset
+from sagan_tf.data.pipeline import make_training_dataset
 from sagan_tf.data.sources.registry import open_source
 from tools.gpu_checking.worker import Measure, run_worker
 
@@ -17,13 +17,19 @@ _SECONDS = 5.0
 def measure_decoding(flagfile: str, seconds: float = _SECONDS) -> dict[str, Any]:
     """Read batches for some seconds.
 
+    Args:
+        flagfile: The flagfile of the configuration.
+        seconds: The minimum duration.
+
     Returns:
         `num_classes`, `num_examples` and `images_per_second`.
     """
     config = parse_config([f"--flagfile={flagfile}"])
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     batch_size = min(config.training.global_batch_size, source.num_examples)
-    dataset = training_dataset(source, batch_size=batch_size, seed=0, position=0, random_flip=config.data.random_flip)
+    dataset = make_training_dataset(
+        source, batch_size=batch_size, seed=0, position=0, random_flip=config.data.random_flip
+    )
     batches, count = iter(dataset), 0
     next(batches)
     start = time.perf_counter()
@@ -38,7 +44,7 @@ def measure_decoding(flagfile: str, seconds: float = _SECONDS) -> dict[str, Any]
 
 
 def prepare(options: argparse.Namespace) -> tuple[dict[str, Any], Measure]:
-    """Return nothing about this process, and the function that measures."""
+    """Return no facts about this process, and the function that measures."""
     return {}, lambda: measure_decoding(options.flagfile)
 
 

@@ -1,4 +1,4 @@
-"""The forms of computation in which a training step is timed."""
+"""Forms of computation in which a training step is timed: precisions and XLA."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sagan_tf.config import Config
 
 
 class Form(NamedTuple):
-    """A way to compute a training step.
+    """A form of computation of a training step.
 
     Attributes:
-        options: The options of `TrainingConfig` that choose it.
-        flags: The same as flags, for the recommendation.
-        needs_gpu: Whether it is the same as another form, or of no use, on a CPU.
-        needs_one_replica: Whether several replicas cannot compute in it.
+        options: The options of `TrainingConfig` that select the form.
+        flags: The same options as flags, for the recommendation.
+        needs_gpu: Whether the form is timed on GPUs only; on a CPU it equals another form, or is of no use.
+        needs_one_replica: Whether the form does not support several replicas.
     """
 
     options: dict[str, Any]
@@ -35,22 +35,22 @@ FORMS = {
         needs_one_replica=True,
     ),
 }
-"""By name, in the order in which they are timed."""
+"""Forms by name, in the order in which they are timed."""
 
 
-def config_of_form(config: Config, form: Form) -> Config:
-    """Return a configuration that computes in a form."""
+def apply_form(config: Config, form: Form) -> Config:
+    """Return the configuration with the options of a form."""
     changes = {"jit_compile": False, "tf32": True} | form.options
     return dataclasses.replace(config, training=dataclasses.replace(config.training, **changes))
 
 
-def reason_to_skip(form: Form, *, has_gpu: bool = True, replicas: int = 1) -> str:
-    """Return why a form is not timed on this machine; empty if it is.
+def find_reason_to_skip(form: Form, *, has_gpu: bool = True, replicas: int = 1) -> str:
+    """Return the reason why a form is not timed on this machine; empty if it is.
 
     Args:
         form: The form.
         has_gpu: Whether TensorFlow lists a GPU.
-        replicas: Replicas of the strategy that the configuration has on this machine.
+        replicas: The number of replicas of the configuration's strategy on this machine.
     """
     if form.needs_gpu and not has_gpu:
         return "for GPUs only"

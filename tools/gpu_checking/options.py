@@ -1,4 +1,4 @@
-"""Options of `tools/gpu_check.py` beside those of a configuration."""
+"""Options of `tools/gpu_check.py` in addition to those of a configuration."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from tools.gpu_checking.forms import FORMS
 
 @dataclasses.dataclass(frozen=True)
 class GpuCheckOptions:
-    """What is checked, and where the figures go."""
+    """Options of the check: the measurements, their time limits and the JSON file."""
 
-    steps: int = option(20, "Timed training steps of each form, fewer where they would take longer than 20 seconds.")
+    steps: int = option(20, "Timed training steps of each form; fewer if they would take longer than 20 seconds.")
     forms: tuple[str, ...] = option(tuple(FORMS), "Comma list of the forms of computation to time.")
-    json: str = option("gpu_check.json", "File to write everything to, after every part; empty: none.")
+    json: str = option("gpu_check.json", "File for all results, written after every part; empty: none.")
     max_seconds: float = option(
-        2400.0, "Limit for each part. On a GPU for which the driver compiles kernels, the first can take half an hour."
+        2400.0,
+        "Time limit in seconds for each part. The first can take half an hour on a GPU for which the driver compiles "
+        "kernels.",
     )
-    max_all_reduce_seconds: float = option(300.0, "Limit for the all-reduces between GPUs, which may hang.")
+    max_all_reduce_seconds: float = option(
+        300.0, "Time limit in seconds for the all-reduces between GPUs, which may hang."
+    )
 
     def __post_init__(self) -> None:
         check_positive(self, "steps", "max_seconds", "max_all_reduce_seconds")

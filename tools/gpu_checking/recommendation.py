@@ -1,4 +1,4 @@
-"""Which precision and accumulation the measurements speak for."""
+"""Recommendation of precision and gradient accumulation, from the measurements."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tools.gpu_checking.forms import FORMS
-from tools.gpu_checking.parts import possible_parts
+from tools.gpu_checking.parts import find_possible_parts
 
-LARGEST_RELATIVE_DIFFERENCE = 1e-3
-"""Between the metrics of a first step on two devices, both in float32: rounding makes them differ by 1e-6 to 1e-4."""
-_WORTHWHILE = 1.1
-"""How many times faster a less exact form has to be."""
-_USED_SHARE_OF_MEMORY = 0.9
+MAX_RELATIVE_DIFFERENCE = 1e-3
+"""Limit between the metrics of a first step on two devices in float32; rounding alone gives 1e-6 to 1e-4."""
+_MIN_SPEEDUP = 1.1
+"""Speed of a less exact form / speed of a more exact one, above which it is recommended."""
+_USABLE_MEMORY_FRACTION = 0.9
 
 
 def recommend(
     forms: Mapping[str, Mapping[str, Any]], batch_size: int, gpu_memory: Sequence[int], group_size: int = 0
 ) -> dict[str, Any]:
-    """Choose the fastest form that worked, and the fewest parts of a batch that fit into memory.
+    """Choose the fastest form, and the fewest parts of a batch that fit into memory.
 
     Args:
-        forms: What was measured, by the form's name, see `timing.measure_form`; the most exact ones first. One that
-            comes later is chosen only where it is a tenth faster.
-        batch_size: Images of all replicas in a step.
-        gpu_memory: Memory of the GPUs in bytes, in TensorFlow's order; empty if it is not known.
+        forms: The measurements by name of the form, see `timing.measure_form`; the most exact forms first. A later form
+            is chosen only if it is a tenth faster.
+        batch_size: Images of a step over all replicas.
+        gpu_memory: Memory of the GPUs in bytes, in TensorFlow's order; empty if it is unknown.
         group_size: `--discriminator_minibatch_statistics`; 0 for none.
 
     Returns:
-        `form`, `images_per_second`, `flags`, and `largest_part`, the images of a part that fit into memory (None if
-        that is not known); empty if no form worked.
+        `form`, `images_per_second`, `flags`, and `largest_part`, the number of images of a part that fit into memory
+        (None if it is unknown); empty if no form could be measured.
     """
     chosen = ""
-    speeds = {name: one["images_per_second"] for name, one in forms.items() if "images_per_second" in one}
+    speeds = {name: answer["images_per_second"] for name, answer in forms.items() if "images_per_second" in answer}
     for name, speed in speeds.items():
-        if not chosen or speed > _WORTHWHILE * speeds[chosen]:
+        if not chosen or speed > _MIN_SPEEDUP * speeds[chosen]:
             chosen = name
     if not chosen:
         return {}
     parts, replicas = forms[chosen]["gradient_accumulation_steps"], forms[chosen]["replicas"]
     largest = None
     if gpu_memory:
-        # A part's memory is at most proportional to its images: the weights do not grow with them.
-        memory = _USED_SHARE_OF_MEMORY * min(gpu_memory[:replicas])
+        # The memory of a part is at most proportional to its images, since that of the weights is constant.
+        memory = _USABLE_MEMORY_FRACTION * min(gpu_memory[:replicas])
         largest = math.floor(batch_size // replicas / parts * memory / forms[chosen]["peak_memory_bytes"])
-        possible = possible_parts(batch_size, replicas, group_size)
-        fitting = [one for one in possible if one < parts and batch_size // (one * replicas) <= largest]
-        parts = min(fitting, default=parts)  # the measured number did fit, whatever the estimate says
+        possible = find_possible_parts(batch_size, replicas, group_size)
+        fitting = [fewer for fewer in possible if fewer < parts and batch_size // (fewer * replicas) <= largest]
+        parts = min(fitting, default=parts)  # The measured number fits, whatever the estimate is.
     flags = [*FORMS[chosen].flags, f"--gradient_accumulation_steps={parts}"]
     return {"form": chosen, "images_per_second": speeds[chosen], "flags": flags, "largest_part": largest}
 
@@ -55,14 +55,17 @@ def recommend(
 def compare_steps(reference: Mapping[str, float], metrics: Mapping[str, float]) -> dict[str, Any]:
     """Compare the metrics of one training step on two devices.
 
+    Args:
+        reference: The metrics on the first device.
+        metrics: The metrics on the second device.
+
     Returns:
-        `largest_relative_difference`, the metric that has it, and whether it `agrees` within the limit. Metrics below
-        1e-3 are compared absolutely, as if they were 1e-3.
+        `largest_relative_difference`; `metric`, the name of the metric with it; and `agrees`, whether it is within
+        `MAX_RELATIVE_DIFFERENCE`. The differences of metrics below 1e-3 are relative to 1e-3.
     """
     differences = {
-        name: abs(metrics[name] - value) / max(abs(value), LARGEST_RELATIVE_DIFFERENCE)
-        for name, value in reference.items()
+        name: abs(metrics[name] - value) / max(abs(value), MAX_RELATIVE_DIFFERENCE) for name, value in reference.items()
     }
     worst = max(differences, key=lambda name: math.inf if math.isnan(differences[name]) else differences[name])
-    found = differences[worst]
-    return {"largest_relative_difference": found, "metric": worst, "agrees": found <= LARGEST_RELATIVE_DIFFERENCE}
+    largest = differences[worst]
+    return {"largest_relative_difference": largest, "metric": worst, "agrees": largest <= MAX_RELATIVE_DIFFERENCE}

@@ -1,4 +1,4 @@
-"""The tables that `tools/gpu_check.py` prints."""
+"""Tables that `tools/gpu_check.py` prints."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 Rows = list[list[str]]
 
 
-def environment_rows(found: Mapping[str, Any]) -> Rows:
-    """Return the devices and the libraries."""
+def format_environment(found: Mapping[str, Any]) -> Rows:
+    """Return rows with the devices and the libraries."""
     environment = found["environment"]
     if "error" in environment:
         return [["environment", environment["error"]]]
@@ -20,44 +20,46 @@ def environment_rows(found: Mapping[str, Any]) -> Rows:
     ] or [["GPU", "none that TensorFlow can use"]]
     if environment["has_tpu"] and not environment["gpus"]:
         rows.append(["TPU", "not checked: this tool checks GPUs and CPUs only"])
-    rows += [["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in _used_gpus(environment)]
+    rows += [
+        ["memory", f"{gpu['memory.used']} of {gpu['memory.total']} MiB used"] for gpu in _find_used_gpus(environment)
+    ]
     rows.append(["driver", environment["driver"] or "not found"])
     rows += [["preflight", message] for message in environment["preflight"]]
     libraries = f"CUDA {build['cuda_version']}, cuDNN {build['cudnn_version']}" if build["is_cuda_build"] else "no CUDA"
     rows.append(["TensorFlow's build", libraries])
-    rows.append(["packages", ", ".join(f"{name} {one}" for name, one in environment["packages"].items())])
+    rows.append(["packages", ", ".join(f"{name} {version}" for name, version in environment["packages"].items())])
     return rows
 
 
-def throughput_rows(found: Mapping[str, Any]) -> Rows:
-    """Return the speed of all-reduce and decoding."""
+def format_throughput(found: Mapping[str, Any]) -> Rows:
+    """Return rows with the speed of all-reduce and of decoding."""
     decoding = found["decoding"]
     return [
-        ["all-reduce", _all_reduce(found["all_reduce"])],
+        ["all-reduce", _format_all_reduce(found["all_reduce"])],
         ["decoding", decoding.get("error") or f"{decoding['images_per_second']:,.0f} images/s"],
     ]
 
 
-def form_rows(found: Mapping[str, Any]) -> Rows:
-    """Return speed and memory of each form, or why there is none, with a heading."""
+def format_forms(found: Mapping[str, Any]) -> Rows:
+    """Return a heading, and rows with speed and memory of each form, or its error."""
     rows = [["form", "first step", "a step", "images/s", "peak memory", "parts of the batch", ""]]
-    for name, one in found["forms"].items():
-        if "images_per_second" in one:
+    for name, answer in found["forms"].items():
+        if "images_per_second" in answer:
             cells = [
-                f"{one['first_step_seconds']:.0f} s",
-                f"{one['step_seconds'] * 1e3:,.0f} ms",
-                f"{one['images_per_second']:,.1f}",
-                f"{one['peak_memory_bytes'] / 2**30:.1f} GiB",
-                str(one["gradient_accumulation_steps"]),
+                f"{answer['first_step_seconds']:.0f} s",
+                f"{answer['step_seconds'] * 1e3:,.0f} ms",
+                f"{answer['images_per_second']:,.1f}",
+                f"{answer['peak_memory_bytes'] / 2**30:.1f} GiB",
+                str(answer["gradient_accumulation_steps"]),
             ]
             rows.append([name, *cells, ""])
         else:
-            rows.append([name, *[""] * 5, one.get("skipped") or one["error"]])
+            rows.append([name, *[""] * 5, answer.get("skipped") or answer["error"]])
     return rows
 
 
-def conclusion_rows(found: Mapping[str, Any]) -> Rows:
-    """Return whether the GPU computes what the CPU does, and which flags are recommended."""
+def format_conclusion(found: Mapping[str, Any]) -> Rows:
+    """Return rows with the comparison of GPU and CPU, and the recommended flags."""
     comparison = found["comparison"]
     if "agrees" in comparison:
         text = "agrees" if comparison["agrees"] else "DIFFERS"
@@ -72,18 +74,21 @@ def conclusion_rows(found: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def _used_gpus(environment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what `nvidia-smi` reports about the GPUs that TensorFlow lists; about all, if it lists none of them."""
+def _find_used_gpus(environment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what `nvidia-smi` reports about the GPUs that TensorFlow lists.
+
+    If none of the reported GPUs is among those, all are returned.
+    """
     uuids = [gpu["uuid"] for gpu in environment["gpus"]]
     reported = environment["nvidia_smi"]
     return [gpu for gpu in reported if gpu["uuid"] in uuids] or reported
 
 
-def _all_reduce(measured: Mapping[str, Any]) -> str:
+def _format_all_reduce(measured: Mapping[str, Any]) -> str:
     if not measured:
         return "one device"
     if "error" in measured:
-        hint = "NCCL_DEBUG=INFO shows more, NCCL_P2P_DISABLE=1 does without direct transfers between GPUs"
+        hint = "NCCL_DEBUG=INFO shows more, NCCL_P2P_DISABLE=1 disables direct transfers between GPUs"
         return f"{measured['error']}; {hint}"
     speed = measured["bus_bytes_per_second"] / 1e9
     return f"{measured['bytes'] / 2**20:.0f} MiB over {measured['replicas']} replicas: {speed:.1f} GB/s"

@@ -1,4 +1,4 @@
-"""The configuration of a run that continues a checkpoint of TF-GAN's example or the official code: from its shapes."""
+"""Configuration of a run that continues an imported checkpoint, from the names and shapes of its variables."""
 
 from __future__ import annotations
 
@@ -8,44 +8,45 @@ from typing import Any
 from sagan_tf.config import Config, DataConfig, EvaluationConfig, ModelConfig, Resolutions, TrainingConfig
 from sagan_tf.errors import UserError
 from sagan_tf.networks.architectures import ARCHITECTURES, INITIAL_RESOLUTION, Stages
-from tools.importing.tf1_checkpoint import AVERAGE
+from tools.importing.tf1_checkpoint import AVERAGE_SUFFIX
 from tools.importing.tfgan_names import DISCRIMINATOR, GENERATOR, Naming, find_networks
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """What the names and shapes of a checkpoint say.
+class CheckpointDescription:
+    """Description of a checkpoint, from the names and shapes of its variables.
 
     Attributes:
-        naming: whose names they are.
-        scopes: what lies above the networks, by network; a discriminator that is not there has none.
-        averaged: whether there is a moving average of the generator.
-        model: hyper-parameters of `ModelConfig` that its shapes decide.
-        doubt: what they leave open, and how it was taken; empty: nothing.
+        naming: The names of the code that wrote the checkpoint.
+        scopes: The scope above each network, by network; a missing discriminator has no entry.
+        has_averages: Whether there is a moving average of the generator.
+        model: The hyper-parameters of `ModelConfig` that the shapes determine.
+        ambiguity: What the shapes do not determine, and the choice that was made; empty: nothing.
     """
 
     naming: Naming
     scopes: dict[str, str]
-    averaged: bool
+    has_averages: bool
     model: dict[str, Any]
-    doubt: str = ""
+    ambiguity: str = ""
 
-    def name(self, network: str, path: str) -> str:
-        """Their name of our variable."""
-        return self.naming.name(network, path, self.scopes[network])
+    def translate(self, network: str, path: str) -> str:
+        """Return the name in the checkpoint of a variable of this project."""
+        return self.naming.translate(network, path, self.scopes[network])
 
 
-def read_shapes(shapes: Shapes, generator_only: bool = False) -> Found:
-    """Return what a checkpoint with variables of these shapes is.
+def describe_checkpoint(shapes: Shapes, generator_only: bool = False) -> CheckpointDescription:
+    """Describe a checkpoint.
 
     Args:
-        shapes: by name.
-        generator_only: whether a discriminator is to be left out.
+        shapes: The shapes of its variables, by name.
+        generator_only: Whether the discriminator is ignored.
 
     Raises:
-        UserError: it is none of a SAGAN, has no discriminator where one is wanted, or networks that ours cannot be.
+        UserError: The checkpoint is not one of a SAGAN, has no discriminator although one is needed, or has networks
+            that this project cannot build.
     """
     naming, scope, discriminator_scope = find_networks(shapes)
     scopes = {GENERATOR: scope}
@@ -53,39 +54,53 @@ def read_shapes(shapes: Shapes, generator_only: bool = False) -> Found:
         if discriminator_scope is None:
             raise UserError(
                 "checkpoint: expected a generator and a discriminator, received no discriminator; --generator_only "
-                "imports the generator alone, beside a discriminator that has learned nothing"
+                "imports the generator alone, beside a new, untrained discriminator"
             )
         scopes[DISCRIMINATOR] = discriminator_scope
-    averaged = naming.name(GENERATOR, "dense/dense/kernel", scope) + AVERAGE in shapes
-    found = Found(naming, scopes, averaged, {})
-    stages, resolution = _check_generator(found, shapes)
-    base_channels = _shape(found, shapes, GENERATOR, _last_kernel(len(stages.generator)))[-1] // stages.generator[-1]
+    has_averages = naming.translate(GENERATOR, "dense/dense/kernel", scope) + AVERAGE_SUFFIX in shapes
+    found = CheckpointDescription(naming, scopes, has_averages, {})
+    model, ambiguity = _find_model(found, shapes)
+    return dataclasses.replace(found, model=model, ambiguity=ambiguity)
+
+
+def _find_model(found: CheckpointDescription, shapes: Shapes) -> tuple[dict[str, Any], str]:
+    """Find `model` and `ambiguity` of a `CheckpointDescription` that lacks them."""
+    stages, resolution = _find_generator_stages(found, shapes)
+    last_kernel = _get_last_kernel_path(len(stages.generator))
+    base_channels = _find_shape(found, shapes, GENERATOR, last_kernel)[-1] // stages.generator[-1]
     model: dict[str, Any] = {
         "resolution": resolution,
-        "image_channels": _shape(found, shapes, GENERATOR, "image/image/kernel")[-1],
-        "num_classes": _shape(found, shapes, GENERATOR, "block_1/normalization_1/gain")[0],
+        "image_channels": _find_shape(found, shapes, GENERATOR, "image/image/kernel")[-1],
+        "num_classes": _find_shape(found, shapes, GENERATOR, "block_1/normalization_1/gain")[0],
         "base_channels": base_channels,
-        "latent_dim": _shape(found, shapes, GENERATOR, "dense/dense/kernel")[0],
+        "latent_dim": _find_shape(found, shapes, GENERATOR, "dense/dense/kernel")[0],
     }
-    widths = dict(zip(stages.generator_resolutions(), stages.generator, strict=True))
-    of_generator, form = _attention(found, shapes, GENERATOR, widths, base_channels)
-    of_discriminator = of_generator
-    if not generator_only:
-        channels = _shape(found, shapes, DISCRIMINATOR, _last_kernel(1))[-1] // stages.discriminator[0]
+    widths = dict(zip(stages.compute_generator_resolutions(), stages.generator, strict=True))
+    generator_sizes, form = _find_attention(found, shapes, GENERATOR, widths, base_channels)
+    discriminator_sizes = generator_sizes
+    if DISCRIMINATOR in found.scopes:
+        channels = _find_shape(found, shapes, DISCRIMINATOR, _get_last_kernel_path(1))[-1] // stages.discriminator[0]
         if channels != base_channels:
             model["discriminator_base_channels"] = channels
-        widths = dict(zip(stages.discriminator_resolutions(resolution), stages.discriminator, strict=True))
-        of_discriminator, form = _attention(found, shapes, DISCRIMINATOR, widths, channels, form)
+        widths = dict(zip(stages.compute_discriminator_resolutions(resolution), stages.discriminator, strict=True))
+        discriminator_sizes, form = _find_attention(found, shapes, DISCRIMINATOR, widths, channels, form)
     if form:
         model["attention_form"] = form
-    attention, doubt = _places_of_attention(of_generator, of_discriminator)
-    return dataclasses.replace(found, model=model | attention, doubt=doubt)
+    attention, ambiguity = _choose_attention_resolutions(generator_sizes, discriminator_sizes)
+    return model | attention, ambiguity
 
 
-def configure(found: Found, run_dir: str) -> Config:
-    """Return the run's configuration: values that were found, and the defaults of the code and its example."""
+def create_config(found: CheckpointDescription, run_dir: str) -> Config:
+    """Create the configuration of a run that continues a checkpoint.
+
+    Options that the checkpoint does not determine have the defaults of the code that wrote it.
+
+    Args:
+        found: The description of the checkpoint.
+        run_dir: The directory of the run.
+    """
     options = found.model | dict(found.naming.options) | {"run_dir": run_dir, "ema_start_step": 0}
-    if not found.averaged:
+    if not found.has_averages:
         options["ema_decay"] = 0.0
     kinds = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig, "evaluation": EvaluationConfig}
     parts = {}
@@ -95,10 +110,14 @@ def configure(found: Found, run_dir: str) -> Config:
     return Config(**parts)
 
 
-def _check_generator(found: Found, shapes: Shapes) -> tuple[Stages, int]:
-    """Return the stages and image size of a generator with so many blocks; their widths must be ours."""
+def _find_generator_stages(found: CheckpointDescription, shapes: Shapes) -> tuple[Stages, int]:
+    """Find the stages and the image size of the generator.
+
+    Raises:
+        UserError: The number of blocks or their widths are not those of this project's generators.
+    """
     blocks = 0
-    while found.name(GENERATOR, _last_kernel(blocks + 1)) in shapes:
+    while found.translate(GENERATOR, _get_last_kernel_path(blocks + 1)) in shapes:
         blocks += 1
     resolution = INITIAL_RESOLUTION * 2**blocks
     sizes = ARCHITECTURES["sagan"].stages
@@ -106,40 +125,50 @@ def _check_generator(found: Found, shapes: Shapes) -> tuple[Stages, int]:
         expected = ", ".join(str(len(stages.generator)) for stages in sizes.values())
         raise UserError(f"checkpoint: expected a generator of {expected} blocks, received {blocks}")
     stages = sizes[resolution]
-    widths = [_shape(found, shapes, GENERATOR, _last_kernel(index + 1))[-1] for index in range(blocks)]
+    widths = [_find_shape(found, shapes, GENERATOR, _get_last_kernel_path(index + 1))[-1] for index in range(blocks)]
     if any(
-        width * stages.generator[-1] != widths[-1] * one for width, one in zip(widths, stages.generator, strict=True)
+        width * stages.generator[-1] != widths[-1] * multiple
+        for width, multiple in zip(widths, stages.generator, strict=True)
     ):
         expected, received = (", ".join(map(str, numbers)) for numbers in (stages.generator, widths))
         raise UserError(
-            f"checkpoint: expected a generator of {resolution} px with blocks of widths {expected}, all times one "
-            f"number, received {received}"
+            f"checkpoint: expected a generator of {resolution} px with blocks of widths {expected} times a number, "
+            f"received {received}"
         )
     return stages, resolution
 
 
-def _attention(
-    found: Found, shapes: Shapes, network: str, widths: dict[int, int], base_channels: int, form: str = ""
+def _find_attention(
+    found: CheckpointDescription,
+    shapes: Shapes,
+    network: str,
+    widths: dict[int, int],
+    base_channels: int,
+    form: str = "",
 ) -> tuple[Resolutions, str]:
-    """Return the sizes at which a network may have its attention, and of which form that is.
+    """Find the possible resolutions of a network's attention, and its form.
+
+    These are the resolutions at which the feature map has as many channels as the attention layer.
 
     Args:
-        found: whose names, and where.
-        shapes: of all variables.
-        network: which.
-        widths: multiples of `base_channels`, by size of the feature map.
-        base_channels: of this network.
-        form: of the other network, which must be the same; empty: it has none.
+        found: The description of the checkpoint.
+        shapes: The shapes of all variables.
+        network: `generator` or `discriminator`.
+        widths: Multiples of `base_channels`, by resolution of the feature map.
+        base_channels: `base_channels` of this network.
+        form: The form in the other network, which must be the same; empty: it has no attention.
     """
-    query = found.name(network, "attention_0/query/query/kernel")  # the size is no part of their names
+    query = found.translate(
+        network, "attention_0/query/query/kernel"
+    )  # Names of the codes do not include the resolution.
     if query not in shapes:
         return (), form
-    channels = _shape(found, shapes, network, "attention_0/query/query/kernel")[-2]
+    channels = _find_shape(found, shapes, network, "attention_0/query/query/kernel")[-2]
     sizes = [size for size, width in widths.items() if width * base_channels == channels]
     if not sizes:
         raise UserError(f"checkpoint: expected attention over as many channels as a block has, received {channels}")
-    values = _shape(found, shapes, network, "attention_0/value/value/kernel")[-1]
-    has_output = found.name(network, "attention_0/output/output/kernel") in shapes
+    values = _find_shape(found, shapes, network, "attention_0/value/value/kernel")[-1]
+    has_output = found.translate(network, "attention_0/output/output/kernel") in shapes
     forms = {max(channels // 8, 1): "paper", max(channels // 2, 1): "pooled"} if has_output else {channels: "full"}
     if values not in forms or form not in ("", forms[values]):
         raise UserError(
@@ -150,29 +179,37 @@ def _attention(
     return tuple(sizes), forms[values]
 
 
-def _places_of_attention(generator: Resolutions, discriminator: Resolutions) -> tuple[dict[str, Resolutions], str]:
-    """Where attention is, of the sizes at which it may be, and what is in doubt: one place for both if it may be."""
+def _choose_attention_resolutions(
+    generator: Resolutions, discriminator: Resolutions
+) -> tuple[dict[str, Resolutions], str]:
+    """Choose the attention resolutions, the same in both networks if possible.
+
+    Args:
+        generator: The possible resolutions in the generator.
+        discriminator: The possible resolutions in the discriminator.
+
+    Returns:
+        The options of `ModelConfig`, and the ambiguity (see `CheckpointDescription`).
+    """
     common = tuple(size for size in generator if size in discriminator)
-    places = {"attention_resolutions": (common or generator)[:1]}
+    options = {"attention_resolutions": (common or generator)[:1]}
     if not common and generator != discriminator:
-        places["discriminator_attention_resolutions"] = discriminator[:1]
+        options["discriminator_attention_resolutions"] = discriminator[:1]
     sizes = common or (generator if len(generator) > 1 else discriminator)
     if len(sizes) < 2:
-        return places, ""
-    fitting = ", ".join(map(str, sizes))
-    return places, f"attention may be at {fitting}, of equal widths: took the first; --attention_resolutions says which"
+        return options, ""
+    possible = ", ".join(map(str, sizes))
+    return options, f"attention may be at {possible}, of equal widths: took the first; set --attention_resolutions"
 
 
-def _last_kernel(block: int) -> str:
+def _get_last_kernel_path(block: int) -> str:
     return f"block_{block}/convolution_2/convolution_2/kernel"
 
 
-def _shape(found: Found, shapes: Shapes, network: str, path: str) -> tuple[int, ...]:
-    name = found.name(network, path)
+def _find_shape(found: CheckpointDescription, shapes: Shapes, network: str, path: str) -> tuple[int, ...]:
+    name = found.translate(network, path)
     shape = shapes.get(name)
     if shape is None or len(shape) < 2:
-        received = "none" if shape is None else f"one of shape {list(shape)}"
-        raise UserError(
-            f"checkpoint: expected a kernel or table {name}, as {found.naming.title} has, received {received}"
-        )
+        received = "no such variable" if shape is None else f"shape {list(shape)}"
+        raise UserError(f"checkpoint: expected the kernel or table {name} of {found.naming.title}, received {received}")
     return shape

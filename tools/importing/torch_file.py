@@ -1,8 +1,7 @@
-"""Reads the tensors of a file that `torch.save` wrote before PyTorch 1.6, without PyTorch.
+"""Reader of tensors in files that `torch.save` wrote before PyTorch 1.6. It does not need PyTorch.
 
-Such a file is a pickle, which may call any function when it is loaded as such. Here its operations are read one by one,
-and only those are carried out that describe tensors: whatever else it holds is an error, and nothing is imported or
-called.
+These files are pickles, and loading a pickle may call any function. This module reads the operations of the pickle one
+by one and performs only those that describe tensors. Any other operation is an error; nothing is imported or called.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _REBUILD_TENSOR = "torch._utils _rebuild_tensor_v2"
 
 
 class _Storage(NamedTuple):
-    """Numbers that tensors are views of, which follow at the end of the file."""
+    """Description of numbers at the end of the file, of which tensors are views."""
 
     dtype: str
     key: str
@@ -34,7 +33,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A view of a storage; offset and strides count elements."""
+    """A view of a storage, with offset and strides in elements."""
 
     storage: _Storage
     offset: int
@@ -46,14 +45,14 @@ def read_tensors(content: bytes, name: str) -> dict[str, np.ndarray]:
     """Read a dictionary of tensors, such as the state of a module.
 
     Args:
-        content: The file's bytes.
-        name: The file's name, for the message.
+        content: The bytes of the file.
+        name: The name of the file, for the error message.
 
     Returns:
-        Arrays by name, in the file's order.
+        Arrays by name, in the order of the file.
 
     Raises:
-        UserError: The file is damaged, is of another format, or holds anything but tensors of float32 or int64.
+        UserError: The file is damaged, has another format, or contains anything but tensors of float32 or int64.
     """
     try:
         return _read_tensors(io.BytesIO(content))
@@ -63,26 +62,26 @@ def read_tensors(content: bytes, name: str) -> dict[str, np.ndarray]:
 
 def _read_tensors(file: io.BytesIO) -> dict[str, np.ndarray]:
     if (_read_object(file), _read_object(file)) != (_MAGIC_NUMBER, _PROTOCOL_VERSION):
-        raise ValueError("another format")
+        raise ValueError("wrong format")
     if _read_object(file)["little_endian"] is not True:
-        raise ValueError("a file of a big-endian machine")
+        raise ValueError("big-endian file")
     tensors = _read_object(file)
     keys = _read_object(file)
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     arrays = {key: _read_storage(file, storages[key]) for key in keys}
-    return {str(name): _view(tensor, arrays[tensor.storage.key]) for name, tensor in tensors.items()}
+    return {str(name): _copy_tensor(tensor, arrays[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
 def _read_storage(file: io.BytesIO, storage: _Storage) -> np.ndarray:
     count = int.from_bytes(file.read(8), "little")
     if count != storage.count:
-        raise ValueError(f"{count} numbers where {storage.count} were expected")
+        raise ValueError(f"expected {storage.count} numbers, received {count}")
     dtype = np.dtype(storage.dtype)
     return np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
 
 
-def _view(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
-    """Return a copy of a tensor, whose strides may be those of another layout than C's."""
+def _copy_tensor(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
+    """Copy a tensor with any strides to an array in C order."""
     offset, shape, strides = tensor.offset, tensor.shape, tensor.strides
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if min((offset, *strides)) < 0 or min(shape, default=1) < 1 or max(last + 1, math.prod(shape)) > len(storage):
@@ -92,15 +91,15 @@ def _view(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
 
 
 def _read_object(file: io.BytesIO) -> Any:
-    """Read one pickled object, and leave the file after it."""
+    """Read one pickled object; the position of the file is then after it."""
     machine = _StackMachine()
     for operation, argument, _ in pickletools.genops(file):
         if operation.name == "STOP":
             return machine.stack.pop()
         if operation.name not in _OPERATIONS:
-            raise ValueError(f"the operation {operation.name}")
+            raise ValueError(f"unsupported operation {operation.name}")
         _OPERATIONS[operation.name](machine, argument)
-    raise ValueError("no end")
+    raise ValueError("no STOP operation")
 
 
 _MARK = object()
@@ -108,7 +107,7 @@ _MARK = object()
 
 @dataclasses.dataclass
 class _StackMachine:
-    """Stack and memo of a pickle."""
+    """Stack and memo of a pickle machine."""
 
     stack: list[Any] = dataclasses.field(default_factory=list)
     memo: dict[int, Any] = dataclasses.field(default_factory=dict)
@@ -136,7 +135,7 @@ class _StackMachine:
 
     def push_name(self, name: str) -> None:
         if name not in (_ORDERED_DICT, _REBUILD_TENSOR, *_DTYPES):
-            raise ValueError(f"the name {name}")
+            raise ValueError(f"unsupported name {name}")
         self.stack.append(name)
 
     def call(self) -> None:
@@ -147,12 +146,12 @@ class _StackMachine:
             storage, offset, shape, strides, _, _ = arguments
             self.stack.append(_Tensor(storage, offset, shape, strides))
         else:
-            raise ValueError(f"a call of {name}")
+            raise ValueError(f"unsupported call of {name}")
 
     def push_storage(self) -> None:
         _, dtype, key, _, count, view = self.stack.pop()
         if view is not None:
-            raise ValueError("a view of a storage")
+            raise ValueError("unsupported view of a storage")
         self.stack.append(_Storage(_DTYPES[dtype], key, count))
 
 
@@ -180,7 +179,7 @@ _OPERATIONS: dict[str, Callable[[_StackMachine, Any], Any]] = {
     "SETITEMS": lambda machine, argument: machine.set_items(machine.pop_to_mark()),
     "GLOBAL": lambda machine, argument: machine.push_name(argument),
     "REDUCE": lambda machine, argument: machine.call(),
-    # The attributes of a module's state, which are versions of its layers: not needed.
+    # BUILD sets attributes of a module's state: the versions of its layers, which are not needed.
     "BUILD": lambda machine, argument: machine.stack.pop(),
     "BINPERSID": lambda machine, argument: machine.push_storage(),
 }

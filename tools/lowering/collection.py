@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sagan_tf.cli.flags import config_to_flagfile, parse_config
+from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
-from sagan_tf.config.flagfile import read_flagfile
+from sagan_tf.config.flagfile import parse_flagfile
 from sagan_tf.errors import UserError
-from sagan_tf.runs.checkpoint_list import read_list
-from sagan_tf.runs.checkpoints import Checkpoints, newest_checkpoint
+from sagan_tf.runs.checkpoint_list import read_checkpoint_list
+from sagan_tf.runs.checkpoints import Checkpoints, find_newest_checkpoint
 from sagan_tf.runs.run_directory import RunDirectory
-from sagan_tf.runs.run_lock import run_lock
-from sagan_tf.runs.system_errors import explaining_writes
+from sagan_tf.runs.run_lock import lock_run_directory
+from sagan_tf.runs.system_errors import explain_write_errors
 from sagan_tf.training.state import create_state
 from tools.lowering.storage import read_description
 from tools.lowering.variables import read_variables
@@ -36,23 +36,23 @@ def add_checkpoints(directory: Path, run_dir: str = "") -> tuple[Path, list[int]
             without the program. Nothing has then been written.
     """
     description = read_description(directory)
-    flags = read_flagfile(description["flagfile"]) | ({"run_dir": run_dir} if run_dir else {})
+    flags = parse_flagfile(description["flagfile"]) | ({"run_dir": run_dir} if run_dir else {})
     config = parse_config([f"--{name}={value}" for name, value in flags.items()])
-    flagfile, run_directory = config_to_flagfile(config), RunDirectory(config.training.run_dir)
-    run_directory.check_flags(flagfile, config_to_flagfile(Config()))
+    flagfile, run_directory = config.to_flagfile(), RunDirectory(config.training.run_dir)
+    run_directory.check_flags(flagfile, Config().to_flagfile())
     files = _files_to_add(directory, description["first_step"], run_directory)
     state = create_state(config)
     for path in files.values():
         read_variables(path, state)
     run_directory.create()
-    with run_lock(run_directory.path), explaining_writes(run_directory.path):
+    with lock_run_directory(run_directory.path), explain_write_errors(run_directory.path):
         # Another process may have begun or continued the run before this one had the lock.
-        run_directory.check_flags(flagfile, config_to_flagfile(Config()))
+        run_directory.check_flags(flagfile, Config().to_flagfile())
         files = _files_to_add(directory, description["first_step"], run_directory)
         run_directory.write_records(flagfile)
         if not run_directory.startup.exists():
             run_directory.write_json(run_directory.startup, description["startup"])
-        keep = len(read_list(run_directory.checkpoints)) + len(files)
+        keep = len(read_checkpoint_list(run_directory.checkpoints)) + len(files)
         checkpoints = Checkpoints(run_directory.checkpoints, state, keep)
         for path in files.values():
             read_variables(path, state)
@@ -63,7 +63,7 @@ def add_checkpoints(directory: Path, run_dir: str = "") -> tuple[Path, list[int]
 def _files_to_add(directory: Path, first_step: int, run_directory: RunDirectory) -> dict[int, Path]:
     """Return the files of variables later than the newest checkpoint of a run by their steps, in order."""
     files = find_variables(directory)
-    newest = newest_checkpoint(run_directory.checkpoints)
+    newest = find_newest_checkpoint(run_directory.checkpoints)
     reached = first_step if newest is None else int(newest.rpartition("-")[2])
     if newest is not None and reached not in (first_step, *files):
         raise UserError(

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.config import Config
 from sagan_tf.config.dependent_options import TRAIN, check_dependent_fields
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
-from sagan_tf.data.pipeline import single_pass_dataset
+from sagan_tf.data.pipeline import make_single_pass_dataset
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.strategy import check_batch_size
@@ -57,12 +56,15 @@ def prepare_run(config: Config) -> PreparedRun:
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
     parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
-    kept, facts = run_directory.equal_flags(config_to_flagfile(config)), {"is_compared": config.evaluation.is_compared}
-    check_dependent_fields(TRAIN, *parts, kept=kept, facts=facts)
+    kept, facts = (
+        run_directory.find_equal_flags(config.to_flagfile()),
+        {"needs_real_images": config.evaluation.needs_real_images},
+    )
+    check_dependent_fields(TRAIN, *parts, unchecked=kept, facts=facts)
     check_batch_size(config.training, 1, config.model.discriminator_minibatch_statistics)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
-    run_directory.check_flags(config_to_flagfile(config), config_to_flagfile(Config()))
+    run_directory.check_flags(config.to_flagfile(), Config().to_flagfile())
     run_directory.check_can_write()
     images, labels = read_images(source)
     if len(labels) < config.training.global_batch_size:
@@ -105,8 +107,8 @@ def read_images(source: Source) -> tuple[np.ndarray, np.ndarray]:
             f"{num_bytes:,} in {source.name}; lower --resolution, or train with sagan_tf.train"
         )
     images, labels, count = np.empty(shape, np.uint8), np.empty(shape[:1], np.int32), 0
-    with source.skipped.raising_user_errors():
-        for batch in single_pass_dataset(source, batch_size=256).as_numpy_iterator():
+    with source.skipped.raise_user_errors():
+        for batch in make_single_pass_dataset(source, batch_size=256).as_numpy_iterator():
             end = count + len(batch["labels"])
             images[count:end], labels[count:end] = batch["images"], batch["labels"]
             count = end

@@ -69,7 +69,7 @@ def lower(config: Config, state: TrainState, num_images: int, num_steps: int) ->
     except (ValueError, tf.errors.OpError) as error:
         raise UserError(f"expected a step that XLA can compile, received {str(error).splitlines()[0]}") from error
     indices = {id(variable.handle): index for index, variable in enumerate(variables_of(state))}
-    return Program(module, tuple(indices[id(handle)] for handle in captured), trainer.metrics, shape)
+    return Program(module, tuple(indices[id(handle)] for handle in captured), trainer.metric_names, shape)
 
 
 def create_trainer(config: Config, state: TrainState) -> Trainer:
@@ -82,7 +82,7 @@ def training_function(trainer: Trainer) -> Callable[..., tf.Tensor]:
 
     def run(images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
         num_steps, num_updates, _ = rows.shape
-        totals = tf.zeros([len(trainer.metrics)])
+        totals = tf.zeros([len(trainer.metric_names)])
         for step in tf.range(num_steps):
             position = trainer.state.data_position.read_value()
             batches = [

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
@@ -30,7 +29,7 @@ def write_directory(directory: Path, program: Program, run: PreparedRun) -> None
         "random_flip": run.config.data.random_flip,
         "seed": run.config.training.seed,
         "first_step": int(run.state.step.numpy()),
-        "flagfile": config_to_flagfile(run.config),
+        "flagfile": run.config.to_flagfile(),
         "startup": run.startup,
     }
     (directory / PROGRAM_FILE).write_bytes(program.module)

@@ -51,5 +51,5 @@ def read_variables(path: Path, state: TrainState) -> None:
         raise UserError(f"DIR: the variables in {path} do not match the configuration in {path.parent}")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-    if not state.all_finite():
+    if not state.has_finite_values():
         raise UserError(f"DIR: {path} contains NaN or Inf; remove it to collect the other files")

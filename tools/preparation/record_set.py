@@ -65,7 +65,7 @@ def write_record_set(
     from PIL import __version__ as pillow
 
     num_shards = record_format.shards_of(source)
-    settings = settings | {"--num_shards": num_shards, "images": source.fingerprint(), "Pillow": pillow}
+    settings = settings | {"--num_shards": num_shards, "images": source.digest(), "Pillow": pillow}
     with unfinished_work(output) as work:
         finished = work.begin(settings)
         try:

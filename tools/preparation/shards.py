@@ -53,7 +53,7 @@ def write_shard(shard: Shard, report: Report) -> FinishedShard:
     # The name is this process's own: one that has lost its parent and lives for another moment writes elsewhere.
     partial = shard.work.files / f"{shard.file}.{os.getpid()}.partial"
     try:
-        with part.skipped.raising_user_errors(), tf.io.TFRecordWriter(str(partial)) as writer:
+        with part.skipped.raise_user_errors(), tf.io.TFRecordWriter(str(partial)) as writer:
             for chunk in _chunks(part).as_numpy_iterator():
                 for image, label, name in zip(chunk["image"], chunk["label"], chunk["name"], strict=True):
                     encoded = encode_image(image, shard.image_format, shard.quality)

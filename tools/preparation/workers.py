@@ -30,7 +30,7 @@ class WorkerError(UserError):
 
 
 def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -> Iterator[FinishedShard]:
-    """Write shards in `num_workers` processes, or in this one if that is 1, and give each as it is finished.
+    """Write shards in `count_workers` processes, or in this one if that is 1, and give each as it is finished.
 
     Whatever ends this process ends the others: they notice that nobody listens.
 

@@ -8,7 +8,7 @@ import statistics
 from sagan_tf.config import ModelConfig
 from sagan_tf.data.images.preprocessing import decode_image
 from sagan_tf.data.sources.tfrecord import serialize_record
-from tools.benchmarks.pipeline_data import jpeg, photograph
+from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
 from tools.preparation.shards import encode_image
 from tools.prepare_imagenet import parse_arguments
 
@@ -59,7 +59,9 @@ def prepared_bytes(resolution: int, image_channels: int) -> float:
     image_format = "png" if image_channels == 4 else settings.format
     sizes = []
     for seed in range(_SAMPLES):
-        picture = decode_image(jpeg(photograph(seed)), resolution=resolution, image_channels=image_channels)
+        picture = decode_image(
+            encode_jpeg(create_photograph(seed)), resolution=resolution, image_channels=image_channels
+        )
         encoded = encode_image(picture, image_format, settings.quality)
         sizes.append(len(serialize_record(encoded, seed, _NAME)) + _RECORD_FRAME_BYTES)
     return statistics.mean(sizes)

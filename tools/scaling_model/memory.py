@@ -7,8 +7,8 @@ import dataclasses
 from sagan_tf.config import Config, ModelConfig, Resolutions
 from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.networks.architectures import ARCHITECTURES, Stages
-from sagan_tf.training.network_scalars import parameter_count
-from sagan_tf.training.run_summary import activation_bytes, estimate_memory, large_map_values
+from sagan_tf.training.network_scalars import count_parameters
+from sagan_tf.training.run_summary import compute_activation_bytes, count_large_map_values, estimate_memory
 from sagan_tf.training.state import TrainState, create_state
 
 _USED_SHARE = 0.9
@@ -35,7 +35,7 @@ class ReplicaMemory:
     def of(self, images: int) -> int:
         """Bytes with so many images at once: of a replica, or of one part in gradient accumulation."""
         with assume_device("GPU"):
-            large_maps = large_map_values(self.model, images)
+            large_maps = count_large_map_values(self.model, images)
         return self.weights_bytes + images * self.image_bytes + large_maps * self.value_bytes
 
     def fewest_parts(self, batch_size: int, memory_bytes: float) -> int | None:
@@ -54,8 +54,8 @@ def replica_memory(config: Config, state: TrainState) -> ReplicaMemory:
     """Of a configuration, whose state has the networks to count."""
     with assume_device("CPU"):  # which keeps no large maps
         one, two = (_estimate(config, state, images) for images in (1, 2))
-    parameters = parameter_count(state.generator), parameter_count(state.discriminator)
-    value_bytes = activation_bytes(config.training.precision)
+    parameters = count_parameters(state.generator), count_parameters(state.discriminator)
+    value_bytes = compute_activation_bytes(config.training.precision)
     return ReplicaMemory(config.model, parameters, 2 * one - two, two - one, value_bytes)
 
 
@@ -83,9 +83,9 @@ def _resized(model: ModelConfig, resolution: int, stages: Stages) -> ModelConfig
     return dataclasses.replace(
         model,
         resolution=resolution,
-        generator_attention_resolutions=_nearest(model.generator_attention, stages.generator_resolutions()),
+        generator_attention_resolutions=_nearest(model.generator_attention, stages.compute_generator_resolutions()),
         discriminator_attention_resolutions=_nearest(
-            model.discriminator_attention, stages.discriminator_resolutions(resolution)
+            model.discriminator_attention, stages.compute_discriminator_resolutions(resolution)
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagan_tf.config import Config
-from sagan_tf.distribution.strategy import communication_options
+from sagan_tf.distribution.strategy import create_communication_options
 from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS
 from tools.scaling_model.communication import Reduction
 from tools.scaling_model.step import NetworkSizes
@@ -27,7 +27,7 @@ def reductions(sizes: NetworkSizes, config: Config, bytes_per_pack: int | None =
             with GPUs sets for `--collectives`.
     """
     if bytes_per_pack is None:
-        bytes_per_pack = communication_options(config.training.collectives, has_gpus=True).bytes_per_pack
+        bytes_per_pack = create_communication_options(config.training.collectives, has_gpus=True).bytes_per_pack
     repeats = config.training.discriminator_steps_per_step
     updates = repeats + 1
     logged = repeats * len(DISCRIMINATOR_METRICS) + len(GENERATOR_METRICS)

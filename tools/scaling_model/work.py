@@ -6,7 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tools.benchmarks.arithmetic import called_graphs, graph_multiply_adds, used_operations
+from tools.benchmarks.arithmetic import count_multiply_adds, find_called_graphs, find_used_operations
 
 PRODUCTS = frozenset(["Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2"])
 """Operations whose time is that of their arithmetic."""
@@ -76,18 +76,18 @@ def graph_work(graph: tf.Graph) -> Work:
     Raises:
         ValueError: the size of a convolution or matrix product is not known.
     """
-    flops = 2.0 * graph_multiply_adds(graph, transforms=True)
+    flops = 2.0 * count_multiply_adds(graph, transforms=True)
     traffic, operations = _traffic_and_operations(graph)
     return Work(flops, float(traffic), float(operations))
 
 
 def _traffic_and_operations(graph: tf.Graph) -> tuple[int, int]:
     traffic = count = 0
-    for operation in used_operations(graph):
+    for operation in find_used_operations(graph):
         if _is_compiled(operation):
             traffic, count = traffic + _bytes_moved(operation), count + 1
             continue
-        for inner in called_graphs(operation):
+        for inner in find_called_graphs(operation):
             inner_traffic, inner_count = _traffic_and_operations(inner)
             traffic, count = traffic + inner_traffic, count + inner_count
         if operation.type not in _WITHOUT_COPY:

@@ -1,10 +1,11 @@
-"""Flags that have an effect only together with other flags: one table for each command.
+"""Options that have an effect only together with other options: one table for each command.
 
-Whoever sets a flag expects something of it, so a flag that cannot change anything is an error. The tables judge by the
-flags alone, never by the machine or by files: a configuration that fits one machine fits all. A flag that has its
-default value is never an error, so that a run's `flags.cfg`, which lists every flag, replays the run.
+A user who sets a flag expects it to have an effect, so a flag that cannot change anything is an error. The conditions
+in the tables depend on the options only and never on the machine or on files, so that a configuration that is valid on
+one machine is valid on all. An option that has its default value is never an error, because the `flags.cfg` of a run,
+which lists every flag, must replay the run.
 
-A new flag that needs others is one row in the table of its command.
+A new option that depends on other options is one row in the table of its command.
 """
 
 from sagan_tf.config.dependent_options.client import CLIENT

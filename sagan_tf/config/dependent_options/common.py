@@ -1,4 +1,4 @@
-"""Rows, names and conditions that several commands share."""
+"""Rows and conditions that the tables of several commands share."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ import re
 
 from sagan_tf.config.dependent_options.dependency import Dependency
 
-_SIZED = re.compile(r"\dk$")
-UNSIZED_METRIC = "a metric without a number in --metrics, such as fid"
-PACKAGED = "fashion_mnist_10k"
-"""The packaged data set."""
+_SIZED_METRIC = re.compile(r"\dk$")
+UNSIZED_METRIC_CONDITION = "a metric without a number in --metrics, such as fid"
+PACKAGED_DATASET = "fashion_mnist_10k"
 PACKAGED_EXTRACTORS = ("fashion_mnist", "efficientnet_lite0")
-PLACEMENT = (
-    Dependency(("logical_cpus",), "--strategy=auto or mirrored", lambda flags: flags.strategy in ("auto", "mirrored")),
-)
-# With the fact `is_compared`, since a run may fill in what the flags leave empty.
-REFERENCE = (
+DEVICE_DEPENDENCIES = (
     Dependency(
-        ("reference", "reference_dir"), "a metric that compares with real images", lambda flags: flags.is_compared
+        ("logical_cpus",), "--strategy=auto or mirrored", lambda options: options.strategy in ("auto", "mirrored")
+    ),
+)
+# `needs_real_images` is a fact and not computed from the options here, because a run may supply empty options.
+REFERENCE_DEPENDENCIES = (
+    Dependency(
+        ("reference", "reference_dir"),
+        "a metric that compares with real images",
+        lambda options: options.needs_real_images,
     ),
     Dependency(
-        ("reference_dir",), "a --reference other than a file", lambda flags: not flags.reference.endswith(".npz")
+        ("reference_dir",),
+        "a --reference other than an .npz file",
+        lambda options: not options.reference.endswith(".npz"),
     ),
 )
 
 
-def names_split_in_data_dir(text: str) -> bool:
-    """Return whether `text` is the DATASET:SPLIT of a data set that is read from --data_dir."""
-    return ":" in text and not text.startswith(f"{PACKAGED}:")
+def is_split_in_data_dir(text: str) -> bool:
+    """Return whether text is the DATASET:SPLIT of a data set in --data_dir."""
+    return ":" in text and not text.startswith(f"{PACKAGED_DATASET}:")
 
 
 def has_unsized_metric(names: tuple[str, ...]) -> bool:
     """Return whether a metric has no number of images in its name, such as fid."""
-    return not all(_SIZED.search(name) for name in names)
+    return not all(_SIZED_METRIC.search(name) for name in names)

@@ -1,4 +1,4 @@
-"""A row of the tables, and the check of options against a table."""
+"""Rows of the tables of dependent options, and the check of options against a table."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sagan_tf.text import join_comma_list
 
 @dataclasses.dataclass(frozen=True)
 class Dependency:
-    """A row of a table: the condition under which some options have an effect.
+    """The condition under which some options have an effect: a row of a table.
 
     Attributes:
-        options: Names of the options.
+        options: The names of the options.
         condition: The condition in words, for the error message.
-        is_met: Returns whether the condition is met. It is called with an object that has the value of every option as
-            an attribute.
+        is_met: A function that returns whether the condition is met. It is called with an object that has the value of
+            every option and every fact as an attribute.
     """
 
     options: tuple[str, ...]
@@ -28,15 +28,18 @@ class Dependency:
 
 
 def check_dependent_options(
-    table: tuple[Dependency, ...], values: Mapping[str, Any], defaults: Mapping[str, Any], kept: Collection[str] = ()
+    table: tuple[Dependency, ...],
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    unchecked: Collection[str] = (),
 ) -> None:
     """Check that every option with a value other than its default has an effect.
 
     Args:
         table: The rows of the command.
-        values: The value of every option by name, and the facts that the conditions use.
-        defaults: The default values of the options to check.
-        kept: Names of options that are not checked.
+        values: The value of every option, by name, and the facts that the conditions use.
+        defaults: The default values of the options to check, by name.
+        unchecked: The names of options that are not checked.
 
     Raises:
         UserError: An option has no effect. The message names the option and the condition for its effect.
@@ -44,10 +47,10 @@ def check_dependent_options(
     namespace = types.SimpleNamespace(**values)
     for dependency in table:
         for name in dependency.options:
-            is_checked = name not in kept and name in defaults and values[name] != defaults[name]
+            is_checked = name not in unchecked and name in defaults and values[name] != defaults[name]
             if is_checked and not dependency.is_met(namespace):
                 raise UserError(
-                    f"{name}: --{name}={_format_value(values[name])} changes nothing here; it has an effect with "
+                    f"{name}: --{name}={_format_value(values[name])} has no effect here; it needs "
                     f"{dependency.condition}"
                 )
 
@@ -55,24 +58,27 @@ def check_dependent_options(
 def check_dependent_fields(
     table: tuple[Dependency, ...],
     *dataclass_instances: Any,
-    kept: Collection[str] = (),
+    unchecked: Collection[str] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Check the options that are the fields of dataclasses; see `check_dependent_options`.
+    """Check the fields of option dataclasses with `check_dependent_options`.
 
     Args:
         table: The rows of the command.
         *dataclass_instances: Objects whose fields are the options.
-        kept: Names of options that are not checked.
-        facts: Further values that the conditions use.
+        unchecked: The names of options that are not checked.
+        facts: Further values that the conditions use, by name.
+
+    Raises:
+        UserError: An option has no effect.
     """
     fields = {
-        field.name: (field, getattr(one, field.name))
-        for one in dataclass_instances
-        for field in dataclasses.fields(one)
+        field.name: (field, getattr(instance, field.name))
+        for instance in dataclass_instances
+        for field in dataclasses.fields(instance)
     }
     values = {name: value for name, (_, value) in fields.items()} | dict(facts or {})
-    check_dependent_options(table, values, {name: field.default for name, (field, _) in fields.items()}, kept)
+    check_dependent_options(table, values, {name: field.default for name, (field, _) in fields.items()}, unchecked)
 
 
 def _format_value(value: Any) -> str:

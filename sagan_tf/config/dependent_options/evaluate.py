@@ -1,52 +1,55 @@
-"""Flags of sagan_tf.evaluate that have an effect only together with others."""
+"""Options of sagan_tf.evaluate that have an effect only together with other options."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sagan_tf.config.dependent_options.common import (
+    DEVICE_DEPENDENCIES,
     PACKAGED_EXTRACTORS,
-    PLACEMENT,
-    REFERENCE,
-    UNSIZED_METRIC,
+    REFERENCE_DEPENDENCIES,
+    UNSIZED_METRIC_CONDITION,
     has_unsized_metric,
 )
 from sagan_tf.config.dependent_options.dependency import Dependency
 
 
-def _reads_data_dir(flags: Any) -> bool:
-    if flags.run_dir:  # without --reference its own, which may be the split that it trains on
-        return flags.is_compared and (not flags.resolved_reference or ":" in flags.resolved_reference)
-    return not flags.is_folder or ":" in flags.reference
+def _reads_data_dir(options: Any) -> bool:
+    if options.run_dir:  # Without --reference, the run is compared with its own reference or its training split.
+        return options.needs_real_images and (not options.resolved_reference or ":" in options.resolved_reference)
+    return not options.is_directory or ":" in options.reference
 
 
 EVALUATE = (
-    *PLACEMENT,
+    *DEVICE_DEPENDENCIES,
     Dependency(
         ("checkpoint", "generator_weights", "seed", "num_samples", "evaluation_labels"),
         "--run_dir",
-        lambda flags: flags.run_dir,
+        lambda options: options.run_dir,
     ),
-    Dependency(("evaluation_labels",), "a run with classes", lambda flags: flags.has_classes),
-    Dependency(("image_channels",), "--images", lambda flags: flags.images),
-    Dependency(("resolution",), "--images=DATASET:SPLIT", lambda flags: flags.images and not flags.is_folder),
+    Dependency(("evaluation_labels",), "a run with classes", lambda options: options.has_classes),
+    Dependency(("image_channels",), "--images", lambda options: options.images),
+    Dependency(("resolution",), "--images=DATASET:SPLIT", lambda options: options.images and not options.is_directory),
     Dependency(
         ("data_dir",),
         "--images=DATASET:SPLIT, --reference=DATASET:SPLIT, or a run that is compared with its own data",
         _reads_data_dir,
     ),
-    Dependency(("evaluate_every", "collapse_patience"), "sagan_tf.train", lambda flags: False),
-    Dependency(("num_samples",), UNSIZED_METRIC, lambda flags: has_unsized_metric(flags.resolved_metrics)),
-    *REFERENCE,
-    Dependency(("inception_dir",), "--extractor=inception", lambda flags: flags.resolved_extractor == "inception"),
+    Dependency(("evaluate_every", "collapse_patience"), "sagan_tf.train", lambda options: False),
+    Dependency(
+        ("num_samples",), UNSIZED_METRIC_CONDITION, lambda options: has_unsized_metric(options.resolved_metrics)
+    ),
+    *REFERENCE_DEPENDENCIES,
+    Dependency(("inception_dir",), "--extractor=inception", lambda options: options.resolved_extractor == "inception"),
     Dependency(
         ("extractor_features", "extractor_logits"),
         "--extractor=inception or the directory of a SavedModel",
-        # Without --extractor a run's own --extractor, --extractor_features and --extractor_logits are used together.
-        lambda flags: (
-            flags.resolved_extractor not in PACKAGED_EXTRACTORS and not (flags.run_dir and not flags.extractor)
+        # Without --extractor, the run's --extractor, --extractor_features and --extractor_logits are used together.
+        lambda options: (
+            options.resolved_extractor not in PACKAGED_EXTRACTORS and not (options.run_dir and not options.extractor)
         ),
     ),
 )
-"""Facts, not flags: `is_folder` (of --images), `has_classes` (of the run), `is_compared`, and what is used in the end:
-`resolved_metrics`, `resolved_extractor` and `resolved_reference`."""
+"""The conditions use these facts beside the options: whether --images is a directory (`is_directory`), whether the run
+has classes (`has_classes`), whether metrics or labels need real images (`needs_real_images`), and the values that apply
+in the end (`resolved_metrics`, `resolved_extractor`, `resolved_reference`)."""

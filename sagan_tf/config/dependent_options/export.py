@@ -1,4 +1,4 @@
-"""Flags of sagan_tf.export that have an effect only together with others."""
+"""Options of sagan_tf.export that have an effect only together with other options."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ EXPORT = (
     Dependency(
         ("resampling",),
         "--formats=saved_model or --discriminator",
-        lambda flags: "saved_model" in flags.formats or flags.discriminator,
+        lambda options: "saved_model" in options.formats or options.discriminator,
     ),
     Dependency(
         ("tflite_precisions", "parity_samples", "largest_mean_error"),
         "--formats=tflite",
-        lambda flags: "tflite" in flags.formats,
+        lambda options: "tflite" in options.formats,
     ),
 )

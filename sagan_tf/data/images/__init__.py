@@ -1,1 +1,1 @@
-"""Single images: which files are images, how they are decoded, and what they are refused for."""
+"""Single images: file names, limits, metadata, decoding, and the count of unreadable images."""

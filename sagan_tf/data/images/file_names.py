@@ -6,9 +6,9 @@ import os
 import pathlib
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
-"""Endings of images, in upper or lower case."""
+"""File name extensions of images, in upper or lower case."""
 
-_FIRST_BYTES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 _SYSTEM_NAMES = {
     *("@eadir", "#recycle", "#snapshot", "@recycle"),  # network storage (Synology, QNAP)
     *("__macosx", "icon\r"),  # macOS, beside hidden files such as .DS_Store and ._NAME
@@ -18,13 +18,13 @@ _SYSTEM_NAMES = {
 
 
 def is_ignored(name: str) -> bool:
-    """Return whether an entry of a directory belongs to no data set, and is not logged.
+    """Return whether a directory entry is ignored without a log line.
 
     Args:
-        name: of a file or directory.
+        name: The name of a file or directory.
 
     Returns:
-        True for hidden entries, files that operating systems and network storage create, and the records that
+        True for hidden entries, for files that operating systems and network storage create, and for the records that
         `sagan_tf.sample` writes beside its images.
     """
     is_record = name.startswith("seeds_") and name.endswith(".json")
@@ -32,29 +32,29 @@ def is_ignored(name: str) -> bool:
 
 
 def has_files(directory: pathlib.Path) -> bool:
-    """Return whether a directory has entries other than those that `is_ignored` names.
+    """Return whether a directory has entries that `is_ignored` does not ignore.
 
-    A file manager that only looks at a new directory may leave a hidden file in it.
+    A file manager may leave a hidden file in a new directory that it has only displayed.
     """
     return any(not is_ignored(path.name) for path in directory.iterdir())
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    """Return whether a file is an image: by its extension or, if it has none, by its first bytes.
+    """Return whether a file is an image, by its extension or else by its first bytes.
 
     Args:
-        entry: a file, which need not be readable or exist where the extension decides.
+        entry: A file. If it has an extension, it need not be readable or exist.
 
     Returns:
-        True for an image; one without an extension is a JPEG, PNG, WebP or GIF.
+        True for a file with one of `EXTENSIONS`, and for a JPEG, PNG, WebP or GIF file without an extension.
     """
     if os.path.splitext(entry.name)[1] not in ("", "."):
         return entry.name.lower().endswith(EXTENSIONS)
     try:
-        if not entry.is_file():  # opening a pipe would wait without end
+        if not entry.is_file():  # opening a pipe would block forever
             return False
         with open(entry.path, "rb", buffering=0) as file:
             first = file.read(12)
     except OSError:
         return False
-    return first.startswith(_FIRST_BYTES) or (first[:4] == b"RIFF" and first[8:] == b"WEBP")
+    return first.startswith(_SIGNATURES) or (first[:4] == b"RIFF" and first[8:] == b"WEBP")

@@ -1,4 +1,4 @@
-"""Scans of a JPEG: a file of a few bytes a scan would keep a decoder busy for hours."""
+"""The limit on the scans of a JPEG: a file with a few bytes per scan could keep a decoder busy for hours."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ from PIL import JpegImagePlugin
 
 from sagan_tf.data.images.limits import UnreadableImageError
 
-MOST_SCANS = 100
-"""Encoders make 10, some a few dozen. One takes some 4 ms in the largest image, and 10 bytes in its file."""
+MAX_SCANS = 100
+"""Encoders make 10, some a few dozen. A scan takes about 4 ms in the largest image, and 10 bytes of the file."""
 
-_SCAN, _END = 0xDA, 0xD9
-# Not 0, which stands for an FF in the data, nor the start and restarts, which have no length.
+_SCAN_MARKER, _END_MARKER = 0xDA, 0xD9
+# Excludes 0, which escapes an FF byte in the data, and the start and restart markers, which have no length.
 _MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
 
 
 def check_scans(image: JpegImagePlugin.JpegImageFile, encoded: bytes, position: int) -> None:
-    """Refuse a JPEG with far too many scans, before it is decoded.
+    """Check the number of scans of a JPEG before it is decoded.
 
     Args:
-        image: opened, not loaded.
-        encoded: its file.
-        position: how far the file was read: up to the data of the first scan.
+        image: The image, opened but not loaded.
+        encoded: The content of its file.
+        position: How many bytes of the file were read: up to the data of the first scan.
 
     Raises:
-        UnreadableImageError: there are more than `MOST_SCANS`.
+        UnreadableImageError: The image has more than `MAX_SCANS` scans.
     """
-    if not _ends_with_its_first_scan(image, encoded, position) and _has_more_scans(encoded):
-        raise UnreadableImageError(f"expected a JPEG of at most {MOST_SCANS} scans, received more")
+    if not _is_complete_after_first_scan(image, encoded, position) and _has_too_many_scans(encoded):
+        raise UnreadableImageError(f"expected a JPEG with at most {MAX_SCANS} scans, received more")
 
 
-def _ends_with_its_first_scan(image: JpegImagePlugin.JpegImageFile, encoded: bytes, position: int) -> bool:
-    """Return whether the first scan has all components whole, so that the decoder stops after it."""
+def _is_complete_after_first_scan(image: JpegImagePlugin.JpegImageFile, encoded: bytes, position: int) -> bool:
+    """Return whether the decoder stops after the first scan.
+
+    It does if the first scan has all components completely.
+    """
     start = position - 8 - 2 * image.layers
-    if "progressive" in image.info or start < 0:  # or one of several pictures, of which Pillow starts anew
+    # For one of several images in a file, Pillow has moved back to the start of the file.
+    if "progressive" in image.info or start < 0:
         return False
     return encoded[start : start + 2] == b"\xff\xda" and encoded[start + 4] == image.layers
 
 
-def _has_more_scans(encoded: bytes) -> bool:
+def _has_too_many_scans(encoded: bytes) -> bool:
     scans = position = 0
-    while scans <= MOST_SCANS and (marker := _MARKER.search(encoded, position)):
+    while scans <= MAX_SCANS and (marker := _MARKER.search(encoded, position)):
         kind, position = marker[1][0], marker.end()
-        if kind == _END:
+        if kind == _END_MARKER:
             break
-        scans += kind == _SCAN
+        scans += kind == _SCAN_MARKER
         position += int.from_bytes(encoded[position : position + 2], "big")
-    return scans > MOST_SCANS
+    return scans > MAX_SCANS

@@ -1,52 +1,66 @@
-"""How large an image may be, checked before memory is taken for it. Imports no TensorFlow."""
+"""Limits on the size of an image, checked before memory is allocated for it. Imports no TensorFlow."""
 
 from __future__ import annotations
 
 import os
 import stat
 
-LARGEST_PIXELS = 2**26
-"""Width times height: 8192 x 8192, or any photograph of up to 67 megapixels. Pillow takes 4 bytes for each, and on the
-way to the networks' size up to 24 (transparent WebP). A file of a hundred bytes can claim a million times as many."""
-LARGEST_SIDE = 65_535
-"""Pixels; what JPEG can say. Decoders take memory, and loops, by the row."""
-LARGEST_FILE = 4 * LARGEST_PIXELS
-"""Bytes: what the largest image takes when nothing is compressed."""
+MAX_PIXELS = 2**26
+"""Width times height: 8192 x 8192, or any photograph of up to 67 megapixels. Pillow takes 4 bytes for each pixel, and
+up to 24 (transparent WebP) while it resizes the image. A file of a hundred bytes can claim a million times as many."""
+MAX_SIDE_PIXELS = 65_535
+"""The limit of the JPEG format. Decoders take memory, and loop, for each row."""
+MAX_FILE_BYTES = 4 * MAX_PIXELS
+"""The size of the largest image without compression."""
 
 
 class UnreadableImageError(ValueError):
-    """What should be an image is none that can be decoded."""
+    """An error for bytes that cannot be decoded as an image."""
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise UnreadableImageError for an image that says that it is too large."""
-    if width * height > LARGEST_PIXELS or width > LARGEST_SIDE or height > LARGEST_SIDE:
+    """Check the size that an image declares.
+
+    Args:
+        width: Width in pixels.
+        height: Height in pixels.
+
+    Raises:
+        UnreadableImageError: The image has more than `MAX_PIXELS` pixels, or a side of more than `MAX_SIDE_PIXELS`.
+    """
+    if width * height > MAX_PIXELS or width > MAX_SIDE_PIXELS or height > MAX_SIDE_PIXELS:
         raise UnreadableImageError(
-            f"expected at most {LARGEST_PIXELS / 1e6:.0f} million pixels, and {LARGEST_SIDE} a side, received "
-            f"{width} x {height}; make it smaller"
+            f"expected at most {MAX_PIXELS / 1e6:.0f} million pixels, and at most {MAX_SIDE_PIXELS} on each side, "
+            f"received {width} x {height}; reduce the size of the image"
         )
 
 
 def check_file(path: str | os.PathLike[str]) -> None:
-    """Raise UnreadableImageError for what cannot be an image's file: a pipe would be waited for without end.
+    """Check that a path can be the file of an image.
+
+    Reading a pipe would block forever, and a device may have no end.
+
+    Args:
+        path: The path.
 
     Raises:
-        OSError: it is not there.
+        UnreadableImageError: The path is not a regular file, or the file has more than `MAX_FILE_BYTES`.
+        OSError: The path does not exist or cannot be accessed.
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableImageError("expected a file, received a folder, pipe or device")
-    check_length(status.st_size)
+        raise UnreadableImageError("expected a regular file, received a directory, pipe or device")
+    check_file_bytes(status.st_size)
 
 
-def check_length(num_bytes: int) -> None:
-    """Raise UnreadableImageError for an encoded image of more bytes than any has."""
-    if num_bytes > LARGEST_FILE:
-        raise UnreadableImageError(f"expected at most {LARGEST_FILE:,} bytes, received {num_bytes:,}")
+def check_file_bytes(num_bytes: int) -> None:
+    """Raise UnreadableImageError if an encoded image has more than `MAX_FILE_BYTES`."""
+    if num_bytes > MAX_FILE_BYTES:
+        raise UnreadableImageError(f"expected at most {MAX_FILE_BYTES:,} bytes, received {num_bytes:,}")
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Return an image's file, if it can be one; raise as `check_file`."""
+    """Read the file of an image, with the checks and exceptions of `check_file`."""
     check_file(path)
     with open(path, "rb") as file:
         return file.read()

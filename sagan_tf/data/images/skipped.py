@@ -1,4 +1,4 @@
-"""Unreadable images: skipped, named once in the log, and too many of them stop the run."""
+"""Unreadable images: each is skipped and logged once, and too many of them stop the run."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.text import printable
+from sagan_tf.text import make_printable
 
-LARGEST_FRACTION = 0.01
-"""A data set with a larger part of unreadable images than this is damaged, and training on the rest would hide it."""
+MAX_SKIPPED_FRACTION = 0.01
+"""A data set with a larger fraction of unreadable images is damaged, and training on the rest would hide that."""
 
 _logger = logging.getLogger("sagan_tf")
 
 
 class SkippedImages:
-    """The distinct images of one data set that could not be read. Safe to use from several threads.
+    """The distinct images of a data set that could not be read.
+
+    Objects are safe for use from several threads.
+
+    Args:
+        num_examples: Images in the whole data set, readable or not.
+        log: Whether to log each image. If not, the caller reports `reasons`.
 
     Attributes:
-        error: the `UserError` that stops the run, once there are too many; None before.
+        error: The `UserError` that stops the run when there are too many unreadable images. None before that.
     """
 
     _advice = ""
-    """Recommendation for what follows once the images are repaired or removed."""
+    """What the user should do after the images are repaired or removed."""
 
     def __init__(self, num_examples: int, *, log: bool = True) -> None:
-        """Args:
-        num_examples: images in the whole data set, readable or not.
-        log: name each in the log; else that is left to whoever asks for `reasons`.
-        """
         self.error: UserError | None = None
         self._num_examples = num_examples
         self._log = log
@@ -44,22 +46,22 @@ class SkippedImages:
         return {key: value for key, value in vars(self).items() if key != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())  # which cannot be sent to another process
+        vars(self).update(state, _lock=threading.Lock())  # a lock cannot be sent to another process
 
     @property
     def count(self) -> int:
-        """How many distinct images were skipped so far."""
+        """Number of distinct images that were skipped so far."""
         return len(self._reasons)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The skipped images, sorted by name."""
+        """Names of the skipped images, sorted."""
         with self._lock:
             return tuple(sorted(self._reasons))
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why each of them could not be read, by name."""
+        """The reason why each skipped image could not be read, by name."""
         with self._lock:
             return dict(self._reasons)
 
@@ -67,32 +69,34 @@ class SkippedImages:
         """Record that an image was skipped.
 
         Args:
-            name: path of the file or name of the record.
-            reason: why it could not be read.
+            name: Path of the file or name of the record.
+            reason: Why the image could not be read.
 
         Raises:
-            UserError: more than `LARGEST_FRACTION` of the data set's images are unreadable by now.
+            UserError: More than `MAX_SKIPPED_FRACTION` of the data set's images are unreadable so far.
         """
         with self._lock:
-            name, reason = printable(name), printable(reason)
+            name, reason = make_printable(name), make_printable(reason)
             if name not in self._reasons:
                 self._reasons[name] = reason
                 if self._log:
                     _logger.warning("skipped an unreadable image: %s: %s", name, reason)
-            if len(self._reasons) > LARGEST_FRACTION * self._num_examples:
+            if len(self._reasons) > MAX_SKIPPED_FRACTION * self._num_examples:
                 self.error = UserError(
-                    f"data: expected at most {LARGEST_FRACTION:.0%} unreadable images, received {len(self._reasons)} "
-                    f"of {self._num_examples} so far (the last one {name}: {reason}); each is named in the log: repair "
-                    f"or remove them{self._advice}"
+                    f"data: expected at most {MAX_SKIPPED_FRACTION:.0%} unreadable images, received "
+                    f"{len(self._reasons)} of {self._num_examples} so far (the last is {name}: {reason}); each is "
+                    f"named in the log: repair or remove these images{self._advice}"
                 )
                 raise self.error
 
     @contextlib.contextmanager
-    def raising_user_errors(self) -> Iterator[None]:
-        """Around `next(iterator)`: turns TensorFlow's wrapping of this data set's errors back into one clear line.
+    def raise_user_errors(self) -> Iterator[None]:
+        """Enter a context that replaces TensorFlow's error by a `UserError`.
+
+        Use the context around `next(iterator)`.
 
         Raises:
-            UserError: instead of `tf.errors.OpError`, if too many images are unreadable.
+            UserError: Too many images are unreadable. Replaces the `tf.errors.OpError` in which TensorFlow wraps it.
         """
         try:
             yield

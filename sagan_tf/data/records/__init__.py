@@ -1,1 +1,1 @@
-"""TFRecord files: how they are read, and how damage is found."""
+"""TFRecord files: reading them, parsing their records, and finding damage."""

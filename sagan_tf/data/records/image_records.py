@@ -1,4 +1,4 @@
-"""One record: an encoded image, and perhaps its label and its name, in a `tf.train.Example`."""
+"""Parsing of a record: a `tf.train.Example` with an encoded image, and optionally a label and a name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sagan_tf.data.images.limits import UnreadableImageError
 
 @dataclasses.dataclass(frozen=True)
 class ImageRecord:
-    """What is in a record.
+    """The content of a record.
 
     Attributes:
-        name: of the record by file and number, and the name that is stored in it.
-        encoded: the image, a whole file.
-        label: 0 if there are no labels.
-        problem: why its image cannot be used; empty if it can.
+        name: The record's file and number, and the name that is stored in the record.
+        encoded: The content of an image file.
+        label: The label; 0 if there are no labels.
+        problem: The reason why the image cannot be used; empty if it can.
     """
 
     name: str
@@ -36,15 +36,17 @@ class ImageRecord:
 
 @dataclasses.dataclass(frozen=True)
 class RecordParser:
-    """Takes records apart. A record that is none, or holds something else, is one with a problem.
+    """A parser of serialized records.
 
-    In Python: TensorFlow's own parser gives up a whole batch for one record, and its error then holds that record's
-    bytes. It is also three times as slow.
+    An invalid record becomes an `ImageRecord` with a problem.
+
+    The parser is written in Python, because TensorFlow's own parser fails for a whole batch if one record is invalid,
+    and its error contains the bytes of that record. It is also three times as slow.
 
     Attributes:
-        num_labels: labels are below it.
-        label: the feature with the label; empty if there is none.
-        name: the feature with the name; empty if there is none.
+        num_labels: Number of labels; valid labels are below it.
+        label: The feature with the label; empty if there is none.
+        name: The feature with the name; empty if there is none.
     """
 
     num_labels: int
@@ -52,26 +54,36 @@ class RecordParser:
     name: str = ""
 
     def __call__(self, record: bytes, place: str) -> ImageRecord:
-        """Parse a record that is called `place` by its file and number."""
+        """Parse a record.
+
+        Args:
+            record: The serialized record.
+            place: The file and the number of the record, for its name.
+
+        Returns:
+            The content of the record, or the problem with it.
+        """
         try:
             features = tf.train.Example.FromString(record).features.feature
-        except Exception as error:  # protobuf's own, whose module has one door in this package
-            return ImageRecord(place, problem=f"no tf.train.Example ({type(error).__name__})")
+        except Exception as error:  # an exception of protobuf, which this package imports in one place only
+            return ImageRecord(place, problem=f"not a tf.train.Example ({type(error).__name__})")
         try:
-            name = f"{place} ({os.fsdecode(_one(features, self.name))})" if self.name else place
-            label = _one(features, self.label, "int64_list") if self.label else 0
-            encoded = _one(features, "image")
+            name = f"{place} ({os.fsdecode(_get_single_value(features, self.name))})" if self.name else place
+            label = _get_single_value(features, self.label, "int64_list") if self.label else 0
+            encoded = _get_single_value(features, "image")
         except LookupError as error:
-            return ImageRecord(place, problem=f"expected one {error.args[0]} in it, received another number or kind")
-        problem = "" if label < max(self.num_labels, 1) and label >= 0 else self._wrong(label)
+            return ImageRecord(place, problem=f"the feature {error.args[0]} is not one value of the expected type")
+        num_labels = max(self.num_labels, 1)
+        problem = "" if 0 <= label < num_labels else f"expected a label from 0 to {num_labels - 1}, received {label}"
         return ImageRecord(name, encoded, label, problem)
 
-    def _wrong(self, label: int) -> str:
-        return f"expected a label from 0 to {max(self.num_labels, 1) - 1}, received {label}"
 
+def _get_single_value(features: Any, key: str, kind: str = "bytes_list") -> Any:
+    """Return the value of a feature that has exactly one value.
 
-def _one(features: Any, key: str, kind: str = "bytes_list") -> Any:
-    """Return the value of a feature; raise LookupError with its name unless it has exactly one."""
+    Raises:
+        LookupError: The feature has no value of that kind, or several. The argument is its name.
+    """
     values = getattr(features[key], kind).value
     if len(values) != 1:
         raise LookupError(key)

@@ -1,4 +1,4 @@
-"""TFRecord files and stretches of them: how they are dealt out, read and named."""
+"""TFRecord files and ranges of their records: dividing them among readers, reading them and naming their records."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.text import printable
+from sagan_tf.text import make_printable
 
-_NUMBERS = ("num_examples", "skip", "step")
+_NUMERIC_FIELDS = ("num_examples", "skip", "step")
 
-Check = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""A file's path, if it has that many records: see `damaged_records.SkippedRecords.checked`."""
+FileCheck = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""Returns a file's path after a check of its number of records; see `damaged_records.SkippedRecords.check_file`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordFile:
-    """A stretch of one TFRecord file: the records `skip`, `skip + step` and so on.
+    """A range of the records of one TFRecord file.
+
+    The range has the records `skip`, `skip + step` and so on.
 
     Attributes:
-        path: the file.
-        num_examples: records in the stretch.
-        skip: records of the file before it.
-        step: distance of its records.
+        path: The file.
+        num_examples: Number of records in the range.
+        skip: Number of records of the file before the range.
+        step: Distance between the records of the range.
     """
 
     path: str
@@ -37,12 +39,21 @@ class RecordFile:
 
 
 def count_records(files: tuple[RecordFile, ...]) -> int:
-    """Return the number of records in all stretches."""
+    """Return the number of records in all ranges."""
     return sum(file.num_examples for file in files)
 
 
-def consecutive_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple[RecordFile, ...]:
-    """Return the `index`-th of `count` pieces of equal length (or shorter by one) of the files laid end to end."""
+def take_consecutive_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple[RecordFile, ...]:
+    """Return one of `count` consecutive parts of all records.
+
+    Args:
+        files: Ranges of files, whose records are numbered from the first range to the last.
+        index: Index of the part.
+        count: Number of parts. Their lengths differ by at most one record.
+
+    Returns:
+        The ranges of the part.
+    """
     total, before, part = count_records(files), 0, []
     first, last = total * index // count, total * (index + 1) // count
     for file in files:
@@ -53,8 +64,17 @@ def consecutive_part(files: tuple[RecordFile, ...], index: int, count: int) -> t
     return tuple(part)
 
 
-def strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple[RecordFile, ...]:
-    """Return every `count`-th record of the files laid end to end, from the `index`-th on."""
+def take_strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple[RecordFile, ...]:
+    """Return every `count`-th of all records, beginning with record `index`.
+
+    Args:
+        files: Ranges of files, whose records are numbered from the first range to the last.
+        index: Index of the first record.
+        count: Distance between the records of the part.
+
+    Returns:
+        The ranges of the part.
+    """
     before, part = 0, []
     for file in files:
         start = (index - before) % count
@@ -66,31 +86,38 @@ def strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> tuple
 
 
 def check_files_exist(files: tuple[RecordFile, ...]) -> None:
-    """Raise a `UserError` if one of `files` is missing."""
-    # One listing for each folder: asking for a thousand files by name takes a minute on remote storage.
-    folders = {os.path.dirname(file.path) for file in files}
-    there = filter(tf.io.gfile.isdir, folders)
-    present = {os.path.join(folder, name) for folder in there for name in tf.io.gfile.listdir(folder)}
+    """Raise UserError if one of `files` does not exist."""
+    # One listing for each directory: asking for a thousand files by name takes a minute on remote storage.
+    directories = {os.path.dirname(file.path) for file in files}
+    existing = filter(tf.io.gfile.isdir, directories)
+    present = {os.path.join(directory, name) for directory in existing for name in tf.io.gfile.listdir(directory)}
     missing = [file.path for file in files if file.path not in present]
     if missing:
         raise UserError(
-            f"data_dir: expected the record file {missing[0]}, which does not exist ({len(missing)} of {len(files)} "
-            f"are missing); unless its file system is only not mounted, {prepare_again(missing[0])}"
+            f"data_dir: the record file {missing[0]} does not exist ({len(missing)} of {len(files)} are missing); "
+            f"mount its file system or, if it is mounted, {format_repair_advice(missing[0])}"
         )
 
 
-def prepare_again(path: str) -> str:
-    """Return what to do about a damaged or missing record file, or a file that describes them.
+def format_repair_advice(path: str) -> str:
+    """Return how to repair a data set with a damaged or missing file.
 
-    Without some of its files the directory is still a prepared data set to TFDS, which then prepares nothing, and
+    If some of its files are missing, TFDS still takes the directory for a prepared data set and prepares nothing, and
     `tools/prepare_imagenet.py` refuses to overwrite it.
+
+    Args:
+        path: A record file, or a file that describes the record files.
+
+    Returns:
+        Advice for a message, without a capital letter and a full stop.
     """
     directory = os.path.dirname(path)
-    return f"{f'remove the directory {printable(directory)} and ' if directory else ''}prepare the data set again"
+    return f"{f'remove the directory {make_printable(directory)} and ' if directory else ''}prepare the data set again"
 
 
-def digest_of_files(files: tuple[RecordFile, ...]) -> str:
-    """Another string when stretches, sizes or times of the files are others."""
+def compute_digest(files: tuple[RecordFile, ...]) -> str:
+    """Return a digest of the ranges, sizes and modification times of files."""
+    # The digest includes the text of each RecordFile: to rename the class or a field would change stored digests.
     digest = hashlib.sha256()
     for file in files:
         status = tf.io.gfile.stat(file.path)
@@ -98,26 +125,26 @@ def digest_of_files(files: tuple[RecordFile, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
-def records_in_order(files: tuple[RecordFile, ...], check: Check) -> tf.data.Dataset:
-    """Return the records of `files`, one file after another; see `records_of`."""
-    return stretches(files, tf.range(len(files))).flat_map(functools.partial(records_of, check))
+def read_records_in_order(files: tuple[RecordFile, ...], check: FileCheck) -> tf.data.Dataset:
+    """Return the records of `files`, one file after another; see `read_range`."""
+    return make_range_dataset(files, tf.range(len(files))).flat_map(functools.partial(read_range, check))
 
 
-def stretches(
+def make_range_dataset(
     files: tuple[RecordFile, ...], order: tf.Tensor, within: tuple[tf.Tensor, tf.Tensor] | None = None
 ) -> tf.data.Dataset:
-    """Give the arguments of `records_of` for each file.
+    """Create a dataset of the arguments of `read_range` for each file.
 
     Args:
-        files: stretches of files.
+        files: Ranges of files.
         order: int32 [files], their indices in the order in which they are read.
-        within: Range (start, stop) of the records to read, counted over all `files`, int64 scalars; None for all.
+        within: Range (start, stop) of the records to read, counted over all `files`, int64 scalars. None for all.
 
     Returns:
-        Dataset of (index, path, take, skip, step), without files of which no record is read.
+        A dataset of (index, path, take, skip, step), without files of which no record is read.
     """
-    # Not one tensor to be taken apart: TensorFlow 2.21 dies of tf.unstack in a function that makes a dataset.
-    takes, skips, steps = (tf.constant([getattr(file, key) for file in files], tf.int64) for key in _NUMBERS)
+    # One tensor for each field: TensorFlow 2.21 crashes at tf.unstack in a function that creates a dataset.
+    takes, skips, steps = (tf.constant([getattr(file, field) for file in files], tf.int64) for field in _NUMERIC_FIELDS)
     if within is not None:
         before = tf.cumsum(takes, exclusive=True)
         first, last = (tf.clip_by_value(bound - before, 0, takes) for bound in within)
@@ -127,17 +154,38 @@ def stretches(
     return tf.data.Dataset.from_tensor_slices((order, *(tf.gather(column, order) for column in columns)))
 
 
-def records_of(
-    check: Check, index: tf.Tensor, path: tf.Tensor, take: tf.Tensor, skip: tf.Tensor, step: tf.Tensor
+def read_range(
+    check: FileCheck, index: tf.Tensor, path: tf.Tensor, take: tf.Tensor, skip: tf.Tensor, step: tf.Tensor
 ) -> tf.data.Dataset:
-    """Return the records of one stretch: (its index, number of the record in its file, serialized record)."""
+    """Return the records of one range.
+
+    Args:
+        check: Checks the file before it is read.
+        index: Index of the range, an integer scalar.
+        path: The file, a string scalar.
+        take: Number of records in the range, int64 scalar.
+        skip: Number of records before the range, int64 scalar.
+        step: Distance between the records of the range, int64 scalar.
+
+    Returns:
+        A dataset of (index, number of the record in its file, serialized record).
+    """
     records = tf.data.TFRecordDataset(check(path, skip + (take - 1) * step + 1)).skip(skip).shard(step, 0).take(take)
     # Zipped rather than mapped: running a function for each record would cost as much as reading it.
-    places = tf.data.Dataset.range(skip, skip + take * step, step)
-    return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(index).repeat(), places, records))
+    numbers = tf.data.Dataset.range(skip, skip + take * step, step)
+    return tf.data.Dataset.zip((tf.data.Dataset.from_tensors(index).repeat(), numbers, records))
 
 
-def record_names(files: tuple[RecordFile, ...], indices: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-    """PATH#NUMBER of each record, string [records]; the arguments are what `records_of` gives, stacked."""
+def format_record_names(files: tuple[RecordFile, ...], indices: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    """Return the name PATH#NUMBER of each record.
+
+    Args:
+        files: Ranges of files.
+        indices: Index of the range of each record, integers [records], from `read_range`.
+        numbers: Number of each record in its file, integers [records], from `read_range`.
+
+    Returns:
+        string [records].
+    """
     paths = tf.gather(tf.constant([file.path for file in files]), indices)
     return tf.strings.join([paths, "#", tf.strings.as_string(numbers)])

@@ -1,1 +1,1 @@
-"""Data sets: where images and labels come from."""
+"""Sources of labeled images, one file for each kind of data set."""

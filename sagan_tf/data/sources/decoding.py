@@ -1,4 +1,4 @@
-"""Decoding inside a `tf.data` map: images, without those that have to be left out."""
+"""Decoding in a `tf.data` map: images are decoded in parallel, and unreadable ones are left out."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import tensorflow as tf
 from sagan_tf.data.images.preprocessing import UnreadableImageError, decode_image
 from sagan_tf.data.sources.source import Source
 
-CHUNK = 16
-"""Images decoded in one call: a call into Python costs a tenth of a millisecond, as much as a small JPEG."""
+MAX_CHUNK_IMAGES = 16
+"""Images decoded in one call. A call into Python costs a tenth of a millisecond, as much as a small JPEG."""
 
 
-def decode_readable(images: Iterable[tuple[Callable[[], bytes], str]], source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Decode some images for a source.
+def decode_readable_images(
+    images: Iterable[tuple[Callable[[], bytes], str]], source: Source
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode images for a source, without the unreadable ones.
 
     Args:
-        images: for each a function that gives the encoded image (an `OSError` of it makes the image an unreadable one)
-            and a name for the log: its path or that of its record.
-        source: says which size and channels; its `skipped` records failures.
+        images: For each image a function that returns the encoded image, and a name for the log: the path of the image
+            or of its record. An `OSError` of the function makes the image an unreadable one.
+        source: The source, which has the size and the channels. Its `skipped` records failures.
 
     Returns:
-        The readable ones, uint8 [readable, resolution, resolution, image_channels], and which those are: int64
-        [readable], places in `images`.
+        The readable images, uint8 [readable, resolution, resolution, image_channels], and their indices in `images`,
+        int64 [readable].
 
     Raises:
-        UserError: too many images are unreadable.
+        UserError: Too many images are unreadable.
     """
     decoded, places = [], []
     for place, (read, name) in enumerate(images):
@@ -45,38 +47,40 @@ def decode_readable(images: Iterable[tuple[Callable[[], bytes], str]], source: S
 def decode_in_python(
     decode: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]], inputs: list[tf.Tensor]
 ) -> list[tf.Tensor]:
-    """Call `decode` within a `tf.data` map.
+    """Call a Python function that decodes images in a `tf.data` map.
 
-    It is declared to have no state, since otherwise TensorFlow's deterministic mode would decode one chunk at a time.
+    The call is declared as stateless. Otherwise TensorFlow's deterministic mode would decode one chunk at a time.
 
     Args:
-        decode: Maps arrays to images uint8, places int64, labels int32 and names (bytes).
-        inputs: What it is called with.
+        decode: Maps arrays to images uint8, indices int64, labels int32 and names (bytes).
+        inputs: The arguments of `decode`.
 
     Returns:
-        These four as tensors of unknown shapes.
+        The four results as tensors of unknown shapes.
     """
     return tf.numpy_function(decode, inputs, (tf.uint8, tf.int64, tf.int32, tf.string), stateful=False)
 
 
-def decoded_chunks(
+def decode_chunks(
     records: tf.data.Dataset, read: Callable[..., dict[str, tf.Tensor]], source: Source
 ) -> tf.data.Dataset:
-    """Map records to examples in parallel, some in each call, and keep their order.
+    """Map records to examples in parallel, several in each call, and keep their order.
 
     Args:
-        records: dataset of tuples.
-        read: makes of up to `CHUNK` records (each part of the tuple stacked) the examples of `Source.chunks`.
-        source: the source that the images are for.
+        records: A dataset of tuples.
+        read: Maps up to `MAX_CHUNK_IMAGES` records (each part of the tuple stacked) to the examples of `Source.chunks`.
+        source: The source of the images.
 
     Returns:
-        Dataset of examples as in `Source.chunks`.
+        A dataset of examples as in `Source.chunks`.
     """
     shape = (None, source.resolution, source.resolution, source.image_channels)
 
-    def shaped(*parts: tf.Tensor) -> dict[str, tf.Tensor]:
+    def read_with_shapes(*parts: tf.Tensor) -> dict[str, tf.Tensor]:
         examples = read(*parts)
         columns = {key: tf.ensure_shape(examples[key], [None]) for key in ("label", "position", "name")}
         return {"image": tf.ensure_shape(examples["image"], shape)} | columns
 
-    return records.batch(CHUNK).map(shaped, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return records.batch(MAX_CHUNK_IMAGES).map(
+        read_with_shapes, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )

@@ -1,4 +1,4 @@
-"""Images in a folder: a subfolder for each class, or all in one place without labels."""
+"""Images in a directory: labeled, with a subdirectory for each class, or unlabeled."""
 
 from __future__ import annotations
 
@@ -12,73 +12,86 @@ import tensorflow as tf
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.images.limits import read_file
-from sagan_tf.data.sources.decoding import decode_in_python, decode_readable, decoded_chunks
-from sagan_tf.data.sources.folder_layout import FolderLayout, read_folder_layout
+from sagan_tf.data.sources.decoding import decode_chunks, decode_in_python, decode_readable_images
+from sagan_tf.data.sources.folder_layout import DirectoryLayout, read_directory_layout
 from sagan_tf.data.sources.indexed import IndexedSource
 
 
-class FolderSource(IndexedSource):
-    """Image files, read and decoded each time they are drawn.
+class DirectorySource(IndexedSource):
+    """Image files that are read and decoded each time they are drawn.
+
+    Args:
+        directory: The directory of the data set.
+        layout: The images and classes in the directory.
+        resolution: Height and width of the images after preprocessing, in pixels.
+        image_channels: Channels of the images after preprocessing.
 
     Attributes:
-        layout: what lies in the folder.
+        layout: The images and classes in the directory.
     """
 
-    def __init__(self, folder: Path, layout: FolderLayout, *, resolution: int, image_channels: int) -> None:
-        """Args:
-        folder: the data set's folder.
-        layout: what lies in it.
-        resolution: height and width of the images to give.
-        image_channels: their channels.
-        """
+    def __init__(self, directory: Path, layout: DirectoryLayout, *, resolution: int, image_channels: int) -> None:
         super().__init__(
-            name=str(folder),
+            name=str(directory),
             num_examples=len(layout.paths),
             class_names=layout.class_names,
             class_counts=np.bincount(layout.labels, minlength=len(layout.class_names))[: len(layout.class_names)],
             resolution=resolution,
             image_channels=image_channels,
         )
-        self._folder = folder
+        self._directory = directory
         self.layout = layout
 
-    def fingerprint(self) -> str:
-        """See `Source.fingerprint`."""
+    def digest(self) -> str:
+        """See `Source.digest`."""
         digest = hashlib.sha256()
         for path in self.layout.paths:
             try:
-                status = os.stat(self._folder / path)
+                status = os.stat(self._directory / path)
                 digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"))
-            except OSError:  # an unreadable image, when its turn comes
+            except OSError:  # reported as an unreadable image when it is drawn
                 digest.update(os.fsencode(f"{path}\0missing\0"))
         return digest.hexdigest()[:16]
 
-    def _select(self, indices: np.ndarray) -> FolderSource:
+    def _select(self, indices: np.ndarray) -> DirectorySource:
         layout = self.layout
         paths = tuple(layout.paths[index] for index in indices)
-        chosen = FolderLayout(paths, layout.labels[indices], layout.class_names)
-        return FolderSource(self._folder, chosen, resolution=self.resolution, image_channels=self.image_channels)
+        selected = DirectoryLayout(paths, layout.labels[indices], layout.class_names)
+        return DirectorySource(
+            self._directory, selected, resolution=self.resolution, image_channels=self.image_channels
+        )
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
         def load(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-            paths = [self._folder / self.layout.paths[index] for index in indices]
+            paths = [self._directory / self.layout.paths[index] for index in indices]
             names = [os.fsencode(path) for path in paths]  # a file name need not be UTF-8
             files = [(functools.partial(read_file, path), str(path)) for path in paths]
-            images, readable = decode_readable(files, self)
+            images, readable = decode_readable_images(files, self)
             return images, readable, self.layout.labels[indices[readable]], np.array(names, object)[readable]
 
         def read(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
             images, readable, labels, names = decode_in_python(load, [indices])
             return {"image": images, "label": labels, "position": tf.gather(positions, readable), "name": names}
 
-        return decoded_chunks(places, read, self)
+        return decode_chunks(places, read, self)
 
 
-def open_folder(data_config: DataConfig, *, resolution: int, image_channels: int) -> FolderSource:
-    """Open `data_config.data_dir` (`split` is not used); an opener for `sources.DATASETS`.
+def open_directory(data_config: DataConfig, *, resolution: int, image_channels: int) -> DirectorySource:
+    """Open a directory of images; an opener for `registry.DATASETS`.
+
+    The directory is `data_config.data_dir`; `data_config.split` is not used.
+
+    Args:
+        data_config: The data set.
+        resolution: Height and width of the images after preprocessing, in pixels.
+        image_channels: Channels of the images after preprocessing.
+
+    Returns:
+        The opened source.
 
     Raises:
-        UserError: the folder is missing, holds no images, or holds them at another level than one class a subfolder.
+        UserError: The directory is missing, has no images, or has images at other levels than one class per
+            subdirectory.
     """
-    layout = read_folder_layout(data_config.data_dir)
-    return FolderSource(Path(data_config.data_dir), layout, resolution=resolution, image_channels=image_channels)
+    layout = read_directory_layout(data_config.data_dir)
+    return DirectorySource(Path(data_config.data_dir), layout, resolution=resolution, image_channels=image_channels)

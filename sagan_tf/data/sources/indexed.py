@@ -1,4 +1,4 @@
-"""Data sets whose records can be read by index, in any order at no cost."""
+"""The base class of data sets whose records can be read by index, in any order at no cost."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ import tensorflow as tf
 
 from sagan_tf.data.images.skipped import SkippedImages
 from sagan_tf.data.sources.shard import Shard
-from sagan_tf.data.sources.source import Source, epoch_seed
+from sagan_tf.data.sources.source import Source, make_epoch_seed
 
 
 class IndexedSource(Source):
-    """A source that needs no shuffle buffer: each epoch is a true permutation, and resuming reads nothing in vain."""
+    """A source without a shuffle buffer.
+
+    Each epoch is a true permutation, and resuming rereads nothing.
+    """
 
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
         """See `Source.chunks`."""
         shard = Shard(shard_index, num_shards, self.num_examples)
-        first = shard.first_position(position)
+        first = shard.find_first_position(position)
 
-        def epoch_places(epoch: tf.Tensor) -> tf.data.Dataset:
-            start, stop = shard.positions_of_epoch(epoch)
+        def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            start, stop = shard.get_epoch_positions(epoch)
             positions = tf.range(tf.maximum(start, first), stop, num_shards)
-            indices = tf.gather(self._order(seed, epoch), positions - epoch * self.num_examples)
+            indices = tf.gather(self._shuffle_indices(seed, epoch), positions - epoch * self.num_examples)
             return tf.data.Dataset.from_tensor_slices((positions, indices))
 
-        return self._read(tf.data.Dataset.range(first // self.num_examples, tf.int64.max).flat_map(epoch_places))
+        return self._read(tf.data.Dataset.range(first // self.num_examples, tf.int64.max).flat_map(make_epoch))
 
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """See `Source.stored_chunks`."""
         return self._read(tf.data.Dataset.range(min(count, self.num_examples)).enumerate())
 
     def part(self, index: int, count: int) -> Source:
-        """See `Source.part`: every `count`-th image of one epoch."""
-        part = self._select(self._order(seed=0, epoch=tf.constant(0)).numpy()[index::count])
+        """See `Source.part`. The part has every `count`-th image of one epoch."""
+        part = self._select(self._shuffle_indices(seed=0, epoch=tf.constant(0)).numpy()[index::count])
         part.skipped = SkippedImages(self.num_examples, log=False)
         return part
 
-    def _order(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    def _shuffle_indices(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
         """Return the indices in the order of an epoch, int64 [num_examples]."""
-        # A whole permutation an epoch (10 ms for a million) rather than index_shuffle, whose orders are alike for
-        # seeds that are alike.
-        places = tf.range(self.num_examples, dtype=tf.int64)
-        return tf.random.experimental.stateless_shuffle(places, seed=epoch_seed(seed, epoch), alg="philox")
+        # A whole permutation per epoch (10 ms for a million) rather than index_shuffle, whose orders are similar for
+        # similar seeds.
+        indices = tf.range(self.num_examples, dtype=tf.int64)
+        return tf.random.experimental.stateless_shuffle(indices, seed=make_epoch_seed(seed, epoch), alg="philox")
 
     @abc.abstractmethod
     def _select(self, indices: np.ndarray) -> IndexedSource:
@@ -54,8 +57,8 @@ class IndexedSource(Source):
         """Read records.
 
         Args:
-            places: dataset of (position, index), both int64 scalars.
+            places: A dataset of (position, index), both int64 scalars.
 
         Returns:
-            Dataset of examples as in `Source.chunks`, in the same order, without the unreadable ones.
+            A dataset of examples as in `Source.chunks`, in the same order, without the unreadable ones.
         """

@@ -17,12 +17,22 @@ from sagan_tf.errors import UserError
 NAME = "fashion_mnist_10k"
 SPLITS = ("train", "reference")
 
-_READ_AT_ONCE = 64
-"""Nothing is decoded: what counts is how seldom a function is run."""
+_CHUNK_IMAGES = 64
+"""Nothing is decoded, so that the cost depends on how often a function runs."""
 
 
 class EmbeddedSource(IndexedSource):
-    """Images held in memory, decoded and resized once."""
+    """Gray images that are held in memory, resized once.
+
+    Args:
+        name: Name of the data set, for messages and for the names of images.
+        split: Name of the split, for the names of images.
+        images: uint8 [n, side, side], gray. They are resized.
+        labels: Integers [n].
+        class_names: One name for each label.
+        resolution: Height and width of the images after preprocessing, in pixels.
+        image_channels: 1, 3 (the gray channel three times) or 4 (with an opaque alpha channel).
+    """
 
     def __init__(
         self,
@@ -35,15 +45,6 @@ class EmbeddedSource(IndexedSource):
         resolution: int,
         image_channels: int,
     ) -> None:
-        """Args:
-        name: Of the data set, for messages and for the names of images.
-        split: Likewise.
-        images: uint8 [n, side, side], grey; they are resized.
-        labels: Integers [n].
-        class_names: One for each label.
-        resolution: Height and width.
-        image_channels: 1, 3 (grey thrice) or 4 (and opaque).
-        """
         super().__init__(
             name=name,
             num_examples=len(images),
@@ -52,15 +53,15 @@ class EmbeddedSource(IndexedSource):
             resolution=resolution,
             image_channels=image_channels,
         )
-        # The host keeps them: a GPU's memory is for the networks.
+        # In the memory of the host, because the GPU's memory is for the networks.
         with tf.device("/CPU:0"):
-            self._images = tf.constant(resize_grey_images(images, resolution))
+            self._images = tf.constant(resize_gray_images(images, resolution))
             self._labels = tf.constant(labels.astype(np.int32))
             self._numbers = tf.range(len(images), dtype=tf.int64)
         self._split = split
 
-    def fingerprint(self) -> str:
-        """See `Source.fingerprint`."""
+    def digest(self) -> str:
+        """See `Source.digest`."""
         return f"{self.name}/{self._split}"
 
     def _select(self, indices: np.ndarray) -> EmbeddedSource:
@@ -76,20 +77,30 @@ class EmbeddedSource(IndexedSource):
         def read(positions: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
             numbers = tf.gather(self._numbers, indices)
             return {
-                "image": _with_channels(tf.gather(self._images, indices), self.image_channels),
+                "image": _repeat_channels(tf.gather(self._images, indices), self.image_channels),
                 "label": tf.gather(self._labels, indices),
                 "position": positions,
                 "name": tf.strings.join([f"{self.name}/{self._split}/", tf.strings.as_string(numbers)]),
             }
 
-        return places.batch(_READ_AT_ONCE).map(read)
+        return places.batch(_CHUNK_IMAGES).map(read)
 
 
 def open_fashion_mnist_10k(data_config: DataConfig, *, resolution: int, image_channels: int) -> EmbeddedSource:
-    """Open the packaged data set (`data_dir` is not used); an opener for `sources.DATASETS`.
+    """Open the packaged data set; an opener for `registry.DATASETS`.
+
+    `data_config.data_dir` is not used.
+
+    Args:
+        data_config: The data set.
+        resolution: Height and width of the images after preprocessing, in pixels.
+        image_channels: Channels of the images after preprocessing.
+
+    Returns:
+        The opened source.
 
     Raises:
-        UserError: there is no such split.
+        UserError: The split does not exist.
     """
     if data_config.split not in SPLITS:
         raise UserError(f"split: expected train or reference for {NAME}, received {data_config.split!r}")
@@ -106,7 +117,7 @@ def open_fashion_mnist_10k(data_config: DataConfig, *, resolution: int, image_ch
 
 
 def load_arrays(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Read the packaged file.
+    """Load a split of the packaged data set.
 
     Args:
         split: `train` or `reference`.
@@ -120,26 +131,26 @@ def load_arrays(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         return arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int64), names
 
 
-def resize_grey_images(images: np.ndarray, resolution: int) -> np.ndarray:
-    """Resize as `preprocessing.decode_image` does.
+def resize_gray_images(images: np.ndarray, resolution: int) -> np.ndarray:
+    """Resize gray images as `preprocessing.decode_image` does.
 
     Args:
         images: uint8 [n, side, side].
-        resolution: height and width wanted.
+        resolution: Height and width of the result, in pixels.
 
     Returns:
         uint8 [n, resolution, resolution, 1].
     """
     resized: np.ndarray = np.empty((len(images), resolution, resolution, 1), np.uint8)
     for index, image in enumerate(images):
-        picture = Image.fromarray(image).resize((resolution, resolution), Image.Resampling.BICUBIC)
-        resized[index, :, :, 0] = np.asarray(picture)
+        resized_image = Image.fromarray(image).resize((resolution, resolution), Image.Resampling.BICUBIC)
+        resized[index, :, :, 0] = np.asarray(resized_image)
     return resized
 
 
-def _with_channels(grey: tf.Tensor, image_channels: int) -> tf.Tensor:
-    """Grey [..., 1] as 1, 3 or 4 channels."""
+def _repeat_channels(gray: tf.Tensor, image_channels: int) -> tf.Tensor:
+    """Convert gray images [..., 1] to 1, 3 or 4 channels."""
     if image_channels == 1:
-        return grey
-    colour = tf.repeat(grey, 3, axis=-1)
-    return colour if image_channels == 3 else tf.concat([colour, tf.fill(tf.shape(grey), np.uint8(255))], axis=-1)
+        return gray
+    color = tf.repeat(gray, 3, axis=-1)
+    return color if image_channels == 3 else tf.concat([color, tf.fill(tf.shape(gray), np.uint8(255))], axis=-1)

@@ -1,4 +1,4 @@
-"""Record files that `tools/prepare_imagenet.py` writes: their format and how they are opened."""
+"""Record files that `tools/prepare_imagenet.py` writes: their format, and how to open them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import tensorflow as tf
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.records.image_records import RecordParser
-from sagan_tf.data.records.record_files import RecordFile, check_files_exist, prepare_again
+from sagan_tf.data.records.record_files import RecordFile, check_files_exist, format_repair_advice
 from sagan_tf.data.sources.sequential import SequentialSource
 from sagan_tf.errors import UserError
 from sagan_tf.text import decode_text
 
 METADATA_FILE = "dataset.json"
 FORMAT = "sagan_tf.tfrecord.1"
-_MOST = 2**40
+_MAX_NUMBER = 2**40
 
 
 @dataclasses.dataclass(frozen=True)
 class TFRecordMetadata:
-    """What `dataset.json` beside the record files says.
+    """The content of `dataset.json` beside the record files.
 
     Attributes:
-        split: name of the split.
-        resolution: height and width of the stored images.
-        image_channels: channels of the stored images.
-        class_names: empty if there are no labels.
-        class_counts: images of each class.
-        files: name and number of records of each file.
+        split: Name of the split.
+        resolution: Height and width of the stored images, in pixels.
+        image_channels: Channels of the stored images.
+        class_names: One name for each label; empty if there are no labels.
+        class_counts: Number of images of each class.
+        files: Name and number of records of each file.
     """
 
     split: str
@@ -44,42 +44,48 @@ class TFRecordMetadata:
 
     @property
     def num_examples(self) -> int:
-        """Images in all files."""
+        """Number of images in all files."""
         return sum(count for _, count in self.files)
 
-    def write(self, folder: str) -> None:
-        """Write `dataset.json` into `folder`; raise an `OSError` if it cannot."""
+    def write(self, directory: str) -> None:
+        """Write `dataset.json` into `directory`; raise OSError if that fails."""
         content = {"format": FORMAT, "num_examples": self.num_examples} | dataclasses.asdict(self)
         try:
-            with tf.io.gfile.GFile(os.path.join(folder, METADATA_FILE), "w") as file:
+            with tf.io.gfile.GFile(os.path.join(directory, METADATA_FILE), "w") as file:
                 file.write(json.dumps(content, indent=1) + "\n")
         except tf.errors.OpError as error:
             raise OSError(error.message) from error
 
     def _check(self) -> None:
-        """Raise ValueError for what `write` never writes."""
+        """Raise ValueError for values that `write` never writes."""
         numbers = (self.resolution, self.image_channels, *self.class_counts, *(count for _, count in self.files))
-        if not all(type(number) is int and 0 <= number < _MOST for number in numbers):
-            raise ValueError("numbers that cannot be")
+        if not all(type(number) is int and 0 <= number < _MAX_NUMBER for number in numbers):
+            raise ValueError("numbers out of range")
         if not all(isinstance(name, str) for name in (self.split, *self.class_names, *dict(self.files))):
-            raise ValueError("names that are no text")
+            raise ValueError("names that are not text")
         if len(self.class_counts) != len(self.class_names):
-            raise ValueError("counts of other classes")
+            raise ValueError("class_names and class_counts of different lengths")
         if any(os.path.basename(name) != name or name in ("", ".", "..") for name, _ in self.files):
-            raise ValueError("files of other folders")
+            raise ValueError("files in other directories")
 
     @classmethod
-    def read(cls, folder: str) -> TFRecordMetadata:
-        """Read `dataset.json` of `folder`.
+    def read(cls, directory: str) -> TFRecordMetadata:
+        """Read `dataset.json` from a directory.
+
+        Args:
+            directory: The directory of the split.
+
+        Returns:
+            The metadata.
 
         Raises:
-            UserError: it is missing or not in this format.
+            UserError: The file is missing or has another format.
         """
-        path = os.path.join(folder, METADATA_FILE)
+        path = os.path.join(directory, METADATA_FILE)
         if not tf.io.gfile.exists(path):
             raise UserError(
-                f"data_dir: expected {path}, which tools/prepare_imagenet.py writes beside its record files, but it "
-                "does not exist; prepare the data with that tool, or pass its --output as --data_dir, and its --split"
+                f"data_dir: {path} does not exist, which tools/prepare_imagenet.py writes beside the record files; "
+                "prepare the data with that tool, or pass the same --split and, as --data_dir, the tool's --output"
             )
         with tf.io.gfile.GFile(path, "rb") as file:
             text = decode_text(file.read(), f"data_dir: {path}")
@@ -87,10 +93,10 @@ class TFRecordMetadata:
             content = json.loads(text)
             received = content.get("format") if isinstance(content, dict) else content
             if received == FORMAT:
-                return cls._of(content)
+                return cls._from_content(content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"data_dir: expected {path} in the format {FORMAT}, received: {error!r}; {prepare_again(path)}"
+                f"data_dir: expected {path} in the format {FORMAT}, received: {error!r}; {format_repair_advice(path)}"
             ) from error
         raise UserError(
             f"data_dir: expected {path} in the format {FORMAT}, received {received!r}; read it with the version of "
@@ -98,8 +104,11 @@ class TFRecordMetadata:
         )
 
     @classmethod
-    def _of(cls, content: dict[str, Any]) -> TFRecordMetadata:
-        """Return what the content of a file says; raise nearly any error where it is not what `write` writes."""
+    def _from_content(cls, content: dict[str, Any]) -> TFRecordMetadata:
+        """Parse the content of the metadata file.
+
+        Raises almost any exception if `write` did not write the content.
+        """
         content = {key: value for key, value in content.items() if key != "format"}
         content.pop("num_examples")
         files = tuple((name, count) for name, count in content.pop("files"))
@@ -110,45 +119,64 @@ class TFRecordMetadata:
 
 
 def serialize_record(encoded: bytes, label: int, name: bytes) -> bytes:
-    """One record: an encoded image, its label (0 if there are none) and the name it had at its source."""
+    """Serialize a record.
+
+    Args:
+        encoded: The content of an image file.
+        label: The label; 0 if there are no labels.
+        name: The name of the image in its source.
+
+    Returns:
+        A serialized `tf.train.Example`.
+    """
     features = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
         "name": tf.train.Feature(bytes_list=tf.train.BytesList(value=[name])),
     }
-    # Deterministic: a map's order is otherwise another one in each process.
+    # Deterministic, because the order of a map would otherwise differ between processes.
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
-def record_parser(class_names: tuple[str, ...]) -> RecordParser:
-    """Return the inverse of `serialize_record`."""
+def make_record_parser(class_names: tuple[str, ...]) -> RecordParser:
+    """Create the parser of records from `serialize_record`."""
     return RecordParser(len(class_names), label="label", name="name")
 
 
 def open_tfrecord(data_config: DataConfig, *, resolution: int, image_channels: int) -> SequentialSource:
-    """Open the split's folder in `data_config.data_dir`; an opener for `sources.DATASETS`.
+    """Open a split in `data_config.data_dir`; an opener for `registry.DATASETS`.
+
+    Args:
+        data_config: The data set.
+        resolution: Height and width of the images after preprocessing, in pixels.
+        image_channels: Channels of the images after preprocessing.
+
+    Returns:
+        The opened source.
 
     Raises:
-        UserError: there is no metadata file, a record file is missing, or the stored images are smaller than
-            `resolution`.
+        UserError: The metadata file or a record file is missing, or the stored images are smaller than `resolution`.
     """
     if not data_config.data_dir:
-        raise UserError("data_dir: expected the folder that tools/prepare_imagenet.py wrote, received none")
-    folder = os.path.join(data_config.data_dir, data_config.split)
-    metadata = TFRecordMetadata.read(folder)
+        raise UserError(
+            "data_dir: expected the directory that tools/prepare_imagenet.py wrote, received an empty path; pass the "
+            "tool's --output as --data_dir"
+        )
+    directory = os.path.join(data_config.data_dir, data_config.split)
+    metadata = TFRecordMetadata.read(directory)
     if metadata.resolution < resolution:
         raise UserError(
-            f"resolution: expected at most {metadata.resolution}, at which the images in {folder} are stored, received "
-            f"{resolution}; prepare them again with tools/prepare_imagenet.py --resolution={resolution} and another "
-            "--output"
+            f"resolution: expected at most {metadata.resolution}, at which the images in {directory} are stored, "
+            f"received {resolution}; prepare them again with tools/prepare_imagenet.py --resolution={resolution} and "
+            "another --output"
         )
-    files = tuple(RecordFile(os.path.join(folder, name), count) for name, count in metadata.files)
+    files = tuple(RecordFile(os.path.join(directory, name), count) for name, count in metadata.files)
     check_files_exist(files)
     return SequentialSource(
         files,
-        parse=record_parser(metadata.class_names),
+        parse=make_record_parser(metadata.class_names),
         shuffle_buffer_size=data_config.shuffle_buffer_size,
-        name=folder,
+        name=directory,
         class_names=metadata.class_names,
         class_counts=np.asarray(metadata.class_counts, np.int64),
         resolution=resolution,

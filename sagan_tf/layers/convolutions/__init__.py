@@ -1,1 +1,1 @@
-"""Convolutions, alone or next to a resampling, in several forms of different cost."""
+"""Convolutions, alone or combined with resampling, in several forms of different cost."""

@@ -1,4 +1,4 @@
-"""Sums of a kernel's taps, which all but the plain forms of a convolution multiply with in place of the taps."""
+"""Sums of a kernel's taps, which every form of a convolution except the plain one uses in place of the taps."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.layers.convolutions.tiles import combined
+from sagan_tf.layers.convolutions.tiles import combine
 
 
-def combined_taps(kernel: tf.Tensor, combinations: np.ndarray, after: tf.Tensor) -> tf.Tensor:
-    """Sums of a kernel's taps, made when `after` is there: [3, 3, i, o] and [n, 9] -> [n, i, o]."""
-    with prepared(kernel, after):
-        return tf.reshape(combined(combinations, tf.reshape(kernel, [9, -1])), [-1, *kernel.shape[2:]])
+def combine_taps(kernel: tf.Tensor, combinations: np.ndarray, after: tf.Tensor) -> tf.Tensor:
+    """Compute linear combinations of a kernel's taps.
+
+    Args:
+        kernel: Float [3, 3, inputs, outputs].
+        combinations: [n, 9], coefficients of the taps.
+        after: Tensor that the computation waits for, see `schedule_kernel_transform`.
+
+    Returns:
+        [n, inputs, outputs] of the kernel's dtype.
+    """
+    with schedule_kernel_transform(kernel, after):
+        return tf.reshape(combine(combinations, tf.reshape(kernel, [9, -1])), [-1, *kernel.shape[2:]])
 
 
-def gradient_of_kernel(of_taps: tf.Tensor, combinations: np.ndarray) -> tf.Tensor:
-    """Apply the transpose of `combined_taps`: [n, i, o] -> [3, 3, i, o]."""
-    of_kernel = combined(combinations.T, tf.reshape(of_taps, [len(combinations), -1]))
-    return tf.reshape(of_kernel, [3, 3, *of_taps.shape[1:]])
+def compute_kernel_gradient(tap_gradients: tf.Tensor, combinations: np.ndarray) -> tf.Tensor:
+    """Apply the transpose of `combine_taps`: [n, i, o] to [3, 3, i, o]."""
+    kernel_gradient = combine(combinations.T, tf.reshape(tap_gradients, [len(combinations), -1]))
+    return tf.reshape(kernel_gradient, [3, 3, *tap_gradients.shape[1:]])
 
 
-def prepared(kernel: tf.Tensor, after: tf.Tensor) -> contextlib.AbstractContextManager[None]:
-    """A context for what is made of a kernel.
+def schedule_kernel_transform(kernel: tf.Tensor, after: tf.Tensor) -> contextlib.AbstractContextManager[None]:
+    """Return a context that decides when a function of a kernel is computed.
 
-    If a graph knows the kernel's value as it is built, it is made then, once, and becomes a constant of the graph in
-    the kernel's place. Otherwise it waits until `after` is there: else a step would begin by making it of all the
-    network's kernels, and keep it until it is used.
+    If the value of the kernel is known while a graph is built, the function is computed once at that time, and its
+    result becomes a constant of the graph in place of the kernel. Otherwise the function waits for `after`; without
+    this dependency, a training step would begin by transforming all kernels of the network, and keep the results until
+    they are used.
     """
     known = hasattr(kernel, "numpy") and not tf.executing_eagerly()
     return tf.init_scope() if known else tf.control_dependencies([after])

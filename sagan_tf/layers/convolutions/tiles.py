@@ -1,6 +1,7 @@
-"""Feature maps taken apart into small squares, each to linear combinations of its locations, and put together again.
+"""Layouts that split a feature map into small squares, and merge squares into a feature map.
 
-Both ways are linear, and each is the transpose of the other.
+A layout splits each square into linear combinations of its locations. Both directions are linear, and each is the
+transpose of the other.
 """
 
 from __future__ import annotations
@@ -16,41 +17,51 @@ class Tiles:
     """Squares that do not overlap.
 
     Args:
-        side: height and width of a square.
-        combinations: [combinations, side * side], of a square's locations row by row.
+        side: Height and width of a square.
+        combinations: [combinations, side * side], coefficients of a square's locations in row-major order.
     """
 
     def __init__(self, side: int, combinations: np.ndarray) -> None:
         self.side = side
         self.combinations = combinations
 
-    def apart(self, x: tf.Tensor) -> tf.Tensor:
-        """[b, h, w, c] -> [combinations, b * squares, c], h and w multiples of `side`."""
+    def split(self, x: tf.Tensor) -> tf.Tensor:
+        """Split [b, h, w, c] into [combinations, b * squares, c].
+
+        The height and width must be multiples of `side`.
+        """
         tiles = tf.space_to_batch(x, [self.side] * 2, [[0, 0], [0, 0]])
-        rows = combined(self.combinations, tf.reshape(tiles, [self.side**2, -1]))
+        rows = combine(self.combinations, tf.reshape(tiles, [self.side**2, -1]))
         return tf.reshape(rows, [len(self.combinations), -1, x.shape[3]])
 
-    def together(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """Apply the transpose of `apart`: [combinations, b * squares, c] -> [b, height, width, c]."""
-        tiles = combined(self.combinations.T, tf.reshape(rows, [rows.shape[0], -1]))
+    def merge(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        """Merge [combinations, b * squares, c] into [b, height, width, c].
+
+        This is the transpose of `split`.
+        """
+        tiles = combine(self.combinations.T, tf.reshape(rows, [rows.shape[0], -1]))
         tiles = tf.reshape(tiles, [-1, height // self.side, width // self.side, rows.shape[2]])
         return tf.batch_to_space(tiles, [self.side] * 2, [[0, 0], [0, 0]])
 
 
 class Windows:
-    """Squares with a margin of one location all round, which overlap; beyond the feature map's edge is 0.
+    """Overlapping squares with a margin of one location on every side; the feature map is padded with zeros.
 
     Args:
-        side: height and width of a square without its margin; the squares stand `side` apart.
-        combinations: [combinations, (side + 2) ** 2], of a square's locations, margin included, row by row.
+        side: Height and width of a square without its margin, which is also the distance between squares.
+        combinations: [combinations, (side + 2) ** 2], coefficients of a square's locations, margin included, in
+            row-major order.
     """
 
     def __init__(self, side: int, combinations: np.ndarray) -> None:
         self.side = side
         self.combinations = combinations
 
-    def apart(self, x: tf.Tensor) -> tf.Tensor:
-        """[b, h, w, c] -> [combinations, b * squares, c], h and w multiples of `side`."""
+    def split(self, x: tf.Tensor) -> tf.Tensor:
+        """Split [b, h, w, c] into [combinations, b * squares, c].
+
+        The height and width must be multiples of `side`.
+        """
         _, height, width, channels = x.shape
         height, width = height // self.side, width // self.side
         phases = tf.space_to_batch(x, [self.side] * 2, [self._padding] * 2)
@@ -60,30 +71,33 @@ class Windows:
             for part in self._parts
         ]
         locations = tf.concat([tf.reshape(part, [part.shape[0] * part.shape[1], -1]) for part in parts], 0)
-        return tf.reshape(combined(self._ordered, locations), [len(self.combinations), -1, channels])
+        return tf.reshape(combine(self._ordered_combinations, locations), [len(self.combinations), -1, channels])
 
-    def together(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """Apply the transpose of `apart`: [combinations, b * squares, c] -> [b, height, width, c]."""
+    def merge(self, rows: tf.Tensor, height: int, width: int) -> tf.Tensor:
+        """Merge [combinations, b * squares, c] into [b, height, width, c].
+
+        This is the transpose of `split`.
+        """
         channels = rows.shape[2]
         height, width = height // self.side, width // self.side
-        locations = combined(self._ordered.T, tf.reshape(rows, [rows.shape[0], -1]))
+        locations = combine(self._ordered_combinations.T, tf.reshape(rows, [rows.shape[0], -1]))
         padded = []
         sizes = [part.rows * part.columns for part in self._parts]
         for values, part in zip(tf.split(locations, sizes), self._parts, strict=True):
             place = [[part.down, self._reach - part.down], [part.right, self._reach - part.right]]
             values = tf.pad(tf.reshape(values, [-1, height, width, channels]), [[0, 0], *place, [0, 0]])
-            # A step of its own: TensorFlow Lite pads no more than five axes.
+            # A second padding operation, because TensorFlow Lite pads at most five axes.
             missing = [[0, self.side - part.rows], [0, self.side - part.columns], [0, 0]]
             padded.append(tf.pad(tf.reshape(values, [part.rows, part.columns, -1]), missing))
         phases = tf.reshape(tf.add_n(padded), [-1, height + self._reach, width + self._reach, channels])
         return tf.batch_to_space(phases, [self.side] * 2, [self._padding] * 2)
 
-    # With the margin before it, the feature map is cut into tiles of `side`. A window covers one of them whole and the
-    # beginning of the next ones: what it has of one is taken for all windows at once.
+    # The feature map with its leading margin is cut into tiles of `side`. A window covers one whole tile and the first
+    # rows and columns of the next tiles. The part in each of these tiles is read for all windows at once.
 
     @property
     def _reach(self) -> int:
-        """How many tiles further than its first a window goes: (side + 2) / side, rounded up, without the first."""
+        """Number of further tiles that a window spans: ceil((side + 2) / side) - 1."""
         return (self.side + 1) // self.side
 
     @property
@@ -91,14 +105,14 @@ class Windows:
         return [1, self._reach * self.side - 1]
 
     @functools.cached_property
-    def _parts(self) -> list[_Part]:
+    def _parts(self) -> list[_WindowPart]:
         sizes = [min(self.side, self.side + 2 - tile * self.side) for tile in range(self._reach + 1)]
         places = np.ndindex(self._reach + 1, self._reach + 1)
-        return [_Part(down, right, sizes[down], sizes[right]) for down, right in places]
+        return [_WindowPart(down, right, sizes[down], sizes[right]) for down, right in places]
 
     @functools.cached_property
-    def _ordered(self) -> np.ndarray:
-        """The combinations, their columns in the order in which `apart` finds the locations."""
+    def _ordered_combinations(self) -> np.ndarray:
+        """Combinations with columns in the order in which `split` reads the locations."""
         order = [
             (part.down * self.side + row) * (self.side + 2) + part.right * self.side + column
             for part in self._parts
@@ -107,8 +121,15 @@ class Windows:
         return self.combinations[:, order]
 
 
-class _Part(NamedTuple):
-    """What a window has of the tile that stands so many down and right of its first: the first rows and columns."""
+class _WindowPart(NamedTuple):
+    """The part of a window in one tile: the first rows and columns of that tile.
+
+    Attributes:
+        down: Number of tiles between the window's first tile and this tile, along the height.
+        right: Number of tiles between the window's first tile and this tile, along the width.
+        rows: Number of rows of the part.
+        columns: Number of columns of the part.
+    """
 
     down: int
     right: int
@@ -116,12 +137,12 @@ class _Part(NamedTuple):
     columns: int
 
 
-TRANSFORM = "transform"
-"""Name scope of products with constants that stand for additions."""
+TRANSFORM_SCOPE = "transform"
+"""Name scope of products with constants that replace additions."""
 
 
-def combined(combinations: np.ndarray, parts: tf.Tensor) -> tf.Tensor:
-    """Linear combinations: [n, parts] and [parts, values] -> [n, values]."""
-    with tf.name_scope(TRANSFORM):
-        # One product with a constant: adding the parts one by one takes several times as long.
+def combine(combinations: np.ndarray, parts: tf.Tensor) -> tf.Tensor:
+    """Compute linear combinations: [n, parts] and [parts, values] to [n, values]."""
+    with tf.name_scope(TRANSFORM_SCOPE):
+        # One product with a constant; adding the parts one by one takes several times as long.
         return tf.matmul(tf.constant(combinations, parts.dtype), parts)

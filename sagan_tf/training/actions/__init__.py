@@ -1,1 +1,1 @@
-"""Actions: what happens between the steps of a training run, such as logging, saving and evaluating."""
+"""Actions between the training steps, such as logging, saving and evaluating."""

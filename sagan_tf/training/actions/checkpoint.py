@@ -1,4 +1,4 @@
-"""Save checkpoints."""
+"""The action that saves checkpoints."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from sagan_tf.training.actions.schedule import StepReport
 
 
 class SaveCheckpoint:
-    """Saves a checkpoint."""
+    """Action that saves a checkpoint."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
 
     def __call__(self, report: StepReport) -> None:
+        """Save a checkpoint."""
         self._checkpoints.save()

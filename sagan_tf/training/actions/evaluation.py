@@ -1,4 +1,4 @@
-"""Metrics while training: recorded, the best checkpoint kept, a warning where the run seems to collapse."""
+"""The action that evaluates the EMA generator and keeps the best checkpoint."""
 
 from __future__ import annotations
 
@@ -21,44 +21,46 @@ from sagan_tf.training.actions.tensorboard import write_scalars
 
 _logger = logging.getLogger("sagan_tf")
 
-# Keys of a record: values that differ in one of these are not compared.
+# Keys of an evaluation record. Values are compared only if all of these are equal.
 _PROTOCOL = ("num_samples", "extractor", "preprocessing", "reference", "seed", "evaluation_labels", "precision")
-# Value of a record without this key: of an earlier version, or of a generator without labels.
+# The value in records without this key: records of earlier versions, or of a generator without labels.
 _DEFAULT_LABELS = {"evaluation_labels": "uniform"}
-# Types of the values in `best.json`. The other keys are absent until a value is finite, or in an earlier version.
-_KINDS = {"metric": str, "protocol": dict, "worse_in_a_row": int, "last": int | float}
-_OTHER_KINDS = {"value": int | float, "step": int, "last_step": int}
+# Types of the values in `best.json`. Optional keys are absent until a value is finite, and in earlier versions.
+_REQUIRED_TYPES = {"metric": str, "protocol": dict, "worse_in_a_row": int, "last": int | float}
+_OPTIONAL_TYPES = {"value": int | float, "step": int, "last_step": int}
 
 
 class Result(Protocol):
-    """What an evaluation gives; `evaluation.result.Result` is one."""
+    """Interface of the result of an evaluation, such as `evaluation.result.Result`."""
 
     @property
     def lower_is_better(self) -> bool:
-        """Of the first metric."""
+        """Whether lower values of the first metric are better."""
 
-    def record(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
+    def to_record(self) -> dict[str, Any]:
+        """Return all values as JSON types."""
 
-    def scalars(self) -> dict[str, float]:
-        """Single numbers by name, the first metric's first."""
+    def to_scalars(self) -> dict[str, float]:
+        """Return the scalars by name, beginning with those of the first metric."""
 
 
 Evaluation = Callable[[keras.Model], Result]
+"""Computes the metrics of a generator."""
 
 
 class Evaluate:
-    """Evaluates the averaged generator.
+    """Action that evaluates the EMA generator.
 
     Args:
-        evaluation: gives the metrics of a generator.
-        generator: the averaged one.
-        metrics_path: `metrics.jsonl`.
-        writer: TensorBoard's.
-        best: saves the state where the best one is kept.
-        best_path: a JSON file beside it, for a resumed run: which one that is, and how the metric went since.
-        kept: what that file said when the run began, see `read_best`.
-        patience: evaluations in a row that the first metric may get worse before a warning.
+        evaluation: The evaluation of a generator.
+        generator: The EMA generator.
+        metrics_path: The path of `metrics.jsonl`.
+        writer: The TensorBoard writer.
+        best: The checkpoints of the best state so far.
+        best_path: The path of `best.json` beside these checkpoints. It records the best evaluation and the trend of the
+            metric, for a resumed run.
+        best_record: The content of that file when the run started, see `read_best`.
+        patience: The number of consecutive evaluations with a worse first metric that leads to a warning.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class Evaluate:
         writer: tf.summary.SummaryWriter,
         best: Checkpoints,
         best_path: pathlib.Path,
-        kept: Mapping[str, Any],
+        best_record: Mapping[str, Any],
         patience: int,
     ) -> None:
         self._evaluation = evaluation
@@ -78,43 +80,47 @@ class Evaluate:
         self._writer = writer
         self._best = best
         self._best_path = best_path
-        self._kept = dict(kept)
+        self._best_record = dict(best_record)
         self._patience = patience
 
     def __call__(self, report: StepReport) -> None:
+        """Evaluate, record the values and keep the checkpoint if it is the best so far."""
         result = self._evaluation(self._generator)
-        scalars = result.scalars()
-        record = {"step": report.step, "kind": "evaluation", "generator_weights": "ema"} | result.record()
+        scalars = result.to_scalars()
+        record = {"step": report.step, "kind": "evaluation", "generator_weights": "ema"} | result.to_record()
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
-        _logger.info("evaluation at step %d: %s", report.step, shown)  # first: the disk may have become full
+        _logger.info("evaluation at step %d: %s", report.step, shown)  # before writing, in case the disk is full
         append_line(self._metrics_path, json.dumps(record))
         write_scalars(self._writer, report.step, {f"evaluation/{name}": value for name, value in scalars.items()})
         name, value = next(iter(scalars.items()))
         protocol = _DEFAULT_LABELS | {key: record[key] for key in _PROTOCOL if key in record}
-        if (self._kept.get("metric"), self._kept.get("protocol")) != (name, protocol):
-            if self._kept:
-                _logger.info("evaluations by another metric or protocol do not count: the best one begins anew")
-            self._kept = {"metric": name, "protocol": protocol, "worse_in_a_row": 0}
-        self._follow(value, result.lower_is_better, report.step)
+        if (self._best_record.get("metric"), self._best_record.get("protocol")) != (name, protocol):
+            if self._best_record:
+                _logger.info("the metric or its protocol has changed: earlier evaluations are not compared")
+            self._best_record = {"metric": name, "protocol": protocol, "worse_in_a_row": 0}
+        self._update_best(value, result.lower_is_better, report.step)
 
-    def _follow(self, value: float, lower_is_better: bool, step: int) -> None:
-        """Keep the checkpoint if it is the best so far, and warn if the metric gets worse again and again."""
-        worse = "last" in self._kept and not _is_at_least_as_good(value, self._kept["last"], lower_is_better)
-        worse_in_a_row = self._kept["worse_in_a_row"] + 1 if worse else 0
-        self._kept |= {"last": value, "last_step": step, "worse_in_a_row": worse_in_a_row}
+    def _update_best(self, value: float, lower_is_better: bool, step: int) -> None:
+        """Keep the checkpoint if it is the best so far, and warn of a collapse."""
+        is_worse = "last" in self._best_record and not _is_at_least_as_good(
+            value, self._best_record["last"], lower_is_better
+        )
+        worse_in_a_row = self._best_record["worse_in_a_row"] + 1 if is_worse else 0
+        self._best_record |= {"last": value, "last_step": step, "worse_in_a_row": worse_in_a_row}
         if math.isfinite(value) and (
-            "value" not in self._kept or not _is_at_least_as_good(self._kept["value"], value, lower_is_better)
+            "value" not in self._best_record
+            or not _is_at_least_as_good(self._best_record["value"], value, lower_is_better)
         ):
             self._best.save()
-            self._kept |= {"step": step, "value": value}
+            self._best_record |= {"step": step, "value": value}
             _logger.info("best so far, kept in %s", self._best_path.parent)
-        write_atomically(self._best_path, json.dumps(self._kept) + "\n")
-        if self._kept["worse_in_a_row"] >= self._patience:
+        write_atomically(self._best_path, json.dumps(self._best_record) + "\n")
+        if self._best_record["worse_in_a_row"] >= self._patience:
             _logger.warning(
-                "%s has got worse in %d evaluations in a row: the run may be collapsing; the best checkpoint so far is "
+                "%s has become worse in %d consecutive evaluations: the run may be collapsing; the best checkpoint is "
                 "in %s",
-                self._kept["metric"],
-                self._kept["worse_in_a_row"],
+                self._best_record["metric"],
+                self._best_record["worse_in_a_row"],
                 self._best_path.parent,
             )
 
@@ -123,27 +129,31 @@ def read_best(path: pathlib.Path, precision: str) -> dict[str, Any]:
     """Read `best.json`.
 
     Args:
-        path: The file.
-        precision: The run's precision policy. A record without a precision is of an earlier version, in which the
-            generator computed an evaluation as it does in training.
+        path: The path of the file.
+        precision: The precision policy of the run. It completes records of earlier versions, in which the generator
+            computed evaluations in the precision of training.
 
     Returns:
-        Its content, with a complete protocol; empty if there is no such file or it is damaged.
+        The content with a complete protocol; empty if the file does not exist or is damaged.
     """
     try:
-        kept = json.loads(read_text(path))
+        record = json.loads(read_text(path))
     except (OSError, ValueError, UserError):
         return {}
-    if not isinstance(kept, dict) or not _KINDS.keys() <= kept.keys():
+    if not isinstance(record, dict) or not _REQUIRED_TYPES.keys() <= record.keys():
         return {}
-    if not all(isinstance(kept[key], kind) for key, kind in (_KINDS | _OTHER_KINDS).items() if key in kept):
+    types = _REQUIRED_TYPES | _OPTIONAL_TYPES
+    if not all(isinstance(record[key], value_type) for key, value_type in types.items() if key in record):
         return {}
     defaults = _DEFAULT_LABELS | {"precision": keras.DTypePolicy(precision).compute_dtype}
-    return kept | {"protocol": defaults | kept["protocol"]}
+    return record | {"protocol": defaults | record["protocol"]}
 
 
-def _is_at_least_as_good(value: float, other: float, lower_is_better: bool) -> bool:
-    """Return whether a value is at least as good as another; one that is not a number is worse than all."""
-    if math.isnan(value) or math.isnan(other):
-        return math.isnan(other)
-    return value <= other if lower_is_better else value >= other
+def _is_at_least_as_good(value: float, reference: float, lower_is_better: bool) -> bool:
+    """Return whether a value is at least as good as a reference.
+
+    NaN is worse than any number.
+    """
+    if math.isnan(value) or math.isnan(reference):
+        return math.isnan(reference)
+    return value <= reference if lower_is_better else value >= reference

@@ -1,4 +1,7 @@
-"""Actions that watch the health of a run: a sign that appears is warned of, or ends the run."""
+"""Actions that monitor the health of a run.
+
+A sign of an unhealthy run leads to a warning or ends the run.
+"""
 
 from __future__ import annotations
 
@@ -18,125 +21,134 @@ from sagan_tf.training.health.signs import DEAD, LOGIT_GAP, SIGNS, Sign, Values,
 
 _logger = logging.getLogger("sagan_tf")
 _MIN_DEAD_STEPS = 10
-"""Steps with constant logits before a discriminator counts as dead: no batch of a run that went on had them."""
+"""Number of steps with constant logits from which a discriminator counts as dead. No batch of a run that continued to
+learn had constant logits."""
 
 POLICIES: dict[str, Callable[[Sign], bool]] = {
     "warn": lambda sign: False,
     "stop_dead": lambda sign: sign.is_final,
     "stop": lambda sign: True,
 }
-"""Values of `--on_unhealthy`: whether a sign ends the run."""
+"""Values of `--on_unhealthy`, each with a function that returns whether a sign ends the run."""
 
 
 class UnhealthyError(UserError):
-    """Raised where a run shows a sign for which it is to stop."""
+    """Raised if a run shows a sign for which `--on_unhealthy` stops it."""
 
 
-class SignWatch:
-    """Follows the signs of a run through readings.
+class SignMonitor:
+    """Monitor of the signs of a run over its readings.
 
-    A sign that appears is warned of or ends the run; it is warned of again only if it was absent in between. A run that
-    is resumed follows its signs from the beginning, and warns again of one that is still there.
+    A sign that appears leads to a warning or ends the run. A second warning follows only if the sign was absent in
+    between. A resumed run starts anew, and warns again of a sign that is still present.
 
     Args:
-        stops: Whether a sign ends the run, see `POLICIES`.
-        save: Saves a checkpoint and returns its path. It is called before a sign ends the run, unless that sign is
-            final: then the checkpoints from before are the ones to keep.
+        is_stopping: Returns whether a sign ends the run, see `POLICIES`.
+        save: Saves a checkpoint and returns its path. It is called before a sign ends the run, unless the sign is
+            final: then the earlier checkpoints are the ones to keep.
     """
 
-    def __init__(self, stops: Callable[[Sign], bool], save: Callable[[], str]) -> None:
-        self._stops = stops
+    def __init__(self, is_stopping: Callable[[Sign], bool], save: Callable[[], str]) -> None:
+        self._is_stopping = is_stopping
         self._save = save
         self._readings_in_a_row: dict[str, int] = {}
 
-    def follow(self, values: Values, step: int, hints: dict[str, str] | None = None) -> None:
-        """Judge the signs whose scalars are among `values`; `hints` has what else a message says, by sign.
+    def check(self, values: Values, step: int, hints: dict[str, str] | None = None) -> None:
+        """Check the signs whose scalars are among the values.
+
+        Args:
+            values: Scalars by name.
+            step: The step of the values.
+            hints: Further sentences for the message of a sign, by the name of the sign.
 
         Raises:
             UnhealthyError: A sign ends the run.
         """
         for name, sign in SIGNS.items():
-            unhealthy = sign.judge(values)
-            if unhealthy is None:
-                if sign.scalar in values:  # not defined at this step: readings before and after are not in a row
+            is_unhealthy = sign.check(values)
+            if is_unhealthy is None:
+                if sign.scalar in values:  # undefined at this step: readings before and after are not consecutive
                     self._readings_in_a_row[name] = 0
                 continue
-            in_a_row = self._readings_in_a_row.get(name, 0) + 1 if unhealthy else 0
+            in_a_row = self._readings_in_a_row.get(name, 0) + 1 if is_unhealthy else 0
             self._readings_in_a_row[name] = in_a_row
             if in_a_row == sign.patience:
                 self._report(name, sign, values[sign.scalar], step, (hints or {}).get(name, ""))
 
     def _report(self, name: str, sign: Sign, value: float, step: int, hint: str) -> None:
-        shown = f"{name} at step {step}: {sign.scalar} is {value:.4g}, healthy is {sign.healthy}"
+        shown = f"{name} at step {step}: {sign.scalar} is {value:.4g}, the healthy range is {sign.healthy}"
         message = f"{shown}. {sign.meaning} {hint}{sign.advice}"
-        if self._stops(sign):
-            saved = "" if sign.is_final else f" Saved {self._save()}: --on_unhealthy=stop_dead goes on from there."
+        if self._is_stopping(sign):
+            saved = "" if sign.is_final else f" Saved {self._save()}; --on_unhealthy=stop_dead resumes from there."
             raise UnhealthyError(f"on_unhealthy: {message}{saved}")
         _logger.warning("health: %s", message)
 
 
-class WatchDiscriminator:
-    """Notices a dead discriminator by the training metrics alone, after every call of the inner loop.
+class DiscriminatorMonitor:
+    """Action that detects a dead discriminator from the training metrics.
 
-    It comes before what saves, so that no checkpoint of a dead discriminator replaces one from before.
+    It runs after every call of the inner loop, and before the actions that save, so that no checkpoint of a dead
+    discriminator replaces an earlier one.
 
     Args:
-        watch: Follows the sign.
-        checkpoints: Checkpoints of the run.
-        directory: Where the checkpoints are for all workers; one that is not the chief saves elsewhere.
+        monitor: The monitor of the signs.
+        checkpoints: The checkpoints of the run.
+        directory: The directory of the checkpoints of the chief; the other workers save elsewhere.
     """
 
-    def __init__(self, watch: SignWatch, checkpoints: Checkpoints, directory: pathlib.Path) -> None:
-        self._watch = watch
+    def __init__(self, monitor: SignMonitor, checkpoints: Checkpoints, directory: pathlib.Path) -> None:
+        self._monitor = monitor
         self._checkpoints = checkpoints
         self._directory = directory
         self._dead_steps = 0
         self._last_alive: int | None = None
 
     def __call__(self, report: StepReport) -> None:
+        """Count consecutive steps with constant logits and check the sign."""
         if not is_dead(report.metrics):
-            # It told images apart in some of these steps, and never does again after death: it lived at their start.
+            # Logits differed in some of these steps, and never do after death: it was alive at the first of them.
             self._dead_steps, self._last_alive = 0, report.step - report.num_steps
         else:
             self._dead_steps += report.num_steps
         if not 0 < self._dead_steps < _MIN_DEAD_STEPS:
-            self._watch.follow(report.metrics, report.step, {DEAD: self._checkpoint_hint()})
+            self._monitor.check(report.metrics, report.step, {DEAD: self._format_checkpoint_hint()})
 
-    def _checkpoint_hint(self) -> str:
-        kept = None if self._last_alive is None else self._checkpoints.newest_until(self._last_alive)
-        if kept is None:
-            return "No checkpoint is known to be from before. "
-        return f"The last checkpoint that is surely from before is {self._directory / pathlib.Path(kept).name}. "
+    def _format_checkpoint_hint(self) -> str:
+        path = None if self._last_alive is None else self._checkpoints.find_newest_until(self._last_alive)
+        if path is None:
+            return "No checkpoint is certain to precede it. "
+        return f"The last checkpoint that is certain to precede it is {self._directory / pathlib.Path(path).name}. "
 
 
-class Health:
-    """Reads the health of the networks: a line in `metrics.jsonl`, scalars in TensorBoard, and the signs.
+class HealthMonitor:
+    """Action that records the health of the networks and checks the signs.
 
     Args:
-        readers: Each reads some scalars; None stands for one that is not defined at this step.
-        watch: Follows the signs.
-        path: Path of `metrics.jsonl`.
-        writer: TensorBoard's.
+        readers: Functions that read some scalars each; None for a scalar that is undefined at this step.
+        monitor: The monitor of the signs.
+        path: The path of `metrics.jsonl`.
+        writer: The TensorBoard writer.
     """
 
     def __init__(
         self,
         readers: Sequence[Callable[[], Mapping[str, float | None]]],
-        watch: SignWatch,
+        monitor: SignMonitor,
         path: pathlib.Path,
         writer: tf.summary.SummaryWriter,
     ) -> None:
         self._readers = tuple(readers)
-        self._watch = watch
+        self._monitor = monitor
         self._path = path
         self._writer = writer
 
     def __call__(self, report: StepReport) -> None:
+        """Read the scalars, record them and check the signs."""
         metrics = report.metrics  # means over many more images than the fixed batch has
         gap = metrics["real_logits"] - metrics["fake_logits"]
         values: dict[str, float | None] = {LOGIT_GAP: gap}
         for read in self._readers:
             values |= read()
         append_line(self._path, json.dumps({"step": report.step, "kind": "health"} | values))
-        write_scalars(self._writer, report.step, {name: one for name, one in values.items() if one is not None})
-        self._watch.follow(values, report.step)
+        write_scalars(self._writer, report.step, {name: value for name, value in values.items() if value is not None})
+        self._monitor.check(values, report.step)

@@ -1,4 +1,4 @@
-"""Report the progress of training on the console."""
+"""The action that reports the progress of training on the console."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sagan_tf.progress import progress_bar
 from sagan_tf.training.actions.schedule import StepReport, next_multiple
 
 _logger = logging.getLogger("sagan_tf")
-_SECONDS_TO_LINE = 60.0
+_MAX_SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress:
-    """A progress bar on a terminal, plain lines elsewhere.
+    """Action that updates a progress bar on a terminal and logs lines elsewhere.
 
     Args:
-        step: Steps done when the loop begins.
-        num_steps: Steps of the whole run.
-        images_per_step: Real images that a step takes.
-        line_every: Steps between plain lines. There are more of them where these steps take longer than a minute.
-        traces: Whether the first step also traces the graph, which is then named.
+        step: Number of steps done when the loop starts.
+        num_steps: Number of steps of the whole run.
+        images_per_step: Number of real images in a step.
+        line_every: Number of steps between plain lines. If these steps take longer than a minute, there are more lines.
+        traces: Whether the first step also traces the graph; the first line then says so.
     """
 
     def __init__(self, step: int, num_steps: int, images_per_step: int, line_every: int, traces: bool = False) -> None:
@@ -35,34 +35,36 @@ class Progress:
         self._bar = progress_bar(num_steps, initial=step, unit="step")
 
     def next_step(self, step: int) -> int:
-        """See `Scheduled`."""
+        """Return the step of the next plain line."""
         return next_multiple(self._line_every, step)
 
     def __call__(self, report: StepReport) -> None:
+        """Update the bar, or log a line if it is due."""
         speed = report.num_steps / report.seconds
-        losses = {
+        values = {
             "images/s": f"{speed * self._images_per_step:.0f}",
             "d_loss": f"{report.metrics['discriminator_loss']:.3f}",
             "g_loss": f"{report.metrics['generator_loss']:.3f}",
         }
-        traced, self._traces = self._traces, False
+        is_first_call, self._traces = self._traces, False
         self._step, new_steps = report.step, report.step - self._step
         if not self._bar.disable:
-            self._bar.set_postfix(losses, refresh=False)
+            self._bar.set_postfix(values, refresh=False)
             self._bar.update(new_steps)
             return
-        if traced:
-            _logger.info("first step after %.0f s, tracing included", report.seconds)
-        if report.last or report.step % self._line_every == 0 or time.monotonic() - self._printed >= _SECONDS_TO_LINE:
-            self._print(speed, losses)
+        if is_first_call:
+            _logger.info("first step after %.0f s, including tracing", report.seconds)
+        is_late = time.monotonic() - self._printed >= _MAX_SECONDS_BETWEEN_LINES
+        if report.last or report.step % self._line_every == 0 or is_late:
+            self._log_line(speed, values)
 
-    def _print(self, speed: float, losses: dict[str, str]) -> None:
+    def _log_line(self, speed: float, values: dict[str, str]) -> None:
         self._printed = time.monotonic()
-        left = (self._printed - self._began) / (self._step - self._first_step) * (self._num_steps - self._step)
-        values = "  ".join(f"{name} {value}" for name, value in losses.items())
-        eta = tqdm.format_interval(left)
-        _logger.info("step %d/%d  %.2f steps/s  %s  ETA %s", self._step, self._num_steps, speed, values, eta)
+        seconds_per_step = (self._printed - self._began) / (self._step - self._first_step)
+        text = "  ".join(f"{name} {value}" for name, value in values.items())
+        eta = tqdm.format_interval(seconds_per_step * (self._num_steps - self._step))
+        _logger.info("step %d/%d  %.2f steps/s  %s  ETA %s", self._step, self._num_steps, speed, text, eta)
 
     def close(self) -> None:
-        """End the bar's line, so that what is printed next begins its own."""
+        """End the line of the progress bar, so that further output starts on a new line."""
         self._bar.close()

@@ -1,4 +1,4 @@
-"""Write the training metrics to `metrics.jsonl` and TensorBoard."""
+"""The action that writes the training metrics to `metrics.jsonl` and TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from sagan_tf.training.actions.tensorboard import write_scalars
 
 
 class Scalars:
-    """Means of the training metrics since the last line, with the networks' own scalars: `metrics.jsonl`, TensorBoard.
+    """Action that writes the means of the training metrics and further scalars.
+
+    The means are over the steps since the last line.
 
     Args:
-        path: of `metrics.jsonl`. Lines beyond `step` are dropped: a resumed run writes them again.
-        writer: TensorBoard's.
-        every: steps between lines.
-        images_per_step: real images that a step takes.
-        step: steps done when the loop begins.
-        extra: reads further scalars.
+        path: The path of `metrics.jsonl`. Lines after `step` are removed, because a resumed run writes them again.
+        writer: The TensorBoard writer.
+        every: The number of steps between lines.
+        images_per_step: The number of real images in a step.
+        step: The number of steps done when the loop starts.
+        read_extra: Reads further scalars by name.
     """
 
     def __init__(
@@ -34,31 +36,32 @@ class Scalars:
         every: int,
         images_per_step: int,
         step: int,
-        extra: Callable[[], dict[str, float]],
+        read_extra: Callable[[], dict[str, float]],
     ) -> None:
         self._path = path
         self._writer = writer
         self._every = every
         self._images_per_step = images_per_step
-        self._extra = extra
+        self._read_extra = read_extra
         self._reports: list[StepReport] = []
         drop_lines_after(path, step)
 
     def next_step(self, step: int) -> int:
-        """See `Scheduled`."""
+        """Return the step of the next line."""
         return next_multiple(self._every, step)
 
     def __call__(self, report: StepReport) -> None:
+        """Collect the report, and write a line if it is due."""
         self._reports.append(report)
         if not report.last and report.step % self._every:
             return
-        values = self._means() | self._extra()
+        values = self._compute_means() | self._read_extra()
         self._reports.clear()
         line = {"step": report.step, "kind": "train"} | values
         append_line(self._path, json.dumps(line))
         write_scalars(self._writer, report.step, values)
 
-    def _means(self) -> dict[str, float]:
+    def _compute_means(self) -> dict[str, float]:
         steps = sum(report.num_steps for report in self._reports)
         seconds = sum(report.seconds for report in self._reports)
         means = {

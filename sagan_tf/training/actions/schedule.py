@@ -1,4 +1,4 @@
-"""Actions and when they run."""
+"""Actions and their schedule."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Protocol, runtime_checkable
 
 @dataclasses.dataclass(frozen=True)
 class StepReport:
-    """What one or several calls of the inner loop did.
+    """Report of one or several calls of the inner loop.
 
     Attributes:
-        step: Steps done in the whole run.
-        num_steps: Steps done in these calls.
-        metrics: Means over them.
+        step: Number of steps done in the whole run.
+        num_steps: Number of steps in these calls.
+        metrics: Means over these steps.
         seconds: Wall time of the calls.
-        last: Whether the run is over.
+        last: Whether the run has ended.
     """
 
     step: int
@@ -27,14 +27,15 @@ class StepReport:
 
 
 Action = Callable[[StepReport], None]
+"""A side effect of training, such as saving; it is called with the report of the last steps."""
 
 
 @runtime_checkable
 class Scheduled(Protocol):
-    """An action that has to run at certain steps, whatever the other actions do."""
+    """Interface of an action that has to run at certain steps."""
 
     def next_step(self, step: int) -> int | None:
-        """Return the first step after `step` at which the action has to run; None if there is none."""
+        """Return the first step after `step` at which the action has to run, or None."""
 
     def __call__(self, report: StepReport) -> None:
         """Run the action."""
@@ -42,16 +43,22 @@ class Scheduled(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Every:
-    """Runs an action at each multiple of `steps`, and at the end of the run."""
+    """Action that runs another action at fixed intervals and at the end of the run.
+
+    Attributes:
+        steps: The interval in steps.
+        action: The action that is run at each multiple of the interval.
+    """
 
     steps: int
     action: Action
 
     def next_step(self, step: int) -> int:
-        """See `Scheduled`."""
+        """Return the first multiple of the interval after `step`."""
         return next_multiple(self.steps, step)
 
     def __call__(self, report: StepReport) -> None:
+        """Run the action if it is due."""
         if report.last or report.step % self.steps == 0:
             self.action(report)
 

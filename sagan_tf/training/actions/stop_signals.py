@@ -1,4 +1,7 @@
-"""Signals that end a run: it finishes its inner loop, saves and says so; a second one ends it at once."""
+"""Signals that stop a run.
+
+After the first signal the run finishes its current steps, saves and stops. A second signal stops it at once.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,24 @@ import socket
 import threading
 from types import TracebackType
 
-from sagan_tf.errors import StoppedBySignal
+from sagan_tf.errors import StoppedBySignalError
 from sagan_tf.runs.checkpoints import Checkpoints
 from sagan_tf.training.actions.schedule import StepReport
 
 _logger = logging.getLogger("sagan_tf")
-_NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")  # the last is what Slurm is asked to send before a job's time is over
+# Slurm sends SIGUSR1 before the time limit of a job, if it is requested.
+_SIGNAL_NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")
 
 
 class StopSignals:
-    """A context in which signals that end programs are noted, and left to `StopOnSignal`.
+    """Context that records signals for `StopOnSignal` instead of ending the program.
 
-    Python looks at signals between its own instructions only, of which there are none while an inner loop runs. So a
-    thread listens to what the system writes at once: it says what happens, and ends the program at the second signal.
+    Python handles signals between its own instructions only, and executes none while an inner loop runs. Therefore a
+    thread reads the signal numbers that the system writes to a socket at once. The thread logs the first signal, and
+    ends the program at the second one.
 
     Attributes:
-        received: the number of the first signal; None before.
+        received: The number of the first signal; None before.
     """
 
     def __init__(self) -> None:
@@ -33,11 +38,11 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is not threading.main_thread():
-            return self  # who runs a training in a thread has signals of their own in mind
+            return self  # a program that trains in a thread handles signals itself
         self._read, self._write = socket.socketpair()
         self._write.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
+        for number in (getattr(signal, name) for name in _SIGNAL_NAMES if hasattr(signal, name)):
             self._before[number] = signal.signal(number, lambda *_: None)
         threading.Thread(target=self._listen, daemon=True, name="stop_signals").start()
         return self
@@ -51,7 +56,7 @@ class StopSignals:
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before.clear()
         signal.set_wakeup_fd(self._wakeup)
-        self._write.close()  # which ends the thread
+        self._write.close()  # this ends the thread
         self._read.close()
 
     def _listen(self) -> None:
@@ -62,28 +67,31 @@ class StopSignals:
                 return
             if not number:
                 return
-            self._note(number[0])
+            self._record(number[0])
 
-    def _note(self, number: int) -> None:
+    def _record(self, number: int) -> None:
         if number not in self._before:
             return
         if self.received is not None:
             os._exit(128 + number)
         self.received = number
         name = signal.Signals(number).name
-        _logger.info("%s: the run stops after its current steps and saves; a second signal ends it at once", name)
+        _logger.info("%s: the run saves and stops after its current steps; a second signal stops it at once", name)
 
 
 class StopOnSignal:
-    """Saves and stops the run once a signal has come."""
+    """Action that saves and stops the run after a signal."""
 
     def __init__(self, signals: StopSignals, checkpoints: Checkpoints) -> None:
         self._signals = signals
         self._checkpoints = checkpoints
 
     def __call__(self, report: StepReport) -> None:
+        """Save and stop if a signal was received."""
         number = self._signals.received
-        if number is None or report.last:  # a run that is over ends as any other
+        if number is None or report.last:  # a run that has ended needs no stop
             return
         path = self._checkpoints.save()
-        raise StoppedBySignal(number, f"stopped at step {report.step} and saved {path}; the same command goes on")
+        raise StoppedBySignalError(
+            number, f"stopped at step {report.step} and saved {path}; run the same command to resume"
+        )

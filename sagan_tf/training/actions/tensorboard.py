@@ -1,5 +1,6 @@
-"""What TensorBoard shows beside curves and pictures: the configuration, what runs differ in, and a page that opens on
-what matters. The only door to TensorBoard's plugins.
+"""Scalars, configuration and custom charts in TensorBoard.
+
+No other module imports TensorBoard's plugins.
 """
 
 from __future__ import annotations
@@ -13,30 +14,43 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hparams
 
-from sagan_tf.config import Config, option_fields, option_values
-from sagan_tf.text import printable
+from sagan_tf.config import Config, get_option_fields, get_option_values
+from sagan_tf.text import make_printable
 from sagan_tf.visualization.charts import CHARTS
 
-_WATCHED = ("discriminator_loss", "generator_loss", "images_per_second")
+_MAIN_METRICS = ("discriminator_loss", "generator_loss", "images_per_second")
 
 
-def write_introduction(writer: tf.summary.SummaryWriter, config: Config) -> None:
-    """Write the configuration as text and as HParams, and the layout of the Custom Scalars page."""
+def write_run_metadata(writer: tf.summary.SummaryWriter, config: Config) -> None:
+    """Write the configuration and the layout of the custom charts.
+
+    The configuration is written as text and as HParams.
+
+    Args:
+        writer: The TensorBoard writer.
+        config: The run.
+    """
     with writer.as_default(step=0):
-        tf.summary.text("configuration", _as_table(config))
-        tf.summary.experimental.write_raw_pb(custom_scalar.pb(_layout()).SerializeToString())
-        metrics = [*_WATCHED, *(f"evaluation/{name}" for name in config.evaluation.metrics)]
-        hparams.hparams_config([hparams.HParam(name) for name in _compared(config)], list(map(hparams.Metric, metrics)))
-        hparams.hparams(_compared(config), trial_id=config.training.run_dir)
+        tf.summary.text("configuration", _format_table(config))
+        tf.summary.experimental.write_raw_pb(custom_scalar.pb(_create_layout()).SerializeToString())
+        metrics = [*_MAIN_METRICS, *(f"evaluation/{name}" for name in config.evaluation.metrics)]
+        hparams.hparams_config(
+            [hparams.HParam(name) for name in _select_hyperparameters(config)], list(map(hparams.Metric, metrics))
+        )
+        hparams.hparams(_select_hyperparameters(config), trial_id=config.training.run_dir)
     writer.flush()
 
 
 @contextlib.contextmanager
 def at_step(writer: tf.summary.SummaryWriter, step: int) -> Iterator[None]:
-    """A context in which summaries are written as of a step; they are in the file at its end.
+    """Set the step of the summaries in this context, and flush them at its end.
 
-    Numbers that are new every time have to be NumPy's: of every Python number (`numpy.float64` is one too) that
-    TensorFlow makes a tensor of, it keeps that tensor until the program ends. That was 30 kB for each line of scalars.
+    Numbers that change have to be NumPy numbers: TensorFlow caches a tensor of every Python number (`numpy.float64` is
+    one too) until the program ends. That took 30 kB for each line of scalars.
+
+    Args:
+        writer: The TensorBoard writer.
+        step: The step.
     """
     with writer.as_default(step=np.int64(step)):
         yield
@@ -44,45 +58,48 @@ def at_step(writer: tf.summary.SummaryWriter, step: int) -> Iterator[None]:
 
 
 def write_scalars(writer: tf.summary.SummaryWriter, step: int, scalars: Mapping[str, float]) -> None:
-    """Write numbers by name."""
+    """Write scalars by name."""
     with at_step(writer, step):
         for name, value in scalars.items():
             tf.summary.scalar(name, np.float32(value))
 
 
-def _layout() -> layout_pb2.Layout:
+def _create_layout() -> layout_pb2.Layout:
     categories = []
     for title, charts in CHARTS.items():
-        as_charts = [
+        chart_protos = [
             layout_pb2.Chart(title=name, multiline=layout_pb2.MultilineChartContent(tag=list(tags)))
             for name, tags in charts.items()
         ]
-        categories.append(layout_pb2.Category(title=title, chart=as_charts))
+        categories.append(layout_pb2.Category(title=title, chart=chart_protos))
     return layout_pb2.Layout(category=categories)
 
 
-def _compared(config: Config) -> dict[str, bool | int | float | str]:
-    """Return what runs may differ in: every hyper-parameter that decides the weights. Lists are written out."""
-    fields, values = option_fields(), option_values(config)
+def _select_hyperparameters(config: Config) -> dict[str, bool | int | float | str]:
+    """Return every hyper-parameter that influences the weights, with lists as text."""
+    fields, values = get_option_fields(), get_option_values(config)
     names = [name for name, (_, field) in fields.items() if not field.metadata["changeable"]]
-    return {name: _plain(values[name]) for name in names}
+    return {name: _to_plain_value(values[name]) for name in names}
 
 
-def _plain(value: object) -> bool | int | float | str:
+def _to_plain_value(value: object) -> bool | int | float | str:
     if isinstance(value, bool | int | float):
         return value
-    return printable(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return make_printable(",".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
-def _as_table(config: Config) -> str:
-    """Return every flag as a table in Markdown, those that differ from their defaults first and in bold."""
-    fields, values = option_fields(), option_values(config)
+def _format_table(config: Config) -> str:
+    """Return a Markdown table of all flags.
+
+    Flags that differ from their defaults come first, in bold.
+    """
+    fields, values = get_option_fields(), get_option_values(config)
     changed = [name for name in fields if values[name] != fields[name][1].default]
-    rows = [f"| **{name}** | **{_cell(values[name])}** |" for name in changed]
-    rows += [f"| {name} | {_cell(values[name])} |" for name in fields if name not in changed]
+    rows = [f"| **{name}** | **{_format_cell(values[name])}** |" for name in changed]
+    rows += [f"| {name} | {_format_cell(values[name])} |" for name in fields if name not in changed]
     return "\n".join(["| flag | value |", "|---|---|", *rows])
 
 
-def _cell(value: object) -> str:
-    text = "empty" if value in ("", ()) else str(_plain(value))
+def _format_cell(value: object) -> str:
+    text = "empty" if value in ("", ()) else str(_to_plain_value(value))
     return text.replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")

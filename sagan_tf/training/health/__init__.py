@@ -1,1 +1,1 @@
-"""The health of a training run: what is measured, and the signs by which a failing run is recognized."""
+"""The health of a training run: measurements, and the signs of a failing run."""

@@ -1,7 +1,7 @@
-"""Signs by which a run is seen to be unhealthy: what each one means, its healthy range, and what to change.
+"""Signs of an unhealthy run, with their healthy ranges and advice.
 
 A new sign is one entry of `SIGNS`. The limits were measured on runs of the packaged Fashion-MNIST at 32 px
-(docs/results has the runs). This file imports no TensorFlow: the report of a run uses it too.
+(docs/results has the runs). This module imports no TensorFlow, because the report of a run uses it too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Values = Mapping[str, Any]
-"""Scalars by name; None for one that is not defined at a step."""
+"""Scalars by name; None for a scalar that is undefined at a step."""
 
 LATENT_RANK, LATENT_RANK_SHARE = "health/latent_stable_rank", "health/latent_stable_rank_share"
 BLOCK_LATENT_RANK = "health/block_latent_stable_rank"
@@ -24,10 +24,10 @@ LOSS_SHARE = "health/discriminator_loss_share"
 HELD_OUT_GAP, OVERFITTING = "health/held_out_gap", "health/overfitting"
 
 LOGIT_RANGE = "logit_range"
-"""A training metric: the largest logit of real and generated images less the smallest.
+"""A training metric: the largest logit of real and generated images minus the smallest.
 
-It is taken in every batch that a replica judges at once, and averaged over these: over replicas and over the parts of
-gradient accumulation. It is 0 if and only if all are constant.
+It is computed in each batch of a forward pass, and averaged over replicas and over the parts of gradient accumulation.
+It is 0 if and only if the logits of each batch are constant.
 """
 
 DEAD = "dead discriminator"
@@ -35,16 +35,16 @@ DEAD = "dead discriminator"
 
 @dataclasses.dataclass(frozen=True)
 class Sign:
-    """A way in which a run can be unhealthy.
+    """Sign of an unhealthy run.
 
     Attributes:
-        scalar: The name of the scalar that shows it.
+        scalar: The name of the scalar that shows the sign.
         needs: The names of further scalars that `is_unhealthy` reads.
-        is_unhealthy: Whether scalars, which have all these names, show it.
+        is_unhealthy: Returns whether scalars, which include all of these names, show the sign.
         healthy: The healthy range, in words.
-        meaning: What the sign means; one sentence.
-        advice: What to change; one sentence.
-        patience: The number of readings in a row that must show it.
+        meaning: The meaning of the scalar or the sign.
+        advice: The recommended change.
+        patience: The number of consecutive readings that must show the sign.
         is_final: Whether a run never recovers from it.
     """
 
@@ -57,43 +57,46 @@ class Sign:
     patience: int = 1
     is_final: bool = False
 
-    def judge(self, values: Values) -> bool | None:
-        """Return whether scalars show the sign; None where one that it needs is missing or no number."""
+    def check(self, values: Values) -> bool | None:
+        """Return whether scalars show the sign; None if a needed scalar is missing."""
         numbers = all(isinstance(values.get(name), int | float) for name in (self.scalar, *self.needs))
         return self.is_unhealthy(values) if numbers else None
 
 
 def is_dead(values: Values) -> bool:
-    """Return whether training metrics show a discriminator that gives all images the same logit.
+    """Return whether the discriminator gives all images the same logit.
 
-    Where all units of the last feature map are 0, every logit is the bias of the last layer, so that the range of the
-    logits is exactly 0.0 and not only small. Gradient norms are no criterion: terms that the regularizers add to the
-    generator's loss give it a gradient that does not pass through the discriminator, and a dead discriminator's last
-    bias has a gradient in some losses (least squares) and with an auxiliary classifier.
+    If all units of the last feature map are 0, every logit is the bias of the last layer, and the range of the logits
+    is exactly 0.0. Gradient norms do not show this: regularization terms in the generator's loss have a gradient that
+    does not pass through the discriminator, and the last bias of a dead discriminator has a gradient in some losses
+    (least squares) and with an auxiliary classifier.
+
+    Args:
+        values: The training metrics.
     """
     return values[LOGIT_RANGE] == 0.0
 
 
 MIN_LATENT_RANK_SHARE = 1 / 16
-"""The first kernel of the runs in docs/results/diversity.md ends with 0.07 to 0.20, at a recall of 0.11 to 0.67: within
-this range the rank says nothing about recall. Together with the kernels of the blocks the quickstart ends with 0.23. A
-run of 6,000 steps whose recall fell to 0.05 had 0.03 (3.7 of 128)."""
+"""The first kernel of the runs in docs/results/diversity.md ends at 0.07 to 0.20, with a recall of 0.11 to 0.67: within
+this range the rank does not predict recall. With the kernels of the blocks the quickstart ends at 0.23. A run of 6,000
+steps whose recall fell to 0.05 had 0.03 (3.7 of 128)."""
 MIN_DISTANCE_RATIO = 0.5
-"""0.68 to 1.34 in steps 40 to 600 of a quickstart, 0.66 to 0.80 at the end of six. An untrained generator has 0.05, so
-that readings in a row are needed."""
+"""0.68 to 1.34 in steps 40 to 600 of a quickstart, 0.66 to 0.80 at the end of six quickstarts. An untrained generator
+has 0.05, so that consecutive readings are needed."""
 MAX_DEAD_UNITS = 0.75
 """At most 0.22 in the quickstart, 0.38 in a run that learned at a high rate. No run that reached 0.75 recovered."""
 MIN_LOGIT_DEVIATION = 0.01
-"""At least 0.08 in runs that learned; below 0.003 in those that were about to die."""
+"""At least 0.08 in runs that learned; below 0.003 in runs shortly before their discriminator died."""
 MIN_GAP_SHARE = 0.05
-"""Gap of mean logits in standard deviations: 0.3 and more where the discriminator leads."""
+"""Gap of mean logits in standard deviations: 0.3 and more if the discriminator leads."""
 MAX_OVERFITTING = 0.8
-"""0.12 to 0.18 at the end of three quickstarts with 10,000 images. With 50 images 0.85 to 0.98 where the discriminator
+"""0.12 to 0.18 at the end of three quickstarts with 10,000 images. With 50 images 0.85 to 0.98 if the discriminator
 memorizes them, and 0.53 to 0.75 with augmentation (docs/results/few_images.md)."""
 MIN_LOSS_SHARE = 0.05
-"""A hinge loss of 0.1. 0.69 to 0.75 in three quickstarts; 0.14 where the discriminator memorizes 50 images."""
+"""A hinge loss of 0.1. 0.69 to 0.75 in three quickstarts; 0.14 if the discriminator memorizes 50 images."""
 
-_NEW_RUN = "Begin a new run in another --run_dir"
+_NEW_RUN = "Start a new run in another --run_dir"
 _SMALLER_STEPS = f"{_NEW_RUN} with a lower --discriminator_learning_rate or --discriminator_pooling=scaled_sum or mean."
 _STRONGER = "more --discriminator_steps_per_step or larger --discriminator_widths"
 _MORE_DIVERSE = f"{_NEW_RUN} with --latents_to_every_block, {_STRONGER}; until then use an earlier checkpoint."
@@ -105,7 +108,7 @@ SIGNS: dict[str, Sign] = {
         is_unhealthy=is_dead,
         healthy="above 0",
         meaning="Every unit of the discriminator's last feature map is 0 for every image: all images have the same "
-        "logit, no gradient passes, and neither network ever learns again.",
+        "logit, gradients are 0, and neither network ever learns again.",
         advice=_SMALLER_STEPS,
         is_final=True,
     ),
@@ -125,7 +128,7 @@ SIGNS: dict[str, Sign] = {
         is_unhealthy=lambda values: values[LOGIT_DEVIATION] < MIN_LOGIT_DEVIATION,
         healthy=f"at least {MIN_LOGIT_DEVIATION}",
         meaning="The standard deviation of the discriminator's logits over real and generated images: without "
-        "differences the generator has nothing to follow.",
+        "differences the generator gets no useful gradient.",
         advice=_SMALLER_STEPS,
         patience=2,
     ),
@@ -134,8 +137,8 @@ SIGNS: dict[str, Sign] = {
         needs=(LOGIT_DEVIATION,),
         is_unhealthy=lambda values: abs(values[LOGIT_GAP]) < MIN_GAP_SHARE * values[LOGIT_DEVIATION],
         healthy=f"at least {MIN_GAP_SHARE} standard deviations of the logits",
-        meaning="The mean logit of real images less that of generated ones: a discriminator that cannot tell them "
-        "apart does not keep the generator's images diverse.",
+        meaning="The mean logit of real images minus that of generated images: a discriminator that cannot distinguish "
+        "them does not keep the generator's images diverse.",
         advice=f"Make the discriminator stronger. {_NEW_RUN} with {_STRONGER}.",
         patience=3,
     ),
@@ -143,10 +146,10 @@ SIGNS: dict[str, Sign] = {
         scalar=LOSS_SHARE,
         needs=(SEPARATION,),
         is_unhealthy=lambda values: values[LOSS_SHARE] < MIN_LOSS_SHARE and values[SEPARATION] == 1.0,
-        healthy=f"at least {MIN_LOSS_SHARE}, or a generated image with a higher logit than a real one",
+        healthy=f"at least {MIN_LOSS_SHARE}, or a generated image with a higher logit than a real image",
         meaning="The discriminator's adversarial loss, divided by that of a discriminator that gives all images one "
-        "logit: near 0 the discriminator has won, and its logits no longer say which generated images are better. Not "
-        "read with --loss=wasserstein, which has no minimum.",
+        "logit: near 0 the discriminator has won, and its logits no longer show which generated images are better. Not "
+        "available with --loss=wasserstein, which has no minimum.",
         advice=f"Make the discriminator weaker. {_NEW_RUN} with a lower --discriminator_learning_rate or fewer "
         "--discriminator_steps_per_step.",
         patience=3,
@@ -156,9 +159,9 @@ SIGNS: dict[str, Sign] = {
         needs=(),
         is_unhealthy=lambda values: values[OVERFITTING] > MAX_OVERFITTING,
         healthy=f"at most {MAX_OVERFITTING}",
-        meaning="The mean logit of training images less that of held-out images, divided by the mean logit of training "
-        "images less that of generated ones: at 1 the discriminator has memorized its training images and gives "
-        "held-out images the logits of generated ones.",
+        meaning="The mean logit of training images minus that of held-out images, divided by the mean logit of "
+        "training images minus that of generated images: at 1 the discriminator has memorized its training images and "
+        "gives held-out images the logits of generated ones.",
         advice=f"Use an earlier checkpoint. {_NEW_RUN} with more images, with --augment=color,translation,cutout (and "
         "--ada_target=0.6 to adapt its probability), or with a smaller --num_steps.",
         patience=3,
@@ -169,8 +172,8 @@ SIGNS: dict[str, Sign] = {
         is_unhealthy=lambda values: values[LATENT_RANK_SHARE] < MIN_LATENT_RANK_SHARE,
         healthy=f"at least {MIN_LATENT_RANK_SHARE}",
         meaning="The stable rank of the kernels that the latent vector is multiplied with, divided by its largest "
-        "possible value: the share of the latent directions that change images much. It falls in every run, and only a "
-        "very low one was found together with images that are alike.",
+        "possible value: the share of the latent directions that change images much. It falls in every run, and only "
+        "very low values were found together with similar images.",
         advice=_MORE_DIVERSE,
     ),
     "similar samples": Sign(
@@ -178,10 +181,10 @@ SIGNS: dict[str, Sign] = {
         needs=(),
         is_unhealthy=lambda values: values[DISTANCE_RATIO] < MIN_DISTANCE_RATIO,
         healthy=f"at least {MIN_DISTANCE_RATIO}",
-        meaning="The mean distance of two samples of a class, divided by that of two real images: where it is small, "
-        "all samples of a class are nearly one image (mode collapse).",
+        meaning="The mean distance of two samples of a class, divided by that of two real images: if it is small, all "
+        "samples of a class are nearly the same image (mode collapse).",
         advice=_MORE_DIVERSE,
         patience=3,
     ),
 }
-"""The signs by name, in the order of the report."""
+"""The signs by name, in the order of the report of a run."""

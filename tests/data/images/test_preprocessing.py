@@ -1,4 +1,4 @@
-"""Decoding against independent computations, for every format and mode that is read."""
+"""Decoding agrees with independent computations, for every format and mode that is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sagan_tf.data.images.preprocessing import (
     scale_to_unit_range,
     to_uint8,
 )
-from tools.benchmarks.pipeline_data import jpeg, photograph
+from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
 
 
 def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -30,8 +30,8 @@ def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def smooth_picture(width: int = 24, height: int = 24) -> np.ndarray:
-    """uint8 [height, width, 3]: red grows to the right, green downwards, so that every orientation shows."""
+def smooth_image(width: int = 24, height: int = 24) -> np.ndarray:
+    """Return uint8 [height, width, 3]: red grows to the right, green downwards, so that every orientation differs."""
     across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
     return np.stack([across, down, np.full_like(across, 90)], axis=-1).astype(np.uint8)
 
@@ -54,20 +54,20 @@ def decode(encoded: bytes, image_channels: int = 3, resolution: int = 24) -> np.
         ("JPEG", {"quality": 95, "progressive": True}, 12),
     ],
 )
-def test_reads_every_colour_format(image_format: str, options: dict[str, object], tolerance: int) -> None:
-    picture = smooth_picture()
-    decoded = decode(encode(Image.fromarray(picture), image_format, **options))
-    assert np.abs(decoded.astype(int) - picture).max() <= tolerance
+def test_reads_every_color_format(image_format: str, options: dict[str, object], tolerance: int) -> None:
+    image = smooth_image()
+    decoded = decode(encode(Image.fromarray(image), image_format, **options))
+    assert np.abs(decoded.astype(int) - image).max() <= tolerance
 
 
-def test_gif_gives_its_first_frame() -> None:
-    frames = [Image.new("RGB", (24, 24), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+def test_gif_decodes_to_its_first_frame() -> None:
+    frames = [Image.new("RGB", (24, 24), color) for color in ((250, 0, 0), (0, 250, 0))]
     encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(decode(encoded), np.broadcast_to([250, 0, 0], (24, 24, 3)))
 
 
-def as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """The pixels that a file of this EXIF orientation holds, by NumPy."""
+def transpose_to_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """Return the pixels that a file with this EXIF orientation stores, computed by NumPy."""
     return {
         1: upright,
         2: upright[:, ::-1],
@@ -80,45 +80,49 @@ def as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation]
 
 
-def encode_turned(upright: np.ndarray, orientation: int, image_format: str = "PNG", **options: object) -> bytes:
+def encode_with_orientation(
+    upright: np.ndarray, orientation: int, image_format: str = "PNG", **options: object
+) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = np.ascontiguousarray(as_stored(upright, orientation))
+    stored = np.ascontiguousarray(transpose_to_stored(upright, orientation))
     return encode(Image.fromarray(stored), image_format, exif=exif, **options)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_applies_exif_orientation(orientation: int) -> None:
-    upright = smooth_picture()
-    np.testing.assert_array_equal(decode(encode_turned(upright, orientation)), upright)
+    upright = smooth_image()
+    np.testing.assert_array_equal(decode(encode_with_orientation(upright, orientation)), upright)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("width", "height"), [(25, 24), (24, 25)])
-def test_the_odd_pixel_is_cut_off_where_the_upright_picture_ends(orientation: int, width: int, height: int) -> None:
-    """At the right or bottom, wherever that is stored."""
-    upright = smooth_picture(width, height)
-    np.testing.assert_array_equal(decode(encode_turned(upright, orientation)), upright[:24, :24])
+def test_additional_pixel_is_cropped_at_the_right_or_bottom_of_the_upright_image(
+    orientation: int, width: int, height: int
+) -> None:
+    """The stored file may have that pixel at any side."""
+    upright = smooth_image(width, height)
+    np.testing.assert_array_equal(decode(encode_with_orientation(upright, orientation)), upright[:24, :24])
 
 
 @pytest.mark.parametrize("image_channels", [1, 3, 4])
-def test_grey(image_channels: int) -> None:
-    grey = smooth_picture()[..., 0]
-    decoded = decode(encode(Image.fromarray(grey), "PNG"), image_channels)
+def test_gray_image(image_channels: int) -> None:
+    gray = smooth_image()[..., 0]
+    decoded = decode(encode(Image.fromarray(gray), "PNG"), image_channels)
     for channel in range(min(image_channels, 3)):
-        np.testing.assert_array_equal(decoded[..., channel], grey)
+        np.testing.assert_array_equal(decoded[..., channel], gray)
     if image_channels == 4:
         assert (decoded[..., 3] == 255).all()
 
 
-def test_colour_to_grey_is_luma() -> None:
-    picture = smooth_picture()
-    decoded = decode(encode(Image.fromarray(picture), "PNG"), image_channels=1)
-    luma = picture @ np.array([0.299, 0.587, 0.114])
+def test_color_to_gray_is_luma() -> None:
+    image = smooth_image()
+    decoded = decode(encode(Image.fromarray(image), "PNG"), image_channels=1)
+    luma = image @ np.array([0.299, 0.587, 0.114])
     assert np.abs(decoded[..., 0] - luma).max() <= 1
 
 
-def test_16_bit_grey_is_scaled_not_clipped() -> None:
+def test_16_bit_gray_is_scaled_not_clipped() -> None:
     values = np.linspace(0, 65535, 24 * 24).reshape(24, 24).astype(np.uint16)
     decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1)
     np.testing.assert_array_equal(decoded[..., 0], np.rint(values / 257.0))
@@ -149,7 +153,7 @@ def test_palette(image_channels: int) -> None:
 
 @pytest.mark.parametrize("image_channels", [1, 3, 4])
 def test_palette_with_transparency(image_channels: int) -> None:
-    """The left half is a transparent black, the right half an opaque red."""
+    """The left half is transparent black, the right half is opaque red."""
     image = Image.new("P", (24, 24), 0)
     image.putpalette([0, 0, 0, 250, 0, 0])
     image.paste(1, (12, 0, 24, 24))
@@ -175,8 +179,8 @@ def test_alpha_is_kept_with_four_channels() -> None:
     np.testing.assert_array_equal(decoded, np.broadcast_to([10, 20, 30, 102], (24, 24, 4)))
 
 
-def test_transparent_colours_do_not_bleed_into_opaque_ones() -> None:
-    """Left half opaque red, right half transparent green; reduced, the colour stays red wherever alpha is not 0."""
+def test_transparent_colors_do_not_affect_opaque_colors() -> None:
+    """Opaque red beside transparent green: after the resize, the color is red wherever alpha is not 0."""
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[:, :33] = [255, 0, 0, 255]
     pixels[:, 33:] = [0, 255, 0, 0]
@@ -185,7 +189,7 @@ def test_transparent_colours_do_not_bleed_into_opaque_ones() -> None:
 
 
 def test_cmyk_jpeg() -> None:
-    """No ink is white, full yellow and magenta are red: as a viewer shows it, not inverted."""
+    """Zero ink is white, and full yellow and magenta are red, as viewers show it, not inverted."""
     pixels = np.zeros((24, 24, 4), np.uint8)
     pixels[:, 12:] = [0, 255, 255, 0]
     decoded = decode(encode(Image.fromarray(pixels, mode="CMYK"), "JPEG", quality=95)).astype(int)
@@ -194,18 +198,18 @@ def test_cmyk_jpeg() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 24), (24, 40), (41, 24), (24, 41), (24, 24)])
-def test_crops_the_largest_centre_square(width: int, height: int) -> None:
-    picture = smooth_picture(width, height)
+def test_crops_the_largest_center_square(width: int, height: int) -> None:
+    image = smooth_image(width, height)
     left, top = (width - 24) // 2, (height - 24) // 2
-    decoded = decode(encode(Image.fromarray(picture), "PNG"))
-    np.testing.assert_array_equal(decoded, picture[top : top + 24, left : left + 24])
+    decoded = decode(encode(Image.fromarray(image), "PNG"))
+    np.testing.assert_array_equal(decoded, image[top : top + 24, left : left + 24])
 
 
 def bicubic_weights(source: int, target: int) -> np.ndarray:
-    """[target, source] weights of an antialiased bicubic resize (Keys' kernel, a = -1/2), by its definition."""
+    """Return the weights [target, source] of an antialiased bicubic resize (Keys' kernel, a = -1/2)."""
     scale = source / target
-    centres = (np.arange(target) + 0.5) * scale
-    distance = np.abs((np.arange(source)[None, :] + 0.5 - centres[:, None]) / max(scale, 1))
+    centers = (np.arange(target) + 0.5) * scale
+    distance = np.abs((np.arange(source)[None, :] + 0.5 - centers[:, None]) / max(scale, 1))
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1
     far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
     weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
@@ -228,13 +232,13 @@ def test_a_fine_grating_is_averaged_not_sampled() -> None:
     assert np.abs(decoded.astype(int) - 127.5).max() <= 12
 
 
-def psnr(images: np.ndarray, others: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB."""
-    return 10 * math.log10(255**2 / np.mean((images.astype(float) - others) ** 2))
+def compute_psnr(images: np.ndarray, references: np.ndarray) -> float:
+    """Return the peak signal-to-noise ratio in dB."""
+    return 10 * math.log10(255**2 / np.mean((images.astype(float) - references) ** 2))
 
 
-def decoded_in_full(encoded: bytes, resolution: int) -> np.ndarray:
-    """The largest centre square of a JPEG, every pixel of it decoded and then resized."""
+def decode_in_full(encoded: bytes, resolution: int) -> np.ndarray:
+    """Decode every pixel of the largest center square of a JPEG, then resize it."""
     with Image.open(io.BytesIO(encoded)) as image:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -245,23 +249,23 @@ def decoded_in_full(encoded: bytes, resolution: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("size", "resolution"),
     [
-        ((500, 375), 128),  # 1/2, ImageNet's usual size: 1.46 times the resolution is left
-        ((360, 360), 128),  # 1/2, the smallest that is reduced
-        ((375, 501), 128),  # 1/2, of odd height, with half a pixel at the edge
+        ((500, 375), 128),  # 1/2, the usual size in ImageNet: 1.46 times the resolution remains
+        ((360, 360), 128),  # 1/2, the smallest size that is reduced
+        ((375, 501), 128),  # 1/2, odd height, with half a pixel at the edge
         ((500, 375), 64),  # 1/4
         ((500, 375), 32),  # 1/8
         ((1024, 768), 128),  # 1/4
     ],
 )
-def test_reduced_decoding_cannot_be_seen(size: tuple[int, int], resolution: int) -> None:
+def test_reduced_decoding_is_close_to_full_decoding(size: tuple[int, int], resolution: int) -> None:
     for seed in range(2):
-        encoded = jpeg(photograph(seed, *size))
-        assert psnr(decode(encoded, resolution=resolution), decoded_in_full(encoded, resolution)) >= 40
+        encoded = encode_jpeg(create_photograph(seed, *size))
+        assert compute_psnr(decode(encoded, resolution=resolution), decode_in_full(encoded, resolution)) >= 40
 
 
 @pytest.mark.parametrize(("side", "scale"), [(359, 1), (360, 2), (719, 2), (720, 4), (1440, 8), (4000, 8)])
-def test_how_far_a_jpeg_is_reduced(side: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least 1.4 x 128 = 180 pixels are left."""
+def test_scale_of_reduced_decoding(side: int, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 1.4 x 128 = 180 pixels remain."""
     sizes = []
     resize = Image.Image.resize
 
@@ -277,77 +281,73 @@ def test_how_far_a_jpeg_is_reduced(side: int, scale: int, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_reduced_jpeg_is_upright_and_not_shifted(orientation: int) -> None:
-    """The reduced size is odd and its last column is half a pixel, which may be stored at any side."""
-    upright = smooth_picture(501, 375)
-    decoded = decode(encode_turned(upright, orientation, "JPEG", quality=95), resolution=128)
+    """The reduced size is odd, and its last column is half a pixel, which may be stored at any side."""
+    upright = smooth_image(501, 375)
+    decoded = decode(encode_with_orientation(upright, orientation, "JPEG", quality=95), resolution=128)
     expected = Image.fromarray(upright).crop((63, 0, 438, 375)).resize((128, 128), Image.Resampling.BICUBIC)
     difference = decoded.astype(int) - np.asarray(expected)
     assert np.abs(difference).max() <= 3
-    assert np.abs(difference.mean(axis=(0, 1))).max() < 0.2  # a shift by a pixel of the reduced picture is 1.3 levels
+    assert np.abs(difference.mean(axis=(0, 1))).max() < 0.2  # a shift by one pixel of the reduced image is 1.3 levels
 
 
 def test_an_image_of_the_right_size_is_not_resized() -> None:
-    """As the record files of tools/prepare_imagenet.py hold them."""
-    encoded = jpeg(photograph(0, 128, 128))
+    """Record files of tools/prepare_imagenet.py have such images."""
+    encoded = encode_jpeg(create_photograph(0, 128, 128))
     with Image.open(io.BytesIO(encoded)) as image:
         np.testing.assert_array_equal(decode(encoded, resolution=128), np.asarray(image))
 
 
-def test_an_image_decodes_the_same_whatever_else_does() -> None:
-    encoded = [jpeg(photograph(seed)) for seed in range(3)]
-    alone = [decode(one, resolution=128) for one in encoded]
+def test_concurrent_decoding_gives_the_same_images() -> None:
+    encoded = [encode_jpeg(create_photograph(seed)) for seed in range(3)]
+    alone = [decode(content, resolution=128) for content in encoded]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for index, image in enumerate(pool.map(lambda index: decode(encoded[index % 3], resolution=128), range(24))):
             np.testing.assert_array_equal(image, alone[index % 3])
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2])
-def test_refuses_damaged_files(cut: int) -> None:
+def test_rejects_damaged_files(cut: int) -> None:
     encoded = encode(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)), "JPEG")
     damaged = (b"", b"no image at all", encoded[: len(encoded) // 2])[cut]
     with pytest.raises(UnreadableImageError, match=r"\w+Error"):
         decode(damaged)
 
 
-def test_refuses_other_formats() -> None:
+def test_rejects_other_formats() -> None:
     with pytest.raises(UnreadableImageError, match="cannot identify"):
         decode(encode(Image.new("RGB", (8, 8)), "TIFF"))
 
 
-def test_refuses_a_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(UnreadableImageError, match="DecompressionBomb"):
         decode(encode(Image.new("RGB", (24, 24)), "PNG"))
 
 
-def test_refuses_what_pillow_only_warns_of() -> None:
-    """Of 67 to 179 million pixels, of which a transparent WebP of 900 bytes took 2 GB."""
-    with pytest.raises(UnreadableImageError, match="at most 67 million pixels.* received 8200 x 8192"):
+def test_rejects_large_images_for_which_pillow_only_warns() -> None:
+    """Images of 67 to 179 million pixels. A transparent WebP of 900 bytes took 2 GB."""
+    with pytest.raises(UnreadableImageError, match="67 million pixels.*received 8200 x 8192"):
         decode(encode(Image.new("1", (8200, 8192)), "PNG"))
 
 
 def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preprocessing, "_LARGE", 100)
-    at_once, most = [], []
-    real = preprocessing._without_oddities
+    monkeypatch.setattr(preprocessing, "_MAX_PARALLEL_PIXELS", 100)
+    active, counts = [], []
+    convert = preprocessing._convert_to_resizable_mode
 
-    def watched(image: Image.Image, mode: str) -> Image.Image:
-        at_once.append(id(image))  # of images, list.remove would compare the pixels
-        most.append(len(at_once))
+    def count_active(image: Image.Image, mode: str) -> Image.Image:
+        active.append(id(image))  # list.remove would compare the pixels of images
+        counts.append(len(active))
         time.sleep(0.005)
-        at_once.remove(id(image))
-        return real(image, mode)
+        active.remove(id(image))
+        return convert(image, mode)
 
-    monkeypatch.setattr(preprocessing, "_without_oddities", watched)
+    monkeypatch.setattr(preprocessing, "_convert_to_resizable_mode", count_active)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda index: decode(encode(Image.new("RGB", (24, 24)), "PNG")), range(8)))
-        assert max(most) == 1
+        assert max(counts) == 1
         list(pool.map(lambda index: decode(encode(Image.new("RGB", (9, 9)), "PNG")), range(8)))
-        assert max(most) > 1
-
-
-def test_pillows_protection_is_on() -> None:
-    assert Image.MAX_IMAGE_PIXELS is not None
+        assert max(counts) > 1
 
 
 def test_scaling_is_exact_at_the_ends_and_invertible() -> None:
@@ -364,7 +364,7 @@ def test_to_uint8_rounds_and_clips() -> None:
     np.testing.assert_array_equal(to_uint8(tf.constant(values, tf.float16))[0], 0)
 
 
-def flips(seed: int, positions: range) -> np.ndarray:
+def find_flips(seed: int, positions: range) -> np.ndarray:
     images = tf.tile(tf.constant([[[[1], [2]]]], tf.uint8), [len(positions), 1, 1, 1])
     results = flip_at_random(images, seed=seed, positions=tf.constant(positions, tf.int64)).numpy()
     np.testing.assert_array_equal(np.sort(results, axis=2), images)
@@ -372,8 +372,8 @@ def flips(seed: int, positions: range) -> np.ndarray:
 
 
 def test_flip_is_a_function_of_seed_and_position() -> None:
-    first = flips(3, range(10000))
-    np.testing.assert_array_equal(first[100:120], flips(3, range(100, 120)))
+    first = find_flips(3, range(10000))
+    np.testing.assert_array_equal(first[100:120], find_flips(3, range(100, 120)))
     assert 0.48 < first.mean() < 0.52
-    for other in (flips(4, range(10000)), flips(3, range(1, 10001)), flips(3, range(10000, 20000))):
-        assert 0.48 < (first == other).mean() < 0.52
+    for different in (find_flips(4, range(10000)), find_flips(3, range(1, 10001)), find_flips(3, range(10000, 20000))):
+        assert 0.48 < (first == different).mean() < 0.52

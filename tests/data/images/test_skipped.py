@@ -1,4 +1,4 @@
-"""Unreadable images are counted and named once; too many stop the run with one clear line."""
+"""Unreadable images are counted and logged once; too many of them raise a one-line error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_counts_and_names_each_image_once(caplog: pytest.LogCaptureFixture) -> N
     assert messages == [f"skipped an unreadable image: {name}: cut short" for name in ("b.jpg", "a.jpg")]
 
 
-def test_left_to_whoever_asks(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_nothing_with_log_false(caplog: pytest.LogCaptureFixture) -> None:
     skipped = SkippedImages(1000, log=False)
     skipped.add("b.jpg", "cut short")
     skipped.add("b.jpg", "another reason")
@@ -60,7 +60,7 @@ def test_is_safe_to_use_from_threads() -> None:
     assert skipped.count == 500
 
 
-def test_tensorflows_error_becomes_the_users() -> None:
+def test_tensorflow_error_becomes_a_user_error() -> None:
     skipped = SkippedImages(10)
 
     def add(index: int) -> int:
@@ -69,17 +69,17 @@ def test_tensorflows_error_becomes_the_users() -> None:
         return index
 
     dataset = tf.data.Dataset.range(10).map(lambda index: tf.numpy_function(add, [index], tf.int64))
-    with pytest.raises(UserError, match="image 3: cut short"), skipped.raising_user_errors():
+    with pytest.raises(UserError, match="image 3: cut short"), skipped.raise_user_errors():
         list(dataset)
 
 
 def test_other_errors_pass_unchanged() -> None:
     skipped = SkippedImages(10)
-    with pytest.raises(tf.errors.OutOfRangeError), skipped.raising_user_errors():
+    with pytest.raises(tf.errors.OutOfRangeError), skipped.raise_user_errors():
         raise tf.errors.OutOfRangeError(None, None, "end")
 
 
-def test_a_name_cannot_write_lines_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_control_characters_in_names_are_escaped_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     skipped = SkippedImages(100)
     skipped.add("a\nerror: \x1b[2Jb.jpg", "cut\rshort")
     assert caplog.messages == [r"skipped an unreadable image: a\nerror: \x1b[2Jb.jpg: cut\rshort"]

@@ -1,8 +1,9 @@
-"""Stretches of record files: every record is in one part, and is read and named as what it is."""
+"""Ranges of record files: every record is in exactly one part, and is read and named correctly."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +14,14 @@ from hypothesis import strategies
 
 from sagan_tf.data.records import record_files
 from sagan_tf.data.records.damaged_records import SkippedRecords
-from sagan_tf.data.records.record_files import RecordFile, check_files_exist, records_in_order
+from sagan_tf.data.records.record_files import RecordFile, check_files_exist, read_records_in_order
 from sagan_tf.errors import UserError
 
 Files = tuple[RecordFile, ...]
 
 
-def numbers_in(files: Files) -> list[tuple[str, int]]:
-    """(path, number) of every record, by the definition of a stretch."""
+def list_records(files: Files) -> list[tuple[str, int]]:
+    """Return (path, number) of every record, by the definition of a range."""
     return [(file.path, file.skip + file.step * k) for file in files for k in range(file.num_examples)]
 
 
@@ -37,29 +38,29 @@ FILES = strategies.lists(
 
 
 @hypothesis.given(files=FILES, count=strategies.integers(1, 7))
-@pytest.mark.parametrize("deal_out", [record_files.consecutive_part, record_files.strided_part])
-def test_parts_hold_every_record_once(deal_out: Callable[..., Files], files: Files, count: int) -> None:
-    parts = [numbers_in(deal_out(files, index, count)) for index in range(count)]
-    whole = numbers_in(files)
-    if deal_out is record_files.consecutive_part:
-        assert sum(parts, []) == whole
+@pytest.mark.parametrize("take_part", [record_files.take_consecutive_part, record_files.take_strided_part])
+def test_parts_hold_every_record_once(take_part: Callable[..., Files], files: Files, count: int) -> None:
+    parts = [list_records(take_part(files, index, count)) for index in range(count)]
+    whole = list_records(files)
+    if take_part is record_files.take_consecutive_part:
+        assert list(itertools.chain(*parts)) == whole
     else:
         assert parts == [whole[index::count] for index in range(count)]
     lengths = list(map(len, parts))
     assert max(lengths) - min(lengths) <= 1
-    assert lengths == [record_files.count_records(deal_out(files, index, count)) for index in range(count)]
+    assert lengths == [record_files.count_records(take_part(files, index, count)) for index in range(count)]
 
 
-def test_stretches_are_read_and_named(record_files_of_five: list[str]) -> None:
+def test_ranges_are_read_and_named(record_files_of_five: list[str]) -> None:
     first, second, _ = record_files_of_five
-    stretches = (RecordFile(first, 2, skip=3), RecordFile(second, 2), RecordFile(first, 2, skip=1, step=3))
-    check = SkippedRecords((first, second), 6).checked
-    read = list(records_in_order(stretches, check).batch(9).as_numpy_iterator())[0]
-    names = record_files.record_names(stretches, read[0], read[1]).numpy()
+    ranges = (RecordFile(first, 2, skip=3), RecordFile(second, 2), RecordFile(first, 2, skip=1, step=3))
+    check = SkippedRecords((first, second), 6).check_file
+    read = next(read_records_in_order(ranges, check).batch(9).as_numpy_iterator())
+    names = record_files.format_record_names(ranges, read[0], read[1]).numpy()
     assert [name.decode() for name in names] == [
         f"{first}#3", f"{first}#4", f"{second}#0", f"{second}#1", f"{first}#1", f"{first}#4"
     ]  # fmt: skip
-    # Every record holds its number in the whole set: 5 in each file.
+    # Every record stores its number in the whole data set, with 5 records in each file.
     assert [int(record.split(b"image_")[1]) for record in read[2]] == [3, 4, 5, 6, 1, 4]
 
 
@@ -69,19 +70,19 @@ def record_files_of_five(record_files: Path) -> list[str]:
 
 
 def test_missing_files_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"record file .*/a, which does not exist \(2 of 2 are missing\)"):
+    with pytest.raises(UserError, match=r"data_dir: .*/a does not exist \(2 of 2 are missing\)"):
         check_files_exist((RecordFile(str(tmp_path / "a"), 1), RecordFile(str(tmp_path / "b"), 1)))
 
 
-def test_the_digest_tells_other_files_and_stretches(tmp_path: Path) -> None:
+def test_digest_changes_with_files_and_ranges(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"one")
     files = (RecordFile(str(path), 1),)
-    digest = record_files.digest_of_files(files)
-    assert digest == record_files.digest_of_files(files)
-    assert digest != record_files.digest_of_files((dataclasses.replace(files[0], skip=1),))
+    digest = record_files.compute_digest(files)
+    assert digest == record_files.compute_digest(files)
+    assert digest != record_files.compute_digest((dataclasses.replace(files[0], skip=1),))
     os.utime(path, ns=(5, 5))
-    touched = record_files.digest_of_files(files)
+    touched = record_files.compute_digest(files)
     path.write_bytes(b"three")
     os.utime(path, ns=(5, 5))
-    assert len({digest, touched, record_files.digest_of_files(files)}) == 3
+    assert len({digest, touched, record_files.compute_digest(files)}) == 3

@@ -1,4 +1,4 @@
-"""Images are decoded or left out; nothing else ends the stream."""
+"""Images are decoded or left out; an unreadable image never ends the stream."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources.decoding import CHUNK, decode_readable, decoded_chunks
+from sagan_tf.data.sources.decoding import MAX_CHUNK_IMAGES, decode_chunks, decode_readable_images
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 
@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def source(class_folders: Path) -> Source:
-    """A source of 12 images of which, against the rule, all may be unreadable."""
-    opened = open_source(DataConfig(dataset="folder", data_dir=str(class_folders)), resolution=4, image_channels=3)
+def source(class_directories: Path) -> Source:
+    """A source of 12 images with a limit that allows all of them to be unreadable."""
+    opened = open_source(DataConfig(dataset="folder", data_dir=str(class_directories)), resolution=4, image_channels=3)
     opened.skipped = type(opened.skipped)(num_examples=10**6)
     return opened
 
@@ -31,35 +31,35 @@ def png(value: int) -> bytes:
 
 
 def test_readable_images(source: Source) -> None:
-    images, readable = decode_readable([(lambda: png(7), "a"), (lambda: png(8), "b")], source)
+    images, readable = decode_readable_images([(lambda: png(7), "a"), (lambda: png(8), "b")], source)
     np.testing.assert_array_equal(images, np.broadcast_to([[[[7]]], [[[8]]]], (2, 4, 4, 3)))
     assert (images.dtype, readable.tolist()) == (np.uint8, [0, 1])
     assert source.skipped.count == 0
 
 
-def test_an_unreadable_image_and_a_file_that_vanished(source: Source, tmp_path: Path) -> None:
+def test_unreadable_image_and_deleted_file(source: Source, tmp_path: Path) -> None:
     files = [(lambda: b"no image", "damaged"), (lambda: png(7), "a"), ((tmp_path / "x.png").read_bytes, "gone")]
-    images, readable = decode_readable(files, source)
+    images, readable = decode_readable_images(files, source)
     assert (images.shape, readable.tolist()) == ((1, 4, 4, 3), [1])
     assert source.skipped.names == ("damaged", "gone")
 
 
 def test_no_readable_image(source: Source) -> None:
-    images, readable = decode_readable([(lambda: b"no image", "damaged")], source)
+    images, readable = decode_readable_images([(lambda: b"no image", "damaged")], source)
     assert (images.shape, images.dtype, readable.shape, readable.dtype) == ((0, 4, 4, 3), np.uint8, (0,), np.int64)
 
 
-def test_keeps_the_order_whatever_is_left_out(source: Source) -> None:
-    """Some chunks are shorter and one is empty."""
+def test_keeps_the_order_when_images_are_left_out(source: Source) -> None:
+    """Some chunks are shorter, and one chunk is empty."""
 
     def read(positions: tf.Tensor) -> dict[str, tf.Tensor]:
-        left_out = (positions % 3 == 1) | (positions // CHUNK == 1)
+        left_out = (positions % 3 == 1) | (positions // MAX_CHUNK_IMAGES == 1)
         kept = tf.boolean_mask(positions, ~left_out)
         image = tf.cast(tf.broadcast_to(kept[:, None, None, None], [tf.size(kept), 4, 4, 3]), tf.uint8)
         return {"image": image, "label": kept, "position": kept, "name": tf.strings.as_string(kept)}
 
-    chunks = decoded_chunks(tf.data.Dataset.range(100), read, source)
-    expected = [position for position in range(100) if position % 3 != 1 and position // CHUNK != 1]
+    chunks = decode_chunks(tf.data.Dataset.range(100), read, source)
+    expected = [position for position in range(100) if position % 3 != 1 and position // MAX_CHUNK_IMAGES != 1]
     assert [int(example["position"]) for example in chunks.unbatch()] == expected
     for batch in chunks.rebatch(7):
         np.testing.assert_array_equal(batch["image"][:, 3, 3, 2], batch["position"])
@@ -74,10 +74,10 @@ from sagan_tf.data.sources.decoding import decode_in_python
 
 tf.config.experimental.enable_op_determinism()
 tf.random.set_seed(0)
-together = threading.Barrier(2)
+barrier = threading.Barrier(2)
 
 def decode(number):
-    together.wait(30.0)  # raises an error unless another call comes meanwhile
+    barrier.wait(30.0)  # raises an error unless a second call runs at the same time
     place = np.zeros([1], np.int64)
     return np.zeros([1, 1, 1, 1], np.uint8), place, number[None].astype(np.int32), np.array([b""], object)
 
@@ -87,5 +87,5 @@ assert [int(label[0]) for label in dataset] == list(range(8))
 
 
 def test_deterministic_mode_decodes_in_parallel() -> None:
-    """In a process of its own: the mode cannot be left again."""
+    """Runs in its own process, because the deterministic mode cannot be disabled again."""
     subprocess.run([sys.executable, "-c", DECODES_TWO_AT_ONCE], check=True, cwd=ROOT, timeout=300)

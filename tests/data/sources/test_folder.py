@@ -1,4 +1,4 @@
-"""Image files are read under whatever names they have, with the label of their folder."""
+"""Image files of any name are read with the label of their directory."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
-from tests.data.sample_folders import build_class_folders, image_colour, write_image
+from tests.data.sample_folders import build_class_directories, get_image_color, write_image
 
 RED = (255, 0, 0)
 
 
 def test_images_of_unicode_names_are_read_with_their_labels(tmp_path: Path) -> None:
-    build_class_folders(tmp_path, ("Ähre", "猫"), images_per_class=3)
+    build_class_directories(tmp_path, ("Ähre", "猫"), images_per_class=3)
     source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
     for example in source.examples(seed=0, position=0).take(6).as_numpy_iterator():
         path = Path(example["name"].decode())
         assert path.parent.name == source.class_names[example["label"]]
-        np.testing.assert_array_equal(example["image"][0, 0], image_colour(example["label"], int(path.stem)))
+        np.testing.assert_array_equal(example["image"][0, 0], get_image_color(example["label"], int(path.stem)))
 
 
 def test_names_need_not_be_utf8(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -33,34 +33,36 @@ def test_names_need_not_be_utf8(tmp_path: Path, caplog: pytest.LogCaptureFixture
     source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
     examples = list(source.examples(seed=0, position=0).take(110).as_numpy_iterator())
     assert os.fsencode(tmp_path / "a" / name) in {example["name"] for example in examples}
-    assert str(tmp_path / "b" / r"\udce9.png") in caplog.text  # the byte that it is, so that no two names are one
+    assert (
+        str(tmp_path / "b" / r"\udce9.png") in caplog.text
+    )  # escaped byte by byte, so that different names stay different
 
 
-def test_the_fingerprint_tells_other_files(tmp_path: Path) -> None:
-    build_class_folders(tmp_path)
+def test_digest_changes_with_files(tmp_path: Path) -> None:
+    build_class_directories(tmp_path)
     path = tmp_path / "cat" / "000.png"
     os.utime(path, ns=(5, 5))
 
-    def fingerprint() -> str:
+    def compute_digest() -> str:
         config = DataConfig(dataset="folder", data_dir=str(tmp_path))
-        return open_source(config, resolution=8, image_channels=3).fingerprint()
+        return open_source(config, resolution=8, image_channels=3).digest()
 
-    first = fingerprint()
-    assert first == fingerprint()
+    first = compute_digest()
+    assert first == compute_digest()
     os.utime(path, ns=(6, 6))
-    touched = fingerprint()
+    touched = compute_digest()
     path.write_bytes(path.read_bytes() + b" ")
     os.utime(path, ns=(6, 6))
-    longer = fingerprint()
+    longer = compute_digest()
     path.rename(tmp_path / "cat" / "another.png")
-    assert len({first, touched, longer, fingerprint()}) == 4
+    assert len({first, touched, longer, compute_digest()}) == 4
 
 
-def test_a_file_that_vanishes_is_an_unreadable_image(tmp_path: Path) -> None:
-    build_class_folders(tmp_path, images_per_class=60)
+def test_deleted_file_is_an_unreadable_image(tmp_path: Path) -> None:
+    build_class_directories(tmp_path, images_per_class=60)
     source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
-    before = source.fingerprint()
+    before = source.digest()
     (tmp_path / "dog" / "007.png").unlink()
-    assert source.fingerprint() != before
+    assert source.digest() != before
     assert len(list(source.preview(120))) == 119
     assert source.skipped.names == (str(tmp_path / "dog" / "007.png"),)

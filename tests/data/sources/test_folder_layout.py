@@ -1,4 +1,4 @@
-"""Folders as users have them: what is accepted, and what is said about the rest."""
+"""Directories as users have them: layouts that are accepted, and errors for all others."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagan_tf.data.sources.folder_layout import LayoutError, read_folder_layout
+from sagan_tf.data.sources.folder_layout import LayoutError, read_directory_layout
 from sagan_tf.errors import UserError
-from sagan_tf.text import canonical_names
-from tests.data.sample_folders import build_class_folders, write_image
+from sagan_tf.text import normalize_names
+from tests.data.sample_folders import build_class_directories, write_image
 
 RED = (255, 0, 0)
 
 
-def complaint(data_dir: Path | str) -> str:
+def read_error(data_dir: Path | str) -> str:
     with pytest.raises(UserError) as caught:
-        read_folder_layout(str(data_dir))
+        read_directory_layout(str(data_dir))
     message = str(caught.value)
     assert "\n" not in message
     return message
 
 
-def test_class_folders_are_sorted_by_name(tmp_path: Path) -> None:
-    build_class_folders(tmp_path, ("zebra", "Ähre", "猫", "apple tree"), images_per_class=2)
-    layout = read_folder_layout(str(tmp_path))
+def test_class_directories_are_sorted_by_name(tmp_path: Path) -> None:
+    build_class_directories(tmp_path, ("zebra", "Ähre", "猫", "apple tree"), images_per_class=2)
+    layout = read_directory_layout(str(tmp_path))
     assert layout.class_names == ("apple tree", "zebra", "Ähre", "猫")
     assert layout.paths[:3] == ("apple tree/000.png", "apple tree/001.png", "zebra/000.png")
     np.testing.assert_array_equal(layout.labels, [0, 0, 1, 1, 2, 2, 3, 3])
     assert layout.labels.dtype == np.int32
 
 
-def test_the_order_does_not_depend_on_the_unicode_form_of_names(tmp_path: Path) -> None:
+def test_order_does_not_depend_on_the_unicode_form_of_names(tmp_path: Path) -> None:
     for system, cafe in (("linux", "caf\u00e9"), ("macos", "cafe\u0301")):
         for name in ("cafz", cafe):
             (tmp_path / system / name).mkdir(parents=True)
             for image in ("b.png", f"{cafe}.png", "cafz.png"):
                 write_image(tmp_path / system / name / image, (0, 0, 0))
-    linux, macos = (read_folder_layout(str(tmp_path / system)) for system in ("linux", "macos"))
+    linux, macos = (read_directory_layout(str(tmp_path / system)) for system in ("linux", "macos"))
     assert linux.class_names == ("cafz", "caf\u00e9") and macos.class_names == ("cafz", "cafe\u0301")
-    assert canonical_names(macos.paths) == linux.paths
+    assert normalize_names(macos.paths) == linux.paths
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_names_with_one_canonical_form_have_one_order(
+def test_names_with_equal_nfc_forms_have_a_fixed_order(
     reverse: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever order the file system lists them in."""
+    """The order does not depend on the order in which the file system lists the names."""
     for name in ("caf\u00e9.png", "cafe\u0301.png"):
         write_image(tmp_path / name, (0, 0, 0))
     scandir = os.scandir
@@ -61,85 +61,85 @@ def test_names_with_one_canonical_form_have_one_order(
             return contextlib.nullcontext(sorted(entries, key=lambda entry: entry.name, reverse=reverse))
 
     monkeypatch.setattr("os.scandir", listed)
-    assert read_folder_layout(str(tmp_path)).paths == ("cafe\u0301.png", "caf\u00e9.png")
+    assert read_directory_layout(str(tmp_path)).paths == ("cafe\u0301.png", "caf\u00e9.png")
 
 
-def test_flat_images_are_unlabelled(tmp_path: Path) -> None:
+def test_images_in_one_directory_are_unlabeled(tmp_path: Path) -> None:
     for name in ("b.JPG", "a.png", "c.WebP"):
         write_image(tmp_path / name, RED)
-    layout = read_folder_layout(str(tmp_path))
+    layout = read_directory_layout(str(tmp_path))
     assert layout.paths == ("a.png", "b.JPG", "c.WebP")
     assert layout.class_names == ()
     np.testing.assert_array_equal(layout.labels, [0, 0, 0])
 
 
 def test_hidden_and_other_files_are_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    build_class_folders(tmp_path)
+    build_class_directories(tmp_path)
     (tmp_path / "README.txt").write_text("about")
     (tmp_path / "cat" / "labels.csv").write_text("1")
     (tmp_path / "cat" / ".000.png").write_text("hidden")
     write_image(tmp_path / ".thumbnails" / "1.png", RED)
     with caplog.at_level(logging.INFO, "sagan_tf"):
-        layout = read_folder_layout(str(tmp_path))
+        layout = read_directory_layout(str(tmp_path))
     assert len(layout.paths) == 12
-    assert f"{tmp_path}: 2 files that are not images were ignored" in caplog.messages
+    assert f"{tmp_path}: ignored 2 files that are not images" in caplog.messages
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
-    build_class_folders(tmp_path / "elsewhere", ("x",), images_per_class=3)
-    build_class_folders(tmp_path / "images", ("cat",), images_per_class=1)
+    build_class_directories(tmp_path / "elsewhere", ("x",), images_per_class=3)
+    build_class_directories(tmp_path / "images", ("cat",), images_per_class=1)
     (tmp_path / "images" / "dog").symlink_to(tmp_path / "elsewhere" / "x", target_is_directory=True)
     (tmp_path / "images" / "cat" / "link.png").symlink_to(tmp_path / "elsewhere" / "x" / "000.png")
-    layout = read_folder_layout(str(tmp_path / "images"))
+    layout = read_directory_layout(str(tmp_path / "images"))
     assert layout.class_names == ("cat", "dog")
     np.testing.assert_array_equal(np.bincount(layout.labels), [2, 3])
 
 
-def test_a_link_in_a_circle_ends(tmp_path: Path) -> None:
-    build_class_folders(tmp_path)
+def test_circular_link_ends(tmp_path: Path) -> None:
+    build_class_directories(tmp_path)
     (tmp_path / "cat" / "again").symlink_to(tmp_path, target_is_directory=True)
-    assert "cat/again" in complaint(tmp_path)
+    assert "cat/again" in read_error(tmp_path)
 
 
-def test_links_in_many_circles_end_soon(tmp_path: Path) -> None:
-    """Forty ways from each of two folders into the other: four thousand million ways of six steps."""
-    build_class_folders(tmp_path / "images")
-    for name, other in (("a", "b"), ("b", "a")):
+def test_many_circular_links_end_soon(tmp_path: Path) -> None:
+    """Forty links from each of two directories to the other: four thousand million paths of six steps."""
+    build_class_directories(tmp_path / "images")
+    for name, target in (("a", "b"), ("b", "a")):
         (tmp_path / name).mkdir()
         for index in range(40):
-            (tmp_path / name / f"{index}").symlink_to(tmp_path / other, target_is_directory=True)
+            (tmp_path / name / f"{index}").symlink_to(tmp_path / target, target_is_directory=True)
             (tmp_path / "images" / "cat" / f"{name}{index}").symlink_to(tmp_path / name, target_is_directory=True)
-    assert read_folder_layout(str(tmp_path / "images")).class_names == ("cat", "dog")
+    assert read_directory_layout(str(tmp_path / "images")).class_names == ("cat", "dog")
 
 
-def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
-    """One that is called an image is an unreadable one, when its turn comes."""
-    build_class_folders(tmp_path, images_per_class=1)
+def test_link_to_itself_is_not_a_directory(tmp_path: Path) -> None:
+    """A link with the name of an image is reported as unreadable when it is drawn."""
+    build_class_directories(tmp_path, images_per_class=1)
     for name in ("itself", "itself.png"):
         (tmp_path / "cat" / name).symlink_to(name)
-    assert read_folder_layout(str(tmp_path)).paths == ("cat/000.png", "cat/itself.png", "dog/000.png")
+    assert read_directory_layout(str(tmp_path)).paths == ("cat/000.png", "cat/itself.png", "dog/000.png")
 
 
-def test_an_empty_class_folder_is_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    build_class_folders(tmp_path)
-    (tmp_path / "empty one").mkdir()
+def test_empty_class_directory_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build_class_directories(tmp_path)
+    (tmp_path / "empty class").mkdir()
     with caplog.at_level(logging.WARNING, "sagan_tf"):
-        assert read_folder_layout(str(tmp_path)).class_names == ("cat", "dog")
-    assert "empty one" in caplog.text
+        assert read_directory_layout(str(tmp_path)).class_names == ("cat", "dog")
+    assert "empty class" in caplog.text
 
 
-def test_no_folder_named() -> None:
-    assert complaint("") == "data_dir: expected the folder that holds the images, received none; pass --data_dir=FOLDER"
+def test_empty_data_dir() -> None:
+    assert read_error("").startswith("data_dir: ") and "--data_dir=DIRECTORY" in read_error("")
 
 
-def test_missing_folder(tmp_path: Path) -> None:
+def test_missing_directory(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere"
-    assert complaint(missing) == f"data_dir: expected a folder of images, received {missing}, which does not exist"
+    assert read_error(missing).startswith("data_dir: ") and f"{missing}, which does not exist" in read_error(missing)
 
 
-def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
+def test_file_instead_of_a_directory(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", RED)
-    assert complaint(tmp_path / "a.png").endswith("a.png, which is a file")
+    assert read_error(tmp_path / "a.png").endswith("a.png, which is a file")
 
 
 @pytest.mark.parametrize("content", [(), ("notes.txt",), ("cat/notes.txt", "dog/notes.txt")])
@@ -147,73 +147,71 @@ def test_no_images(tmp_path: Path, content: tuple[str, ...]) -> None:
     for name in content:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("no image")
-    assert complaint(tmp_path).startswith("data_dir: ") and str(tmp_path) in complaint(tmp_path)
+    assert read_error(tmp_path).startswith("data_dir: ") and str(tmp_path) in read_error(tmp_path)
 
 
 def test_one_level_too_high(tmp_path: Path) -> None:
-    build_class_folders(tmp_path / "train")
-    assert f"pass --data_dir={tmp_path / 'train'}" in complaint(tmp_path)
+    build_class_directories(tmp_path / "train")
+    assert f"pass --data_dir={tmp_path / 'train'}" in read_error(tmp_path)
 
 
 def test_one_level_too_high_with_several_splits(tmp_path: Path) -> None:
     for split in ("train", "val"):
-        build_class_folders(tmp_path / split)
-    assert complaint(tmp_path).endswith(
+        build_class_directories(tmp_path / split)
+    assert read_error(tmp_path).endswith(
         f"received {tmp_path / 'train' / 'cat' / '000.png'}; "
         f"pass --data_dir={tmp_path / 'train'} or --data_dir={tmp_path / 'val'}"
     )
 
 
 def test_two_levels_too_high(tmp_path: Path) -> None:
-    build_class_folders(tmp_path / "data" / "train")
-    assert complaint(tmp_path).endswith(f"pass --data_dir={tmp_path / 'data' / 'train'}")
+    build_class_directories(tmp_path / "data" / "train")
+    assert read_error(tmp_path).endswith(f"pass --data_dir={tmp_path / 'data' / 'train'}")
 
 
-def test_one_level_too_low_is_unlabelled_and_a_single_class_is_refused(tmp_path: Path) -> None:
-    build_class_folders(tmp_path, ("cat",))
-    assert read_folder_layout(str(tmp_path / "cat")).class_names == ()
-    message = complaint(tmp_path)
-    assert f"received the single subfolder cat in {tmp_path}" in message
+def test_single_class_is_rejected_but_its_directory_is_unlabeled(tmp_path: Path) -> None:
+    build_class_directories(tmp_path, ("cat",))
+    assert read_directory_layout(str(tmp_path / "cat")).class_names == ()
+    message = read_error(tmp_path)
+    assert f"single subdirectory cat in {tmp_path}" in message
     assert message.endswith(f"; for images without labels pass --data_dir={tmp_path / 'cat'}")
 
 
-def test_class_folders_with_a_folder_inside(tmp_path: Path) -> None:
-    """The layout of Tiny ImageNet: no folder that could be passed instead has a subfolder for each class."""
+def test_class_directories_with_a_subdirectory_each(tmp_path: Path) -> None:
+    """The layout of Tiny ImageNet: no directory to pass instead has a subdirectory for each class."""
     for name in ("cat", "dog"):
         write_image(tmp_path / name / "images" / "1.png", RED)
-    message = complaint(tmp_path)
+    message = read_error(tmp_path)
     assert message.endswith(f" directories into {tmp_path}")
 
 
-def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(folder: Path) -> None:
+def test_unreadable_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(directory: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert complaint(tmp_path).endswith(f"expected a folder that can be read, received {tmp_path}: Permission denied")
+    assert read_error(tmp_path).endswith(f"{tmp_path}: Permission denied")
 
 
-def test_images_below_the_class_folders(tmp_path: Path) -> None:
-    build_class_folders(tmp_path)
+def test_images_below_the_class_directories(tmp_path: Path) -> None:
+    build_class_directories(tmp_path)
     write_image(tmp_path / "dog" / "puppies" / "1.png", RED)
-    assert f"{tmp_path / 'dog' / 'puppies'} out of {tmp_path}" in complaint(tmp_path)
+    assert f"{tmp_path / 'dog' / 'puppies'} out of {tmp_path}" in read_error(tmp_path)
     (tmp_path / "dog" / "puppies").rename(tmp_path.with_name(f"{tmp_path.name} puppies"))
-    assert read_folder_layout(str(tmp_path)).class_names == ("cat", "dog")
+    assert read_directory_layout(str(tmp_path)).class_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize("option", ["data_dir", "images", "reference"])
 def test_the_option_and_the_directory_to_pass_can_be_pasted(tmp_path: Path, option: str) -> None:
-    build_class_folders(tmp_path / "my images" / "train")
+    build_class_directories(tmp_path / "my images" / "train")
     with pytest.raises(LayoutError) as caught:
-        read_folder_layout(str(tmp_path / "my images"))
+        read_directory_layout(str(tmp_path / "my images"))
     (argument,) = shlex.split(caught.value.message(option).partition("; pass ")[2])
     name, _, directory = argument.partition("=")
-    assert name == f"--{option}" and read_folder_layout(directory).class_names
+    assert name == f"--{option}" and read_directory_layout(directory).class_names
 
 
 def test_images_at_both_levels(tmp_path: Path) -> None:
-    build_class_folders(tmp_path)
+    build_class_directories(tmp_path)
     write_image(tmp_path / "stray.png", RED)
-    assert f"either in {tmp_path} or in its subfolders, received both (stray.png and cat/000.png)" in complaint(
-        tmp_path
-    )
+    assert f"received both (stray.png and {Path('cat', '000.png')})" in read_error(tmp_path)

@@ -1,4 +1,4 @@
-"""The order of data sets that are read by index."""
+"""The order of data sets that are read by index is uniform and mixed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 
 
-def test_a_uniform_order_of_few_images(class_folders: Path) -> None:
-    """Over many epochs each of the 12 images is about equally often the first: alike seeds give unlike orders."""
-    source = open_source(DataConfig(dataset="folder", data_dir=str(class_folders)), resolution=1, image_channels=1)
+def test_order_of_few_images_is_uniform(class_directories: Path) -> None:
+    """Over many epochs each of the 12 images is equally often the first: similar seeds give different orders."""
+    source = open_source(DataConfig(dataset="folder", data_dir=str(class_directories)), resolution=1, image_channels=1)
     stream = next(source.examples(seed=1, position=0).batch(12 * 300).as_numpy_iterator())
     first = stream["name"][::12]
     counts = np.unique(first, return_counts=True)[1]
@@ -20,9 +20,9 @@ def test_a_uniform_order_of_few_images(class_folders: Path) -> None:
     assert ((counts - 25) ** 2 / 25).sum() < 31.3  # chi-square, 11 degrees of freedom, 0.1 %
 
 
-def test_parts_are_mixed(class_folders: Path) -> None:
-    """A folder is ordered by class; a part of one class only would be no sample of it."""
-    source = open_source(DataConfig(dataset="folder", data_dir=str(class_folders)), resolution=1, image_channels=1)
+def test_parts_are_mixed(class_directories: Path) -> None:
+    """A directory is ordered by class. A part with a single class would not be a fair sample."""
+    source = open_source(DataConfig(dataset="folder", data_dir=str(class_directories)), resolution=1, image_channels=1)
     for index in range(2):
         part = source.part(index, 2)
         labels = [int(example["label"]) for example in part.preview(6)]

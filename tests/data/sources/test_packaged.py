@@ -1,4 +1,4 @@
-"""The packaged data set is the real one, balanced, small and what its provenance says."""
+"""The packaged data set is real, balanced and small, and matches its provenance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources.packaged import load_arrays, resize_grey_images
+from sagan_tf.data.sources.packaged import load_arrays, resize_gray_images
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
 from tools.make_fashion_mnist_10k import main
@@ -36,14 +36,14 @@ def test_splits_share_no_image() -> None:
     assert not train & reference
 
 
-def test_file_is_small_and_the_one_that_provenance_names() -> None:
+def test_file_is_small_and_matches_the_provenance() -> None:
     content = (PACKAGED / "fashion_mnist_10k.npz").read_bytes()
     assert len(content) < 8 * 2**20
     assert hashlib.sha256(content).hexdigest() in (PACKAGED / "PROVENANCE.md").read_text()
     assert "Copyright © 2017 Zalando SE" in (PACKAGED / "LICENSE").read_text()
 
 
-def test_opens_at_the_resolution_asked_for() -> None:
+def test_opens_at_the_requested_resolution() -> None:
     source = open_source(DataConfig(dataset="fashion_mnist_10k", split="reference"), resolution=32, image_channels=1)
     images, labels, _ = load_arrays("reference")
     for example in source.examples(seed=5, position=0).take(10).as_numpy_iterator():
@@ -53,12 +53,12 @@ def test_opens_at_the_resolution_asked_for() -> None:
         assert example["label"] == labels[index]
 
 
-def test_28_pixels_are_the_originals() -> None:
+def test_original_resolution_changes_nothing() -> None:
     images = load_arrays("reference")[0][:5]
-    np.testing.assert_array_equal(resize_grey_images(images, 28)[..., 0], images)
+    np.testing.assert_array_equal(resize_gray_images(images, 28)[..., 0], images)
 
 
-def test_refuses_other_splits() -> None:
+def test_rejects_other_splits() -> None:
     with pytest.raises(UserError, match="split: expected train or reference .*received 'test'"):
         open_source(DataConfig(dataset="fashion_mnist_10k", split="test"), resolution=32, image_channels=1)
 
@@ -80,7 +80,7 @@ def test_packaged_images_are_the_originals() -> None:
 
 
 @needs_original
-def test_the_tool_makes_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_tool_is_deterministic(tmp_path: Path) -> None:
     options = ["--images_per_class=2", "--reference_images_per_class=1"]
     contents = []
     for name in ("first", "second"):
@@ -89,6 +89,6 @@ def test_the_tool_makes_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
-def test_the_tool_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tool_names_the_missing_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"--source={tmp_path}", f"--output={tmp_path / 'output'}"]) == 2
     assert "apt-get install dataset-fashion-mnist" in capsys.readouterr().err

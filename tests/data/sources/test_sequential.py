@@ -1,4 +1,4 @@
-"""How record files are dealt out, and what is said when they are damaged."""
+"""Record files are divided among shards, and damaged ones raise errors that name them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.pipeline import training_dataset
+from sagan_tf.data.pipeline import make_training_dataset
 from sagan_tf.data.records.record_files import RecordFile
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.sequential import SequentialSource
-from sagan_tf.data.sources.tfrecord import TFRecordMetadata, record_parser, serialize_record
+from sagan_tf.data.sources.tfrecord import TFRecordMetadata, make_record_parser, serialize_record
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_record_files
 
@@ -29,11 +29,11 @@ def test_shards_by_file_read_only_their_own_files(record_files: Path) -> None:
 
 
 def open_files(data_dir: Path, stored_at_random: bool = True) -> SequentialSource:
-    """Opens what `build_record_files` makes, unlabelled, with a small buffer."""
+    """Open the files of `build_record_files` without labels, with a small shuffle buffer."""
     metadata = TFRecordMetadata.read(str(data_dir / "train"))
     return SequentialSource(
         tuple(RecordFile(str(data_dir / "train" / name), count) for name, count in metadata.files),
-        parse=record_parser(()),
+        parse=make_record_parser(()),
         shuffle_buffer_size=4,
         stored_at_random=stored_at_random,
         name="files",
@@ -44,15 +44,15 @@ def open_files(data_dir: Path, stored_at_random: bool = True) -> SequentialSourc
     )
 
 
-def names_by_position(source: SequentialSource, position: int, stop: int, num_shards: int) -> dict[int, bytes]:
-    """What all shards read from `position` on, up to `stop`."""
+def read_names_by_position(source: SequentialSource, position: int, stop: int, num_shards: int) -> dict[int, bytes]:
+    """Return the names that all shards read from `position` up to `stop`."""
     found: dict[int, bytes] = {}
     for index in range(num_shards):
         own = [place for place in range(position, stop) if place % num_shards == index]
         examples = source.examples(seed=3, position=position, shard_index=index, num_shards=num_shards)
         options = tf.data.Options()
-        options.autotune.enabled = False  # An iterator that is dropped waits for the thread that tunes it.
-        batches = examples.batch(max(len(own), 1)).with_options(options)  # many times faster than one by one
+        options.autotune.enabled = False  # deleting an iterator waits for the autotune thread
+        batches = examples.batch(max(len(own), 1)).with_options(options)  # many times faster than single examples
         batch = next(batches.as_numpy_iterator())
         if own:
             np.testing.assert_array_equal(batch["position"], own)
@@ -73,26 +73,26 @@ def names_by_position(source: SequentialSource, position: int, stop: int, num_sh
         ((1, 1), 3, True),
     ],
 )
-def test_every_image_comes_once_an_epoch_in_one_order(
+def test_every_image_comes_once_per_epoch_in_a_reproducible_order(
     records_per_file: tuple[int, ...], num_shards: int, stored_at_random: bool, tmp_path: Path
 ) -> None:
-    """Whatever the sizes of the files; and reading from any position on gives the rest of that order."""
+    """For any sizes of the files. Reading from any position gives the rest of the same order."""
     build_record_files(tmp_path, records_per_file=records_per_file, num_classes=0, resolution=4)
     source = open_files(tmp_path, stored_at_random)
     count = sum(records_per_file)
-    names = names_by_position(source, 0, 3 * count, num_shards)
+    names = read_names_by_position(source, 0, 3 * count, num_shards)
     assert sorted(names) == list(range(3 * count))
     epochs = [[names[position] for position in range(start, start + count)] for start in (0, count, 2 * count)]
     assert [len(set(epoch)) for epoch in epochs] == [count] * 3
     assert count < 3 or len(set(map(tuple, epochs))) > 1
     if not stored_at_random:  # a range of such records would not be a fair sample
-        assert names == names_by_position(source, 0, 3 * count, 1)
+        assert names == read_names_by_position(source, 0, 3 * count, 1)
     for position in (1, count + 1, 2 * count - 1):
-        rest = names_by_position(source, position, 3 * count, num_shards)
+        rest = read_names_by_position(source, position, 3 * count, num_shards)
         assert rest == {place: name for place, name in names.items() if place >= position}
 
 
-def test_a_shard_of_unequal_files_does_not_read_those_of_others(tmp_path: Path) -> None:
+def test_shard_of_unequal_files_does_not_read_the_files_of_other_shards(tmp_path: Path) -> None:
     build_record_files(tmp_path, records_per_file=(20, 21, 20, 20), num_classes=0, resolution=4)
     for path in sorted((tmp_path / "train").glob("*.tfrecord"))[2:]:
         path.unlink()
@@ -101,27 +101,27 @@ def test_a_shard_of_unequal_files_does_not_read_those_of_others(tmp_path: Path) 
 
 
 def test_no_records(record_files: Path) -> None:
-    with pytest.raises(UserError, match="expected at least one image, received none in nothing"):
-        SequentialSource((RecordFile("x", 0),), parse=record_parser(()), shuffle_buffer_size=2, name="nothing")
+    with pytest.raises(UserError, match="^split: .*nothing"):
+        SequentialSource((RecordFile("x", 0),), parse=make_record_parser(()), shuffle_buffer_size=2, name="nothing")
 
 
-def test_a_truncated_record_file_stops_with_one_clear_line(tmp_path: Path) -> None:
+def test_truncated_record_file_raises_a_user_error(tmp_path: Path) -> None:
     build_record_files(tmp_path)
     path = next((tmp_path / "train").glob("*.tfrecord"))
     path.write_bytes(path.read_bytes()[:-20])
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
-    dataset = training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
-    with pytest.raises(UserError, match="expected intact record files"), source.skipped.raising_user_errors():
+    dataset = make_training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
+    with pytest.raises(UserError, match=f"{path} is damaged"), source.skipped.raise_user_errors():
         list(dataset.take(8))
 
 
-def test_records_that_are_no_such_records_are_unreadable_images(tmp_path: Path) -> None:
+def test_invalid_records_are_unreadable_images(tmp_path: Path) -> None:
     build_record_files(tmp_path, records_per_file=(330,))
     path = next((tmp_path / "train").glob("*.tfrecord"))
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
-    records[7] = b"no record \xff\x1b[2J"
+    records[7] = b"not a record \xff\x1b[2J"
     records[8] = serialize_record(b"image", 3, b"of a fourth class")
-    records[9] = serialize_record(b"image", 2**32, b"of one that 32 bits cut to 0")
+    records[9] = serialize_record(b"image", 2**32, b"of one that is 0 in 32 bits")
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record)
@@ -129,35 +129,35 @@ def test_records_that_are_no_such_records_are_unreadable_images(tmp_path: Path) 
     read = list(source.examples(seed=0, position=0).take(327).as_numpy_iterator())
     assert {int(example["label"]) for example in read} == {0, 1, 2}
     assert source.skipped.reasons == {
-        f"{path}#7": "no tf.train.Example (DecodeError)",
+        f"{path}#7": "not a tf.train.Example (DecodeError)",
         f"{path}#8 (of a fourth class)": "expected a label from 0 to 2, received 3",
-        f"{path}#9 (of one that 32 bits cut to 0)": "expected a label from 0 to 2, received 4294967296",
+        f"{path}#9 (of one that is 0 in 32 bits)": "expected a label from 0 to 2, received 4294967296",
     }
 
 
 @pytest.mark.parametrize("shard", [{}, {"shard_index": 1, "num_shards": 2}])
-def test_files_without_records_are_named_and_not_read_for_ever(tmp_path: Path, shard: dict[str, int]) -> None:
+def test_files_without_records_raise_a_user_error(tmp_path: Path, shard: dict[str, int]) -> None:
     build_record_files(tmp_path, records_per_file=(5, 5))
     for path in (tmp_path / "train").glob("*.tfrecord"):
         path.write_bytes(b"")
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
-    with pytest.raises(UserError, match="expected 5 records in it, received 0"), source.skipped.raising_user_errors():
+    with pytest.raises(UserError, match="expected 5 records, received 0"), source.skipped.raise_user_errors():
         list(source.examples(seed=0, position=0, **shard).take(1))
 
 
-def test_a_part_names_a_damaged_file_too(tmp_path: Path) -> None:
+def test_part_names_a_damaged_file(tmp_path: Path) -> None:
     build_record_files(tmp_path)
     path = sorted((tmp_path / "train").glob("*.tfrecord"))[1]
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
     part = source.part(1, 3)
-    with pytest.raises(UserError, match=f"received {path} with a damaged record"), part.skipped.raising_user_errors():
+    with pytest.raises(UserError, match=f"{path} is damaged: damaged record"), part.skipped.raise_user_errors():
         list(part.preview(5))
 
 
-def test_a_stream_in_the_middle_of_an_epoch_reads_what_came_before(tmp_path: Path) -> None:
+def test_rereads_the_beginning_of_the_epoch(tmp_path: Path) -> None:
     build_record_files(tmp_path, records_per_file=(8, 8))
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=4, image_channels=3)
     size = sum(path.stat().st_size for path in tmp_path.rglob("*.tfrecord"))
     assert size > 0
-    assert [source.reread_bytes(position) for position in (0, 4, 16, 28)] == [0, size // 4, 0, size * 3 // 4]
+    assert [source.count_reread_bytes(position) for position in (0, 4, 16, 28)] == [0, size // 4, 0, size * 3 // 4]

@@ -1,4 +1,4 @@
-"""What every kind of source promises about its stream: one row a kind."""
+"""The guarantees of every kind of source about its stream, one row for each kind."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Opener = Callable[[str], Source]
 
 @pytest.fixture(scope="module")
 def opened(
-    class_folders: Path, record_files: Path, one_record_file: Path, miniature_imagenet: Path
+    class_directories: Path, record_files: Path, one_record_file: Path, miniature_imagenet: Path
 ) -> Callable[[str], Source]:
-    """Opens a source of a kind, with a shuffle buffer that is smaller than the data set."""
+    """Return a function that opens a kind of source, with a shuffle buffer smaller than the data set."""
     configs = {
         "fashion_mnist_10k": DataConfig(dataset="fashion_mnist_10k", split="reference"),
-        "folder": DataConfig(dataset="folder", data_dir=str(class_folders)),
+        "folder": DataConfig(dataset="folder", data_dir=str(class_directories)),
         "tfrecord": DataConfig(dataset="tfrecord", data_dir=str(record_files), shuffle_buffer_size=4),
         "tfrecord_in_one_file": DataConfig(dataset="tfrecord", data_dir=str(one_record_file), shuffle_buffer_size=4),
         "imagenet2012": DataConfig(dataset="imagenet2012", data_dir=str(miniature_imagenet), shuffle_buffer_size=4),
@@ -38,7 +38,7 @@ def opened(
 
 def stream(source: Source, count: int, *, seed: int = 1, position: int = 0, **shard: int) -> list[dict[str, Any]]:
     examples = source.examples(seed=seed, position=position, **shard)
-    batch = next(examples.batch(count).as_numpy_iterator())  # many times faster than one by one
+    batch = next(examples.batch(count).as_numpy_iterator())  # many times faster than single examples
     return [{key: values[index] for key, values in batch.items()} for index in range(count)]
 
 
@@ -52,18 +52,18 @@ def positions(examples: list[dict[str, Any]]) -> list[int]:
 
 def assert_same(received: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     assert len(received) == len(expected)
-    for one, other in zip(received, expected, strict=True):
-        assert one.keys() == other.keys()
-        for key in one:
-            np.testing.assert_array_equal(one[key], other[key])
+    for received_example, expected_example in zip(received, expected, strict=True):
+        assert received_example.keys() == expected_example.keys()
+        for key in received_example:
+            np.testing.assert_array_equal(received_example[key], expected_example[key])
 
 
-def test_every_named_data_set_has_a_row() -> None:
+def test_every_registered_data_set_is_tested() -> None:
     assert set(DATASETS) <= set(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_examples_have_the_shapes_promised(opened: Opener, kind: str) -> None:
+def test_examples_have_the_documented_shapes(opened: Opener, kind: str) -> None:
     assert opened(kind).examples(seed=0, position=0).element_spec == {
         "image": tf.TensorSpec([16, 16, 3], tf.uint8),
         "label": tf.TensorSpec([], tf.int32),
@@ -73,7 +73,7 @@ def test_examples_have_the_shapes_promised(opened: Opener, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_chunks_are_the_examples_some_at_once(opened: Opener, kind: str) -> None:
+def test_chunks_have_the_same_examples(opened: Opener, kind: str) -> None:
     source = opened(kind)
     chunks = source.chunks(seed=1, position=3, shard_index=1, num_shards=2)
     examples = source.examples(seed=1, position=3, shard_index=1, num_shards=2)
@@ -87,7 +87,7 @@ def test_chunks_are_the_examples_some_at_once(opened: Opener, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parts_hold_every_image_once_and_can_be_sent(opened: Opener, kind: str) -> None:
+def test_parts_have_every_image_once_and_are_picklable(opened: Opener, kind: str) -> None:
     source = opened(kind)
     whole = sorted(names(list(source.preview(source.num_examples).as_numpy_iterator())))
     together = []
@@ -99,7 +99,7 @@ def test_parts_hold_every_image_once_and_can_be_sent(opened: Opener, kind: str) 
         assert_same(examples, list(source.part(index, 3).preview(part.num_examples).as_numpy_iterator()))
         together += names(examples)
     assert sorted(together) == whole
-    assert source.num_examples == len(whole)  # the source itself is what it was
+    assert source.num_examples == len(whole)  # the source itself is unchanged
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,20 +109,20 @@ def test_a_part_has_the_limit_of_the_whole_and_logs_nothing(
     source = opened(kind)
     part = source.part(0, 3)
     for index in range(source.num_examples // 100):
-        part.skipped.add(str(index), "cut short")
+        part.skipped.add(str(index), "truncated")
     with pytest.raises(UserError, match=f" of {source.num_examples} so far"):
-        part.skipped.add("one more", "cut short")
+        part.skipped.add("last", "truncated")
     assert source.skipped.count == 0
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_fingerprint_is_that_of_the_files(opened: Opener, kind: str) -> None:
-    assert opened(kind).fingerprint() == opened(kind).fingerprint() != ""
+def test_digest_is_reproducible(opened: Opener, kind: str) -> None:
+    assert opened(kind).digest() == opened(kind).digest() != ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_epoch_is_another_permutation(opened: Opener, kind: str) -> None:
+def test_each_epoch_is_a_different_permutation(opened: Opener, kind: str) -> None:
     source = opened(kind)
     count = source.num_examples
     examples = stream(source, 3 * count)
@@ -167,8 +167,8 @@ def test_shards_partition_every_epoch(opened: Opener, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shards_by_record_deal_out_the_one_stream(opened: Opener, kind: str) -> None:
-    """Also where there are files enough, but not to be dealt out evenly: 3 files for 2 shards."""
+def test_shards_by_record_divide_the_stream(opened: Opener, kind: str) -> None:
+    """Also with more files than shards if they cannot be divided evenly: 3 files for 2 shards."""
     source = opened(kind)
     whole = stream(source, 20)
     for index in range(2):

@@ -1,4 +1,4 @@
-"""TFDS data sets, by way of a miniature `imagenet2012` that TFDS's own builder prepared."""
+"""TFDS data sets, tested with a miniature `imagenet2012` that TFDS's own builder prepares."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_tfds(dataset: str, data_dir: Path | str, split: str = "train") -> Sourc
     return open_source(config, resolution=16, image_channels=3)
 
 
-def complaint(*arguments: Any) -> str:
+def read_error(*arguments: Any) -> str:
     with pytest.raises(UserError) as caught:
         open_tfds(*arguments)
     assert "\n" not in str(caught.value)
@@ -42,7 +42,7 @@ def complaint(*arguments: Any) -> str:
 def write_data_set(
     data_dir: Path, name: str, features: dict[str, Any], examples: list[dict[str, Any]], **options: Any
 ) -> None:
-    """Prepares a TFDS data set that no code defines, as a user would with `tfds.dataset_builders.store_as_tfds...`."""
+    """Prepare a TFDS data set without a module, as `tfds.dataset_builders.store_as_tfds_dataset` does."""
     builder_class = type(
         name,
         (tfds.core.GeneratorBasedBuilder,),
@@ -96,8 +96,8 @@ def test_the_validation_split_has_the_real_labels(miniature_imagenet: Path) -> N
 def test_class_counts_of_a_large_data_set_are_a_sample(
     miniature_imagenet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tfds_source, "_SMALLEST_LABEL_SAMPLE", 7)
-    monkeypatch.setattr(tfds_source, "_LABEL_SAMPLE_BYTES", 1)
+    monkeypatch.setattr(tfds_source, "_MIN_LABEL_SAMPLE", 7)
+    monkeypatch.setattr(tfds_source, "_MAX_LABEL_SAMPLE_BYTES", 1)
     source = open_tfds("imagenet2012", miniature_imagenet)
     assert source.class_counts_sample_size == source.class_counts.sum() == 7
     assert source.num_examples == 18
@@ -115,56 +115,52 @@ def test_a_damaged_image_is_named_by_its_file(tmp_path: Path) -> None:
 
 def test_opens_without_a_network(miniature_imagenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
-        raise AssertionError("a connection was tried")
+        raise AssertionError("a connection was attempted")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     assert open_tfds("imagenet2012", miniature_imagenet).num_examples == 18
-    complaint("cifar10", miniature_imagenet)
+    read_error("cifar10", miniature_imagenet)
 
 
 def test_not_prepared(tmp_path: Path) -> None:
     data_dir = tmp_path / "it's $HOME"
-    message = complaint("cifar10", data_dir)
-    assert message.startswith(f"dataset: expected cifar10 prepared in {data_dir}, found none; run: ")
+    message = read_error("cifar10", data_dir)
+    assert message.startswith(f"dataset: cifar10 is not prepared in {data_dir}; run: ")
     python, option, code = shlex.split(message.partition("run: ")[2])
     assert (python, option) == (sys.executable, "-c") and f'"cifar10", data_dir="{data_dir}"' in code
 
 
-def test_imagenet_not_prepared_says_where_the_archives_go(tmp_path: Path) -> None:
-    message = complaint("imagenet2012", tmp_path)
+def test_imagenet_not_prepared_names_the_directory_of_the_archives(tmp_path: Path) -> None:
+    message = read_error("imagenet2012", tmp_path)
     assert "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar" in message
     assert f"into {tmp_path / 'downloads' / 'manual'}, then run: " in message
 
 
-def test_unknown_name_lists_near_ones(tmp_path: Path) -> None:
-    message = complaint("imagnet2012", tmp_path)
+def test_unknown_name_lists_similar_names(tmp_path: Path) -> None:
+    message = read_error("imagnet2012", tmp_path)
     assert message.startswith("dataset: expected fashion_mnist_10k, folder, tfrecord or the name of a TFDS data set")
-    assert "received 'imagnet2012'; near names: imagenet2012," in message
+    assert "received 'imagnet2012'; similar names: imagenet2012," in message
     assert message.count("imagenet2012,") == 1
-    assert complaint("qqqqqqqqqq", tmp_path).endswith("received 'qqqqqqqqqq'")
+    assert read_error("qqqqqqqqqq", tmp_path).endswith("received 'qqqqqqqqqq'")
 
 
 def test_unknown_split(miniature_imagenet: Path) -> None:
-    message = complaint("imagenet2012", miniature_imagenet, "test")
-    assert message == "split: expected one of train, validation, received 'test'"
+    message = read_error("imagenet2012", miniature_imagenet, "test")
+    assert message.startswith("split: ") and "train, validation" in message and "'test'" in message
 
 
 def test_a_missing_record_file(miniature_imagenet: Path, tmp_path: Path) -> None:
     shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
     (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
     path.unlink()
-    assert f"expected the record file {path}, which does not exist (1 of 1 are missing)" in complaint(
-        "imagenet2012", tmp_path
-    )
+    assert f"{path} does not exist (1 of 1 are missing)" in read_error("imagenet2012", tmp_path)
 
 
 def test_a_truncated_record_file(miniature_imagenet: Path, tmp_path: Path) -> None:
     shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
     (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
     path.write_bytes(path.read_bytes()[:-20])
-    assert complaint("imagenet2012", tmp_path).startswith(
-        f"data: expected intact record files, received {path}: damaged or cut off at byte "
-    )
+    assert read_error("imagenet2012", tmp_path).startswith(f"data: the record file {path} is damaged: ")
 
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
@@ -175,60 +171,58 @@ def test_damaged_descriptions(miniature_imagenet: Path, tmp_path: Path, name: st
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    assert complaint("imagenet2012", tmp_path).endswith(
+    assert read_error("imagenet2012", tmp_path).endswith(
         f"; remove the directory {path.parent} and prepare the data set again"
     )
 
 
 @pytest.mark.parametrize("damaged", ["features.json", "*-train.tfrecord*"])
-def test_what_is_recommended_for_a_damaged_data_set_prepares_it(
-    miniature_imagenet: Path, tmp_path: Path, damaged: str
-) -> None:
+def test_advice_for_a_damaged_data_set_repairs_it(miniature_imagenet: Path, tmp_path: Path, damaged: str) -> None:
     shutil.copytree(miniature_imagenet, tmp_path, dirs_exist_ok=True)
     (path,) = tmp_path.glob(f"imagenet2012/*/{damaged}")
     path.write_bytes(b"{")
-    found = re.search("remove the directory (.*) and prepare the data set again$", complaint("imagenet2012", tmp_path))
+    found = re.search("remove the directory (.*) and prepare the data set again$", read_error("imagenet2012", tmp_path))
     assert found
     shutil.rmtree(found[1])
-    exec(shlex.split(complaint("imagenet2012", tmp_path).partition("run: ")[2])[-1], {})
+    exec(shlex.split(read_error("imagenet2012", tmp_path).partition("run: ")[2])[-1], {})
     assert (
         open_tfds("imagenet2012", tmp_path).num_examples == open_tfds("imagenet2012", miniature_imagenet).num_examples
     )
 
 
-def test_a_data_set_that_cannot_be_read_is_not_called_damaged(
+def test_unreadable_data_set_is_not_reported_as_damaged(
     miniature_imagenet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(read_only_builder, "builder_from_files", refuse)
-    message = complaint("imagenet2012", miniature_imagenet)
+    message = read_error("imagenet2012", miniature_imagenet)
     assert message.startswith("data_dir: cannot read imagenet2012 in") and "remove" not in message
 
 
 @pytest.mark.parametrize("version", ["foo", "1", "5.*", "9.9.9"])
-def test_versions_that_are_not_there(miniature_imagenet: Path, version: str) -> None:
-    assert version in complaint(f"imagenet2012:{version}", miniature_imagenet)
+def test_missing_versions(miniature_imagenet: Path, version: str) -> None:
+    assert version in read_error(f"imagenet2012:{version}", miniature_imagenet)
 
 
-def test_a_damaged_version_that_is_not_requested_is_not_named(miniature_imagenet: Path, tmp_path: Path) -> None:
+def test_damaged_version_that_is_not_requested_is_not_reported(miniature_imagenet: Path, tmp_path: Path) -> None:
     shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
     (version,) = tmp_path.glob("imagenet2012/*")
     (version / "features.json").write_text("{")
-    assert "found none" in complaint("imagenet2012:4.0.0", tmp_path)
-    assert f"remove the directory {version} " in complaint(f"imagenet2012:{version.name}", tmp_path)
+    assert "4.0.0 is not prepared" in read_error("imagenet2012:4.0.0", tmp_path)
+    assert f"remove the directory {version} " in read_error(f"imagenet2012:{version.name}", tmp_path)
 
 
-def test_record_files_said_to_be_elsewhere(miniature_imagenet: Path, tmp_path: Path) -> None:
+def test_description_with_record_files_in_another_directory(miniature_imagenet: Path, tmp_path: Path) -> None:
     shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
     (path,) = tmp_path.glob("imagenet2012/*/dataset_info.json")
     path.write_text(path.read_text().replace("{DATASET}-{SPLIT}", "../../nowhere/{DATASET}-{SPLIT}"))
-    assert "nowhere/imagenet2012-train" in complaint("imagenet2012", tmp_path)
+    assert "nowhere/imagenet2012-train" in read_error("imagenet2012", tmp_path)
 
 
-def test_labels_that_cannot_be_are_unreadable_images(miniature_imagenet: Path, tmp_path: Path) -> None:
-    """Nor is memory taken for as many classes as they say."""
+def test_invalid_labels_are_unreadable_images(miniature_imagenet: Path, tmp_path: Path) -> None:
+    """No memory is allocated for as many classes as the labels would need."""
     shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
     (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
     records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
@@ -239,25 +233,24 @@ def test_labels_that_cannot_be_are_unreadable_images(miniature_imagenet: Path, t
     source = open_tfds("imagenet2012", tmp_path)
     assert (len(source.class_counts), source.class_counts.sum(), source.class_counts_sample_size) == (1000, 17, 17)
     expected = f"{path}#5 .*: expected a label from 0 to 999, received {2**40}"
-    with pytest.raises(UserError, match=expected), source.skipped.raising_user_errors():
+    with pytest.raises(UserError, match=expected), source.skipped.raise_user_errors():
         list(source.preview(18))
 
 
 def test_an_empty_split(miniature_imagenet: Path) -> None:
-    message = complaint("imagenet2012", miniature_imagenet, "train[:0]")
-    assert message == "split: expected at least one image, received none in imagenet2012 (train[:0])"
+    message = read_error("imagenet2012", miniature_imagenet, "train[:0]")
+    assert message.startswith("split: ") and "imagenet2012 (train[:0])" in message
 
 
 @pytest.mark.parametrize("name", ["", "Fashion-MNIST", "../cifar10", "kaggle:foo"])
-def test_names_that_cannot_be(miniature_imagenet: Path, name: str) -> None:
-    assert f"or the name of a TFDS data set, received {name!r}" in complaint(name, miniature_imagenet)
+def test_invalid_names(miniature_imagenet: Path, name: str) -> None:
+    assert f"or the name of a TFDS data set, received {name!r}" in read_error(name, miniature_imagenet)
 
 
 def test_no_image_feature(tmp_path: Path) -> None:
     write_data_set(tmp_path, "OnlyWords", {"text": tfds.features.Text()}, [{"text": "a"}])
-    assert complaint("only_words", tmp_path) == (
-        "dataset: expected a data set with an image feature, received only_words, which has: text"
-    )
+    message = read_error("only_words", tmp_path)
+    assert message.startswith("dataset: ") and message.endswith("only_words has only: text")
 
 
 def test_a_data_set_without_labels(tmp_path: Path) -> None:
@@ -270,26 +263,26 @@ def test_a_data_set_without_labels(tmp_path: Path) -> None:
     assert (example["label"], example["image"].max()) == (0, 9)
 
 
-def test_images_labelled_minus_one_are_refused(tmp_path: Path) -> None:
+def test_label_minus_one_is_rejected(tmp_path: Path) -> None:
     features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
     image = np.zeros((20, 20, 3), np.uint8)
-    write_data_set(tmp_path, "Unlabelled", features, [{"image": image, "label": -1}])
-    assert complaint("unlabelled", tmp_path).startswith(
-        "split: expected labelled images, received images without labels"
+    write_data_set(tmp_path, "Unlabeled", features, [{"image": image, "label": -1}])
+    assert read_error("unlabeled", tmp_path).startswith(
+        "split: expected labeled images, received images without labels"
     )
 
 
-def test_refuses_other_file_formats(miniature_imagenet: Path, tmp_path: Path) -> None:
+def test_rejects_other_file_formats(miniature_imagenet: Path, tmp_path: Path) -> None:
     shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
     (info,) = tmp_path.glob("imagenet2012/*/dataset_info.json")
     info.write_text(info.read_text().replace('"tfrecord"', '"array_record"'))
-    message = complaint("imagenet2012", tmp_path)
-    assert message == "dataset: expected imagenet2012 prepared as tfrecord files, received array_record"
+    message = read_error("imagenet2012", tmp_path)
+    assert message.startswith("dataset: ") and "imagenet2012" in message and message.endswith("array_record")
 
 
 @pytest.mark.parametrize("disable_shuffling", [False, True])
 def test_parts_are_fair_samples(tmp_path: Path, disable_shuffling: bool) -> None:
-    """TFDS shuffles what it prepares, unless told not to: then one class comes after the other."""
+    """TFDS shuffles the records that it prepares. With `disable_shuffling` the classes are stored one after another."""
     features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
     image = np.zeros((8, 8, 3), np.uint8)
     examples = [{"image": image, "label": index // 60} for index in range(120)]
@@ -302,12 +295,12 @@ def test_parts_are_fair_samples(tmp_path: Path, disable_shuffling: bool) -> None
         read = list(part.preview(part.num_examples).as_numpy_iterator())
         labels = np.array([example["label"] for example in read])
         assert 10 <= labels.sum() <= 30
-        assert np.abs(np.diff(labels)).sum() >= 2  # nor is it sorted within
+        assert np.abs(np.diff(labels)).sum() >= 2  # the part is not sorted
         names += [example["name"] for example in read]
     assert len(set(names)) == len(names) == 120
 
 
-def test_the_preparation_tool_reads_it(miniature_imagenet: Path, tmp_path: Path) -> None:
+def test_preparation_tool_reads_it(miniature_imagenet: Path, tmp_path: Path) -> None:
     options = ["--dataset=imagenet2012", f"--data_dir={miniature_imagenet}", f"--output={tmp_path}", "--resolution=16"]
     assert main([*options, "--num_shards=4", "--num_workers=1"]) == 0
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=16, image_channels=3)

@@ -1,9 +1,9 @@
-"""The layer in all its forms against its plain one; what it shares between them, and when it takes which."""
+"""Forms of `ResamplingConvolution` compared with the plain form, its weights, and the choice of the form."""
 
 from __future__ import annotations
 
+import operator
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import ResamplingConvolution, SpectralNormalization, accelerators
-from sagan_tf.layers.convolutions.resampling import FORMS, fastest_form
-from tests.layers.convolutions.test_forms import assert_close, operands
-from tools.benchmarks.arithmetic import graph_multiply_adds
+from sagan_tf.layers.convolutions.resampling import FORMS, choose_fastest_form
+from tests.layers.convolutions.test_forms import assert_close, make_operands
+from tools.benchmarks.arithmetic import count_multiply_adds
 
 SIZE, CHANNELS, FILTERS = (8, 4), 5, 7
 RESULT_SIZES = {"up": (16, 8), "down": (4, 2), "none": SIZE}
@@ -27,15 +27,17 @@ every_kernel_size = pytest.mark.parametrize("kernel_size", [1, 3])
 
 @pytest.fixture(autouse=True)
 def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `auto` takes does not depend on the machine that the tests run on."""
+    """Make the choice of `auto` independent of the machine that runs the tests."""
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
-def features(batch: int = 3, size: tuple[int, int] = SIZE, channels: int = CHANNELS) -> np.ndarray:
-    return operands(size, batch, channels)[0].astype(np.float32)
+def make_features(batch: int = 3, size: tuple[int, int] = SIZE, channels: int = CHANNELS) -> np.ndarray:
+    return make_operands(size, batch, channels)[0].astype(np.float32)
 
 
-def make(resampling: str, form: str, kernel_size: int = 3, seed: int = 5, **options: Any) -> ResamplingConvolution:
+def make_layer(
+    resampling: str, form: str, kernel_size: int = 3, seed: int = 5, **options: Any
+) -> ResamplingConvolution:
     layer = ResamplingConvolution(FILTERS, kernel_size, resampling, form, name="convolution", **options)
     layer.build((None, *SIZE, CHANNELS))
     generator = np.random.default_rng(seed)
@@ -45,7 +47,7 @@ def make(resampling: str, form: str, kernel_size: int = 3, seed: int = 5, **opti
 
 
 def outputs_and_gradients(layer: ResamplingConvolution, x: np.ndarray) -> list[tf.Tensor]:
-    """The outputs, and the gradients of the features, the kernel and the bias for a fixed upstream gradient."""
+    """Return the outputs and the gradients of the features, the kernel and the bias."""
     inputs = tf.constant(x)
     sources = [inputs, *(variable.value for variable in layer.trainable_variables)]
     with tf.GradientTape() as tape:
@@ -58,19 +60,19 @@ def outputs_and_gradients(layer: ResamplingConvolution, x: np.ndarray) -> list[t
 @every_case
 @every_kernel_size
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_every_form_equals_the_plain_one(resampling: str, form: str, kernel_size: int, use_bias: bool) -> None:
-    ours, plain = (make(resampling, one, kernel_size, use_bias=use_bias) for one in (form, "plain"))
-    results, expected = outputs_and_gradients(ours, features()), outputs_and_gradients(plain, features())
+def test_every_form_equals_the_plain_form(resampling: str, form: str, kernel_size: int, use_bias: bool) -> None:
+    layer, plain = (make_layer(resampling, name, kernel_size, use_bias=use_bias) for name in (form, "plain"))
+    results, expected = outputs_and_gradients(layer, make_features()), outputs_and_gradients(plain, make_features())
     assert len(results) == (4 if use_bias else 3)
     assert_close(results, expected)
-    assert tuple(results[0].shape) == ours.compute_output_shape((3, *SIZE, CHANNELS))
+    assert tuple(results[0].shape) == layer.compute_output_shape((3, *SIZE, CHANNELS))
     assert results[0].shape[1:3] == RESULT_SIZES[resampling]
 
 
 @every_resampling
 @every_kernel_size
-def test_the_plain_form_is_a_convolution_of_keras(resampling: str, kernel_size: int) -> None:
-    layer, x = make(resampling, "plain", kernel_size), tf.constant(features())
+def test_plain_form_equals_keras(resampling: str, kernel_size: int) -> None:
+    layer, x = make_layer(resampling, "plain", kernel_size), tf.constant(make_features())
     convolution = keras.layers.Conv2D(FILTERS, kernel_size, padding="same")
     convolution.build((None, *SIZE, CHANNELS))
     convolution.set_weights(layer.get_weights())
@@ -82,23 +84,23 @@ def test_the_plain_form_is_a_convolution_of_keras(resampling: str, kernel_size: 
 
 
 def multiply_adds(layer: ResamplingConvolution, x: np.ndarray) -> int:
-    return graph_multiply_adds(tf.function(layer, autograph=False).get_concrete_function(tf.constant(x)).graph)
+    return count_multiply_adds(tf.function(layer, autograph=False).get_concrete_function(tf.constant(x)).graph)
 
 
 @every_resampling
-def test_a_1x1_convolution_is_done_on_the_smaller_side(resampling: str) -> None:
-    a_location, locations = CHANNELS * FILTERS, {"up": 8 * 4, "down": 4 * 2, "none": 8 * 4}[resampling]
+def test_1x1_convolution_is_computed_on_the_smaller_side(resampling: str) -> None:
+    per_location, locations = CHANNELS * FILTERS, {"up": 8 * 4, "down": 4 * 2, "none": 8 * 4}[resampling]
     plain = {"up": 16 * 8, "down": 8 * 4, "none": 8 * 4}[resampling]
-    assert multiply_adds(make(resampling, "auto", 1), features(1)) == a_location * locations
-    assert multiply_adds(make(resampling, "plain", 1), features(1)) == a_location * plain
+    assert multiply_adds(make_layer(resampling, "auto", 1), make_features(1)) == per_location * locations
+    assert multiply_adds(make_layer(resampling, "plain", 1), make_features(1)) == per_location * plain
 
 
 @every_case
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_checkpoint_of_one_form_is_one_of_every_other(
+def test_checkpoints_do_not_depend_on_the_form(
     resampling: str, form: str, wrapped: bool, tmp_path: pathlib.Path
 ) -> None:
-    """Variables have the same names, paths and shapes, and the same tracking."""
+    """Variables have the same names, paths, shapes and tracking in all forms."""
 
     def network(form: str, seed: int) -> keras.Model:
         layer = ResamplingConvolution(FILTERS, 3, resampling, form, name="convolution")
@@ -110,25 +112,24 @@ def test_a_checkpoint_of_one_form_is_one_of_every_other(
         return model
 
     saved, restored = network("plain", 1), network(form, 2)
-    assert [(one.path, one.name, one.shape, one.trainable) for one in restored.variables] == [
-        (one.path, one.name, one.shape, one.trainable) for one in saved.variables
-    ]
+    properties = operator.attrgetter("path", "name", "shape", "trainable")
+    assert list(map(properties, restored.variables)) == list(map(properties, saved.variables))
     prefix = tf.train.Checkpoint(network=saved).write(str(tmp_path / "checkpoint"))
     tf.train.Checkpoint(network=restored).read(prefix).assert_consumed()
-    assert_close([restored(features())], [saved(features())])
+    assert_close([restored(make_features())], [saved(make_features())])
 
 
 @every_case
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(resampling: str, form: str, precision: str) -> None:
-    layer, exact = make(resampling, form, dtype=precision), make(resampling, "plain")
+    layer, exact = make_layer(resampling, form, dtype=precision), make_layer(resampling, "plain")
     dtype = precision.removeprefix("mixed_")
-    x = tf.cast(features(), dtype)
+    x = tf.cast(make_features(), dtype)
     outputs = layer(x)
     assert outputs.dtype == tf.as_dtype(dtype)
     assert {variable.dtype for variable in layer.variables} == {"float32"}
     tolerance = 3e-2 if dtype == "bfloat16" else 4e-3
-    if form == "minimal_4":  # which `auto` does not take in half precision
+    if form == "minimal_4":  # `auto` does not choose it in half precision
         tolerance *= 4
     assert_close([outputs], [exact(tf.cast(x, "float32"))], tolerance)
 
@@ -137,28 +138,28 @@ def test_mixed_precision(resampling: str, form: str, precision: str) -> None:
 @every_resampling
 def test_saved_model_for_any_batch(resampling: str, form: str, tmp_path: pathlib.Path) -> None:
     module = tf.Module()
-    module.layer = layer = make(resampling, form)
+    module.layer = layer = make_layer(resampling, form)
     spec = tf.TensorSpec([None, *SIZE, CHANNELS])
     module.call = tf.function(layer, input_signature=[spec], autograph=False)
     tf.saved_model.save(module, tmp_path)
     loaded = tf.saved_model.load(tmp_path)
     for batch in (1, 3):
-        assert_close([loaded.call(features(batch))], [layer(features(batch))], 1e-6)
+        assert_close([loaded.call(make_features(batch))], [layer(make_features(batch))], 1e-6)
 
 
 @every_resampling
-def test_by_xla(resampling: str) -> None:
-    layer = make(resampling, "auto")
+def test_compiled_by_xla(resampling: str) -> None:
+    layer = make_layer(resampling, "auto")
     compiled = tf.function(layer, jit_compile=True, autograph=False)
-    assert_close([compiled(features())], [layer(features())], 1e-5)
+    assert_close([compiled(make_features())], [layer(make_features())], 1e-5)
 
 
 @pytest.fixture
-def used(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
-    """(resampling, form) of every 3x3 convolution that is computed."""
+def used(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The resampling and form of every 3x3 convolution that is computed."""
     found: list[tuple[str, str]] = []
 
-    def recorded(resampling: str, name: str) -> Any:
+    def create_recorder(resampling: str, name: str) -> Any:
         form = FORMS[resampling][name]
 
         def record(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -169,24 +170,24 @@ def used(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
 
     for resampling, forms in FORMS.items():
         for name in forms:
-            monkeypatch.setitem(forms, name, recorded(resampling, name))
-    yield found
+            monkeypatch.setitem(forms, name, create_recorder(resampling, name))
+    return found
 
 
 @every_case
-def test_the_form_that_is_asked_for_is_used(resampling: str, form: str, used: list[tuple[str, str]]) -> None:
-    make(resampling, form)(features())
-    expected = fastest_form(resampling, (*SIZE, CHANNELS), FILTERS) if form == "auto" else form
+def test_requested_form_is_used(resampling: str, form: str, used: list[tuple[str, str]]) -> None:
+    make_layer(resampling, form)(make_features())
+    expected = choose_fastest_form(resampling, (*SIZE, CHANNELS), FILTERS) if form == "auto" else form
     assert used == [(resampling, expected)]
 
 
 @pytest.mark.parametrize(("resampling", "width"), [("up", 128), ("down", 96), ("none", 96)])
-def test_auto_goes_by_width_and_not_by_the_batch(resampling: str, width: int, used: list[tuple[str, str]]) -> None:
+def test_auto_depends_on_width_and_not_on_the_batch(resampling: str, width: int, used: list[tuple[str, str]]) -> None:
     for channels, form in ((width - 1, "plain" if resampling == "none" else "strided"), (width, "minimal_4")):
         layer = ResamplingConvolution(width, 3, resampling)
         layer.build((None, 16, 16, channels))
         for batch in (1, 16):
-            layer(features(batch, (16, 16), channels))
+            layer(make_features(batch, (16, 16), channels))
         tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec([None, 16, 16, channels]))
         assert set(used) == {(resampling, form)}
         used.clear()
@@ -198,10 +199,10 @@ def test_auto_goes_by_width_and_not_by_the_batch(resampling: str, width: int, us
         ("up", (16, 16, 128), 128, "minimal_4"),
         ("up", (16, 16, 128), 127, "strided"),
         ("up", (64, 64, 128), 64, "strided"),
-        ("up", (8, 8, 100), 156, "minimal_4"),  # the sum counts
-        ("up", (8, 7, 256), 256, "minimal_2"),  # 14 results are no whole number of large tiles
+        ("up", (8, 8, 100), 156, "minimal_4"),  # the sum decides
+        ("up", (8, 7, 256), 256, "minimal_2"),  # 14 is not a multiple of the large tile size
         ("up", (8, 7, 128), 255, "strided"),
-        ("up", (8, 8, 1024), 512, "minimal_2"),  # a kernel that is large against the 16 x 16 results
+        ("up", (8, 8, 1024), 512, "minimal_2"),  # the kernel is large in comparison to the 16 x 16 results
         ("up", (8, 8, 1024), 511, "minimal_4"),
         ("up", (1, 1, 192), 192, "minimal_2"),
         ("up", (1, 1, 192), 191, "strided"),
@@ -224,75 +225,70 @@ def test_auto_goes_by_width_and_not_by_the_batch(resampling: str, width: int, us
         ("none", (7, 8, 512), 512, "plain"),
     ],
 )
-def test_fastest_form(resampling: str, inputs: tuple[int, int, int], filters: int, expected: str) -> None:
-    assert fastest_form(resampling, inputs, filters) == expected
+def test_choose_fastest_form(resampling: str, inputs: tuple[int, int, int], filters: int, expected: str) -> None:
+    assert choose_fastest_form(resampling, inputs, filters) == expected
     assert expected in FORMS[resampling]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_takes_small_tiles(dtype: str) -> None:
-    assert fastest_form("none", (16, 16, 192), 192, dtype) == "minimal_2"
-    assert fastest_form("none", (16, 16, 192), 191, dtype) == "plain"
-    assert fastest_form("down", (64, 64, 96), 96, dtype) == "strided"
-    assert fastest_form("none", (16, 16, 192), 192, "float64") == "minimal_4"
+def test_half_precision_uses_small_tiles(dtype: str) -> None:
+    assert choose_fastest_form("none", (16, 16, 192), 192, dtype) == "minimal_2"
+    assert choose_fastest_form("none", (16, 16, 192), 191, dtype) == "plain"
+    assert choose_fastest_form("down", (64, 64, 96), 96, dtype) == "strided"
+    assert choose_fastest_form("none", (16, 16, 192), 192, "float64") == "minimal_4"
 
 
-def test_mixed_precision_asks_for_its_form(used: list[tuple[str, str]]) -> None:
+def test_auto_depends_on_mixed_precision(used: list[tuple[str, str]]) -> None:
     layer = ResamplingConvolution(192, 3, dtype="mixed_bfloat16")
     layer(tf.zeros([1, 16, 16, 192]))
     assert used == [("none", "minimal_2")]
 
 
-def test_where_there_is_an_accelerator(monkeypatch: pytest.MonkeyPatch, used: list[tuple[str, str]]) -> None:
-    assert fastest_form("none", (16, 16, 512), 512, target="accelerator") == "plain"
-    assert fastest_form("up", (4, 4, 1024), 1024, target="accelerator") == "strided"
-    assert fastest_form("down", (8, 8, 512), 512, target="accelerator") == "strided"
+def test_forms_on_an_accelerator(monkeypatch: pytest.MonkeyPatch, used: list[tuple[str, str]]) -> None:
+    assert choose_fastest_form("none", (16, 16, 512), 512, target="accelerator") == "plain"
+    assert choose_fastest_form("up", (4, 4, 1024), 1024, target="accelerator") == "strided"
+    assert choose_fastest_form("down", (8, 8, 512), 512, target="accelerator") == "strided"
     monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
     ResamplingConvolution(192, 3)(tf.zeros([1, 16, 16, 192]))
     assert used == [("none", "plain")]
 
 
-def test_in_tflite(used: list[tuple[str, str]]) -> None:
-    assert fastest_form("up", (16, 16, 32), 32, target="tflite") == "subpixel"
-    assert fastest_form("up", (16, 16, 192), 192, target="tflite") == "minimal_4"
-    assert fastest_form("none", (16, 16, 32), 32, target="tflite") == "plain"
+def test_forms_in_tflite(used: list[tuple[str, str]]) -> None:
+    assert choose_fastest_form("up", (16, 16, 32), 32, target="tflite") == "subpixel"
+    assert choose_fastest_form("up", (16, 16, 192), 192, target="tflite") == "minimal_4"
+    assert choose_fastest_form("none", (16, 16, 32), 32, target="tflite") == "plain"
     ResamplingConvolution(8, 3, "up", "auto_tflite")(tf.zeros([1, 4, 4, 8]))
     ResamplingConvolution(8, 3, "up", "auto")(tf.zeros([1, 4, 4, 8]))
     assert used == [("up", "subpixel"), ("up", "strided")]
 
 
-def test_auto_takes_odd_sizes_where_there_is_a_form_for_them() -> None:
+def test_auto_supports_odd_sizes() -> None:
     for resampling in ("up", "none"):
-        ours, plain = (ResamplingConvolution(FILTERS, 3, resampling, form) for form in ("auto", "plain"))
-        x = features(size=(5, 3))
-        ours.build(x.shape), plain.build(x.shape)
-        plain.set_weights(ours.get_weights())
-        assert_close([ours(x)], [plain(x)])
+        layer, plain = (ResamplingConvolution(FILTERS, 3, resampling, form) for form in ("auto", "plain"))
+        x = make_features(size=(5, 3))
+        layer.build(x.shape)
+        plain.build(x.shape)
+        plain.set_weights(layer.get_weights())
+        assert_close([layer(x)], [plain(x)])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kernel_size": 2}, "`kernel_size` must be 1 or 3. Received: 2"),
-        ({"kernel_size": 5}, "`kernel_size` must be 1 or 3. Received: 5"),
-        ({"resampling": "twice"}, r"`resampling` must be one of \('none', 'up', 'down'\). Received: 'twice'"),
-        (
-            {"resampling": "none", "form": "fast"},
-            r"`form` must be one of \('auto', 'auto_tflite', 'plain', .*, 'minimal_4'\). Received: 'fast'",
-        ),
-        (
-            {"resampling": "up", "form": "fast"},
-            "`form` must be one of .*'subpixel', 'minimal_2'.* Received: 'fast'",
-        ),
-        ({"strides": 2}, "`strides` can't be chosen. Received: 2"),
-        ({"padding": "valid"}, "`padding` can't be chosen. Received: 'valid'"),
-        ({"activation": "relu"}, "`activation` can't be chosen. Received: 'relu'"),
-        ({"groups": 2}, "`groups` can't be chosen. Received: 2"),
-        ({"dilation_rate": 2}, "`dilation_rate` can't be chosen. Received: 2"),
-        ({"data_format": "channels_first"}, "`data_format` can't be chosen. Received: 'channels_first'"),
+        ({"kernel_size": 2}, "kernel_size.* 2"),
+        ({"kernel_size": 5}, "kernel_size.* 5"),
+        ({"resampling": "twice"}, "resampling.* 'twice'"),
+        ({"resampling": "none", "form": "fast"}, "form.* 'fast'"),
+        ({"resampling": "up", "form": "fast"}, "form.*'subpixel', 'minimal_2'.* 'fast'"),
+        ({"strides": 2}, "strides.* 2"),
+        ({"padding": "valid"}, "padding.* 'valid'"),
+        ({"activation": "relu"}, "activation.* 'relu'"),
+        ({"groups": 2}, "groups.* 2"),
+        ({"dilation_rate": 2}, "dilation_rate.* 2"),
+        ({"data_format": "channels_first"}, "data_format.* 'channels_first'"),
     ],
 )
-def test_bad_arguments(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ResamplingConvolution(FILTERS, **options)
 
@@ -317,29 +313,28 @@ EVEN, FOURS = f"{KNOWN}, both multiples of 2", f"{KNOWN}, both multiples of 4"
         ("up", "minimal_4", (3, 4), EVEN),
     ],
 )
-def test_sizes_that_it_does_not_take(resampling: str, form: str, size: tuple[Any, Any], message: str) -> None:
-    message = rf"Inputs must have {message}. Received: \({size[0]}, {size[1]}\)"
-    with pytest.raises(ValueError, match=message):
+def test_invalid_input_sizes(resampling: str, form: str, size: tuple[Any, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"{message}.*\({size[0]}, {size[1]}\)"):
         ResamplingConvolution(FILTERS, 3, resampling, form).build((None, *size, CHANNELS))
 
 
 @every_kernel_size
-def test_an_odd_size_after_an_even_one(kernel_size: int) -> None:
-    """Forms would differ in what they make of the last row."""
+def test_odd_size_is_rejected_after_an_even_size(kernel_size: int) -> None:
+    """The forms would treat the last row differently."""
     for form in FORMS["down"]:
-        with pytest.raises(ValueError, match="a known height and width, both multiples of"):
-            make("down", form, kernel_size)(features(size=(8, 5)))
+        with pytest.raises(ValueError, match="multiples of"):
+            make_layer("down", form, kernel_size)(make_features(size=(8, 5)))
 
 
 @every_case
 @every_kernel_size
 def test_config_round_trip(resampling: str, form: str, kernel_size: int) -> None:
-    options = {"use_bias": False, "kernel_initializer": "orthogonal", "kernel_regularizer": "l2", "name": "mine"}
+    options = {"use_bias": False, "kernel_initializer": "orthogonal", "kernel_regularizer": "l2", "name": "convolution"}
     layer = ResamplingConvolution(FILTERS, kernel_size, resampling, form, **options)
     copy = ResamplingConvolution.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
     assert (copy.filters, copy.kernel_size, copy.use_bias) == (FILTERS, (kernel_size, kernel_size), False)
-    assert (copy.resampling, copy.form, copy.name) == (resampling, form, "mine")
+    assert (copy.resampling, copy.form, copy.name) == (resampling, form, "convolution")
     assert isinstance(copy.kernel_initializer, keras.initializers.Orthogonal)
 
 

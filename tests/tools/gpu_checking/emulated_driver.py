@@ -1,5 +1,6 @@
-"""NVIDIA's driver library with GPUs that are not here."""
+"""Emulation of NVIDIA's driver library with several GPUs."""
 
+# ruff: noqa: N802 - the methods have the names of the CUDA driver API
 from __future__ import annotations
 
 import ctypes
@@ -16,11 +17,11 @@ _NO_DEVICE = 100
 
 
 class EmulatedDriver:
-    """Stands for `ctypes.CDLL` and for the library; applies CUDA_VISIBLE_DEVICES, numbers and UUIDs, as CUDA does.
+    """Replacement of `ctypes.CDLL` and the library; it applies CUDA_VISIBLE_DEVICES (numbers, UUIDs) like CUDA.
 
     Args:
         devices: The GPUs of the machine.
-        failing: A function that returns an error.
+        failing: Name of a function that returns an error.
     """
 
     def __init__(self, devices: list[CudaDevice], failing: str = "") -> None:
@@ -34,7 +35,7 @@ class EmulatedDriver:
         wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
         by_name = {str(number): device for number, device in enumerate(self._devices)}
         by_name |= {device.uuid: device for device in self._devices}
-        return self._devices if wanted is None else [by_name[one] for one in wanted.split(",") if one in by_name]
+        return self._devices if wanted is None else [by_name[name] for name in wanted.split(",") if name in by_name]
 
     def _status(self, function: str) -> int:
         return _NO_DEVICE if function == self._failing else 0
@@ -58,6 +59,6 @@ class EmulatedDriver:
         memory._obj.value = self._visible()[device.value].memory_bytes
         return self._status("cuDeviceTotalMem_v2")
 
-    def cuDeviceGetUuid(self, identity: Any, device: ctypes.c_int) -> int:
-        identity.raw = uuid.UUID(self._visible()[device.value].uuid.removeprefix("GPU-")).bytes
+    def cuDeviceGetUuid(self, uuid_bytes: Any, device: ctypes.c_int) -> int:
+        uuid_bytes.raw = uuid.UUID(self._visible()[device.value].uuid.removeprefix("GPU-")).bytes
         return self._status("cuDeviceGetUuid")

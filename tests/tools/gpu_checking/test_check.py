@@ -1,4 +1,4 @@
-"""The parts of the check, with workers that answer as those of machines that are not here would."""
+"""Tests of the parts of the check, with workers that emulate other machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.errors import UserError
-from tools.benchmarks.workers import WorkerError, WorkerTimeout
+from tools.benchmarks.workers import WorkerError, WorkerTimeoutError
 from tools.gpu_checking import ask, check
 from tools.gpu_checking.options import GpuCheckOptions
 
@@ -21,13 +21,20 @@ FLOAT32 = GpuCheckOptions(forms=("float32",))
 
 
 class Machine:
-    """Answers in place of workers. More than `fitting` images of a part do not fit into the memory of a GPU."""
+    """Emulation of a machine's workers.
+
+    Args:
+        num_gpus: Number of GPUs.
+        fitting: Number of images of a part that fit into the memory of a GPU.
+        failing: Module of a worker that raises `error`.
+        error: The error; None: a crash.
+    """
 
     def __init__(
         self, num_gpus: int = 1, fitting: int = 1000, failing: str = "", error: BaseException | None = None
     ) -> None:
-        one = {"name": "GPU:0", "device": "A100", "compute_capability": "8.0", "uuid": None, "memory_bytes": 40 * GIB}
-        self.gpus = [one] * num_gpus
+        gpu = {"name": "GPU:0", "device": "A100", "compute_capability": "8.0", "uuid": None, "memory_bytes": 40 * GIB}
+        self.gpus = [gpu] * num_gpus
         self.fitting = fitting
         self.failing, self.error = failing, error or WorkerError("status -11", ["last words"])
         self.configs: list[Config] = []
@@ -35,8 +42,7 @@ class Machine:
     def worker(self, module: str, arguments: Any, environment: dict[str, str] | None, max_seconds: float) -> Any:
         machine, module = self, module.rpartition(".")[2]
         config = parse_config(arguments[:1])
-        is_one = config.training.strategy == "one_device"
-        replicas = 1 if is_one else len(self.gpus)
+        replicas = 1 if config.training.strategy == "one_device" else len(self.gpus)
 
         class Answer:
             def __enter__(self) -> Answer:
@@ -45,7 +51,7 @@ class Machine:
             def __exit__(self, *error: object) -> None:
                 pass
 
-            def ready(self) -> dict[str, Any]:
+            def wait_until_ready(self) -> dict[str, Any]:
                 if module == machine.failing:
                     raise machine.error
                 return {"replicas": replicas}
@@ -53,7 +59,7 @@ class Machine:
             def run(self) -> dict[str, Any]:
                 return machine.answer(module, config, replicas, environment, timed="--steps=20" in arguments)
 
-            def last_lines(self) -> list[str]:
+            def read_log_tail(self) -> list[str]:
                 return ["what TensorFlow logged"]
 
         return Answer()
@@ -76,7 +82,7 @@ class Machine:
         return answer | ({"images_per_second": 1.0, "peak_memory_bytes": GIB} if timed else {})
 
     def parts(self) -> list[int]:
-        return [one.training.gradient_accumulation_steps for one in self.configs]
+        return [config.training.gradient_accumulation_steps for config in self.configs]
 
 
 def run_check(
@@ -93,7 +99,7 @@ def of_batch(size: int, **training: Any) -> Config:
     return Config(training=TrainingConfig(global_batch_size=size, **training))
 
 
-def test_the_parts_of_a_batch_double_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_parts_doubles_until_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(fitting=64)
     found = run_check(monkeypatch, machine)
     assert found["forms"]["float32"]["gradient_accumulation_steps"] == 4  # 256 images in parts of 64
@@ -111,10 +117,10 @@ def test_the_parts_divide_the_images_of_a_replica(monkeypatch: pytest.MonkeyPatc
     assert machine.parts()[:4] == [1, 2, 6, 18]
 
 
-def test_a_form_begins_with_the_parts_that_the_one_before_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_begins_with_the_parts_of_the_previous_form(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(fitting=64)
     run_check(monkeypatch, machine, GpuCheckOptions(forms=("float32", "tf32", "mixed_bfloat16")))
-    assert machine.parts() == [1, 2, 4, 4, 4, 1, 1]  # with the two of the comparison
+    assert machine.parts() == [1, 2, 4, 4, 4, 1, 1]  # The last two belong to the comparison.
 
 
 def test_a_batch_that_never_fits_ends_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +130,7 @@ def test_a_batch_that_never_fits_ends_as_an_error(monkeypatch: pytest.MonkeyPatc
     assert found["forms"]["float32"]["log"] == ["what TensorFlow logged"]
 
 
-def test_a_form_that_never_fits_does_not_cut_the_batch_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_that_never_fits_does_not_change_the_parts_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(fitting=0)
     run_check(monkeypatch, machine, GpuCheckOptions(forms=("float32", "mixed_bfloat16")))
     parts = machine.parts()
@@ -138,24 +144,24 @@ def test_the_replicas_are_those_of_the_strategy(strategy: str, monkeypatch: pyte
     replicas = 1 if strategy == "one_device" else 8
     assert found["forms"]["float32"]["replicas"] == replicas
     assert ("skipped" in found["forms"]["xla"]) == (replicas > 1)
-    # A step of 256 / replicas images took 1 of 40 GiB.
+    # A step of 256 / replicas images needs 1 of 40 GiB.
     assert found["recommendation"]["largest_part"] == 36 * 256 // replicas
 
 
-def test_a_batch_that_cannot_be_divided_ends_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_indivisible_batch_ends_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"global_batch_size.*\b6 replicas.*\b256$"):
         run_check(monkeypatch, Machine(num_gpus=6))
     with pytest.raises(UserError, match="global_batch_size.* 3 accumulation steps.* 256$"):
         run_check(monkeypatch, Machine(), config=of_batch(256, gradient_accumulation_steps=3))
 
 
-def test_several_machines_and_tpus_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strategies_for_several_machines_and_tpus_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {("auto", 0): "one_device", ("tpu", 1): "one_device", ("multi_worker", 2): "mirrored"}
     for (strategy, num_gpus), local in expected.items():
         machine = Machine(num_gpus=num_gpus)
         run_check(monkeypatch, machine, config=of_batch(256, strategy=strategy))
         assert machine.configs[0].training.strategy == local
-    assert check.use_this_machine(of_batch(256, logical_cpus=2), 0).training.strategy == "mirrored"
+    assert check.restrict_to_local_devices(of_batch(256, logical_cpus=2), 0).training.strategy == "mirrored"
 
 
 def test_the_first_step_is_compared_with_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,22 +182,24 @@ PARTS = {
 
 
 @pytest.mark.parametrize("failing", PARTS)
-def test_a_worker_that_crashes_is_an_answer(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_a_worker_is_part_of_the_answer(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = run_check(monkeypatch, Machine(num_gpus=2, failing=failing))
     assert "-11" in found[PARTS[failing]]["error"] and found[PARTS[failing]]["log"] == ["last words"]
     assert set(found) == {"flags", "forms", "recommendation", *PARTS.values()}
 
 
 @pytest.mark.parametrize(("failing", "limit"), {"all_reduce_worker": 5, "steps_worker": 50}.items())
-def test_a_worker_that_hangs_is_an_answer(failing: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_out_of_a_worker_is_part_of_the_answer(
+    failing: str, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = GpuCheckOptions(forms=("float32",), max_seconds=50.0, max_all_reduce_seconds=5.0)
-    machine = Machine(num_gpus=2, failing=failing, error=WorkerTimeout("it hangs", ["NCCL INFO ..."]))
+    machine = Machine(num_gpus=2, failing=failing, error=WorkerTimeoutError("it hangs", ["NCCL INFO ..."]))
     found = run_check(monkeypatch, machine, options)
     part = found[PARTS[failing]]
     assert f" {limit} s" in part["error"] and part["log"] == ["NCCL INFO ..."]
 
 
-def test_nothing_is_trained_over_gpus_that_do_not_reach_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_steps_are_timed_if_all_reduce_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(num_gpus=2, failing="all_reduce_worker")
     found = run_check(monkeypatch, machine)
     assert "skipped" in found["forms"]["float32"] and found["comparison"]["agrees"]
@@ -199,20 +207,19 @@ def test_nothing_is_trained_over_gpus_that_do_not_reach_each_other(monkeypatch: 
     assert "images_per_second" in found["forms"]["float32"]
 
 
-def test_what_was_found_is_there_when_a_later_part_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_yielded_before_a_later_part_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(failing="steps_worker", error=KeyboardInterrupt())
     monkeypatch.setattr(ask, "Worker", machine.worker)
     found: dict[str, Any] = {}
     with pytest.raises(KeyboardInterrupt):
-        for name, part in check.run_check(FLOAT32, Config(), lambda line: None):
-            found[name] = part
+        found.update(check.run_check(FLOAT32, Config(), lambda line: None))
     assert set(found) == {"flags", "environment", "all_reduce", "decoding"}
 
 
-def test_classes_are_those_of_the_data_set_where_it_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_data_sets_have_their_number_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(num_gpus=0)
     run_check(monkeypatch, machine, GpuCheckOptions(forms=("float32", "tf32")))
-    assert [one.model.num_classes for one in machine.configs] == [1000]  # imagenet2012; tf32 is for GPUs only
+    assert [config.model.num_classes for config in machine.configs] == [1000]  # imagenet2012; tf32 is for GPUs only
     unconditional = dataclasses.replace(Config(), model=dataclasses.replace(Config().model, conditioning="none"))
     machine = Machine(num_gpus=0)
     run_check(monkeypatch, machine, config=unconditional)
@@ -225,7 +232,7 @@ def test_unknown_forms_are_refused(forms: tuple[str, ...]) -> None:
         GpuCheckOptions(forms=forms)
 
 
-def test_the_check_leaves_no_file_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_check_removes_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ask.tempfile, "tempdir", str(tmp_path))
     run_check(monkeypatch, Machine(num_gpus=0))
     assert list(tmp_path.iterdir()) == []

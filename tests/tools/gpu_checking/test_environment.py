@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.distribution.gpu_findings import Finding, Gpu
-from tests.distribution.made_up_gpus import pretend
+from tests.distribution.made_up_gpus import simulate_gpus
 from tests.tools.gpu_checking.emulated_driver import A100, DISPLAY, EmulatedDriver
-from tools.benchmarks.measure import machine
+from tools.benchmarks.measure import collect_machine_facts
 from tools.gpu_checking import environment
 from tools.gpu_checking.environment import describe_environment, describe_gpus, query_nvidia_smi
 
@@ -28,7 +28,7 @@ def test_the_environment_is_described_for_json(monkeypatch: pytest.MonkeyPatch) 
     assert found["tensorflow_build"]["is_cuda_build"] in (True, False)
 
 
-def test_nvidia_smi_is_read_as_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_of_nvidia_smi_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 'GPU-01234567, NVIDIA A100-SXM4-40GB, 40960, 3, 550.54.15, 0'\n")
     program.chmod(0o755)
@@ -42,15 +42,20 @@ def test_nvidia_smi_is_read_as_it_prints(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def mixed_machine(monkeypatch: pytest.MonkeyPatch, *listed: Gpu) -> list[dict[str, Any]]:
-    """Let the driver have a display's GPU and an A100, and TensorFlow list some of them; return what is described."""
-    pretend(monkeypatch, *listed)
+    """Describe a machine with a display's GPU and an A100.
+
+    Args:
+        monkeypatch: The fixture.
+        *listed: The GPUs that TensorFlow lists.
+    """
+    simulate_gpus(monkeypatch, *listed)
     devices = [SimpleNamespace(name=f"GPU:{number}") for number in range(len(listed))]
     details = {f"GPU:{number}": gpu for number, gpu in enumerate(listed)}
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices if kind == "GPU" else [])
     monkeypatch.setattr(
         tf.config.experimental,
         "get_device_details",
-        lambda one: {"device_name": details[one.name].name, "compute_capability": details[one.name].capability},
+        lambda gpu: {"device_name": details[gpu.name].name, "compute_capability": details[gpu.name].capability},
     )
     monkeypatch.setattr(ctypes, "CDLL", EmulatedDriver([DISPLAY, A100]))
     return describe_gpus()
@@ -64,7 +69,7 @@ def test_memory_is_that_of_the_gpus_that_tensorflow_lists(visible: str | None, m
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    (gpu,) = mixed_machine(monkeypatch, BIG)  # without the variable TensorFlow leaves out the small one
+    (gpu,) = mixed_machine(monkeypatch, BIG)  # Without the variable, TensorFlow does not list the small GPU.
     assert gpu["memory_bytes"] == 40 * 2**30 and gpu["uuid"] == A100.uuid and gpu["compute_capability"] == "8.0"
 
 
@@ -74,13 +79,13 @@ def test_gpus_of_two_kinds_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> 
     assert [gpu["memory_bytes"] for gpu in described] == [40 * 2**30, 2 * 2**30]
 
 
-def test_memory_is_unknown_if_the_driver_shows_other_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_unknown_if_the_driver_has_different_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     (gpu,) = mixed_machine(monkeypatch, BIG)
     assert gpu["memory_bytes"] is None and gpu["uuid"] is None
 
 
-def test_what_the_check_before_a_run_finds_is_listed_once_for_all_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_of_the_preflight_check_are_listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def find(precision: str) -> list[Finding]:
@@ -93,7 +98,7 @@ def test_what_the_check_before_a_run_finds_is_listed_once_for_all_precisions(mon
     assert {"float32", "mixed_bfloat16", "mixed_float16"} == set(asked)
 
 
-def test_a_tpu_and_its_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tpu_and_its_packages_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"tensorflow-tpu": "2.20.0", "libtpu": "0.0.20"}
 
     def version(name: str) -> str:
@@ -106,4 +111,4 @@ def test_a_tpu_and_its_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> No
     found = describe_environment()
     assert found["packages"] == versions and found["has_tpu"] is True
     versions["keras"] = "3.15.1"
-    assert machine()["tensorflow"] == "2.20.0"
+    assert collect_machine_facts()["tensorflow"] == "2.20.0"

@@ -5,7 +5,7 @@ import pytest
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution.strategy import check_batch_size
 from sagan_tf.errors import UserError
-from tools.gpu_checking.parts import next_parts, possible_parts
+from tools.gpu_checking.parts import find_next_parts, find_possible_parts
 
 
 @pytest.mark.parametrize(("batch", "replicas", "group"), [(256, 1, 0), (96, 4, 0), (96, 2, 4), (60, 1, 5), (256, 6, 0)])
@@ -18,10 +18,14 @@ def test_possible_parts_are_those_that_training_accepts(batch: int, replicas: in
         except UserError:
             continue
         accepted.append(parts)
-    assert possible_parts(batch, replicas, group) == accepted
+    assert find_possible_parts(batch, replicas, group) == accepted
 
 
-def test_the_next_parts_are_half_as_large_or_smaller() -> None:
-    assert next_parts(1, 256, 8) == 2 and next_parts(16, 256, 8) == 32 and next_parts(32, 256, 8) is None
-    assert next_parts(4, 96, 1) == 8 and next_parts(32, 96, 1) == 96
-    assert next_parts(1, 96, 1, 16) == 2 and next_parts(3, 96, 1, 16) == 6 and next_parts(6, 96, 1, 16) is None
+def test_the_next_parts_have_at_most_half_the_size() -> None:
+    assert find_next_parts(1, 256, 8) == 2 and find_next_parts(16, 256, 8) == 32 and find_next_parts(32, 256, 8) is None
+    assert find_next_parts(4, 96, 1) == 8 and find_next_parts(32, 96, 1) == 96
+    assert (
+        find_next_parts(1, 96, 1, 16) == 2
+        and find_next_parts(3, 96, 1, 16) == 6
+        and find_next_parts(6, 96, 1, 16) is None
+    )

@@ -1,4 +1,4 @@
-"""Every worker of the check, in this process, on a machine whose GPUs need pip's CUDA libraries."""
+"""Tests of all workers of the check in this process, on an emulated machine with pip's CUDA libraries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_cuda_libraries_are_loaded_before_gpus_are_listed(name: str, monkeypatch
 
     def listing(*arguments: Any) -> Any:
         events.append("list")
-        raise RuntimeError("that is enough")
+        raise RuntimeError("end of the test")
 
     monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
     monkeypatch.setattr(worker, "load_cuda_libraries", lambda: events.append("load"))
@@ -38,11 +38,11 @@ def test_cuda_libraries_are_loaded_before_gpus_are_listed(name: str, monkeypatch
         monkeypatch.setattr(tf.config, lister, listing)
     runpy.run_path(str(WORKERS[name]), run_name="__main__")
     assert events[0] == "load"
-    assert ("list" in events) == (name != "decoding_worker")  # which uses no device
+    assert ("list" in events) == (name != "decoding_worker")  # This worker uses no device.
 
 
 def served(monkeypatch: pytest.MonkeyPatch, prepare: worker.Prepare) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a worker says of itself, and what it answers when it is told to run."""
+    """Return a worker's facts about itself and its answer to a request."""
     answers: list[dict[str, Any]] = []
     monkeypatch.setattr(worker, "serve", lambda about, run: answers.extend([about, run()]))
     worker.run_worker(prepare)
@@ -50,7 +50,7 @@ def served(monkeypatch: pytest.MonkeyPatch, prepare: worker.Prepare) -> tuple[di
     return about, measured
 
 
-def test_a_worker_answers_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_returns_facts_and_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served(monkeypatch, lambda options: ({"one": 1}, lambda: {"two": 2})) == ({"one": 1}, {"two": 2})
 
 
@@ -63,7 +63,7 @@ def test_a_worker_answers_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.parametrize("when", ["prepare", "run"])
-def test_an_error_is_an_answer(
+def test_errors_are_returned_as_answers(
     error: Exception,
     expected: str,
     out_of_memory: bool,

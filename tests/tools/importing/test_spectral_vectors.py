@@ -1,4 +1,4 @@
-"""The vector of a power iteration on the rows of a matrix whose estimate is that of one on the columns."""
+"""Tests that a vector on the rows of a matrix gives the same estimate of sigma as one on the columns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
-from tools.importing.spectral_vectors import sigma_from_columns, u_of_rows
+from tools.importing.spectral_vectors import compute_row_vector, estimate_sigma_from_columns
 
 
 def official_sigma(matrix: np.ndarray, u: np.ndarray) -> float:
-    """As the official code has it, in words of its own: u on the columns goes to v, v back, and sigma is v W u^T."""
+    """Compute sigma as the official code does: v from u, u from v, and v W u^T."""
     v = u @ matrix.T
     v = v / np.sqrt(np.sum(v**2))
     back = v @ matrix
@@ -20,7 +20,7 @@ def official_sigma(matrix: np.ndarray, u: np.ndarray) -> float:
 
 
 def our_sigma(matrix: np.ndarray, u: np.ndarray) -> float:
-    """Of the layer itself."""
+    """Compute sigma with the layer."""
     layer = SpectralNormalization(keras.layers.Dense(matrix.shape[1], use_bias=False))
     layer.build((None, matrix.shape[0]))
     layer.layer.kernel.assign(matrix)
@@ -30,40 +30,40 @@ def our_sigma(matrix: np.ndarray, u: np.ndarray) -> float:
 
 @pytest.mark.parametrize("shape", [(27, 4), (4, 27), (6, 6), (5, 1), (1, 5), (128, 300)])
 @pytest.mark.parametrize("iterations", [0, 1, 5])
-def test_both_sides_give_one_sigma(shape: tuple[int, int], iterations: int) -> None:
+def test_rows_and_columns_give_the_same_sigma(shape: tuple[int, int], iterations: int) -> None:
     rng = np.random.default_rng(3)
     matrix, u = rng.normal(size=shape), rng.normal(size=(1, shape[1]))
     for _ in range(iterations):
         u = u @ matrix.T @ matrix
-    sigma = sigma_from_columns(matrix, u)
+    sigma = estimate_sigma_from_columns(matrix, u)
     assert sigma == pytest.approx(official_sigma(matrix, u), rel=1e-12)
-    found = u_of_rows(matrix, sigma)
+    found = compute_row_vector(matrix, sigma)
     assert found.dtype == np.float32 and found.shape == (shape[0], 1)
     assert np.linalg.norm(found) == pytest.approx(1.0, abs=1e-6)
     assert our_sigma(matrix, found) == pytest.approx(sigma, rel=3e-6)
 
 
-def test_the_next_vector_alone_would_not_do() -> None:
-    """v, the official code's vector on the rows, is half an iteration further."""
+def test_the_next_vector_of_the_iteration_gives_another_sigma() -> None:
+    """The official code's vector v on the rows is half an iteration ahead."""
     rng = np.random.default_rng(0)
     matrix, u = rng.normal(size=(27, 8)), rng.normal(size=8)
-    assert our_sigma(matrix, (matrix @ u)[:, np.newaxis]) > 1.01 * sigma_from_columns(matrix, u)
+    assert our_sigma(matrix, (matrix @ u)[:, np.newaxis]) > 1.01 * estimate_sigma_from_columns(matrix, u)
 
 
 @pytest.mark.parametrize(
     "matrix",
     [
-        np.outer([1.0, 2.0, 3.0], [2.0, 0.0]),  # one singular value, and one that is 0
+        np.outer([1.0, 2.0, 3.0], [2.0, 0.0]),  # The second singular value is 0.
         np.diag([2.0, 2.0, 2.0]),
         np.diag([3.0, 1e-12, 0.0]),
     ],
 )
-def test_singular_matrices_and_equal_values(matrix: np.ndarray) -> None:
-    sigma = sigma_from_columns(matrix, np.array([1.0, 0.5, 0.25])[: matrix.shape[1]])
-    found = u_of_rows(matrix, sigma)
+def test_singular_matrices_and_equal_singular_values(matrix: np.ndarray) -> None:
+    sigma = estimate_sigma_from_columns(matrix, np.array([1.0, 0.5, 0.25])[: matrix.shape[1]])
+    found = compute_row_vector(matrix, sigma)
     assert np.all(np.isfinite(found)) and our_sigma(matrix, found) == pytest.approx(sigma, rel=1e-6)
 
 
-def test_a_matrix_of_zeros_gives_numbers() -> None:
-    assert sigma_from_columns(np.zeros((3, 2)), np.ones(2)) == 0.0
-    assert np.all(np.isfinite(u_of_rows(np.zeros((3, 2)), 0.0)))
+def test_a_matrix_of_zeros_gives_finite_values() -> None:
+    assert estimate_sigma_from_columns(np.zeros((3, 2)), np.ones(2)) == 0.0
+    assert np.all(np.isfinite(compute_row_vector(np.zeros((3, 2)), 0.0)))

@@ -1,4 +1,4 @@
-"""Reading of checkpoints by name."""
+"""Tests of the reader of TensorFlow 1 checkpoints."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ def prefix(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
     return path
 
 
-def test_reads_and_remembers(prefix: str) -> None:
+def test_variables_are_read_and_recorded(prefix: str) -> None:
     checkpoint = Tf1Checkpoint(prefix)
     assert checkpoint.shapes == {"a/w": (2, 3), "global_step": (), "b": ()}
-    assert checkpoint.unused() == ["a/w", "b", "global_step"] and checkpoint.number_used() == 0
+    assert checkpoint.list_unused() == ["a/w", "b", "global_step"] and checkpoint.count_used() == 0
     value = checkpoint.read("a/w")
     assert value.dtype == np.float32 and np.array_equal(value, VALUES["a/w"])
     assert checkpoint.read("global_step") == 2**40
-    assert checkpoint.unused() == ["b"] and checkpoint.number_used() == 2
+    assert checkpoint.list_unused() == ["b"] and checkpoint.count_used() == 2
 
 
-def test_numbers_that_are_not_finite(prefix: str) -> None:
-    with pytest.raises(UserError, match="expected finite numbers, received others in b"):
+def test_non_finite_values_are_refused(prefix: str) -> None:
+    with pytest.raises(UserError, match="checkpoint: b of .* NaN"):
         Tf1Checkpoint(prefix).read("b")
 
 
-def test_a_damaged_index(prefix: str) -> None:
+def test_a_damaged_index_is_refused(prefix: str) -> None:
     pathlib.Path(f"{prefix}.index").write_bytes(b"not an index" * 20)
-    with pytest.raises(UserError, match="expected an intact checkpoint"):
+    with pytest.raises(UserError, match="^checkpoint: cannot read"):
         Tf1Checkpoint(prefix)
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
-def test_damaged_data(prefix: str, damage: str) -> None:
+def test_damaged_data_are_refused(prefix: str, damage: str) -> None:
     data = pathlib.Path(f"{prefix}.data-00000-of-00001")
     content = data.read_bytes()
     data.unlink()
     if damage != "missing":
         data.write_bytes(content[:5] if damage == "cut" else bytes(len(content)))
-    with pytest.raises(UserError, match="expected an intact checkpoint"):
+    with pytest.raises(UserError, match="^checkpoint: cannot read"):
         Tf1Checkpoint(prefix).read("a/w")

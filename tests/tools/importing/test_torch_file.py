@@ -1,4 +1,4 @@
-"""The reader of PyTorch files: tensors of any layout, and nothing but tensors."""
+"""Tests of the reader of PyTorch files, which accepts tensors of any layout and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tensor(shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0, ki
 
 
 def file_with(value: bytes, data: bytes = NUMBERS.tobytes()) -> bytes:
-    """A file with one tensor `a`, whose pickled form is `value`."""
+    """Return a file with one tensor `a`, whose pickled form is `value`."""
     state = b"\x80\x02ccollections\nOrderedDict\n)R" + text("a") + value + b"s" + END
     return HEADER + state + b"\x80\x02](" + text("7") + b"e" + END + struct.pack("<q", 12) + data
 
@@ -72,14 +72,14 @@ def test_strides_are_honored(value: bytes, expected: np.ndarray) -> None:
         b"",
     ],
 )
-def test_anything_else_is_refused(content: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_other_content_is_refused(content: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"^source: a\.pth"):
         read_tensors(content, "a.pth")
     assert not list(tmp_path.iterdir())
 
 
-def test_damage_anywhere_is_a_users_error_or_other_numbers() -> None:
+def test_damage_gives_an_error_or_different_numbers() -> None:
     content = file_with(tensor((3, 4), (4, 1)))
     outcomes: dict[int, set[str]] = {}
     for position in range(len(content)):
@@ -94,5 +94,6 @@ def test_damage_anywhere_is_a_users_error_or_other_numbers() -> None:
                 outcomes.setdefault(position, set()).add("read")
     numbers_begin = len(content) - NUMBERS.nbytes
     assert all(outcomes[position] == {"read"} for position in range(numbers_begin, len(content)))
-    assert all("refused" in outcomes[position] for position in range(numbers_begin - 8, numbers_begin))  # their count
+    # The 8 bytes before the numbers are their count.
+    assert all("refused" in outcomes[position] for position in range(numbers_begin - 8, numbers_begin))
     assert outcomes[HEADER.index(b"l\xfc")] == {"refused"}

@@ -1,20 +1,20 @@
-"""Writes checkpoints of TF-GAN's SAGAN example as TF1 writes them, and the pictures that their generators make.
+"""Program that writes TF1 checkpoints of TF-GAN's SAGAN example, and the images of their generators.
 
-TF-GAN needs TF1 graphs and Keras 2: hence a process of its own.
+TF-GAN needs TF1 graphs and Keras 2, hence a process of its own.
 
-    python -m tests.tools.importing.tfgan_checkpoints --output=FOLDER
+    python -m tests.tools.importing.tfgan_checkpoints --output=DIRECTORY
 
-| checkpoint     | what it is                                                                                      |
+| checkpoint     | content                                                                                         |
 |----------------|-------------------------------------------------------------------------------------------------|
 | `trained`      | width 4, 5 classes; two steps of TF-GAN's training, with Adam's slots and moving averages       |
 | `plain`        | width 8, 3 classes, latents of 16; the networks alone, without the outer scope of GANEstimator  |
-| `official`     | width 4, 4 classes; the official code's names, its spectral normalisation and epsilon           |
+| `official`     | width 4, 4 classes; the names, spectral normalization and epsilon of the official code          |
 
-The official code itself is not run: its names and its estimate of sigma are written down here, after its source, and
-TF-GAN's generator, which has the same layers, is made to use them.
+The official code itself is not run. Its names and its estimate of sigma are written down here from its source, and
+TF-GAN's networks, which have the same layers, use them.
 
-Beside each lies an .npz file of `latents`, `labels` and `images` at inference; of `averaged_images` where there are
-moving averages, or else of `logits`, the discriminator's for `images`.
+For each checkpoint there is an .npz file of `latents`, `labels` and `images` in inference mode; and of
+`averaged_images` if there are moving averages, or else of `logits`, the discriminator's outputs for `images`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ STEPS = 2
 
 
 class Codes:
-    """TF1 and TF-GAN, and what is built of them in the default graph.
+    """TF1, TF-GAN and networks in the default graph.
 
     Args:
-        base_channels, num_classes, latent_dim: of the networks.
+        modules: The modules that `tools.tf_gan.import_tensorflow_gan` returns.
+        base_channels: The width of the networks.
+        num_classes: The number of classes.
+        latent_dim: The length of the latents.
     """
 
     def __init__(self, modules: Any, base_channels: int, num_classes: int, latent_dim: int = 128) -> None:
@@ -55,38 +58,42 @@ class Codes:
         }
 
     def generate(self, latents: Any, training: bool) -> dict[str, Any]:
-        """Images and their labels, as the example's estimator has them."""
+        """Return images and their labels, in the form of the example's estimator."""
         return {
             "images": self._generator.generator(latents, self.labels, *self._sizes, training=training)[0],
             "labels": self.labels,
         }
 
-    def judge(self, judged: dict[str, Any], _: Any = None) -> Any:
-        """Logits."""
-        return self._discriminator.discriminator(judged["images"], judged["labels"], *self._sizes)[0]
+    def discriminate(self, data: dict[str, Any], _: Any = None) -> Any:
+        """Return the logits of images and labels."""
+        return self._discriminator.discriminator(data["images"], data["labels"], *self._sizes)[0]
 
-    def session(self) -> Any:
-        """One with variables of which none in the networks is without effect; slots are as they begin."""
+    def create_session(self) -> Any:
+        """Create a session whose networks have random variables, all with an effect.
+
+        Slots of the optimizers have their initial values.
+        """
         networks = {
             variable.op.name: variable
             for variable in self.tf.global_variables()
             if re.search("(generator|discriminator)/", name := variable.op.name) and not re.search("/Adam|/Exp", name)
         }
-        values = random_values(self.rng, {name: tuple(one.shape.as_list()) for name, one in networks.items()})
+        shapes = {name: tuple(variable.shape.as_list()) for name, variable in networks.items()}
+        values = random_values(self.rng, shapes)
         options = self.tf.ConfigProto()
-        options.graph_options.rewrite_options.disable_meta_optimizer = True  # longer than all it could save
+        options.graph_options.rewrite_options.disable_meta_optimizer = True  # It takes longer than it saves.
         session = self.tf.Session(config=options)
         first = {networks[name].initializer.inputs[1]: value for name, value in values.items()}
         session.run(self.tf.global_variables_initializer(), first)
         return session
 
-    def trained(self, prefix: str) -> Arrays:
-        """Trains as GANEstimator does, and saves."""
+    def save_trained(self, prefix: str) -> Arrays:
+        """Train as GANEstimator does, and save."""
         tf, tfgan = self.tf, self.tfgan
         real = {"images": tf.random.uniform([BATCH, 128, 128, 3], -1.0, 1.0, seed=1), "labels": self.labels}
         generate = functools.partial(self.generate, training=True)
-        model = tfgan.gan_model(generate, self.judge, real, self.latents, check_shapes=False)
-        # tfgan.gan_loss would only call these two, but uses inspect.getargspec, gone since Python 3.11.
+        model = tfgan.gan_model(generate, self.discriminate, real, self.latents, check_shapes=False)
+        # tfgan.gan_loss only calls these two functions, but it uses inspect.getargspec, which Python 3.11 removed.
         loss = tfgan.GANLoss(
             tfgan.losses.wasserstein_hinge_generator_loss(model, add_summaries=False),
             tfgan.losses.wasserstein_hinge_discriminator_loss(model, add_summaries=False),
@@ -100,31 +107,32 @@ class Codes:
             averaging = average.apply(averaged)
         with tf.variable_scope("Generator", reuse=True):
             images = self.generate(self.latents, training=False)["images"]
-        with self.session() as session:
+        with self.create_session() as session:
             for _ in range(STEPS):
                 session.run(averaging, self.feeds)
                 session.run(updates.discriminator_train_op, self.feeds)
                 session.run(updates.global_step_inc_op)
             tf.train.Saver().save(session, prefix, global_step=step, write_meta_graph=False)
             found = {"images": session.run(images, self.feeds)}
-            tf.train.Saver({average.average_name(one): one for one in averaged}).restore(session, f"{prefix}-{STEPS}")
+            names = {average.average_name(variable): variable for variable in averaged}
+            tf.train.Saver(names).restore(session, f"{prefix}-{STEPS}")
             return found | {"averaged_images": session.run(images, self.feeds)}
 
-    def plain(self, prefix: str) -> Arrays:
-        """Saves networks of random values."""
+    def save_plain(self, prefix: str) -> Arrays:
+        """Save networks of random values."""
         images, session = self._random_networks()
         self.tf.train.Saver().save(session, prefix, write_meta_graph=False)
         found = {"images": session.run(images, self.feeds)}
-        return found | {"logits": self._logits_of(session, found["images"])}
+        return found | {"logits": self._compute_logits(session, found["images"])}
 
-    def official(self, prefix: str) -> Arrays:
-        """Saves networks of random values by the official code's names."""
+    def save_official(self, prefix: str) -> Arrays:
+        """Save networks of random values with the official code's names."""
         use_official_arithmetic(self.tf, self.tfgan)
         images, session = self._random_networks()
-        variables = {one.op.name: one for one in self.tf.global_variables()}
+        variables = {variable.op.name: variable for variable in self.tf.global_variables()}
         values = {name: value for name, value in session.run(variables).items() if name != "global_step"}
         found = {"images": session.run(images, self.feeds)}
-        found["logits"] = self._logits_of(session, found["images"])
+        found["logits"] = self._compute_logits(session, found["images"])
         with self.tf.Graph().as_default(), self.tf.Session() as saving:
             for name, value in values.items():
                 renamed, shape = official_name_and_shape(name, value.shape)
@@ -135,16 +143,19 @@ class Codes:
         return found
 
     def _random_networks(self) -> tuple[Any, Any]:
-        self._judged = self.generate(self.latents, training=False)
-        self._logits = self.judge(self._judged)
-        return self._judged["images"], self.session()
+        self._generated = self.generate(self.latents, training=False)
+        self._logits = self.discriminate(self._generated)
+        return self._generated["images"], self.create_session()
 
-    def _logits_of(self, session: Any, images: np.ndarray) -> np.ndarray:
-        return session.run(self._logits, self.feeds | {self._judged["images"]: images})
+    def _compute_logits(self, session: Any, images: np.ndarray) -> np.ndarray:
+        return session.run(self._logits, self.feeds | {self._generated["images"]: images})
 
 
 def use_official_arithmetic(tf: Any, tfgan: Any) -> None:
-    """Makes TF-GAN estimate sigma from a u on the columns, divide by sigma alone, and add 1e-5 to a variance."""
+    """Replace TF-GAN's arithmetic by that of the official code.
+
+    Sigma is estimated from a u on the columns, weights are divided by sigma alone, and 1e-5 is added to a variance.
+    """
     from tensorflow_gan.python.features import spectral_normalization
 
     def unit(vector: Any) -> Any:
@@ -168,7 +179,7 @@ def use_official_arithmetic(tf: Any, tfgan: Any) -> None:
 
 
 def official_name_and_shape(name: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """What the official code calls TF-GAN's variable, and its shape there."""
+    """Return the name and shape of a TF-GAN variable in the official code."""
     layer, *rest = re.sub("^(generator|discriminator)/", "", name).split("/")
     layer, kind = layer.replace("_ops", "_non_local"), rest[-1]
     if kind == "spectral_norm_u":
@@ -188,18 +199,18 @@ def official_name_and_shape(name: str, shape: tuple[int, ...]) -> tuple[str, tup
 
 
 def main() -> None:
-    """Writes all three."""
+    """Write the three checkpoints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", required=True, help="the folder to write to")
-    folder = pathlib.Path(parser.parse_args().output)
+    parser.add_argument("--output", required=True, help="directory to write to")
+    directory = pathlib.Path(parser.parse_args().output)
     modules = import_tensorflow_gan()
-    sizes = {"trained": (4, 5), "plain": (8, 3, 16), "official": (4, 4)}  # the last one changes TF-GAN
+    sizes = {"trained": (4, 5), "plain": (8, 3, 16), "official": (4, 4)}  # The last one changes TF-GAN.
     for name, size in sizes.items():
         with modules[0].Graph().as_default():
             codes = Codes(modules, *size)
-            found = getattr(codes, name)(str(folder / name))
+            found = getattr(codes, f"save_{name}")(str(directory / name))
             inputs = {"latents": codes.feeds[codes.latents], "labels": codes.feeds[codes.labels]}
-            np.savez(folder / f"{name}.npz", **inputs, **found)
+            np.savez(directory / f"{name}.npz", **inputs, **found)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
-from tests.data.sample_folders import build_class_folders
+from tests.data.sample_folders import build_class_directories
 from tools.preparation.progress import Progress
 from tools.preparation.unfinished import FinishedShard
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
-    build_class_folders(tmp_path, images_per_class=100)
+    build_class_directories(tmp_path, images_per_class=100)
     return open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
-from tests.data.sample_folders import build_class_folders
+from tests.data.sample_folders import build_class_directories
 from tools.preparation import shards
 from tools.preparation.shards import Shard, encode_image, write_shard
 from tools.preparation.unfinished import unfinished_work
@@ -31,7 +31,7 @@ def write_first_of_two(images: Path, output: Path, reports: list[Any]) -> Any:
 
 
 def test_a_shard_and_what_is_said_of_it(tmp_path: Path) -> None:
-    build_class_folders(tmp_path / "images", images_per_class=100)
+    build_class_directories(tmp_path / "images", images_per_class=100)
     damaged = tmp_path / "images" / "dog" / "007.png"
     damaged.write_bytes(b"no image")
     reports: list[Any] = []
@@ -50,7 +50,7 @@ def test_a_shard_and_what_is_said_of_it(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_said_before_it_fails(tmp_path: Path) -> None:
-    build_class_folders(tmp_path / "images")
+    build_class_directories(tmp_path / "images")
     for path in (tmp_path / "images").glob("*/*.png"):
         path.write_bytes(b"no image")
     reports: list[Any] = []
@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         def write(self, record: bytes) -> None:
             raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
-    build_class_folders(tmp_path / "images")
+    build_class_directories(tmp_path / "images")
     monkeypatch.setattr(shards.tf.io, "TFRecordWriter", FullDisk)
     with pytest.raises(OSError, match="No space left on device"):
         write_first_of_two(tmp_path / "images", tmp_path / "train", [])

@@ -12,7 +12,7 @@ import pytest
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
-from tests.data.sample_folders import build_class_folders
+from tests.data.sample_folders import build_class_directories
 from tools.preparation.shards import Shard
 from tools.preparation.unfinished import UnfinishedWork, unfinished_work
 from tools.preparation.workers import WorkerError, write_shards
@@ -38,7 +38,7 @@ def written(images: Path, output: Path, num_workers: int, observe: Any = lambda 
 @pytest.mark.slow  # the default tests have it from tests/tools/test_prepare_imagenet.py, less closely
 def test_two_processes_write_what_one_writes_and_say_what_they_leave_out(tmp_path: Path) -> None:
     images = tmp_path / "images"
-    build_class_folders(images, images_per_class=60)
+    build_class_directories(images, images_per_class=60)
     damaged = images / "dog" / "007.png"
     damaged.write_bytes(b"no image")
     observed: dict[int, int] = {}
@@ -56,14 +56,14 @@ def test_two_processes_write_what_one_writes_and_say_what_they_leave_out(tmp_pat
 
 
 def test_one_process_writes_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build_class_folders(tmp_path / "images")
+    build_class_directories(tmp_path / "images")
     monkeypatch.setattr(multiprocessing, "get_context", None)
     assert len(written(tmp_path / "images", tmp_path / "one", 1)) == 2 * NUM_SHARDS
 
 
 @pytest.mark.slow
 def test_a_process_that_is_ended_is_named_by_its_signal(tmp_path: Path) -> None:
-    build_class_folders(tmp_path / "images")
+    build_class_directories(tmp_path / "images")
 
     def observe(*done: object) -> None:
         for process in multiprocessing.active_children():
@@ -76,7 +76,7 @@ def test_a_process_that_is_ended_is_named_by_its_signal(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_error_of_another_process_is_raised_here(tmp_path: Path) -> None:
-    build_class_folders(tmp_path / "images")
+    build_class_directories(tmp_path / "images")
     for path in (tmp_path / "images").glob("*/*.png"):
         path.write_bytes(b"no image")
     with pytest.raises(UserError, match="at most 1% unreadable images, received 1 of 12"):

@@ -9,7 +9,7 @@ import pytest
 
 from sagan_tf.config import ModelConfig
 from tools import prepare_imagenet
-from tools.benchmarks.pipeline_data import write_folder
+from tools.benchmarks.pipeline_data import write_image_directory
 from tools.scaling_model import image_input
 from tools.scaling_model.image_input import ImageInput, image_inputs, images_per_second, prepared_bytes
 
@@ -28,7 +28,7 @@ def test_bytes_and_cores() -> None:
 
 
 def test_a_prepared_record_has_the_size_that_preparation_gives_it(tmp_path: Path) -> None:
-    write_folder(tmp_path / "images", 8)
+    write_image_directory(tmp_path / "images", 8)
     arguments = ["--dataset=folder", f"--data_dir={tmp_path / 'images'}", f"--output={tmp_path / 'out'}"]
     options = prepare_imagenet.parse_arguments([*arguments, "--resolution=64", "--num_workers=1", "--num_shards=1"])
     prepare_imagenet.prepare(options, tmp_path / "out" / "train")

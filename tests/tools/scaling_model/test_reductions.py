@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import Config
-from sagan_tf.distribution.strategy import communication_options
-from tests.graphs import loop_body, waits_for
+from sagan_tf.distribution.strategy import create_communication_options
+from tests.graphs import find_loop_body, find_predecessors
 from tests.training.tiny import PLAIN_NETWORKS, make_trainer, tiny_config
-from tools.benchmarks.arithmetic import called_graphs
+from tools.benchmarks.arithmetic import find_called_graphs
 from tools.scaling_model.reductions import pack_gradients, reductions
 from tools.scaling_model.step import NetworkSizes, network_sizes
 
@@ -37,7 +37,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
 
 def several_workers(bytes_per_pack: int) -> tf.distribute.Strategy:
     """Return the strategy of several workers with GPUs, with two replicas in this process."""
-    options = communication_options("auto", has_gpus=True)
+    options = create_communication_options("auto", has_gpus=True)
     packed = tf.distribute.experimental.CommunicationOptions(bytes_per_pack, implementation=options.implementation)
     return tf.distribute.MultiWorkerMirroredStrategy._from_local_devices(["CPU:0", "CPU:1"], packed)
 
@@ -45,7 +45,9 @@ def several_workers(bytes_per_pack: int) -> tf.distribute.Strategy:
 def all_reduces(graph: tf.Graph) -> list[tf.Operation]:
     """All-reduces of the first replica, in the graph and the functions that it calls."""
     operations = graph.get_operations()
-    inside = [one for operation in operations for called in called_graphs(operation) for one in all_reduces(called)]
+    inside = [
+        one for operation in operations for called in find_called_graphs(operation) for one in all_reduces(called)
+    ]
     found = [one for one in operations if one.type.startswith(("Collective", "Nccl"))]
     return [one for one in found if one.device.endswith("CPU:0")] + inside
 
@@ -65,7 +67,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Config, NetworkSizes, int, lis
     bytes_per_pack, options = CASES[request.param]
     config = tiny_config(**options)
     trainer = make_trainer(config, several_workers(bytes_per_pack))
-    found = sorted(map(num_bytes, all_reduces(trainer.loop_graph())))
+    found = sorted(map(num_bytes, all_reduces(trainer.trace_loop())))
     return config, network_sizes(trainer.state), bytes_per_pack, found
 
 
@@ -93,11 +95,11 @@ def test_the_messages_of_an_update(case: tuple[Config, NetworkSizes, int, list[i
 def test_gradients_can_be_sent_before_the_last_one_is_computed() -> None:
     """Each pack waits for its own gradients: the first does not wait for those of the layers that come first."""
     trainer = make_trainer(tiny_config(**PLAIN), several_workers(1000))
-    body = loop_body(trainer.loop_graph())
+    body = find_loop_body(trainer.trace_loop())
     packs = [one for one in body.get_operations() if one.type == "CollectiveReduceV2" and one.device.endswith("CPU:0")]
     of_discriminator = len(pack_gradients(network_sizes(trainer.state).discriminator_variables, 1000))
     assert of_discriminator > 1
-    waits = [waits_for(one) for one in packs[:of_discriminator]]
+    waits = [find_predecessors(one) for one in packs[:of_discriminator]]
     convolutions = [sum("Conv2DBackpropFilter" in name for name in names) for names in waits]
     assert 0 < convolutions[0] < convolutions[-1]
 
@@ -127,7 +129,7 @@ def test_by_name() -> None:
 
 @pytest.mark.parametrize(("collectives", "is_packed"), [("auto", True), ("nccl", True), ("ring", False)])
 def test_packs_are_as_large_as_training_makes_them(collectives: str, is_packed: bool) -> None:
-    options = communication_options(collectives, has_gpus=True)
+    options = create_communication_options(collectives, has_gpus=True)
     sizes = NetworkSizes((10**8,) * 3, (10**6,) * 3, normalizations=0, normalized_channels=0)
     config = tiny_config(collectives=collectives)
     assert reductions(sizes, config) == reductions(sizes, config, options.bytes_per_pack)

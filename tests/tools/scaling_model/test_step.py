@@ -91,7 +91,7 @@ def test_attention_in_blocks_counts_whole() -> None:
         )
     )
     locations, query_channels, value_channels = 64**2, 1, 1
-    # The products of `attention_gradients` beside the two of the outputs; two have eight columns appended.
+    # The products of `compute_attention_gradients` beside the two of the outputs; two have eight columns appended.
     columns = (query_channels + value_channels) + 4 * query_channels + 2 * value_channels + 2 * 8
     expected = 2 * locations**2 * columns
     assert expected < found.generator_update.per_image.flops < 1.1 * expected

@@ -1,4 +1,4 @@
-"""The messages that the server reads its three configuration files with, and the files read by them."""
+"""The three configuration files of the server, and the protobuf messages that the server reads them with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 _INT64, _BOOL, _STRING = ".google.protobuf.Int64Value", ".google.protobuf.BoolValue", ".google.protobuf.StringValue"
 
 # tensorflow-serving-api does not have these two messages. Names and types are those of session_bundle_config.proto and
-# monitoring_config.proto in TensorFlow Serving; the text form knows no numbers (of fields 8 and 9 they are made up).
+# monitoring_config.proto in TensorFlow Serving. The text form has no field numbers, so that 8 and 9 are arbitrary.
 _MESSAGES: dict[str, dict[str, tuple[int, int, str]]] = {
     "BatchingParameters": {
         "max_batch_size": (1, _FIELD.TYPE_MESSAGE, _INT64),
@@ -32,8 +32,8 @@ _MESSAGES: dict[str, dict[str, tuple[int, int, str]]] = {
 }
 
 
-def message_class(name: str) -> Callable[[], Any]:
-    """One of the messages that tensorflow-serving-api does not have."""
+def create_message_class(name: str) -> Callable[[], Any]:
+    """Return the class of a message that tensorflow-serving-api does not have."""
     file = descriptor_pb2.FileDescriptorProto(
         name="not_in_the_api.proto", package="tensorflow.serving", syntax="proto3", dependency=["wrappers.proto"]
     )
@@ -54,10 +54,10 @@ def message_class(name: str) -> Callable[[], Any]:
 
 FILES: dict[str, Callable[[], Any]] = {
     "models.config": model_server_config_pb2.ModelServerConfig,
-    "batching_parameters.txt": message_class("BatchingParameters"),
-    "monitoring.config": message_class("MonitoringConfig"),
+    "batching_parameters.txt": create_message_class("BatchingParameters"),
+    "monitoring.config": create_message_class("MonitoringConfig"),
 }
 
 
-def read(name: str) -> Any:
+def read_configuration(name: str) -> Any:
     return text_format.Parse((SERVING / name).read_text(encoding="utf-8"), FILES[name]())

@@ -1,4 +1,4 @@
-"""The files of tools/serving, read strictly, and what they have in common."""
+"""Functions and constants of the tests of tools/serving, with a strict reader of YAML files."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CONFIGURATION_FILES = {
     f"/etc/sagan-serving/{name}" for name in ("models.config", "batching_parameters.txt", "monitoring.config")
 }
 
-# What main.cc of TensorFlow Serving calls its flags, those aside that it calls experimental. The server prints a line
-# about any other and goes on without it.
+# The flags of main.cc in TensorFlow Serving, without experimental ones. The server prints a line about any other flag
+# and ignores it.
 KNOWN_FLAGS = {
     "allow_version_labels_for_unavailable_models",
     "batching_parameters_file",
@@ -62,24 +62,24 @@ KNOWN_FLAGS = {
 
 
 class _Strict(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML's loader takes the last."""
+    """A loader that refuses duplicate keys, of which YAML's own loader takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if len(keys) != len(set(keys)):
-            raise yaml.constructor.ConstructorError(None, None, f"a key stands twice in {keys}", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key in {keys}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: pathlib.Path) -> dict[str, Any]:
-    """The one document of a file."""
+    """Read a file with a single document."""
     document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
     assert isinstance(document, dict)
     return document
 
 
-def flags_of(arguments: list[str]) -> dict[str, str]:
-    """Flag by flag, each of which is --name=value and stands once."""
+def parse_flags(arguments: list[str]) -> dict[str, str]:
+    """Return the values of flags by name; each must be --name=value, and occur once."""
     pairs = [argument.removeprefix("--").partition("=") for argument in arguments]
     assert all(argument.startswith("--") for argument in arguments)
     assert all(equals and value for _, equals, value in pairs), arguments
@@ -87,21 +87,21 @@ def flags_of(arguments: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def shape_of(tree: object) -> object:
-    """The keys of nested mappings; an item of a list of mappings has all the keys that its fellows have."""
+def get_keys(tree: object) -> object:
+    """Return the keys of nested mappings; the items of a list of mappings are merged."""
     if isinstance(tree, dict):
-        return {key: shape_of(value) for key, value in tree.items()}
+        return {key: get_keys(value) for key, value in tree.items()}
     if isinstance(tree, list) and tree and all(isinstance(item, dict) for item in tree):
-        return [shape_of({key: value for item in tree for key, value in item.items()})]
+        return [get_keys({key: value for item in tree for key, value in item.items()})]
     return None
 
 
-def key_paths(tree: object, but_not_below: set[str], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every key, but for the keys of mappings that have a name in `but_not_below`: a user names those."""
-    if isinstance(tree, dict) and not (path and path[-1] in but_not_below):
+def iterate_key_paths(tree: object, except_below: set[str], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every key, except below the names in `except_below`, whose keys a user chooses."""
+    if isinstance(tree, dict) and not (path and path[-1] in except_below):
         for key, value in tree.items():
             yield (*path, key)
-            yield from key_paths(value, but_not_below, (*path, key))
+            yield from iterate_key_paths(value, except_below, (*path, key))
     elif isinstance(tree, list):
         for index, item in enumerate(tree):
-            yield from key_paths(item, but_not_below, (*path, index))
+            yield from iterate_key_paths(item, except_below, (*path, index))

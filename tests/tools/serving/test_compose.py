@@ -1,4 +1,4 @@
-"""compose.yaml: its keys, its agreement with the configuration it mounts, and its health check, which is run."""
+"""The keys of compose.yaml, its agreement with the configuration files, and its health check, which is run."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 
-from tests.tools.serving.configuration import read
+from tests.tools.serving.configuration import read_configuration
 from tests.tools.serving.files import (
     CONFIGURATION_FILES,
     KNOWN_FLAGS,
     SERVER,
     SERVING,
     STATUS_PATH,
-    flags_of,
+    get_keys,
+    parse_flags,
     read_yaml,
-    shape_of,
 )
 
 COMPOSE = SERVING / "compose.yaml"
 
-# The names are those of the Compose Specification; there is no schema of it to be had as a package.
+# The names are those of the Compose Specification, of which no package has a schema.
 _SERVICE = {
     **dict.fromkeys(("image", "entrypoint", "command", "ports", "restart", "init", "user", "read_only", "tmpfs")),
     **dict.fromkeys(("cap_drop", "security_opt")),
@@ -41,7 +41,7 @@ _SERVICE = {
 _KEYS = {
     "name": None,
     "services": {"serving": _SERVICE},
-    "configs": dict.fromkeys(("models", "batching", "monitoring"), {"file": None}),
+    "configs": {name: {"file": None} for name in ("models", "batching", "monitoring")},
 }
 
 
@@ -52,28 +52,26 @@ def service() -> Any:
 
 @pytest.fixture(scope="module")
 def flags(service: Any) -> dict[str, str]:
-    return flags_of(service["command"])
+    return parse_flags(service["command"])
 
 
 def test_keys_are_those_of_the_specification() -> None:
-    assert shape_of(read_yaml(COMPOSE)) == _KEYS
+    assert get_keys(read_yaml(COMPOSE)) == _KEYS
 
 
 def test_the_server_is_pinned_and_its_flags_are_known(service: Any, flags: dict[str, str]) -> None:
     assert re.fullmatch(r"tensorflow/serving:2\.\d+\.\d+", service["image"])
     assert service["entrypoint"] == [SERVER]
     assert set(flags) <= KNOWN_FLAGS
-    assert "enable_batching" not in flags  # or one wrong request would fail others
+    assert "enable_batching" not in flags  # one invalid request would fail the requests in its batch
 
 
-def test_ports_are_those_that_the_server_listens_on_and_open_to_this_machine_only(
-    service: Any, flags: dict[str, str]
-) -> None:
+def test_ports_are_those_of_the_server_and_local(service: Any, flags: dict[str, str]) -> None:
     assert (flags["port"], flags["rest_api_port"]) == ("8500", "8501")
     assert service["ports"] == ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]
 
 
-def test_every_configuration_file_is_there_and_mounted_where_a_flag_looks(service: Any, flags: dict[str, str]) -> None:
+def test_every_configuration_file_is_mounted_where_its_flag_points(service: Any, flags: dict[str, str]) -> None:
     files = {name: config["file"] for name, config in read_yaml(COMPOSE)["configs"].items()}
     mounted = {config["target"]: SERVING / files[config["source"]] for config in service["configs"]}
     assert set(mounted) == CONFIGURATION_FILES > {flags["model_config_file"], flags["monitoring_config_file"]}
@@ -82,22 +80,22 @@ def test_every_configuration_file_is_there_and_mounted_where_a_flag_looks(servic
         assert path.name == pathlib.PurePosixPath(target).name
 
 
-def test_the_exports_are_mounted_where_the_server_looks_and_only_to_read(service: Any) -> None:
+def test_the_exports_are_mounted_read_only_where_the_server_looks(service: Any) -> None:
     (volume,) = service["volumes"]
-    assert volume["target"] == read("models.config").model_config_list.config[0].base_path
+    assert volume["target"] == read_configuration("models.config").model_config_list.config[0].base_path
     assert re.fullmatch(r"\$\{RUN_DIR:\?[^}]+\}/exports", volume["source"])
     assert volume["type"] == "bind"
-    # A path that is not there is a mistake: it is not made, empty.
+    # A missing path is an error; Compose must not create an empty directory.
     assert (volume["read_only"], volume["bind"]["create_host_path"]) == (True, False)
 
 
-def test_threads_are_as_many_as_cores_may_be_used(service: Any, flags: dict[str, str]) -> None:
+def test_the_number_of_threads_is_that_of_cpus(service: Any, flags: dict[str, str]) -> None:
     assert flags["tensorflow_intra_op_parallelism"] == service["deploy"]["resources"]["limits"]["cpus"]
-    threads = read("batching_parameters.txt").num_batch_threads.value
+    threads = read_configuration("batching_parameters.txt").num_batch_threads.value
     assert flags["tensorflow_inter_op_parallelism"] == str(threads)
 
 
-def test_the_container_may_little(service: Any) -> None:
+def test_the_container_has_few_permissions(service: Any) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -120,7 +118,7 @@ class _StatusPage(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Keeps the tests quiet."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -140,14 +138,14 @@ def is_healthy(service: Any, port: int) -> bool:
 
 
 @pytest.mark.parametrize(("state", "healthy"), [("AVAILABLE", True), ("LOADING", False), ("END", False)])
-def test_the_health_check_asks_for_the_state(
+def test_the_health_check_reads_the_state(
     service: Any, server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, state: str, healthy: bool
 ) -> None:
     monkeypatch.setattr(_StatusPage, "state", state)
     assert is_healthy(service, server.server_port) == healthy
 
 
-def test_the_health_check_fails_where_nothing_listens(service: Any) -> None:
+def test_the_health_check_fails_without_a_server(service: Any) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         assert not is_healthy(service, unused.getsockname()[1])

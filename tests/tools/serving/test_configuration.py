@@ -1,4 +1,4 @@
-"""The server's three configuration files, read by the messages that it reads them with."""
+"""The three configuration files of the server, parsed with the server's own messages."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ import re
 import pytest
 from google.protobuf import text_format
 
-from sagan_tf.serving.contract import LARGEST_BATCH, MODEL_NAME
-from tests.tools.serving.configuration import FILES, read
+from sagan_tf.serving.contract import MAX_BATCH_SIZE, MODEL_NAME
+from tests.tools.serving.configuration import FILES, read_configuration
 from tests.tools.serving.files import SERVING
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_name_in_it_may_be_misspelt(name: str) -> None:
+def test_a_misspelled_name_is_an_error(name: str) -> None:
     text = (SERVING / name).read_text(encoding="utf-8")
     names = list(re.finditer(r"^\s*(\w+)(?=:| \{)", text, flags=re.MULTILINE))
     assert len(names) >= 3
     for found in names:
-        misspelt = f"{text[: found.end()]}s{text[found.end() :]}"
+        misspelled = f"{text[: found.end()]}s{text[found.end() :]}"
         with pytest.raises(text_format.ParseError, match=f"{found[1]}s"):
-            text_format.Parse(misspelt, FILES[name]())
+            text_format.Parse(misspelled, FILES[name]())
 
 
 def test_the_newest_export_is_served_under_its_name() -> None:
-    (model,) = read("models.config").model_config_list.config
+    (model,) = read_configuration("models.config").model_config_list.config
     assert (model.name, model.base_path) == (MODEL_NAME, f"/models/{MODEL_NAME}")
     assert model.model_platform == "tensorflow"
     assert model.model_version_policy.WhichOneof("policy_choice") == "latest"
     assert model.model_version_policy.latest.num_versions == 1
-    # A label of a version that is not loaded is refused, and the server with it.
+    # The server refuses a label of a version that is not loaded, and does not start.
     assert not model.version_labels
 
 
-def test_every_request_that_the_client_lets_through_is_taken() -> None:
-    batching = read("batching_parameters.txt")
-    assert batching.max_batch_size.value == LARGEST_BATCH
-    at_once = batching.max_execution_batch_size.value
-    assert 1 <= at_once <= LARGEST_BATCH
-    assert batching.enable_large_batch_splitting.value or at_once == LARGEST_BATCH
-    assert at_once * batching.max_enqueued_batches.value >= 2 * LARGEST_BATCH
+def test_the_server_accepts_the_largest_requests_of_the_client() -> None:
+    batching = read_configuration("batching_parameters.txt")
+    assert batching.max_batch_size.value == MAX_BATCH_SIZE
+    execution_size = batching.max_execution_batch_size.value
+    assert 1 <= execution_size <= MAX_BATCH_SIZE
+    assert batching.enable_large_batch_splitting.value or execution_size == MAX_BATCH_SIZE
+    assert execution_size * batching.max_enqueued_batches.value >= 2 * MAX_BATCH_SIZE
     assert batching.num_batch_threads.value >= 1
     assert 0 < batching.batch_timeout_micros.value <= 50_000
 
 
-def test_batch_sizes_are_those_that_the_server_accepts_and_waste_little() -> None:
-    batching = read("batching_parameters.txt")
+def test_batch_sizes_are_valid_and_pad_little() -> None:
+    batching = read_configuration("batching_parameters.txt")
     sizes = list(batching.allowed_batch_sizes)
     assert sizes == sorted(set(sizes))
     assert (sizes[0], sizes[-1]) == (1, batching.max_execution_batch_size.value)
     for rows in range(1, sizes[-1] + 1):
         computed = min(size for size in sizes if size >= rows)
-        assert computed <= 1.5 * rows, f"{computed} pictures are made for a batch of {rows}"
+        assert computed <= 1.5 * rows, f"{computed} images are computed for a batch of {rows}"
 
 
-def test_prometheus_has_its_page() -> None:
-    prometheus = read("monitoring.config").prometheus_config
+def test_prometheus_is_enabled() -> None:
+    prometheus = read_configuration("monitoring.config").prometheus_config
     assert prometheus.enable
     assert prometheus.path == "/monitoring/prometheus/metrics"

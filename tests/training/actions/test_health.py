@@ -1,4 +1,4 @@
-"""Signs are warned of once, may end a run, and a dead discriminator ends it before it is saved."""
+"""Tests of the health actions: warnings, policies and dead discriminators."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import train as train_command
-from sagan_tf.cli.flags import config_to_flagfile
 from sagan_tf.losses import LOSSES
 from sagan_tf.runs.checkpoints import restore_latest
 from sagan_tf.training.actions import health
-from sagan_tf.training.actions.health import POLICIES, SignWatch, UnhealthyError, WatchDiscriminator
+from sagan_tf.training.actions.health import POLICIES, DiscriminatorMonitor, SignMonitor, UnhealthyError
 from sagan_tf.training.actions.schedule import StepReport
-from sagan_tf.training.health import signs as signs
+from sagan_tf.training.health import signs
 from sagan_tf.training.health.signs import Sign
 from sagan_tf.training.state import create_state
 from sagan_tf.training.train import train
 from tests.training.tiny import (
     PLAIN_NETWORKS,
     PLAINEST_NETWORKS,
-    all_values,
-    differences,
+    find_differences,
     make_trainer,
     one_device,
+    read_all_values,
     tiny_config,
 )
 from tools.report import read_lines
@@ -39,51 +38,53 @@ DEAD = {signs.LOGIT_RANGE: 0.0, "real_logits": 0.25, "fake_logits": 0.25}
 
 @pytest.fixture
 def two_signs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sign that two readings in a row above 1 show, and one that is final."""
+    """Replace the signs by one that needs two readings above 1, and a final one."""
     options = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
-    stand_ins = {
+    fake_signs = {
         "large": Sign("x", (), lambda values: values["x"] > 1, patience=2, **options),
         "final": Sign("y", (), lambda values: values["y"] > 1, is_final=True, **options),
     }
-    monkeypatch.setattr(health, "SIGNS", stand_ins)
+    monkeypatch.setattr(health, "SIGNS", fake_signs)
 
 
-def watch(policy: str) -> SignWatch:
-    return SignWatch(POLICIES[policy], lambda: "run/checkpoints/step-7")
+def make_monitor(policy: str) -> SignMonitor:
+    return SignMonitor(POLICIES[policy], lambda: "run/checkpoints/step-7")
 
 
-def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+def read_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-def test_a_sign_is_warned_of_once_and_again_after_a_recovery(two_signs: None, caplog: pytest.LogCaptureFixture) -> None:
-    follower, found = watch("stop_dead"), []
+def test_a_sign_leads_to_one_warning_until_it_disappears(two_signs: None, caplog: pytest.LogCaptureFixture) -> None:
+    monitor, found = make_monitor("stop_dead"), []
     for step, value in enumerate([2, 2, 2, 2, 0, 2, 2, 2]):
-        follower.follow({"x": float(value)}, step)
-        found.append(len(messages(caplog)))
+        monitor.check({"x": float(value)}, step)
+        found.append(len(read_warnings(caplog)))
     assert found == [0, 1, 1, 1, 1, 1, 2, 2]
     for text in ("large", "step 1", "x is 2", "at most 1", "--it"):
-        assert text in messages(caplog)[0]
-    follower.follow({"z": 5.0}, 9)  # a sign whose scalar is missing is not judged
-    assert len(messages(caplog)) == 2
+        assert text in read_warnings(caplog)[0]
+    monitor.check({"z": 5.0}, 9)  # signs without their scalars are not checked
+    assert len(read_warnings(caplog)) == 2
 
 
-def test_a_reading_that_is_not_defined_is_between_readings(two_signs: None, caplog: pytest.LogCaptureFixture) -> None:
-    follower = watch("stop_dead")
+def test_an_undefined_reading_interrupts_consecutive_readings(
+    two_signs: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = make_monitor("stop_dead")
     for step, value in enumerate([2.0, None, 2.0]):
-        follower.follow({"x": value}, step)
-    assert messages(caplog) == []
-    follower.follow({"x": 2.0}, 3)
-    assert len(messages(caplog)) == 1
+        monitor.check({"x": value}, step)
+    assert read_warnings(caplog) == []
+    monitor.check({"x": 2.0}, 3)
+    assert len(read_warnings(caplog)) == 1
 
 
-def test_a_scalar_that_is_not_defined_is_null(tmp_path: pathlib.Path) -> None:
+def test_an_undefined_scalar_is_null(tmp_path: pathlib.Path) -> None:
     written: list[dict[str, float]] = []
     path = tmp_path / "metrics.jsonl"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(health, "write_scalars", lambda writer, step, scalars: written.append(dict(scalars)))
         readers = [lambda: {"a": 1.0}, lambda: {"b": None}]
-        action = health.Health(readers, watch("warn"), path, None)  # type: ignore[arg-type]
+        action = health.HealthMonitor(readers, make_monitor("warn"), path, None)  # type: ignore[arg-type]
         metrics = {"real_logits": 0.5, "fake_logits": 0.25}
         action(StepReport(7, 1, metrics, 1.0, last=False))
     (line,) = read_lines(path)
@@ -96,42 +97,44 @@ def test_a_scalar_that_is_not_defined_is_null(tmp_path: pathlib.Path) -> None:
     [("warn", {"x": 2.0, "y": 2.0}, False), ("stop_dead", {"x": 2.0}, False), ("stop_dead", {"y": 2.0}, True),
      ("stop", {"x": 2.0}, True)],
 )  # fmt: skip
-def test_what_ends_a_run(two_signs: None, policy: str, values: Mapping[str, float], ends: bool) -> None:
-    follower = watch(policy)
-    follower.follow(values, 1) if not ends or "x" in values else None
+def test_policies_end_a_run(two_signs: None, policy: str, values: Mapping[str, float], ends: bool) -> None:
+    monitor = make_monitor(policy)
+    monitor.check(values, 1) if not ends or "x" in values else None
     if ends:
         with pytest.raises(UnhealthyError, match=next(iter(values))) as caught:
-            follower.follow(values, 2)
-        assert ("run/checkpoints/step-7" in str(caught.value)) == ("x" in values)  # a final sign is not saved
+            monitor.check(values, 2)
+        assert ("run/checkpoints/step-7" in str(caught.value)) == ("x" in values)  # a final sign saves no checkpoint
     else:
-        follower.follow(values, 2)
+        monitor.check(values, 2)
 
 
 class FakeCheckpoints:
     def __init__(self, *steps: int) -> None:
         self._steps = steps
 
-    def newest_until(self, step: int) -> str | None:
-        return next((f"elsewhere/step-{one}" for one in reversed(self._steps) if one <= step), None)
+    def find_newest_until(self, step: int) -> str | None:
+        return next((f"elsewhere/step-{saved}" for saved in reversed(self._steps) if saved <= step), None)
 
 
-def watch_reports(*reports: tuple[int, int, Mapping[str, float]], saved: tuple[int, ...] = ()) -> None:
-    action: Any = WatchDiscriminator(watch("stop_dead"), FakeCheckpoints(*saved), pathlib.Path("run/checkpoints"))  # type: ignore[arg-type]
+def monitor_reports(*reports: tuple[int, int, Mapping[str, float]], saved: tuple[int, ...] = ()) -> None:
+    action: Any = DiscriminatorMonitor(
+        make_monitor("stop_dead"), FakeCheckpoints(*saved), pathlib.Path("run/checkpoints")
+    )  # type: ignore[arg-type]
     for step, num_steps, metrics in reports:
         action(StepReport(step, num_steps, dict(metrics), 1.0, last=False))
 
 
-def test_a_dead_discriminator_names_the_last_checkpoint_from_before() -> None:
-    # It died in steps 21 to 40, so what was saved at 40 may be of a dead one.
+def test_a_dead_discriminator_reports_the_last_earlier_checkpoint() -> None:
+    # It died in steps 21 to 40, so the checkpoint of step 40 may be of a dead discriminator.
     reports = ((20, 20, ALIVE), (40, 20, ALIVE), (60, 20, DEAD))
     with pytest.raises(UnhealthyError, match=r"step 60.*run/checkpoints/step-20") as caught:
-        watch_reports(*reports, saved=(10, 20, 40))
+        monitor_reports(*reports, saved=(10, 20, 40))
     assert "--discriminator_learning_rate" in str(caught.value)
     with pytest.raises(UnhealthyError) as caught:
-        watch_reports(*reports, saved=(40,))
+        monitor_reports(*reports, saved=(40,))
     assert "step-40" not in str(caught.value)
-    with pytest.raises(UnhealthyError):  # resumed from a checkpoint of a dead one
-        watch_reports((60, 20, DEAD), saved=(40,))
+    with pytest.raises(UnhealthyError):  # resumed from a checkpoint of a dead discriminator
+        monitor_reports((60, 20, DEAD), saved=(40,))
 
 
 @pytest.mark.parametrize(
@@ -139,28 +142,28 @@ def test_a_dead_discriminator_names_the_last_checkpoint_from_before() -> None:
     [
         DEAD | {signs.LOGIT_RANGE: 1e-30},
         DEAD | {signs.LOGIT_RANGE: float("nan")},
-        DEAD | {signs.LOGIT_RANGE: 2.0, "generator_gradient_norm": 0.0},  # of an update that loss scaling skipped
+        DEAD | {signs.LOGIT_RANGE: 2.0, "generator_gradient_norm": 0.0},  # an update that loss scaling skipped
     ],
     ids=str,
 )
-def test_a_discriminator_that_still_tells_images_apart_is_alive(metrics: dict[str, float]) -> None:
-    watch_reports((20, 20, metrics), (40, 20, metrics))
-    with pytest.raises(UnhealthyError):  # what these metrics differ from
-        watch_reports((20, 20, DEAD), (40, 20, DEAD))
+def test_a_discriminator_with_different_logits_is_alive(metrics: dict[str, float]) -> None:
+    monitor_reports((20, 20, metrics), (40, 20, metrics))
+    with pytest.raises(UnhealthyError):  # the metrics of a dead discriminator
+        monitor_reports((20, 20, DEAD), (40, 20, DEAD))
 
 
-def test_few_steps_with_constant_logits_are_no_death() -> None:
-    watch_reports(*((step, 1, DEAD) for step in range(1, 10)))
+def test_few_steps_with_constant_logits_are_allowed() -> None:
+    monitor_reports(*((step, 1, DEAD) for step in range(1, 10)))
     with pytest.raises(UnhealthyError):
-        watch_reports(*((step, 1, DEAD) for step in range(1, 11)))
+        monitor_reports(*((step, 1, DEAD) for step in range(1, 11)))
 
 
-WEIGHTS = ({"orthogonal_regularization": 1e-4}, {"latent_diversity_weight": 0.5}, {"lecam_weight": 0.3})
-OTHERS = ({"conditioning": "auxiliary_classifier"}, {"conditioning": "none"}, {"gradient_accumulation_steps": 2})
+WEIGHT_OPTIONS = ({"orthogonal_regularization": 1e-4}, {"latent_diversity_weight": 0.5}, {"lecam_weight": 0.3})
+OTHER_OPTIONS = ({"conditioning": "auxiliary_classifier"}, {"conditioning": "none"}, {"gradient_accumulation_steps": 2})
 
 
-@pytest.mark.parametrize("options", [*WEIGHTS, *OTHERS, *({"loss": name} for name in LOSSES)], ids=str)
-def test_a_discriminator_is_dead_whatever_is_added_to_the_losses(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [*WEIGHT_OPTIONS, *OTHER_OPTIONS, *({"loss": name} for name in LOSSES)], ids=str)
+def test_a_dead_discriminator_is_detected_with_any_loss_terms(options: dict[str, Any]) -> None:
     config = tiny_config(**PLAINEST_NETWORKS, **options)
     trainer = make_trainer(config, one_device())
     assert not signs.is_dead(trainer.train(1))
@@ -174,7 +177,7 @@ RUN += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=10", "--
 RUN += ["--sample_every=1000", "--log_every=10", "--checkpoint_every=10", "--discriminator_learning_rate=0.3"]
 
 
-def test_a_run_whose_discriminator_dies(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_ends_when_its_discriminator_dies(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train_command.run([*RUN, "--num_steps=200", f"--run_dir={tmp_path}"]) == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert "on_unhealthy" in last and "--discriminator_learning_rate" in last
@@ -182,28 +185,32 @@ def test_a_run_whose_discriminator_dies(tmp_path: pathlib.Path, capsys: pytest.C
     assert 10 < stopped_at < 200 and not (tmp_path / f"checkpoints/step-{stopped_at}.index").exists()
 
 
-def test_training_is_the_same_with_and_without(tmp_path: pathlib.Path) -> None:
+def test_health_readings_do_not_change_training(tmp_path: pathlib.Path) -> None:
     found = []
     for every in (0, 1):
-        folder = tmp_path / f"{every}"
-        options = {**PLAIN_NETWORKS, "num_steps": 3, "steps_per_loop": 4, "health_every": every, "run_dir": str(folder)}
+        directory = tmp_path / f"{every}"
+        options = {
+            **PLAIN_NETWORKS,
+            "num_steps": 3,
+            "steps_per_loop": 4,
+            "health_every": every,
+            "run_dir": str(directory),
+        }
         config = tiny_config(dataset="fashion_mnist_10k", num_classes=10, strategy="one_device", **options)
-        train(config, config_to_flagfile)
+        train(config)
         state = create_state(config)
-        restore_latest(state, folder / "checkpoints")
-        found.append(all_values(state))
-        readings = [line for line in read_lines(folder / "metrics.jsonl") if line["kind"] == "health"]
+        restore_latest(state, directory / "checkpoints")
+        found.append(read_all_values(state))
+        readings = [line for line in read_lines(directory / "metrics.jsonl") if line["kind"] == "health"]
         assert len(readings) == 3 * every and all(signs.LATENT_RANK in line for line in readings)
-    assert differences(*found) == set()
+    assert find_differences(*found) == set()
     assert tiny_config(sample_every=7).training.health_interval == 7
 
 
-def test_a_run_that_stops_for_a_sign_that_may_pass_loses_nothing(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is saved where it stopped, and goes on to the bits of a run that never stopped."""
-    often = dataclasses.replace(health.SIGNS["dying discriminator"], is_unhealthy=lambda values: True)
-    monkeypatch.setattr(health, "SIGNS", {"often": often})
+def test_a_run_that_stops_for_a_sign_saves_and_resumes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resumed run ends with the bits of a run that never stopped."""
+    always = dataclasses.replace(health.SIGNS["dying discriminator"], is_unhealthy=lambda values: True)
+    monkeypatch.setattr(health, "SIGNS", {"always": always})
     intervals = {"num_steps": 6, "steps_per_loop": 2, "health_every": 2, "checkpoint_every": 1000}
     options = {**PLAINEST_NETWORKS, **intervals, "dataset": "fashion_mnist_10k", "num_classes": 10}
     configs = {
@@ -211,12 +218,12 @@ def test_a_run_that_stops_for_a_sign_that_may_pass_loses_nothing(
         for policy, name in (("stop", "stopped"), ("warn", "stopped"), ("warn", "whole"))
     }
     with pytest.raises(UnhealthyError, match=rf"step 4.*{tmp_path}/stopped/checkpoints/step-4"):
-        train(configs["stop", "stopped"], config_to_flagfile)
+        train(configs["stop", "stopped"])
     assert (tmp_path / "stopped/checkpoints/step-4.index").exists()
     found = []
     for key in (("warn", "stopped"), ("warn", "whole")):
-        train(configs[key], config_to_flagfile)
+        train(configs[key])
         state = create_state(configs[key])
         restore_latest(state, tmp_path / key[1] / "checkpoints")
-        found.append(all_values(state))
-    assert differences(*found) == set()
+        found.append(read_all_values(state))
+    assert find_differences(*found) == set()

@@ -1,20 +1,22 @@
+"""Tests of the recorded training metrics."""
+
 import json
 import pathlib
 
 import tensorflow as tf
 
 from sagan_tf.training.actions.scalars import Scalars
-from tests.training.actions.reports import events, report
+from tests.training.actions.reports import make_report, read_events
 
 
 def test_scalars_are_means_since_the_last_line(tmp_path: pathlib.Path):
     writer = tf.summary.create_file_writer(str(tmp_path / "tensorboard"))
     path = tmp_path / "metrics.jsonl"
-    scalars = Scalars(path, writer, every=4, images_per_step=8, step=0, extra=lambda: {"gamma/g/attention": 0.25})
-    scalars(report(3, 3, discriminator_loss=1.0))
+    scalars = Scalars(path, writer, every=4, images_per_step=8, step=0, read_extra=lambda: {"gamma/g/attention": 0.25})
+    scalars(make_report(3, 3, discriminator_loss=1.0))
     assert not path.exists()
-    scalars(report(4, 1, discriminator_loss=5.0))
-    scalars(report(5, 1, last=True))
+    scalars(make_report(4, 1, discriminator_loss=5.0))
+    scalars(make_report(5, 1, last=True))
     first, second = (json.loads(line) for line in path.read_text().splitlines())
     assert first == {
         "step": 4,
@@ -26,5 +28,5 @@ def test_scalars_are_means_since_the_last_line(tmp_path: pathlib.Path):
         "gamma/g/attention": 0.25,
     }
     assert second["step"] == 5 and second["discriminator_loss"] == 1.0
-    shown = events(tmp_path / "tensorboard")
+    shown = read_events(tmp_path / "tensorboard")
     assert shown[4, "discriminator_loss"] == 2.0 and shown[5, "gamma/g/attention"] == 0.25

@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard: what is in its files, and what its pages show in a browser."""
+"""Tests of the TensorBoard files of a run, and of their pages in a browser."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from sagan_tf import train
 from sagan_tf.config import Config, ModelConfig, TrainingConfig
-from sagan_tf.training.actions.tensorboard import write_introduction
+from sagan_tf.training.actions.tensorboard import write_run_metadata
 from sagan_tf.visualization.charts import CHARTS
 from tests.browser import browser_page
-from tests.workers import free_ports
+from tests.workers import find_free_ports
 
 SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
 SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=4"]
@@ -34,18 +34,18 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-def summaries(folder: pathlib.Path) -> dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]]:
-    """Steps and values by tag."""
+def read_summaries(directory: pathlib.Path) -> dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]]:
+    """Return the steps and values by tag."""
     found: dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]] = {}
-    for path in folder.glob("events*"):
+    for path in directory.glob("events*"):
         for event in summary_iterator(str(path)):
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value))
     return found
 
 
-def test_what_a_run_writes(run_dir: pathlib.Path) -> None:
-    found = summaries(run_dir / "tensorboard")
+def test_a_run_writes_its_summaries(run_dir: pathlib.Path) -> None:
+    found = read_summaries(run_dir / "tensorboard")
     steps = {tag: [step for step, _ in values] for tag, values in found.items()}
     for tag in ("generator_loss", "real_logits", "generator_gradient_norm", "gamma/generator/attention_16"):
         assert steps[tag] == [2, 4], tag
@@ -56,17 +56,19 @@ def test_what_a_run_writes(run_dir: pathlib.Path) -> None:
     assert list((run_dir / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb"))
 
 
-def test_introduction(tmp_path: pathlib.Path) -> None:
+def test_run_metadata(tmp_path: pathlib.Path) -> None:
     config = Config(model=ModelConfig(resolution=64, num_classes=3), training=TrainingConfig(run_dir="runs/a|b"))
     writer = tf.summary.create_file_writer(str(tmp_path))
-    write_introduction(writer, config)
+    write_run_metadata(writer, config)
     writer.close()
-    found = summaries(tmp_path)
+    found = read_summaries(tmp_path)
     text = tf.make_ndarray(found["configuration"][0][1].tensor).item().decode()
     assert "| **resolution** | **64** |" in text and "runs/a\\|b" in text and "| latent\\_dim |" not in text
     layout = layout_pb2.Layout.FromString(tf.make_ndarray(found["custom_scalars__config__"][0][1].tensor).item())
-    charts = {chart.title: list(chart.multiline.tag) for one in layout.category for chart in one.chart}
-    assert charts == {title: list(tags) for one in CHARTS.values() for title, tags in one.items()}
+    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    assert charts == {
+        title: list(tags) for charts_of_category in CHARTS.values() for title, tags in charts_of_category.items()
+    }
     assert charts["losses"] == ["discriminator_loss", "generator_loss"]
     start = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
     hparams = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
@@ -75,10 +77,10 @@ def test_introduction(tmp_path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def tensorboard(folder: pathlib.Path) -> Iterator[str]:
-    """A TensorBoard of a folder; gives its address."""
-    (port,) = free_ports(1)
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder}", f"--port={port}", "--load_fast=false"]
+def tensorboard(directory: pathlib.Path) -> Iterator[str]:
+    """Serve TensorBoard for a directory and yield its address."""
+    (port,) = find_free_ports(1)
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={directory}", f"--port={port}", "--load_fast=false"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://localhost:{port}"
     try:
@@ -102,8 +104,8 @@ def test_pages_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> No
         page.wait_for_text("attention_maps", "samples", "small_run/tensorboard")
         page.open("about:blank")
         page.open(f"{address}/#hparams")
-        # Names of all hyperparameters are there, and values of the first five.
+        # The page has the names of all hyper-parameters and the values of the first five.
         page.wait_for_text("adam_beta1", "0.3125", "architecture", "matching session groups: 1", str(run_dir))
         page.open("about:blank")
         page.open(f"{address}/#custom_scalars")
-        page.wait_for_text("What matters", "losses", "attention gates (gamma): 0 is attention that is not used")
+        page.wait_for_text("Main curves", "losses", "attention gates (gamma); 0: attention is not used")

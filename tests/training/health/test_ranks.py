@@ -1,4 +1,4 @@
-"""Ranks of the generator against closed forms."""
+"""Tests of the ranks of the generator against closed forms."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers.stable_rank import stable_rank
-from sagan_tf.training.health import ranks
-from sagan_tf.training.health import signs as signs
-from sagan_tf.training.health.ranks import class_table_ranks, latent_ranks
+from sagan_tf.layers.stable_rank import compute_stable_rank
+from sagan_tf.training.health import ranks, signs
+from sagan_tf.training.health.ranks import compute_class_table_ranks, compute_latent_ranks
 from tests.training.tiny import make_state, one_device, tiny_config
 
 
@@ -21,35 +20,35 @@ def tiny_generator(**options: Any) -> keras.Model:
 
 
 @pytest.mark.parametrize("spectral_norm", [True, False])
-def test_ranks_of_the_kernel_of_latents(spectral_norm: bool) -> None:
+def test_ranks_of_the_first_kernel(spectral_norm: bool) -> None:
     generator = tiny_generator(generator_spectral_norm=spectral_norm)
     layer = generator.get_layer("dense")
     kernel = (layer.layer if spectral_norm else layer).kernel
     left, _, right = np.linalg.svd(kernel.numpy(), full_matrices=False)
     kernel.assign(left @ np.diag([4.0, 2.0, 1.0, 1.0, 1.0]) @ right)
-    found = latent_ranks(generator)
-    assert [found[name] for name in signs.SINGULAR_VALUES] == pytest.approx([4, 2, 1], rel=1e-4)
-    assert found[signs.LATENT_RANK] == pytest.approx(23 / 16, rel=1e-4)
-    assert found[signs.LATENT_RANK_SHARE] == pytest.approx(23 / 16 / 5, rel=1e-4)
+    ranks_by_name = compute_latent_ranks(generator)
+    assert [ranks_by_name[name] for name in signs.SINGULAR_VALUES] == pytest.approx([4, 2, 1], rel=1e-4)
+    assert ranks_by_name[signs.LATENT_RANK] == pytest.approx(23 / 16, rel=1e-4)
+    assert ranks_by_name[signs.LATENT_RANK_SHARE] == pytest.approx(23 / 16 / 5, rel=1e-4)
 
 
-def test_rank_of_class_tables() -> None:
+def test_ranks_of_class_tables() -> None:
     generator = tiny_generator()
-    assert class_table_ranks(generator) == {}  # all classes alike
+    assert compute_class_table_ranks(generator) == {}  # all rows are equal
     layer = generator.get_layer("block_2").normalization_1
     layer.gain.assign(7.0 + np.outer([1, 0, -1], np.eye(8)[0]) + np.outer([1, -2, 1], 0.5 * np.eye(8)[1]))
-    assert class_table_ranks(generator)[signs.CLASS_TABLE_RANK] == pytest.approx(3.5 / 2, rel=1e-4)
+    assert compute_class_table_ranks(generator)[signs.CLASS_TABLE_RANK] == pytest.approx(3.5 / 2, rel=1e-4)
     layer.bias.assign(np.outer([1, 0, -1], np.ones(8)))
-    assert class_table_ranks(generator)[signs.CLASS_TABLE_RANK] == pytest.approx(1, rel=1e-4)
+    assert compute_class_table_ranks(generator)[signs.CLASS_TABLE_RANK] == pytest.approx(1, rel=1e-4)
     for options in ({}, {"latents_to_every_block": True, "latent_dim": 8}):
-        assert class_table_ranks(tiny_generator(conditioning="none", **options)) == {}
+        assert compute_class_table_ranks(tiny_generator(conditioning="none", **options)) == {}
 
 
 SPLIT = {"latents_to_every_block": True, "latent_dim": 8, "num_classes": 3}
-"""Options of a generator of four parts, each with two latents: the first layer and three blocks."""
+"""Options of a generator with two latents for the first layer and for each of three blocks."""
 
 
-def maps_of(generator: keras.Model, block: int) -> list[keras.layers.Layer]:
+def get_latent_maps(generator: keras.Model, block: int) -> list[keras.layers.Layer]:
     layer = generator.get_layer(f"block_{block}")
     return [
         latent_map
@@ -62,47 +61,47 @@ def test_ranks_of_the_parts_of_a_split_latent_vector() -> None:
     generator = tiny_generator(generator_spectral_norm=False, **SPLIT)
     generator.get_layer("dense").kernel.assign(np.eye(*generator.get_layer("dense").kernel.shape))
     for block, second in ((1, 1.0), (2, 0.5), (3, 0.0)):
-        for one in maps_of(generator, block):  # each a diagonal matrix of 1 and `second`
-            one.kernel.assign(np.diag([1.0, second]) @ np.eye(*one.kernel.shape))
-    found = latent_ranks(generator)
-    assert found[signs.LATENT_RANK] == pytest.approx(2)
-    assert found[signs.BLOCK_LATENT_RANK] == pytest.approx(1)
-    assert found[signs.LATENT_RANK_SHARE] == pytest.approx(np.mean([2, 2, 1.25, 1]) / 2)
-    assert signs.BLOCK_LATENT_RANK not in latent_ranks(tiny_generator())
+        for latent_map in get_latent_maps(generator, block):  # diagonal matrices of 1 and `second`
+            latent_map.kernel.assign(np.diag([1.0, second]) @ np.eye(*latent_map.kernel.shape))
+    ranks_by_name = compute_latent_ranks(generator)
+    assert ranks_by_name[signs.LATENT_RANK] == pytest.approx(2)
+    assert ranks_by_name[signs.BLOCK_LATENT_RANK] == pytest.approx(1)
+    assert ranks_by_name[signs.LATENT_RANK_SHARE] == pytest.approx(np.mean([2, 2, 1.25, 1]) / 2)
+    assert signs.BLOCK_LATENT_RANK not in compute_latent_ranks(tiny_generator())
 
 
-def test_maps_of_a_block_act_together() -> None:
-    """A part of which every map shows one latent is not of rank 1 if these are different ones."""
+def test_the_maps_of_a_block_form_one_matrix() -> None:
+    """Maps of rank 1 that depend on different latents together have rank 2."""
     generator = tiny_generator(generator_spectral_norm=False, **SPLIT)
     for block in (1, 2, 3):
-        for place, one in enumerate(maps_of(generator, block)):
-            one.kernel.assign(np.outer(np.eye(2)[place % 2], np.eye(one.kernel.shape[1])[0]))
-    assert latent_ranks(generator)[signs.BLOCK_LATENT_RANK] == pytest.approx(2)
+        for index, latent_map in enumerate(get_latent_maps(generator, block)):
+            latent_map.kernel.assign(np.outer(np.eye(2)[index % 2], np.eye(latent_map.kernel.shape[1])[0]))
+    assert compute_latent_ranks(generator)[signs.BLOCK_LATENT_RANK] == pytest.approx(2)
 
 
-def test_ranks_of_the_blocks_are_of_the_normalized_maps() -> None:
+def test_ranks_of_the_blocks_use_the_normalized_maps() -> None:
     generator = tiny_generator(**SPLIT)
-    before = latent_ranks(generator)
-    for one in maps_of(generator, 2)[:2]:
-        one.layer.kernel.assign(50.0 * one.layer.kernel)
-    assert latent_ranks(generator) == pytest.approx(before, rel=1e-4)
+    before = compute_latent_ranks(generator)
+    for latent_map in get_latent_maps(generator, 2)[:2]:
+        latent_map.layer.kernel.assign(50.0 * latent_map.layer.kernel)
+    assert compute_latent_ranks(generator) == pytest.approx(before, rel=1e-4)
 
 
 def test_singular_values_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator, decomposed, svd = tiny_generator(), [], tf.linalg.svd
+    generator, shapes, svd = tiny_generator(), [], tf.linalg.svd
 
     def counting_svd(matrix: tf.Tensor, **options: Any) -> tf.Tensor:
-        decomposed.append(matrix.shape)
+        shapes.append(matrix.shape)
         return svd(matrix, **options)
 
-    rank = float(stable_rank(generator.get_layer("dense").layer.kernel))
+    rank = float(compute_stable_rank(generator.get_layer("dense").layer.kernel))
     monkeypatch.setattr(ranks.tf.linalg, "svd", counting_svd)
-    assert latent_ranks(generator)[signs.LATENT_RANK] == pytest.approx(rank, rel=1e-5)
-    assert len(decomposed) == 1
+    assert compute_latent_ranks(generator)[signs.LATENT_RANK] == pytest.approx(rank, rel=1e-5)
+    assert len(shapes) == 1
 
 
 def test_a_kernel_of_zeros_has_rank_0() -> None:
     generator = tiny_generator(generator_spectral_norm=False)
     kernel = generator.get_layer("dense").kernel
     kernel.assign(tf.zeros_like(kernel))
-    assert latent_ranks(generator)[signs.LATENT_RANK] == 0.0
+    assert compute_latent_ranks(generator)[signs.LATENT_RANK] == 0.0

@@ -1,4 +1,4 @@
-"""A small SavedModel with the signatures of the contract: what its outputs are can be told from its inputs."""
+"""A small SavedModel with the signatures of the contract, whose outputs are simple functions of its inputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.serving.contract import ATTENTION, GENERATE, LARGEST_BATCH, SERVING_DEFAULT
+from sagan_tf.serving.contract import ATTENTION, GENERATE, MAX_BATCH_SIZE, SERVING_DEFAULT
 from sagan_tf.serving.transports import ModelMetadata
 
 NUM_CLASSES, LATENT_DIM, SIDE, MAP_SIDE = 3, 4, 8, 2
@@ -18,17 +18,17 @@ def _spec(dtype: tf.DType, *shape: int) -> tf.TensorSpec:
 
 
 class _SmallModel(tf.Module):
-    """Images are the first latent plus the label, scaled by a variable; PNG files hold seed, label and truncation."""
+    """A model whose images are the first latent plus the label, and whose PNG files hold seed, label and truncation."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = tf.Variable(0.125)
 
     def _check(self, labels: tf.Tensor, numbers: tf.Tensor) -> list[tf.Operation]:
-        # A session takes other shapes than a signature promises, and optimisers believe the promise.
+        # A session accepts any shape, but graph optimizers rely on the static shape of the signature.
         shape = tf.shape(tf.compat.v1.placeholder_with_default(numbers, shape=None))
         return [
-            tf.debugging.assert_less_equal(tf.size(labels), LARGEST_BATCH, "expected fewer rows"),
+            tf.debugging.assert_less_equal(tf.size(labels), MAX_BATCH_SIZE, "expected fewer rows"),
             tf.debugging.assert_equal(shape, [tf.size(labels), *numbers.shape[1:]], "expected another shape"),
             tf.debugging.assert_less(labels, NUM_CLASSES, f"labels: expected 0 to {NUM_CLASSES - 1}"),
             tf.debugging.assert_non_negative(labels, f"labels: expected 0 to {NUM_CLASSES - 1}"),
@@ -47,36 +47,36 @@ class _SmallModel(tf.Module):
         with tf.control_dependencies(checks):
             seeds = tf.reshape(seeds, tf.shape(labels))
             pixels = tf.stack([seeds % 256, tf.cast(labels, tf.int64), tf.cast(truncation * 10, tf.int64)], axis=1)
-        pictures = tf.tile(tf.cast(pixels, tf.uint8)[:, None, None, :], [1, SIDE, SIDE, 1])
-        return {"png_bytes": tf.map_fn(tf.io.encode_png, pictures, fn_output_signature=tf.string)}
+        images = tf.tile(tf.cast(pixels, tf.uint8)[:, None, None, :], [1, SIDE, SIDE, 1])
+        return {"png_bytes": tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)}
 
     @tf.function(input_signature=[_spec(tf.float32, LATENT_DIM), _spec(tf.int32), _spec(tf.int32, 2)])
     def attention(self, latents: tf.Tensor, labels: tf.Tensor, queries: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.control_dependencies(self._check(labels, latents)):
-            place = queries[:, 0] * MAP_SIDE + queries[:, 1]
-        return {"attention_map": tf.reshape(tf.one_hot(place, MAP_SIDE**2), [-1, MAP_SIDE, MAP_SIDE])}
+            position = queries[:, 0] * MAP_SIDE + queries[:, 1]
+        return {"attention_map": tf.reshape(tf.one_hot(position, MAP_SIDE**2), [-1, MAP_SIDE, MAP_SIDE])}
 
 
 def save_small_model(base_path: pathlib.Path, version: int = 1, with_attention: bool = True) -> pathlib.Path:
-    """Writes the model as a version of `base_path`; returns the version's folder."""
+    """Save the model as a version in `base_path`, and return the directory of the version."""
     model = _SmallModel()
     signatures = {SERVING_DEFAULT: model.serving_default, GENERATE: model.generate}
     if with_attention:
         signatures[ATTENTION] = model.attention
-    folder = base_path / str(version)
-    tf.saved_model.save(model, str(folder), signatures)
-    return folder
+    directory = base_path / str(version)
+    tf.saved_model.save(model, str(directory), signatures)
+    return directory
 
 
-def pixels_of(png: bytes) -> list[int]:
-    """What a PNG file of the model holds: seed modulo 256, label, ten times the truncation."""
-    picture = tf.io.decode_png(png).numpy()
-    assert picture.shape == (SIDE, SIDE, 3) and np.all(picture == picture[0, 0])
-    return picture[0, 0].tolist()
+def read_color(png: bytes) -> list[int]:
+    """Return the color of a PNG file of the model: seed modulo 256, label, ten times the truncation."""
+    image = tf.io.decode_png(png).numpy()
+    assert image.shape == (SIDE, SIDE, 3) and np.all(image == image[0, 0])
+    return image[0, 0].tolist()
 
 
 def assert_metadata(metadata: ModelMetadata) -> None:
-    """It is that of version 3, whichever way it came."""
+    """Assert that metadata describe version 3 of the model."""
     assert (metadata.name, metadata.version) == ("sagan", 3)
     assert set(metadata.signatures) == {"serving_default", "generate", "attention"}
     latents = metadata.signatures["serving_default"].inputs["latents"]

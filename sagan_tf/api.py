@@ -1,0 +1,157 @@
+"""The Python interface: train, evaluate, sample and export without a command line.
+
+TensorFlow is imported by the first call. Logs are shown on standard output if the program has not configured the
+logger `sagan_tf`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sagan_tf.config import Config, EvaluationConfig
+from sagan_tf.config.flag_text import check_values
+from sagan_tf.log import show_log
+
+if TYPE_CHECKING:
+    from sagan_tf.generation.generators import Generator
+
+__all__ = ["Config", "evaluate", "export", "load_generator", "sample", "train"]
+
+_Path = str | os.PathLike[str]
+
+
+def train(config: Config) -> pathlib.Path:
+    """Train a run, or resume it from its newest checkpoint.
+
+    Args:
+        config: All options of the run; `Config.from_flagfile` reads them from a file.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        UserError: The configuration, the data or the run directory cannot be used, or training has failed.
+
+    Examples:
+        >>> config = sagan_tf.Config.from_flagfile("configs/quickstart.cfg", run_dir="runs/short", num_steps=100)
+        >>> sagan_tf.train(config)  # doctest: +SKIP
+        PosixPath('runs/short')
+    """
+    from sagan_tf.evaluation.run_evaluation import create_training_evaluation
+    from sagan_tf.training.train import train as train_run
+
+    with show_log():
+        train_run(config, create_training_evaluation if config.evaluation.evaluate_every else None)
+    return pathlib.Path(config.training.run_dir).expanduser()
+
+
+def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: str = "ema") -> Generator:
+    """Load the generator of a run, of a checkpoint or of an export.
+
+    Args:
+        path: A run directory, the path of a checkpoint (`RUN/checkpoints/step-100`), or the directory of a SavedModel.
+        checkpoint: For a run directory: `latest`, `best` or a step.
+        weights: For a run or a checkpoint: `ema` (the exponential moving average) or `live` (the trained weights).
+
+    Returns:
+        A generator. `generator(labels, seed=0, truncation=1.0)` makes images uint8 [n, height, width, channels].
+
+    Raises:
+        UserError: There is no such run, checkpoint or export, or it is damaged.
+
+    Examples:
+        >>> generator = sagan_tf.load_generator("runs/quickstart")  # doctest: +SKIP
+        >>> generator(labels=["Bag", "Sandal"], seed=3).shape  # doctest: +SKIP
+        (2, 32, 32, 1)
+    """
+    from sagan_tf.generation.generators import load_generator_from_run, load_generator_from_saved_model
+
+    place = pathlib.Path(path).expanduser()
+    if (place / "saved_model.pb").is_file():
+        return load_generator_from_saved_model(str(place))
+    if place.parent.name == "checkpoints" and place.name.startswith("step-"):
+        place, checkpoint = place.parent.parent, place.name.removesuffix(".index").removeprefix("step-")
+    return load_generator_from_run(str(place), str(checkpoint), weights)
+
+
+def evaluate(path: _Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Any]:
+    """Compute metrics of a run, or of a directory of images.
+
+    Args:
+        path: A run directory, a directory of images, or real images as DATASET:SPLIT.
+        metrics: Names of metrics, such as `fid50k`; empty: those that the run has been trained with.
+        **options: Flags of `python -m sagan_tf.evaluate` by name, such as `checkpoint="best"` or `reference=...`.
+
+    Returns:
+        The record that the command writes: the metrics by name, and how they were computed.
+
+    Raises:
+        UserError: Something is missing, or options do not fit together.
+    """
+    from sagan_tf.evaluation.evaluate import evaluate as evaluate_options
+    from sagan_tf.evaluation.options import EvaluateOptions
+
+    source = "run_dir" if (pathlib.Path(path).expanduser() / "flags.cfg").is_file() else "images"
+    names = {field.name for field in dataclasses.fields(EvaluationConfig)}
+    protocol = {name: value for name, value in options.items() if name in names}
+    others = {name: value for name, value in options.items() if name not in names}
+    with show_log():
+        return evaluate_options(
+            _create_options(EvaluateOptions, others, **{source: os.fspath(path)}),
+            _create_options(EvaluationConfig, protocol, metrics=tuple(metrics)),
+        )
+
+
+def sample(path: _Path, output: _Path, *, mode: str = "grid", **options: Any) -> pathlib.Path:
+    """Make images and write them to a file or a directory.
+
+    Args:
+        path: A run directory or the directory of a SavedModel.
+        output: The file or the directory to write.
+        mode: A mode of `python -m sagan_tf.sample`, such as `grid`, `images` or `attention`.
+        **options: Further flags of the command by name, such as `labels=("Bag",)` or `truncation=0.7`.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        UserError: Something is missing, or options do not fit together. Nothing has been written then.
+    """
+    from sagan_tf.sampling.options import SampleOptions
+    from sagan_tf.sampling.sample import make_samples
+
+    source = "saved_model" if (pathlib.Path(path).expanduser() / "saved_model.pb").is_file() else "run_dir"
+    given = {source: os.fspath(path), "output": os.fspath(output), "mode": mode}
+    with show_log():
+        return make_samples(_create_options(SampleOptions, options, **given))
+
+
+def export(run_dir: _Path, *, formats: Sequence[str] = ("saved_model",), **options: Any) -> dict[str, pathlib.Path]:
+    """Export the generator of a run.
+
+    Args:
+        run_dir: The run directory.
+        formats: `saved_model`, `tflite` or both.
+        **options: Further flags of `python -m sagan_tf.export` by name, such as `output="models/1"`.
+
+    Returns:
+        The directories that were written, by format.
+
+    Raises:
+        UserError: Something is missing or in the way. Nothing has been written then.
+    """
+    from sagan_tf.exporting.export import export as export_options
+    from sagan_tf.exporting.options import ExportOptions
+
+    given = {"run_dir": os.fspath(run_dir), "formats": tuple(formats)}
+    with show_log():
+        return export_options(_create_options(ExportOptions, options, **given))
+
+
+def _create_options(option_class: Any, options: dict[str, Any], **given: Any) -> Any:
+    """Create a dataclass of options from keyword arguments; raise UserError for one that does not exist."""
+    return option_class(**check_values(option_class, options | given))

@@ -1,0 +1,131 @@
+"""The Python interface trains, loads, samples, evaluates and exports without a command line."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import logging
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import sagan_tf
+from sagan_tf import api
+from sagan_tf.config import config as config_module
+from sagan_tf.errors import UserError
+from sagan_tf.generation.generators import Generator
+from tests.stored.test_stored import unpack
+
+ROOT = pathlib.Path(__file__).parents[1]
+SURFACE = pathlib.Path(__file__).with_name("api.txt")
+
+
+@pytest.fixture
+def run_dir(tmp_path: pathlib.Path) -> pathlib.Path:
+    return unpack("run", tmp_path)
+
+
+def describe_surface() -> str:
+    """Return the public names of the package with their signatures, one in each line."""
+    lines = [f"{name}{inspect.signature(getattr(api, name))}" for name in sorted(api.__all__) if name != "Config"]
+    members = {"Config": (sagan_tf.Config, ("from_flagfile", "to_flagfile")), "Generator": (Generator, ("__call__",))}
+    for name, (kind, methods) in members.items():
+        lines += [f"{name}.{method}{inspect.signature(getattr(kind, method))}" for method in methods]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_public_surface_changes_only_on_purpose() -> None:
+    assert describe_surface() == SURFACE.read_text()
+
+
+def test_names_of_the_package() -> None:
+    assert set(sagan_tf.__all__) - {"__version__"} == set(api.__all__)
+    assert all(getattr(sagan_tf, name) is not None for name in sagan_tf.__all__)
+    assert all(callable(getattr(sagan_tf, name)) for name in api.__all__)
+
+
+def test_the_import_changes_nothing_and_loads_no_tensorflow() -> None:
+    program = (
+        "import logging, os, sys, warnings\n"
+        "before = dict(os.environ), list(warnings.filters), list(logging.getLogger().handlers)\n"
+        "import sagan_tf\n"
+        "sagan_tf.Config(), sagan_tf.train, sagan_tf.load_generator\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "assert before == (dict(os.environ), list(warnings.filters), list(logging.getLogger().handlers))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for module in (config_module, api):
+        assert doctest.testmod(module, extraglobs={"sagan_tf": sagan_tf}).failed == 0
+
+
+def test_a_run_is_trained(
+    run_dir: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    config = sagan_tf.Config.from_flagfile(run_dir / "flags.cfg", run_dir=str(run_dir), num_steps=151)
+    assert sagan_tf.train(config) == run_dir
+    assert {path.stem for path in (run_dir / "checkpoints").glob("*.index")} == {"step-151"}
+    assert "resumed at step 150" in capsys.readouterr().out
+    assert logging.getLogger("sagan_tf").handlers == []
+
+
+def test_images_of_a_run_a_checkpoint_and_an_export_are_equal(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    exports = sagan_tf.export(run_dir, output=str(tmp_path / "exports"))
+    step = exports["saved_model"].name
+    generators = [
+        sagan_tf.load_generator(run_dir),
+        sagan_tf.load_generator(run_dir / "checkpoints" / f"step-{step}"),
+        sagan_tf.load_generator(exports["saved_model"]),
+    ]
+    first, *others = [generator(["Bag", 3], seed=5, truncation=1.5) for generator in generators]
+    assert first.shape == (2, 32, 32, 1) and first.dtype == np.uint8 and first.std() > 0
+    assert all(np.abs(first.astype(int) - images).max() <= 1 for images in others)
+    assert not np.array_equal(first, generators[0](["Bag", 3], seed=6, truncation=1.5))
+    assert generators[0]().shape[0] == 10  # one image of each class
+    np.testing.assert_array_equal(generators[0](["Bag", 3], seed=[5, 6], truncation=1.5)[0], first[0])
+
+
+def test_sampling_and_evaluating(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    written = sagan_tf.sample(run_dir, tmp_path / "grid.png", labels=["Bag"], columns=2)
+    assert written.is_file()
+    record = sagan_tf.evaluate(run_dir, ["fcd"], extractor="fashion_mnist", num_samples=40, reference_dir=str(tmp_path))
+    assert record["fcd"] > 0 and record["num_samples"] == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"num_stepz": 3}, "num_stepz.*num_steps"),
+        ({"num_steps": "many"}, "num_steps"),
+        ({"num_steps": -1}, "num_steps"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, object], name: str) -> None:
+    with pytest.raises(UserError, match=name):
+        sagan_tf.Config.from_flagfile(ROOT / "configs" / "quickstart.cfg", **options)
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(UserError, match=str(tmp_path)):
+        sagan_tf.load_generator(tmp_path)
+    with pytest.raises(UserError, match="color"):
+        sagan_tf.sample(tmp_path, tmp_path / "grid.png", color="red")
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme(tmp_path: pathlib.Path) -> None:
+    """The block of the README runs as it stands, but for its number of steps."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = next(one for one in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "sagan_tf.train(" in one)
+    assert len(block.strip().splitlines()) <= 15
+    program = block.replace("num_steps=200", "num_steps=2")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""})

@@ -1,0 +1,168 @@
+"""Tests of the held-out images of the overfitting reader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sagan_tf.augmentation import AUGMENTATIONS, Augmentation
+from sagan_tf.config import DataConfig
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.errors import UserError
+from sagan_tf.training.health import overfitting
+from sagan_tf.training.health.overfitting import (
+    MAX_IMAGES,
+    OverfittingReader,
+    open_overfitting_reader,
+    sample_labeled_images,
+)
+from sagan_tf.training.health.signs import HELD_OUT_GAP
+from sagan_tf.training.train import train
+from tests.data.sample_folders import build_class_directories, build_record_files
+from tests.training.tiny import (
+    PLAINEST_NETWORKS,
+    make_state,
+    one_device,
+    tiny_config,
+)
+
+
+def open_folder(directory: Path) -> Any:
+    config = DataConfig(dataset="folder", data_dir=str(directory))
+    return open_source(config, resolution=32, image_channels=3)
+
+
+def test_labels_are_matched_by_class_name(tmp_path: Path) -> None:
+    build_class_directories(tmp_path, ("cat", "zebra"), images_per_class=2)
+    source = open_folder(tmp_path)
+    images = sample_labeled_images(source, ("ant", "zebra", "bee", "cat"))
+    assert sorted(images.labels.tolist()) == [1, 1, 3, 3]
+    red = images.images[:, 0, 0, 0]  # 10 for the first class of the directory, 50 for the second
+    np.testing.assert_array_equal(images.labels, np.where(red == 10, 3, 1))
+    assert sample_labeled_images(source, ()).labels.tolist() == [0] * 4
+    assert len(sample_labeled_images(source, (), multiple_of=3).labels) == 3
+    assert len(sample_labeled_images(source, (), multiple_of=5).labels) == 4
+    with pytest.raises(UserError, match="'zebra'"):
+        sample_labeled_images(source, ("cat", "dog"))
+
+
+def test_images_without_labels_are_rejected(tmp_path: Path) -> None:
+    build_class_directories(tmp_path, ("one",), images_per_class=3)
+    with pytest.raises(UserError, match="images without labels"):
+        sample_labeled_images(open_folder(tmp_path / "one"), ("one",))
+
+
+def test_a_sample_of_many_images() -> None:
+    source = open_source(DataConfig(dataset="fashion_mnist_10k"), resolution=32, image_channels=1)
+    images = sample_labeled_images(source, source.class_names)
+    assert images.images.shape == (MAX_IMAGES, 32, 32, 1) and images.images.dtype == np.uint8
+    assert np.bincount(images.labels).min() > 10
+    stored = {
+        example["image"].tobytes(): int(example["label"]) for example in source.preview(10_000).as_numpy_iterator()
+    }
+    assert [stored[image.tobytes()] for image in images.images] == images.labels.tolist()
+
+
+def open_reader(tmp_path: Path, held_out: str, **options: Any) -> OverfittingReader | None:
+    data = {"dataset": "folder", "data_dir": str(tmp_path / "training"), "held_out": held_out, "image_channels": 3}
+    config = tiny_config(**{**data, "num_classes": 2, **PLAINEST_NETWORKS, **options})
+    state = make_state(config, one_device())
+    source = open_source(config.data, resolution=32, image_channels=3)
+    return open_overfitting_reader(config, source, state, one_device())
+
+
+@pytest.fixture
+def directories(tmp_path: Path) -> Path:
+    for name in ("training", "held_out"):
+        build_class_directories(tmp_path / name, images_per_class=4)
+    return tmp_path
+
+
+def test_open_overfitting_reader(directories: Path) -> None:
+    assert open_reader(directories, "") is None
+    reader = open_reader(directories, str(directories / "held_out"))
+    assert reader is not None and np.isfinite(reader()[HELD_OUT_GAP])
+
+
+def make_other_images(directories: Path) -> str:
+    """Make a directory of images whose mean differs from that of the training images."""
+    build_class_directories(directories / "more", images_per_class=9)
+    return str(directories / "more")
+
+
+def test_the_augmentation_is_that_of_the_run(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
+    other_images = make_other_images(directories)
+    for options, is_zero in (({}, False), ({"augment": ("flip",)}, True)):
+        reader = open_reader(directories, other_images, **options)
+        assert reader is not None and (reader()[HELD_OUT_GAP] == 0.0) == is_zero
+
+
+def test_the_augmentation_has_the_probability_of_the_run(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
+    reader = open_reader(directories, make_other_images(directories), augment=("flip",), ada_target=0.6)
+    assert reader is not None and reader._state.augment_probability is not None
+    for probability in (0.0, 1.0):
+        reader._state.augment_probability.probability.assign(probability)
+        assert (reader()[HELD_OUT_GAP] == 0.0) == (probability == 1.0)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "problem"),
+    [("training", "trained on"), ("folder:test", "folder"), ("tfrecord:test", "directory"), ("none", "none")],
+)
+def test_unusable_images_are_rejected(directories: Path, held_out: str, problem: str) -> None:
+    text = held_out if ":" in held_out else str(directories / held_out)
+    with pytest.raises(UserError, match=f"^held_out.*{problem}"):
+        open_reader(directories, text)
+
+
+def test_the_error_of_an_unreadable_image_has_the_option(directories: Path) -> None:
+    (directories / "held_out" / "cat" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    with pytest.raises(UserError, match=r"^held_out=.*000\.png"):
+        open_reader(directories, str(directories / "held_out"))
+
+
+def test_several_workers_cannot_stop_by_overfitting(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overfitting, "count_workers", lambda strategy: 2)
+    assert open_reader(directories, str(directories / "held_out")) is not None
+    with pytest.raises(UserError, match="^held_out.*--on_unhealthy=stop"):
+        open_reader(directories, str(directories / "held_out"), on_unhealthy="stop")
+
+
+def read_health_lines(run_dir: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "health"]
+
+
+def test_a_run_records_the_held_out_gap(tmp_path: Path) -> None:
+    build_record_files(tmp_path, split="test", num_classes=0, resolution=32)
+    options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "conditioning": "none", "num_steps": 2}
+    options |= {"sample_every": 2, "log_every": 2, "data_dir": str(tmp_path), **PLAINEST_NETWORKS}
+    runs = {"other": "tfrecord:test", "held_out": "fashion_mnist_10k:reference", "without": ""}
+    for name, held_out in runs.items():
+        data_dir = str(tmp_path) if name == "other" else ""
+        config = tiny_config(run_dir=str(tmp_path / name), held_out=held_out, **options | {"data_dir": data_dir})
+        train(config)
+    gaps = {name: [line.get(HELD_OUT_GAP, "missing") for line in read_health_lines(tmp_path / name)] for name in runs}
+    assert gaps["without"] == ["missing"]
+    assert abs(gaps["other"][0]) > 3 * abs(gaps["held_out"][0]) > 0  # images of one color differ much from garments
+    assert len({read_final_loss(tmp_path / name) for name in runs}) == 1
+
+
+def read_final_loss(run_dir: Path) -> float:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line["discriminator_loss"] for line in lines if line["kind"] == "train"][-1]
+
+
+@pytest.mark.parametrize("held_out", ["no/such/place", "fashion_mnist_10k:no"])
+def test_an_error_in_held_out_creates_no_run_directory(tmp_path: Path, held_out: str) -> None:
+    options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "held_out": held_out, **PLAINEST_NETWORKS}
+    with pytest.raises(UserError, match=f"^held_out.*{held_out}"):
+        train(tiny_config(run_dir=str(tmp_path / "run"), **options))
+    assert not list(tmp_path.iterdir())
