@@ -58,8 +58,8 @@ def lost_worker_error(error: tf.errors.OpError, num_workers: int, then: str) -> 
     """
     if not isinstance(error, _KINDS):
         return None
-    reason = one_line(error.message)[:_MAX_REASON]
     if _NCCL.search(error.message):
+        reason = _line_with(_NCCL, error.message)
         other = "--collectives=ring" if num_workers > 1 else "--strategy=one_device"
         return WorkerLost(
             f"NCCL, by which GPUs exchange gradients, failed ({reason}); NCCL_DEBUG=INFO in the environment makes it "
@@ -69,6 +69,13 @@ def lost_worker_error(error: tf.errors.OpError, num_workers: int, then: str) -> 
         return None
     task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
     who = f"{task[1]} {task[2]}" if task else "another worker"
+    reason = _line_with(_MESSAGE, error.message)
     return WorkerLost(
         f"{who} does not answer any more ({reason}); look at its own output. Started again on all workers, {then}"
     )
+
+
+def _line_with(pattern: re.Pattern[str], message: str) -> str:
+    """Return the first line with a pattern: before it TensorFlow may name every caller of the operation that failed."""
+    line = next(line for line in message.splitlines() if pattern.search(line))
+    return one_line(line.strip())[:_MAX_REASON]

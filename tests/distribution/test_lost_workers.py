@@ -47,6 +47,15 @@ def test_nccl_between_the_gpus_of_one_worker() -> None:
     assert isinstance(found, WorkerLost) and "--strategy=one_device" in str(found)
 
 
+def test_the_reason_is_the_line_that_says_it() -> None:
+    callers = (
+        "Graph execution error:\n\nDetected at node while/CollectiveReduceV2 defined at (most recent call last):\n"
+    )
+    message = f"{callers}Collective ops is aborted by: Connection reset by peer\n\t [[{{{{node while}}}}]]"
+    found = str(lost_worker_error(tensorflow_error(tf.errors.UnavailableError, message), 2, "it goes on"))
+    assert "(Collective ops is aborted by: Connection reset by peer)" in found and "Detected" not in found
+
+
 def test_a_long_reason_is_cut() -> None:
     error = tensorflow_error(tf.errors.InternalError, "NCCL " + "x" * 10_000)
     assert len(str(lost_worker_error(error, 2, ""))) < 700
