@@ -102,7 +102,7 @@ def test_a_lost_worker() -> None:
     assert isinstance(found, WorkerLost) and found.status == 75 and found.__cause__ is error
     goes_on = "Started again on all workers, the same command goes on from the newest checkpoint"
     assert (
-        str(found) == f"another worker does not answer any more (Socket closed more); look at its own output. {goes_on}"
+        str(found) == f"another worker does not answer any more (Socket closed); look at its own output. {goes_on}"
     )
     assert explained(error) is error
 
