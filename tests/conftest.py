@@ -3,6 +3,8 @@
 import contextlib
 import gc
 import os
+import signal
+import threading
 from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices would hide the output of the tests.
@@ -17,6 +19,10 @@ from tensorflow.python.framework import ops
 # Use the same examples in every run, without a time limit, so that a failure can be reproduced on every machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+# A background process of a shell ignores SIGINT, and so do its children, of which tests interrupt some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _split_cpu(devices: int) -> None:

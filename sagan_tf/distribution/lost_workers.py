@@ -64,8 +64,8 @@ def convert_lost_worker_error(error: tf.errors.OpError, num_workers: int, on_res
     """
     if not isinstance(error, _KINDS):
         return None
-    reason = make_single_line(error.message)[:_MAX_REASON_LENGTH]
     if _NCCL.search(error.message):
+        reason = _find_line(_NCCL, error.message)
         alternative = "--collectives=ring" if num_workers > 1 else "--strategy=one_device"
         return WorkerLostError(
             f"NCCL, which GPUs exchange gradients with, failed ({reason}); set NCCL_DEBUG=INFO in the environment to "
@@ -75,6 +75,13 @@ def convert_lost_worker_error(error: tf.errors.OpError, num_workers: int, on_res
         return None
     task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
     worker = f"{task[1]} {task[2]}" if task else "another worker"
+    reason = _find_line(_MESSAGE, error.message)
     return WorkerLostError(
         f"{worker} no longer answers ({reason}); its own output may say why. Started again on all workers, {on_restart}"
     )
+
+
+def _find_line(pattern: re.Pattern[str], message: str) -> str:
+    """Return the first line with a match; the lines before it may list every caller of the failed operation."""
+    line = next(line for line in message.splitlines() if pattern.search(line))
+    return make_single_line(line.strip())[:_MAX_REASON_LENGTH]

@@ -47,6 +47,13 @@ def test_nccl_errors_of_one_worker() -> None:
     assert isinstance(found, WorkerLostError) and "--strategy=one_device" in str(found)
 
 
+def test_reason_is_the_line_about_the_worker() -> None:
+    callers = "Graph execution error:\n\nDetected at node while/CollectiveReduceV2 defined at (most recent call last):"
+    message = f"{callers}\nCollective ops is aborted by: Connection reset by peer\n\t [[{{{{node while}}}}]]"
+    found = str(convert_lost_worker_error(tensorflow_error(tf.errors.UnavailableError, message), 2, "it goes on"))
+    assert "(Collective ops is aborted by: Connection reset by peer)" in found and "Detected" not in found
+
+
 def test_long_reason_is_shortened() -> None:
     error = tensorflow_error(tf.errors.InternalError, "NCCL " + "x" * 10_000)
     assert len(str(convert_lost_worker_error(error, 2, ""))) < 700

@@ -103,7 +103,7 @@ def test_a_lost_worker() -> None:
     error = tensorflow_error(tf.errors.UnavailableError, "Socket closed\nmore")
     found = explain(error, num_workers=2)
     assert isinstance(found, WorkerLostError) and found.status == 75 and found.__cause__ is error
-    assert "(Socket closed more)" in str(found) and "the newest checkpoint" in str(found)
+    assert "(Socket closed)" in str(found) and "the newest checkpoint" in str(found)
     assert explain(error) is error
 
 

@@ -6,7 +6,6 @@ import itertools
 import json
 import pathlib
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -85,15 +84,6 @@ def test_a_signal_ends_the_run_after_it_has_saved(number: int, directory: pathli
     assert steps_of(directory) == [2, 4, 6, 8, 10] and saved_calls(directory, 10) == 5
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Python's own handler of SIGINT, which a shell's background process does not have."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_a_second_signal_ends_the_run_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), noting_signals() as received:
         signal.raise_signal(signal.SIGINT)
