@@ -9,6 +9,13 @@ from sagan_tf.environment.keras_settings import load_keras
 
 load_keras()
 
+from collections.abc import Iterator
+
 import keras
 
-__all__ = ["keras"]
+__all__ = ["iterate_layers", "keras"]
+
+
+def iterate_layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield a network and all its layers, nested ones included; Keras has no public function for it."""
+    yield from network._flatten_layers()

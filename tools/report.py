@@ -25,6 +25,7 @@ from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
+from sagan_tf.runs.metrics_log import read_metrics
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.text import read_text
 from sagan_tf.visualization.charts import CHARTS
@@ -67,7 +68,7 @@ def write_report(run_dir: str, output_name: str) -> None:
 
 def format_page(directory: RunDirectory) -> str:
     """Format the report of a run as an HTML page."""
-    lines = read_lines(directory.metrics)
+    lines = read_metrics(directory.metrics)
     title = directory.path.resolve().name
     sections = {
         "Metrics": format_metrics(lines),
@@ -83,22 +84,6 @@ def format_page(directory: RunDirectory) -> str:
     steps = max((line["step"] for line in lines), default=0)
     page = _PAGE.replace("@TITLE@", html.escape(title)).replace("@STEPS@", f"{steps:,}").replace("@BODY@", body)
     return page.encode("utf-8", "backslashreplace").decode("utf-8")  # Names of files and classes may not be UTF-8.
-
-
-def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Read the lines of a `metrics.jsonl`, without invalid ones.
-
-    A crash may leave an incomplete line.
-    """
-    lines = []
-    for text in read_text(path, errors="replace").splitlines() if path.is_file() else []:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            lines.append(line)
-    return lines
 
 
 def draw_charts(lines: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from sagan_tf.config.option import option
+from sagan_tf.config.shared_options import check_checkpoint, checkpoint_option, generator_weights_option
 from sagan_tf.errors import UserError
 
 
@@ -18,12 +19,8 @@ class EvaluateOptions:
         "Instead of a run: a directory of square images of the same size (with a subdirectory for each class, or "
         "none), or real images as DATASET:SPLIT, whose metrics show what a perfect generator could reach.",
     )
-    checkpoint: str = option("latest", "Checkpoint of the run: latest, best (saved by --evaluate_every) or a step.")
-    generator_weights: str = option(
-        "ema",
-        "Weights of the run's generator: ema (the EMA generator) or live (the trained generator).",
-        choices=("ema", "live"),
-    )
+    checkpoint: str = checkpoint_option()
+    generator_weights: str = generator_weights_option()
     output: str = option("", "JSON file for the result, with the names of the metrics as keys.")
     data_dir: str = option("", "Directory of the data sets; empty for the run's own, or for the default of TFDS.")
     resolution: int = option(0, "Size that images of DATASET:SPLIT are resized to; 0 for that of the extractor.")
@@ -50,5 +47,4 @@ class EvaluateOptions:
             )
         if self.logical_cpus < 1:
             raise UserError(f"logical_cpus: expected at least 1, received {self.logical_cpus}")
-        if self.checkpoint not in ("latest", "best") and not self.checkpoint.isdecimal():
-            raise UserError(f"checkpoint: expected latest, best or a step, received {self.checkpoint!r}")
+        check_checkpoint(self.checkpoint)

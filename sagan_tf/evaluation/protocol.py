@@ -11,7 +11,7 @@ from sagan_tf.evaluation.checks import count_reference_images
 from sagan_tf.evaluation.metrics import Metric
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.features.extractor import Extractor
-from sagan_tf.keras_backend import keras
+from sagan_tf.keras_backend import iterate_layers, keras
 
 
 def describe_protocol(
@@ -49,5 +49,5 @@ def _describe_reference(metrics: Sequence[tuple[Metric, int]], reference: Refere
 
 def get_compute_precision(network: keras.Model) -> str:
     """Return the narrowest compute dtype of a network's layers with weights."""
-    dtypes = {layer.compute_dtype for layer in network._flatten_layers() if layer.weights}
+    dtypes = {layer.compute_dtype for layer in iterate_layers(network) if layer.weights}
     return min(dtypes, key=lambda name: tf.as_dtype(name).size)

@@ -6,6 +6,7 @@ import dataclasses
 
 from sagan_tf.config.dependent_options import EXPORT, check_dependent_fields
 from sagan_tf.config.option import option
+from sagan_tf.config.shared_options import check_checkpoint, checkpoint_option, generator_weights_option
 from sagan_tf.errors import UserError
 
 FORMATS = ("saved_model", "tflite")
@@ -24,12 +25,8 @@ class ExportOptions:
         ("saved_model",), "Comma list of saved_model (TensorFlow Serving, Python, Java, C++) and tflite (phones)."
     )
     output: str = option("", "Directory that the exports go into; empty: the directory exports of the run.")
-    checkpoint: str = option("latest", "latest, best (kept by --evaluate_every) or a step.")
-    generator_weights: str = option(
-        "ema",
-        "ema (the EMA generator, whose weights are averaged over the training) or live (the trained generator itself).",
-        choices=("ema", "live"),
-    )
+    checkpoint: str = checkpoint_option()
+    generator_weights: str = generator_weights_option()
     discriminator: bool = option(
         False, "Also export the discriminator as a SavedModel, into the subdirectory discriminator."
     )
@@ -61,8 +58,7 @@ class ExportOptions:
             raise UserError("run_dir: missing; give the directory of a run with --run_dir")
         _check_choices("formats", self.formats, FORMATS)
         _check_choices("tflite_precisions", self.tflite_precisions, PRECISIONS)
-        if self.checkpoint not in ("latest", "best") and not self.checkpoint.isdecimal():
-            raise UserError(f"checkpoint: expected latest, best or a step, received {self.checkpoint!r}")
+        check_checkpoint(self.checkpoint)
         if not 2 <= self.parity_samples <= _MAX_PARITY_SAMPLES:
             raise UserError(f"parity_samples: expected 2 to {_MAX_PARITY_SAMPLES}, received {self.parity_samples}")
         if not self.largest_mean_error > 0:

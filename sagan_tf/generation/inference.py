@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.keras_backend import keras
+from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.layers import BatchNormalization, SpectralNormalization
 
 
@@ -40,7 +40,7 @@ def freeze_for_inference(network: keras.Model) -> Iterator[None]:
     biases.
     """
     with contextlib.ExitStack() as stack:
-        for layer in network._flatten_layers():
+        for layer in iterate_layers(network):
             if isinstance(layer, SpectralNormalization | BatchNormalization):
                 stack.enter_context(layer.freeze_for_inference())
         yield

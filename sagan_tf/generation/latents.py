@@ -29,12 +29,12 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.serving.contract import NO_TRUNCATION
+
 # Independent streams of one seed.
 _LATENT_STREAM, _LABEL_STREAM, _SINGLE_IMAGE_STREAM, _IMAGE_STREAM = 0, 1, 2, 3
 _DRAWS_PER_REGION = 2**40
 """More draws than a run or an evaluation ever makes."""
-NO_TRUNCATION = 8.0
-"""Truncation from which latents stay as they are: only 1e-15 of a normal distribution lies beyond it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from sagan_tf.keras_backend import iterate_layers
 from sagan_tf.layers.batch_normalization import BatchNormalization
 
 
@@ -19,7 +20,7 @@ def average_moving_statistics(network: keras.Layer) -> None:
         network: A layer or model. Only its `BatchNormalization` layers are changed.
     """
     context = tf.distribute.get_replica_context()
-    layers = [layer for layer in network._flatten_layers() if isinstance(layer, BatchNormalization)]
+    layers = [layer for layer in iterate_layers(network) if isinstance(layer, BatchNormalization)]
     if context.num_replicas_in_sync == 1 or not layers:
         return
     variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]

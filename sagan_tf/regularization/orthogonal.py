@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from sagan_tf.keras_backend import keras
+from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.regularization.regularizer import GeneratorBatch, WeightedTerm
 
 
@@ -38,7 +38,7 @@ def find_kernels(network: keras.Model) -> list[tuple[keras.layers.Layer, keras.V
     """Return every layer of a network that has a trainable kernel, and its kernel."""
     found = {}
     # Keras has no public function that returns nested layers.
-    for layer in network._flatten_layers():
+    for layer in iterate_layers(network):
         kernel = getattr(layer, "kernel", None)
         if isinstance(kernel, keras.Variable) and kernel.trainable:
             found[id(kernel)] = layer, kernel

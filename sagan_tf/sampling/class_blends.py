@@ -8,7 +8,7 @@ import numpy as np
 
 from sagan_tf.config import Config
 from sagan_tf.generation.generators import Generator, create_generator_from_network
-from sagan_tf.keras_backend import keras
+from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.layers import ConditionalBatchNormalization
 from sagan_tf.networks import build_generator
 
@@ -30,7 +30,7 @@ def blend_classes(network: keras.Model, config: Config, weights: np.ndarray) -> 
     model = dataclasses.replace(config.model, num_classes=len(weights))
     blended = build_generator(model)
     tables = set()
-    for old, new in zip(network._flatten_layers(), blended._flatten_layers(), strict=True):
+    for old, new in zip(iterate_layers(network), iterate_layers(blended), strict=True):
         if isinstance(old, ConditionalBatchNormalization):
             for table, mixture in ((old.gain, new.gain), (old.bias, new.bias)):
                 mixture.assign(weights @ np.asarray(table))

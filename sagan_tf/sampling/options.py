@@ -8,6 +8,7 @@ import re
 
 from sagan_tf.config.dependent_options import SAMPLE, check_dependent_fields
 from sagan_tf.config.option import option
+from sagan_tf.config.shared_options import check_checkpoint, checkpoint_option, generator_weights_option
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MAX_BATCH_SIZE
 
@@ -76,10 +77,8 @@ class SampleOptions:
         "For mode attention: comma list of query positions ROW:COLUMN as fractions of the image, such as 0.5:0.5 for "
         "the center; empty: five positions with different attention maps.",
     )
-    checkpoint: str = option("latest", "Checkpoint of the run: latest, best (kept by --evaluate_every) or a step.")
-    generator_weights: str = option(
-        "ema", "Weights of the run: ema (the EMA generator) or live (the trained generator).", choices=("ema", "live")
-    )
+    checkpoint: str = checkpoint_option()
+    generator_weights: str = generator_weights_option()
     shard: str = option(
         "",
         "For mode images: I/N makes part I of N, 1/N to N/N, of one set; all parts may share a directory. worker: the "
@@ -120,8 +119,7 @@ class SampleOptions:
             raise UserError(
                 f"batch_size: expected at most {MAX_BATCH_SIZE} with --saved_model, received {self.batch_size}"
             )
-        if self.checkpoint not in ("latest", "best") and not self.checkpoint.isdecimal():
-            raise UserError(f"checkpoint: expected latest, best or a step, received {self.checkpoint!r}")
+        check_checkpoint(self.checkpoint)
         self.parse_shard()  # raises UserError for an invalid value
 
     def parse_shard(self) -> tuple[int, int]:

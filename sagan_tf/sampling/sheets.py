@@ -11,9 +11,10 @@ from PIL import Image
 from sagan_tf.class_labels import find_labels
 from sagan_tf.errors import UserError
 from sagan_tf.generation.generators import Generator
-from sagan_tf.generation.latents import NO_TRUNCATION, draw_latents_from_seeds, select_evenly_spaced_classes
+from sagan_tf.generation.latents import draw_latents_from_seeds, select_evenly_spaced_classes
 from sagan_tf.sampling.class_blends import blend_classes
 from sagan_tf.sampling.options import SampleOptions
+from sagan_tf.serving.contract import NO_TRUNCATION
 from sagan_tf.visualization.image_grid import MIN_TILE_HEIGHT_PX, draw_image_sheet, is_sheet_size_allowed
 
 MIN_CAPTIONED_TILE_HEIGHT_PX = 96

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from sagan_tf.generation.inference import freeze_for_inference
 from sagan_tf.generation.latents import draw_latents_from_seeds
-from sagan_tf.keras_backend import keras
+from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.layers.batch_normalization import BatchNormalization
 
 _FIRST_SEED = 2**62
@@ -34,7 +34,7 @@ def use_standing_statistics(
         truncation: Truncation threshold of the latents; infinity for none.
         latent_dim: Length of a latent vector.
     """
-    layers = [layer for layer in network._flatten_layers() if isinstance(layer, BatchNormalization)]
+    layers = [layer for layer in iterate_layers(network) if isinstance(layer, BatchNormalization)]
     variables = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
     sums = [np.zeros(variable.shape, np.float64) for variable in variables]
     with _disable_momentum(layers), freeze_for_inference(network):

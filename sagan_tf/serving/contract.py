@@ -14,7 +14,7 @@ MODEL_CARD = "model_card.json"
 MAX_BATCH_SIZE = 256
 """Maximum number of rows of a request; a larger request is refused before it uses memory."""
 NO_TRUNCATION = 8.0
-"""Truncation that changes nothing, as does any larger value; see `sagan_tf.generation.latents`."""
+"""Truncation from which latents stay as they are: only 1e-15 of a normal distribution lies beyond it."""
 
 SERVING_DEFAULT, GENERATE, ATTENTION = "serving_default", "generate", "attention"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sagan_tf.keras_backend import keras
+from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.layers.spectral_normalization import SpectralNormalization
 from sagan_tf.training.state import TrainState
@@ -24,7 +24,7 @@ def create_scalar_reader(state: TrainState) -> Callable[[], dict[str, float]]:
     """
     readers: dict[str, Callable[[], tf.Tensor]] = {}
     for network in (state.generator, state.discriminator):
-        for layer in network._flatten_layers(include_self=False):  # Keras has no public way to reach nested layers
+        for layer in iterate_layers(network):
             if isinstance(layer, SelfAttention2D):
                 readers[f"gamma/{network.name}/{layer.path}"] = functools.partial(tf.convert_to_tensor, layer.gamma)
             elif isinstance(layer, SpectralNormalization):

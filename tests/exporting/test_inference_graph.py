@@ -42,7 +42,7 @@ def build_graph(network: keras.Model, store: WeightStore) -> InferenceGraph:
 
 
 def iterate_nodes(graph: Any) -> Iterator[Any]:
-    """Yield the iterate_nodes of a function's graph and of every function that it may call."""
+    """Yield the nodes of a function's graph and of every function that it may call."""
     definition = graph.as_graph_def()
     yield from definition.node
     for function in definition.library.function:

@@ -1,4 +1,4 @@
-"""The contract of exported models does not change: programs of users contain its names and get_types."""
+"""The contract of exported models does not change: programs of users contain its names and types."""
 
 from __future__ import annotations
 

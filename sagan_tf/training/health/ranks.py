@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.keras_backend import keras
+from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.layers import ConditionalBatchNormalization, LatentBatchNormalization
 from sagan_tf.layers.stable_rank import compute_stable_rank
 from sagan_tf.training.health import signs
@@ -48,7 +48,7 @@ def _iterate_block_matrices(generator: keras.Model) -> Iterator[tf.Tensor]:
     of the block's batch normalization: float32 [latents of the block, outputs].
     """
     for block in generator.layers:
-        layers = [layer for layer in block._flatten_layers() if isinstance(layer, LatentBatchNormalization)]
+        layers = [layer for layer in iterate_layers(block) if isinstance(layer, LatentBatchNormalization)]
         maps = [latent_map for layer in layers for latent_map in (layer.latent_gain, layer.latent_bias)]
         if maps:
             basis = tf.eye(_get_kernel(maps[0]).shape[0])
@@ -92,6 +92,6 @@ def compute_class_table_ranks(generator: keras.Model) -> dict[str, float]:
 
 
 def _iterate_class_tables(generator: keras.Model) -> Iterator[tf.Tensor]:
-    for layer in generator._flatten_layers():  # Keras has no public way to reach nested layers
+    for layer in iterate_layers(generator):
         if isinstance(layer, ConditionalBatchNormalization):
             yield from (tf.convert_to_tensor(layer.gain), tf.convert_to_tensor(layer.bias))
