@@ -12,7 +12,7 @@ from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, get_option_values
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import find_stages
-from tools.scaling_model.memory import replica_memory
+from tools.scaling_model.memory import estimate_replica_memory
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.cfg"))
@@ -116,5 +116,5 @@ def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path: p
         networks = types.SimpleNamespace(
             generator=build_generator(config.model), discriminator=build_discriminator(config.model)
         )
-    memory, batch_size = replica_memory(config, networks), config.training.global_batch_size
-    assert written == [memory.fewest_parts(batch_size, size * 1e9) for size in (12, 16, 24, 80)]
+    memory, batch_size = estimate_replica_memory(config, networks), config.training.global_batch_size
+    assert written == [memory.find_min_parts(batch_size, size * 1e9) for size in (12, 16, 24, 80)]

@@ -1,12 +1,12 @@
-"""Lays out nested directories of images as one directory of links for each class, as `--dataset=folder` expects them.
+"""Layout of nested directories of images as one directory of links per class, for `--dataset=folder`.
 
     apt-get install openclipart-png
     python tools/lay_out_classes.py --source=/usr/share/openclipart/png --min_images=100 --output=DRAWINGS
     python tools/prepare_imagenet.py --dataset=folder --data_dir=DRAWINGS --resolution=64 --format=png --output=RECORDS
 
-A class is a directory directly in SOURCE, with all the images in it and below it. Links in SOURCE are left out, since
-such collections show an image in several classes by them. Nothing is copied and no image is opened: training and
-`prepare_imagenet.py` put transparent images on white, and name those that cannot be read or are too large.
+A class is a directory directly in SOURCE, with all images in it and below it. Links in SOURCE are left out, since such
+collections use them to show an image in several classes. Nothing is copied and no image is opened: training and
+`prepare_imagenet.py` put transparent images on white, and report those that cannot be read or are too large.
 """
 
 from __future__ import annotations
@@ -30,20 +30,25 @@ NAME = "tools/lay_out_classes.py"
 
 
 def find_classes(source: Path) -> dict[str, list[Path]]:
-    """Find the images of each class, relative to `source` and in the order of their names.
+    """Find the images of each class.
+
+    Returns:
+        Paths relative to `source`, sorted by name, by class.
 
     Raises:
         UserError: `source` cannot be read.
     """
     try:
         names = sorted(entry.name for entry in os.scandir(source) if _is_class(entry))
-        return {name: sorted(path.relative_to(source) for path in _images_below(source / name)) for name in names}
+        return {name: sorted(path.relative_to(source) for path in _find_images_below(source / name)) for name in names}
     except OSError as error:
-        raise UserError(f"--source: expected directories that can be read, received {error}") from error
+        raise UserError(f"--source: cannot read {source}: {error}") from error
 
 
-def lay_out(source: Path, classes: dict[str, list[Path]], output: Path) -> None:
-    """Make a directory of links for each class; `output` appears as a whole or not at all.
+def link_images(source: Path, classes: dict[str, list[Path]], output: Path) -> None:
+    """Create a directory of links for each class.
+
+    `output` appears as a whole or not at all.
 
     Raises:
         UserError: `output` exists or cannot be written, or two images of a class would have the same name.
@@ -54,40 +59,42 @@ def lay_out(source: Path, classes: dict[str, list[Path]], output: Path) -> None:
             for path in paths:
                 link = new / name / "__".join(path.parts[1:])
                 if link.is_symlink():
-                    raise UserError(f"--source: expected other names than {path}, since {link.name} is there already")
+                    raise UserError(
+                        f"--source: {path} and another image would both be linked as {link.name}; rename one of them"
+                    )
                 link.symlink_to((source / path).resolve())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(description="Lays out nested directories of images by class, with links.")
+    """Run the command and return its exit status."""
+    parser = argparse.ArgumentParser(description="Lay out nested directories of images by class, with links.")
     parser.add_argument("--source", required=True, type=Path, help="directory with a directory for each class")
-    parser.add_argument("--output", required=True, type=Path, help="directory to make")
-    parser.add_argument("--classes", default="", help="names of the classes to take, with commas; empty: all")
-    parser.add_argument("--min_images", type=int, default=1, help="classes of fewer images are left out")
+    parser.add_argument("--output", required=True, type=Path, help="new directory")
+    parser.add_argument("--classes", default="", help="comma list of classes to use; empty: all")
+    parser.add_argument("--min_images", type=int, default=1, help="least number of images of a class")
     options = parser.parse_args(arguments)
-    return run_action(NAME, lambda: lay_out_chosen(options))
+    return run_action(NAME, lambda: lay_out_selected_classes(options))
 
 
-def lay_out_chosen(options: argparse.Namespace) -> None:
-    """Lay out the classes that the options choose, and print them."""
+def lay_out_selected_classes(options: argparse.Namespace) -> None:
+    """Lay out the classes that the options select, and print them."""
     output = options.output.expanduser()
     check_can_write_directory(output, "output")
     found = find_classes(options.source)
     try:
-        chosen = split_comma_list(options.classes)
+        selected = split_comma_list(options.classes)
     except ValueError as error:
         raise UserError(f"--classes: {error}") from error
-    if unknown := [name for name in chosen if name not in found]:
-        raise UserError(f"--classes: expected directories in {options.source}, received {unknown[0]!r}")
-    found = {name: paths for name, paths in found.items() if name in chosen or not chosen}
+    if unknown := [name for name in selected if name not in found]:
+        raise UserError(f"--classes: {options.source} has no directory {unknown[0]!r}")
+    found = {name: paths for name, paths in found.items() if name in selected or not selected}
     classes = {name: paths for name, paths in found.items() if len(paths) >= max(options.min_images, 1)}
     if len(classes) < 2:
         raise UserError(
             f"--source: expected at least 2 directories with {max(options.min_images, 1)} images or more in "
             f"{options.source}, received {len(classes)} of {len(found)}"
         )
-    lay_out(options.source, classes, output)
+    link_images(options.source, classes, output)
     for name, paths in classes.items():
         print(make_printable(f"{name}: {len(paths)}"))
     left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
@@ -100,13 +107,13 @@ def _is_class(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) and not is_ignored(entry.name)
 
 
-def _images_below(directory: Path) -> Iterator[Path]:
+def _find_images_below(directory: Path) -> Iterator[Path]:
     with os.scandir(directory) as entries:
         for entry in entries:
             if is_ignored(entry.name) or entry.is_symlink():
                 continue
             if entry.is_dir(follow_symlinks=False):
-                yield from _images_below(Path(entry.path))
+                yield from _find_images_below(Path(entry.path))
             elif is_image(entry):
                 yield Path(entry.path)
 

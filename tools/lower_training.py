@@ -1,26 +1,26 @@
-"""Lowers training to an XLA program that runs where TensorFlow cannot be installed, and collects its results.
+"""Lowering of training to an XLA program for machines without TensorFlow, and collection of its results.
 
     python tools/lower_training.py write DIR --flagfile=configs/quickstart.cfg --run_dir=runs/elsewhere
-    python tools/run_lowered_training.py DIR --steps=1240 --save_every=500    (needs numpy and jax 0.11, nothing else)
+    python tools/run_lowered_training.py DIR --steps=1240 --save_every=500    (needs only numpy and jax 0.11)
     python tools/lower_training.py collect DIR
 
-`write` stores in DIR, a new directory, everything that training needs: a program of `--steps_per_call` training steps
-(an HLO module), the variables that the run starts with (those of its newest checkpoint, if it has one) and all images
+`write` stores everything that training needs in DIR, a new directory: a program of `--steps_per_call` training steps
+(an HLO module), the variables with which the run starts (those of its newest checkpoint, if it has one) and all images
 of the data set. Copy DIR and run_lowered_training.py to the other machine, and DIR back. `collect` then adds a
 checkpoint to the run's directory for each step whose variables were saved. These are ordinary checkpoints for
 `sagan_tf.evaluate`, `sample` and `export`, and `sagan_tf.train` resumes from the newest. The metrics of the
 program stay in DIR/metrics.jsonl.
 
-The program trains on one device, of any kind that XLA compiles for. It makes the updates of `sagan_tf.train` and none
-of its evaluations, sample grids or rollbacks. Its order of images is another one, and its latents are those of
-`--jit_compile`: XLA makes other normal numbers of the same random bits. Layers have their forms for a GPU or TPU, on
-whatever machine they are lowered; on a CPU the program is slower than it could be.
+The program trains on one device, of any kind for which XLA compiles. It makes the updates of `sagan_tf.train` and none
+of its evaluations, sample grids or rollbacks. Its order of images differs from that of `sagan_tf.train`. Its latents
+are those of `--jit_compile`, since XLA derives different normal numbers from the same random bits. Layers have their
+forms for a GPU or TPU, whatever the machine on which they are lowered; on a CPU the program is slower than necessary.
 
     python tools/lower_training.py updates DIR --flagfile=configs/imagenet.cfg --num_classes=1000
 
-`updates` stores the discriminator's and the generator's update in DIR, a new directory, as StableHLO text. It needs the
-number of classes and no data; --global_batch_size is the batch of one replica. `tools/compile_for_tpu.py` compiles them
-for a TPU and reports the memory that they take there.
+`updates` stores the updates of the discriminator and of the generator in DIR, a new directory, as StableHLO text. It
+needs the number of classes and no data; --global_batch_size is the batch of one replica. `tools/compile_for_tpu.py`
+compiles them for a TPU and reports the memory that they take there.
 """
 
 from __future__ import annotations
@@ -44,30 +44,30 @@ from sagan_tf.files import check_can_write_directory
 NAME = "tools/lower_training.py"
 
 
-def write(directory: Path, steps_per_call: int, config: Config) -> str:
-    """Write the program of a configuration into a new directory.
+def write_program(directory: Path, steps_per_call: int, config: Config) -> str:
+    """Write the program of a configuration to a new directory.
 
     Args:
-        directory: the directory, which appears as a whole or not at all.
-        steps_per_call: training steps of one call of the program.
-        config: the run.
+        directory: New directory, which appears complete or not at all.
+        steps_per_call: Training steps of one call of the program.
+        config: Configuration of the run.
 
     Returns:
         A line that describes what was written.
 
     Raises:
-        UserError: the configuration or its data cannot be used, or the directory exists.
+        UserError: The configuration or its data cannot be used, or the directory exists.
     """
     if steps_per_call < 1:
         raise UserError(f"steps_per_call: expected at least 1, received {steps_per_call}")
-    _check_new(directory)
+    _check_is_new(directory)
     load_tensorflow()
     from tools.lowering.inputs import prepare_run
-    from tools.lowering.program import lower
+    from tools.lowering.program import lower_training_steps
     from tools.lowering.storage import write_directory
 
     run = prepare_run(config)
-    program = lower(run.config, run.state, len(run.labels), steps_per_call)
+    program = lower_training_steps(run.config, run.state, len(run.labels), steps_per_call)
     with replace_directories_atomically([directory], overwrite=False) as (new,):
         write_directory(new, program, run)
     return (
@@ -77,19 +77,19 @@ def write(directory: Path, steps_per_call: int, config: Config) -> str:
 
 
 def write_updates(directory: Path, config: Config) -> str:
-    """Write the two updates of a configuration as StableHLO into a new directory.
+    """Write both updates of a configuration as StableHLO to a new directory.
 
     Args:
-        directory: the directory, which appears as a whole or not at all.
-        config: the run, with its number of classes.
+        directory: New directory, which appears complete or not at all.
+        config: Configuration of the run, with its number of classes.
 
     Returns:
         A line that describes what was written.
 
     Raises:
-        UserError: the configuration cannot be used or compiled, or the directory exists.
+        UserError: The configuration cannot be used or compiled, or the directory exists.
     """
-    _check_new(directory)
+    _check_is_new(directory)
     load_tensorflow()
     from sagan_tf.training.state import create_state
     from sagan_tf.training.validation import check_config
@@ -106,18 +106,18 @@ def write_updates(directory: Path, config: Config) -> str:
     return f"{directory}: {sizes}"
 
 
-def collect(directory: Path, run_dir: str) -> str:
-    """Add a checkpoint to the run's directory for each step whose variables were saved.
+def collect_checkpoints(directory: Path, run_dir: str) -> str:
+    """Add a checkpoint to a run for each step whose variables were saved.
 
     Args:
-        directory: what `write` has written and the program has added variables to.
-        run_dir: the directory of the run; empty: the one that `write` was given.
+        directory: Directory that `write` has made, with the variables that the program has saved.
+        run_dir: Directory of the run; empty: the one that was given to `write`.
 
     Returns:
         A line that describes what was added.
 
     Raises:
-        UserError: the directory or the run cannot be used.
+        UserError: The directory or the run cannot be used.
     """
     load_tensorflow()
     from tools.lowering.collection import add_checkpoints
@@ -126,25 +126,25 @@ def collect(directory: Path, run_dir: str) -> str:
     return f"{run_directory}: added {len(steps)} checkpoints, of steps {', '.join(map(str, steps))}"
 
 
-def _check_new(directory: Path) -> None:
+def _check_is_new(directory: Path) -> None:
     check_can_write_directory(directory, "DIR")
     if directory.exists():
-        raise UserError(f"DIR: expected the name of a new directory, received {directory}, which exists")
+        raise UserError(f"DIR: {directory} exists; choose the name of a new directory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
+    """Run the command and return its exit status."""
     options, flags = _parse(arguments)
     directory = options.directory.expanduser()
     if options.action == "collect":
-        return run_action(NAME, lambda: print(collect(directory, options.run_dir)))
+        return run_action(NAME, lambda: print(collect_checkpoints(directory, options.run_dir)))
     if options.action == "updates":
         return run_action(NAME, lambda: print(write_updates(directory, parse_config(flags))))
-    return run_action(NAME, lambda: print(write(directory, options.steps_per_call, parse_config(flags))))
+    return run_action(NAME, lambda: print(write_program(directory, options.steps_per_call, parse_config(flags))))
 
 
 def _parse(arguments: Sequence[str] | None) -> tuple[Any, list[str]]:
-    """Return the options of the tool and the remaining flags, which are those of `sagan_tf.train`."""
+    """Return the tool's options and the remaining flags, those of `sagan_tf.train`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -154,11 +154,11 @@ def _parse(arguments: Sequence[str] | None) -> tuple[Any, list[str]]:
     lowering = actions.add_parser("updates", allow_abbrev=False, help="lower the two updates to StableHLO")
     for action in (writing, lowering):
         action.epilog = "All other flags are those of `python -m sagan_tf.train`, written --name=value."
-        action.add_argument("directory", type=Path, metavar="DIR", help="the directory to make")
+        action.add_argument("directory", type=Path, metavar="DIR", help="the new directory")
     collecting = actions.add_parser("collect", allow_abbrev=False, help="add checkpoints to the run's directory")
-    collecting.add_argument("directory", type=Path, metavar="DIR", help="what `write` has made")
+    collecting.add_argument("directory", type=Path, metavar="DIR", help="the directory that `write` has made")
     collecting.add_argument(
-        "--run_dir", default="", help="the run's directory; default: the one that `write` was given"
+        "--run_dir", default="", help="the run's directory; default: the one that was given to `write`"
     )
     options, flags = parser.parse_known_args(arguments)
     if flags and options.action == "collect":

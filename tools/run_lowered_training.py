@@ -1,11 +1,10 @@
-"""Runs the training steps that `tools/lower_training.py write` has stored: needs numpy and jax 0.11, nothing else.
+"""Training with the steps that `tools/lower_training.py write` has stored; needs only numpy and jax 0.11.
 
     python run_lowered_training.py DIR --steps=1240 --save_every=500
 
-It continues from the newest variables in DIR, adds lines to DIR/metrics.jsonl and saves variables as
-DIR/variables-STEP.npz. Every epoch has all images in another order. Order and flips are a function of the seed and the
-step alone, so that a run that was interrupted continues with the same images. SIGINT or SIGTERM ends it after the
-current call, when it has saved; a second signal ends it at once.
+Training continues from the newest variables in DIR, adds lines to DIR/metrics.jsonl and saves DIR/variables-STEP.npz.
+Every epoch shuffles all images. Order and flips depend only on the seed and the step, so that an interrupted run
+continues with the same images. SIGINT or SIGTERM saves after the current call and exits; a second one exits at once.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from typing import Any
 import numpy as np
 
 _VARIABLES_FILE = re.compile(r"variables-([0-9]{8,})\.npz")
-# RuntimeError: XLA's own errors, such as too little memory. AttributeError: another version of JAX.
-_ERRORS = (ImportError, AttributeError, OSError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
+# RuntimeError: errors of XLA, such as too little memory. AttributeError: a different version of JAX.
+_RUN_ERRORS = (ImportError, AttributeError, OSError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
 
 
 class Program:
-    """A compiled program and its variables, on the first device that JAX finds.
+    """Compiled program and its variables, on the first device that JAX finds.
 
     Args:
-        directory: what `lower_training.py write` has made.
-        description: what its `training.json` says.
+        directory: Directory that `lower_training.py write` has made.
+        description: Content of its `training.json`.
     """
 
     def __init__(self, directory: Path, description: dict[str, Any]) -> None:
@@ -44,30 +43,30 @@ class Program:
         jax.config.update("jax_enable_x64", True)  # counters are int64
         self._inputs: list[int] = description["inputs"]
         computation = xla_client.XlaComputation((directory / "training.hlo").read_bytes())
-        module = _without_copies(xla_client._xla.mlir.xla_computation_to_mlir_module(computation))
+        module = _replace_copies(xla_client._xla.mlir.xla_computation_to_mlir_module(computation))
         self.device = jax.devices()[0]
         self._executable = self.device.client.compile_and_load(
             module, xla_client.DeviceList((self.device,)), xla_client.CompileOptions()
         )
-        # An output that replaces a variable is aliased with the parameter that held it: {output}: (parameter, ...).
+        # An output that replaces a variable is aliased with its parameter; the header has {output}: (parameter, ...).
         head = computation.as_hlo_text().partition("\n")[0]
         self._replaced = {int(output): int(index) for output, index in re.findall(r"\{(\d+)\}: \((\d+), \{\}", head)}
         self.put = jax.device_put
 
     def load(self, path: Path) -> None:
-        """Take the variables of a file."""
+        """Load the variables of a file."""
         self._values = [value for _, value in sorted(read_arrays(path).items())]
         self._variables = [self.put(self._values[index]) for index in self._inputs]
 
     def call(self, *arguments: Any) -> np.ndarray:
-        """Run the steps of one call; return the means of the metrics."""
+        """Run the steps of one call and return the means of the metrics."""
         results = self._executable.execute([*map(self.put, arguments), *self._variables])
         for output, parameter in self._replaced.items():
             self._variables[parameter - len(arguments)] = results[output]
         return np.asarray(results[0])
 
     def save(self, path: Path) -> None:
-        """Write all variables, including those that no step changes; the file appears as a whole or not at all."""
+        """Write all variables atomically, including those that no step changes."""
         for index, variable in zip(self._inputs, self._variables, strict=True):
             self._values[index] = np.asarray(variable)
         partial = path.with_name(f".{path.name}.part")
@@ -79,18 +78,18 @@ class Program:
             partial.unlink(missing_ok=True)
 
 
-def _without_copies(module: str) -> str:
-    """Return a module without `mhlo.copy`, which is no part of StableHLO and which JAX does not send to a GPU."""
+def _replace_copies(module: str) -> str:
+    """Replace `mhlo.copy`, which is not StableHLO; JAX does not send it to a GPU."""
     return re.sub(r"mhlo\.copy (%\S+) : (tensor<\S+>)", r"stablehlo.reshape \1 : (\2) -> \2", module)
 
 
-def draws(num_images: int, seed: int, position: int) -> Iterator[tuple[int, bool]]:
+def generate_draws(num_images: int, seed: int, position: int) -> Iterator[tuple[int, bool]]:
     """Yield the row of an image and whether to flip it, without end.
 
     Args:
-        num_images: images of the data set.
-        seed: the seed of the run.
-        position: how many images the run has drawn before.
+        num_images: Number of images of the data set.
+        seed: Seed of the run.
+        position: Number of images that the run has drawn before.
     """
     epoch, first = divmod(position, num_images)
     while True:
@@ -101,13 +100,13 @@ def draws(num_images: int, seed: int, position: int) -> Iterator[tuple[int, bool
 
 
 def find_variables(directory: Path) -> dict[int, Path]:
-    """Find the files variables-STEP.npz of a directory by their steps."""
+    """Find the files variables-STEP.npz of a directory, by step."""
     found = {path: _VARIABLES_FILE.fullmatch(path.name) for path in directory.iterdir()}
     return {int(match[1]): path for path, match in sorted(found.items()) if match}
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Read arrays of a `.npz` file, by default all; raise ValueError if the file is absent or damaged."""
+    """Read arrays (default: all) of a `.npz` file; raise ValueError if that fails."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in names or file.files}
@@ -116,48 +115,48 @@ def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
 
 
 def read_description(directory: Path) -> dict[str, Any]:
-    """Read the description of a program; raise ValueError if the file is absent or damaged."""
+    """Read the description of a program; raise ValueError if that fails."""
     path = directory / "training.json"
-    kinds = {"inputs": list, "metrics": list, "random_flip": bool, "rows_shape": list, "seed": int}
+    expected = {"inputs": list, "metrics": list, "random_flip": bool, "rows_shape": list, "seed": int}
     try:
         description = dict(json.loads(path.read_bytes()))
-        if wrong := [name for name, kind in kinds.items() if not isinstance(description[name], kind)]:
+        if wrong := [name for name, kind in expected.items() if not isinstance(description[name], kind)]:
             raise TypeError(f"{wrong[0]}: {description[wrong[0]]!r}")
         return description
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"DIR: {path} is not a description by `lower_training.py write` ({error!r})") from error
+        raise ValueError(f"DIR: {path} was not written by `lower_training.py write` ({error!r})") from error
 
 
 def remove_later_metrics(path: Path, done: int) -> None:
-    """Remove the lines of steps after `done`, which are trained again, and lines that were cut off."""
+    """Remove truncated lines and those of steps after `done`, which are trained again."""
     if not path.exists():
         return
-    kept = []
+    lines = []
     for line in path.read_bytes().splitlines():
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if json.loads(line)["step"] <= done:
-                kept.append(line + b"\n")
+                lines.append(line + b"\n")
     partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(b"".join(kept))
+    partial.write_bytes(b"".join(lines))
     partial.replace(path)
 
 
 @contextlib.contextmanager
-def noting_signals() -> Iterator[list[int]]:
-    """Note the first SIGINT or SIGTERM in a list; a second one does what it did before the context."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def record_signals() -> Iterator[list[int]]:
+    """Record the first SIGINT or SIGTERM; a second one acts as before the context."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     received: list[int] = []
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    def note(number: int, frame: Any) -> None:
+    def record(number: int, frame: Any) -> None:
         received.append(number)
         restore()
 
-    for number in before:
-        signal.signal(number, note)
+    for number in handlers:
+        signal.signal(number, record)
     try:
         yield received
     finally:
@@ -165,19 +164,19 @@ def noting_signals() -> Iterator[list[int]]:
 
 
 def train(directory: Path, steps: int, save_every: int) -> int:
-    """Train until a step, and save variables on the way.
+    """Train until a step, and save variables at intervals.
 
     Args:
-        directory: what `lower_training.py write` has made.
-        steps: the step.
-        save_every: steps between saved variables, rounded up to whole calls.
+        directory: Directory that `lower_training.py write` has made.
+        steps: Last step.
+        save_every: Steps between saved variables, rounded up to whole calls.
 
     Returns:
-        The exit status: 0, or 128 and the number of the signal that ended the training early.
+        The exit status: 0, or 128 plus the number of the signal that ended the training early.
 
     Raises:
         ValueError: `steps` cannot be reached by whole calls, or a file is damaged.
-        ArithmeticError: a metric is not finite.
+        ArithmeticError: A metric is not finite.
     """
     description, files = read_description(directory), find_variables(directory)
     if not files:
@@ -186,14 +185,14 @@ def train(directory: Path, steps: int, save_every: int) -> int:
     if steps < done or (steps - done) % calls:
         raise ValueError(f"--steps: expected {done} plus a multiple of {calls} (steps per call), received {steps}")
     if steps == done:
-        print(f"nothing to do: {files[done]} is there", flush=True)
+        print(f"nothing to do: {files[done]} exists", flush=True)
         return 0
     data = read_arrays(directory / "images.npz", "images", "labels")
     program = Program(directory, description)
     program.load(files[done])
     remove_later_metrics(directory / "metrics.jsonl", done)
     print(f"{program.device}: from step {done} to {steps}", flush=True)
-    with (directory / "metrics.jsonl").open("a", encoding="utf-8") as file, noting_signals() as signals:
+    with (directory / "metrics.jsonl").open("a", encoding="utf-8") as file, record_signals() as signals:
         for line in run_calls(program, description, data, done, steps):
             file.write(json.dumps(line) + "\n")
             file.flush()
@@ -203,7 +202,7 @@ def train(directory: Path, steps: int, save_every: int) -> int:
                 program.save(directory / f"variables-{done:08d}.npz")
                 print(json.dumps(line), flush=True)
             if number:
-                print(f"stopped at step {done} and saved; the same command continues", flush=True)
+                print(f"stopped at step {done} and saved; run the same command again to continue", flush=True)
                 return 128 + number
     return 0
 
@@ -211,11 +210,11 @@ def train(directory: Path, steps: int, save_every: int) -> int:
 def run_calls(
     program: Program, description: dict[str, Any], data: dict[str, np.ndarray], done: int, steps: int
 ) -> Iterator[dict[str, Any]]:
-    """Run the program from one step to another; yield the step and the metrics after each call."""
+    """Run the program until a step; yield the step and the metrics after each call."""
     shape = tuple(description["rows_shape"])
     calls, per_call = shape[0], int(np.prod(shape))
     images, labels = program.put(data["images"]), program.put(data["labels"])
-    stream = draws(len(labels), description["seed"], done * (per_call // calls))
+    stream = generate_draws(len(labels), description["seed"], done * (per_call // calls))
     while done < steps:
         start = time.perf_counter()
         drawn = np.array(list(itertools.islice(stream, per_call)), np.int32).reshape(*shape, 2)
@@ -224,16 +223,16 @@ def run_calls(
         done += calls
         line = {"step": done, **dict(zip(description["metrics"], metrics.tolist(), strict=True))}
         if not np.isfinite(metrics).all():
-            raise ArithmeticError(f"expected finite metrics, received {line}")
+            raise ArithmeticError(f"metrics are not finite: {line}")
         yield line | {"steps_per_second": round(calls / (time.perf_counter() - start), 3)}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="what lower_training.py write has made")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the directory of lower_training.py write")
     parser.add_argument("--steps", type=int, required=True, help="train until this step")
     parser.add_argument("--save_every", type=int, default=10_000, help="steps between saved variables; default: 10000")
     options = parser.parse_args(arguments)
@@ -241,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.save_every < 1:
             raise ValueError(f"--save_every: expected at least 1, received {options.save_every}")
         return train(options.directory.expanduser(), options.steps, options.save_every)
-    except _ERRORS as error:
+    except _RUN_ERRORS as error:
         hint = "; install jax 0.11" if isinstance(error, ImportError | AttributeError) else ""
         print(f"run_lowered_training.py: error: {' '.join(str(error).splitlines())}{hint}", file=sys.stderr)
     return 2

@@ -1,6 +1,6 @@
-"""TF-GAN's SAGAN example (`tensorflow_gan.examples.self_attention_estimator`), to compare with.
+"""Networks of TF-GAN's SAGAN example (`tensorflow_gan.examples.self_attention_estimator`), for comparisons.
 
-It needs TF1 graphs and Keras 2: import it in a process of its own.
+They need TF1 graphs and Keras 2; import them in a separate process.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from typing import Any
 LATENT_DIM = 128
 
 
-class _AbsentType(type):
+class _EstimatorPlaceholderType(type):
     def __getattr__(cls, name: str) -> type:
-        return Absent
+        return EstimatorPlaceholder
 
 
-class Absent(metaclass=_AbsentType):
-    """Stands for Estimators, gone since TensorFlow 2.16: `import tensorflow_gan` derives from their classes."""
+class EstimatorPlaceholder(metaclass=_EstimatorPlaceholderType):
+    """Placeholder of Estimators, which TensorFlow 2.16 removed.
+
+    `import tensorflow_gan` derives classes from them.
+    """
 
 
 def import_tensorflow_gan() -> tuple[Any, Any, Any, Any]:
@@ -33,8 +36,8 @@ def import_tensorflow_gan() -> tuple[Any, Any, Any, Any]:
 
     tf.compat.v1.disable_v2_behavior()
     tf.compat.v1.enable_resource_variables()
-    tf.estimator = tf.compat.v1.estimator = Absent
-    # tensorflow_hub 0.16 needs pkg_resources, gone since setuptools 81; the networks do not use the hub.
+    tf.estimator = tf.compat.v1.estimator = EstimatorPlaceholder
+    # tensorflow_hub 0.16 needs pkg_resources, which setuptools 81 removed; the networks do not use tensorflow_hub.
     sys.modules.setdefault("tensorflow_hub", types.ModuleType("tensorflow_hub"))
     import tensorflow_gan
     from tensorflow_gan.examples.self_attention_estimator import discriminator, generator

@@ -1,9 +1,9 @@
-"""Trains the packaged classifier of Fashion-MNIST (`sagan_tf/features/fashion_mnist_classifier.py`).
+"""Training of the packaged Fashion-MNIST classifier (`sagan_tf/features/fashion_mnist_classifier.py`).
 
     python tools/train_fashion_mnist_classifier.py --output=FILE.npz
 
-It sees the 10,000 packaged training images, shifted and mirrored at random, and is tested once, at the end, on the
-2,000 others. Some fifteen minutes on two cores.
+The classifier is trained on the 10,000 packaged training images, randomly shifted and flipped, and is tested once, at
+the end, on the 2,000 reference images. This takes about fifteen minutes on two cores.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import io
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +22,19 @@ from sagan_tf.cli.console import run_action, run_command
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 
-_SHIFT = 2
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_MAX_SHIFT_PIXELS = 2
 
 
-def images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a packaged split as the networks get it: float32 [n, 32, 32, 1] in [-1, 1], and int64 [n]."""
+def load_images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Load a packaged split as the networks receive it.
+
+    Returns:
+        Images, float32 [n, 32, 32, 1] in [-1, 1], and labels, int64 [n].
+    """
     from sagan_tf.data.images.preprocessing import scale_to_unit_range
     from sagan_tf.data.sources.packaged import load_arrays, resize_gray_images
     from sagan_tf.features.fashion_mnist_classifier import RESOLUTION
@@ -34,18 +43,19 @@ def images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
     return scale_to_unit_range(resize_gray_images(images, RESOLUTION)).numpy(), labels
 
 
-def varied(image, seed):  # type: ignore[no-untyped-def]
-    """Return an image shifted by up to two pixels, and mirrored or not."""
+def shift_and_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Shift an image randomly by up to two pixels, and flip it at random."""
     import tensorflow as tf
 
     size = image.shape[0]
-    padded = tf.pad(image, [[_SHIFT, _SHIFT], [_SHIFT, _SHIFT], [0, 0]], constant_values=-1.0)
+    paddings = [[_MAX_SHIFT_PIXELS] * 2, [_MAX_SHIFT_PIXELS] * 2, [0, 0]]
+    padded = tf.pad(image, paddings, constant_values=-1.0)
     return tf.image.stateless_random_flip_left_right(
         tf.image.stateless_random_crop(padded, [size, size, 1], seed), seed + 1
     )
 
 
-def train(epochs: int, batch_size: int, seed: int):  # type: ignore[no-untyped-def]
+def train_classifier(epochs: int, batch_size: int, seed: int) -> keras.Model:
     """Train the classifier and return it."""
     import keras
     import tensorflow as tf
@@ -53,11 +63,11 @@ def train(epochs: int, batch_size: int, seed: int):  # type: ignore[no-untyped-d
     from sagan_tf.features.fashion_mnist_classifier import NUM_CLASSES, build_classifier
 
     keras.utils.set_random_seed(seed)
-    images, labels = images_and_labels("train")
+    images, labels = load_images_and_labels("train")
     counter = tf.data.Dataset.counter()
     data = tf.data.Dataset.from_tensor_slices((images, tf.one_hot(labels, NUM_CLASSES)))
     data = tf.data.Dataset.zip(data.shuffle(len(images), seed=seed).repeat(epochs), counter)
-    data = data.map(lambda pair, count: (varied(pair[0], tf.stack([count, seed])), pair[1]), tf.data.AUTOTUNE)
+    data = data.map(lambda pair, count: (shift_and_flip(pair[0], tf.stack([count, seed])), pair[1]), tf.data.AUTOTUNE)
     classifier = build_classifier(dropout=0.3)
     steps = len(images) // batch_size
     rate = keras.optimizers.schedules.CosineDecay(1e-7, epochs * steps, warmup_target=3e-3, warmup_steps=2 * steps)
@@ -72,7 +82,7 @@ def train(epochs: int, batch_size: int, seed: int):  # type: ignore[no-untyped-d
 
 
 def main() -> int:
-    """Run the command line; return the exit status."""
+    """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, required=True, help="the .npz file to write")
     parser.add_argument("--epochs", type=int, default=50)
@@ -86,10 +96,10 @@ def train_and_write(options: argparse.Namespace) -> None:
     """Train the classifier, print its accuracy and write its weights in 16 bits."""
     check_can_write_file(options.output, "output")
     load_tensorflow()
-    classifier = train(options.epochs, options.batch_size, options.seed)
+    classifier = train_classifier(options.epochs, options.batch_size, options.seed)
     rounded = [weight.astype(np.float16) for weight in classifier.get_weights()]
     classifier.set_weights([weight.astype(np.float32) for weight in rounded])
-    images, labels = images_and_labels("reference")
+    images, labels = load_images_and_labels("reference")
     correct = classifier.predict(images, batch_size=500, verbose=0)[1].argmax(1) == labels
     content = io.BytesIO()
     np.savez_compressed(content, **{f"weight_{index:02d}": weight for index, weight in enumerate(rounded)})

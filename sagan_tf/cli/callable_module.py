@@ -12,7 +12,8 @@ class _CallableModule(types.ModuleType):
     """A module that is called like the function of `sagan_tf.api` with its name."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return getattr(importlib.import_module("sagan_tf.api"), self.__name__.rpartition(".")[2])(*args, **kwargs)
+        package, _, name = self.__name__.rpartition(".")
+        return getattr(importlib.import_module(f"{package}.api"), name)(*args, **kwargs)
 
 
 def make_callable(name: str) -> None:

@@ -146,9 +146,8 @@ def test_split_must_be_a_directory_name(split: str, tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit) as caught:
         prepare(tmp_path / "images", tmp_path / "output", f"--split={split}")
     assert caught.value.code == 2
-    assert f"--split: expected the name of a split, and of a folder in --output, received {split!r}" in (
-        capsys.readouterr().err
-    )
+    error = capsys.readouterr().err
+    assert "--split: " in error and f"received {split!r}" in error
     assert not (tmp_path / "output").exists()
 
 

@@ -17,7 +17,7 @@ from sagan_tf.sampling.image_set import ImageSet
 from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_directories
 from tools import prepare_imagenet
-from tools.preparation.unfinished import FinishedShard, unfinished_work
+from tools.preparation.unfinished import FinishedShard, lock_unfinished_work
 
 SET = ImageSet("run", 0, 4, (0, 1), ("cat", "dog"), None)
 
@@ -117,9 +117,7 @@ def test_link_in_place_of_unfinished_work(
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere)
     assert prepare(tmp_path) == 2
-    assert f"error: --output: expected a folder of this tool, received {link}, which is a link" in (
-        capsys.readouterr().err
-    )
+    assert f"error: --output: {link} is a symbolic link" in capsys.readouterr().err
     assert_untouched(elsewhere)
 
 
@@ -144,10 +142,10 @@ def test_invalid_notes_of_shards(tmp_path: Path, elsewhere: Path, note: str | di
     """A shard is written again if its note is damaged or names a file in another directory."""
     (tmp_path / "output").mkdir()
     whole = dataclasses.asdict(FinishedShard(0, "0.tfrecord", 3, 3, 2, (1, 1), {}))
-    with unfinished_work(tmp_path / "output" / "train") as work:
+    with lock_unfinished_work(tmp_path / "output" / "train") as work:
         assert work.begin({}) == {}
         (work.files / "0.tfrecord").write_bytes(b"one")
-        path = work.folder / "finished" / "0.json"
+        path = work.directory / "finished" / "0.json"
         path.write_text(json.dumps(whole))
         assert len(work.begin({})) == 1
         path.write_text(note if isinstance(note, str) else json.dumps(whole | note))
@@ -161,4 +159,4 @@ def test_invalid_settings(tmp_path: Path, text: str | bytes, capsys: pytest.Capt
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     assert prepare(tmp_path) == 2
-    assert f"error: expected the settings that unfinished work began with in {path}" in capsys.readouterr().err
+    assert f"error: --output: {path}" in capsys.readouterr().err

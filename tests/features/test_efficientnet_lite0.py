@@ -22,10 +22,10 @@ from sagan_tf.features.extractor import Extractor, ExtractorOutputs
 from sagan_tf.features.extractors import ExtractorOptions, open_extractor
 from tools.importing.torch_file import read_tensors
 from tools.make_efficientnet_lite0 import (
-    OUTPUT,
+    OUTPUT_DIRECTORY,
     OUTPUT_FILE,
     SOURCE_FILE,
-    convert,
+    convert_tensors,
     fold_batch_normalization,
     main,
     read_members,
@@ -97,10 +97,11 @@ def test_labels_are_compared_only_for_classes_of_imagenet() -> None:
 
 
 def test_the_packaged_file_is_small_and_has_the_digest_in_its_provenance() -> None:
-    content = (OUTPUT / OUTPUT_FILE).read_bytes()
-    assert len(content) <= MAX_BYTES and f"{OUTPUT.name}/{OUTPUT_FILE}" == WEIGHTS
+    content = (OUTPUT_DIRECTORY / OUTPUT_FILE).read_bytes()
+    assert len(content) <= MAX_BYTES and f"{OUTPUT_DIRECTORY.name}/{OUTPUT_FILE}" == WEIGHTS
     digest = hashlib.sha256(content).hexdigest()
-    assert digest in (OUTPUT / "PROVENANCE.md").read_text() and "Apache" in (OUTPUT / "LICENSE").read_text()
+    assert digest in (OUTPUT_DIRECTORY / "PROVENANCE.md").read_text()
+    assert "Apache" in (OUTPUT_DIRECTORY / "LICENSE").read_text()
     assert extractor().identifier == f"efficientnet_lite0/{digest[:16]}"
 
 
@@ -129,14 +130,14 @@ def test_the_tool_rejects_other_archives(tmp_path: pathlib.Path, capsys: pytest.
 @needs_source
 def test_the_tool_reproduces_the_packaged_file(tmp_path: pathlib.Path) -> None:
     assert main([f"--source={os.environ[SOURCE_VARIABLE]}", f"--output={tmp_path}"]) == 0
-    for path in OUTPUT.iterdir():
+    for path in OUTPUT_DIRECTORY.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
 @needs_source
 def test_weights_in_float16_change_the_outputs_little() -> None:
     tensors = read_tensors(read_members(pathlib.Path(os.environ[SOURCE_VARIABLE]))[SOURCE_FILE], SOURCE_FILE)
-    arrays = convert(tensors)
+    arrays = convert_tensors(tensors)
     assert len(tensors) == 296 and sum(array.size for array in arrays.values()) == 4_631_000
     model = load_network()[0]
     for layer in model.layers:

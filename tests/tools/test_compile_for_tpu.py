@@ -1,4 +1,4 @@
-"""The compiler for a TPU, run in an environment of its own where there is one."""
+"""Compiler for a TPU, in a separate environment if there is one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.training.state import create_state
-from tests.test_structure import imports_of
+from tests.test_structure import find_imports_in_file
 from tools import compile_for_tpu
-from tools.compile_for_tpu import main, without_copies
+from tools.compile_for_tpu import main, replace_copies
 from tools.lowering.updates import lower_updates
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "compile_for_tpu.py"
 PYTHON_VARIABLE = "SAGAN_TF_JAX_PYTHON"
-"""Environment variable with the path of a Python that has JAX and the compiler for TPUs."""
+"""Environment variable with the path of a Python that has JAX and the TPU compiler."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,24 +30,24 @@ def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def python_with_compiler() -> str:
-    """A Python with JAX and libtpu."""
+    """Return a Python with JAX and libtpu."""
     python = os.environ.get(PYTHON_VARIABLE, sys.executable)
     if subprocess.run([python, "-c", "import jax, libtpu"], capture_output=True, check=False).returncode:
         pytest.skip(
-            f"{python} has no compiler for TPUs; make an environment by `python -m venv DIR` and "
+            f"{python} has no TPU compiler; create an environment with `python -m venv DIR` and "
             f"`DIR/bin/pip install 'jax[tpu]'`, and set {PYTHON_VARIABLE}=DIR/bin/python"
         )
     return python
 
 
 def test_the_compiler_runs_without_this_package() -> None:
-    modules = {name.partition(".")[0] for _, name in imports_of(TOOL)}
+    modules = {name.partition(".")[0] for _, name in find_imports_in_file(TOOL)}
     assert modules - sys.stdlib_module_names == {"numpy", "jax"}
 
 
 def test_every_module_has_a_line(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setattr(compile_for_tpu, "compile_module", lambda text, topology: {"size": len(text)})
-    paths = [tmp_path / "one.mlir", tmp_path / "other.mlir"]
+    paths = [tmp_path / "first.mlir", tmp_path / "second.mlir"]
     for path, text in zip(paths, ["module", "long module"], strict=True):
         path.write_text(text)
     assert main([*map(str, paths), "--topology=v5e:4x4"]) == 0
@@ -57,21 +57,21 @@ def test_every_module_has_a_line(tmp_path: pathlib.Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("missing", ["file", "jax"])
-def test_what_is_missing_is_named(
+def test_a_missing_file_or_package_is_named(
     missing: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     path = tmp_path / "one.mlir"
     if missing == "jax":
         path.write_text("module")
-    monkeypatch.setitem(sys.modules, "jax", None)  # an import of it fails
+    monkeypatch.setitem(sys.modules, "jax", None)  # importing it fails
     assert main([str(path)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and str(path) in error and ("jax[tpu]" in error) == (missing == "jax")
 
 
-def test_copies_become_operations_of_stablehlo() -> None:
+def test_copies_are_replaced_by_stablehlo_operations() -> None:
     text = "%1 = mhlo.copy %0 : tensor<2x3xf32> loc(#loc)"
-    assert without_copies(text) == "%1 = stablehlo.reshape %0 : (tensor<2x3xf32>) -> tensor<2x3xf32> loc(#loc)"
+    assert replace_copies(text) == "%1 = stablehlo.reshape %0 : (tensor<2x3xf32>) -> tensor<2x3xf32> loc(#loc)"
 
 
 @pytest.mark.slow

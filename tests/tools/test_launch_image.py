@@ -1,4 +1,4 @@
-"""What the Dockerfile copies is enough for the commands that its image is used for."""
+"""Files that the Dockerfile copies, which must suffice for the commands of the image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMPORTS += "    importlib.import_module(f'tools.gpu_checking.{path.stem}')\n"
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A directory with the files that the Dockerfile copies, at the same places."""
+    """Return a directory with the files that the Dockerfile copies."""
     directory = tmp_path_factory.mktemp("image")
     lines = (ROOT / "tools" / "launch" / "Dockerfile").read_text().splitlines()
     for *sources, target in (line.split()[1:] for line in lines if line.startswith("COPY ")):
@@ -25,15 +25,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(ROOT / source, directory / target, ignore=ignored, dirs_exist_ok=True)
             else:
-                place = directory / target
-                place = place / pathlib.PurePath(source).name if target.endswith("/") else place
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / source, place)
+                path = directory / target
+                path = path / pathlib.PurePath(source).name if target.endswith("/") else path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, path)
     return directory
 
 
-def call(image: pathlib.Path, *arguments: str) -> str:
-    """What Python prints in the image, which has no other copy of this project on its path."""
+def run_python(image: pathlib.Path, *arguments: str) -> str:
+    """Return the output of Python in the image, without another copy of this project."""
     command = [sys.executable, *arguments]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, cwd=image, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -42,16 +42,18 @@ def call(image: pathlib.Path, *arguments: str) -> str:
 
 
 def test_gpu_check_starts(image: pathlib.Path) -> None:
-    assert "--max_all_reduce_seconds" in call(image, "tools/gpu_check.py", "--help")
-    used = call(image, "-c", "import tools.gpu_check, sagan_tf; print(sagan_tf.__file__, tools.gpu_check.__file__)")
+    assert "--max_all_reduce_seconds" in run_python(image, "tools/gpu_check.py", "--help")
+    used = run_python(
+        image, "-c", "import tools.gpu_check, sagan_tf; print(sagan_tf.__file__, tools.gpu_check.__file__)"
+    )
     assert used.count(str(image)) == 2
 
 
 @pytest.mark.slow
-def test_the_workers_of_gpu_check_have_all_that_they_import(image: pathlib.Path) -> None:
-    call(image, "-c", IMPORTS)
+def test_the_workers_of_gpu_check_can_be_imported(image: pathlib.Path) -> None:
+    run_python(image, "-c", IMPORTS)
 
 
 def test_training_starts_with_a_configuration(image: pathlib.Path) -> None:
-    assert "--global_batch_size" in call(image, "-m", "sagan_tf.train", "--help")
+    assert "--global_batch_size" in run_python(image, "-m", "sagan_tf.train", "--help")
     assert (image / "configs" / "imagenet.cfg").is_file()

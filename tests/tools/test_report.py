@@ -89,7 +89,7 @@ def test_a_run_without_attention_has_a_report(tmp_path: pathlib.Path) -> None:
     flags = [*SMALL, "--attention_block=residual", f"--run_dir={tmp_path}"]
     assert train.run(flags) == 0
     page = format_page(RunDirectory(tmp_path))
-    assert "attention layers" in page and "attention maps" not in page
+    assert "attention layers" in page and 'alt="attention maps"' not in page
 
 
 def test_grids_are_spread_over_the_run(tmp_path: pathlib.Path) -> None:

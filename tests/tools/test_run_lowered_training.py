@@ -1,4 +1,4 @@
-"""The loop around a lowered program, with a program that counts its calls in place of one that JAX runs."""
+"""Loop around a lowered program; a program that counts its calls replaces the one that JAX runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from tools import run_lowered_training
-from tools.run_lowered_training import Program, draws, main, noting_signals
+from tools.run_lowered_training import Program, generate_draws, main, record_signals
 
 CALLS = 2
-"""Steps of a call."""
+"""Training steps of a call."""
 
 
 class CountingProgram(Program):
-    """A program whose only variable counts its calls; sends `signal_at[call]` to this process."""
+    """Program whose only variable counts its calls; it sends `signal_at[call]` to this process."""
 
     signal_at: dict[int, int] = {}
 
@@ -35,7 +35,7 @@ class CountingProgram(Program):
 
 @pytest.fixture
 def directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """A lowered run at step 0."""
+    """Return the directory of a lowered run at step 0."""
     monkeypatch.setattr(run_lowered_training, "Program", CountingProgram)
     monkeypatch.setattr(CountingProgram, "signal_at", {})
     description = {"inputs": [0], "metrics": ["loss"], "random_flip": True, "rows_shape": [CALLS, 1, 3], "seed": 0}
@@ -49,29 +49,29 @@ def run(directory: pathlib.Path, steps: int, save_every: int = 100) -> int:
     return main([str(directory), f"--steps={steps}", f"--save_every={save_every}"])
 
 
-def steps_of(directory: pathlib.Path) -> list[int]:
+def read_steps(directory: pathlib.Path) -> list[int]:
     return [json.loads(line)["step"] for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
-def saved_calls(directory: pathlib.Path, step: int) -> int:
+def read_saved_calls(directory: pathlib.Path, step: int) -> int:
     with np.load(directory / f"variables-{step:08d}.npz") as file:
         return int(file["00000"])
 
 
-def test_it_continues_from_the_newest_step_and_each_step_has_one_line(directory: pathlib.Path) -> None:
-    assert run(directory, 8, save_every=4) == 0 and saved_calls(directory, 8) == 4
+def test_training_continues_from_the_newest_step_and_each_step_has_one_line(directory: pathlib.Path) -> None:
+    assert run(directory, 8, save_every=4) == 0 and read_saved_calls(directory, 8) == 4
     (directory / "variables-00000008.npz").unlink()  # lost, as after a crash
     with (directory / "metrics.jsonl").open("a") as file:
         file.write('{"step": 1')
     (directory / "variables-00000006 (1).npz").write_bytes(b"")  # a copy that a browser made
     assert run(directory, 10) == 0
-    assert steps_of(directory) == [2, 4, 6, 8, 10] and saved_calls(directory, 10) == 5
+    assert read_steps(directory) == [2, 4, 6, 8, 10] and read_saved_calls(directory, 10) == 5
 
 
 def test_steps_are_compared_as_numbers(directory: pathlib.Path) -> None:
     for step, calls in ((99_999_998, 1), (100_000_000, 7)):
         np.savez(directory / f"variables-{step:08d}.npz", **{"00000": np.array(calls)})
-    assert run(directory, 100_000_002) == 0 and saved_calls(directory, 100_000_002) == 8
+    assert run(directory, 100_000_002) == 0 and read_saved_calls(directory, 100_000_002) == 8
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -79,19 +79,20 @@ def test_a_signal_ends_the_run_after_it_has_saved(number: int, directory: pathli
     before = signal.getsignal(number)
     CountingProgram.signal_at = {2: number, 5: number}
     assert run(directory, 10) == 128 + number and "step 4" in capsys.readouterr().out
-    assert saved_calls(directory, 4) == 2 and signal.getsignal(number) == before
-    assert run(directory, 10) == 0  # in the last call it changes nothing
-    assert steps_of(directory) == [2, 4, 6, 8, 10] and saved_calls(directory, 10) == 5
+    assert read_saved_calls(directory, 4) == 2 and signal.getsignal(number) == before
+    assert run(directory, 10) == 0  # a signal in the last call has no effect
+    assert read_steps(directory) == [2, 4, 6, 8, 10] and read_saved_calls(directory, 10) == 5
 
 
 def test_a_second_signal_ends_the_run_at_once() -> None:
-    with pytest.raises(KeyboardInterrupt), noting_signals() as received:
+    with record_signals() as received:
         signal.raise_signal(signal.SIGINT)
         assert received == [signal.SIGINT]
-        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
-def cut_off(path: pathlib.Path) -> None:
+def truncate(path: pathlib.Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
@@ -103,7 +104,7 @@ def list_only(path: pathlib.Path) -> None:
     path.write_text("[]")
 
 
-@pytest.mark.parametrize("damage", [cut_off, empty, list_only, pathlib.Path.unlink])
+@pytest.mark.parametrize("damage", [truncate, empty, list_only, pathlib.Path.unlink])
 @pytest.mark.parametrize("name", ["training.json", "images.npz", "variables-00000000.npz"])
 def test_a_damaged_file_is_named(damage: Any, name: str, directory: pathlib.Path, capsys) -> None:
     damage(directory / name)
@@ -114,19 +115,24 @@ def test_a_damaged_file_is_named(damage: Any, name: str, directory: pathlib.Path
 
 
 @pytest.mark.parametrize(
-    ("options", "named"), [(["--steps=3"], "3"), (["--steps=4", "--save_every=0"], "save_every"), (["--steps=4"], "no")]
+    ("options", "named"),
+    [
+        (["--steps=3"], "--steps"),
+        (["--steps=4", "--save_every=0"], "--save_every"),
+        (["--steps=4"], "absent"),
+    ],
 )
 def test_errors_are_named(options: list[str], named: str, directory: pathlib.Path, capsys) -> None:
-    place = directory / "no" if named == "no" else directory
-    assert main([str(place), *options]) == 2
+    given = directory / "absent" if named == "absent" else directory
+    assert main([str(given), *options]) == 2
     error = capsys.readouterr().err
     assert named in error and error.count("\n") == 1
 
 
-def test_every_epoch_has_every_image_once_and_can_be_entered_anywhere() -> None:
-    whole = list(itertools.islice(draws(7, 3, 0), 21))
+def test_every_epoch_has_every_image_once_and_can_start_anywhere() -> None:
+    whole = list(itertools.islice(generate_draws(7, 3, 0), 21))
     rows = [row for row, _ in whole]
     epochs = [rows[start : start + 7] for start in (0, 7, 14)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(7))] * 3 and epochs[0] != epochs[1]
     assert {flip for _, flip in whole} == {False, True}
-    assert list(itertools.islice(draws(7, 3, 10), 11)) == whole[10:]
+    assert list(itertools.islice(generate_draws(7, 3, 10), 11)) == whole[10:]

@@ -1,1 +1,1 @@
-"""Training steps as one XLA program that runs without TensorFlow."""
+"""Lowering of training steps to one XLA program that runs without TensorFlow."""

@@ -20,35 +20,36 @@ from tools.run_lowered_training import find_variables
 
 
 def add_checkpoints(directory: Path, run_dir: str = "") -> tuple[Path, list[int]]:
-    """Add a checkpoint to a run for each file of variables of a later step than its newest checkpoint.
+    """Add a checkpoint to a run for each new file of variables.
 
-    Nothing that the run has is removed or replaced.
+    A file is new if its step is later than that of the run's newest checkpoint. No file of the run is removed or
+    replaced.
 
     Args:
-        directory: what `write` has made.
-        run_dir: the directory of the run; empty: the one that the program was lowered with.
+        directory: Directory that `write` has made.
+        run_dir: Directory of the run; empty: the one with which the program was lowered.
 
     Returns:
         The directory of the run and the steps that were added.
 
     Raises:
-        UserError: there is nothing to add, the files are not those of the configuration, or the run has continued
-            without the program. Nothing has then been written.
+        UserError: There is nothing to add, the files do not belong to the configuration, or the run has continued
+            without the program. Nothing has been written in these cases.
     """
     description = read_description(directory)
     flags = parse_flagfile(description["flagfile"]) | ({"run_dir": run_dir} if run_dir else {})
     config = parse_config([f"--{name}={value}" for name, value in flags.items()])
     flagfile, run_directory = config.to_flagfile(), RunDirectory(config.training.run_dir)
     run_directory.check_flags(flagfile, Config().to_flagfile())
-    files = _files_to_add(directory, description["first_step"], run_directory)
+    files = _find_files_to_add(directory, description["first_step"], run_directory)
     state = create_state(config)
     for path in files.values():
         read_variables(path, state)
     run_directory.create()
     with lock_run_directory(run_directory.path), explain_write_errors(run_directory.path):
-        # Another process may have begun or continued the run before this one had the lock.
+        # Another process may have begun or continued the run before this process had the lock.
         run_directory.check_flags(flagfile, Config().to_flagfile())
-        files = _files_to_add(directory, description["first_step"], run_directory)
+        files = _find_files_to_add(directory, description["first_step"], run_directory)
         run_directory.write_records(flagfile)
         if not run_directory.startup.exists():
             run_directory.write_json(run_directory.startup, description["startup"])
@@ -60,20 +61,19 @@ def add_checkpoints(directory: Path, run_dir: str = "") -> tuple[Path, list[int]
     return run_directory.path, list(files)
 
 
-def _files_to_add(directory: Path, first_step: int, run_directory: RunDirectory) -> dict[int, Path]:
-    """Return the files of variables later than the newest checkpoint of a run by their steps, in order."""
+def _find_files_to_add(directory: Path, first_step: int, run_directory: RunDirectory) -> dict[int, Path]:
+    """Return the files of variables after a run's newest checkpoint, by step."""
     files = find_variables(directory)
     newest = find_newest_checkpoint(run_directory.checkpoints)
     reached = first_step if newest is None else int(newest.rpartition("-")[2])
     if newest is not None and reached not in (first_step, *files):
         raise UserError(
-            f"run_dir: expected a run at step {first_step}, where the program began, or at a step that it saved, "
-            f"received {run_directory.path} at step {reached}; choose another --run_dir"
+            f"run_dir: {run_directory.path} is at step {reached}; expected step {first_step}, where the program began, "
+            "or a step that it saved; choose another --run_dir"
         )
     later = {step: path for step, path in sorted(files.items()) if step > reached}
     if not later:
         raise UserError(
-            f"DIR: expected variables of a step after {reached}, received none in {directory}; run "
-            "run_lowered_training.py first"
+            f"DIR: {directory} has no variables of a step after {reached}; run run_lowered_training.py first"
         )
     return later

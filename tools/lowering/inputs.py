@@ -23,20 +23,20 @@ from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.validation import check_config, resolve_classes
 
 MAX_IMAGE_BYTES = 2**33
-"""8 GiB: the program holds all images in the memory of its device."""
-_DESCRIBED_IMAGES = 16
+"""8 GiB. The program holds all images in the memory of its device."""
+_NUM_DESCRIBED_IMAGES = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class PreparedRun:
-    """A run that can be lowered.
+    """Run that can be lowered.
 
     Attributes:
-        config: its configuration, with the number of classes.
-        state: its state, restored from its newest checkpoint if it has one.
+        config: Configuration, with the number of classes.
+        state: State, restored from the newest checkpoint if there is one.
         images: uint8 [images, R, R, C], every readable image of the data set.
         labels: int32 [images]; 0 without labels.
-        startup: what `startup.json` of the run says.
+        startup: Content of the run's `startup.json`.
     """
 
     config: Config
@@ -47,20 +47,20 @@ class PreparedRun:
 
 
 def prepare_run(config: Config) -> PreparedRun:
-    """Open the data of a run and restore its state, with the checks of `sagan_tf.train`.
+    """Open the data of a run and restore its state.
+
+    The checks are those of `sagan_tf.train`.
 
     Raises:
-        UserError: the configuration, its data or the run in its directory cannot be used.
+        UserError: The configuration, its data or the run in its directory cannot be used.
     """
     _check_one_device(config)
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
     parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
-    kept, facts = (
-        run_directory.find_equal_flags(config.to_flagfile()),
-        {"needs_real_images": config.evaluation.needs_real_images},
-    )
-    check_dependent_fields(TRAIN, *parts, unchecked=kept, facts=facts)
+    unchecked = run_directory.find_equal_flags(config.to_flagfile())
+    facts = {"needs_real_images": config.evaluation.needs_real_images}
+    check_dependent_fields(TRAIN, *parts, unchecked=unchecked, facts=facts)
     check_batch_size(config.training, 1, config.model.discriminator_minibatch_statistics)
     source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
     config = resolve_classes(config, source)
@@ -75,7 +75,7 @@ def prepare_run(config: Config) -> PreparedRun:
     state = create_state(config)
     if restore_latest(state, run_directory.checkpoints) is not None:
         run_directory.check_data(source.num_examples, source.class_names)
-    described = scale_to_unit_range(tf.constant(images[:_DESCRIBED_IMAGES])).numpy()
+    described = scale_to_unit_range(tf.constant(images[:_NUM_DESCRIBED_IMAGES])).numpy()
     startup = describe_run(config, source, state, tf.distribute.OneDeviceStrategy("CPU:0"), described)
     return PreparedRun(config, state, images, labels, startup)
 
@@ -84,10 +84,10 @@ def _check_one_device(config: Config) -> None:
     training = config.training
     if training.strategy not in ("auto", "one_device"):
         raise UserError(
-            f"strategy: expected one_device or auto, received {training.strategy}: a program has one replica"
+            f"strategy: expected one_device or auto, received {training.strategy}; a program has one replica"
         )
     if training.logical_cpus != 1:
-        raise UserError(f"logical_cpus: expected 1, received {training.logical_cpus}: a program has one replica")
+        raise UserError(f"logical_cpus: expected 1, received {training.logical_cpus}; a program has one replica")
 
 
 def read_images(source: Source) -> tuple[np.ndarray, np.ndarray]:
@@ -97,14 +97,14 @@ def read_images(source: Source) -> tuple[np.ndarray, np.ndarray]:
         Images, uint8 [images, R, R, C], and labels, int32 [images].
 
     Raises:
-        UserError: the images take more than `MAX_IMAGE_BYTES`, or too many of them cannot be read.
+        UserError: The images take more than `MAX_IMAGE_BYTES`, or too many of them cannot be read.
     """
     shape = source.num_examples, source.resolution, source.resolution, source.image_channels
     num_bytes = int(np.prod(shape, dtype=np.int64))
     if num_bytes > MAX_IMAGE_BYTES:
         raise UserError(
-            f"data: expected images of at most {MAX_IMAGE_BYTES:,} bytes, which fit the memory of a device, received "
-            f"{num_bytes:,} in {source.name}; lower --resolution, or train with sagan_tf.train"
+            f"resolution: the images of {source.name} take {num_bytes:,} bytes; a program can hold at most "
+            f"{MAX_IMAGE_BYTES:,} in the memory of its device; lower --resolution, or train with sagan_tf.train"
         )
     images, labels, count = np.empty(shape, np.uint8), np.empty(shape[:1], np.int32), 0
     with source.skipped.raise_user_errors():

@@ -14,21 +14,21 @@ from sagan_tf.layers.accelerators import assume_device
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from tools.lowering.variables import variables_of
+from tools.lowering.variables import list_variables
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """An XLA program, and what it needs to be run.
+    """XLA program and the description of its parameters.
 
     The parameters of the program are images, uint8 [images, R, R, C]; labels, int32 [images]; rows, int32, and flips,
     bool, both [steps, discriminator updates, batch]; and then variables, in the order of `inputs`. It returns the means
-    of the training metrics; each variable that it changes is an output that is aliased with its parameter.
+    of the training metrics. Each variable that it changes is an output that is aliased with its parameter.
 
     Attributes:
-        module: a serialized `HloModuleProto`.
-        inputs: for each parameter after the first four, its index in `variables_of`.
-        metrics: names of the metrics.
+        module: Serialized `HloModuleProto`.
+        inputs: Index in `list_variables` of each parameter after the first four.
+        metrics: Names of the metrics.
         rows_shape: (steps, discriminator updates, batch).
     """
 
@@ -38,16 +38,19 @@ class Program:
     rows_shape: tuple[int, int, int]
 
 
-def lower(config: Config, state: TrainState, num_images: int, num_steps: int) -> Program:
-    """Lower training steps on one replica, with all images of the data set in memory.
+def lower_training_steps(config: Config, state: TrainState, num_images: int, num_steps: int) -> Program:
+    """Lower training steps on one replica, with all images in memory.
 
-    Layers have their forms for a TPU. They suit a GPU too, since XLA compiles the whole program.
+    Layers have their forms for a TPU. These suit a GPU too, since XLA compiles the whole program.
 
     Args:
-        config: the run, with its number of classes.
-        state: its state; the program is made for variables of these shapes, and holds none of their values.
-        num_images: images of the data set.
-        num_steps: steps of one call of the program.
+        config: Configuration of the run, with its number of classes.
+        state: State of the run. The program is made for variables of these shapes, and holds none of their values.
+        num_images: Number of images of the data set.
+        num_steps: Steps of one call of the program.
+
+    Returns:
+        The program.
 
     Raises:
         UserError: XLA cannot compile a step of this configuration.
@@ -61,24 +64,26 @@ def lower(config: Config, state: TrainState, num_images: int, num_steps: int) ->
         tf.TensorSpec(shape, tf.int32),
         tf.TensorSpec(shape, tf.bool),
     )
-    function = training_function(trainer)
+    function = create_training_function(trainer)
     try:
         with assume_device("TPU"):
             captured = function.get_concrete_function(*specs).captured_inputs
             module = function.experimental_get_compiler_ir(*specs)(stage="hlo_serialized")
     except (ValueError, tf.errors.OpError) as error:
-        raise UserError(f"expected a step that XLA can compile, received {str(error).splitlines()[0]}") from error
-    indices = {id(variable.handle): index for index, variable in enumerate(variables_of(state))}
+        raise UserError(
+            f"XLA cannot compile a training step of this configuration: {str(error).splitlines()[0]}"
+        ) from error
+    indices = {id(variable.handle): index for index, variable in enumerate(list_variables(state))}
     return Program(module, tuple(indices[id(handle)] for handle in captured), trainer.metric_names, shape)
 
 
 def create_trainer(config: Config, state: TrainState) -> Trainer:
-    """Return a trainer whose steps `training_function` runs; it has no images of its own."""
+    """Create a trainer without images, for `create_training_function`."""
     return Trainer(create_updates(config, state), tf.distribute.get_strategy(), iter(()), config.training)
 
 
-def training_function(trainer: Trainer) -> Callable[..., tf.Tensor]:
-    """Return the compiled function of images, labels, rows and flips that `Program` describes."""
+def create_training_function(trainer: Trainer) -> Callable[..., tf.Tensor]:
+    """Return the compiled function whose parameters `Program` describes."""
 
     def run(images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
         num_steps, num_updates, _ = rows.shape
@@ -86,7 +91,7 @@ def training_function(trainer: Trainer) -> Callable[..., tf.Tensor]:
         for step in tf.range(num_steps):
             position = trainer.state.data_position.read_value()
             batches = [
-                _batch(images, labels, rows[step, update], flips[step, update], position, update)
+                _create_batch(images, labels, rows[step, update], flips[step, update], position, update)
                 for update in range(num_updates)
             ]
             totals += trainer.run_step(iter(batches))
@@ -95,7 +100,7 @@ def training_function(trainer: Trainer) -> Callable[..., tf.Tensor]:
     return tf.function(run, jit_compile=True)
 
 
-def _batch(
+def _create_batch(
     images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, flips: tf.Tensor, position: tf.Tensor, update: int
 ) -> dict[str, tf.Tensor]:
     chosen, size = scale_to_unit_range(tf.gather(images, rows)), rows.shape[0]

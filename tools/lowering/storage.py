@@ -1,4 +1,4 @@
-"""The directory of a lowered run: its program, its images and what describes them."""
+"""Directory of a lowered run: its program, its images and their description."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES_FILE = "images.npz"
 
 
 def write_directory(directory: Path, program: Program, run: PreparedRun) -> None:
-    """Write everything that `run_lowered_training.py` and `collect` read."""
+    """Write all files for `run_lowered_training.py` and `collect`."""
     description = {
         "inputs": program.inputs,
         "metrics": program.metrics,
@@ -42,7 +42,7 @@ def read_description(directory: Path) -> dict[str, Any]:
     """Read the description of a lowered run.
 
     Raises:
-        UserError: `write` did not make the directory.
+        UserError: The directory was not made by `write`.
     """
     try:
         description = dict(json.loads(read_text(directory / DESCRIPTION_FILE)))
@@ -51,4 +51,4 @@ def read_description(directory: Path) -> dict[str, Any]:
             raise TypeError(f"{wrong[0]}: {description[wrong[0]]!r}")
         return {name: description[name] for name in expected}
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"DIR: expected a directory that `write` has made, received {directory} ({error!r})") from error
+        raise UserError(f"DIR: {directory} was not made by `lower_training.py write` ({error!r})") from error

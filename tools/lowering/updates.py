@@ -1,4 +1,4 @@
-"""The two updates of a run, each as a StableHLO module."""
+"""Both updates of a run, each as a StableHLO module."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sagan_tf.training.updates import create_updates
 
 
 def lower_updates(config: Config, state: TrainState) -> dict[str, str]:
-    """Lower the discriminator's and the generator's update of one replica to StableHLO.
+    """Lower both updates of one replica to StableHLO.
 
     The parameters of a module are images, float32 [batch, R, R, C]; labels, int32 [batch]; the number of the draw,
     int64; and variables, without their values. Its results are the metrics, float32 [metrics], and variables. Layers
     have their forms for a TPU.
 
     Args:
-        config: the run, with its number of classes; `global_batch_size` is the batch of the replica.
-        state: its state.
+        config: Configuration of the run, with its number of classes; `global_batch_size` is the batch of the replica.
+        state: State of the run.
 
     Returns:
         The text of the modules `discriminator` and `generator`.
@@ -39,12 +39,12 @@ def lower_updates(config: Config, state: TrainState) -> dict[str, str]:
         tf.TensorSpec([], tf.int64),
     )
     return {
-        "discriminator": _lower(updates.discriminator_step, updates.discriminator_metrics, specs),
-        "generator": _lower(updates.generator_step, updates.generator_metrics, specs),
+        "discriminator": _lower_update(updates.discriminator_step, updates.discriminator_metrics, specs),
+        "generator": _lower_update(updates.generator_step, updates.generator_metrics, specs),
     }
 
 
-def _lower(step: Callable[..., Metrics], names: Sequence[str], specs: tuple[tf.TensorSpec, ...]) -> str:
+def _lower_update(step: Callable[..., Metrics], names: Sequence[str], specs: tuple[tf.TensorSpec, ...]) -> str:
     def run(images: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
         metrics = step(images, labels, draw)
         return tf.stack([metrics[name] for name in names])
@@ -54,4 +54,4 @@ def _lower(step: Callable[..., Metrics], names: Sequence[str], specs: tuple[tf.T
         with assume_device("TPU"):
             return str(function.experimental_get_compiler_ir(*specs)(stage="stablehlo"))
     except (ValueError, tf.errors.OpError) as error:
-        raise UserError(f"expected an update that XLA can compile, received {str(error).splitlines()[0]}") from error
+        raise UserError(f"XLA cannot compile an update of this configuration: {str(error).splitlines()[0]}") from error

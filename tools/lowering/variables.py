@@ -1,4 +1,4 @@
-"""The variables of a run in a fixed order, and the files that hold their values."""
+"""Variables of a run in a fixed order, and the files of their values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sagan_tf.training.state import TrainState
 from tools.run_lowered_training import read_arrays
 
 
-def variables_of(state: TrainState) -> list[tf.Variable]:
-    """Return all variables that a checkpoint holds, each once, in a fixed order."""
+def list_variables(state: TrainState) -> list[tf.Variable]:
+    """Return the variables of a checkpoint, each once, in a fixed order."""
     parts = (
         state.generator,
         state.discriminator,
@@ -23,25 +23,25 @@ def variables_of(state: TrainState) -> list[tf.Variable]:
         state.logit_averages,
         state.augment_probability,
     )
-    found = [variable for part in parts if part is not None for variable in part.variables]
-    found += [state.step, state.data_position, state.rollbacks]
-    plain = [variable if isinstance(variable, tf.Variable) else variable.value for variable in found]
-    return list({id(variable): variable for variable in plain}.values())
+    variables = [variable for part in parts if part is not None for variable in part.variables]
+    variables += [state.step, state.data_position, state.rollbacks]
+    tensorflow_variables = [variable if isinstance(variable, tf.Variable) else variable.value for variable in variables]
+    return list({id(variable): variable for variable in tensorflow_variables}.values())
 
 
 def write_variables(directory: Path, state: TrainState) -> None:
     """Write the variables of a state to the file of its step."""
-    values = {f"{index:05d}": variable.numpy() for index, variable in enumerate(variables_of(state))}
+    values = {f"{index:05d}": variable.numpy() for index, variable in enumerate(list_variables(state))}
     np.savez(directory / f"variables-{int(state.step.numpy()):08d}.npz", **values)
 
 
 def read_variables(path: Path, state: TrainState) -> None:
-    """Set the variables of a state to the values of a file.
+    """Assign the values of a file to the variables of a state.
 
     Raises:
-        UserError: the file is damaged, holds variables of another configuration, or values that are not finite.
+        UserError: The file is damaged, has variables of another configuration, or has values that are not finite.
     """
-    variables = variables_of(state)
+    variables = list_variables(state)
     try:
         values = [value for _, value in sorted(read_arrays(path).items())]
     except ValueError as error:

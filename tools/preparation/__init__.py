@@ -1,1 +1,1 @@
-"""What `tools/prepare_imagenet.py` is made of: unfinished work on disk, shards, and the processes that write them."""
+"""Parts of `tools/prepare_imagenet.py`: unfinished work on disk, shards, and the processes that write them."""

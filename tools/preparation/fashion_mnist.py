@@ -1,4 +1,4 @@
-"""The original files of Fashion-MNIST, as the Debian package dataset-fashion-mnist installs them."""
+"""Original files of Fashion-MNIST, as the Debian package dataset-fashion-mnist installs them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ CLASS_NAMES = (
     "Bag",
     "Ankle boot",
 )
-SPLITS = {
+SPLIT_FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-"""The files of each split: its images and its labels."""
+"""Files of the images and of the labels of each split."""
 
 
 def check_source(source: Path) -> None:
-    """Raise UserError if a file is missing in a directory."""
-    missing = [name for names in SPLITS.values() for name in names if not (source / name).is_file()]
+    """Raise UserError if a directory lacks one of the files."""
+    missing = [name for names in SPLIT_FILES.values() for name in names if not (source / name).is_file()]
     if missing:
         names = ", ".join(missing)
-        raise UserError(f"--source: expected {names} in {source}; apt-get install dataset-fashion-mnist")
+        raise UserError(f"--source: {source} lacks {names}; run `apt-get install dataset-fashion-mnist`")
 
 
 def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Read a split.
 
     Args:
-        source: The directory of the four files.
+        source: Directory of the four files.
         split: `train` or `test`.
 
     Returns:
@@ -51,22 +51,22 @@ def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: A file is damaged, or the two files do not belong together.
     """
-    images, labels = (read_idx(source / name) for name in SPLITS[split])
-    fits = images.ndim == 3 and labels.shape == images.shape[:1] and (labels < len(CLASS_NAMES)).all()
-    if not fits:
+    images, labels = (read_idx(source / name) for name in SPLIT_FILES[split])
+    is_valid = images.ndim == 3 and labels.shape == images.shape[:1] and (labels < len(CLASS_NAMES)).all()
+    if not is_valid:
         raise UserError(
             f"--source: expected images of one size with a label below {len(CLASS_NAMES)} each in "
-            f"{' and '.join(SPLITS[split])} of {source}, received arrays {images.shape} and {labels.shape}"
+            f"{' and '.join(SPLIT_FILES[split])} of {source}, received arrays {images.shape} and {labels.shape}"
         )
     return images, labels
 
 
-def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
-    """Return the indices, ascending, of the first `count` examples of every class.
+def find_first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the ascending indices of the first `count` examples of every class.
 
     Args:
         labels: Integers [n].
-        count: Examples of each class.
+        count: Number of examples of each class.
 
     Returns:
         int64 [classes * count].
@@ -75,9 +75,9 @@ def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
         ValueError: A class has fewer examples.
     """
     chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
-    least = min(map(len, chosen))
-    if least < count:
-        raise ValueError(f"expected at most {least}, the images of the smallest class, received {count}")
+    smallest = min(map(len, chosen))
+    if smallest < count:
+        raise ValueError(f"expected at most {smallest}, the images of the smallest class, received {count}")
     return np.sort(np.concatenate(chosen))
 
 
@@ -85,13 +85,13 @@ def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of unsigned bytes.
 
     Args:
-        path: The file. Its header is two zero bytes, the type 8 (uint8), the number of dimensions and each dimension.
+        path: File. Its header is two zero bytes, the type 8 (uint8), the number of dimensions and each dimension.
 
     Returns:
-        uint8 array of the dimensions that the header gives.
+        uint8 array of the dimensions in the header.
 
     Raises:
-        UserError: The file is damaged, or is no IDX file of unsigned bytes.
+        UserError: The file is damaged, or is not an IDX file of unsigned bytes.
     """
     try:
         content = gzip.decompress(path.read_bytes())
@@ -101,4 +101,4 @@ def read_idx(path: Path) -> np.ndarray:
         shape = np.frombuffer(content, dtype=">i4", count=rank, offset=4)
         return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
     except (ValueError, EOFError, IndexError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"--source: expected a gzipped IDX file of unsigned bytes, received {path}: {error}") from error
+        raise UserError(f"--source: {path} is not a gzipped IDX file of unsigned bytes: {error}") from error

@@ -1,4 +1,4 @@
-"""How far a preparation is."""
+"""Progress of a preparation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """The finished shards, the images left out, and a bar over all images.
+    """Finished shards, skipped images, and a progress bar over all images.
+
+    Args:
+        source: Whole data set; the unreadable images of all shards are added to its `skipped`.
+        finished: Shards that were finished before, by number.
 
     Attributes:
-        finished: the finished shards, by number.
+        finished: All finished shards, by number.
     """
 
     def __init__(self, source: Source, finished: dict[int, FinishedShard]) -> None:
-        """Args:
-        source: the whole data set; its `skipped` gets the unreadable images of all shards.
-        finished: those that were finished before.
-        """
         self.finished = dict(finished)
         self._source = source
         self._done = {shard.index: shard.num_records for shard in finished.values()}
@@ -32,14 +32,14 @@ class Progress:
 
     @property
     def num_finished(self) -> int:
-        """Images of the finished shards."""
+        """Number of images of the finished shards."""
         return sum(shard.num_records for shard in self.finished.values())
 
     def observe(self, index: int, done: int, skipped: dict[str, str]) -> None:
-        """Take note of how far a shard is; see `shards.Report`.
+        """Record the progress of a shard; see `shards.Report`.
 
         Raises:
-            UserError: too many images are unreadable.
+            UserError: Too many images are unreadable.
         """
         self._bar.update(done - self._done.get(index, 0))
         self._done[index] = done
@@ -47,13 +47,13 @@ class Progress:
             self._source.skipped.add(name, reason)
 
     def finish(self, shard: FinishedShard) -> None:
-        """Take note of a finished shard."""
+        """Record a finished shard."""
         self.observe(shard.index, shard.num_records, shard.skipped)
         self.finished[shard.index] = shard
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the progress bar and leave it visible."""
         self._bar.close()
 
     def __str__(self) -> str:
-        return f"{self.num_finished:,} of {self._source.num_examples:,} images are done"
+        return f"{self.num_finished:,} of {self._source.num_examples:,} images are finished"

@@ -1,4 +1,4 @@
-"""One shard: the record file that holds one part of a data set."""
+"""Record file of one shard, which is a part of a data set."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from PIL import Image
 
 from sagan_tf.data.sources.source import Source
 from sagan_tf.data.sources.tfrecord import serialize_record
-from tools.preparation.unfinished import FinishedShard, UnfinishedWork, sync
+from tools.preparation.unfinished import FinishedShard, UnfinishedWork, flush_to_disk
 
 Report = Callable[[int, dict[str, str]], None]
-"""Called with how many of a shard's records are done, and why images were left out so far, by name."""
+"""Function of the number of a shard's finished records, and of the reasons why images were skipped, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard that is to be written; can be sent to another process.
+    """Shard to be written; it can be sent to another process.
 
     Attributes:
-        index: its number.
-        file: name of its record file.
-        part: its images.
-        work: where it goes.
+        index: Number of the shard.
+        file: Name of its record file.
+        part: Its images.
+        work: Work to which it belongs.
         image_format: jpeg or png.
-        quality: of JPEG.
+        quality: JPEG quality.
     """
 
     index: int
@@ -41,20 +41,20 @@ class Shard:
 
 
 def write_shard(shard: Shard, report: Report) -> FinishedShard:
-    """Write a shard, and then a note that it is finished.
+    """Write a shard, and then a record that it is finished.
 
     Raises:
-        UserError: too many images are unreadable, or a record file is damaged.
-        OSError: the file cannot be written.
+        UserError: Too many images are unreadable, or a record file is damaged.
+        OSError: The file cannot be written.
     """
     part = shard.part
     class_counts: np.ndarray = np.zeros(len(part.class_names), np.int64)
     num_images = 0
-    # The name is this process's own: one that has lost its parent and lives for another moment writes elsewhere.
+    # The name is unique to this process: a process that outlives its parent for a moment writes to another file.
     partial = shard.work.files / f"{shard.file}.{os.getpid()}.partial"
     try:
         with part.skipped.raise_user_errors(), tf.io.TFRecordWriter(str(partial)) as writer:
-            for chunk in _chunks(part).as_numpy_iterator():
+            for chunk in _create_chunk_dataset(part).as_numpy_iterator():
                 for image, label, name in zip(chunk["image"], chunk["label"], chunk["name"], strict=True):
                     encoded = encode_image(image, shard.image_format, shard.quality)
                     writer.write(serialize_record(encoded, int(label), name))
@@ -62,11 +62,11 @@ def write_shard(shard: Shard, report: Report) -> FinishedShard:
                     class_counts += np.bincount(chunk["label"], minlength=len(class_counts))
                 num_images += len(chunk["label"])
                 report(num_images + part.skipped.count, part.skipped.reasons)
-    except tf.errors.OpError as error:  # which is no OSError
+    except tf.errors.OpError as error:  # not a subclass of OSError
         raise OSError(error.message) from error
     finally:
         report(num_images + part.skipped.count, part.skipped.reasons)
-    num_bytes = sync(partial)
+    num_bytes = flush_to_disk(partial)
     partial.replace(shard.work.files / shard.file)
     finished = FinishedShard(
         index=shard.index,
@@ -82,18 +82,27 @@ def write_shard(shard: Shard, report: Report) -> FinishedShard:
 
 
 def encode_image(image: np.ndarray, image_format: str, quality: int) -> bytes:
-    """Encode uint8 [height, width, channels] as `jpeg`, colours at full resolution, or `png`."""
+    """Encode an image.
+
+    Args:
+        image: uint8 [height, width, channels].
+        image_format: `jpeg`, with colors at full resolution, or `png`.
+        quality: JPEG quality.
+
+    Returns:
+        The encoded image.
+    """
     encoded = io.BytesIO()
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    pil_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     if image_format == "png":
-        picture.save(encoded, "PNG")
+        pil_image.save(encoded, "PNG")
     else:
-        picture.save(encoded, "JPEG", quality=quality, subsampling=0)
+        pil_image.save(encoded, "JPEG", quality=quality, subsampling=0)
     return encoded.getvalue()
 
 
-def _chunks(part: Source) -> tf.data.Dataset:
-    """Return the images of a part, decoded while others are encoded."""
+def _create_chunk_dataset(part: Source) -> tf.data.Dataset:
+    """Return the images of a part, decoded in parallel with encoding."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1  # many processes share the machine
     return part.stored_chunks(part.num_examples).prefetch(2).with_options(options)

@@ -1,7 +1,7 @@
-"""Work that can be left at any moment: a hidden folder that becomes the finished one when everything is written.
+"""Work that can be interrupted at any moment: a hidden directory that is renamed when everything is written.
 
-DIR/.SPLIT.unfinished/settings.json     what the work began with
-DIR/.SPLIT.unfinished/finished/N.json   what is in shard N; is there when the shard is whole
+DIR/.SPLIT.unfinished/settings.json     settings with which the work began
+DIR/.SPLIT.unfinished/finished/N.json   description of shard N; exists when the shard is complete
 DIR/.SPLIT.unfinished/files/            becomes DIR/SPLIT
 """
 
@@ -28,16 +28,16 @@ _logger = logging.getLogger("sagan_tf")
 
 @dataclasses.dataclass(frozen=True)
 class FinishedShard:
-    """What is in a shard that is whole.
+    """Description of a complete shard.
 
     Attributes:
-        index: its number.
-        file: name of its record file.
-        num_bytes: length of that file.
-        num_records: images that it was made from, unreadable ones included.
-        num_images: images in it.
-        class_counts: its images of each class.
-        skipped: why images were left out, by name.
+        index: Number of the shard.
+        file: Name of its record file.
+        num_bytes: Length of that file.
+        num_records: Number of images from which it was made, including unreadable ones.
+        num_images: Number of images in it.
+        class_counts: Number of its images of each class.
+        skipped: Reasons why images were skipped, by name.
     """
 
     index: int
@@ -50,108 +50,114 @@ class FinishedShard:
 
 
 class UnfinishedWork:
-    """The hidden folder, locked by this process; see `unfinished_work`."""
+    """Hidden directory, locked by this process; see `lock_unfinished_work`.
 
-    def __init__(self, folder: Path, output: Path) -> None:
-        """Args:
-        folder: the hidden folder, which exists.
-        output: what becomes of it.
-        """
-        self.folder = folder
-        self.files = folder / "files"
+    Args:
+        directory: Hidden directory, which exists.
+        output: Directory that the files become when they are published.
+    """
+
+    def __init__(self, directory: Path, output: Path) -> None:
+        self.directory = directory
+        self.files = directory / "files"
         self._output = output
-        self._finished = folder / "finished"
+        self._finished = directory / "finished"
 
     def begin(self, settings: dict[str, Any]) -> dict[int, FinishedShard]:
-        """Take up the work, or begins it: returns the finished shards by number, and remove what is half-written.
+        """Begin or continue the work, and remove incomplete files.
+
+        Returns:
+            The finished shards by number.
 
         Raises:
-            UserError: it began with other settings.
+            UserError: The work began with other settings.
         """
-        path = self.folder / "settings.json"
+        path = self.directory / "settings.json"
         if path.exists():
-            self._check(_read_settings(path), settings)
+            self._check_settings(_read_settings(path), settings)
         else:
-            write_text(path, json.dumps(settings, indent=1) + "\n")
-        for folder in (self.files, self._finished):
-            folder.mkdir(exist_ok=True)
-            _check_is_no_link(folder)  # what lies elsewhere would be taken for half-written
-        noted = map(_read_shard, self._finished.glob("*.json"))
-        finished = {shard.index: shard for shard in noted if shard is not None}
-        whole = {index: shard for index, shard in finished.items() if self._is_whole(shard)}
-        kept = {shard.file for shard in whole.values()}
+            write_text_atomically(path, json.dumps(settings, indent=1) + "\n")
+        for directory in (self.files, self._finished):
+            directory.mkdir(exist_ok=True)
+            _reject_symbolic_link(directory)  # files elsewhere would be removed as incomplete
+        described = map(_read_finished_shard, self._finished.glob("*.json"))
+        finished = {shard.index: shard for shard in described if shard is not None}
+        complete = {index: shard for index, shard in finished.items() if self._is_complete(shard)}
+        files = {shard.file for shard in complete.values()}
         for path in self.files.iterdir():
-            if path.name not in kept:
+            if path.name not in files:
                 path.unlink()
-        return whole
+        return complete
 
     def finish(self, shard: FinishedShard) -> None:
-        """Notes that a shard is whole: its file must be on disk."""
+        """Record that a shard is complete; its file must be on disk."""
         content = json.dumps(dataclasses.asdict(shard)) + "\n"
-        write_text(self._finished / f"{shard.index}.json", content)
+        write_text_atomically(self._finished / f"{shard.index}.json", content)
 
     def publish(self) -> None:
-        """Make the output appear, all at once."""
+        """Make the output appear as a whole."""
         for path in self.files.iterdir():
-            sync(path)
+            flush_to_disk(path)
         self.files.rename(self._output)
         self.discard()
 
     def discard(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the hidden directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _is_whole(self, shard: FinishedShard) -> bool:
-        # After a power failure the note may be on disk and the file not.
+    def _is_complete(self, shard: FinishedShard) -> bool:
+        # After a power failure the description may be on disk without the file.
         path = self.files / shard.file
         return path.parent == self.files and path.exists() and path.stat().st_size == shard.num_bytes
 
-    def _check(self, began_with: dict[str, Any], settings: dict[str, Any]) -> None:
+    def _check_settings(self, began_with: dict[str, Any], settings: dict[str, Any]) -> None:
         changed = [key for key in began_with | settings if began_with.get(key) != settings.get(key)]
         if not changed:
             return
         received = ", ".join(f"{key}={settings.get(key)!r} instead of {began_with.get(key)!r}" for key in changed)
-        # Other images may come from another flag; without one, this command cannot have the old ones back.
+        # A different flag may explain different images; without one, this command cannot restore the old images.
         flags = shlex.join(f"{key}={began_with[key]}" for key in changed if key.startswith("--") and key in began_with)
-        advice = f"continue it with {flags}, or " if flags else "it cannot be continued with these: "
+        advice = f"continue it with {flags}, or " if flags else "it cannot be continued with these; "
         raise UserError(
-            f"--output: expected the settings that the unfinished work in {self.folder} began with, received "
-            f"{received}; {advice}remove that directory to begin anew"
+            f"--output: the unfinished work in {self.directory} began with other settings, received {received}; "
+            f"{advice}remove that directory to start again"
         )
 
 
 @contextlib.contextmanager
-def unfinished_work(output: Path) -> Iterator[UnfinishedWork]:
-    """Locks the hidden folder beside `output`, made if missing, as long as this process is in the context.
+def lock_unfinished_work(output: Path) -> Iterator[UnfinishedWork]:
+    """Lock the hidden directory next to `output` during the context.
+
+    The directory is created if it does not exist.
 
     Raises:
         UserError: `output` exists, or another process holds the lock.
     """
-    folder = output.with_name(f".{output.name}.unfinished")
-    _check_is_new(output, folder)
+    directory = output.with_name(f".{output.name}.unfinished")
+    _check_output_is_new(output, directory)
     with contextlib.ExitStack() as stack:
         while True:
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_is_no_link(folder)
-            descriptor = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, descriptor)  # which gives the lock up, as the end of the process does
-            _lock(descriptor, output)
-            # Another process may have finished, and removed the folder, after this one opened it.
-            if folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat()):
+            directory.mkdir(parents=True, exist_ok=True)
+            _reject_symbolic_link(directory)
+            descriptor = os.open(directory, os.O_RDONLY)
+            stack.callback(os.close, descriptor)  # releases the lock, as the end of the process does
+            _lock_directory(descriptor, output)
+            # Another process may have finished and removed the directory after this process opened it.
+            if directory.exists() and os.path.samestat(os.fstat(descriptor), directory.stat()):
                 break
-        _check_is_new(output, folder)
-        yield UnfinishedWork(folder, output)
+        _check_output_is_new(output, directory)
+        yield UnfinishedWork(directory, output)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is there as a whole or not at all."""
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write a file that appears as a whole or not at all."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text, encoding="utf-8")
-    sync(partial)
+    flush_to_disk(partial)
     partial.replace(path)
 
 
-def sync(path: Path) -> int:
+def flush_to_disk(path: Path) -> int:
     """Wait until a file is on the disk; return its length."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
@@ -163,46 +169,49 @@ def _read_settings(path: Path) -> dict[str, Any]:
         return dict(json.loads(read_text(path)))
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"expected the settings that unfinished work began with in {path}, received something else; remove "
-            f"{path.parent} to begin anew"
+            f"--output: {path} does not contain the settings of unfinished work; remove {path.parent} to start again"
         ) from error
 
 
-def _read_shard(path: Path) -> FinishedShard | None:
-    """Return what a note says; None if it is damaged: that shard is written again."""
+def _read_finished_shard(path: Path) -> FinishedShard | None:
+    """Read the description of a shard.
+
+    The result is None if the description is damaged, so that the shard is written again.
+    """
     try:
         content = json.loads(read_text(path))
         shard = FinishedShard(**content | {"class_counts": tuple(content["class_counts"])})
         numbers = (shard.num_bytes, shard.num_records, shard.num_images, *shard.class_counts)
-        whole = path.name == f"{shard.index}.json" and isinstance(shard.file, str) and min(numbers) >= 0
-        return shard if whole and isinstance(shard.skipped, dict) else None
+        is_valid = path.name == f"{shard.index}.json" and isinstance(shard.file, str) and min(numbers) >= 0
+        return shard if is_valid and isinstance(shard.skipped, dict) else None
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _check_is_no_link(folder: Path) -> None:
-    if folder.is_symlink():
-        raise UserError(f"--output: expected a folder of this tool, received {folder}, which is a link")
+def _reject_symbolic_link(directory: Path) -> None:
+    if directory.is_symlink():
+        raise UserError(f"--output: {directory} is a symbolic link, but expected a directory of this tool; remove it")
 
 
-def _check_is_new(output: Path, folder: Path) -> None:
+def _check_output_is_new(output: Path, directory: Path) -> None:
     if output.exists():
-        if not (folder / "files").exists():  # cut off between the two steps of publishing
-            shutil.rmtree(folder, ignore_errors=True)
+        if not (directory / "files").exists():  # interrupted between the two steps of publishing
+            shutil.rmtree(directory, ignore_errors=True)
         raise UserError(
-            f"--output: expected a directory without {output.name} in it, received {output}, which exists; remove that "
-            "directory to prepare the data again, or pass another --output"
+            f"--output: {output} already exists; remove that directory to prepare the data again, or pass another "
+            "--output"
         )
 
 
-def _lock(descriptor: int, output: Path) -> None:
+def _lock_directory(descriptor: int, output: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            _logger.warning("%s: no locks here (%s): do not run this twice at once", output.parent, error.strerror)
+            _logger.warning(
+                "%s: locks do not work here (%s); run only one process at a time", output.parent, error.strerror
+            )
             return
         raise UserError(
-            f"--output: expected that no other process prepares {output}, received one that does; wait for it, or stop "
-            "it and run this command again"
+            f"--output: another process is preparing {output}; wait for its end, or stop it and run this command again"
         ) from None

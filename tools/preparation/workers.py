@@ -1,4 +1,4 @@
-"""Shards are written by several processes, each one shard at a time."""
+"""Writing of shards by several processes, each of which writes one shard at a time."""
 
 from __future__ import annotations
 
@@ -22,22 +22,31 @@ if TYPE_CHECKING:
     from tools.preparation.unfinished import FinishedShard
 
 Observer = Callable[[int, int, dict[str, str]], None]
-"""Called with a shard's number and what `shards.Report` is called with."""
+"""Function of the number of a shard, followed by the arguments of `shards.Report`."""
 
 
 class WorkerError(UserError):
-    """A process has ended that should not have."""
+    """Raised if a process ends unexpectedly."""
 
 
 def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -> Iterator[FinishedShard]:
-    """Write shards in `count_workers` processes, or in this one if that is 1, and give each as it is finished.
+    """Write shards in several processes, and yield each one when it is finished.
 
-    Whatever ends this process ends the others: they notice that nobody listens.
+    With one worker, this process writes them. If this process ends for any reason, the workers end too: they notice
+    that their pipe is closed.
+
+    Args:
+        shards: Shards to write.
+        num_workers: Number of processes.
+        observe: Function that is called with the progress of each shard.
+
+    Yields:
+        The finished shards, in the order in which they are finished.
 
     Raises:
-        WorkerError: a process has ended that should not have.
-        UserError: as `shards.write_shard`.
-        OSError: as `shards.write_shard`.
+        WorkerError: A process has ended unexpectedly.
+        UserError: As `shards.write_shard`.
+        OSError: As `shards.write_shard`.
     """
     if num_workers == 1:
         from tools.preparation.shards import write_shard
@@ -45,7 +54,7 @@ def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -
         for shard in shards:
             yield write_shard(shard, lambda *done, index=shard.index: observe(index, *done))
         return
-    with _processes(num_workers) as processes:
+    with _start_processes(num_workers) as processes:
         busy = dict(zip(processes, shards, strict=False))
         for pipe, shard in busy.items():
             _send(pipe, processes[pipe], shard)
@@ -64,18 +73,18 @@ def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -
                     busy[pipe] = following
 
 
-def serve(pipe: Connection) -> None:
-    """Write the shards that are sent, until nobody sends any more."""
+def run_worker(pipe: Connection) -> None:
+    """Write the shards that arrive through a pipe until it is closed."""
     os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
     load_tensorflow()
-    logging.getLogger("sagan_tf").disabled = True  # what is left out is sent to the parent, which logs it
+    logging.getLogger("sagan_tf").disabled = True  # the parent receives and logs the skipped images
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             shard = pipe.recv()
-            pipe.send(_written(shard, lambda *done: pipe.send(("done", *done))))
+            pipe.send(_try_to_write_shard(shard, lambda *done: pipe.send(("done", *done))))
 
 
-def _written(shard: Shard, report: Callable[..., None]) -> tuple[str, Any]:
+def _try_to_write_shard(shard: Shard, report: Callable[..., None]) -> tuple[str, Any]:
     from tools.preparation.shards import write_shard
 
     try:
@@ -87,25 +96,25 @@ def _written(shard: Shard, report: Callable[..., None]) -> tuple[str, Any]:
 
 
 @contextlib.contextmanager
-def _processes(count: int) -> Iterator[dict[Connection, BaseProcess]]:
-    """Start processes that `serve`, by their pipes; they end with the context."""
+def _start_processes(count: int) -> Iterator[dict[Connection, BaseProcess]]:
+    """Start processes that call `run_worker`, by pipe; they end with the context."""
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     processes: dict[Connection, BaseProcess] = {}
-    # Ctrl-C goes to all processes of a terminal: these inherit that it is ignored, and are ended by this one.
+    # Ctrl-C goes to all processes of a terminal. The workers inherit that it is ignored; this process ends them.
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         try:
             for _ in range(count):
-                pipe, other_end = context.Pipe()
-                processes[pipe] = context.Process(target=serve, args=(other_end,), daemon=True)
+                pipe, worker_pipe = context.Pipe()
+                processes[pipe] = context.Process(target=run_worker, args=(worker_pipe,), daemon=True)
                 processes[pipe].start()
-                other_end.close()
+                worker_pipe.close()
         finally:
             signal.signal(signal.SIGINT, on_interrupt)
         yield processes
     finally:
         for process in processes.values():
-            process.kill()  # what is half-written is written again; nothing else is lost
+            process.kill()  # incomplete files are written again; nothing else is lost
         for process in processes.values():
             process.join()
 
@@ -114,21 +123,20 @@ def _send(pipe: Connection, process: BaseProcess, shard: Shard) -> None:
     try:
         pipe.send(shard)
     except BrokenPipeError:
-        raise _ended(process) from None
+        raise _create_worker_error(process) from None
 
 
 def _receive(pipe: Connection, process: BaseProcess) -> tuple[Any, ...]:
     try:
         return pipe.recv()
     except (EOFError, ConnectionResetError):
-        raise _ended(process) from None
+        raise _create_worker_error(process) from None
 
 
-def _ended(process: BaseProcess) -> WorkerError:
+def _create_worker_error(process: BaseProcess) -> WorkerError:
     process.join()
     code = process.exitcode or 0
     return WorkerError(
-        f"expected --num_workers processes that run to the end, received one that ended with "
-        f"{f'signal {-code}' if code < 0 else f'status {code}'}; the same command goes on from the finished shards "
-        "(with fewer workers, if memory is short)"
+        f"--num_workers: a process ended unexpectedly with {f'signal {-code}' if code < 0 else f'status {code}'}; run "
+        "the same command again to continue, with fewer workers if memory is short"
     )

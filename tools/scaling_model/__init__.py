@@ -1,1 +1,1 @@
-"""What `tools/scaling.py` is made of: the formulae of docs/scaling.md, one idea a file."""
+"""Scaling model of `tools/scaling.py`: the formulas of docs/scaling.md, one idea per file."""

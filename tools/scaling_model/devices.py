@@ -1,4 +1,4 @@
-"""GPUs by name: what their vendor's data sheets say of them."""
+"""Figures of GPUs from their vendor's data sheets."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Mapping
 
 from sagan_tf.errors import UserError
 
-TENSOR_CORES = ("tf32", "bfloat16", "float16")
-"""Number formats in which these GPUs have units of their own for matrix products."""
+TENSOR_CORE_FORMATS = ("tf32", "bfloat16", "float16")
+"""Number formats of which some GPUs multiply matrices in tensor cores."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """A GPU.
+    """Figures of a GPU.
 
     Attributes:
-        name: as people call it.
-        memory_bytes: of the GPU.
-        memory_bandwidth: bytes a second.
-        peak_flops: number format -> FLOP a second in matrix products of dense matrices, accumulated in float32.
-        local_link: bytes a second, in one direction, to the other GPUs of its machine: NVLink, or else PCIe.
-        source: the data sheet.
+        name: Common name of the GPU.
+        memory_bytes: Size of its memory.
+        memory_bandwidth: Bandwidth of its memory in bytes per second.
+        peak_flops: FLOP per second in products of dense matrices, accumulated in float32, by number format.
+        local_link: Bytes per second in one direction to the other GPUs of the machine, through NVLink or else PCIe.
+        source: Data sheet of the figures.
     """
 
     name: str
@@ -31,37 +31,43 @@ class Device:
     local_link: float
     source: str
 
-    def number_format(self, precision: str) -> str:
-        """Return what this GPU multiplies in under `--precision`.
+    def choose_number_format(self, precision: str) -> str:
+        """Return the number format of matrix products under `--precision`.
 
-        TensorFlow multiplies float32 in TF32 where the GPU has it (`tf.config.experimental.enable_tensor_float_32_
-        execution` turns that off).
+        TensorFlow multiplies float32 in TF32 where the GPU has it
+        (`tf.config.experimental.enable_tensor_float_32_execution` turns that off).
 
         Raises:
-            UserError: it has no units for the precision.
+            UserError: The GPU has no units for the precision.
         """
-        wanted = {"mixed_bfloat16": ("bfloat16",), "mixed_float16": ("float16",)}.get(precision, ("tf32", "float32"))
-        for number_format in wanted:
+        candidates = {"mixed_bfloat16": ("bfloat16",), "mixed_float16": ("float16",)}.get(
+            precision, ("tf32", "float32")
+        )
+        for number_format in candidates:
             if number_format in self.peak_flops:
                 return number_format
         known = ", ".join(self.peak_flops)
-        raise UserError(f"precision: expected one that {self.name} has units for ({known}), received {precision}")
+        raise UserError(
+            f"precision: {self.name} has no units for {precision}, only for {known}; choose another --device"
+        )
 
 
-def _gpu(
+def _create_device(
     name: str, memory: float, bandwidth: float, teraflops: dict[str, float], local_link: float, source: str
 ) -> Device:
-    """In the data sheets' units: GB, GB/s, TFLOPS, and GB/s in one direction."""
+    """Create a device from figures in GB, GB/s, TFLOPS, and GB/s in one direction."""
     peak = {number_format: value * 1e12 for number_format, value in teraflops.items()}
     return Device(name, memory * 1e9, bandwidth * 1e9, peak, local_link * 1e9, source)
 
 
-# Where a sheet gives tensor cores "with sparsity", half of it; where it gives a link in both directions, half of it.
+# If a data sheet gives tensor cores "with sparsity", or a link in both directions, half of that figure is used here.
 DEVICES = {
-    "P100": _gpu("P100", 16, 732, {"float32": 10.6}, 80, "Tesla P100 data sheet, NVLink version"),
-    "V100": _gpu("V100", 32, 900, {"float32": 15.7, "float16": 125}, 150, "V100 data sheet, SXM2 version of 32 GB"),
-    "T4": _gpu("T4", 16, 320, {"float32": 8.1, "float16": 65}, 16, "T4 data sheet"),
-    "A100_40GB": _gpu(
+    "P100": _create_device("P100", 16, 732, {"float32": 10.6}, 80, "Tesla P100 data sheet, NVLink version"),
+    "V100": _create_device(
+        "V100", 32, 900, {"float32": 15.7, "float16": 125}, 150, "V100 data sheet, SXM2 version of 32 GB"
+    ),
+    "T4": _create_device("T4", 16, 320, {"float32": 8.1, "float16": 65}, 16, "T4 data sheet"),
+    "A100_40GB": _create_device(
         "A100_40GB",
         40,
         1555,
@@ -69,7 +75,7 @@ DEVICES = {
         300,
         "A100 data sheet, SXM version of 40 GB",
     ),
-    "A100": _gpu(
+    "A100": _create_device(
         "A100",
         80,
         2039,
@@ -77,8 +83,10 @@ DEVICES = {
         300,
         "A100 data sheet, SXM version of 80 GB",
     ),
-    "L4": _gpu("L4", 24, 300, {"float32": 30.3, "tf32": 60, "bfloat16": 121, "float16": 121}, 32, "L4 data sheet"),
-    "H100": _gpu(
+    "L4": _create_device(
+        "L4", 24, 300, {"float32": 30.3, "tf32": 60, "bfloat16": 121, "float16": 121}, 32, "L4 data sheet"
+    ),
+    "H100": _create_device(
         "H100",
         80,
         3350,
@@ -87,4 +95,4 @@ DEVICES = {
         "H100 data sheet, SXM version",
     ),
 }
-"""Their names on the command line; all are NVIDIA's."""
+"""NVIDIA GPUs by their names on the command line."""

@@ -1,4 +1,4 @@
-"""What `tools/scaling.py` can be told beside a configuration."""
+"""Options of `tools/scaling.py` besides those of a configuration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tools.scaling_model.communication import Cluster, Link
 from tools.scaling_model.devices import DEVICES, Device
 from tools.scaling_model.prediction import Assumptions
 
-TABLES = ("step", "reductions", "device", "strong", "weak", "input", "memory", "run")
-_OF_DEVICE = "; unset: the data sheet's"
+TABLE_NAMES = ("step", "reductions", "device", "strong", "weak", "input", "memory", "run")
+_DATA_SHEET_DEFAULT = "; unset: the data sheet's"
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalingOptions:
-    """The machines, and what is assumed of them."""
+    """Machines, and assumptions about them."""
 
     workers: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "Comma list of numbers of workers.")
     gpus_per_worker: int = option(1, "GPUs in each worker.")
@@ -27,11 +27,11 @@ class ScalingOptions:
     )
     link_latency_us: float = option(20.0, "Microseconds that a message takes to the next worker.")
     device: str = option("A100", "The GPU.", choices=tuple(DEVICES))
-    tflops: float | None = option(None, f"Its peak in matrix products, TFLOP/s{_OF_DEVICE} for --precision.")
-    memory_gbytes: float | None = option(None, f"Its memory, GB{_OF_DEVICE}.")
-    bandwidth_gbytes: float | None = option(None, f"Its memory's bandwidth, GB/s{_OF_DEVICE}.")
+    tflops: float | None = option(None, f"Its peak in matrix products, TFLOP/s{_DATA_SHEET_DEFAULT} for --precision.")
+    memory_gbytes: float | None = option(None, f"Its memory, GB{_DATA_SHEET_DEFAULT}.")
+    bandwidth_gbytes: float | None = option(None, f"Its memory's bandwidth, GB/s{_DATA_SHEET_DEFAULT}.")
     local_link_gbytes: float | None = option(
-        None, f"Speed between the GPUs of a worker, GB/s in one direction{_OF_DEVICE}."
+        None, f"Speed between the GPUs of a worker, GB/s in one direction{_DATA_SHEET_DEFAULT}."
     )
     local_latency_us: float = option(5.0, "Microseconds that a message takes to the next GPU of a worker.")
     utilization: float | None = option(
@@ -43,7 +43,7 @@ class ScalingOptions:
     replica_batch_size: int = option(32, "Images of a replica in weak scaling and in the table of memory.")
     jpeg_kbytes: float = option(110.0, "Mean size of an original image, kB.")
     price_per_hour: float | None = option(None, "Price of --device for an hour, in any currency; unset: no prices.")
-    tables: tuple[str, ...] = option(TABLES, "Comma list of the tables to print.", choices=TABLES)
+    tables: tuple[str, ...] = option(TABLE_NAMES, "Comma list of the tables to print.", choices=TABLE_NAMES)
     json: str = option("", "File to write the figures to; empty: none.")
 
     def __post_init__(self) -> None:
@@ -60,12 +60,12 @@ class ScalingOptions:
             self._check(name, lambda value: 0 < value <= 1, "above 0 and at most 1")
         self._check("overlap", lambda value: 0 <= value <= 1, "from 0 to 1")
 
-    def chosen_device(self, precision: str) -> Device:
-        """Return the GPU, with what was given in place of its data sheet's figures."""
+    def create_device(self, precision: str) -> Device:
+        """Return the GPU, with given figures in place of those of its data sheet."""
         device = DEVICES[self.device]
         changes: dict[str, Any] = {}
         if self.tflops is not None:
-            changes["peak_flops"] = {**device.peak_flops, device.number_format(precision): 1e12 * self.tflops}
+            changes["peak_flops"] = {**device.peak_flops, device.choose_number_format(precision): 1e12 * self.tflops}
         for field, given in (
             ("memory_bytes", self.memory_gbytes),
             ("memory_bandwidth", self.bandwidth_gbytes),
@@ -75,18 +75,18 @@ class ScalingOptions:
                 changes[field] = 1e9 * given
         return dataclasses.replace(device, **changes)
 
-    def assumptions(self) -> Assumptions:
-        """Return what is assumed of any GPU."""
+    def create_assumptions(self) -> Assumptions:
+        """Return the assumptions about every GPU."""
         return Assumptions(self.utilization, self.bandwidth_utilization, 1e-6 * self.launch_us, self.overlap)
 
-    def cluster(self, workers: int, gpus_per_worker: int, link_gbits: float, device: Device) -> Cluster:
-        """Workers with a network of that speed."""
+    def create_cluster(self, workers: int, gpus_per_worker: int, link_gbits: float, device: Device) -> Cluster:
+        """Create a cluster whose network has a speed in Gbit/s."""
         network = Link(link_gbits * 1e9 / 8, 1e-6 * self.link_latency_us)
         local = Link(device.local_link, 1e-6 * self.local_latency_us)
         return Cluster(workers, gpus_per_worker, network, local)
 
-    def _check(self, name: str, fits: Callable[[Any], bool], expected: str) -> None:
+    def _check(self, name: str, is_valid: Callable[[Any], bool], expected: str) -> None:
         value = getattr(self, name)
-        for one in value if isinstance(value, tuple) else (value,):
-            if one is not None and not fits(one):
-                raise UserError(f"{name}: expected a number {expected}, received {one}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not is_valid(number):
+                raise UserError(f"{name}: expected a number {expected}, received {number}")

@@ -1,12 +1,12 @@
-"""How long a step takes on a cluster, and how much of the GPUs' speed arrives."""
+"""Predictions of the duration of a step on a cluster, and of its efficiency."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING
 
-from tools.scaling_model.communication import Cluster, Reduction, all_reduce_seconds
-from tools.scaling_model.devices import TENSOR_CORES, Device
+from tools.scaling_model.communication import Cluster, Reduction, compute_all_reduce_seconds
+from tools.scaling_model.devices import TENSOR_CORE_FORMATS, Device
 
 if TYPE_CHECKING:
     from tools.scaling_model.work import BatchWork
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Assumptions:
-    """What nobody has measured for this code.
+    """Figures that have not been measured for this code.
 
     Attributes:
-        utilization: share of a GPU's peak that products reach; None: `usual_utilization`.
-        bandwidth_utilization: share of its memory's bandwidth that all other operations reach.
-        launch_seconds: time in which TensorFlow launches an operation.
-        overlap: share of the communication that goes on while the GPU computes.
+        utilization: Fraction of a GPU's peak that matrix products reach; None: `get_default_utilization`.
+        bandwidth_utilization: Fraction of the memory bandwidth that all other operations reach.
+        launch_seconds: Time in which TensorFlow launches an operation.
+        overlap: Fraction of the communication that takes place while the GPU computes.
     """
 
     utilization: float | None = None
@@ -29,9 +29,13 @@ class Assumptions:
     overlap: float = 0.0
 
 
-def usual_utilization(number_format: str) -> float:
-    """0.6 for ordinary units, 0.25 for tensor cores, which are harder to keep fed (docs/scaling.md says where from)."""
-    return 0.25 if number_format in TENSOR_CORES else 0.6
+def get_default_utilization(number_format: str) -> float:
+    """Return the assumed utilization of units with a number format.
+
+    It is 0.6 for ordinary units and 0.25 for tensor cores, which are harder to keep busy; docs/scaling.md names the
+    sources.
+    """
+    return 0.25 if number_format in TENSOR_CORE_FORMATS else 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +43,11 @@ class StepTime:
     """Seconds of a step.
 
     Attributes:
-        products: of convolutions and matrix products.
-        traffic: of everything else.
-        launching: of all operations; goes on beside the two others.
-        communication: of all all-reduces.
-        exposed: the part of it that the GPUs wait for.
+        products: Time of convolutions and matrix products.
+        traffic: Time of all other operations.
+        launching: Time of launching all operations, which runs in parallel with the two above.
+        communication: Time of all all-reduces.
+        exposed: Part of the communication for which the GPUs wait.
     """
 
     products: float
@@ -54,24 +58,24 @@ class StepTime:
 
     @property
     def compute(self) -> float:
-        """What a replica takes alone."""
+        """Time of a step without communication."""
         return max(self.products + self.traffic, self.launching)
 
     @property
     def total(self) -> float:
-        """Of the whole step."""
+        """Time of the whole step."""
         return self.compute + self.exposed
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """A step on a cluster.
+    """Prediction of a step on a cluster.
 
     Attributes:
-        cluster: where.
-        replica_images: real images of a replica in a discriminator update.
-        time: of the step.
-        efficiency: share of the speed of as many GPUs, each as fast as one is alone.
+        cluster: The cluster.
+        replica_images: Real images of a replica in an update of the discriminator.
+        time: Time of the step.
+        efficiency: Speed as a fraction of that of the same number of GPUs, each as fast as a single GPU.
     """
 
     cluster: Cluster
@@ -81,16 +85,16 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
-    """The scaling model of a configuration on a device.
+class ScalingModel:
+    """Scaling model of a configuration on a device.
 
     Args:
-        work: of a replica in a step, by its images.
-        reductions: what is all-reduced in a step.
-        device: each replica.
+        work: Work of a replica in a step, by its number of images.
+        reductions: All-reduces of a step.
+        device: GPU of each replica.
         precision: `config.training.precision`.
         accumulation: `config.training.gradient_accumulation_steps`.
-        assumptions: the rest.
+        assumptions: The remaining figures.
     """
 
     work: BatchWork
@@ -102,40 +106,48 @@ class Model:
 
     @property
     def utilization(self) -> float:
-        """Share of the device's peak that products are taken to reach."""
+        """Assumed fraction of the device's peak that products reach."""
         given = self.assumptions.utilization
-        return usual_utilization(self.device.number_format(self.precision)) if given is None else given
+        return get_default_utilization(self.device.choose_number_format(self.precision)) if given is None else given
 
-    def step_time(self, replica_images: float, cluster: Cluster) -> StepTime:
-        """Of a step in which each replica has `replica_images` images."""
-        work, assumed = self.work.of(replica_images), self.assumptions
-        peak = self.device.peak_flops[self.device.number_format(self.precision)]
+    def predict_step_time(self, replica_images: float, cluster: Cluster) -> StepTime:
+        """Predict a step in which each replica has `replica_images` images."""
+        work, assumptions = self.work.evaluate(replica_images), self.assumptions
+        peak = self.device.peak_flops[self.device.choose_number_format(self.precision)]
         kind = "messages" if cluster.workers == 1 else "worker_messages"
-        num_bytes, messages = (sum(getattr(one, key) for one in self.reductions) for key in ("num_bytes", kind))
-        communication = all_reduce_seconds(num_bytes, messages, cluster)
+        num_bytes, messages = (
+            sum(getattr(reduction, key) for reduction in self.reductions) for key in ("num_bytes", kind)
+        )
+        communication = compute_all_reduce_seconds(num_bytes, messages, cluster)
         return StepTime(
             products=work.flops / (peak * self.utilization),
-            traffic=work.traffic_bytes / (self.device.memory_bandwidth * assumed.bandwidth_utilization),
-            launching=work.operations * assumed.launch_seconds,
+            traffic=work.traffic_bytes / (self.device.memory_bandwidth * assumptions.bandwidth_utilization),
+            launching=work.operations * assumptions.launch_seconds,
             communication=communication,
-            exposed=communication * (1.0 - assumed.overlap),
+            exposed=communication * (1.0 - assumptions.overlap),
         )
 
-    def strong(self, global_batch_size: int, cluster: Cluster) -> Prediction | None:
-        """Predict one global batch on n replicas, efficiency T(1) / (n T(n)); None if n does not divide the batch."""
+    def predict_strong_scaling(self, global_batch_size: int, cluster: Cluster) -> Prediction | None:
+        """Predict a step with one global batch on n replicas.
+
+        The efficiency is T(1) / (n T(n)). The result is None if the batch cannot be divided into n parts.
+        """
         if global_batch_size % (cluster.replicas * self.accumulation):
             return None
         images = global_batch_size // cluster.replicas
-        time = self.step_time(images, cluster)
-        alone = self.step_time(global_batch_size, _one_of(cluster))
+        time = self.predict_step_time(images, cluster)
+        alone = self.predict_step_time(global_batch_size, _reduce_to_one_gpu(cluster))
         return Prediction(cluster, images, time, alone.total / (cluster.replicas * time.total))
 
-    def weak(self, replica_images: int, cluster: Cluster) -> Prediction:
-        """As many images on each replica, however many: efficiency T(1) / T(n)."""
-        time = self.step_time(replica_images, cluster)
-        alone = self.step_time(replica_images, _one_of(cluster))
+    def predict_weak_scaling(self, replica_images: int, cluster: Cluster) -> Prediction:
+        """Predict a step with a fixed number of images per replica.
+
+        The efficiency is T(1) / T(n).
+        """
+        time = self.predict_step_time(replica_images, cluster)
+        alone = self.predict_step_time(replica_images, _reduce_to_one_gpu(cluster))
         return Prediction(cluster, replica_images, time, alone.total / time.total)
 
 
-def _one_of(cluster: Cluster) -> Cluster:
+def _reduce_to_one_gpu(cluster: Cluster) -> Cluster:
     return dataclasses.replace(cluster, workers=1, gpus_per_worker=1)

@@ -1,4 +1,4 @@
-"""What a compiled function has a device do: arithmetic, memory traffic, operations to launch."""
+"""Work of a compiled function on a device: arithmetic, memory traffic and launched operations."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ import tensorflow as tf
 
 from tools.benchmarks.arithmetic import count_multiply_adds, find_called_graphs, find_used_operations
 
-PRODUCTS = frozenset(["Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2"])
-"""Operations whose time is that of their arithmetic."""
-_WITHOUT_COPY = frozenset(
-    ["Const", "Placeholder", "NoOp", "Identity", "IdentityN", "StopGradient", "PreventGradient"]
-    + ["Reshape", "ExpandDims", "Squeeze", "Shape", "ShapeN", "Size", "Rank"]
-    + ["VarHandleOp", "ReadVariableOp", "AssignVariableOp"]
-    + ["If", "StatelessIf", "While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall"]
+PRODUCT_OPERATIONS = frozenset(["Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2"])
+"""Operations whose duration depends on their arithmetic, not on memory traffic."""
+_OPERATIONS_WITHOUT_COPY = frozenset(
+    [
+        *("Const", "Placeholder", "NoOp", "Identity", "IdentityN", "StopGradient", "PreventGradient"),
+        *("Reshape", "ExpandDims", "Squeeze", "Shape", "ShapeN", "Size", "Rank"),
+        *("VarHandleOp", "ReadVariableOp", "AssignVariableOp"),
+        *("If", "StatelessIf", "While", "StatelessWhile", "PartitionedCall", "StatefulPartitionedCall"),
+    ]
 )
-"""Operations that move no data: they name it otherwise, or hand it on."""
-_NO_DATA = (tf.resource, tf.variant, tf.string)
+"""Operations that move no data: they rename it or pass it on."""
+_DTYPES_WITHOUT_DATA = (tf.resource, tf.variant, tf.string)
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What is done.
+    """Work on a device.
 
     Attributes:
-        flops: of convolutions and matrix products; a multiply-add counts as two.
-        traffic_bytes: read and written by all other operations, each on its own, as TensorFlow runs them.
-        operations: on floating-point numbers, each of which the GPU is told to do.
+        flops: Floating-point operations of convolutions and matrix products; a multiply-add counts as two.
+        traffic_bytes: Bytes that all other operations read and write, each one on its own, as TensorFlow runs them.
+        operations: Number of operations on floating-point numbers, each of which is launched on the GPU.
     """
 
     flops: float = 0.0
@@ -37,61 +39,67 @@ class Work:
     def __add__(self, other: Work) -> Work:
         return Work(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
 
-    def times(self, factor: float) -> Work:
-        """Return the work done `factor` times."""
+    def scale(self, factor: float) -> Work:
+        """Return the work of `factor` repetitions."""
         return Work(*(factor * value for value in dataclasses.astuple(self)))
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchWork:
-    """Work that grows with the number of images in a batch: what a batch of none costs, and what each image adds."""
+    """Work that grows linearly with the number of images in a batch.
+
+    Attributes:
+        fixed: Work of an empty batch.
+        per_image: Work that each image adds.
+    """
 
     fixed: Work = Work()
     per_image: Work = Work()
 
     @classmethod
-    def through(cls, images: int, work: Work, more_images: int, more_work: Work) -> BatchWork:
+    def fit_line(cls, images: int, work: Work, more_images: int, more_work: Work) -> BatchWork:
         """Return the straight line through the work of two batches."""
-        per_image = (more_work + work.times(-1.0)).times(1.0 / (more_images - images))
-        return cls(work + per_image.times(-images), per_image)
+        per_image = (more_work + work.scale(-1.0)).scale(1.0 / (more_images - images))
+        return cls(work + per_image.scale(-images), per_image)
 
-    def of(self, images: float) -> Work:
+    def evaluate(self, images: float) -> Work:
         """Return the work of a batch."""
-        return self.fixed + self.per_image.times(images)
+        return self.fixed + self.per_image.scale(images)
 
     def __add__(self, other: BatchWork) -> BatchWork:
         return BatchWork(self.fixed + other.fixed, self.per_image + other.per_image)
 
-    def times(self, factor: float) -> BatchWork:
-        """Return the work done `factor` times."""
-        return BatchWork(self.fixed.times(factor), self.per_image.times(factor))
+    def scale(self, factor: float) -> BatchWork:
+        """Return the work of `factor` repetitions."""
+        return BatchWork(self.fixed.scale(factor), self.per_image.scale(factor))
 
 
-def graph_work(graph: tf.Graph) -> Work:
-    """Return the work of what a graph's results and effects need; both branches of a condition count.
+def count_graph_work(graph: tf.Graph) -> Work:
+    """Count the work that a graph's results and side effects need.
 
-    A function that XLA compiles is one operation: it reads its inputs and writes its outputs once, and what it computes
-    in between takes no memory. Tensors whose size is not known before they are computed are left out of the traffic.
+    Both branches of a condition count. A function that XLA compiles is one operation: it reads its inputs and writes
+    its outputs once, and its intermediate values take no memory. Tensors whose size is not known before they are
+    computed are left out of the traffic.
 
     Raises:
-        ValueError: the size of a convolution or matrix product is not known.
+        ValueError: The size of a convolution or matrix product is not known.
     """
     flops = 2.0 * count_multiply_adds(graph, transforms=True)
-    traffic, operations = _traffic_and_operations(graph)
+    traffic, operations = _count_traffic_and_operations(graph)
     return Work(flops, float(traffic), float(operations))
 
 
-def _traffic_and_operations(graph: tf.Graph) -> tuple[int, int]:
+def _count_traffic_and_operations(graph: tf.Graph) -> tuple[int, int]:
     traffic = count = 0
     for operation in find_used_operations(graph):
         if _is_compiled(operation):
-            traffic, count = traffic + _bytes_moved(operation), count + 1
+            traffic, count = traffic + _count_moved_bytes(operation), count + 1
             continue
         for inner in find_called_graphs(operation):
-            inner_traffic, inner_count = _traffic_and_operations(inner)
+            inner_traffic, inner_count = _count_traffic_and_operations(inner)
             traffic, count = traffic + inner_traffic, count + inner_count
-        if operation.type not in _WITHOUT_COPY:
-            traffic += 0 if operation.type in PRODUCTS else _bytes_moved(operation)
+        if operation.type not in _OPERATIONS_WITHOUT_COPY:
+            traffic += 0 if operation.type in PRODUCT_OPERATIONS else _count_moved_bytes(operation)
             count += _is_launched(operation)
     return traffic, count
 
@@ -102,20 +110,20 @@ def _is_compiled(operation: tf.Operation) -> bool:
     return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
 
 
-def _bytes_moved(operation: tf.Operation) -> int:
-    tensors = sum(map(_num_bytes, [*operation.inputs, *operation.outputs]))
+def _count_moved_bytes(operation: tf.Operation) -> int:
+    tensors = sum(map(_count_bytes, [*operation.inputs, *operation.outputs]))
     if not operation.type.startswith("ResourceApply"):
         return tensors
-    # An optimizer's step: each of its variables, as large as the gradient, is read and written.
+    # An optimizer reads and writes each of its variables, which are as large as the gradient.
     variables = sum(tensor.dtype == tf.resource for tensor in operation.inputs)
-    return tensors + 2 * variables * max(map(_num_bytes, operation.inputs))
+    return tensors + 2 * variables * max(map(_count_bytes, operation.inputs))
 
 
 def _is_launched(operation: tf.Operation) -> bool:
-    return operation.type.startswith("ResourceApply") or any(one.dtype.is_floating for one in operation.outputs)
+    return operation.type.startswith("ResourceApply") or any(tensor.dtype.is_floating for tensor in operation.outputs)
 
 
-def _num_bytes(tensor: tf.Tensor) -> int:
-    if tensor.dtype in _NO_DATA or not tensor.shape.is_fully_defined():
+def _count_bytes(tensor: tf.Tensor) -> int:
+    if tensor.dtype in _DTYPES_WITHOUT_DATA or not tensor.shape.is_fully_defined():
         return 0
     return tensor.shape.num_elements() * tensor.dtype.size

@@ -16,7 +16,7 @@ from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
 from tools.make_fashion_mnist_10k import main
 from tools.preparation.fashion_mnist import DEBIAN_DIRECTORY as ORIGINAL
-from tools.preparation.fashion_mnist import first_of_each_class, read_split
+from tools.preparation.fashion_mnist import find_first_of_each_class, read_split
 
 PACKAGED = Path(str(importlib.resources.files("sagan_tf.data"))) / "fashion_mnist_10k"
 needs_original = pytest.mark.skipif(not ORIGINAL.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
@@ -65,15 +65,15 @@ def test_rejects_other_splits() -> None:
 
 def test_first_of_each_class_takes_the_first_in_file_order() -> None:
     labels = np.array([1, 0] * 3 + list(range(2, 10)) * 2)
-    np.testing.assert_array_equal(first_of_each_class(labels, 2), [0, 1, 2, 3, *range(6, 22)])
+    np.testing.assert_array_equal(find_first_of_each_class(labels, 2), [0, 1, 2, 3, *range(6, 22)])
     with pytest.raises(ValueError, match="at most 2, .*received 4"):
-        first_of_each_class(labels, 4)
+        find_first_of_each_class(labels, 4)
 
 
 @needs_original
 def test_packaged_images_are_the_originals() -> None:
     images, labels = read_split(ORIGINAL, "test")
-    chosen = first_of_each_class(labels, 200)
+    chosen = find_first_of_each_class(labels, 200)
     packaged_images, packaged_labels, _ = load_arrays("reference")
     np.testing.assert_array_equal(packaged_images, images[chosen])
     np.testing.assert_array_equal(packaged_labels, labels[chosen])

@@ -1,4 +1,4 @@
-"""The two updates are StableHLO that a TPU can run: shapes are static, and nothing calls the host."""
+"""Both updates as StableHLO that a TPU can run, with static shapes and without calls of the host."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ FORBIDDEN = {"custom_call", "infeed", "outfeed", "send", "recv", "while", "get_d
 WITH_STATIC_SHAPES = {"dynamic_slice", "dynamic_update_slice"}
 
 
-def forbidden_operations(module: str) -> set[str]:
-    """Return what a module has that a TPU cannot run or that waits for the host, and loops, which no update needs."""
+def find_forbidden_operations(module: str) -> set[str]:
+    """Return loops, and what a TPU cannot run or what waits for the host."""
     names = set(re.findall(r"\b(?:stablehlo|mhlo|chlo)\.(\w+)", module))
     dynamic = {name for name in names if "dynamic" in name and name != "is_dynamic"} - WITH_STATIC_SHAPES
     return (names & FORBIDDEN) | dynamic | set(re.findall(r"tensor<[^>]*\?[^>]*>", module))
 
 
 def has_large_values(module: str) -> bool:
-    """Return whether a module holds a constant as large as a kernel, such as initial values of weights.
+    """Return whether a module has a constant as large as a kernel.
 
-    Attention appends a column of ones, padded with zeros, which are two values however many there are.
+    Initial values of weights would be such constants. Attention appends a column of ones, padded with zeros, which has
+    only two different values.
     """
-    long = [line for line in module.splitlines() if len(line) > 2**16]
-    found = [re.search(r'dense<"0x([0-9A-F]+)">', line) for line in long]
-    return any(one is None or len(set(re.findall("........", one[1]))) > 2 for one in found)
+    long_lines = [line for line in module.splitlines() if len(line) > 2**16]
+    found = [re.search(r'dense<"0x([0-9A-F]+)">', line) for line in long_lines]
+    return any(match is None or len(set(re.findall("........", match[1]))) > 2 for match in found)
 
 
 def check_updates(modules: dict[str, str], precision: str) -> None:
     """Check the modules of `lower_updates`."""
     assert list(modules) == ["discriminator", "generator"]
     for module in modules.values():
-        assert forbidden_operations(module) == set()
+        assert find_forbidden_operations(module) == set()
         convolutions = re.findall(r"stablehlo\.convolution.*tensor<[^>]*x(\w+)>", module)
         assert convolutions and set(convolutions) == {"bf16" if precision == "mixed_bfloat16" else "f32"}
         assert not has_large_values(module)
@@ -56,21 +57,21 @@ def test_updates_are_static_and_never_call_the_host() -> None:
 
 
 def test_layers_have_their_forms_for_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wide convolutions have another form on a CPU, and attention has no gradient of its own there in float32."""
+    """On a CPU, wide convolutions and attention in float32 have other forms."""
 
-    def operations(**options: Any) -> list[collections.Counter[str]]:
+    def count_operations(**options: Any) -> list[collections.Counter[str]]:
         config = tiny_config(base_channels=48, **options)
         modules = lower_updates(config, create_state(config)).values()
         return [collections.Counter(re.findall(r"\bstablehlo\.(\w+)", module)) for module in modules]
 
-    of_tpu = operations()
+    tpu_counts = count_operations()
     monkeypatch.setattr("tools.lowering.updates.assume_device", lambda kind: assume_device("CPU"))
-    for ours, strided in zip(of_tpu, operations(resampling="strided"), strict=True):
-        assert ours["convolution"] == strided["convolution"]
-        assert ours["pad"] > strided["pad"]
+    for counts, strided in zip(tpu_counts, count_operations(resampling="strided"), strict=True):
+        assert counts["convolution"] == strided["convolution"]
+        assert counts["pad"] > strided["pad"]
 
 
-def test_what_a_tpu_cannot_run_is_found() -> None:
+def test_operations_that_a_tpu_cannot_run_are_found() -> None:
     def kept(x: tf.Tensor) -> tf.Tensor:
         return tf.boolean_mask(x, x > 0.0)
 
@@ -84,7 +85,7 @@ def test_what_a_tpu_cannot_run_is_found() -> None:
     for function in (kept, repeated, decomposed):
         compiled = tf.function(function, jit_compile=True)
         module = compiled.experimental_get_compiler_ir(tf.TensorSpec([3, 3]))(stage="stablehlo")
-        found.append(forbidden_operations(module))
+        found.append(find_forbidden_operations(module))
     assert "set_dimension_size" in found[0] and any(name.startswith("tensor<?xf32") for name in found[0])
     assert found[1] == {"while"}
     assert found[2] & {"custom_call", "while"}

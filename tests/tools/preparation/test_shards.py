@@ -1,4 +1,4 @@
-"""One shard: what is in its file, and what is reported of it."""
+"""Record file of one shard, and the reports of its progress."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_directories
 from tools.preparation import shards
 from tools.preparation.shards import Shard, encode_image, write_shard
-from tools.preparation.unfinished import unfinished_work
+from tools.preparation.unfinished import lock_unfinished_work
 
 
 def write_first_of_two(images: Path, output: Path, reports: list[Any]) -> Any:
     source = open_source(DataConfig(dataset="folder", data_dir=str(images)), resolution=8, image_channels=3)
-    with unfinished_work(output) as work:
+    with lock_unfinished_work(output) as work:
         work.begin({})
         shard = Shard(0, "first.tfrecord", source.part(0, 2), work, "png", 95)
         finished = write_shard(shard, lambda *done: reports.append(done))
@@ -30,7 +30,7 @@ def write_first_of_two(images: Path, output: Path, reports: list[Any]) -> Any:
         return finished, work.files
 
 
-def test_a_shard_and_what_is_said_of_it(tmp_path: Path) -> None:
+def test_a_shard_and_its_description_agree(tmp_path: Path) -> None:
     build_class_directories(tmp_path / "images", images_per_class=100)
     damaged = tmp_path / "images" / "dog" / "007.png"
     damaged.write_bytes(b"no image")
@@ -49,17 +49,17 @@ def test_a_shard_and_what_is_said_of_it(tmp_path: Path) -> None:
     assert (done[-1], reports[-1][1]) == (100, finished.skipped)
 
 
-def test_what_is_left_out_is_said_before_it_fails(tmp_path: Path) -> None:
+def test_skipped_images_are_reported_before_a_failure(tmp_path: Path) -> None:
     build_class_directories(tmp_path / "images")
     for path in (tmp_path / "images").glob("*/*.png"):
         path.write_bytes(b"no image")
     reports: list[Any] = []
-    with pytest.raises(UserError, match="at most 1% unreadable images, received 1 of 12"):
+    with pytest.raises(UserError, match="unreadable images.* 1 of 12"):
         write_first_of_two(tmp_path / "images", tmp_path / "train", reports)
     assert len(reports[-1][1]) == 1
 
 
-def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_raises_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class FullDisk(tf.io.TFRecordWriter):
         def write(self, record: bytes) -> None:
             raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
@@ -71,16 +71,16 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("image_channels", [1, 3, 4])
-def test_png_loses_nothing(image_channels: int) -> None:
+def test_png_is_lossless(image_channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 8, image_channels)).astype(np.uint8)
     decoded = np.asarray(Image.open(io.BytesIO(encode_image(image, "png", 95))))
     np.testing.assert_array_equal(decoded.reshape(image.shape), image)
 
 
 @pytest.mark.parametrize("image_channels", [1, 3])
-def test_jpeg_keeps_colours_at_full_resolution(image_channels: int) -> None:
+def test_jpeg_keeps_colors_at_full_resolution(image_channels: int) -> None:
     image = np.zeros((32, 32, image_channels), np.uint8)
-    image[:, ::2, 0] = 200  # stripes a pixel wide, which 4:2:0 would smear
+    image[:, ::2, 0] = 200  # stripes of one pixel, which 4:2:0 would blur
     decoded = np.asarray(Image.open(io.BytesIO(encode_image(image, "jpeg", 95)))).astype(int)
     assert np.abs(decoded.reshape(image.shape) - image).max() <= 16
     assert len(encode_image(image, "jpeg", 50)) < len(encode_image(image, "jpeg", 95))

@@ -1,4 +1,4 @@
-"""The hidden folder: what is kept, what is written again, what is refused."""
+"""Hidden directory of unfinished work: what is kept, written again and rejected."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import pytest
 
 from sagan_tf.errors import UserError
 from tools.preparation import unfinished
-from tools.preparation.unfinished import FinishedShard, unfinished_work
+from tools.preparation.unfinished import FinishedShard, lock_unfinished_work
 
 SETTINGS = {"--quality": 95, "images": "abc"}
 
 
-def finished_shard(index: int, content: bytes) -> FinishedShard:
+def make_finished_shard(index: int, content: bytes) -> FinishedShard:
     return FinishedShard(index, f"{index}.tfrecord", len(content), 3, 2, (1, 1), {"a.jpg": "cut short"})
 
 
-def leave_work(output: Path, contents: tuple[bytes, ...] = (b"one", b"three")) -> None:
-    """Finishes a shard of each content, and leaves."""
-    with unfinished_work(output) as work:
+def leave_unfinished_work(output: Path, contents: tuple[bytes, ...] = (b"one", b"three")) -> None:
+    """Finish a shard of each content, and leave the work unfinished."""
+    with lock_unfinished_work(output) as work:
         work.begin(SETTINGS)
         for index, content in enumerate(contents):
             (work.files / f"{index}.tfrecord").write_bytes(content)
-            work.finish(finished_shard(index, content))
+            work.finish(make_finished_shard(index, content))
 
 
-def complaint(output: Path, settings: dict[str, object] = SETTINGS) -> str:
-    with pytest.raises(UserError) as caught, unfinished_work(output) as work:
+def catch_message(output: Path, settings: dict[str, object] = SETTINGS) -> str:
+    with pytest.raises(UserError) as caught, lock_unfinished_work(output) as work:
         work.begin(settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -37,115 +37,112 @@ def complaint(output: Path, settings: dict[str, object] = SETTINGS) -> str:
 
 def test_nothing_appears_before_it_is_published(tmp_path: Path) -> None:
     output = tmp_path / "deep" / "train"
-    leave_work(output)
+    leave_unfinished_work(output)
     assert not output.exists()
-    with unfinished_work(output) as work:
-        assert work.begin(SETTINGS) == {0: finished_shard(0, b"one"), 1: finished_shard(1, b"three")}
+    with lock_unfinished_work(output) as work:
+        assert work.begin(SETTINGS) == {0: make_finished_shard(0, b"one"), 1: make_finished_shard(1, b"three")}
         work.publish()
     assert [path.name for path in output.parent.iterdir()] == ["train"]
     assert sorted(path.name for path in output.iterdir()) == ["0.tfrecord", "1.tfrecord"]
 
 
-def test_what_is_half_written_is_removed(tmp_path: Path) -> None:
+def test_incomplete_files_are_removed(tmp_path: Path) -> None:
     output = tmp_path / "train"
-    leave_work(output)
+    leave_unfinished_work(output)
     files = tmp_path / ".train.unfinished" / "files"
     (files / "2.tfrecord.77.partial").write_bytes(b"ha")
-    (files / "3.tfrecord").write_bytes(b"named, but not noted")
-    with unfinished_work(output) as work:
+    (files / "3.tfrecord").write_bytes(b"named, but not described")
+    with lock_unfinished_work(output) as work:
         assert set(work.begin(SETTINGS)) == {0, 1}
     assert sorted(path.name for path in files.iterdir()) == ["0.tfrecord", "1.tfrecord"]
 
 
 @pytest.mark.parametrize("content", [None, b"on"])
-def test_a_noted_shard_that_the_disk_lost_is_written_again(tmp_path: Path, content: bytes | None) -> None:
+def test_a_described_shard_without_its_file_is_written_again(tmp_path: Path, content: bytes | None) -> None:
     output = tmp_path / "train"
-    leave_work(output)
+    leave_unfinished_work(output)
     path = tmp_path / ".train.unfinished" / "files" / "0.tfrecord"
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with unfinished_work(output) as work:
+    with lock_unfinished_work(output) as work:
         assert set(work.begin(SETTINGS)) == {1}
         assert not path.exists()
 
 
-def test_other_settings_are_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_other_settings_are_rejected_and_nothing_is_lost(tmp_path: Path) -> None:
     output = tmp_path / "train"
-    leave_work(output)
-    message = complaint(output, {"--quality": 90, "images": "abc"})
-    assert f"unfinished work in {tmp_path / '.train.unfinished'} began with" in message
-    assert "received --quality=90 instead of 95; continue it with --quality=95, or remove " in message
-    message = complaint(output, SETTINGS | {"images": "xyz"})  # which no flag brings back
+    leave_unfinished_work(output)
+    message = catch_message(output, {"--quality": 90, "images": "abc"})
+    assert message.startswith("--output: ") and str(tmp_path / ".train.unfinished") in message
+    assert "--quality=90 instead of 95" in message and "continue it with --quality=95" in message
+    message = catch_message(output, SETTINGS | {"images": "xyz"})  # no flag restores them
     assert "images='xyz' instead of 'abc'" in message and "continue it with" not in message
-    with unfinished_work(output) as work:
+    with lock_unfinished_work(output) as work:
         assert set(work.begin(SETTINGS)) == {0, 1}
 
 
-def test_two_at_once_are_refused(tmp_path: Path) -> None:
+def test_two_simultaneous_processes_are_rejected(tmp_path: Path) -> None:
     output = tmp_path / "train"
-    with unfinished_work(output) as work:
+    with lock_unfinished_work(output) as work:
         work.begin(SETTINGS)
-        assert complaint(output) == (
-            f"--output: expected that no other process prepares {output}, received one that does; wait for it, or stop "
-            "it and run this command again"
-        )
-        with unfinished_work(tmp_path / "validation"):
+        assert catch_message(output).startswith(f"--output: another process is preparing {output}")
+        with lock_unfinished_work(tmp_path / "validation"):
             pass
-    leave_work(output)  # the lock ends with the context
+    leave_unfinished_work(output)  # the lock ends with the context
 
 
-def test_a_folder_that_another_process_finished_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was opened, then published and removed before this process had the lock."""
+def test_a_directory_that_another_process_has_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was opened, then published and removed before this process locked it."""
     output = tmp_path / "train"
-    leave_work(output)
-    lock = unfinished._lock
+    leave_unfinished_work(output)
+    lock = unfinished._lock_directory
 
     def publish_first(descriptor: int, path: Path) -> None:
-        monkeypatch.setattr(unfinished, "_lock", lock)
-        with unfinished_work(output) as work:
+        monkeypatch.setattr(unfinished, "_lock_directory", lock)
+        with lock_unfinished_work(output) as work:
             work.begin(SETTINGS)
             work.publish()
         lock(descriptor, path)
 
-    monkeypatch.setattr(unfinished, "_lock", publish_first)
-    assert complaint(output).startswith("--output: expected a directory without train in it")
+    monkeypatch.setattr(unfinished, "_lock_directory", publish_first)
+    assert catch_message(output).startswith(f"--output: {output} already exists")
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
-def test_a_folder_that_was_removed_and_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks are on the folder, not on its name: two processes may hold one each."""
+def test_a_directory_that_was_removed_and_created_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks belong to the directory, not to its name: two processes may hold one."""
     output = tmp_path / "train"
-    leave_work(output)
-    lock = unfinished._lock
+    leave_unfinished_work(output)
+    lock = unfinished._lock_directory
     with contextlib.ExitStack() as another:
 
         def begin_anew_first(descriptor: int, path: Path) -> None:
-            monkeypatch.setattr(unfinished, "_lock", lock)
+            monkeypatch.setattr(unfinished, "_lock_directory", lock)
             shutil.rmtree(tmp_path / ".train.unfinished")
-            another.enter_context(unfinished_work(output))
+            another.enter_context(lock_unfinished_work(output))
             lock(descriptor, path)
 
-        monkeypatch.setattr(unfinished, "_lock", begin_anew_first)
-        assert complaint(output).startswith("--output: expected that no other process prepares")
+        monkeypatch.setattr(unfinished, "_lock_directory", begin_anew_first)
+        assert catch_message(output).startswith(f"--output: another process is preparing {output}")
 
 
-def test_cut_off_while_publishing(tmp_path: Path) -> None:
+def test_an_interruption_while_publishing(tmp_path: Path) -> None:
     output = tmp_path / "train"
-    leave_work(output)
+    leave_unfinished_work(output)
     (tmp_path / ".train.unfinished" / "files").rename(output)
-    assert complaint(output).startswith("--output: expected a directory without train in it")
+    assert catch_message(output).startswith(f"--output: {output} already exists")
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
-def test_an_output_that_exists_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_output_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    assert f"received {tmp_path / 'train'}, which exists; remove " in complaint(tmp_path / "train")
+    assert f"--output: {tmp_path / 'train'} already exists" in catch_message(tmp_path / "train")
     assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
 def test_discarded_work_leaves_nothing(tmp_path: Path) -> None:
-    with unfinished_work(tmp_path / "train") as work:
+    with lock_unfinished_work(tmp_path / "train") as work:
         work.begin(SETTINGS)
         work.discard()
     assert list(tmp_path.iterdir()) == []
@@ -158,18 +155,18 @@ def test_a_file_system_without_locks(
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(unfinished.fcntl, "flock", refuse)
-    leave_work(tmp_path / "train")
-    assert "no locks here (Function not implemented)" in caplog.text
+    leave_unfinished_work(tmp_path / "train")
+    assert str(tmp_path) in caplog.text and "Function not implemented" in caplog.text
 
 
-def test_notes_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "note.json"
-    unfinished.write_text(path, "old")
+def test_descriptions_are_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "description.json"
+    unfinished.write_text_atomically(path, "old")
 
     def fail(descriptor: int) -> None:
         raise OSError("no space left")
 
     monkeypatch.setattr(unfinished.os, "fsync", fail)
     with pytest.raises(OSError, match="no space"):
-        unfinished.write_text(path, "new")
+        unfinished.write_text_atomically(path, "new")
     assert path.read_text() == "old"

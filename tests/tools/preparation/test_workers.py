@@ -1,4 +1,4 @@
-"""Several processes write what one writes, and none of them fails unheard."""
+"""Several processes write the same files as one process, and report every failure."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_directories
 from tools.preparation.shards import Shard
-from tools.preparation.unfinished import UnfinishedWork, unfinished_work
+from tools.preparation.unfinished import UnfinishedWork, lock_unfinished_work
 from tools.preparation.workers import WorkerError, write_shards
 
 NUM_SHARDS = 5
 
 
-def shards_of(images: Path, work: UnfinishedWork) -> Iterator[Shard]:
+def iterate_shards(images: Path, work: UnfinishedWork) -> Iterator[Shard]:
     source = open_source(DataConfig(dataset="folder", data_dir=str(images)), resolution=8, image_channels=3)
     for index in range(NUM_SHARDS):
         yield Shard(index, f"{index}.tfrecord", source.part(index, NUM_SHARDS), work, "jpeg", 95)
 
 
-def written(images: Path, output: Path, num_workers: int, observe: Any = lambda *done: None) -> dict[str, Any]:
-    """Files and notes of all shards."""
-    with unfinished_work(output) as work:
+def write_all_shards(images: Path, output: Path, num_workers: int, observe: Any = lambda *done: None) -> dict[str, Any]:
+    """Return the files and descriptions of all shards."""
+    with lock_unfinished_work(output) as work:
         work.begin({})
-        finished = list(write_shards(shards_of(images, work), num_workers, observe))
+        finished = list(write_shards(iterate_shards(images, work), num_workers, observe))
         notes = {f"note {shard.index}": shard for shard in finished}
         return notes | {path.name: path.read_bytes() for path in work.files.iterdir()}
 
 
-@pytest.mark.slow  # the default tests have it from tests/tools/test_prepare_imagenet.py, less closely
-def test_two_processes_write_what_one_writes_and_say_what_they_leave_out(tmp_path: Path) -> None:
+@pytest.mark.slow  # tests/tools/test_prepare_imagenet.py has a shorter test of this
+def test_two_processes_write_the_same_as_one_and_report_skipped_images(tmp_path: Path) -> None:
     images = tmp_path / "images"
     build_class_directories(images, images_per_class=60)
     damaged = images / "dog" / "007.png"
@@ -48,29 +48,29 @@ def test_two_processes_write_what_one_writes_and_say_what_they_leave_out(tmp_pat
         observed[index] = max(done, observed.get(index, 0))
         skipped.update(reasons)
 
-    both = written(images, tmp_path / "two", 2, observe)
-    assert both == written(images, tmp_path / "one", 1)
+    both = write_all_shards(images, tmp_path / "two", 2, observe)
+    assert both == write_all_shards(images, tmp_path / "one", 1)
     assert observed == dict.fromkeys(range(NUM_SHARDS), 24)
     assert set(skipped) == {str(damaged)}
     assert multiprocessing.active_children() == []
 
 
-def test_one_process_writes_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_worker_writes_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_class_directories(tmp_path / "images")
     monkeypatch.setattr(multiprocessing, "get_context", None)
-    assert len(written(tmp_path / "images", tmp_path / "one", 1)) == 2 * NUM_SHARDS
+    assert len(write_all_shards(tmp_path / "images", tmp_path / "one", 1)) == 2 * NUM_SHARDS
 
 
 @pytest.mark.slow
-def test_a_process_that_is_ended_is_named_by_its_signal(tmp_path: Path) -> None:
+def test_the_signal_that_ends_a_process_is_reported(tmp_path: Path) -> None:
     build_class_directories(tmp_path / "images")
 
     def observe(*done: object) -> None:
         for process in multiprocessing.active_children():
             process.kill()
 
-    with pytest.raises(WorkerError, match="received one that ended with signal 9; the same command goes on"):
-        written(tmp_path / "images", tmp_path / "records", 2, observe)
+    with pytest.raises(WorkerError, match="--num_workers: .*signal 9"):
+        write_all_shards(tmp_path / "images", tmp_path / "records", 2, observe)
     assert multiprocessing.active_children() == []
 
 
@@ -79,6 +79,6 @@ def test_the_error_of_another_process_is_raised_here(tmp_path: Path) -> None:
     build_class_directories(tmp_path / "images")
     for path in (tmp_path / "images").glob("*/*.png"):
         path.write_bytes(b"no image")
-    with pytest.raises(UserError, match="at most 1% unreadable images, received 1 of 12"):
-        written(tmp_path / "images", tmp_path / "records", 2)
+    with pytest.raises(UserError, match="unreadable images.* 1 of 12"):
+        write_all_shards(tmp_path / "images", tmp_path / "records", 2)
     assert multiprocessing.active_children() == []
