@@ -29,7 +29,7 @@ from sagan_tf.files import check_can_write_directory, write_atomically
 from tools.importing.torch_file import read_tensors
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-OUTPUT_DIRECTORY = REPOSITORY / "sagan_tf" / "evaluation" / "efficientnet_lite0_weights"
+OUTPUT_DIRECTORY = REPOSITORY / "sagan_tf" / "features" / "efficientnet_lite0_weights"
 OUTPUT_FILE = "efficientnet_lite0.npz"
 SOURCE_FILE = "efficientnet-lite0-57934424.pth"
 SOURCE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

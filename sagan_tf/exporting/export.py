@@ -57,9 +57,10 @@ def export(options: ExportOptions) -> dict[str, pathlib.Path]:
     # convolutions are the fastest.
     use_no_gpu()
     prepare_for_inference()
-    directory, config = open_run(options.run_dir)
-    base = pathlib.Path(os.path.expanduser(options.output)) if options.output else directory.path / "exports"
+    default = RunDirectory(options.run_dir).path / "exports"
+    base = pathlib.Path(os.path.expanduser(options.output)) if options.output else default
     check_can_write_directory(base, "output")
+    directory, config = open_run(options.run_dir)
     if "tflite" in options.formats:
         check_tflite()
     inference_config = _configure_inference(config, options)

@@ -11,7 +11,7 @@ import shlex
 from typing import Any
 
 from sagan_tf.config import Config, get_option_fields
-from sagan_tf.config.flagfile import parse_flagfile
+from sagan_tf.config.flagfile import FlagError, parse_flagfile
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_append, check_can_write_directory, write_atomically
 from sagan_tf.tensorflow_paths import check_tensorflow_path
@@ -218,7 +218,10 @@ def open_run(path: str | os.PathLike[str]) -> tuple[RunDirectory, Config]:
     directory = RunDirectory(path)
     if not directory.flags.is_file():
         raise UserError(f"run_dir: {os.fspath(path)} is not the directory of a run; it has no flags.cfg")
-    return directory, Config.from_flagfile(directory.flags)
+    try:
+        return directory, Config.from_flagfile(directory.flags)
+    except FlagError as error:
+        raise UserError(f"run_dir: {directory.flags} cannot be used: {error}") from error
 
 
 def _select_flags_added_later(flagfile: str) -> dict[str, str]:

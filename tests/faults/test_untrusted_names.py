@@ -172,5 +172,5 @@ def test_metadata_cannot_name_files_in_other_directories(name: str, tmp_path: Pa
     path = write_record_files(tmp_path, b"".join(map(framed, good_records()))).with_name("dataset.json")
     metadata: dict[str, Any] = json.loads(path.read_text())
     path.write_text(json.dumps(metadata | {"files": [[name, 6]]}))
-    with pytest.raises(UserError, match="files of other folders"):
+    with pytest.raises(UserError, match="files in other directories"):
         open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=16, image_channels=3)

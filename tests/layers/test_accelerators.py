@@ -43,7 +43,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def compiled(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shapes of the matrices whose power iteration was compiled and called."""
-    original = power_iteration._compiled_iterations
+    original = power_iteration._compile_iterations
     shapes = []
 
     def spy(rows: int, columns: int, *options: Any) -> Any:
@@ -55,7 +55,7 @@ def compiled(gpu: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]
 
         return call
 
-    monkeypatch.setattr(power_iteration, "_compiled_iterations", spy)
+    monkeypatch.setattr(power_iteration, "_compile_iterations", spy)
     return shapes
 
 
@@ -78,7 +78,7 @@ def test_gpu_without_compiler(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     def fail(*sizes: object) -> None:
         raise tf.errors.InternalError(None, None, "libdevice not found\nsecond line")
 
-    monkeypatch.setattr(power_iteration, "_compiled_iterations", fail)
+    monkeypatch.setattr(power_iteration, "_compile_iterations", fail)
     with caplog.at_level(logging.WARNING, "sagan_tf"):
         assert not accelerators.can_compile_for_gpu()
         assert not accelerators.can_compile_for_gpu()

@@ -15,7 +15,7 @@ from PIL import Image
 from sagan_tf import train
 from sagan_tf.runs.run_directory import RunDirectory
 from tests.browser import browser_page
-from tools.report import draw_charts, embed_sample_grids, format_page, read_lines
+from tools.report import draw_charts, embed_sample_grids, format_page
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
@@ -97,13 +97,6 @@ def test_grids_are_spread_over_the_run(tmp_path: pathlib.Path) -> None:
         Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / f"step_{step:08d}.png")
     (tmp_path / "step_last.png").touch()
     assert re.findall(r"<figcaption>step (\d+)<", embed_sample_grids(tmp_path)) == ["1", "5", "9", "12", "16", "20"]
-
-
-def test_invalid_lines_are_omitted(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    assert read_lines(path) == []
-    path.write_text('{"step": 1}\n3\n{"no": 1}\n{"step": "x"}\n{"step": 2, "a": 1}\n{"ste', "utf-8-sig")
-    assert read_lines(path) == [{"step": 1}, {"step": 2, "a": 1}]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import tensorflow as tf
 from sagan_tf import train as train_command
 from sagan_tf.losses import LOSSES
 from sagan_tf.runs.checkpoints import restore_latest
+from sagan_tf.runs.metrics_log import read_metrics
 from sagan_tf.training.actions import health
 from sagan_tf.training.actions.health import POLICIES, DiscriminatorMonitor, SignMonitor, UnhealthyError
 from sagan_tf.training.actions.schedule import StepReport
@@ -30,7 +31,6 @@ from tests.training.tiny import (
     read_all_values,
     tiny_config,
 )
-from tools.report import read_lines
 
 ALIVE = {signs.LOGIT_RANGE: 0.5, "real_logits": 0.25, "fake_logits": -0.25}
 DEAD = {signs.LOGIT_RANGE: 0.0, "real_logits": 0.25, "fake_logits": 0.25}
@@ -87,7 +87,7 @@ def test_an_undefined_scalar_is_null(tmp_path: pathlib.Path) -> None:
         action = health.HealthMonitor(readers, make_monitor("warn"), path, None)  # type: ignore[arg-type]
         metrics = {"real_logits": 0.5, "fake_logits": 0.25}
         action(StepReport(7, 1, metrics, 1.0, last=False))
-    (line,) = read_lines(path)
+    (line,) = read_metrics(path)
     assert line["a"] == 1.0 and line["b"] is None and line[signs.LOGIT_GAP] == 0.25
     assert written == [{"a": 1.0, signs.LOGIT_GAP: 0.25}]
 
@@ -181,7 +181,7 @@ def test_a_run_ends_when_its_discriminator_dies(tmp_path: pathlib.Path, capsys: 
     assert train_command.run([*RUN, "--num_steps=200", f"--run_dir={tmp_path}"]) == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert "on_unhealthy" in last and "--discriminator_learning_rate" in last
-    stopped_at = read_lines(tmp_path / "metrics.jsonl")[-1]["step"]
+    stopped_at = read_metrics(tmp_path / "metrics.jsonl")[-1]["step"]
     assert 10 < stopped_at < 200 and not (tmp_path / f"checkpoints/step-{stopped_at}.index").exists()
 
 
@@ -201,7 +201,7 @@ def test_health_readings_do_not_change_training(tmp_path: pathlib.Path) -> None:
         state = create_state(config)
         restore_latest(state, directory / "checkpoints")
         found.append(read_all_values(state))
-        readings = [line for line in read_lines(directory / "metrics.jsonl") if line["kind"] == "health"]
+        readings = [line for line in read_metrics(directory / "metrics.jsonl") if line["kind"] == "health"]
         assert len(readings) == 3 * every and all(signs.LATENT_RANK in line for line in readings)
     assert find_differences(*found) == set()
     assert tiny_config(sample_every=7).training.health_interval == 7

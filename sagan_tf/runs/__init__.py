@@ -1,0 +1,1 @@
+"""Run directories: flags, checkpoints, metrics and locks."""
