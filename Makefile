@@ -23,7 +23,7 @@ quickstart: $(VENV)/installed
 	$(BIN)/python -m sagan_tf.train --flagfile=configs/quickstart.cfg --run_dir=$(RUN_DIR)
 	$(BIN)/python -m sagan_tf.evaluate --run_dir=$(RUN_DIR)
 	@echo
-	@echo "The same for 2,000 real pictures that it was not trained on:"
+	@echo "The same for 2,000 real images that it was not trained on:"
 	$(BIN)/python -m sagan_tf.evaluate $(FLOOR)
 	@echo
 	$(BIN)/python -m sagan_tf.sample --run_dir=$(RUN_DIR) --mode=attention --output=$(RUN_DIR)/attention.html --overwrite
@@ -31,7 +31,7 @@ quickstart: $(VENV)/installed
 	$(BIN)/python -m sagan_tf.export --run_dir=$(RUN_DIR) --formats=saved_model,tflite --overwrite
 	@echo
 	@echo "The run is in            $(RUN_DIR)"
-	@echo "Pictures it made are in  $(RUN_DIR)/samples"
+	@echo "Samples are in           $(RUN_DIR)/samples"
 	@echo "Where it looks           $(RUN_DIR)/attention.html"
 	@echo "To serve or to ship      $(RUN_DIR)/exports"
 	@echo "To see its curves        $(BIN)/tensorboard --logdir=$(RUN_DIR)"
