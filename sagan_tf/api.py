@@ -68,7 +68,8 @@ def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: st
         >>> generator(labels=["Bag", "Sandal"], seed=3).shape  # doctest: +SKIP
         (2, 32, 32, 1)
     """
-    from sagan_tf.generation.generators import load_generator_from_run, load_generator_from_saved_model
+    from sagan_tf.generation.exported_generators import load_generator_from_saved_model
+    from sagan_tf.generation.generators import load_generator_from_run
 
     place = pathlib.Path(path).expanduser()
     if (place / "saved_model.pb").is_file():

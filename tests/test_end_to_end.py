@@ -154,7 +154,7 @@ def test_generator_learns_to_distinguish_two_classes(tmp_path: pathlib.Path):
     from sagan_tf.cli.flags import parse_config
     from sagan_tf.generation.inference import generate_images
     from sagan_tf.generation.latents import make_fixed_inputs
-    from sagan_tf.runs.checkpoints import load_generator
+    from sagan_tf.runs.load_networks import load_generator
 
     config = parse_config([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"])
     generator, step = load_generator(config, tmp_path / "run" / "checkpoints")

@@ -73,6 +73,8 @@ TESTED_ELSEWHERE = {
     "sagan_tf/config/flag_text.py": "tests/cli/test_flags.py and tests/test_api.py read and write flagfiles with it",
     "sagan_tf/config/shared_options.py": "tests of the options of each command have a wrong value for every check",
     "sagan_tf/log.py": "tests/cli/test_console.py and tests/test_api.py write a log with it",
+    "sagan_tf/runs/load_networks.py": "tests/runs/test_checkpoints.py loads networks with it",
+    "sagan_tf/generation/exported_generators.py": "tests/generation/test_generators.py loads exports with it",
     "sagan_tf/training/actions/checkpoint.py": "tests/training/test_train.py saves with it",
     "sagan_tf/training/actions/schedule.py": "tests/training/test_loop.py schedules actions",
     **{

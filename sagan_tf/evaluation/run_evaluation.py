@@ -25,7 +25,7 @@ from sagan_tf.evaluation.settings import create_extractor_options, is_reference_
 from sagan_tf.features.extraction import Extraction
 from sagan_tf.features.extractors import open_extractor
 from sagan_tf.keras_backend import keras
-from sagan_tf.runs.checkpoints import load_generator
+from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.runs.run_directory import RunDirectory
 
 

@@ -29,7 +29,7 @@ from sagan_tf.exporting.tflite_files import write_tflite
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.keras_backend import keras
 from sagan_tf.networks.architectures import count_used_classes
-from sagan_tf.runs.checkpoints import load_discriminator, load_generator
+from sagan_tf.runs.load_networks import load_discriminator, load_generator
 from sagan_tf.runs.metrics_log import find_evaluation
 from sagan_tf.runs.run_directory import RunDirectory, open_run
 from sagan_tf.serving.contract import AUXILIARY_CLASSIFIER_SIGNATURES, DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES

@@ -17,7 +17,7 @@ from sagan_tf.generation.attention_maps import AttentionReader, compute_image_at
 from sagan_tf.generation.generators import Generator
 from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.keras_backend import keras
-from sagan_tf.runs.checkpoints import load_discriminator
+from sagan_tf.runs.load_networks import load_discriminator
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.sampling.options import SampleOptions
 from sagan_tf.sampling.training_images import get_run_config, open_training_images

@@ -13,7 +13,8 @@ from sagan_tf.config import Config
 from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import create_local_strategy
 from sagan_tf.files import write_atomically, write_result
-from sagan_tf.generation.generators import Generator, load_generator_from_run, load_generator_from_saved_model
+from sagan_tf.generation.exported_generators import load_generator_from_saved_model
+from sagan_tf.generation.generators import Generator, load_generator_from_run
 from sagan_tf.keras_backend import keras
 from sagan_tf.sampling import sheets
 from sagan_tf.sampling.attention import make_attention_html, make_attention_sheet

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf import evaluate, export, sample, train
-from sagan_tf.runs.checkpoints import Checkpoints, load_generator, remove_unfinished_checkpoints, restore_latest
+from sagan_tf.runs.checkpoints import Checkpoints, remove_unfinished_checkpoints, restore_latest
+from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.training.state import TrainState
 from tests.faults.processes import SMALL
 from tests.features.fake_extractors import save_extractor

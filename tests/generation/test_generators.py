@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
-from sagan_tf.generation.generators import Generator, load_generator_from_run, load_generator_from_saved_model
+from sagan_tf.generation.exported_generators import load_generator_from_saved_model
+from sagan_tf.generation.generators import Generator, load_generator_from_run
 from sagan_tf.generation.inference import generate_images
 from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.networks import build_generator

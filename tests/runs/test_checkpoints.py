@@ -5,7 +5,8 @@ import pathlib
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, find_checkpoint, load_generator, restore_latest
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, restore_latest
+from sagan_tf.runs.load_networks import find_checkpoint, load_generator
 from tests.training.tiny import (
     PLAIN_NETWORKS,
     find_differences,

@@ -25,7 +25,8 @@ from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
 from sagan_tf.exporting.tflite import TFLiteGenerator
 from sagan_tf.generation.generators import load_generator_from_run
-from sagan_tf.runs.checkpoints import load_discriminator, restore_latest
+from sagan_tf.runs.checkpoints import restore_latest
+from sagan_tf.runs.load_networks import load_discriminator
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.training.state import create_state
 from tests.features.fake_extractors import save_extractor

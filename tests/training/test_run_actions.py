@@ -20,7 +20,7 @@ from sagan_tf.data.sources.packaged import load_arrays
 from sagan_tf.errors import UserError
 from sagan_tf.generation.attention_maps import AttentionReader, compute_image_attention
 from sagan_tf.generation.latents import draw_latents_from_seeds
-from sagan_tf.runs.checkpoints import load_generator
+from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.training.train import train
 from sagan_tf.visualization.attention_maps import draw_attention_sheet
 from sagan_tf.visualization.image_grid import draw_image_grid

@@ -1,0 +1,84 @@
+"""Networks of a run, built from its configuration and restored from one of its checkpoints."""
+
+from __future__ import annotations
+
+import pathlib
+
+import tensorflow as tf
+
+from sagan_tf.config import Config
+from sagan_tf.errors import UserError
+from sagan_tf.keras_backend import keras
+from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY, explain_restore_errors, find_newest_checkpoint
+
+
+def load_generator(
+    config: Config, directory: pathlib.Path, checkpoint: str = "latest", *, use_ema: bool = True
+) -> tuple[keras.Model, int]:
+    """Build a run's generator and restore it from a checkpoint.
+
+    Args:
+        config: Configuration of the run.
+        directory: The run's directory of checkpoints.
+        checkpoint: `latest`, `best` (by the first metric of evaluations during training) or a step.
+        use_ema: Whether to load the EMA generator or the trained generator.
+
+    Returns:
+        The generator and the step of the checkpoint.
+
+    Raises:
+        UserError: The checkpoint does not exist, is damaged, or belongs to another configuration.
+    """
+    generator = build_generator(config.model)
+    step = _restore_network(
+        generator, "generator_ema" if use_ema else "generator", find_checkpoint(directory, checkpoint)
+    )
+    return generator, step
+
+
+def load_discriminator(config: Config, directory: pathlib.Path, checkpoint: str = "latest") -> keras.Model:
+    """Build and restore a run's discriminator; see `load_generator`."""
+    discriminator = build_discriminator(config.model)
+    _restore_network(discriminator, "discriminator", find_checkpoint(directory, checkpoint))
+    return discriminator
+
+
+def _restore_network(network: keras.Model, name: str, prefix: str) -> int:
+    """Restore a network from the part `name` of a checkpoint and return the step."""
+    step = tf.Variable(0, dtype=tf.int64)
+    with explain_restore_errors(prefix) as path:
+        part = tf.train.Checkpoint(**{name: network, "step": step})
+        restored = tf.train.Checkpoint(state=part).restore(path)
+        restored.expect_partial().assert_existing_objects_matched()
+    return int(step.numpy())
+
+
+def find_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:
+    """Find the path prefix of a checkpoint.
+
+    Args:
+        directory: The run's directory of checkpoints.
+        checkpoint: `latest`, `best` or a step.
+
+    Returns:
+        Path prefix of the checkpoint's files.
+
+    Raises:
+        UserError: The checkpoint does not exist.
+    """
+    if checkpoint == "latest":
+        found = find_newest_checkpoint(directory)
+    elif checkpoint == "best":
+        found = find_newest_checkpoint(directory / BEST_DIRECTORY)
+    else:
+        prefixes = (directory / f"step-{int(checkpoint)}", directory / BEST_DIRECTORY / f"step-{int(checkpoint)}")
+        found = next((str(prefix) for prefix in prefixes if prefix.with_name(f"{prefix.name}.index").exists()), None)
+    if found is None:
+        steps = sorted(int(path.stem.partition("-")[2]) for path in directory.glob("step-*.index"))
+        names = {"latest": "checkpoint", "best": "best checkpoint"}
+        wanted = names.get(checkpoint, f"checkpoint of step {checkpoint}")
+        hint = "; training with --evaluate_every keeps one" if checkpoint == "best" else ""
+        available = f"; available steps: {', '.join(map(str, steps))}" if steps else ""
+        raise UserError(f"checkpoint: there is no {wanted} in {directory}{hint}{available}")
+    return found
