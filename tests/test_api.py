@@ -69,7 +69,8 @@ def test_examples(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_is_trained(
     run_dir: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    for name in (None, "sagan_tf"):  # pytest and commands that ran before have left handlers
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
     config = sagan_tf.Config.from_flagfile(run_dir / "flags.cfg", run_dir=str(run_dir), num_steps=151)
     assert sagan_tf.train(config) == run_dir
     assert {path.stem for path in (run_dir / "checkpoints").glob("*.index")} == {"step-151"}

@@ -79,7 +79,7 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
         return keras.Model([images, labels], _create_outputs(x, labels, config, spectral_norm), name="discriminator")
 
 
-def build_discriminator_with_features(discriminator: keras.Model) -> keras.Model:
+def add_feature_output(discriminator: keras.Model) -> keras.Model:
     """Build a network of the same layers that also returns the last features.
 
     Args:
@@ -101,7 +101,7 @@ def compute_class_scores(discriminator: keras.Model, features: Any) -> Any:
     Args:
         discriminator: A network of `build_discriminator` with `conditioning="projection"`. Its label embedding is
             called in training mode.
-        features: Features from `build_discriminator_with_features`, float32 [batch, channels].
+        features: Features from `add_feature_output`, float32 [batch, channels].
 
     Returns:
         float32 [batch, num_classes].

@@ -6,7 +6,7 @@ from sagan_tf.augmentation import create_augmentation
 from sagan_tf.config import Config
 from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.losses import LOSSES, PairedLoss
-from sagan_tf.networks.discriminator import build_discriminator_with_features
+from sagan_tf.networks.discriminator import add_feature_output
 from sagan_tf.regularization import compute_top_fraction, create_regularizers, restrict_to_top_k
 from sagan_tf.training.discriminator_outputs import (
     DiscriminatorCall,
@@ -43,7 +43,7 @@ def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
     adaptive = state.augment_probability
     network_with_features = None
     if any(regularizer.needs_class_scores for regularizer in regularizers):
-        network_with_features = build_discriminator_with_features(state.discriminator)
+        network_with_features = add_feature_output(state.discriminator)
         call = add_features(call)
     if any(regularizer.needs_image_gradients for regularizer in regularizers):
         call = add_image_gradients(call)

@@ -25,6 +25,7 @@ from sagan_tf.evaluation import evaluate as evaluate_module
 from sagan_tf.evaluation import record_outputs, run_evaluation
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.evaluation.run_evaluation import create_training_evaluation
+from sagan_tf.runs.run_directory import RunDirectory
 from tests.features.fake_extractors import save_extractor
 from tests.training.tiny import PLAIN_FLAGS, one_device
 
@@ -187,7 +188,8 @@ def test_the_training_images_are_the_default_reference(
         evaluate_run = functools.partial(create_training_evaluation, config, source, one_device())
     else:
         options = EvaluateOptions(run_dir=str(run_dir), strategy="one_device")
-        evaluate_run = functools.partial(evaluate_module.evaluate, options, EvaluationConfig(), lambda path: config)
+        monkeypatch.setattr(evaluate_module, "open_run", lambda path: (RunDirectory(path), config))
+        evaluate_run = functools.partial(evaluate_module.evaluate, options, EvaluationConfig())
     with pytest.raises(LookupError) as caught:
         evaluate_run()
     assert caught.value.args == (f"fashion_mnist_10k:{split}", len(load_arrays(split)[0]))
@@ -231,7 +233,7 @@ def test_inception_end_to_end(tmp_path: pathlib.Path) -> None:
     [
         ([], "expected either --run_dir or --images, received neither"),
         (["--run_dir=a", "--images=b"], "expected either --run_dir or --images, received both"),
-        (["--run_dir=nowhere"], "run_dir: expected the directory of a run, with flags.cfg in it, received nowhere"),
+        (["--run_dir=nowhere"], "run_dir: nowhere "),
         (["--images=nowhere", "--extractor=fashion_mnist", "--metrics=fcd"], "images: expected a "),
         (["--images=nowhere", "--metrics=fjd"], "metrics: expected one of fid, is, "),
         (["--images=a", "--extractor=nowhere"], "extractor: expected inception, fashion_mnist, "),
