@@ -79,6 +79,6 @@ class EvaluationConfig:
 
     @property
     def needs_real_images(self) -> bool:
-        """Whether the metrics or the labels need real images; the default metrics do."""
+        """Return whether the metrics or the labels need real images; the default metrics do."""
         families = {re.sub(r"\d+k$", "", name) for name in self.metrics or ("fid",)}
         return self.evaluation_labels == "reference" or not families <= _METRICS_WITHOUT_REFERENCE

@@ -72,7 +72,7 @@ def check_evaluation(
 
 
 def require_reference(reference: Reference | None) -> Reference:
-    """Return the reference, or raise UserError if there is none."""
+    """Return the reference; raise UserError if it was not given."""
     if reference is None:
         raise UserError("reference: expected DATASET:SPLIT, a directory of images or an .npz file, received none")
     return reference

@@ -41,7 +41,7 @@ class Evaluator:
 
     Raises:
         UserError: A metric is defined for another extractor, the reference has features of another extractor, or a
-            metric needs a reference and there is none.
+            metric needs a reference that was not given.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class Origin:
         class_names: The names of the classes; empty if there are no classes, or their names are not known.
         step: The step of the checkpoint.
         weights: `ema` or `live`.
-        metrics: The run's evaluation of exactly these weights; None if there is none.
+        metrics: The run's evaluation of exactly these weights; None if they were not evaluated.
         versions: The versions of Python and of the packages that trained the network.
         data_licence: The license of the training data, as the user gave it; empty: use the license that is known.
     """

@@ -53,7 +53,7 @@ def make_samples(options: SampleOptions) -> pathlib.Path:
     if options.mode == "images":
         check_images_output(options)
         write_shard(_open_generator(options), options)
-        return pathlib.Path(options.output)
+        return pathlib.Path(options.output).expanduser()
     suffixes = (".png", ".html") if options.mode == "attention" else (".png",)
     path = resolve_output_file(options.output, suffixes, options.overwrite)
     generator = _open_generator(options)

@@ -65,7 +65,7 @@ class Trainer:
 
     @property
     def is_traced(self) -> bool:
-        """Whether the loop has run. The first call also traces and optimizes its graph."""
+        """Return whether the loop has run. The first call also traces and optimizes its graph."""
         return self._compiled_loop.experimental_get_tracing_count() > 0
 
     def train(self, num_steps: int) -> dict[str, float]:

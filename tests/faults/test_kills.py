@@ -122,8 +122,10 @@ def list_unfinished_files(directory: pathlib.Path) -> list[str]:
     return [name for name in files if f'"{name.partition(".")[0]}"' not in listing]
 
 
-def kill_and_compare(directory: pathlib.Path, moments: Sequence[Moment], num_steps: int, *flags: str) -> None:
-    """Compare a run that is killed at each moment and then resumed with a run that is not killed."""
+def assert_killed_run_equals_whole(
+    directory: pathlib.Path, moments: Sequence[Moment], num_steps: int, *flags: str
+) -> None:
+    """Assert that a run that is killed at each moment and then resumed equals a run that is not killed."""
     flags = (*FLAGS, f"--num_steps={num_steps}", *flags)
     killed, whole = directory / "killed", directory / "whole"
     with start_training(whole, *flags) as process:
@@ -137,13 +139,13 @@ def kill_and_compare(directory: pathlib.Path, moments: Sequence[Moment], num_ste
 
 def test_two_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
     moments = [functools.partial(after_seconds, 3.0), functools.partial(during_save_after_step, EVERY + 1, 0.002)]
-    kill_and_compare(tmp_path, moments, 5 * EVERY)
+    assert_killed_run_equals_whole(tmp_path, moments, 5 * EVERY)
 
 
 @pytest.mark.slow
 def test_many_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
     """The process was saving at seven of the 21 kills."""
-    kill_and_compare(tmp_path, draw_moments(21, 240, seed=0), 240)
+    assert_killed_run_equals_whole(tmp_path, draw_moments(21, 240, seed=0), 240)
 
 
 @pytest.mark.slow
@@ -152,7 +154,7 @@ def test_no_evaluation_is_lost_if_it_is_killed(tmp_path: pathlib.Path) -> None:
     flags = (f"--evaluate_every={EVERY}", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement")
     flags += ("--num_samples=500", f"--reference_dir={tmp_path / 'references'}")
     moments = [functools.partial(during_evaluation, step) for step in (EVERY, 2 * EVERY)]
-    kill_and_compare(tmp_path, moments, 2 * EVERY, *flags)
+    assert_killed_run_equals_whole(tmp_path, moments, 2 * EVERY, *flags)
     evaluated = [line["step"] for line in read_metrics(tmp_path / "killed") if line["kind"] == "evaluation"]
     assert evaluated == [EVERY, 2 * EVERY]
     best = [
@@ -163,7 +165,7 @@ def test_no_evaluation_is_lost_if_it_is_killed(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_kills_with_a_loss_scale_leave_no_trace(tmp_path: pathlib.Path) -> None:
-    kill_and_compare(tmp_path, draw_moments(3, 32, seed=1), 32, "--precision=mixed_float16")
+    assert_killed_run_equals_whole(tmp_path, draw_moments(3, 32, seed=1), 32, "--precision=mixed_float16")
 
 
 def replay_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.Path) -> Iterator[tuple[str, int]]:

@@ -126,8 +126,10 @@ def test_different_errors_pass_through(error: BaseException, num_workers: int) -
 
 
 def test_contexts_without_an_error() -> None:
+    finished = []
     with explain_system_errors(RUN_DIR, num_workers=2), explain_write_errors(RUN_DIR):
-        pass
+        finished.append(True)
+    assert finished == [True]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class _Part(NamedTuple):
         start: Offset of its first byte in the file.
         end: Declared offset of the byte after it, which may lie beyond the end of a truncated file.
         is_metadata: Whether the pixels do not depend on the part.
-        holds: The kind of metadata in the part that may have the orientation; empty if there is none.
+        holds: The kind of metadata in the part that may have the orientation; empty for a part without it.
         content: Returns the EXIF data or the XMP packet in the part.
     """
 
@@ -74,7 +74,7 @@ def split_metadata(encoded: bytes) -> tuple[bytes, int]:
 
     Returns:
         The file without metadata (EXIF, XMP, color profile, text, comments), and the number of the orientation from its
-        EXIF data, or else from its XMP packet; 1 (upright) if there is none.
+        EXIF data, or else from its XMP packet; 1 (upright) without an orientation.
     """
     parts = list(itertools.islice(_iterate_parts(encoded), MAX_PARTS + 1))
     removed = [part for part in parts if part.is_metadata]
@@ -225,7 +225,7 @@ def _read_exif_orientation(exif: bytes) -> int | None:
 
 
 def _read_xmp_orientation(xmp: bytes) -> int | None:
-    """Read the orientation from an XMP packet; None if there is none."""
+    """Read the orientation from an XMP packet; None without an orientation."""
     match = _XMP_ORIENTATION.search(xmp)
     return int(match[1]) if match else None
 

@@ -33,7 +33,7 @@ class SkippedImages:
     """
 
     _advice = ""
-    """What the user should do after the images are repaired or removed."""
+    """Advice for the user after the images are repaired or removed."""
 
     def __init__(self, num_examples: int, *, log: bool = True) -> None:
         self.error: UserError | None = None

@@ -45,8 +45,8 @@ class RecordParser:
 
     Attributes:
         num_labels: Number of labels; valid labels are below it.
-        label: The feature with the label; empty if there is none.
-        name: The feature with the name; empty if there is none.
+        label: The feature with the label; empty for records without labels.
+        name: The feature with the name; empty for records without names.
     """
 
     num_labels: int

@@ -16,7 +16,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.text import make_printable, normalize_name
 
 _MAX_SEARCH_LEVELS = 6
-"""How many levels deep misplaced images are searched for."""
+"""Number of directory levels in which misplaced images are searched for."""
 
 _logger = logging.getLogger("sagan_tf")
 

@@ -35,7 +35,7 @@ class Result(Protocol):
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether lower values of the first metric are better."""
+        """Return whether lower values of the first metric are better."""
 
     def to_record(self) -> dict[str, Any]:
         """Return all values as JSON types."""
