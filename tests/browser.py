@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+_ANSWER_SECONDS = 120.0
 _DEEP_TEXT = """
 (function deep(node) {
   if (node.nodeType === 3) return node.textContent;
@@ -68,12 +70,19 @@ class Page:
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self._rest:
-                self._rest += os.read(self._from, 2**16)
+                self._rest += self._read(method)
             line, _, self._rest = self._rest.partition(b"\0")
             answer = json.loads(line)
             if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return answer["result"]
+
+    def _read(self, method: str) -> bytes:
+        """Read a part of an answer; fail if the browser has ended or does not answer."""
+        readable, _, _ = select.select([self._from], [], [], _ANSWER_SECONDS)
+        part = os.read(self._from, 2**16) if readable else b""
+        assert part, f"the browser did not answer {method}"
+        return part
 
 
 @contextlib.contextmanager
