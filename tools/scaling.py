@@ -5,13 +5,12 @@
     python tools/scaling.py --flagfile=configs/imagenet.cfg --device=L4 --price_per_hour=0.8 --tables=run
 
 Sizes and arithmetic are counted in the networks and graphs that training builds for GPUs. Times are predictions from
-data sheets and from assumptions, which flags change. Nothing is trained, and no GPU is needed.
+data sheets and from assumptions. Nothing is trained, and no GPU is needed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -22,48 +21,67 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, whe
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
+from sagan_tf.config.option import option
 from sagan_tf.errors import UserError
-from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from tools.benchmark import format_table
-from tools.scaling_model.options import ScalingOptions
+from tools.scaling_model.prediction import DEVICES
 
+TABLES = ("step", "reductions", "device", "strong", "weak", "input", "memory", "run")
 NUM_CLASSES_BY_DATASET = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
 """Classes of known data sets, which therefore do not have to be available."""
 
 
-def main(options: ScalingOptions, config: Config) -> None:
-    """Print the tables and, if requested, write their figures to a file.
+@dataclasses.dataclass(frozen=True)
+class ScalingOptions:
+    """Machines, and the tables to print."""
 
-    Args:
-        options: The machines, the assumptions and the tables to print.
-        config: The configuration to examine.
+    workers: tuple[int, ...] = option((1, 2, 4, 8, 16, 32), "Comma list of numbers of workers.")
+    gpus_per_worker: int = option(1, "GPUs in each worker.")
+    link_gbits: tuple[float, ...] = option(
+        (10.0, 25.0, 100.0), "Comma list of speeds of a worker's link to the others, Gbit/s in each direction."
+    )
+    device: str = option("A100", "The GPU.", choices=tuple(DEVICES))
+    utilization: float | None = option(
+        None, "Share of the GPU's peak that products reach; unset: 0.25 with tensor cores, 0.6 without."
+    )
+    price_per_hour: float | None = option(None, "Price of --device for an hour, in any currency; unset: no prices.")
+    tables: tuple[str, ...] = option(TABLES, "Comma list of the tables to print.", choices=TABLES)
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "gpus_per_worker", "link_gbits", "utilization", "price_per_hour", "tables"):
+            value = getattr(self, name)
+            if value == ():
+                raise UserError(f"{name}: expected a comma list, received an empty one")
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int | float) and number <= 0:
+                    raise UserError(f"{name}: expected a number above 0, received {number}")
+        if self.utilization is not None and self.utilization > 1:
+            raise UserError(f"utilization: expected at most 1, received {self.utilization}")
+
+
+def main(options: ScalingOptions, config: Config) -> None:
+    """Print the tables.
 
     Raises:
-        UserError: The configuration cannot be used or modeled, or the file cannot be written.
+        UserError: The configuration cannot be used or modeled.
     """
-    output = Path(os.path.expanduser(options.json)) if options.json else None
-    if output is not None:
-        check_can_write_file(output, "json")
+    config, precision = resolve_num_classes(config), config.training.precision
     if config.training.jit_compile:
         raise UserError("jit_compile: expected false, received true; fusion by XLA is not modeled")
-    config = resolve_num_classes(config)
-    options.create_device(config.training.precision).choose_number_format(config.training.precision)
+    if not DEVICES[options.device].list_number_formats(precision):
+        raise UserError(f"precision: {options.device} has no units for {precision}; choose another --device")
     load_tensorflow()
     from sagan_tf.distribution.strategy import check_batch_size
     from sagan_tf.training.validation import check_config
-    from tools.scaling_model.calculation import Calculation
+    from tools.scaling_model.tables import Tables
 
     check_config(config)
     check_batch_size(config.training, 1, config.model.discriminator_minibatch_statistics)
-    calculation, figures = Calculation(options, config), {}
+    tables = Tables(options, config)
     for name in dict.fromkeys(options.tables):
-        table = calculation.create_table(name)
-        sys.stdout.write(f"{table.title}\n{format_table(table.rows)}\n\n")
+        title, rows = getattr(tables, name)()
+        sys.stdout.write(f"{title}\n{format_table(rows)}\n\n")
         sys.stdout.flush()
-        figures[name] = {"title": table.title, "rows": table.figures}
-    if output is not None:
-        content = json.dumps(figures, indent=1) + "\n"
-        write_result(output, "json", lambda path: write_atomically(path, content))
 
 
 def resolve_num_classes(config: Config) -> Config:
@@ -72,16 +90,15 @@ def resolve_num_classes(config: Config) -> Config:
     Raises:
         UserError: The number of classes is not known before the data set is opened.
     """
-    model = config.model
-    if not model.num_classes and model.conditioning != "none":
-        if config.data.dataset not in NUM_CLASSES_BY_DATASET:
-            known = ", ".join(NUM_CLASSES_BY_DATASET)
-            raise UserError(
-                f"num_classes: expected a number above 0 for a data set other than {known}, received 0 for "
-                f"{config.data.dataset}"
-            )
-        model = dataclasses.replace(model, num_classes=NUM_CLASSES_BY_DATASET[config.data.dataset])
-    return dataclasses.replace(config, model=model)
+    model, dataset = config.model, config.data.dataset
+    if model.num_classes or model.conditioning == "none":
+        return config
+    if dataset not in NUM_CLASSES_BY_DATASET:
+        known = ", ".join(NUM_CLASSES_BY_DATASET)
+        raise UserError(
+            f"num_classes: expected a number above 0 for a data set other than {known}, received 0 for {dataset}"
+        )
+    return dataclasses.replace(config, model=dataclasses.replace(model, num_classes=NUM_CLASSES_BY_DATASET[dataset]))
 
 
 def run(argv: Sequence[str] | None = None) -> int:

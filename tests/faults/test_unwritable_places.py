@@ -26,7 +26,6 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "client images": ("sagan_tf.serving.client", ["--server=localhost:1", "--output=PLACE"]),
     "report": ("tools.report", ["--run_dir=run", "--output=PLACE.html"]),
     "benchmark": ("tools.benchmark", ["startup", "--flagfile=nowhere", "--json=PLACE"]),
-    "scaling": ("tools.scaling", ["--jit_compile=true", "--json=PLACE"]),
     "lay_out_classes": ("tools.lay_out_classes", ["--source=nowhere", "--output=PLACE"]),
     "prepare_imagenet": ("tools.prepare_imagenet", ["--dataset=nowhere", "--output=PLACE"]),
     "import": ("tools.import_tfgan_checkpoint", ["--checkpoint=nowhere", "--run_dir=PLACE"]),
@@ -55,7 +54,7 @@ def test_unwritable_output_is_an_error_before_any_work(
     arguments = [argument.replace("PLACE", place) for argument in arguments]
     module = importlib.import_module(name)
     monkeypatch.setattr(sys, "argv", [name, *arguments])
-    run = module.run if name.startswith("sagan_tf") or name == "tools.scaling" else module.main
+    run = module.run if name.startswith("sagan_tf") else module.main
     try:
         status = run()
     except SystemExit as ended:

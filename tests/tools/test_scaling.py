@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 import shlex
 import subprocess
@@ -14,14 +13,9 @@ from pathlib import Path
 import pytest
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.config import Config
 from sagan_tf.distribution.strategy import create_communication_options
-from sagan_tf.training.state import TrainState
 from tools import scaling
-from tools.scaling_model import calculation, image_input
-from tools.scaling_model.options import TABLE_NAMES, ScalingOptions
-from tools.scaling_model.reductions import pack_gradients
-from tools.scaling_model.step import Step, count_network_sizes
+from tools.scaling_model import counts, prediction, tables
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "scaling.md"
@@ -39,25 +33,15 @@ def run(*arguments: str) -> int:
 @pytest.fixture(scope="module", autouse=True)
 def _count_each_configuration_once() -> Iterator[None]:
     """Count each configuration once for all commands of the document."""
-    create_state = functools.cache(calculation.create_state)
-    measured: dict[Config, Step] = {}
-
-    def measure_step(config: Config, state: TrainState) -> Step:
-        if config not in measured:
-            measured[config] = count(config, state)
-        return measured[config]
-
-    count = calculation.measure_step
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calculation, "create_state", create_state)
-        patch.setattr(calculation, "measure_step", measure_step)
+        patch.setattr(tables, "create_state", functools.cache(tables.create_state))
+        patch.setattr(counts, "count_step", functools.cache(counts.count_step))
         yield
 
 
 def test_the_document_has_every_table() -> None:
-    assert len(EXAMPLES) >= len(TABLE_NAMES) - 2
     shown = ",".join(re.findall(r"--tables=(\S+)", " ".join(arguments for arguments, _ in EXAMPLES)))
-    assert set(shown.split(",")) == set(TABLE_NAMES)
+    assert set(shown.split(",")) == set(scaling.TABLES)
 
 
 @pytest.mark.parametrize(
@@ -81,53 +65,49 @@ def test_the_document_shows_what_the_tool_prints(
     assert capsys.readouterr().out.rstrip() == output.rstrip()
 
 
-def test_sentences_of_the_document_have_the_defaults_of_the_tool() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    given = {name: getattr(ScalingOptions(), name) for name in ("link_latency_us", "local_latency_us", "launch_us")}
-    for name, value in given.items():
-        assert f"`--{name}` {value:g}" in text
-    for speed in (image_input.ORIGINAL_IMAGES_PER_CORE, image_input.PREPARED_IMAGES_PER_CORE):
+def test_sentences_of_the_document_have_the_figures_of_the_tool() -> None:
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    for latency in (prediction.NETWORK_LATENCY, prediction.LOCAL_LATENCY, prediction.LAUNCH_SECONDS):
+        assert f"{1e6 * latency:g} µs" in text
+    for speed in (tables.ORIGINAL_IMAGES_PER_CORE, tables.PREPARED_IMAGES_PER_CORE):
         assert f"{speed:,.0f}" in text
-    assert re.search(r"44 MB of the 326\s+MB", text)
+    assert "44 MB of the 326 MB" in text
+
+
+def test_speeds_of_the_input_equal_those_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (original,) = re.findall(r"^\| here, from the same TFDS records.*?\| ([\d,]+);", text, re.M)
+    (prepared,) = re.findall(r"^\| here, from prepared records .*?\| ([\d,]+) \|", text, re.M)
+    assert "on two cores" in text
+    assert float(original.replace(",", "")) / 2 == tables.ORIGINAL_IMAGES_PER_CORE
+    assert float(prepared.replace(",", "")) / 2 == tables.PREPARED_IMAGES_PER_CORE
 
 
 def test_pack_sizes_in_the_document_match_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
     config = scaling.resolve_num_classes(parse_config(["--flagfile=configs/imagenet.cfg"]))
-    sizes = count_network_sizes(calculation.create_state(config))
+    state = tables.create_state(config)
     size = create_communication_options("auto", has_gpus=True).bytes_per_pack
-    packs = [
-        pack_gradients(variables, size) for variables in (sizes.discriminator_variables, sizes.generator_variables)
-    ]
+    packs = [counts.pack_gradients(network, size) for network in (state.discriminator, state.generator)]
     for first, second, third in packs:
-        assert f"{4e-6 * first:.0f}, {4e-6 * second:.0f} and {4e-6 * third:.0f} MB" in text
+        assert f"{1e-6 * first:.0f}, {1e-6 * second:.0f} and {1e-6 * third:.0f} MB" in text
     early = sum(sum(messages[:-1]) for messages in packs) / sum(map(sum, packs))
     assert f"{early:.0%}".replace("%", " % of the bytes") in text
-
-
-def test_figures_are_written_unrounded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "figures.json"
-    assert run(*TINY, "--tables=strong,reductions,strong", f"--json={file}", "--workers=1,2") == 0
-    figures = json.loads(file.read_text())
-    assert list(figures) == ["strong", "reductions"]
-    assert figures["strong"]["title"] in capsys.readouterr().out
-    first, *_, last = figures["strong"]["rows"]
-    assert first["efficiency"] == 1.0 and 0.0 < last["efficiency"] < 1.0
-    assert figures["reductions"]["rows"][0]["num_bytes"] == 4 * figures["reductions"]["rows"][0]["values"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--wokers=2"], ["--wokers", "--workers"]),
         (["--workers=two"], ["--workers=two"]),
-        (["--link_gbits=nan"], ["--link_gbits=nan"]),
         (["--device=K80"], ["--device=K80", "A100_40GB"]),
         (["--tables=cake"], ["--tables=cake", "step"]),
-        (["--overlap=2"], ["overlap: ", "2.0"]),
+        (["--workers="], ["workers: ", "empty"]),
+        (["--workers=1,0"], ["workers: ", "0"]),
+        (["--link_gbits=10,-1"], ["link_gbits: ", "-1.0"]),
+        (["--utilization=1.5"], ["utilization: ", "1.5"]),
+        (["--price_per_hour=0"], ["price_per_hour: ", "0.0"]),
         (["--flagfile=missing.cfg"], ["--flagfile="]),
-        (["--json=/proc/no/figures.json"], ["json: ", "/proc/no/figures.json"]),
         (["--dataset=folder"], ["num_classes: ", "folder"]),
         (["--precision=mixed_bfloat16", "--device=V100"], ["precision: ", "V100", "mixed_bfloat16"]),
         (["--jit_compile"], ["jit_compile: ", "true"]),
@@ -146,28 +126,10 @@ def test_errors_are_one_line_with_the_option_and_the_value(
     assert line.startswith("tools.scaling: error: ") and all(part in line for part in named)
 
 
-def test_tables_are_printed_even_if_their_file_cannot_be_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path, content: str) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(scaling, "write_atomically", full)
-    assert run(*TINY, "--tables=reductions", f"--json={tmp_path / 'a.json'}") == 2
-    printed = capsys.readouterr()
-    assert len(printed.out.splitlines()) > 3 and "json: " in printed.err and str(tmp_path) in printed.err
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ([], 1000),
-        (["--dataset=folder", "--num_classes=7"], 7),
-        (["--dataset=folder", "--conditioning=none"], 0),
-    ],
-)
-def test_number_of_classes(flags: list[str], expected: int) -> None:
-    assert scaling.resolve_num_classes(parse_config(flags)).model.num_classes == expected
+@pytest.mark.parametrize(("flags", "expected"), [("--num_classes=7", 7), ("--conditioning=none", 0), ("", 1000)])
+def test_number_of_classes(flags: str, expected: int) -> None:
+    config = parse_config([flags, "--dataset=folder"] if flags else [])
+    assert scaling.resolve_num_classes(config).model.num_classes == expected
 
 
 def test_help_does_not_load_tensorflow() -> None:

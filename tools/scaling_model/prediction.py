@@ -1,153 +1,187 @@
-"""Predictions of the duration of a step on a cluster, and of its efficiency."""
+"""Predicted time of a training step, from its work and the data sheets of GPUs; docs/scaling.md has the formulas."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from tools.scaling_model.communication import Cluster, Reduction, compute_all_reduce_seconds
-from tools.scaling_model.devices import TENSOR_CORE_FORMATS, Device
+# Assumed figures, which were not measured for this code; docs/scaling.md names the source of the first two.
+UTILIZATION = 0.6  # fraction of the peak that matrix products reach
+TENSOR_CORE_UTILIZATION = 0.25  # the same for tensor cores, which are harder to keep busy
+BANDWIDTH_UTILIZATION = 0.8  # fraction of the memory bandwidth that all other operations reach
+LAUNCH_SECONDS = 5e-6  # time in which TensorFlow launches an operation
+NETWORK_LATENCY = 20e-6  # seconds from a worker to the next
+LOCAL_LATENCY = 5e-6  # seconds from a GPU to the next in the same worker
 
-if TYPE_CHECKING:
-    from tools.scaling_model.work import BatchWork
-
-
-@dataclasses.dataclass(frozen=True)
-class Assumptions:
-    """Figures that have not been measured for this code.
-
-    Attributes:
-        utilization: Fraction of a GPU's peak that matrix products reach; None: `get_default_utilization`.
-        bandwidth_utilization: Fraction of the memory bandwidth that all other operations reach.
-        launch_seconds: Time in which TensorFlow launches an operation.
-        overlap: Fraction of the communication that takes place while the GPU computes.
-    """
-
-    utilization: float | None = None
-    bandwidth_utilization: float = 0.8
-    launch_seconds: float = 5e-6
-    overlap: float = 0.0
-
-
-def get_default_utilization(number_format: str) -> float:
-    """Return the assumed utilization of units with a number format.
-
-    It is 0.6 for ordinary units and 0.25 for tensor cores, which are harder to keep busy; docs/scaling.md names the
-    sources.
-    """
-    return 0.25 if number_format in TENSOR_CORE_FORMATS else 0.6
+_NUMBER_FORMATS = {
+    "float32": ("tf32", "float32"),  # TensorFlow multiplies float32 in TF32 where the GPU has it
+    "mixed_bfloat16": ("bfloat16",),
+    "mixed_float16": ("float16",),
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class StepTime:
-    """Seconds of a step.
+class Device:
+    """GPU: bytes of memory, bytes/s of the memory and to the next GPU of the machine, FLOP/s by number format."""
+
+    name: str
+    memory_bytes: float
+    memory_bandwidth: float
+    local_link: float
+    peak_flops: Mapping[str, float]
+
+    def list_number_formats(self, precision: str) -> list[str]:
+        """Return the number formats that matrix products can have under `--precision`, fastest first."""
+        return [name for name in _NUMBER_FORMATS[precision] if name in self.peak_flops]
+
+
+# From NVIDIA's data sheets: dense matrix products accumulated in float32, and NVLink or else PCIe in one direction.
+# Half of a figure that is given "with sparsity" or for both directions is used.
+_A100_FLOPS = {"float32": 19.5e12, "tf32": 156e12, "bfloat16": 312e12, "float16": 312e12}
+_L4_FLOPS = {"float32": 30.3e12, "tf32": 60e12, "bfloat16": 121e12, "float16": 121e12}
+_H100_FLOPS = {"float32": 67e12, "tf32": 494.5e12, "bfloat16": 989.5e12, "float16": 989.5e12}
+_DEVICES = (
+    Device("P100", 16e9, 732e9, 80e9, {"float32": 10.6e12}),  # NVLink version
+    Device("V100", 32e9, 900e9, 150e9, {"float32": 15.7e12, "float16": 125e12}),  # SXM2 version of 32 GB
+    Device("T4", 16e9, 320e9, 16e9, {"float32": 8.1e12, "float16": 65e12}),
+    Device("A100_40GB", 40e9, 1555e9, 300e9, _A100_FLOPS),  # SXM version of 40 GB
+    Device("A100", 80e9, 2039e9, 300e9, _A100_FLOPS),  # SXM version of 80 GB
+    Device("L4", 24e9, 300e9, 32e9, _L4_FLOPS),
+    Device("H100", 80e9, 3350e9, 450e9, _H100_FLOPS),  # SXM version
+)
+DEVICES = {device.name: device for device in _DEVICES}
+
+
+class Work(NamedTuple):
+    """Work of a GPU.
 
     Attributes:
-        products: Time of convolutions and matrix products.
-        traffic: Time of all other operations.
-        launching: Time of launching all operations, which runs in parallel with the two above.
-        communication: Time of all all-reduces.
-        exposed: Part of the communication for which the GPUs wait.
+        flops: FLOP of convolutions and matrix products; a multiply-add counts as two.
+        traffic_bytes: Bytes that all other operations read and write, each on its own, as TensorFlow runs them.
+        operations: Number of operations that are launched on the GPU.
     """
 
-    products: float
-    traffic: float
-    launching: float
-    communication: float
-    exposed: float
+    flops: float = 0.0
+    traffic_bytes: float = 0.0
+    operations: float = 0.0
+
+
+class BatchWork(NamedTuple):
+    """Work that grows linearly with the number of images in a batch."""
+
+    fixed: Work
+    per_image: Work
+
+    def evaluate(self, images: int) -> Work:
+        """Return the work of a batch."""
+        return Work(*(fixed + images * slope for fixed, slope in zip(self.fixed, self.per_image, strict=True)))
+
+
+class Reduction(NamedTuple):
+    """All-reduces of one kind in a step: messages of one worker and of several, and bytes of all messages together."""
+
+    name: str
+    messages: int
+    worker_messages: int
+    num_bytes: int
+
+
+class Cluster(NamedTuple):
+    """Workers, the GPUs of each, and the speed of each worker's link to the next in Gbit/s in one direction."""
+
+    workers: int = 1
+    gpus_per_worker: int = 1
+    link_gbits: float = 1.0
 
     @property
-    def compute(self) -> float:
-        """Time of a step without communication."""
-        return max(self.products + self.traffic, self.launching)
+    def replicas(self) -> int:
+        """Total number of GPUs."""
+        return self.workers * self.gpus_per_worker
 
-    @property
-    def total(self) -> float:
-        """Time of the whole step."""
-        return self.compute + self.exposed
+
+def compute_ring_seconds(num_bytes: float, messages: int, members: int, speed: float, latency: float) -> float:
+    """Compute the time of consecutive all-reduces in a ring, whose links have a speed in bytes/s.
+
+    A message has as many parts as the ring has members. In each of 2 (members - 1) rounds every member sends one part
+    to the next: first until each member has one part of the sum, then until all members have the whole sum.
+    """
+    return 2 * (members - 1) * (num_bytes / members / speed + messages * latency)
+
+
+def compute_all_reduce_seconds(num_bytes: float, messages: int, cluster: Cluster, local_link: float) -> float:
+    """Compute the time of all-reduces in a ring within each worker and a ring of the workers.
+
+    The GPUs of a worker first add up their values, so that each has a part of the worker's sum. The parts then travel
+    around the ring of the workers through the one link of each worker, and at the end to all GPUs of the worker.
+    """
+    network = cluster.link_gbits * 1e9 / 8
+    within = compute_ring_seconds(num_bytes, messages, cluster.gpus_per_worker, local_link, LOCAL_LATENCY)
+    return within + compute_ring_seconds(num_bytes, messages, cluster.workers, network, NETWORK_LATENCY)
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-    """Prediction of a step on a cluster.
+class StepPrediction:
+    """Predicted step of a cluster, in which each replica has `replica_images` real images in an update.
 
     Attributes:
-        cluster: The cluster.
-        replica_images: Real images of a replica in an update of the discriminator.
-        time: Time of the step.
-        efficiency: Speed as a fraction of that of the same number of GPUs, each as fast as a single GPU.
+        products: Seconds of convolutions and matrix products.
+        traffic: Seconds of all other operations.
+        launching: Seconds of launching all operations, in parallel with both.
+        communication: Seconds of all-reduces, in parallel with nothing.
     """
 
     cluster: Cluster
     replica_images: int
-    time: StepTime
-    efficiency: float
+    products: float
+    traffic: float
+    launching: float
+    communication: float
+
+    @property
+    def compute(self) -> float:
+        """Seconds without communication."""
+        return max(self.products + self.traffic, self.launching)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole step."""
+        return self.compute + self.communication
+
+    @property
+    def images_per_second(self) -> float:
+        """Images of all replicas in an update per second of the step."""
+        return self.cluster.replicas * self.replica_images / self.seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalingModel:
-    """Scaling model of a configuration on a device.
-
-    Args:
-        work: Work of a replica in a step, by its number of images.
-        reductions: All-reduces of a step.
-        device: GPU of each replica.
-        precision: `config.training.precision`.
-        accumulation: `config.training.gradient_accumulation_steps`.
-        assumptions: The remaining figures.
-    """
+    """Model of a step on a device, with one of its number formats and the fraction of its peak that products reach."""
 
     work: BatchWork
-    reductions: tuple[Reduction, ...]
+    reductions: Sequence[Reduction]
     device: Device
-    precision: str
-    accumulation: int = 1
-    assumptions: Assumptions = Assumptions()
+    number_format: str
+    utilization: float
 
-    @property
-    def utilization(self) -> float:
-        """Assumed fraction of the device's peak that products reach."""
-        given = self.assumptions.utilization
-        return get_default_utilization(self.device.choose_number_format(self.precision)) if given is None else given
-
-    def predict_step_time(self, replica_images: float, cluster: Cluster) -> StepTime:
+    def predict(self, replica_images: int, cluster: Cluster) -> StepPrediction:
         """Predict a step in which each replica has `replica_images` images."""
-        work, assumptions = self.work.evaluate(replica_images), self.assumptions
-        peak = self.device.peak_flops[self.device.choose_number_format(self.precision)]
-        kind = "messages" if cluster.workers == 1 else "worker_messages"
-        num_bytes, messages = (
-            sum(getattr(reduction, key) for reduction in self.reductions) for key in ("num_bytes", kind)
-        )
-        communication = compute_all_reduce_seconds(num_bytes, messages, cluster)
-        return StepTime(
-            products=work.flops / (peak * self.utilization),
-            traffic=work.traffic_bytes / (self.device.memory_bandwidth * assumptions.bandwidth_utilization),
-            launching=work.operations * assumptions.launch_seconds,
-            communication=communication,
-            exposed=communication * (1.0 - assumptions.overlap),
+        work, device = self.work.evaluate(replica_images), self.device
+        num_bytes = sum(kind.num_bytes for kind in self.reductions)
+        messages = sum(kind.messages if cluster.workers == 1 else kind.worker_messages for kind in self.reductions)
+        return StepPrediction(
+            cluster,
+            replica_images,
+            products=work.flops / (device.peak_flops[self.number_format] * self.utilization),
+            traffic=work.traffic_bytes / (device.memory_bandwidth * BANDWIDTH_UTILIZATION),
+            launching=work.operations * LAUNCH_SECONDS,
+            communication=compute_all_reduce_seconds(num_bytes, messages, cluster, device.local_link),
         )
 
-    def predict_strong_scaling(self, global_batch_size: int, cluster: Cluster) -> Prediction | None:
-        """Predict a step with one global batch on n replicas.
+    def compute_efficiency(self, step: StepPrediction, images_alone: int) -> float:
+        """Compute the speed of a step as a fraction of that of as many GPUs, each as fast as one GPU alone.
 
-        The efficiency is T(1) / (n T(n)). The result is None if the batch cannot be divided into n parts.
+        The one GPU has `images_alone` images: the global batch in strong scaling, a replica's images in weak scaling.
         """
-        if global_batch_size % (cluster.replicas * self.accumulation):
-            return None
-        images = global_batch_size // cluster.replicas
-        time = self.predict_step_time(images, cluster)
-        alone = self.predict_step_time(global_batch_size, _reduce_to_one_gpu(cluster))
-        return Prediction(cluster, images, time, alone.total / (cluster.replicas * time.total))
-
-    def predict_weak_scaling(self, replica_images: int, cluster: Cluster) -> Prediction:
-        """Predict a step with a fixed number of images per replica.
-
-        The efficiency is T(1) / T(n).
-        """
-        time = self.predict_step_time(replica_images, cluster)
-        alone = self.predict_step_time(replica_images, _reduce_to_one_gpu(cluster))
-        return Prediction(cluster, replica_images, time, alone.total / time.total)
-
-
-def _reduce_to_one_gpu(cluster: Cluster) -> Cluster:
-    return dataclasses.replace(cluster, workers=1, gpus_per_worker=1)
+        alone = self.predict(images_alone, Cluster())
+        return step.images_per_second / (step.cluster.replicas * alone.images_per_second)

@@ -1,4 +1,4 @@
-"""Times and efficiencies, compared with closed forms."""
+"""Figures of GPUs; times and efficiencies, compared with closed forms and a simulated ring."""
 
 from __future__ import annotations
 
@@ -6,122 +6,128 @@ import dataclasses
 
 import pytest
 
-from tools.scaling_model.communication import Cluster, Link, Reduction, compute_all_reduce_seconds
-from tools.scaling_model.devices import DEVICES, Device
-from tools.scaling_model.prediction import Assumptions, ScalingModel, get_default_utilization
-from tools.scaling_model.work import BatchWork, Work
+from tools.scaling_model.prediction import (
+    BANDWIDTH_UTILIZATION,
+    DEVICES,
+    LAUNCH_SECONDS,
+    NETWORK_LATENCY,
+    BatchWork,
+    Cluster,
+    Device,
+    Reduction,
+    ScalingModel,
+    Work,
+    compute_all_reduce_seconds,
+    compute_ring_seconds,
+)
 
-DEVICE = Device("unit", 1e9, 1e12, {"float32": 1e12, "float16": 4e12}, 1e11, "made up")
-IDEAL = Assumptions(utilization=1.0, bandwidth_utilization=1.0, launch_seconds=0.0)
-# One second for 10 images: 0.8 of arithmetic and 0.2 of traffic.
-WORK = BatchWork(per_image=Work(flops=0.08e12, traffic_bytes=0.02e12))
-REDUCTIONS = (Reduction("gradients", 2, 8, 10**8), Reduction("others", 5, 5, 10**3))
-NETWORK, LOCAL = Link(1e9, 1e-5), Link(1e11, 1e-6)
+# A GPU that reaches 1 TFLOP/s and 1 TB/s, and one second of work for 10 images: 0.8 of products and 0.2 of traffic.
+DEVICE = Device("unit", 1e9, 1e12 / BANDWIDTH_UTILIZATION, 1e11, {"float32": 1e12, "float16": 4e12})
+WORK = BatchWork(Work(), Work(flops=0.08e12, traffic_bytes=0.02e12))
+REDUCTIONS = (Reduction("gradients", 2, 8, 4 * 10**8), Reduction("others", 5, 5, 4 * 10**3))
+MODEL = ScalingModel(WORK, REDUCTIONS, DEVICE, "float32", 1.0)
 
 
-def make_model(
-    work: BatchWork = WORK, precision: str = "float32", accumulation: int = 1, **assumptions: float
-) -> ScalingModel:
-    assumed = dataclasses.replace(IDEAL, **assumptions)
-    return ScalingModel(work, REDUCTIONS, DEVICE, precision, accumulation, assumed)
+@pytest.mark.parametrize("name", DEVICES)
+def test_figures_are_in_basic_units_and_narrower_formats_are_no_slower(name: str) -> None:
+    device = DEVICES[name]
+    assert device.name == name
+    assert 1e10 < device.memory_bytes < 1e12
+    assert 1e10 <= device.local_link < device.memory_bandwidth < 1e13
+    peak = device.peak_flops
+    assert peak["float32"] == min(peak.values()) > 1e12
+    assert peak.get("tf32", 0.0) <= peak.get("bfloat16", peak.get("float16", 0.0))
+    assert peak.get("bfloat16", peak.get("float16")) == peak.get("float16")
 
 
-def make_cluster(workers: int, gpus_per_worker: int = 1) -> Cluster:
-    return Cluster(workers, gpus_per_worker, NETWORK, LOCAL)
+def test_number_formats() -> None:
+    assert DEVICES["V100"].list_number_formats("float32") == ["float32"]
+    assert DEVICES["A100"].list_number_formats("float32") == ["tf32", "float32"]
+    assert DEVICES["A100"].list_number_formats("mixed_bfloat16") == ["bfloat16"]
+    assert DEVICES["T4"].list_number_formats("mixed_float16") == ["float16"]
+    assert DEVICES["V100"].list_number_formats("mixed_bfloat16") == []
+
+
+def simulate_ring(num_bytes: float, members: int, speed: float, latency: float) -> float:
+    """Send one part of every member per round, until all have the whole sum."""
+    parts = [[{member} for _ in range(members)] for member in range(members)]  # members whose values each part contains
+    seconds, rounds = 0.0, 0
+    while any(len(part) < members for member in parts for part in member):
+        for member, part in [(member, (member - rounds) % members) for member in range(members)]:
+            receiver = (member + 1) % members
+            parts[receiver][part] = parts[receiver][part] | parts[member][part]
+        seconds += num_bytes / members / speed + latency
+        rounds += 1
+    return seconds
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 4, 7])
+def test_ring_agrees_with_a_simulation(members: int) -> None:
+    assert compute_ring_seconds(1e8, 1, members, 2e9, 3e-6) == pytest.approx(simulate_ring(1e8, members, 2e9, 3e-6))
+
+
+def test_time_is_proportional_to_bytes_and_messages() -> None:
+    by_bytes, by_messages = compute_ring_seconds(1e8, 1, 5, 2e9, 0.0), compute_ring_seconds(0.0, 1, 5, 2e9, 3e-6)
+    assert compute_ring_seconds(3e8, 4, 5, 2e9, 3e-6) == pytest.approx(3 * by_bytes + 4 * by_messages)
+
+
+def test_the_gpus_of_a_worker_share_its_link() -> None:
+    cluster = Cluster(4, 8, link_gbits=10.0)
+    between = compute_ring_seconds(1e9, 7, 4, 1.25e9, NETWORK_LATENCY)  # 10 gigabits are 1.25 gigabytes
+    assert compute_all_reduce_seconds(1e9, 7, Cluster(4, 1, 10.0), 1e11) == between
+    within = compute_all_reduce_seconds(1e9, 7, Cluster(1, 8), 1e11)
+    assert within > 2 * 7 / 8 * 1e9 / 1e11  # the bytes alone
+    assert cluster.replicas == 32
+    assert compute_all_reduce_seconds(1e9, 7, cluster, 1e11) == pytest.approx(within + between)
+
+
+def test_work_of_a_batch() -> None:
+    line = BatchWork(fixed=Work(3, 10, 4), per_image=Work(2, 10, 0))
+    assert line.evaluate(5) == Work(13, 60, 4)
 
 
 def test_times_of_arithmetic_and_traffic() -> None:
-    time = make_model().predict_step_time(10, make_cluster(1))
-    assert time.products == pytest.approx(0.8)
-    assert time.traffic == pytest.approx(0.2)
-    assert time.total == time.compute == pytest.approx(1.0)
+    step = MODEL.predict(10, Cluster())
+    assert (step.products, step.traffic) == pytest.approx((0.8, 0.2))
+    assert step.seconds == step.compute == pytest.approx(1.0)
+    assert step.images_per_second == pytest.approx(10.0)
 
 
-def test_utilization_divides_the_peak() -> None:
-    half = make_model(utilization=0.5, bandwidth_utilization=0.25).predict_step_time(10, make_cluster(1))
-    assert half.products == pytest.approx(1.6)
-    assert half.traffic == pytest.approx(0.8)
-    assert make_model(precision="mixed_float16").predict_step_time(10, make_cluster(1)).products == pytest.approx(0.2)
-
-
-def test_default_utilization_depends_on_the_number_format() -> None:
-    assert get_default_utilization("float32") > get_default_utilization("tf32") == get_default_utilization("float16")
-    unset = dataclasses.replace(make_model(), assumptions=Assumptions())
-    assert unset.utilization == get_default_utilization("float32")
-    assert dataclasses.replace(unset, device=DEVICES["A100"]).utilization == get_default_utilization("tf32")
-    assert make_model(utilization=0.3).utilization == 0.3
+def test_utilization_and_number_format_change_the_products_only() -> None:
+    half = dataclasses.replace(MODEL, utilization=0.5).predict(10, Cluster())
+    assert (half.products, half.traffic) == pytest.approx((1.6, 0.2))
+    narrow = dataclasses.replace(MODEL, number_format="float16").predict(10, Cluster())
+    assert (narrow.products, narrow.traffic) == pytest.approx((0.2, 0.2))
 
 
 def test_launching_is_parallel_and_limits_small_batches() -> None:
-    work = WORK + BatchWork(fixed=Work(operations=3000))
-    launched = make_model(work, launch_seconds=1e-5)
-    assert launched.predict_step_time(10, make_cluster(1)).compute == pytest.approx(1.0)
-    assert launched.predict_step_time(0.1, make_cluster(1)).compute == pytest.approx(0.03)
+    launched = dataclasses.replace(MODEL, work=BatchWork(Work(operations=0.3 / LAUNCH_SECONDS), WORK.per_image))
+    assert launched.predict(10, Cluster()).compute == pytest.approx(1.0)
+    assert launched.predict(1, Cluster()).compute == pytest.approx(0.3)
 
 
-def test_a_single_replica_does_not_communicate() -> None:
-    for prediction in (
-        make_model().predict_strong_scaling(60, make_cluster(1)),
-        make_model().predict_weak_scaling(10, make_cluster(1)),
-    ):
-        assert prediction is not None
-        assert prediction.time.communication == prediction.time.exposed == 0.0
-        assert prediction.efficiency == 1.0
-
-
-@pytest.mark.parametrize(("workers", "gpus"), [(2, 1), (6, 1), (1, 3), (2, 3)])
+@pytest.mark.parametrize(("workers", "gpus"), [(1, 1), (2, 1), (6, 1), (1, 3), (2, 3)])
 def test_efficiency_is_the_fraction_of_time_spent_computing(workers: int, gpus: int) -> None:
-    cluster = make_cluster(workers, gpus)
+    cluster = Cluster(workers, gpus, 8.0)
     # One worker sends the gradients as 2 messages, several workers as 8.
-    exposed = compute_all_reduce_seconds(4 * (10**8 + 10**3), 7 if workers == 1 else 13, cluster)
-    weak = make_model().predict_weak_scaling(10, cluster)
-    assert weak.time.communication == weak.time.exposed == pytest.approx(exposed)
-    assert weak.efficiency == pytest.approx(1.0 / (1.0 + exposed))
-    strong = make_model().predict_strong_scaling(60, cluster)  # all of this work is proportional to the batch
-    assert strong is not None
+    messages = 7 if workers == 1 else 13
+    exposed = compute_all_reduce_seconds(4 * (10**8 + 10**3), messages, cluster, DEVICE.local_link)
+    weak = MODEL.predict(10, cluster)
+    assert weak.communication == pytest.approx(exposed)
+    assert MODEL.compute_efficiency(weak, 10) == pytest.approx(1.0 / (1.0 + exposed))
+    strong = MODEL.predict(60 // cluster.replicas, cluster)  # all of this work is proportional to the batch
     compute = 6.0 / cluster.replicas
-    assert strong.replica_images == 60 // cluster.replicas
-    assert strong.efficiency == pytest.approx(compute / (compute + exposed))
+    assert MODEL.compute_efficiency(strong, 60) == pytest.approx(compute / (compute + exposed))
 
 
 def test_work_independent_of_the_batch_limits_strong_scaling_only() -> None:
-    fixed = make_model(WORK + BatchWork(fixed=Work(flops=1e12)), overlap=1.0)
-    strong = fixed.predict_strong_scaling(60, make_cluster(6))
-    assert strong is not None
-    assert strong.efficiency == pytest.approx((1.0 + 6 * 0.8 + 6 * 0.2) / (6 * (1.0 + 1.0)))
-    assert fixed.predict_weak_scaling(10, make_cluster(6)).efficiency == pytest.approx(1.0)
-
-
-def test_overlap_hides_communication() -> None:
-    none, half, all_of_it = (
-        make_model(overlap=share).predict_weak_scaling(10, make_cluster(4)) for share in (0.0, 0.5, 1.0)
-    )
-    assert half.time.exposed == pytest.approx(none.time.exposed / 2)
-    assert half.time.communication == none.time.communication
-    assert all_of_it.efficiency == 1.0
+    fixed = ScalingModel(BatchWork(Work(flops=1e12), WORK.per_image), (), DEVICE, "float32", 1.0)
+    step = fixed.predict(10, Cluster(6))
+    assert fixed.compute_efficiency(step, 60) == pytest.approx((1.0 + 6 * 1.0) / (6 * (1.0 + 1.0)))
+    assert fixed.compute_efficiency(step, 10) == pytest.approx(1.0)
 
 
 def test_more_workers_and_slower_links_are_less_efficient() -> None:
-    by_workers = [
-        make_model().predict_weak_scaling(10, make_cluster(workers)).efficiency for workers in (1, 2, 4, 8, 1000)
-    ]
-    assert by_workers == sorted(by_workers, reverse=True)
-    slow = Cluster(4, 1, Link(NETWORK.bytes_per_second / 10, NETWORK.latency), LOCAL)
-    assert (
-        make_model().predict_weak_scaling(10, slow).efficiency
-        < make_model().predict_weak_scaling(10, make_cluster(4)).efficiency
-    )
-
-
-def test_many_workers_send_every_byte_twice() -> None:
-    without_latency = Cluster(10**6, 1, Link(1e9, 0.0), LOCAL)
-    twice = 2 * 4 * (10**8 + 10**3) / 1e9
-    assert make_model().predict_weak_scaling(10, without_latency).efficiency == pytest.approx(
-        1.0 / (1.0 + twice), rel=1e-4
-    )
-
-
-def test_a_batch_that_cannot_be_divided() -> None:
-    assert make_model().predict_strong_scaling(60, make_cluster(7)) is None
-    assert make_model(accumulation=4).predict_strong_scaling(60, make_cluster(6)) is None
-    assert make_model(accumulation=5).predict_strong_scaling(60, make_cluster(6)) is not None
+    clusters = [*(Cluster(workers, 1, 8.0) for workers in (1, 2, 4)), Cluster(4, 1, 0.8)]
+    efficiencies = [MODEL.compute_efficiency(MODEL.predict(10, cluster), 10) for cluster in clusters]
+    assert efficiencies == sorted(set(efficiencies), reverse=True)
