@@ -1,5 +1,7 @@
 """Tests of networks in inference mode, compiled and not compiled."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -39,7 +41,8 @@ def test_a_compiled_generator_makes_the_same_images_and_changes_no_variable():
 
 def test_a_compiled_generator_prepares_kernels_at_tracing():
     config = ModelConfig(resolution=32, num_classes=3, base_channels=64, latent_dim=5, attention_resolutions=())
-    operations = compile_generator(build_generator(config)).graph.get_operations()
+    compiled: Any = compile_generator(build_generator(config))
+    operations = compiled.graph.get_operations()
     assert not [operation for operation in operations if "Assign" in operation.type]
     # Power iterations and sums of kernels are matrix products too. The remaining products must be those of the network,
     # whose first factor has an unknown number of rows: one for each image or location of the batch.

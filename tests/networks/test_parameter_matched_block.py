@@ -1,7 +1,5 @@
 """The control block of the attention study: its outputs and its number of parameters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -68,10 +66,3 @@ def test_outputs_equal_elementary_operations(spectral_norm: dict[str, Any] | Non
         y = tf.nn.conv2d(tf.nn.relu(y), kernel, 1, "SAME")
     np.testing.assert_allclose(block(x).numpy(), (x + y).numpy(), rtol=1e-4, atol=1e-4)
     assert block.compute_output_shape(x.shape) == x.shape
-
-
-def test_config_round_trip() -> None:
-    block = ParameterMatchedBlock(16, "full", spectral_norm={"epsilon": 1e-4})
-    copy = ParameterMatchedBlock.from_config(block.get_config())
-    assert copy.get_config() == block.get_config()
-    assert (copy.filters, copy.form, copy.spectral_norm) == (16, "full", {"epsilon": 1e-4})

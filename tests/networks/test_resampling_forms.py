@@ -1,8 +1,7 @@
 """Networks with the fastest forms of convolutions compared with plain forms and the same weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ from tests.networks.small_networks import images, labels, latents, stir
 
 TOLERANCE = 1e-4
 # At this width, every form is the fastest for some layer of each network.
-WIDE = {
+WIDE: dict[str, Any] = {
     "resolution": 64,
     "base_channels": 48,
     "num_classes": 3,
@@ -25,7 +24,10 @@ WIDE = {
     "attention_resolutions": (16,),
     "attention_form": "paper",
 }
-NETWORKS = {"generator": build_generator, "discriminator": build_discriminator}
+NETWORKS: dict[str, Callable[[ModelConfig], keras.Model]] = {
+    "generator": build_generator,
+    "discriminator": build_discriminator,
+}
 BATCH = 2
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
@@ -80,7 +82,11 @@ def test_fastest_forms_equal_plain_forms(name: str, monkeypatch: pytest.MonkeyPa
     used: set[tuple[str, str]] = set()
 
     def record(resampling: str, form: str, function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-        return lambda x, kernel: (used.add((resampling, form)), function(x, kernel))[1]
+        def recorded(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+            used.add((resampling, form))
+            return function(x, kernel)
+
+        return recorded
 
     for resampling, forms in FORMS.items():
         for form, function in forms.items():

@@ -7,8 +7,6 @@ gradient with respect to its images. So rounding errors of one network, which Re
 comparison of the other.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
@@ -218,8 +216,11 @@ def test_logits_and_losses(ours: Arrays, reference: Arrays, key: str) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_gradients(ours: Arrays, reference: Arrays, network: str) -> None:
-    keys = [f"gradient/{name}" for name in names(reference, "gradient") if name.startswith(network)]
+@pytest.mark.parametrize(("prefix", "ending"), [("gradient", ""), ("after", "_u")])
+def test_gradients_and_u_after_one_pass(
+    ours: Arrays, reference: Arrays, network: str, prefix: str, ending: str
+) -> None:
+    keys = [f"{prefix}/{name}" for name in names(reference, prefix, ending) if name.startswith(network)]
     assert_close(ours, reference, keys)
 
 
@@ -232,12 +233,6 @@ def test_image_gradient(ours: Arrays, reference: Arrays) -> None:
     difference = np.abs(ours["image_gradient"] - reference["image_gradient"])
     agree = difference <= TOLERANCE * np.max(np.abs(reference["image_gradient"]))
     assert np.mean(agree) > 0.95
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_u_after_one_pass(ours: Arrays, reference: Arrays, network: str) -> None:
-    keys = [f"after/{name}" for name in names(reference, "after", "_u") if name.startswith(network)]
-    assert_close(ours, reference, keys)
 
 
 @pytest.mark.parametrize("statistic", ["moving_mean", "moving_variance"])

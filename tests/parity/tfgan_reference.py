@@ -18,8 +18,6 @@ The training pass is a single `session.run`: real and fake images go through the
 each u is updated exactly once.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from typing import Any
@@ -190,7 +188,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.monotonic()
     arrays = compute_reference(arguments.batch_size, arguments.base_channels, arguments.num_classes, arguments.seed)
-    np.savez(arguments.output, **arrays)
+    np.savez(arguments.output, allow_pickle=False, **arrays)
     print(f"{arguments.output}: {len(arrays)} arrays, {time.monotonic() - start:.1f} s")
 
 

@@ -1,7 +1,5 @@
 """Batches that regularizers receive, and the use of the terms that they return."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -38,7 +36,7 @@ def create_updates_with(measure: Any, network: str = "discriminator", **options:
     updates = tiny.make_updates(
         tiny.tiny_config(**tiny.PLAIN_NETWORKS, **options), lambda: keras.optimizers.SGD(0.1, name="sgd")
     )
-    changed = {
+    changed: dict[str, Any] = {
         "call_discriminator": add_image_gradients(updates.call_discriminator),
         f"{network}_regularizers": (RecordingRegularizer(measure),),
     }

@@ -1,7 +1,5 @@
 """Images are decoded or left out; an unreadable image never ends the stream."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +31,7 @@ def png(value: int) -> bytes:
 def test_readable_images(source: Source) -> None:
     images, readable = decode_readable_images([(lambda: png(7), "a"), (lambda: png(8), "b")], source)
     np.testing.assert_array_equal(images, np.broadcast_to([[[[7]]], [[[8]]]], (2, 4, 4, 3)))
-    assert (images.dtype, readable.tolist()) == (np.uint8, [0, 1])
+    assert images.dtype == np.uint8 and readable.tolist() == [0, 1]
     assert source.skipped.count == 0
 
 
@@ -42,11 +40,9 @@ def test_unreadable_image_and_deleted_file(source: Source, tmp_path: Path) -> No
     images, readable = decode_readable_images(files, source)
     assert (images.shape, readable.tolist()) == ((1, 4, 4, 3), [1])
     assert source.skipped.names == ("damaged", "gone")
-
-
-def test_no_readable_image(source: Source) -> None:
-    images, readable = decode_readable_images([(lambda: b"no image", "damaged")], source)
-    assert (images.shape, images.dtype, readable.shape, readable.dtype) == ((0, 4, 4, 3), np.uint8, (0,), np.int64)
+    images, readable = decode_readable_images(files[:1], source)
+    assert images.shape == (0, 4, 4, 3) and images.dtype == np.uint8
+    assert readable.shape == (0,) and readable.dtype == np.int64
 
 
 def test_keeps_the_order_when_images_are_left_out(source: Source) -> None:

@@ -1,7 +1,5 @@
 """The checks and conversions of `open_source` before it opens a data set."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 
@@ -41,5 +39,5 @@ def test_images_have_the_requested_channels(
 
 
 def test_rejects_other_channels() -> None:
-    with pytest.raises(UserError, match=r"image_channels: expected 1 .*received 2"):
+    with pytest.raises(UserError, match="image_channels: .* 2"):
         open_source(DataConfig(dataset="fashion_mnist_10k"), resolution=8, image_channels=2)
