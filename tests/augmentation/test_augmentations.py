@@ -82,11 +82,3 @@ def test_compiled_by_xla_with_static_shapes(name: str) -> None:
     assert compiled.get_concrete_function(images, draws).output_shapes == (images.shape, images.shape)
     for actual, expected in zip(compiled(images, draws), compiled.python_function(images, draws), strict=True):
         np.testing.assert_allclose(actual, expected, atol=1e-5)
-
-
-@every_augmentation
-def test_image_depends_only_on_its_own_draws(name: str) -> None:
-    images, draws = make_inputs(name, 3)
-    augment = AUGMENTATIONS[name].augment
-    alone = [augment(images[row : row + 1], draws[row : row + 1])[0] for row in range(BATCH)]
-    np.testing.assert_allclose(augment(images, draws), alone, atol=1e-6)

@@ -1,7 +1,6 @@
 """Batches for training: shapes, range, determinism, flips and errors."""
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -97,24 +96,3 @@ def test_single_pass_gives_every_image_once(class_directories: Path) -> None:
     colors = np.concatenate([batch["images"] for batch in batches])[:, 4, 4]
     assert len({tuple(color) for color in colors}) == source.num_examples == len(labels)
     np.testing.assert_array_equal(np.bincount(labels), source.class_counts)
-
-
-def test_autotune_is_disabled(class_directories: Path) -> None:
-    """Deleting an iterator would wait for TensorFlow's autotune thread, which may sleep for seconds."""
-    source = open_directory(class_directories)
-    training = make_training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
-    for dataset in (training, make_single_pass_dataset(source, batch_size=4)):
-        assert dataset.options().autotune.enabled is False
-
-
-def test_decoding_has_a_private_thread_pool_with_gpus(class_directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def count_threads() -> int:
-        source = open_directory(class_directories)
-        dataset = make_training_dataset(source, batch_size=4, seed=0, position=0, random_flip=False)
-        positions = next(iter(dataset))["positions"]
-        np.testing.assert_array_equal(positions, range(4))
-        return dataset.options().threading.private_threadpool_size or 0
-
-    assert count_threads() == 0
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0"])
-    assert count_threads() == os.cpu_count()

@@ -9,22 +9,17 @@ from sagan_tf.distribution.cluster_slurm import count_workers, find_workers
 from sagan_tf.errors import UserError
 
 # From `env | grep SLURM` in the second task of `srun --nodes=2 --ntasks-per-node=1 --gpus-per-node=4`, without the
-# variables that do not describe tasks.
+# variables that are not needed to describe tasks.
 STEP = {
     "SLURMD_NODENAME": "n10",
     "SLURM_GPUS_ON_NODE": "4",
-    "SLURM_GTIDS": "1",
     "SLURM_JOB_ID": "7",
     "SLURM_JOB_NODELIST": "n[9-10]",
-    "SLURM_JOB_NUM_NODES": "2",
     "SLURM_LOCALID": "0",
-    "SLURM_NODEID": "1",
     "SLURM_NTASKS": "2",
-    "SLURM_NTASKS_PER_NODE": "1",
     "SLURM_PROCID": "1",
     "SLURM_STEP_ID": "0",
     "SLURM_STEP_NODELIST": "n[9-10]",
-    "SLURM_STEP_NUM_NODES": "2",
     "SLURM_STEP_NUM_TASKS": "2",
     "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
     "SLURM_TASKS_PER_NODE": "1(x2)",

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from sagan_tf.config import TrainingConfig
 from sagan_tf.distribution import gpu_preflight
-from sagan_tf.distribution.gpu_preflight import PREFLIGHT_VARIABLE, check_gpus, collect_findings, list_visible_gpus
+from sagan_tf.distribution.gpu_preflight import PREFLIGHT_VARIABLE, check_gpus, list_visible_gpus
 from sagan_tf.distribution.strategy import create_local_strategy, create_strategy
 from sagan_tf.errors import UserError
 from tests.distribution.made_up_gpus import A10, H100, RTX_5090, T4, V100, simulate_gpus
@@ -57,11 +57,9 @@ def test_equal_gpus_have_one_finding(monkeypatch: pytest.MonkeyPatch, caplog: py
 
 
 def test_error_of_several_gpus_is_reported_once(monkeypatch: pytest.MonkeyPatch):
-    simulate_gpus(monkeypatch, V100, V100, T4, cudnn=(9, 1))
+    simulate_gpus(monkeypatch, V100, V100, T4, cudnn=(9, 1))  # V100 needs another cuDNN than T4
     with pytest.raises(UserError) as caught:
         check_gpus()
-    levels = [finding.level for finding in collect_findings()]
-    assert levels == [logging.ERROR] * 2  # V100 needs another cuDNN than T4.
     assert str(caught.value).count("cuDNN 9.3") == 2
 
 

@@ -1,5 +1,4 @@
 import json
-import logging
 
 import pytest
 import tensorflow as tf
@@ -23,17 +22,6 @@ def test_automatic_choice_and_names(monkeypatch: pytest.MonkeyPatch):
     assert create_strategy(TrainingConfig(strategy="mirrored")).num_replicas_in_sync == 2
     assert create_strategy(TrainingConfig(strategy="one_device")).num_replicas_in_sync == 1
     assert create_strategy(TrainingConfig(strategy="mirrored", logical_cpus=2)).num_replicas_in_sync == 2
-
-
-def test_log_says_how_to_select_gpus(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    monkeypatch.setattr(logging.getLogger("sagan_tf"), "propagate", True)
-    caplog.set_level(logging.INFO, "sagan_tf")
-    monkeypatch.setattr(tf.distribute, "MirroredStrategy", list)
-    for gpus, is_logged in ((["a", "b", "c"], True), (["a"], False)):
-        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind, gpus=gpus: gpus)
-        assert len(create_local_strategy("mirrored")) == len(gpus)
-        assert ("3 visible GPUs" in caplog.text and "CUDA_VISIBLE_DEVICES" in caplog.text) is is_logged
-        caplog.clear()
 
 
 def test_missing_workers_and_devices(monkeypatch: pytest.MonkeyPatch):

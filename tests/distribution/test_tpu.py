@@ -1,6 +1,5 @@
 """Tests of errors about TPUs, and of the training loop as it is traced for a TPU."""
 
-import logging
 import types
 import unittest.mock
 import urllib.error
@@ -86,23 +85,6 @@ def test_local_tpu_is_used(name: str | None, monkeypatch: pytest.MonkeyPatch, co
     assert connections == ["local", "local"]
     with pytest.raises(UserError, match="precision: .*mixed_float16"):
         create_strategy(TrainingConfig(strategy="tpu", precision="mixed_float16"))
-
-
-@pytest.mark.parametrize(("has_tpu", "gpus"), [(True, []), (False, []), (True, ["GPU:0"])])
-def test_unused_tpu_is_logged(
-    has_tpu: bool, gpus: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(logging.getLogger("sagan_tf"), "propagate", True)
-    monkeypatch.setattr(tpu, "has_tpu", lambda: has_tpu)
-    found = tf.config.list_physical_devices
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus if kind == "GPU" else found(kind))
-    monkeypatch.setattr("sagan_tf.distribution.strategy.enable_gpu_memory_growth", lambda: None)
-    monkeypatch.setattr("sagan_tf.distribution.strategy.check_gpus", lambda *arguments, **options: None)
-    create_strategy(TrainingConfig())
-    assert ("tensorflow-tpu" in caplog.text) == (has_tpu and not gpus)
-    caplog.clear()
-    create_strategy(TrainingConfig(strategy="one_device"))  # The user has chosen not to use a TPU.
-    assert "TPU" not in caplog.text
 
 
 ERRORS = [tf.errors.NotFoundError(None, None, "TPUs not found\nin the cluster"), ValueError("no name")]

@@ -196,22 +196,16 @@ def test_class_names_come_from_the_model_card(saved_model: pathlib.Path) -> None
     assert (found.num_classes, found.class_names) == (4, ())
 
 
-@pytest.mark.parametrize(
-    "card",
-    ["{", "[]", '{"class_names": null}', '{"num_classes": "ten"}', '{"class_names": ["a"], "num_classes": 2}', "\xff"],
-)
-def test_invalid_model_cards(saved_model: pathlib.Path, card: str) -> None:
-    (saved_model / MODEL_CARD).write_text(card, encoding="latin-1")
-    message = message_of(saved_model)
-    assert message.startswith("model_card: ") and str(saved_model / MODEL_CARD) in message
-
-
-def test_missing_and_damaged_saved_models(saved_model: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    missing = message_of(tmp_path)
-    assert missing.startswith("saved_model: ") and str(tmp_path) in missing
+def test_missing_and_damaged_files(saved_model: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    cards = ["{", "[]", '{"class_names": null}', '{"num_classes": "ten"}', "\xff"]
+    for card in [*cards, '{"class_names": ["a"], "num_classes": 2}']:
+        (saved_model / MODEL_CARD).write_text(card, encoding="latin-1")
+        message = message_of(saved_model)
+        assert message.startswith("model_card: ") and str(saved_model / MODEL_CARD) in message
     (saved_model / "saved_model.pb").write_bytes(b"no model")
-    damaged = message_of(saved_model)
-    assert damaged.startswith("saved_model: ") and str(saved_model) in damaged and "\n" not in damaged
+    for path in (tmp_path, saved_model):
+        message = message_of(path)
+        assert message.startswith("saved_model: ") and str(path) in message and "\n" not in message
 
 
 def assert_signature_error(path: pathlib.Path) -> None:

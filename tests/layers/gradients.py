@@ -7,14 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 
-def outputs_and_gradients(function: Callable[..., tf.Tensor], *arguments: Any, others: Sequence[tf.Tensor] = ()) -> Any:
+def outputs_and_gradients(
+    function: Callable[..., tf.Tensor], *arguments: Any, others: Sequence[tf.Tensor] = (), upstream_mean: float = 1.0
+) -> Any:
     """Return the outputs and the gradients of the arguments and of `others`, for different upstream gradients."""
     tensors = [tf.convert_to_tensor(argument) for argument in arguments]
     sources = [*tensors, *others]
     with tf.GradientTape() as tape:
         tape.watch(sources)
         outputs = function(*tensors)
-    upstream = 1.0 + 0.5 * tf.sin(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), tf.shape(outputs)))
+    upstream = upstream_mean + 0.5 * tf.sin(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), tf.shape(outputs)))
     return [outputs, *map(tf.convert_to_tensor, tape.gradient(outputs, sources, tf.cast(upstream, outputs.dtype)))]
 
 

@@ -183,15 +183,6 @@ def test_16384_locations() -> None:
     assert max_tensor_bytes(list_nodes(blockwise_attention, *shapes)) == IMAGE_BLOCKS.max_bytes == 2**30 // 128
 
 
-def test_batch_blocks_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """32 images of 64x64 without pooling have a map of 2 GiB, which is split into 8 blocks."""
-    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
-    shapes = [32, 4096, 8], [32, 4096, 8], [32, 4096, 8]
-    nodes = list_nodes(blockwise_attention, *shapes)
-    assert max_tensor_bytes(nodes) == BATCH_BLOCKS.max_bytes == 2**31 // 8
-    assert len([node for node in nodes if "While" in node.op]) == 2
-
-
 MAPS = [(1024, 256), (1024, 1024), (4096, 1024), (4097, 1024), (4096, 4096), (16384, 4096), (16384, 16384)]
 
 

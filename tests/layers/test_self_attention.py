@@ -178,9 +178,10 @@ def test_maps_that_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
         calls.append(query.shape[0])
         return blockwise_attention(query, *operands)
 
-    def trace(layer: Callable[..., Any], batch: int | None, size: int = 64) -> None:
+    def trace(layer: SelfAttention2D, batch: int | None, size: int = 64, **options: bool) -> None:
         specification = tf.TensorSpec([batch, size, size, CHANNELS])
-        tf.function(layer, autograph=False).get_concrete_function(specification)
+        layer.build(specification.shape)
+        tf.function(lambda x: layer(x, **options), autograph=False).get_concrete_function(specification)
 
     monkeypatch.setattr(self_attention, "blockwise_attention", spy)
     for accelerator in (False, True):
@@ -190,8 +191,7 @@ def test_maps_that_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
     assert calls == [None, 8, 9, None, 9]
     trace(SelfAttention2D("pooled"), 4)
     trace(SelfAttention2D("full", blockwise=False), 9)
-    layer = SelfAttention2D("full")
-    trace(lambda x: layer(x, return_attention_map=True), 9)
+    trace(SelfAttention2D("full"), 9, return_attention_map=True)
     assert len(calls) == 5
     trace(SelfAttention2D("pooled", blockwise=True), 4, 8)
     assert calls.pop() == 4

@@ -1,47 +1,15 @@
-"""The discriminator: sizes, parameter counts, and logits computed from features."""
+"""The discriminator: logits computed from features."""
 
 import dataclasses
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.config import ModelConfig
-from sagan_tf.layers import SelfAttention2D, SpectralNormalization
 from sagan_tf.networks import build_discriminator
-from sagan_tf.networks.architectures import ARCHITECTURES
-from tests.networks.small_networks import images, labels, leaves, names_of, small_config, stir
-from tests.networks.test_architectures import DISCRIMINATORS
-from tests.networks.test_generator import count_trainable
-
-# Numbers of trainable parameters of the official code and of TF-GAN's example; at 32 px, for twice the base width.
-GOLDEN_COUNTS = [
-    ({"num_classes": 1000, "attention_resolutions": ()}, 39_443_137),
-    ({"num_classes": 1000, "attention_resolutions": (32,)}, 39_463_618),
-    ({"num_classes": 1000, "attention_resolutions": (64,)}, 39_448_258),
-    ({"resolution": 64, "num_classes": 200, "attention_resolutions": (32,)}, 19_752_642),
-    ({"resolution": 32, "num_classes": 10, "attention_resolutions": (16,)}, 1_075_586),
-]
-
-
-@pytest.mark.parametrize(("options", "expected"), GOLDEN_COUNTS)
-def test_golden_parameter_counts(options: dict[str, Any], expected: int) -> None:
-    assert count_trainable(build_discriminator(ModelConfig(**options))) == expected
-
-
-# test_architectures.py compares the other sizes; sngan has the stages of sagan.
-@pytest.mark.parametrize(("architecture", "resolution"), [("sagan", 32), ("sagan", 128), ("dcgan", 64)])
-def test_feature_maps(architecture: str, resolution: int) -> None:
-    config = small_config(architecture=architecture, resolution=resolution, base_channels=2, attention_resolutions=())
-    network = build_discriminator(config)
-    blocks = [layer for layer in network.layers if layer.name.startswith("block_")]
-    found = [(block.output.shape[1], block.output.shape[3] // 2) for block in blocks]
-    assert found == DISCRIMINATORS[ARCHITECTURES[architecture].blocks, resolution]
-    assert [tensor.shape for tensor in network.inputs] == [(None, resolution, resolution, 3), (None,)]
-    assert [tensor.dtype for tensor in network.inputs] == ["float32", "int64"]
-    assert network.outputs[0].shape == (None, 1)
+from tests.networks.small_networks import images, labels, leaves, small_config, stir
+from tests.networks.test_both_networks import count_trainable
 
 
 def test_first_block_has_no_preactivation() -> None:
@@ -110,28 +78,6 @@ def test_pooling_without_conditioning(pooling: str, divisor: int) -> None:
     assert count_trainable(network) == count_trainable(build_discriminator(config))
 
 
-def test_configured_stages_and_width() -> None:
-    """The feature maps have the widths, and the parameter count follows from the kernels."""
-    config = small_config(discriminator_base_channels=3, discriminator_widths=(1, 2, 4), attention_resolutions=())
-    network = build_discriminator(dataclasses.replace(config, discriminator_downsample=(True, False, True)))
-    maps = [layer.output.shape[1:] for layer in network.layers if layer.name.startswith("block_")]
-    assert maps == [(16, 16, 3), (16, 16, 6), (8, 8, 12)]
-    blocks = sum(
-        9 * inputs * filters + filters + 9 * filters * filters + filters + inputs * filters + filters
-        for inputs, filters in ((3, 3), (3, 6), (6, 12))
-    )
-    assert count_trainable(network) == blocks + (12 + 1) + 3 * 12  # logits, and one embedding per class
-
-
-def test_logits_do_not_depend_on_other_images() -> None:
-    network = build_discriminator(small_config())
-    stir(network)
-    batched = network([images(), labels()], training=False).numpy()
-    alone = network([images()[1:2], labels()[1:2]], training=False).numpy()
-    np.testing.assert_allclose(alone, batched[1:2], rtol=1e-4, atol=1e-5)
-    assert np.ptp(batched) > 1e-3
-
-
 @pytest.mark.parametrize("architecture", ["sagan", "dcgan"])
 def test_minibatch_statistics_depend_on_the_group(architecture: str) -> None:
     """The logits of a group depend only on its own images, so real and fake groups do not influence each other."""
@@ -146,54 +92,6 @@ def test_minibatch_statistics_depend_on_the_group(architecture: str) -> None:
     assert last.input is network.get_layer("minibatch_statistics").output
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"attention_resolutions": ()}, []),
-        ({"attention_resolutions": (8, 16)}, ["attention_16", "attention_8"]),
-        ({"attention_resolutions": (16,), "generator_attention_resolutions": (32,)}, ["attention_16"]),
-        ({"attention_resolutions": (32,), "discriminator_attention_resolutions": (8,)}, ["attention_8"]),
-    ],
-)
-def test_attention_placement(options: dict[str, Any], expected: list[str]) -> None:
-    network = build_discriminator(small_config(**options))
-    assert names_of(network, SelfAttention2D) == expected
-    for name in expected:  # three blocks have size 8; attention follows the first of them
-        block = {"attention_16": "block_1", "attention_8": "block_2"}[name]
-        assert network.get_layer(name).input is network.get_layer(block).output
-        assert network.get_layer(name).input.shape[1] == int(name.removeprefix("attention_"))
-
-
-@pytest.mark.parametrize(
-    ("conditioning", "enabled"),
-    [("projection", True), ("auxiliary_classifier", True), ("projection", False), ("none", False)],
-)
-def test_spectral_normalization(conditioning: str, enabled: bool) -> None:
-    """All convolutions, dense layers and embeddings are wrapped, or none, whatever the generator has."""
-    options = {"discriminator_spectral_norm": enabled, "generator_spectral_norm": not enabled}
-    network = build_discriminator(small_config(conditioning=conditioning, **options))
-    wrapped = {path: isinstance(layer, SpectralNormalization) for path, layer in leaves(network)}
-    assert set(wrapped.values()) == {enabled}
-    # Two blocks of three convolutions, two of two (the shortcut is the identity), four of attention, output layers.
-    assert len(wrapped) == 10 + 4 + {"none": 1}.get(conditioning, 2)
-    assert sum(variable.name == "u" for variable in network.variables) == (len(wrapped) if enabled else 0)
-    assert {variable.name for variable in network.trainable_variables} <= {"kernel", "bias", "embeddings", "gamma"}
-
-
-@pytest.mark.parametrize(
-    ("architecture", "conditioning"), [("sagan", "projection"), ("sngan", "auxiliary_classifier"), ("dcgan", "none")]
-)
-def test_gradients_reach_every_weight(architecture: str, conditioning: str) -> None:
-    network = build_discriminator(small_config(architecture=architecture, conditioning=conditioning))
-    stir(network)
-    with tf.GradientTape() as tape:
-        outputs = tf.nest.flatten(network([images(), labels()], training=True))
-        loss = tf.add_n([tf.reduce_sum(tf.square(output)) for output in outputs])
-    variables = network.trainable_variables
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
-    assert all(float(tf.norm(tf.convert_to_tensor(gradient))) > 0.0 for gradient in gradients)
-
-
 def test_mixed_precision_ends_in_float32() -> None:
     network = build_discriminator(small_config(), dtype_policy="mixed_bfloat16")
     heads = {"logits": "float32", "label_embedding": "float32"}
@@ -203,8 +101,3 @@ def test_mixed_precision_ends_in_float32() -> None:
     assert network.get_layer("activation").output.dtype == "float32"
     assert network.get_layer("label_embedding").output.dtype == "float32"
     assert network.outputs[0].dtype == "float32"
-
-
-def test_zero_classes() -> None:
-    with pytest.raises(ValueError, match="num_classes.* 0"):
-        build_discriminator(small_config(num_classes=0))

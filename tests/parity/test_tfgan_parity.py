@@ -154,10 +154,10 @@ def training_pass(networks: dict[str, keras.Model], reference: Arrays) -> Arrays
         results["discriminator_loss"] = LOSSES["hinge"].discriminator(results["real_logits"], results["fake_logits"])
         results["generator_loss"] = LOSSES["hinge"].generator(results["fake_logits"])
     results["image_gradient"] = tape.gradient(results["generator_loss"], images)[len(fakes) :]
-    for name in names(reference, "gradient"):
-        target = chained if name.startswith("generator") else results["discriminator_loss"]
-        gradient = tape.gradient(target, our_variable(networks, name).value)
-        results[f"gradient/{name}"] = tf.convert_to_tensor(gradient)
+    for network, target in (("generator", chained), ("discriminator", results["discriminator_loss"])):
+        own = [name for name in names(reference, "gradient") if name.startswith(network)]
+        gradients = tape.gradient(target, [our_variable(networks, name).value for name in own])
+        results |= {f"gradient/{name}": tf.convert_to_tensor(value) for name, value in zip(own, gradients, strict=True)}
     for name in names(reference, "after"):
         results[f"after/{name}"] = our_variable(networks, name).value
     return {key: value.numpy() for key, value in results.items()}

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf.data.images import jpeg_scans
 from sagan_tf.data.images.jpeg_scans import MAX_SCANS, check_scans
 from sagan_tf.data.images.limits import UnreadableImageError
 from tests.data.damaged_metadata import make_segment
@@ -40,14 +39,6 @@ def is_rejected(encoded: bytes) -> bool:
 @pytest.mark.parametrize("restart", [0, 1])
 def test_accepts_images_from_encoders(mode: str, progressive: bool, restart: int) -> None:
     check(encode(mode, progressive=progressive, restart_marker_blocks=restart))
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_ordinary_jpeg_is_not_searched_for_scans(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search would take a tenth of the time of decoding."""
-    monkeypatch.setattr(jpeg_scans, "_has_too_many_scans", lambda encoded: pytest.fail("searched"))
-    check(encode(mode))
-    check(encode(mode) + MAX_SCANS * SCAN)  # the decoder stops before them
 
 
 @pytest.mark.parametrize(("more", "expected"), [(0, False), (1, True), (10**6, True)])

@@ -18,10 +18,10 @@ def test_counts_and_names_each_image_once(log: bool, caplog: pytest.LogCaptureFi
         for name in ("b.jpg", "a\nerror: \x1b[2J.jpg", "b.jpg"):
             skipped.add(name, "cut\rshort")
     assert skipped.count == 2
-    assert skipped.names == ("a\nerror: \x1b[2J.jpg", "b.jpg")
+    assert skipped.names == (r"a\nerror: \x1b[2J.jpg", "b.jpg")  # control characters are escaped
     found = [record.getMessage() for record in caplog.records]
     assert len(found) == (2 if log else 0)
-    for line, name in zip(found, ("b.jpg", r"a\nerror: \x1b[2J.jpg"), strict=False):  # control characters are escaped
+    for line, name in zip(found, ("b.jpg", r"a\nerror: \x1b[2J.jpg"), strict=False):
         assert name in line and r"cut\rshort" in line
 
 
@@ -39,7 +39,7 @@ def test_one_percent_is_allowed_and_more_is_not() -> None:
     skipped = SkippedImages(200)
     skipped.add("a", "r")
     skipped.add("b", "r")
-    assert skipped.error is None
+    assert not skipped.error
     with pytest.raises(UserError, match=r"3 of 200 .*c: the reason") as caught:
         skipped.add("c", "the reason")
     assert skipped.error is caught.value

@@ -1,7 +1,5 @@
 """Images are decoded or left out; an unreadable image never ends the stream."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,6 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.decoding import MAX_CHUNK_IMAGES, decode_chunks, decode_readable_images
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -60,28 +56,3 @@ def test_keeps_the_order_when_images_are_left_out(source: Source) -> None:
     for batch in chunks.rebatch(7):
         np.testing.assert_array_equal(batch["image"][:, 3, 3, 2], batch["position"])
     assert 0 in [len(chunk["label"]) for chunk in chunks]
-
-
-DECODES_TWO_AT_ONCE = """
-import threading
-import numpy as np
-import tensorflow as tf
-from sagan_tf.data.sources.decoding import decode_in_python
-
-tf.config.experimental.enable_op_determinism()
-tf.random.set_seed(0)
-barrier = threading.Barrier(2)
-
-def decode(number):
-    barrier.wait(30.0)  # raises an error unless a second call runs at the same time
-    place = np.zeros([1], np.int64)
-    return np.zeros([1, 1, 1, 1], np.uint8), place, number[None].astype(np.int32), np.array([b""], object)
-
-dataset = tf.data.Dataset.range(8).map(lambda number: decode_in_python(decode, [number])[2], 2)
-assert [int(label[0]) for label in dataset] == list(range(8))
-"""
-
-
-def test_deterministic_mode_decodes_in_parallel() -> None:
-    """Runs in its own process, because the deterministic mode cannot be disabled again."""
-    subprocess.run([sys.executable, "-c", DECODES_TWO_AT_ONCE], check=True, cwd=ROOT, timeout=300)

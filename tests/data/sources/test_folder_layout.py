@@ -1,6 +1,5 @@
 """Directories as users have them: layouts that are accepted, and errors for all others."""
 
-import contextlib
 import logging
 import os
 import shlex
@@ -44,23 +43,6 @@ def test_order_does_not_depend_on_the_unicode_form_of_names(tmp_path: Path) -> N
     linux, macos = (read_directory_layout(str(tmp_path / system)) for system in ("linux", "macos"))
     assert linux.class_names == ("cafz", "caf\u00e9") and macos.class_names == ("cafz", "cafe\u0301")
     assert normalize_names(macos.paths) == linux.paths
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_names_with_equal_nfc_forms_have_a_fixed_order(
-    reverse: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The order does not depend on the order in which the file system lists the names."""
-    for name in ("caf\u00e9.png", "cafe\u0301.png"):
-        write_image(tmp_path / name, (0, 0, 0))
-    scandir = os.scandir
-
-    def listed(path: Path) -> contextlib.nullcontext[list[os.DirEntry[str]]]:
-        with scandir(path) as entries:
-            return contextlib.nullcontext(sorted(entries, key=lambda entry: entry.name, reverse=reverse))
-
-    monkeypatch.setattr("os.scandir", listed)
-    assert read_directory_layout(str(tmp_path)).paths == ("cafe\u0301.png", "caf\u00e9.png")
 
 
 def test_images_in_one_directory_are_unlabeled(tmp_path: Path) -> None:

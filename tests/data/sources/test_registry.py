@@ -1,23 +1,12 @@
 """The checks and conversions of `open_source` before it opens a data set."""
 
-import ast
 from pathlib import Path
 
 import pytest
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources import registry
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
-
-
-def test_opening_does_not_load_tensorflow_datasets() -> None:
-    """Loading it takes seconds, and only TFDS data sets need it."""
-    for path in Path(registry.__file__).parent.glob("*.py"):
-        imported = [
-            ast.unparse(node) for node in ast.parse(path.read_text()).body if "import" in type(node).__name__.lower()
-        ]
-        assert not any("tensorflow_datasets" in statement for statement in imported), path
 
 
 def test_home_directory_is_expanded(class_directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:

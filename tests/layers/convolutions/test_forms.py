@@ -66,7 +66,7 @@ def assert_runs_compiled(
         jit_compile=jit_compile,
     )
     for batch in (3,) if jit_compile else (1, 3):
-        x, kernel = (array.astype(np.float32) for array in make_operands(size, batch))
+        x, kernel = (tf.constant(array, tf.float32) for array in make_operands(size, batch))
         assert_close(function(x, kernel), outputs_and_gradients(PLAIN[resampling], x, kernel))
 
 
@@ -149,7 +149,7 @@ def test_gradients_of_plain_forms(resampling: str) -> None:
             operands = [x, kernel]
             operands[place] = np.zeros(gradient.shape)
             operands[place][index] = 1.0
-            expected = np.sum(upstream * ORACLES[resampling](*operands))
+            expected = float(np.sum(upstream * ORACLES[resampling](*operands)))
             np.testing.assert_allclose(gradient[index].numpy(), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -139,17 +139,6 @@ def test_transformed_features_are_recomputed_for_the_gradient(resampling: str, t
 
 
 @every_minimal
-def test_taps_wait_for_the_features(resampling: str, tile: int) -> None:
-    """Otherwise a network would compute the taps of all kernels at the start of a step and keep them until used."""
-    spec = [tf.TensorSpec([2, 8, 8, 5]), tf.TensorSpec([3, 3, 5, 7])]
-    graph = tf.function(get_form(resampling, tile), input_signature=spec, autograph=False).get_concrete_function().graph
-    products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2")]
-    assert len(products) == 4  # for windows, taps, their products, and results
-    features = graph.inputs[0].op.name
-    assert all(features in find_predecessors(op) for op in products)
-
-
-@every_minimal
 def test_backward_pass_computes_its_own_taps(resampling: str, tile: int) -> None:
     """Taps kept from the forward pass would be up to four times as large as all kernels."""
 
