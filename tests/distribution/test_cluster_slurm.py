@@ -20,6 +20,7 @@ STEP = {
     "SLURM_PROCID": "1",
     "SLURM_STEP_ID": "0",
     "SLURM_STEP_NODELIST": "n[9-10]",
+    "SLURM_STEP_NUM_NODES": "2",
     "SLURM_STEP_NUM_TASKS": "2",
     "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
     "SLURM_TASKS_PER_NODE": "1(x2)",

@@ -119,28 +119,8 @@ def test_number_of_products(resampling: str, tile: int, locations: int, expected
 
 
 @every_minimal
-def test_transformed_features_are_recomputed_for_the_gradient(resampling: str, tile: int) -> None:
-    """Transformed features are up to 9 times as large as the features, so the backward pass computes them again."""
-    x, kernel = (tf.constant(array, tf.float32) for array in make_operands((8, 8), 2))
-
-    @tf.function(autograph=False)
-    def gradient(x: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            result = get_form(resampling, tile)(x, kernel)
-        return tape.gradient(result, kernel, upstream)
-
-    graph = gradient.get_concrete_function(x, kernel, get_form(resampling, tile)(x, kernel)).graph
-    kinds = {"MatMul": "transpose_a", "BatchMatMulV2": "adj_x"}
-    products = [op for op in graph.get_operations() if op.type in kinds and op.get_attr(kinds[op.type])]
-    # The product of features and upstream gradients; other products are with constants.
-    (tap_gradient,) = (op for op in products if not {"Const"} & {source.op.type for source in op.inputs})
-    assert {"x", "upstream"} <= find_predecessors(tap_gradient.inputs[0].op)
-
-
-@every_minimal
-def test_backward_pass_computes_its_own_taps(resampling: str, tile: int) -> None:
-    """Taps kept from the forward pass would be up to four times as large as all kernels."""
+def test_backward_pass_computes_features_and_taps_again(resampling: str, tile: int) -> None:
+    """Transformed features are up to 9 times as large as the features, and taps up to 4 times as large as kernels."""
 
     @tf.function(autograph=False)
     def gradients(x: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
@@ -151,10 +131,16 @@ def test_backward_pass_computes_its_own_taps(resampling: str, tile: int) -> None
 
     x, kernel = (tf.constant(array, tf.float32) for array in make_operands((8, 8), 2))
     graph = gradients.get_concrete_function(x, kernel, get_form(resampling, tile)(x, kernel)).graph
-    transposed = {"MatMul": "transpose_b", "BatchMatMulV2": "adj_y"}
-    operations = [op for op in graph.get_operations() if op.type in transposed]
-    (x_gradient,) = (op for op in operations if op.get_attr(transposed[op.type]))
-    assert {"kernel", "upstream"} <= find_predecessors(x_gradient.inputs[1].op)
+    products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2")]
+
+    def find(first: str, second: str) -> tf.Operation:
+        """Return the product with this transposed operand; other products are with constants."""
+        transposed = [op for op in products if op.get_attr(first if op.type == "MatMul" else second)]
+        (found,) = (op for op in transposed if not {"Const"} & {source.op.type for source in op.inputs})
+        return found
+
+    assert {"x", "upstream"} <= find_predecessors(find("transpose_a", "adj_x").inputs[0].op)
+    assert {"kernel", "upstream"} <= find_predecessors(find("transpose_b", "adj_y").inputs[1].op)
 
 
 @every_minimal
