@@ -134,6 +134,7 @@ def test_two_replicas_equal_one():
         np.testing.assert_allclose(values[1][name], value, atol=TOLERANCE, err_msg=name)
 
 
+@pytest.mark.slow
 def test_resumed_training_is_bit_identical(tmp_path: pathlib.Path):
     """tests/training/test_trainer.py resumes training with `NETWORK_OPTIONS`."""
     options = ALL | {"generator_top_k": 0.5, "precision": "mixed_bfloat16", "gradient_accumulation_steps": 2}
