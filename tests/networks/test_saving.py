@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ for name, first in (("generator", "latents"), ("discriminator", "images")):
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # warning of Keras
 def test_custom_objects_are_registered(tmp_path: pathlib.Path) -> None:
     config = small_config()
-    inputs = {"latents": latents(config=config), "images": images(config=config), "labels": labels()}
-    np.savez(tmp_path / "inputs.npz", allow_pickle=False, **inputs)
+    inputs: dict[str, Any] = {"latents": latents(config=config), "images": images(config=config), "labels": labels()}
+    np.savez(tmp_path / "inputs.npz", **inputs)
     networks = {"generator": build_generator(config), "discriminator": build_discriminator(config)}
     for name, network in networks.items():
         stir(network)

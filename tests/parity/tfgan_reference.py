@@ -187,8 +187,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4)
     arguments = parser.parse_args()
     start = time.monotonic()
-    arrays = compute_reference(arguments.batch_size, arguments.base_channels, arguments.num_classes, arguments.seed)
-    np.savez(arguments.output, allow_pickle=False, **arrays)
+    sizes = (arguments.batch_size, arguments.base_channels, arguments.num_classes)
+    arrays: dict[str, Any] = compute_reference(*sizes, arguments.seed)
+    np.savez(arguments.output, **arrays)
     print(f"{arguments.output}: {len(arrays)} arrays, {time.monotonic() - start:.1f} s")
 
 
