@@ -87,6 +87,7 @@ TESTED_ELSEWHERE = {
     },
     "sagan_tf/keras_backend.py": "tests/environment/test_keras_settings.py imports its users under another backend",
     "sagan_tf/config/option.py": "tests/config/test_config.py has a wrong value for every check",
+    "sagan_tf/augmentation/color.py": "tests/augmentation/test_augmentations.py compares it with loops over pixels",
     "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
     "sagan_tf/evaluation/image_evaluation.py": "tests/evaluation/test_evaluate.py evaluates directories and data sets",
     "sagan_tf/evaluation/protocol.py": "tests/evaluation/test_evaluator.py checks every entry of a record",

@@ -1,7 +1,5 @@
 """Reference implementations of the augmentations of one image: NumPy, float64, pixel by pixel."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,7 +1,5 @@
 """Every augmentation compared with loops over pixels, in half precision and compiled by XLA."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -50,7 +48,9 @@ def test_gradients_equal_those_of_the_transposed_map(name: str, channels: int) -
     basis = np.eye(images[0].size).reshape(-1, *shape)
     for index in (0, 1, 2):
         constant = ORACLES[name](np.zeros(shape), draws[index])
-        columns = [np.sum(weights[index] * (ORACLES[name](image, draws[index]) - constant)) for image in basis]
+        columns: list[float] = [
+            np.sum(weights[index] * (ORACLES[name](image, draws[index]) - constant)) for image in basis
+        ]
         np.testing.assert_allclose(gradient[index], np.reshape(columns, shape), atol=1e-5)
     # Gradient penalties differentiate once more; the first gradient does not depend on the images.
     np.testing.assert_allclose(outer.gradient(penalty, x), 2.0 * gradient**2 * x, rtol=1e-5, atol=1e-6)
@@ -82,17 +82,3 @@ def test_compiled_by_xla_with_static_shapes(name: str) -> None:
     assert compiled.get_concrete_function(images, draws).output_shapes == (images.shape, images.shape)
     for actual, expected in zip(compiled(images, draws), compiled.python_function(images, draws), strict=True):
         np.testing.assert_allclose(actual, expected, atol=1e-5)
-
-
-@every_augmentation
-def test_image_depends_only_on_its_own_draws(name: str) -> None:
-    images, draws = make_inputs(name, 3)
-    augment = AUGMENTATIONS[name].augment
-    alone = [augment(images[row : row + 1], draws[row : row + 1])[0] for row in range(BATCH)]
-    np.testing.assert_allclose(augment(images, draws), alone, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["color", "translation", "flip"])
-def test_draws_of_one_half_change_nothing(name: str) -> None:
-    images, draws = make_inputs(name, 4)
-    np.testing.assert_allclose(AUGMENTATIONS[name].augment(images, np.full_like(draws, 0.5)), images, atol=1e-6)

@@ -29,7 +29,7 @@ def test_augmentations_are_applied_in_sequence(names: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("probability", [None, 0.5])
 def test_augmentation_of_an_image_does_not_depend_on_the_part_of_the_batch(probability: float | None) -> None:
-    chosen = AUGMENTATIONS.values()
+    chosen = tuple(AUGMENTATIONS.values())
     augment = OccasionalAugmentation(chosen, lambda: probability) if probability else RandomAugmentation(chosen)
     whole = augment(IMAGES, make_numbers()).numpy()
     np.testing.assert_array_equal(augment(IMAGES[7:9], make_numbers(7, 8)), whole[7:9])
@@ -44,7 +44,7 @@ def test_each_augmentation_has_its_own_random_make_numbers() -> None:
 
 
 def test_probabilities_0_and_1() -> None:
-    chosen = AUGMENTATIONS.values()
+    chosen = tuple(AUGMENTATIONS.values())
     always = OccasionalAugmentation(chosen, lambda: tf.constant(1.0))(IMAGES, make_numbers())
     np.testing.assert_array_equal(always, RandomAugmentation(chosen)(IMAGES, make_numbers()))
     never = OccasionalAugmentation(chosen, lambda: tf.constant(0.0))(IMAGES, make_numbers())

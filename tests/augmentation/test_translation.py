@@ -7,7 +7,7 @@ from sagan_tf.augmentation.translation import translate
 
 
 def test_every_offset_up_to_an_eighth_is_equally_likely() -> None:
-    image = np.zeros((1, 32, 32, 1), np.float32)
+    image: np.ndarray = np.zeros((1, 32, 32, 1), np.float32)
     image[0, 16, 16] = 1.0
     draws = tf.random.stateless_uniform([8100, 2], [0, 1])
     moved = translate(tf.repeat(image, 8100, axis=0), draws).numpy()[..., 0]

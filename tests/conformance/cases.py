@@ -3,8 +3,6 @@
 `test_coverage.py` fails if a public class or function has no row. `test_conformance.py` tests every row.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -62,123 +60,66 @@ def normal(*shape: int) -> np.ndarray:
 
 FEATURES = normal(4, 4, 8)
 CONDITIONED = (FEATURES, LABELS)
-SMALL = ModelConfig(
-    resolution=32, num_classes=2, base_channels=2, latent_dim=4, attention_resolutions=(8,), attention_form="pooled"
-)
-# This network is traced faster than residual blocks, for tests of features that every architecture has.
-SMALL_DCGAN = dataclasses.replace(SMALL, architecture="dcgan", attention_resolutions=())
 
 
-def normalized(
-    layer: Callable[..., keras.layers.Layer], *args: Any, **options: Any
-) -> Callable[[], keras.layers.Layer]:
-    return lambda: SpectralNormalization(layer(*args), **options)
+def normalized(name: str, layer: Callable[..., keras.layers.Layer], *args: Any, **options: Any) -> Case:
+    """Return the row of a layer with normalized kernels."""
+    inputs = normal(5) if layer is keras.layers.Dense else LABELS if layer is keras.layers.Embedding else FEATURES
+    return Case(
+        f"normalized_{name}", SpectralNormalization, lambda: SpectralNormalization(layer(*args), **options), (inputs,)
+    )
 
 
-def in_global_policy(build: Callable[..., keras.Model], config: ModelConfig) -> Callable[[], keras.Model]:
-    """Return a function that builds a network with the global dtype policy, which layers follow by default."""
-    return lambda: build(config, dtype_policy=keras.config.dtype_policy().name)
+def layer(
+    name: str, subject: Callable[..., Any], *args: Any, inputs: tuple[np.ndarray, ...] = (FEATURES,), **options: Any
+) -> Case:
+    return Case(name, subject, lambda: subject(*args, **options), inputs)
 
 
+def network(name: str, build: Callable[..., keras.Model], **options: Any) -> Case:
+    """Return the row of a network with the global dtype policy, which layers follow by default.
+
+    Without attention the architecture is `dcgan`, which is traced faster, for features that every architecture has.
+    """
+    defaults: dict[str, Any] = {"resolution": 32, "num_classes": 2, "base_channels": 2, "latent_dim": 4}
+    config = ModelConfig(**{**defaults, "architecture": "dcgan", "attention_resolutions": (), **options})
+    first = normal(4) if build is build_generator else normal(32, 32, config.image_channels)
+    return Case(name, build, lambda: build(config, dtype_policy=keras.config.dtype_policy().name), (first, LABELS))
+
+
+SAGAN: dict[str, Any] = {"architecture": "sagan", "attention_resolutions": (8,), "attention_form": "pooled"}
 CASES = [
-    Case("normalized_conv", SpectralNormalization, normalized(keras.layers.Conv2D, 3, 3), (FEATURES,)),
-    Case("normalized_transposed", SpectralNormalization, normalized(keras.layers.Conv2DTranspose, 3, 4), (FEATURES,)),
-    Case(
-        "normalized_dense", SpectralNormalization, normalized(keras.layers.Dense, 3, power_iterations=2), (normal(5),)
-    ),
-    Case("normalized_embedding", SpectralNormalization, normalized(keras.layers.Embedding, 2, 3), (LABELS,)),
+    normalized("conv", keras.layers.Conv2D, 3, 3),
+    normalized("transposed", keras.layers.Conv2DTranspose, 3, 4),
+    normalized("dense", keras.layers.Dense, 3, power_iterations=2),
+    normalized("embedding", keras.layers.Embedding, 2, 3),
     # In this layer the inputs are divided by sigma, because the kernel is larger.
-    Case("normalized_wide_dense", SpectralNormalization, normalized(keras.layers.Dense, 24), (normal(5),)),
-    Case(
-        "upsampling_convolution",
-        ResamplingConvolution,
-        lambda: ResamplingConvolution(3, 3, "up", "strided"),
-        (FEATURES,),
-    ),
-    Case(
-        "downsampling_convolution",
-        ResamplingConvolution,
-        lambda: ResamplingConvolution(3, 3, "down", "minimal_4"),
-        (FEATURES,),
-    ),
-    Case(
-        "normalized_minimal_convolution",
-        SpectralNormalization,
-        normalized(ResamplingConvolution, 3, 3, "none", "minimal_4"),
-        (FEATURES,),
-    ),
-    Case("attention_pooled", SelfAttention2D, lambda: SelfAttention2D("pooled", {}), (FEATURES,)),
-    Case("attention_paper", SelfAttention2D, lambda: SelfAttention2D("paper"), (FEATURES,)),
-    Case("attention_full", SelfAttention2D, lambda: SelfAttention2D("full", {"epsilon": 1e-6}), (FEATURES,)),
-    Case("batch_norm", BatchNormalization, BatchNormalization, (FEATURES,)),
-    Case("batch_norm_synchronized", BatchNormalization, lambda: BatchNormalization(synchronized=True), (FEATURES,)),
-    Case(
-        "conditional_batch_norm", ConditionalBatchNormalization, lambda: ConditionalBatchNormalization(2), CONDITIONED
-    ),
-    Case(
-        "latent_batch_norm",
-        LatentBatchNormalization,
-        lambda: LatentBatchNormalization(2, spectral_norm={}),
-        (*CONDITIONED, normal(3)),
-    ),
-    Case("minibatch_statistics", MinibatchStatistics, lambda: MinibatchStatistics(2), (FEATURES,)),
-    Case("generator_block", GeneratorBlock, lambda: GeneratorBlock(4, 2, spectral_norm={}), CONDITIONED),
-    Case(
-        "discriminator_block",
-        DiscriminatorBlock,
-        lambda: DiscriminatorBlock(8, downsample=False, preactivation=False, spectral_norm={}),
-        (FEATURES,),
-    ),
-    Case(
-        "convolutional_generator_block",
-        ConvolutionalGeneratorBlock,
-        lambda: ConvolutionalGeneratorBlock(4, 2, spectral_norm={}),
-        CONDITIONED,
-    ),
-    Case(
-        "convolutional_discriminator_block",
-        ConvolutionalDiscriminatorBlock,
-        lambda: ConvolutionalDiscriminatorBlock(4, spectral_norm={}),
-        (FEATURES,),
-    ),
-    Case(
-        "parameter_matched_block",
-        ParameterMatchedBlock,
-        lambda: ParameterMatchedBlock(8, spectral_norm={}),
-        (FEATURES,),
-    ),
-    Case("generator", build_generator, in_global_policy(build_generator, SMALL), (normal(4), LABELS)),
-    Case(
-        "generator_with_latents_to_every_block",
-        build_generator,
-        in_global_policy(build_generator, dataclasses.replace(SMALL_DCGAN, latents_to_every_block=True)),
-        (normal(4), LABELS),
-    ),
-    Case(
-        "discriminator",
-        build_discriminator,
-        in_global_policy(build_discriminator, SMALL),
-        (normal(32, 32, 3), LABELS),
-    ),
-    Case(
-        "discriminator_with_mean_pooling",
-        build_discriminator,
-        in_global_policy(build_discriminator, dataclasses.replace(SMALL_DCGAN, discriminator_pooling="mean")),
-        (normal(32, 32, 3), LABELS),
-    ),
-    Case(
-        "discriminator_with_minibatch_statistics",
-        build_discriminator,
-        in_global_policy(build_discriminator, dataclasses.replace(SMALL_DCGAN, discriminator_minibatch_statistics=2)),
-        (normal(32, 32, 3), LABELS),
-    ),
-    Case(
+    normalized("wide_dense", keras.layers.Dense, 24),
+    normalized("minimal_convolution", ResamplingConvolution, 3, 3, "none", "minimal_4"),
+    layer("upsampling_convolution", ResamplingConvolution, 3, 3, "up", "strided"),
+    layer("downsampling_convolution", ResamplingConvolution, 3, 3, "down", "minimal_4"),
+    layer("attention_pooled", SelfAttention2D, "pooled", {}),
+    layer("attention_paper", SelfAttention2D, "paper"),
+    layer("attention_full", SelfAttention2D, "full", {"epsilon": 1e-6}),
+    layer("batch_norm", BatchNormalization),
+    layer("batch_norm_synchronized", BatchNormalization, synchronized=True),
+    layer("conditional_batch_norm", ConditionalBatchNormalization, 2, inputs=CONDITIONED),
+    layer("latent_batch_norm", LatentBatchNormalization, 2, spectral_norm={}, inputs=(*CONDITIONED, normal(3))),
+    layer("minibatch_statistics", MinibatchStatistics, 2),
+    layer("generator_block", GeneratorBlock, 4, 2, spectral_norm={}, inputs=CONDITIONED),
+    layer("discriminator_block", DiscriminatorBlock, 8, downsample=False, preactivation=False, spectral_norm={}),
+    layer("convolutional_generator_block", ConvolutionalGeneratorBlock, 4, 2, spectral_norm={}, inputs=CONDITIONED),
+    layer("convolutional_discriminator_block", ConvolutionalDiscriminatorBlock, 4, spectral_norm={}),
+    layer("parameter_matched_block", ParameterMatchedBlock, 8, spectral_norm={}),
+    network("generator", build_generator, **SAGAN),
+    network("generator_with_latents_to_every_block", build_generator, latents_to_every_block=True),
+    network("discriminator", build_discriminator, **SAGAN),
+    network("discriminator_with_mean_pooling", build_discriminator, discriminator_pooling="mean"),
+    network("discriminator_with_minibatch_statistics", build_discriminator, discriminator_minibatch_statistics=2),
+    network(
         "discriminator_with_auxiliary_classifier",
         build_discriminator,
-        in_global_policy(
-            build_discriminator,
-            dataclasses.replace(SMALL_DCGAN, conditioning="auxiliary_classifier", image_channels=1),
-        ),
-        (normal(32, 32, 1), LABELS),
+        conditioning="auxiliary_classifier",
+        image_channels=1,
     ),
 ]

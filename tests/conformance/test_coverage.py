@@ -1,7 +1,5 @@
 """Tests that every public layer, block and network has a row in `cases.py`."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil
@@ -14,6 +12,7 @@ import keras
 import sagan_tf.layers
 import sagan_tf.networks
 from tests.conformance.cases import CASES
+from tests.conformance.test_conformance import ARGUMENTS
 
 PACKAGES = (sagan_tf.layers, sagan_tf.networks)
 
@@ -28,7 +27,7 @@ def is_subject(name: str, value: Any) -> bool:
     if name.startswith("_"):
         return False
     if inspect.isclass(value):
-        return issubclass(value, keras.layers.Layer) and value.call is not keras.layers.Layer.call
+        return issubclass(value, keras.layers.Layer) and getattr(value, "call", None) is not keras.layers.Layer.call
     return inspect.isfunction(value) and name.startswith("build_")
 
 
@@ -51,6 +50,7 @@ def test_everything_public_has_a_row() -> None:
 
 def test_rows_create_their_subject() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
+    assert set(ARGUMENTS) == {case.subject for case in CASES if inspect.isclass(case.subject)}
     for case in CASES:
         assert case.subject in find_subjects()
         if inspect.isclass(case.subject):

@@ -1,7 +1,5 @@
 """Tests of the effects of TensorFloat-32 by emulation: training may change, exports must not."""
 
-from __future__ import annotations
-
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import export
 from sagan_tf.distribution.devices import exact_float32
+from sagan_tf.export import run as export
 from sagan_tf.exporting import export as exporting
 from sagan_tf.exporting.parity import measure_saved_model_error
 from sagan_tf.networks import build_generator
@@ -47,7 +45,7 @@ def test_export_is_exact(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(exporting, "measure_saved_model_error", record)
     run_dir = save_run(tmp_path / "run", base_channels=8)
-    assert export.run([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]) == 0
+    assert export([f"--run_dir={run_dir}", f"--output={tmp_path / 'out'}"]) == 0
     assert len(errors) == 1 and errors[0] < 1e-5
 
 

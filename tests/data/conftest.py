@@ -1,7 +1,5 @@
 """Data sets that several tests share and no test changes."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

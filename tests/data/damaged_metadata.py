@@ -1,7 +1,5 @@
 """Image files with valid and damaged metadata, inserted byte by byte, because Pillow writes no damaged metadata."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Callable

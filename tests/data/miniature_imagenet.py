@@ -1,13 +1,13 @@
 """A miniature ILSVRC2012, prepared offline by TFDS's own `imagenet2012` builder from small archives made here."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from tests.faults.untrusted_files import encode
 
 SYNSETS = ("n01440764", "n01443537", "n01484850")
 """The first three of the 1,000 classes: labels 0, 1 and 2."""
@@ -46,7 +46,7 @@ def _synset_archive(label: int, synset: str, count: int, damaged: tuple[str, ...
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for index in range(count):
             name = f"{synset}_{index}.JPEG"
-            pixels = np.full((36, 40 + index, 3), 20 + index, np.uint8)
+            pixels: np.ndarray = np.full((36, 40 + index, 3), 20 + index, np.uint8)
             pixels[..., label % 3] = 220
             content = _jpeg(pixels)
             _add(archive, name, content[: len(content) // 2] if name in damaged else content)
@@ -54,9 +54,7 @@ def _synset_archive(label: int, synset: str, count: int, damaged: tuple[str, ...
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "JPEG", quality=95)
-    return encoded.getvalue()
+    return encode(Image.fromarray(pixels), "JPEG", quality=95)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

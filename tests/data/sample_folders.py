@@ -1,7 +1,5 @@
 """Small data sets for tests: image directories, and record files as `tools/prepare_imagenet.py` writes them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +12,7 @@ from sagan_tf.data.sources.tfrecord import TFRecordMetadata, serialize_record
 def build_class_directories(
     directory: Path, class_names: tuple[str, ...] = ("cat", "dog"), images_per_class: int = 6
 ) -> None:
-    """Build a directory with a subdirectory of PNG images for each class.
-
-    Image i of the class with label k has 20 x 16 pixels of the single color `image_color(k, i)`.
-
-    Args:
-        directory: Created if it does not exist.
-        class_names: Names of the subdirectories.
-        images_per_class: Images in each subdirectory.
-    """
+    """Build a subdirectory of PNG images of 20 x 16 pixels in one color, `get_image_color`, for each class."""
     for label, name in enumerate(class_names):
         (directory / name).mkdir(parents=True, exist_ok=True)
         for index in range(images_per_class):
@@ -52,15 +42,7 @@ def build_record_files(
     """Build record files and their metadata in `data_dir`/`split`.
 
     Record i has the name `image_<i>`, the label i % num_classes (0 if there are no classes) and the color
-    `image_color(i % num_classes, i // num_classes)`.
-
-    Args:
-        data_dir: For `--data_dir`.
-        split: For `--split`.
-        records_per_file: Number of records in each file.
-        num_classes: 0 for unlabeled images.
-        resolution: Height and width of the stored PNG images.
-        damaged: Numbers of the records whose image is truncated.
+    `get_image_color(i % num_classes, i // num_classes)`. The images of the records `damaged` are truncated.
     """
     directory = data_dir / split
     directory.mkdir(parents=True)

@@ -1,8 +1,7 @@
 """Simulated GPUs and GPU software."""
 
-from __future__ import annotations
-
 import dataclasses
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -26,7 +25,7 @@ SOFTWARE = GpuSoftware(
 """The software that the constraints of tools/launch install, with a new driver."""
 
 
-def simulate_gpus(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, **software: object) -> None:
+def simulate_gpus(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, **software: Any) -> None:
     """Let this process see simulated GPUs and software, and clear the record of logged findings."""
     devices = {f"GPU:{index}": gpu for index, gpu in enumerate(gpus)}
     details = {name: {"device_name": gpu.name, "compute_capability": gpu.capability} for name, gpu in devices.items()}

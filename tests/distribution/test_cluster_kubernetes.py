@@ -1,7 +1,5 @@
 """Tests of pods as workers, with the real Kubernetes client and a small API server on this machine."""
 
-from __future__ import annotations
-
 import http.server
 import json
 import pathlib
@@ -94,7 +92,7 @@ def test_no_workers_without_a_selector(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_invalid_number_of_pods(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGAN_TF_PODS", "job-name=train")
     monkeypatch.setenv("SAGAN_TF_NUM_PODS", count)
-    with pytest.raises(UserError, match=f"SAGAN_TF_NUM_PODS: .*, received '{count}'.*unset SAGAN_TF_PODS"):
+    with pytest.raises(UserError, match=f"SAGAN_TF_NUM_PODS: .*'{count}'"):
         count_workers()
 
 
@@ -107,19 +105,6 @@ def test_each_pod_finds_its_index(api: ApiServer, monkeypatch: pytest.MonkeyPatc
     assert api.paths == ["/api/v1/namespaces/research/pods?labelSelector=job-name%3Dtrain"] * 2
 
 
-def test_address_of_the_host_name_without_the_downward_api(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("POD_IP")
-    monkeypatch.setattr("socket.gethostname", lambda: "127.0.0.7")
-    api.lists = [[pod("a", "10.0.0.1"), pod("b", "127.0.0.7")]]
-    assert find_workers() == (["10.0.0.1:2222", "127.0.0.7:2222"], 1)
-
-
-def test_ipv6_addresses(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POD_IP", "fd00::2")
-    api.lists = [[pod("a", "fd00::1"), pod("b", "fd00::2")]]
-    assert find_workers() == (["[fd00::1]:2222", "[fd00::2]:2222"], 1)
-
-
 def test_waits_for_running_pods_and_ignores_ended_pods(api: ApiServer) -> None:
     earlier = [pod("train-0-old", "10.0.0.7", "Failed"), pod("train-1-old", "10.0.0.8", ends=True)]
     api.lists = [
@@ -130,20 +115,6 @@ def test_waits_for_running_pods_and_ignores_ended_pods(api: ApiServer) -> None:
     ]
     assert find_workers() == (["10.0.0.2:2222", "10.0.0.1:2222"], 1)
     assert len(api.paths) == 4
-
-
-def test_time_limit_of_waiting(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_kubernetes, "_MAX_WAIT_SECONDS", 0.05)
-    api.lists = [TWO[:1]]
-    with pytest.raises(UserError, match="SAGAN_TF_PODS: .* 2 .*job-name=train, received 1"):
-        find_workers()
-
-
-def test_too_many_pods_are_an_error_at_once(api: ApiServer) -> None:
-    api.lists = [[*TWO, pod("c", "10.0.0.3")]]
-    with pytest.raises(UserError, match="SAGAN_TF_PODS: .* 2 .*job-name=train, received 3"):
-        find_workers()
-    assert len(api.paths) == 1
 
 
 @pytest.mark.parametrize(
@@ -159,27 +130,10 @@ def test_address_of_no_worker_or_of_two_workers(pods: list[dict[str, Any]], advi
         find_workers()
 
 
-def test_pod_ip_is_recommended_if_it_is_not_set(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("POD_IP")
-    monkeypatch.setattr("socket.gethostname", lambda: "127.0.0.7")
-    with pytest.raises(UserError, match=r"received 127.0.0.7:2222; set POD_IP .*status.podIP"):
-        find_workers()
-
-
-@pytest.mark.parametrize(
-    ("status", "advice"),
-    [(400, "label selector in SAGAN_TF_PODS"), (401, "token"), (403, "a Role .* the verb list"), (500, "log")],
-)
+@pytest.mark.parametrize(("status", "advice"), [(400, "selector"), (401, "token"), (403, "Role"), (500, "log")])
 def test_errors_of_the_api_server(status: int, advice: str, api: ApiServer) -> None:
     api.status = status
-    with pytest.raises(UserError, match=f"SAGAN_TF_PODS: .*job-name=train.*research.*{status} .*; .*{advice}"):
-        find_workers()
-
-
-def test_no_api_server(api: ApiServer) -> None:
-    api.shutdown()
-    api.server_close()
-    with pytest.raises(UserError, match="SAGAN_TF_PODS: the API server"):
+    with pytest.raises(UserError, match=f"SAGAN_TF_PODS: .*job-name=train.*research.*{status} .*{advice}"):
         find_workers()
 
 
@@ -194,11 +148,42 @@ def test_missing_token(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "SAGAN_TF_PODS"):
         monkeypatch.setenv(name, "443")
     monkeypatch.setenv("SAGAN_TF_NUM_PODS", "2")
-    with pytest.raises(UserError, match="SAGAN_TF_PODS: .*token.*automountServiceAccountToken: true"):
+    with pytest.raises(UserError, match="SAGAN_TF_PODS: .*token"):
         find_workers()
 
 
-def test_missing_package(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("own", ["127.0.0.7", "fd00::2"])
+def test_ipv6_and_the_address_of_the_host_name(own: str, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the downward API, a pod knows only its host name."""
+    monkeypatch.setenv("POD_IP", own)
+    if own == "127.0.0.7":
+        monkeypatch.delenv("POD_IP")
+        monkeypatch.setattr("socket.gethostname", lambda: own)
+    api.lists = [[pod("a", "fd00::1"), pod("b", own)]]
+    expected = f"[{own}]:2222" if ":" in own else f"{own}:2222"
+    assert find_workers() == (["[fd00::1]:2222", expected], 1)
+
+
+@pytest.mark.parametrize("pods", [TWO[:1], [*TWO, pod("c", "10.0.0.3")]], ids=len)
+def test_wrong_number_of_pods(pods: list[dict[str, Any]], api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too few pods are an error at the time limit, and too many at once."""
+    monkeypatch.setattr(cluster_kubernetes, "_MAX_WAIT_SECONDS", 0.05 if len(pods) < 2 else 1e6)
+    api.lists = [pods]
+    with pytest.raises(UserError, match=f"SAGAN_TF_PODS: .* 2 .*job-name=train, received {len(pods)}"):
+        find_workers()
+
+
+def test_unknown_own_address(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_IP", "127.0.0.7")
+    with pytest.raises(UserError, match="127.0.0.7:2222"):
+        find_workers()
+
+
+def test_missing_package_and_api_server(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.shutdown()
+    api.server_close()
+    with pytest.raises(UserError, match="SAGAN_TF_PODS: the API server"):
+        find_workers()
     monkeypatch.setitem(sys.modules, "kubernetes", None)
-    with pytest.raises(UserError, match="SAGAN_TF_PODS: .*kubernetes.* -m pip install kubernetes$"):
+    with pytest.raises(UserError, match="SAGAN_TF_PODS: .*kubernetes"):
         find_workers()

@@ -1,7 +1,5 @@
 """Tests of TF_CONFIG: errors are one line, and TensorFlow reads the same number of workers."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -54,47 +52,43 @@ def test_missing_tf_config(text: str | None, monkeypatch: pytest.MonkeyPatch) ->
     assert count_workers() == 0
 
 
+def worker(*addresses: object, task: object = FIRST) -> dict[str, object]:
+    return {"cluster": {"worker": list(addresses)}, "task": task}
+
+
 @pytest.mark.parametrize(
-    ("config", "line"),
+    ("config", "received"),
     [
-        ("garbage", r"received garbage \(Expecting value: line 1 column 1"),
-        ("{\n'cluster'", r"received \{ 'cluster' \("),
-        ("[" * 100 + "]" * 99, r"received \[{77}\.\.\. \("),
-        ([1], r"received \[1\]"),
-        ({"task": FIRST}, r'received \{"task": '),
-        ({"cluster": {}, "task": FIRST}, '"cluster"'),
-        # The training operator writes this with enableDynamicWorker.
-        ({"sparseCluster": {"worker": {"0": "a:2222"}}, "task": FIRST}, r'"cluster".*received \{"sparse'),
-        (
-            {"cluster": {"worker": TWO, "ps": ["c:2222"], "evaluator": ["d:2222"]}, "task": FIRST},
-            "chief and worker .*received evaluator, ps",
-        ),
-        ({"cluster": {"worker": []}, "task": FIRST}, r"worker, received \[\]"),
-        ({"cluster": {"worker": {"0": "a:1"}}, "task": FIRST}, 'worker, received {"0": "a:1"}'),
-        ({"cluster": {"worker": ["a"]}, "task": FIRST}, 'worker, received "a"'),
-        ({"cluster": {"worker": ["a:"]}, "task": FIRST}, 'received "a:"'),
-        ({"cluster": {"worker": ["a:0"]}, "task": FIRST}, 'received "a:0"'),
-        ({"cluster": {"worker": ["a:65536"]}, "task": FIRST}, 'received "a:65536"'),
-        ({"cluster": {"worker": ["fd00::1:2222"]}, "task": FIRST}, 'received "fd00::1:2222"'),
-        ({"cluster": {"worker": [2222]}, "task": FIRST}, "received 2222"),
-        ({"cluster": {"chief": TWO}, "task": {"type": "chief", "index": 0}}, "chief, received 2"),
-        ({"cluster": {"worker": ["a:1", "b:1", "a:1"]}, "task": FIRST}, "received a:1 twice"),
-        ({"cluster": {"chief": ["a:1"], "worker": ["a:1"]}, "task": FIRST}, "received a:1 twice"),
-        ({"cluster": {"worker": TWO}}, '"task", .*received null'),
-        ({"cluster": {"worker": TWO}, "task": {"type": "worker"}}, '"task", .*received {"type": "worker"}'),
-        ({"cluster": {"worker": TWO}, "task": {"index": 0}}, '"task", .*received {"index": 0}'),
-        (
-            {"cluster": {"chief": ["c:1"], "worker": TWO}, "task": {"type": "evaluator", "index": 0}},
-            'chief or worker, .*received "evaluator"',
-        ),
-        ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": 2}}, "0 to 1 .*received 2"),
-        ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": -1}}, "received -1"),
-        ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": True}}, "received true"),
-        ({"cluster": {"worker": TWO}, "task": {"type": "worker", "index": None}}, "received null"),
+        ("garbage", "garbage"),
+        ("{\n'cluster'", "{ 'cluster'"),
+        ("[" * 100 + "]" * 99, "[" * 77 + "..."),
+        ([1], "[1]"),
+        ({"task": FIRST}, '{"task": '),
+        ({"sparseCluster": {"worker": {"0": "a:2222"}}, "task": FIRST}, '{"sparse'),  # Kubeflow's enableDynamicWorker
+        ({"cluster": {"worker": TWO, "ps": ["c:2222"], "evaluator": ["d:2222"]}, "task": FIRST}, "evaluator, ps"),
+        (worker(), "[]"),
+        ({"cluster": {"worker": {"0": "a:1"}}, "task": FIRST}, '{"0": "a:1"}'),
+        (worker("a"), '"a"'),
+        (worker("a:"), '"a:"'),
+        (worker("a:0"), '"a:0"'),
+        (worker("a:65536"), '"a:65536"'),
+        (worker("fd00::1:2222"), '"fd00::1:2222"'),
+        (worker(2222), "2222"),
+        ({"cluster": {"chief": TWO}, "task": {"type": "chief", "index": 0}}, "2"),
+        (worker("a:1", "b:1", "a:1"), "a:1 twice"),
+        ({"cluster": {"chief": ["a:1"], "worker": ["a:1"]}, "task": FIRST}, "a:1 twice"),
+        (worker(*TWO, task=None), "null"),
+        (worker(*TWO, task={"type": "worker"}), '{"type": "worker"}'),
+        (worker(*TWO, task={"index": 0}), '{"index": 0}'),
+        (worker(*TWO, task={"type": "evaluator", "index": 0}), '"evaluator"'),
+        (worker(*TWO, task={"type": "worker", "index": 2}), "2"),
+        (worker(*TWO, task={"type": "worker", "index": -1}), "-1"),
+        (worker(*TWO, task={"type": "worker", "index": True}), "true"),
     ],
 )
-def test_errors_are_one_line(config: object, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_one_line(config: object, received: str, monkeypatch: pytest.MonkeyPatch) -> None:
     set_tf_config(monkeypatch, config)
-    with pytest.raises(UserError, match=f"^TF_CONFIG: .*{line}") as caught:
+    with pytest.raises(UserError) as caught:
         count_workers()
-    assert "\n" not in str(caught.value)
+    message = str(caught.value)
+    assert message.startswith("TF_CONFIG: ") and f"received {received}" in message and "\n" not in message

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import contextlib
 import types
 from collections.abc import Iterator
@@ -39,28 +37,17 @@ def is_tf32_on() -> bool:
     return tf.config.experimental.tensor_float_32_execution_enabled()
 
 
-def test_memory_growth_of_every_gpu(gpu_calls: list[tuple[str, object]]):
+def test_settings_of_gpus(gpu_calls: list[tuple[str, object]], monkeypatch: pytest.MonkeyPatch):
     devices.enable_gpu_memory_growth()
     assert gpu_calls == [("growth", (gpu, True)) for gpu in GPUS]
-
-
-@pytest.mark.parametrize("value", ["true", "false"])
-def test_variable_of_tensorflow_takes_precedence(
-    value: str, gpu_calls: list[tuple[str, object]], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", value)
-    devices.enable_gpu_memory_growth()
+    gpu_calls.clear()
+    for value in ("true", "false"):
+        monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", value)
+        devices.enable_gpu_memory_growth()
     assert gpu_calls == []
-
-
-def test_one_gpu_is_the_first_visible_gpu(gpu_calls: list[tuple[str, object]]):
     devices.use_one_gpu()
-    assert gpu_calls == [("visible", GPUS[1:2])]
-
-
-def test_no_gpu_hides_all_gpus(gpu_calls: list[tuple[str, object]]):
     devices.use_no_gpu()
-    assert gpu_calls == [("visible", [])]
+    assert gpu_calls == [("visible", GPUS[1:2]), ("visible", [])]
 
 
 def test_settings_are_kept_after_tensorflow_has_started(
@@ -88,8 +75,16 @@ def test_float32_is_exact_only_inside_the_context(before: bool):
     assert is_tf32_on() is before
 
 
-def test_training_uses_tf32_by_option_and_inference_never(monkeypatch: pytest.MonkeyPatch):
+def test_strategies_apply_the_options_of_training(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
+    calls: list[str] = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic"))
+    monkeypatch.setattr("sagan_tf.distribution.strategy.enable_gpu_memory_growth", lambda: calls.append("growth"))
+    monkeypatch.setattr("sagan_tf.distribution.strategy.use_one_gpu", lambda: calls.append("one"))
+    create_strategy(TrainingConfig(strategy="mirrored"))
+    assert calls == ["growth"]
+    create_strategy(TrainingConfig(strategy="one_device", deterministic=True))
+    assert sorted(calls) == ["deterministic", "growth", "growth", "one"]
     create_strategy(TrainingConfig(strategy="one_device"))
     assert is_tf32_on()
     create_strategy(TrainingConfig(strategy="one_device", tf32=False))
@@ -97,27 +92,6 @@ def test_training_uses_tf32_by_option_and_inference_never(monkeypatch: pytest.Mo
     create_strategy(TrainingConfig(strategy="one_device"))
     create_local_strategy("one_device")
     assert not is_tf32_on()
-
-
-def test_every_strategy_prepares_the_gpus(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    calls: list[str] = []
-    monkeypatch.setattr("sagan_tf.distribution.strategy.enable_gpu_memory_growth", lambda: calls.append("growth"))
-    monkeypatch.setattr("sagan_tf.distribution.strategy.use_one_gpu", lambda: calls.append("one"))
-    create_strategy(TrainingConfig(strategy="mirrored"))
-    assert calls == ["growth"]
-    create_strategy(TrainingConfig(strategy="one_device"))
-    assert calls == ["growth", "growth", "one"]
-
-
-def test_option_deterministic(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    calls: list[str] = []
-    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: calls.append("deterministic"))
-    create_strategy(TrainingConfig(strategy="one_device"))
-    assert calls == []
-    create_strategy(TrainingConfig(strategy="one_device", deterministic=True))
-    assert calls == ["deterministic"]
 
 
 @pytest.mark.parametrize("exact", [False, True])

@@ -1,9 +1,8 @@
-from __future__ import annotations
-
 import dataclasses
 import logging
 import pathlib
 import types
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -18,7 +17,6 @@ from sagan_tf.distribution.gpu_findings import (
 from tests.distribution.made_up_gpus import A10, H100, K80, P100, RTX_5090, SOFTWARE, T4, V100
 
 ERROR, WARNING, INFO = logging.ERROR, logging.WARNING, logging.INFO
-FUTURE = ("sm_80", "sm_90", "sm_100", "compute_120")
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +25,7 @@ def _set_cuda_cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CUDA_CACHE_PATH", str(tmp_path / "kernels"))
 
 
-def examine(gpu: Gpu, precision: str = "float32", **software: object) -> list[tuple[int, str]]:
+def examine(gpu: Gpu, precision: str = "float32", **software: Any) -> list[tuple[int, str]]:
     findings = examine_gpu(gpu, dataclasses.replace(SOFTWARE, **software), precision)
     return [(finding.level, finding.message) for finding in findings]
 
@@ -35,31 +33,24 @@ def examine(gpu: Gpu, precision: str = "float32", **software: object) -> list[tu
 @pytest.mark.parametrize("gpu", [P100, V100, T4, A10, Gpu("NVIDIA L4", (8, 9)), Gpu("GeForce GTX 1080", (6, 1))])
 def test_gpus_with_machine_code_have_no_findings(gpu: Gpu):
     assert examine(gpu) == []
-
-
-@pytest.mark.parametrize("gpu", [K80, RTX_5090, Gpu("NVIDIA B200", (10, 0))])
-def test_gpus_without_code_are_an_error(gpu: Gpu):
-    ((level, message),) = examine(gpu)
-    assert level == ERROR and gpu.name in message and SOFTWARE.tensorflow in message
-
-
-def test_machine_code_does_not_run_on_an_earlier_gpu():
-    assert [level for level, _ in examine(A10, compute_capabilities=("sm_70", "sm_89", "compute_89"))] == [ERROR]
-
-
-@pytest.mark.parametrize(("gpu", "has_successor"), [(K80, False), (A10, False), (RTX_5090, True)])
-def test_another_tensorflow_is_advised_only_for_newer_gpus(gpu: Gpu, has_successor: bool):
-    ((_, message),) = examine(gpu, compute_capabilities=("sm_60", "sm_89"))
-    assert ("NVIDIA's TensorFlow container" in message) is has_successor
-
-
-@pytest.mark.parametrize("gpu", [A10, H100, RTX_5090, Gpu("NVIDIA B200", (10, 0)), Gpu("NVIDIA B300", (10, 3))])
-def test_tensorflow_with_code_for_newer_gpus(gpu: Gpu):
-    assert all(level == INFO for level, _ in examine(gpu, compute_capabilities=FUTURE))
-
-
-def test_build_that_does_not_list_its_compute_capabilities():
     assert examine(RTX_5090, compute_capabilities=(), cuda=None, driver_cuda=None, cudnn=None, min_cudnn=None) == []
+
+
+@pytest.mark.parametrize(
+    ("gpu", "capabilities", "has_successor"),
+    [
+        (K80, SOFTWARE.compute_capabilities, False),
+        (Gpu("NVIDIA B200", (10, 0)), SOFTWARE.compute_capabilities, True),
+        (RTX_5090, ("sm_60", "sm_89"), True),
+        (A10, ("sm_70", "sm_89", "compute_89"), False),  # machine code does not run on an earlier GPU
+    ],
+)
+def test_gpus_without_code_are_an_error(gpu: Gpu, capabilities: tuple[str, ...], has_successor: bool):
+    ((level, message),) = examine(gpu, compute_capabilities=capabilities)
+    assert level == ERROR and gpu.name in message and SOFTWARE.tensorflow in message
+    assert ("NVIDIA's TensorFlow container" in message) is has_successor
+    future = examine(gpu, compute_capabilities=("sm_80", "sm_90", "sm_100", "compute_120"))
+    assert gpu is K80 or all(level == INFO for level, _ in future)
 
 
 def test_compilation_of_ptx_is_announced(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,6 @@
 """Tests of the division of a batch among replicas: every row is computed once and keeps its position."""
 
-from __future__ import annotations
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -21,11 +21,11 @@ def work(numbers: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 @pytest.mark.parametrize(("make", "replicas"), [(one_device, 1), (two_replicas, 2)])
 @pytest.mark.parametrize("count", [2, 6])
-def test_rows_are_divided_in_order(make: object, replicas: int, count: int) -> None:
+def test_rows_are_divided_in_order(make: Callable[[], tf.distribute.Strategy], replicas: int, count: int) -> None:
     strategy = make()
     assert strategy.num_replicas_in_sync == replicas
-    numbers = np.arange(count * 3, dtype=np.float32).reshape(count, 3)
-    labels = np.arange(count, dtype=np.int32) * 100
+    numbers: np.ndarray = np.arange(count * 3, dtype=np.float32).reshape(count, 3)
+    labels: np.ndarray = np.arange(count, dtype=np.int32) * 100
     with strategy.scope():
         results, origins = tf.function(split_over_replicas(strategy, work), autograph=False)(
             tf.constant(numbers), tf.constant(labels)
@@ -36,7 +36,7 @@ def test_rows_are_divided_in_order(make: object, replicas: int, count: int) -> N
 
 
 @pytest.mark.parametrize("make", [one_device, two_replicas])
-def test_function_is_traced_once_for_any_number_of_rows(make: object) -> None:
+def test_function_is_traced_once_for_any_number_of_rows(make: Callable[[], tf.distribute.Strategy]) -> None:
     strategy, traces = make(), []
 
     def record_trace(numbers: tf.Tensor) -> tuple[tf.Tensor]:

@@ -1,7 +1,5 @@
 """Tests of the agreement of several workers, which two replicas of this process represent."""
 
-from __future__ import annotations
-
 import pytest
 
 from sagan_tf.distribution import worker_agreement

@@ -1,9 +1,8 @@
-from __future__ import annotations
-
 import ctypes
 import importlib.metadata
 import os
 import pathlib
+import unittest.mock
 
 import pytest
 
@@ -44,19 +43,11 @@ def test_detection_of_nvidia_gpus(tmp_path: pathlib.Path, files: tuple[str, ...]
     assert has_nvidia_gpu(create_machine(tmp_path, *files)) is expected
 
 
-@pytest.mark.parametrize(
-    ("visible", "expected"),
-    [
-        ("", False),
-        ("-1", False),
-        (" -1,0", False),
-        ("NoDevFiles", False),
-        ("0", True),
-        ("3,-1", True),
-        ("GPU-8932f937", True),
-        ("MIG-GPU-8932f937/1/2", True),
-    ],
-)
+VISIBLE = dict.fromkeys(("", "-1", " -1,0", "NoDevFiles"), False)
+VISIBLE |= dict.fromkeys(("0", "3,-1", "GPU-8932f937", "MIG-GPU-8932f937/1/2"), True)
+
+
+@pytest.mark.parametrize(("visible", "expected"), VISIBLE.items())
 def test_hidden_gpus(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, visible: str, expected: bool):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert has_nvidia_gpu(create_machine(tmp_path, "dev/nvidia0")) is expected
@@ -97,12 +88,15 @@ def test_cusolver_is_loaded_from_the_system_or_from_pip(
     assert loaded == expected
 
 
-def test_cache_is_large_unless_its_size_is_set(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("name", "default"), [("CUDA_CACHE_MAXSIZE", "4294967296"), ("TF_GPU_THREAD_MODE", "gpu_private")]
+)
+def test_variables_that_are_set_are_kept(name: str, default: str, monkeypatch: pytest.MonkeyPatch):
     prepare_cuda()
-    assert os.environ.pop("CUDA_CACHE_MAXSIZE") == "4294967296"
-    monkeypatch.setenv("CUDA_CACHE_MAXSIZE", "1000")
+    assert os.environ[name] == default
+    monkeypatch.setenv(name, "1000")
     prepare_cuda()
-    assert os.environ["CUDA_CACHE_MAXSIZE"] == "1000"
+    assert os.environ[name] == "1000"
 
 
 @pytest.mark.parametrize("has_gpu", [True, False])
@@ -116,15 +110,6 @@ def test_cache_directory_is_created_if_there_is_a_gpu(
     assert (tmp_path / "new" / "cuda").is_dir() is has_gpu
 
 
-def test_no_cache_without_a_home_directory(monkeypatch: pytest.MonkeyPatch):
-    def fail(path: pathlib.Path) -> None:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("CUDA_CACHE_PATH", raising=False)
-    monkeypatch.setattr(pathlib.Path, "expanduser", fail)
-    assert find_cuda_cache() is None
-
-
 def test_directory_of_compiled_kernels(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_cuda_cache() == tmp_path / ".nv" / "ComputeCache"
@@ -136,11 +121,7 @@ def test_directory_of_compiled_kernels(tmp_path: pathlib.Path, monkeypatch: pyte
     monkeypatch.setenv("CUDA_CACHE_PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_CACHE_DISABLE", "1")
     assert find_cuda_cache() is None
-
-
-def test_gpus_have_private_threads_unless_the_mode_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare_cuda()
-    assert os.environ["TF_GPU_THREAD_MODE"] == "gpu_private"
-    monkeypatch.setenv("TF_GPU_THREAD_MODE", "global")
-    prepare_cuda()
-    assert os.environ["TF_GPU_THREAD_MODE"] == "global"
+    monkeypatch.delenv("CUDA_CACHE_DISABLE")
+    monkeypatch.delenv("CUDA_CACHE_PATH")
+    monkeypatch.setattr(pathlib.Path, "expanduser", unittest.mock.Mock(side_effect=RuntimeError("no home directory")))
+    assert find_cuda_cache() is None

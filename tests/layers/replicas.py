@@ -1,7 +1,5 @@
 """Two replicas on one CPU, which `tests/conftest.py` splits into two logical devices."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Batch normalization compared with NumPy, on one and on two replicas."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras
@@ -49,16 +47,10 @@ def update_average(before: Any, batch: Any) -> np.ndarray:
 
 @either_kernel
 def test_training_uses_the_statistics_of_the_batch(synchronized: bool) -> None:
-    x = images()
-    expected = [0.5, 1.0, 2.0] * standardize(x, *moments(x)) + [-1.0, 0.0, 1.0]
-    np.testing.assert_allclose(make_layer(synchronized=synchronized)(x, training=True).numpy(), expected, atol=1e-5)
-
-
-@either_kernel
-def test_moving_statistics(synchronized: bool) -> None:
     x, layer = images(), make_layer(synchronized=synchronized)
-    layer(x, training=True)
     mean, variance = moments(x)
+    expected = [0.5, 1.0, 2.0] * standardize(x, mean, variance) + [-1.0, 0.0, 1.0]
+    np.testing.assert_allclose(layer(x, training=True).numpy(), expected, atol=1e-5)
     np.testing.assert_allclose(layer.moving_mean.numpy(), update_average([0.1, -1.0, 4.0], mean), rtol=1e-5)
     np.testing.assert_allclose(layer.moving_variance.numpy(), update_average([0.3, 1.5, 6.0], variance), rtol=1e-5)
 
@@ -94,21 +86,6 @@ def weighted_sum(y: tf.Tensor, weights: Any) -> tf.Tensor:
 
 
 @either_kernel
-def test_gradients(synchronized: bool) -> None:
-    x, layer, weights = tf.constant(images()), make_layer(synchronized=synchronized), images(seed=2)
-    gamma, beta = tf.constant(layer.gain.numpy()), tf.constant(layer.bias.numpy())
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        loss = weighted_sum(layer(x, training=True), weights)
-    gradients = tape.gradient(loss, [x, layer.gain.value, layer.bias.value])
-    with tf.GradientTape() as tape:
-        tape.watch([x, gamma, beta])
-        loss = weighted_sum(normalize(x, gamma, beta), weights)
-    for gradient, expected in zip(gradients, tape.gradient(loss, [x, gamma, beta]), strict=True):
-        np.testing.assert_allclose(gradient.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
-
-
-@either_kernel
 @pytest.mark.parametrize("training", [False, True])
 def test_constant_channels_give_beta(synchronized: bool, training: bool) -> None:
     layer = make_layer(synchronized=synchronized)
@@ -116,12 +93,6 @@ def test_constant_channels_give_beta(synchronized: bool, training: bool) -> None
     outputs = layer(np.full([2, 2, 2, CHANNELS], 300.0, np.float32), training=training)
     np.testing.assert_allclose(outputs.numpy()[0, 0, 0], layer.bias.numpy(), atol=1e-3)
     assert np.all(np.isfinite(layer.moving_variance.numpy()))
-
-
-def test_a_single_value_has_no_variance() -> None:
-    layer = make_layer()
-    layer(images()[:1, :1, :1], training=True)
-    np.testing.assert_allclose(layer.moving_variance.numpy(), update_average([0.3, 1.5, 6.0], 0.0), rtol=1e-6)
 
 
 def train_on_two_replicas(
@@ -182,8 +153,7 @@ def test_unsynchronized_replicas_use_their_own_part() -> None:
         np.testing.assert_allclose(first, update_average(before, batch), rtol=1e-5)
 
 
-@either_kernel
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(("synchronized", "precision"), [(False, "mixed_float16"), (True, "mixed_bfloat16")])
 def test_statistics_are_float32_in_mixed_precision(synchronized: bool, precision: str) -> None:
     layer = make_layer(synchronized=synchronized, dtype=precision)
     x = tf.cast(images(16), layer.compute_dtype)
@@ -214,21 +184,3 @@ def test_mean_far_above_the_deviation(synchronized: bool) -> None:
 def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BatchNormalization(**options)
-
-
-def test_config_round_trip() -> None:
-    layer = BatchNormalization(0.5, 1e-3, True, name="normalization")
-    copy = BatchNormalization.from_config(layer.get_config())
-    assert copy.get_config() == layer.get_config()
-    assert (copy.momentum, copy.epsilon, copy.synchronized) == (0.5, 1e-3, True)
-
-
-def test_defaults_and_trained_weights() -> None:
-    layer = BatchNormalization()
-    layer.build((None, 4, 4, CHANNELS))
-    assert (layer.momentum, layer.epsilon, layer.synchronized) == (0.9, 1e-5, False)
-    assert [variable.name for variable in layer.trainable_variables] == ["gain", "bias"]
-    assert [variable.name for variable in layer.non_trainable_variables] == ["moving_mean", "moving_variance"]
-    starts = [float(variable.numpy()[0]) for variable in layer.variables]
-    assert starts == [1.0, 0.0, 0.0, 1.0]
-    assert layer.compute_output_shape((None, 4, 4, CHANNELS)) == (None, 4, 4, CHANNELS)

@@ -1,7 +1,5 @@
 """Dense attention and its gradients compared with those that TensorFlow derives, in float64."""
 
-from __future__ import annotations
-
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -13,7 +11,6 @@ from sagan_tf.layers import accelerators
 from sagan_tf.layers import dense_attention as module
 from sagan_tf.layers.dense_attention import compute_attention_map, dense_attention, has_rounded_products
 from tests.graphs import find_predecessors
-from tests.layers.tflite import run_as_tflite
 
 Tensors = Sequence[tf.Tensor]
 Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -110,25 +107,6 @@ def test_second_derivatives_equal_finite_differences() -> None:
     pairs = zip(found, directions, strict=True)
     slope = sum(float(tf.reduce_sum(gradient * direction)) for gradient, direction in pairs)
     assert slope == pytest.approx((norm(step) - norm(-step)) / (2.0 * step), rel=1e-7)
-
-
-@pytest.mark.usefixtures("written_out_gradients")
-def test_derivatives_of_a_traced_function() -> None:
-    traced = tf.function(dense_attention, input_signature=SPECS, autograph=False)
-    for derivatives in (gradients, second_derivatives):
-        expected = derivatives(attend_plainly, make_operands())
-        np.testing.assert_array_less(relative_errors(derivatives(traced, make_operands()), expected), 1e-12)
-
-
-@pytest.mark.usefixtures("written_out_gradients")
-def test_forward_mode() -> None:
-    inputs = make_operands()
-    found = []
-    for attend in (dense_attention, attend_plainly):
-        with tf.autodiff.ForwardAccumulator(inputs, [tf.cos(tensor) for tensor in inputs]) as accumulator:
-            results = attend(*inputs)
-        found.append(accumulator.jvp(results))
-    np.testing.assert_array_less(relative_errors(*found), 1e-12)
 
 
 def make_trained_tensors(dtype: str, mean: float) -> list[tf.Tensor]:
@@ -243,10 +221,3 @@ def test_saved_model(tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_less(
         relative_errors(gradients(loaded, make_operands()), gradients(attend_plainly, make_operands())), 1e-12
     )
-
-
-@pytest.mark.usefixtures("written_out_gradients")
-def test_tflite() -> None:
-    inputs = make_operands("float32", (1, 7, 5, 3, 4))
-    outputs = run_as_tflite(lambda *inputs: dense_attention(*inputs)[0], inputs)
-    np.testing.assert_allclose(outputs, attend_plainly(*inputs)[0], atol=1e-6)

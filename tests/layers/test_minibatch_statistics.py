@@ -1,7 +1,5 @@
 """Statistics of groups of images compared with NumPy."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,32 +1,13 @@
 """Normalization by batch statistics and its written-out gradient compared with TensorFlow."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sagan_tf.layers.normalization import normalize_by_batch
 from tests.graphs import find_predecessors
+from tests.layers.gradients import assert_close, outputs_and_gradients
 from tests.layers.test_batch_normalization import CHANNELS, EPSILON, images, moments, normalize
-
-
-def gradients(function: Callable[..., Any], *sources: tf.Tensor, weights: np.ndarray) -> list[tf.Tensor]:
-    """Return the outputs of a function and the gradients of its arguments for `weights` as upstream gradient."""
-    with tf.GradientTape() as tape:
-        tape.watch(sources)
-        outputs = function(*sources)
-    return [outputs, *tape.gradient(outputs, sources, tf.cast(weights, outputs.dtype))]
-
-
-def assert_close(actual: list[tf.Tensor], expected: list[tf.Tensor], tolerance: float) -> None:
-    """Assert that differences are at most `tolerance` times the largest value."""
-    for pair in zip(actual, expected, strict=True):
-        value, reference = (tf.cast(tensor, "float64").numpy() for tensor in pair)
-        np.testing.assert_allclose(value, reference, rtol=0.0, atol=tolerance * np.abs(reference).max())
 
 
 def normalize_outputs(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
@@ -49,11 +30,13 @@ def normalize_exactly(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Ten
 def test_written_out_gradient(per_image: bool, shift: float, shape: tuple[int, int, int], compiled: bool) -> None:
     """Compare with the gradient that TensorFlow derives; gamma and beta are [channels] or [batch, channels]."""
     generator = np.random.default_rng(3)
-    x, weights = generator.normal(shift, 2.0, size=(*shape, CHANNELS)), generator.normal(size=(*shape, CHANNELS))
+    x = generator.normal(shift, 2.0, size=(*shape, CHANNELS))
     tables = generator.normal(size=(2, shape[0], CHANNELS) if per_image else (2, CHANNELS))
     sources = [tf.constant(values, tf.float32) for values in (x, *tables)]
     function = tf.function(normalize_outputs, autograph=False) if compiled else normalize_outputs
-    actual, expected = (gradients(call, *sources, weights=weights) for call in (function, normalize_exactly))
+    actual, expected = (
+        outputs_and_gradients(call, *sources, upstream_mean=0.0) for call in (function, normalize_exactly)
+    )
     assert {tensor.dtype for tensor in actual} == {tf.float32}
     assert_close(actual, expected, 1e-4)
 
@@ -62,22 +45,21 @@ def test_written_out_gradient(per_image: bool, shift: float, shape: tuple[int, i
 def test_written_out_gradient_of_a_single_value(per_image: bool) -> None:
     shape = (1, CHANNELS) if per_image else (CHANNELS,)
     x, gamma, beta = tf.fill([1, 1, 1, CHANNELS], 3.0), tf.fill(shape, 2.0), tf.fill(shape, -1.0)
-    weights = np.reshape(np.float32([1.0, 2.0, 3.0]), (1, 1, 1, CHANNELS))
-    outputs, x_gradient, gamma_gradient, beta_gradient = gradients(normalize_outputs, x, gamma, beta, weights=weights)
+    outputs, x_gradient, gamma_gradient, beta_gradient = outputs_and_gradients(normalize_outputs, x, gamma, beta)
     np.testing.assert_array_equal(outputs.numpy(), -np.ones(x.shape))
     np.testing.assert_array_equal(x_gradient.numpy(), np.zeros(x.shape))
     np.testing.assert_array_equal(gamma_gradient.numpy(), np.zeros(shape))
-    np.testing.assert_array_equal(beta_gradient.numpy(), np.reshape(weights, shape))
+    np.testing.assert_allclose(beta_gradient.numpy(), np.reshape(1.0 + 0.5 * np.sin(range(CHANNELS)), shape))
 
 
 @pytest.mark.parametrize("per_image", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 2e-2), ("float16", 3e-3)])
 def test_written_out_gradient_in_half_precision(per_image: bool, dtype: str, tolerance: float) -> None:
     generator = np.random.default_rng(3)
-    x, weights = (tf.cast(generator.normal(size=(4, 8, 8, CHANNELS)), dtype) for _ in range(2))
+    x = tf.cast(generator.normal(size=(4, 8, 8, CHANNELS)), dtype)
     tables = generator.normal(size=(2, 4, CHANNELS) if per_image else (2, CHANNELS))
     sources = [x, *(tf.constant(values, tf.float32) for values in tables)]
-    actual, expected = (gradients(call, *sources, weights=weights) for call in (normalize_outputs, normalize_exactly))
+    actual, expected = (outputs_and_gradients(call, *sources) for call in (normalize_outputs, normalize_exactly))
     assert [tensor.dtype for tensor in actual] == [x.dtype, x.dtype, tf.float32, tf.float32]
     assert_close(actual, expected, tolerance)
 
@@ -99,7 +81,10 @@ def test_standardized_inputs_are_not_kept_for_the_gradient() -> None:
 
     @tf.function(autograph=False)
     def both(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
-        return gradients(normalize_outputs, x, gamma, beta, weights=upstream)
+        with tf.GradientTape() as tape:
+            tape.watch([x, gamma, beta])
+            outputs = normalize_outputs(x, gamma, beta)
+        return [outputs, *tape.gradient(outputs, [x, gamma, beta], upstream)]
 
     graph = both.get_concrete_function(x, tf.ones([CHANNELS]), tf.ones([CHANNELS]), x).graph
     operations = graph.get_operations()

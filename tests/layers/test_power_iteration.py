@@ -1,7 +1,5 @@
 """Both forms of power iteration and their gradients, compared with singular value decompositions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers.power_iteration import estimate_bounded_sigma, estimate_bounded_sigma_compiled, estimate_sigma
-from tests.layers.replicas import run_on_replicas, two_replicas
 
 EPSILON = 1e-8
 FORMS: dict[str, Callable[..., Any]] = {
@@ -79,43 +76,6 @@ def test_matrix_of_zeros_keeps_u_and_gives_the_minimum(form: str) -> None:
     sigma, next_u = FORMS[form](w, u, 1, EPSILON, 0.25)
     assert float(sigma) == 0.25
     np.testing.assert_array_equal(next_u, u)
-
-
-def find_compiled_calls(graph: tf.Graph) -> list[tf.Operation]:
-    return [op for op in graph.get_operations() if "_XlaMustCompile" in op.node_def.attr]
-
-
-def test_compiled_form_is_one_operation_with_a_gradient_of_two_products() -> None:
-    @tf.function(autograph=False)
-    def gradient(w: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(w)
-            sigma, _ = estimate_bounded_sigma_compiled(w, u, 2, EPSILON, EPSILON)
-        return tape.gradient(sigma, w)
-
-    graph = gradient.get_concrete_function(tf.TensorSpec([12, 5]), tf.TensorSpec([12, 1])).graph
-    (call,) = find_compiled_calls(graph)
-    assert len(call.outputs) == 4  # no intermediate results, which a derived gradient would need
-    passive = {"Placeholder", "StopGradient", "Identity", "IdentityN", "Const", "NoOp"}
-    types = sorted(op.type for op in graph.get_operations() if op.type not in passive and op is not call)
-    assert types.count("Mul") == 2 and set(types) <= {"Mul", "Fill", "ZerosLike", "Shape"}, types
-
-
-def test_replicas_and_graphs_share_one_compiled_function() -> None:
-    """The function is not placed on a device, so it is traced once for all devices."""
-    w, u = make_matrix(6, 4), make_vector(6)
-    run_on_replicas(lambda w, u: [*estimate_bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)], [w, 2.0 * w], [u, u])
-
-    def step(w: tf.Tensor, u: tf.Tensor) -> Any:
-        return two_replicas().run(estimate_bounded_sigma_compiled, (w, u, 1, EPSILON, EPSILON))
-
-    graphs = [tf.function(step, autograph=False).get_concrete_function(w, u).graph for _ in range(2)]
-    calls = [call for graph in graphs for call in find_compiled_calls(graph)]
-    assert {call.device[-5:] for call in calls} == {"CPU:0", "CPU:1"}
-    names = {call.get_attr("f").name for call in calls}
-    assert len(calls) == 4 and len(names) == 1
-    body = graphs[0]._get_function(names.pop()).graph
-    assert {op.device for op in body.get_operations()} == {""}
 
 
 def test_compiled_form_inside_compiled_functions_and_loops() -> None:

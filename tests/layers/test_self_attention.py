@@ -1,7 +1,5 @@
 """Self-attention compared with loops over locations that follow the equations of the paper."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable
@@ -14,8 +12,9 @@ import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization, accelerators, self_attention
 from sagan_tf.layers.blockwise_attention import Blocks, blockwise_attention
-from sagan_tf.layers.dense_attention import compute_attention_map, dense_attention
+from sagan_tf.layers.dense_attention import dense_attention
 from sagan_tf.layers.self_attention import FORMS
+from tests.layers.test_dense_attention import attend_plainly
 
 CHANNELS = 16
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -118,40 +117,6 @@ def test_new_layer_is_the_identity(form: str) -> None:
     assert layer(x, training=True).numpy().tobytes() == x.tobytes()
 
 
-@every_form
-def test_attention_maps_sum_to_one(form: str) -> None:
-    x = 3.0 * make_images(6, 4)
-    _, attention_map = make_layer(form, x)(x, return_attention_map=True)
-    assert attention_map.shape == ((2, 6, 4, 3, 2) if form == "pooled" else (2, 6, 4, 6, 4))
-    assert attention_map.dtype == tf.float32
-    assert np.all(attention_map >= 0.0)
-    np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
-
-
-def test_location_attends_to_the_matching_key() -> None:
-    """Queries read channel 0 and keys channel 1: the location with channel 0 set attends to the one with channel 1."""
-    x = np.zeros((1, 4, 4, CHANNELS), np.float32)
-    x[0, 0, 1, 0] = 10.0
-    x[0, 3, 2, 1] = 10.0
-    layer = make_layer("paper", x)
-    for name, channel in (("query", 0), ("key", 1)):
-        kernel = np.zeros((1, 1, CHANNELS, CHANNELS // 8), np.float32)
-        kernel[0, 0, channel, 0] = 1.0
-        find_convolutions(layer)[name].set_weights([kernel])
-    attention_map = layer(x, return_attention_map=True)[1].numpy()
-    assert attention_map[0, 0, 1, 3, 2] > 0.999
-    np.testing.assert_allclose(attention_map[0, 3, 2], 1 / 16, rtol=1e-5)
-
-
-# C = 16: query and key 16 * 2 each, gamma 1; pooled: value 16 * 8, output 8 * 16; paper: 16 * 2 twice; full: 16 * 16.
-@pytest.mark.parametrize(("form", "expected"), [("pooled", 321), ("paper", 129), ("full", 321)])
-def test_parameter_counts(form: str, expected: int) -> None:
-    layer = make_layer(form, make_images())
-    assert layer.count_params() == expected
-    assert sorted({variable.name for variable in layer.variables}) == ["gamma", "kernel"]
-    assert set(find_convolutions(layer)) == {"query", "key", "value"} | (set() if form == "full" else {"output"})
-
-
 def test_narrow_feature_maps_have_at_least_one_channel() -> None:
     x = make_images()[..., :3]
     assert [make_layer("pooled", x).query.filters, make_layer("full", x).value.filters] == [1, 3]
@@ -196,9 +161,8 @@ def accumulated_gradients(layer: SelfAttention2D, x: np.ndarray) -> list[np.ndar
 
 
 @every_form
-@pytest.mark.parametrize("size", [(4, 6), (7, 5)])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_blockwise_gradients_equal_those_of_the_dense_form(form: str, size: tuple[int, int], batch: int) -> None:
+@pytest.mark.parametrize(("batch", "size"), [(1, (7, 5)), (3, (4, 6))])
+def test_blockwise_gradients_equal_those_of_the_dense_form(form: str, batch: int, size: tuple[int, int]) -> None:
     x = np.random.default_rng(3).normal(size=(batch, *size, CHANNELS)).astype(np.float32)
     dense, in_blocks = (make_layer(form, x, spectral_norm={}, blockwise=blockwise) for blockwise in (False, True))
     for gradient, expected in zip(accumulated_gradients(in_blocks, x), accumulated_gradients(dense, x), strict=True):
@@ -206,68 +170,31 @@ def test_blockwise_gradients_equal_those_of_the_dense_form(form: str, size: tupl
         assert np.abs(expected).max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("form", "size", "options", "in_blocks"),
-    [
-        ("pooled", (64, 64), {}, False),
-        ("pooled", (66, 64), {}, True),
-        ("paper", (45, 45), {}, False),
-        ("paper", (64, 64), {}, True),
-        ("full", (64, 64), {}, True),
-        ("full", (64, 64), {"blockwise": False}, False),
-        ("pooled", (4, 6), {"blockwise": True}, True),
-    ],
-)
-@pytest.mark.parametrize("batch", [None, 8])
-def test_large_maps_are_computed_in_blocks(
-    monkeypatch: pytest.MonkeyPatch,
-    form: str,
-    size: tuple[int, int],
-    options: dict[str, Any],
-    in_blocks: bool,
-    batch: int | None,
-) -> None:
-    calls = []
-
-    def spy(*operands: tf.Tensor) -> tf.Tensor:
-        calls.append(operands)
-        return blockwise_attention(*operands)
-
-    monkeypatch.setattr(self_attention, "blockwise_attention", spy)
-    layer = SelfAttention2D(form, **options)
-    specification = tf.TensorSpec([batch, *size, CHANNELS])
-
-    def trace(call: Callable[[tf.Tensor], Any]) -> None:
-        tf.function(call, autograph=False).get_concrete_function(specification)
-
-    trace(lambda x: layer(x, return_attention_map=True))
-    assert not calls
-    trace(layer)
-    assert len(calls) == in_blocks
-
-
-def test_batch_size_matters_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 maps of 64 MiB are as large as 32 dense maps of maximum size; a batch of unknown size has blocks."""
+def test_maps_that_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an accelerator, a batch of unknown size has blocks, and 8 maps of 64 MiB are as large as dense maps may be."""
     calls = []
 
     def spy(query: tf.Tensor, *operands: tf.Tensor) -> tf.Tensor:
         calls.append(query.shape[0])
         return blockwise_attention(query, *operands)
 
+    def trace(layer: SelfAttention2D, batch: int | None, size: int = 64, **options: bool) -> None:
+        specification = tf.TensorSpec([batch, size, size, CHANNELS])
+        layer.build(specification.shape)
+        tf.function(lambda x: layer(x, **options), autograph=False).get_concrete_function(specification)
+
     monkeypatch.setattr(self_attention, "blockwise_attention", spy)
     for accelerator in (False, True):
         monkeypatch.setattr(accelerators, "has_accelerator", lambda accelerator=accelerator: accelerator)
-        layer = SelfAttention2D("full")
-        layer.build([None, 64, 64, CHANNELS])
         for batch in (None, 8, 9):
-            tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec([batch, 64, 64, CHANNELS]))
+            trace(SelfAttention2D("full"), batch)
     assert calls == [None, 8, 9, None, 9]
-
-
-def plain_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Compute attention with operations that TensorFlow differentiates."""
-    attention = compute_attention_map(query, key)
-    return tf.matmul(tf.cast(attention, value.dtype), value), attention
+    trace(SelfAttention2D("pooled"), 4)
+    trace(SelfAttention2D("full", blockwise=False), 9)
+    trace(SelfAttention2D("full"), 9, return_attention_map=True)
+    assert len(calls) == 5
+    trace(SelfAttention2D("pooled", blockwise=True), 4, 8)
+    assert calls.pop() == 4
 
 
 def penalty_derivatives(layer: SelfAttention2D, x: tf.Tensor) -> list[tf.Tensor]:
@@ -297,7 +224,7 @@ def test_gradient_penalty(monkeypatch: pytest.MonkeyPatch, form: str, precision:
         monkeypatch.setattr(self_attention, "dense_attention", attend)
         return penalty_derivatives(make_layer(form, make_images(), dtype=precision), x)
 
-    exact = derivatives(plain_attention, "float32")
+    exact = derivatives(attend_plainly, "float32")
 
     def errors(attend: Callable[..., Any]) -> np.ndarray:
         found = derivatives(attend, precision)
@@ -305,13 +232,14 @@ def test_gradient_penalty(monkeypatch: pytest.MonkeyPatch, form: str, precision:
         return np.array([tf.norm(value - reference) / tf.norm(reference) for value, reference in pairs])
 
     assert min(float(tf.norm(reference)) for reference in exact) > 1e-3
-    np.testing.assert_array_less(errors(dense_attention), 1.5 * errors(plain_attention) + 1e-5)
+    np.testing.assert_array_less(errors(dense_attention), 1.5 * errors(attend_plainly) + 1e-5)
 
 
 @every_form
-@dense_and_blockwise
-@pytest.mark.parametrize(("precision", "tolerance"), [("mixed_float16", 5e-3), ("mixed_bfloat16", 5e-2)])
-def test_mixed_precision(form: str, blockwise: bool, precision: str, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "blockwise"), [("mixed_float16", 5e-3, False), ("mixed_bfloat16", 5e-2, True)]
+)
+def test_mixed_precision(form: str, precision: str, tolerance: float, blockwise: bool) -> None:
     x = make_images()
     expected = make_layer(form, x, spectral_norm={})(x).numpy()
     layer = make_layer(form, x, spectral_norm={}, dtype=precision, blockwise=blockwise)
@@ -322,43 +250,6 @@ def test_mixed_precision(form: str, blockwise: bool, precision: str, tolerance: 
     np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
     assert {variable.dtype for variable in layer.variables} == {"float32"}
     np.testing.assert_allclose(tf.cast(outputs, "float32"), expected, atol=tolerance * np.abs(expected).max())
-
-
-def test_spectral_normalization_is_optional() -> None:
-    wrapped = find_convolutions(make_layer("pooled", make_images(), spectral_norm={"epsilon": 1e-4})).values()
-    assert {(type(part), part.epsilon) for part in wrapped} == {(SpectralNormalization, 1e-4)}
-    assert {type(part) for part in find_convolutions(make_layer("pooled", make_images())).values()} == {
-        keras.layers.Conv2D
-    }
-
-
-def test_large_features_do_not_overflow_float16() -> None:
-    x = (1000.0 * make_images()).astype(np.float16)
-    _, attention_map = make_layer("paper", x, dtype="mixed_float16")(x, return_attention_map=True)
-    np.testing.assert_allclose(np.sum(attention_map, axis=(3, 4)), 1.0, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("form", "size", "minimum"), [("pooled", (1, 4), "2x2"), ("full", (None, 4), "1x1")])
-def test_invalid_input_size(form: str, size: tuple[int | None, int], minimum: str) -> None:
-    with pytest.raises(ValueError, match=f"at least {minimum}.* {size[0]}x{size[1]}"):
-        SelfAttention2D(form).build((None, *size, CHANNELS))
-
-
-def test_unknown_form() -> None:
-    with pytest.raises(ValueError, match="form.* 'google'"):
-        SelfAttention2D("google")
-
-
-def test_config_round_trip() -> None:
-    layer = SelfAttention2D("full", {"power_iterations": 2}, "orthogonal", blockwise=True, name="attention")
-    copy = SelfAttention2D.from_config(layer.get_config())
-    assert copy.get_config() == layer.get_config()
-    assert (copy.form, copy.spectral_norm, copy.kernel_initializer) == ("full", {"power_iterations": 2}, "orthogonal")
-    assert copy.blockwise is True
-
-
-def test_output_shape() -> None:
-    assert SelfAttention2D().compute_output_shape((None, 4, 6, 16)) == (None, 4, 6, 16)
 
 
 @every_form
@@ -380,18 +271,18 @@ def test_attention_rows_equal_rows_of_the_map(
     np.testing.assert_allclose(rows.sum(axis=(2, 3)), 1.0, rtol=1e-5)
 
 
-def test_attention_rows_do_not_change_weights() -> None:
-    x = make_images()
-    layer = make_layer("pooled", x, spectral_norm={})
-    before = [variable.numpy() for variable in layer.variables]
-    layer.compute_attention_rows(tf.constant(x), tf.constant([[[1, 5]], [[3, 0]]]))
-    for variable, value in zip(layer.variables, before, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), value)
-
-
 @pytest.mark.parametrize("query", [(4, 0), (0, 6), (-1, 0), (0, -1), (100, 100)])
 def test_attention_rows_outside_the_feature_map_are_rejected(query: tuple[int, int]) -> None:
     """Without the check, locations beyond the last column would be read from the next row."""
     x = make_images()
     with pytest.raises(tf.errors.InvalidArgumentError, match="queries must"):
         make_layer("pooled", x).compute_attention_rows(tf.constant(x), tf.constant([[[0, 0]], [query]], tf.int32))
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "received"),
+    [("google", (4, 4), "form.*'google'"), ("pooled", (1, 4), "1x4"), ("full", (None, 4), "Nonex4")],
+)
+def test_invalid_forms_and_sizes(form: str, size: tuple[int | None, int], received: str) -> None:
+    with pytest.raises(ValueError, match=received):
+        SelfAttention2D(form).build((None, *size, CHANNELS))

@@ -1,7 +1,6 @@
 """Spectral normalization compared with singular values and NumPy, and the variables that it must not change."""
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import SpectralNormalization, spectral_normalization
-from sagan_tf.layers.spectral_normalization import apply_spectral_normalization
-from tests.graphs import find_cross_device_tensors
-from tests.layers.replicas import REPLICAS, run_on_replicas, two_replicas, values_on_replicas
+from tests.layers.gradients import assert_close, outputs_and_gradients
 
 LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
     "conv": lambda **options: keras.layers.Conv2D(5, 3, padding="same", **options),
@@ -26,14 +23,15 @@ LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
     "wide_dense": lambda **options: keras.layers.Dense(20, **options),
 }
 every_layer = pytest.mark.parametrize("kind", LAYERS)
-every_constraint = pytest.mark.parametrize("constraint", ["equal", "at_most"])
+both_forms = pytest.mark.parametrize("form", ["operations", "compiled"], indirect=True)
 
 
-@pytest.fixture(autouse=True, params=["operations", "compiled"])
+@pytest.fixture(autouse=True)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run every test with both forms of the power iteration, on any machine."""
-    monkeypatch.setattr(spectral_normalization, "can_compile_for_gpu", lambda: request.param == "compiled")
-    return request.param
+    """Select a form of the power iteration on any machine; test_power_iteration.py compares the forms."""
+    name = getattr(request, "param", "operations")
+    monkeypatch.setattr(spectral_normalization, "can_compile_for_gpu", lambda: name == "compiled")
+    return name
 
 
 def make_inputs(kind: str) -> np.ndarray:
@@ -89,12 +87,11 @@ def copy_without_wrapper(wrapper: SpectralNormalization, kernel: np.ndarray, inp
 
 
 @every_layer
-@pytest.mark.parametrize("power_iterations", [1, 3])
-def test_sigma_converges_to_the_largest_singular_value(kind: str, power_iterations: int) -> None:
-    wrapper, inputs = make_wrapper(kind, power_iterations=power_iterations)
+def test_sigma_converges_to_the_largest_singular_value(kind: str) -> None:
+    wrapper, inputs = make_wrapper(kind, power_iterations=4)
     kernel = wrapper.layer.get_weights()[0]
     call = tf.function(lambda: wrapper(inputs, training=True), autograph=False)
-    for _ in range(120 // power_iterations):
+    for _ in range(30):
         call()
     expected = np.linalg.svd(reshape_to_matrix(kind, kernel), compute_uv=False)[0]
     np.testing.assert_allclose(wrapper.sigma().numpy(), expected, rtol=1e-4)
@@ -102,8 +99,9 @@ def test_sigma_converges_to_the_largest_singular_value(kind: str, power_iteratio
     np.testing.assert_allclose(wrapper(inputs).numpy(), plain(inputs).numpy(), rtol=1e-3, atol=1e-4)
 
 
+@both_forms
 @every_layer
-@pytest.mark.parametrize("power_iterations", [1, 2, 4])
+@pytest.mark.parametrize("power_iterations", [1, 3])
 def test_number_of_power_iterations_per_call(kind: str, power_iterations: int) -> None:
     wrapper, inputs = make_wrapper(kind, power_iterations=power_iterations)
     w = reshape_to_matrix(kind, wrapper.layer.get_weights()[0])
@@ -111,13 +109,6 @@ def test_number_of_power_iterations_per_call(kind: str, power_iterations: int) -
     np.testing.assert_allclose(wrapper.sigma().numpy(), sigma, rtol=1e-5)
     wrapper(inputs, training=True)
     np.testing.assert_allclose(wrapper.u.numpy(), u, atol=1e-5)
-
-
-def test_four_times_the_identity_has_sigma_four() -> None:
-    wrapper = SpectralNormalization(keras.layers.Dense(3, kernel_initializer=keras.initializers.Identity(4.0)))
-    inputs = np.eye(3, dtype=np.float32)
-    np.testing.assert_allclose(wrapper(inputs).numpy(), inputs, rtol=1e-6)
-    np.testing.assert_allclose(wrapper.sigma().numpy(), 4.0, rtol=1e-6)
 
 
 def kernel_gradient(layer: keras.layers.Layer, variable: keras.Variable, inputs: np.ndarray) -> np.ndarray:
@@ -144,52 +135,20 @@ def call_with_derived_gradient(wrapper: SpectralNormalization, inputs: tf.Tensor
         return wrapper.layer(inputs)
 
 
+@both_forms
 @every_layer
-@every_constraint
-@pytest.mark.parametrize("power_iterations", [1, 2])
+@pytest.mark.parametrize("constraint", ["equal", "at_most"])
 @pytest.mark.parametrize("scale", [0.02, 1.0])
-def test_outputs_and_gradients_equal_those_of_the_divided_kernel(
-    kind: str, constraint: str, power_iterations: int, scale: float
-) -> None:
+def test_outputs_and_gradients_equal_those_of_the_divided_kernel(kind: str, constraint: str, scale: float) -> None:
     """Compare gradients of the inputs, the kernel and the bias, for sigma above and below 1."""
-    wrapper, inputs = make_wrapper(kind, scale, constraint=constraint, power_iterations=power_iterations)
+    wrapper, inputs = make_wrapper(kind, scale, constraint=constraint, power_iterations=2)
     assert (float(wrapper.sigma()) > 1.0) == (scale == 1.0)
-    inputs = tf.constant(inputs)
-    sources = [variable.value for variable in wrapper.trainable_variables]
-    sources += [] if kind == "embedding" else [inputs]
+    weights = [variable.value for variable in wrapper.trainable_variables]
     found = []
-    for function in (wrapper, lambda inputs: call_with_derived_gradient(wrapper, inputs)):
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            outputs = function(inputs)
-        upstream = tf.sin(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), tf.shape(outputs)))
-        found.append([outputs, *map(tf.convert_to_tensor, tape.gradient(outputs, sources, upstream))])
-    for actual, expected in zip(*found, strict=True):
-        tolerance = 1e-5 * np.abs(expected.numpy()).max()
-        np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=0.0, atol=tolerance)
-
-
-class RecordingDense(keras.layers.Dense):
-    """A dense layer that records the inputs and the kernel of its last call."""
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        self.last_call = inputs, tf.convert_to_tensor(self.kernel)
-        return super().call(inputs)
-
-
-@pytest.mark.parametrize(("units", "divides_inputs"), [(15, False), (16, False), (17, True), (40, True)])
-def test_division_of_inputs_does_not_depend_on_the_batch_size(units: int, divides_inputs: bool) -> None:
-    wrapper = SpectralNormalization(RecordingDense(units))
-    wrapper.build((None, 9))
-    kernel, sigma = wrapper.layer.get_weights()[0], wrapper.sigma().numpy()
-    for batch in (1, 16, 1000):
-        inputs = np.ones((batch, 9), np.float32)
-        wrapper(inputs)
-        used_inputs, used_kernel = (tensor.numpy() for tensor in wrapper.layer.last_call)
-        np.testing.assert_allclose(used_inputs, inputs / sigma if divides_inputs else inputs, rtol=1e-6)
-        np.testing.assert_allclose(used_kernel, kernel if divides_inputs else kernel / sigma, rtol=1e-6)
-    tf.function(wrapper, autograph=False).get_concrete_function(tf.TensorSpec([None, 9]))
-    assert (wrapper.layer.last_call[0].op.type == "Placeholder") != divides_inputs
+    for function in (wrapper, functools.partial(call_with_derived_gradient, wrapper)):
+        call, arguments = (functools.partial(function, inputs), []) if kind == "embedding" else (function, [inputs])
+        found.append(outputs_and_gradients(call, *arguments, others=weights))
+    assert_close(found[0], found[1], 1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int32"])
@@ -254,8 +213,7 @@ def test_gradient_is_orthogonal_to_the_kernel(kind: str) -> None:
 
 
 @every_layer
-@every_constraint
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(("constraint", "precision"), [("equal", "float32"), ("at_most", "mixed_bfloat16")])
 def test_frozen_calls_keep_the_kernel(kind: str, constraint: str, precision: str) -> None:
     wrapper, inputs = make_wrapper(kind, constraint=constraint, layer_options={"dtype": precision})
     expected = wrapper(inputs)
@@ -282,20 +240,10 @@ def test_freezing_ends_after_an_error() -> None:
 
 
 @every_layer
-def test_calls_do_not_change_the_raw_weights(kind: str) -> None:
+def test_u_changes_only_in_training_and_kernels_never(kind: str) -> None:
     wrapper, inputs = make_wrapper(kind)
-    before = wrapper.layer.get_weights()
-    wrapper(inputs, training=True)
-    tf.function(wrapper)(inputs, training=True)
-    wrapper(inputs, training=False)
-    for old, new in zip(before, wrapper.layer.get_weights(), strict=True):
-        assert old.tobytes() == new.tobytes()
-
-
-@every_layer
-def test_u_changes_only_in_training(kind: str) -> None:
-    wrapper, inputs = make_wrapper(kind)
-    before = wrapper.u.numpy()
+    before, raw = wrapper.u.numpy(), wrapper.layer.get_weights()
+    assert wrapper.non_trainable_variables == [wrapper.u]
     wrapper(inputs)
     wrapper(inputs, training=False)
     with keras.StatelessScope():
@@ -303,23 +251,11 @@ def test_u_changes_only_in_training(kind: str) -> None:
     assert wrapper.u.numpy().tobytes() == before.tobytes()
     np.testing.assert_array_equal(outputs.numpy(), wrapper(inputs, training=True).numpy())
     assert wrapper.u.numpy().tobytes() != before.tobytes()
+    for old, new in zip(raw, wrapper.layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
 
 
-def test_u_is_not_trainable() -> None:
-    wrapper, _ = make_wrapper("dense")
-    assert [variable.name for variable in wrapper.trainable_variables] == ["kernel", "bias"]
-    assert [variable.name for variable in wrapper.non_trainable_variables] == ["u"]
-
-
-@pytest.mark.parametrize("scale", [0.01, 10.0])
-def test_at_most_only_divides_large_kernels(scale: float) -> None:
-    wrapper, inputs = make_wrapper("conv", scale=scale, constraint="at_most")
-    sigma = float(wrapper.sigma())
-    assert (sigma > 1.0) == (scale > 1.0)
-    plain = copy_without_wrapper(wrapper, wrapper.layer.get_weights()[0] / max(sigma, 1.0), inputs)
-    np.testing.assert_allclose(wrapper(inputs).numpy(), plain(inputs).numpy(), rtol=1e-5, atol=1e-6)
-
-
+@both_forms
 @every_layer
 def test_zero_kernel_gives_finite_outputs_and_gradients(kind: str) -> None:
     wrapper, inputs = make_wrapper(kind, scale=0.0)
@@ -344,7 +280,7 @@ def test_unsupported_layers(layer: keras.layers.Layer) -> None:
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("kind", ["conv", "dense", "embedding", "wide_conv", "wide_dense"])
+@pytest.mark.parametrize("kind", ["conv", "embedding", "wide_dense"])
 def test_sigma_is_float32_in_mixed_precision(kind: str, precision: str) -> None:
     wrapper, inputs = make_wrapper(kind, layer_options={"dtype": precision})
     kernel = wrapper.layer.get_weights()[0]
@@ -371,6 +307,7 @@ class OuterLayer(keras.layers.Layer):
         return self.layer(inputs, training=training)
 
 
+@both_forms
 def test_compiled_form_is_only_used_in_training(form: str) -> None:
     wrapper, inputs = make_wrapper("conv")
 
@@ -381,26 +318,6 @@ def test_compiled_form_is_only_used_in_training(form: str) -> None:
 
     assert len(compiled_operations(training=True)) == (form == "compiled")
     assert not compiled_operations(training=False)  # may be exported to any processor
-
-
-def test_two_replicas_keep_u_equal_without_communication() -> None:
-    steps = 20
-    with two_replicas().scope():
-        wrapper, inputs = make_wrapper("conv")
-    before, w = wrapper.u.numpy(), reshape_to_matrix("conv", wrapper.layer.get_weights()[0])
-
-    def train(images: tf.Tensor) -> tf.Tensor:
-        for _ in range(steps):
-            wrapper(images, training=True)
-        return tf.constant(0)
-
-    run_on_replicas(train, [inputs, inputs + 1.0])
-    values = values_on_replicas(wrapper.u)
-    assert len(values) == REPLICAS
-    assert values[0].tobytes() == values[1].tobytes()
-    np.testing.assert_allclose(values[0], iterate_power(w, before, steps)[1], atol=1e-5)
-    step = tf.function(lambda: two_replicas().run(lambda: wrapper(inputs, training=True)), autograph=False)
-    assert find_cross_device_tensors(step.get_concrete_function().graph) == []
 
 
 @pytest.mark.parametrize(
@@ -415,28 +332,3 @@ def test_two_replicas_keep_u_equal_without_communication() -> None:
 def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SpectralNormalization(keras.layers.Dense(2), **options)
-
-
-@every_layer
-def test_config_round_trip(kind: str) -> None:
-    wrapper, inputs = make_wrapper(kind, power_iterations=2, epsilon=1e-5, constraint="at_most", name="normalized")
-    copy = SpectralNormalization.from_config(wrapper.get_config())
-    copy.build(inputs.shape)
-    copy.set_weights(wrapper.get_weights())
-    assert copy.get_config() == wrapper.get_config()
-    assert (copy.power_iterations, copy.epsilon, copy.constraint) == (2, 1e-5, "at_most")
-    np.testing.assert_array_equal(copy(inputs).numpy(), wrapper(inputs).numpy())
-
-
-@every_layer
-def test_output_shape(kind: str) -> None:
-    wrapper, inputs = make_wrapper(kind)
-    assert tuple(wrapper.compute_output_shape(inputs.shape)) == tuple(wrapper(inputs).shape)
-
-
-def test_apply_spectral_normalization() -> None:
-    dense = keras.layers.Dense(2, name="dense")
-    assert apply_spectral_normalization(dense, None) is dense
-    wrapper = apply_spectral_normalization(dense, {"power_iterations": 3})
-    assert isinstance(wrapper, SpectralNormalization)
-    assert (wrapper.layer, wrapper.power_iterations, wrapper.name) == (dense, 3, "dense")

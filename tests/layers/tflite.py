@@ -1,7 +1,5 @@
 """Execution of a function as a TensorFlow Lite model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Small networks, their inputs, and functions that search their layers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The stage tables, listed for every size, and configurations that `find_stages` rejects."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -34,6 +32,10 @@ DISCRIMINATORS = {
 }
 INITIAL = {("residual", 32): 4, ("convolutional", 32): 8}  # every other size: 16
 
+SAGAN: dict[str, Any] = {"resolution": 32, "attention_resolutions": ()}
+SNGAN: dict[str, Any] = {"architecture": "sngan", "attention_resolutions": ()}
+DCGAN: dict[str, Any] = SAGAN | {"architecture": "dcgan", "generator_spectral_norm": False}
+
 every_size = pytest.mark.parametrize("resolution", [32, 64, 128, 256])
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
@@ -60,36 +62,41 @@ def test_sizes_follow_downsampling() -> None:
     assert stages.compute_discriminator_resolutions(16) == (8, 8, 4)
 
 
-@pytest.mark.parametrize("attention", [(8,), (16,), (32,), (64,), (64, 8)])
-def test_attention_study_of_the_paper_is_possible(attention: tuple[int, ...]) -> None:
-    stages = find_stages(ModelConfig(attention_resolutions=attention))
-    assert set(attention) <= set(stages.compute_generator_resolutions()) & set(
-        stages.compute_discriminator_resolutions(128)
-    )
-
-
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "name", "received"),
     [
-        ({"architecture": "biggan"}, "^architecture: .*sagan, sngan, dcgan.* 'biggan'"),
-        ({"resolution": 100}, "^resolution: .*32, 64, 128, 256.* 100"),
-        ({"attention_resolutions": (48,)}, r"^attention_resolutions: .*generator.*\(8, 16, 32, 64, 128\).* 48;"),
-        ({"attention_resolutions": (128,)}, r"^attention_resolutions: .*discriminator.*\(64, 32, 16, 8, 4\).* 128;"),
-        ({"generator_attention_resolutions": (4,)}, "generator .* received 4;"),
+        ({"architecture": "biggan"}, "architecture", "'biggan'"),
+        ({"resolution": 100}, "resolution", "100"),
+        ({"attention_resolutions": (48,)}, "attention_resolutions", "48"),
+        ({"attention_resolutions": (128,)}, "attention_resolutions", "128"),
+        ({"generator_attention_resolutions": (4,)}, "attention_resolutions", "generator"),
+        (SNGAN | {"generator_spectral_norm": False, "attention_resolutions": (32,)}, "attention_resolutions", "32,32"),
+        (SNGAN | {"generator_attention_resolutions": (32,)}, "generator_attention_resolutions", "32"),
+        (SNGAN, "generator_spectral_norm", "true"),
+        (SAGAN | {"generator_widths": (8, 4, 2)}, "generator_widths", "8,4,2"),
+        (SAGAN | {"generator_widths": (8, 4, 2, 0)}, "generator_widths", "8,4,2,0"),
+        (SAGAN | {"generator_widths": (8, 4, -2, 1)}, "generator_widths", "8,4,-2,1"),
+        (SAGAN | {"discriminator_widths": (1, 2, 4)}, "discriminator_widths", "1,2,4"),
+        (SAGAN | {"discriminator_widths": (1, 2, 4, 0)}, "discriminator_widths", "1,2,4,0"),
+        (SAGAN | {"discriminator_downsample": (True,) * 3}, "discriminator_downsample", "true,true,true"),
         (
-            {"architecture": "sngan", "generator_spectral_norm": False, "attention_resolutions": (32,)},
-            "^attention_resolutions: .*sngan.* 32,32;.*--attention_resolutions=",
+            SAGAN | {"discriminator_widths": (1, 2), "discriminator_downsample": (True,) * 3},
+            "discriminator_widths",
+            "1,2",
         ),
         (
-            {"architecture": "sngan", "attention_resolutions": (), "generator_attention_resolutions": (32,)},
-            "^generator_attention_resolutions: .*sngan.* 32;.*--generator_attention_resolutions=",
+            SAGAN | {"discriminator_widths": (1,) * 5, "discriminator_downsample": (True,) * 5},
+            "discriminator_downsample",
+            "true,true,true,true,true",
         ),
-        ({"architecture": "sngan", "attention_resolutions": ()}, "^generator_spectral_norm: .*sngan.* true"),
+        (DCGAN | {"discriminator_widths": (1, 2)}, "discriminator_widths", "1,2"),
+        (DCGAN | {"discriminator_downsample": (True, True, False)}, "discriminator_downsample", "false"),
     ],
 )
-def test_invalid_configurations(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+def test_invalid_configurations(options: dict[str, Any], name: str, received: str) -> None:
+    with pytest.raises(UserError) as caught:
         find_stages(ModelConfig(**options))
+    assert str(caught.value).startswith(f"{name}: ") and received in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_configured_stages() -> None:
@@ -103,43 +110,10 @@ def test_configured_stages() -> None:
     )
     assert deeper.compute_discriminator_resolutions(32) == (16, 8, 4) and deeper.discriminator == (1, 2, 4)
     # Attention is checked against the new feature maps.
-    downsample = {"resolution": 32, "discriminator_downsample": (True, True, True, False)}
+    downsample: dict[str, Any] = {"resolution": 32, "discriminator_downsample": (True, True, True, False)}
     find_stages(ModelConfig(**downsample, attention_resolutions=(16,), discriminator_attention_resolutions=(4,)))
     with pytest.raises(UserError, match=r"discriminator .*\(16, 8, 4\).* 32"):
         find_stages(ModelConfig(**downsample, attention_resolutions=(32,)))
-
-
-SAGAN, DCGAN = {"resolution": 32}, {"resolution": 32, "architecture": "dcgan"}
-
-
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [
-        (SAGAN | {"generator_widths": (8, 4, 2)}, ("generator_widths", "sagan at 32 px", "8,4,2")),
-        (SAGAN | {"generator_widths": (8, 4, 2, 0)}, ("generator_widths", "4 numbers", "8,4,2,0")),
-        (SAGAN | {"generator_widths": (8, 4, -2, 1)}, ("generator_widths", "4 numbers", "8,4,-2,1")),
-        (SAGAN | {"discriminator_widths": (1, 2, 4)}, ("discriminator_widths", "4 numbers", "1,2,4")),
-        (SAGAN | {"discriminator_widths": (1, 2, 4, 0)}, ("discriminator_widths", "4 numbers", "1,2,4,0")),
-        (SAGAN | {"discriminator_downsample": (True,) * 3}, ("discriminator_downsample", "4 values", "true,true,true")),
-        (SAGAN | {"discriminator_downsample": (True,) * 5}, ("discriminator_downsample", "4 values", "true,true")),
-        (
-            SAGAN | {"discriminator_widths": (1, 2), "discriminator_downsample": (True,) * 3},
-            ("discriminator_widths", "3 numbers", "1,2"),
-        ),
-        (
-            SAGAN | {"discriminator_widths": (1,) * 5, "discriminator_downsample": (True,) * 5},
-            ("discriminator_downsample", "at most 4", "true,true,true,true,true"),
-        ),
-        (DCGAN | {"discriminator_widths": (1, 2)}, ("discriminator_widths", "3 numbers", "dcgan at 32 px", "1,2")),
-        (DCGAN | {"discriminator_downsample": (True, True, False)}, ("discriminator_downsample", "dcgan", "false")),
-    ],
-)
-def test_invalid_stages(options: dict[str, Any], names: tuple[str, ...]) -> None:
-    with pytest.raises(UserError) as caught:
-        find_stages(plain_config(**options))
-    message = str(caught.value)
-    assert message.startswith(f"{names[0]}: ") and "\n" not in message
-    assert all(name in message for name in names), message
 
 
 def test_attention_resolution_of_one_network() -> None:

@@ -1,7 +1,5 @@
 """Blocks of the convolutional networks compared with elementary operations."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -58,12 +56,3 @@ def test_discriminator_block(spectral_norm: dict[str, Any] | None) -> None:
     outputs = block(x)
     np.testing.assert_allclose(outputs.numpy(), np.where(convolved > 0.0, convolved, 0.2 * convolved), atol=1e-4)
     assert outputs.shape == block.compute_output_shape(x.shape) == (2, 2, 3, 5)
-
-
-def test_config_round_trip() -> None:
-    generator_block = ConvolutionalGeneratorBlock(4, 2, {"momentum": 0.5}, spectral_norm={"epsilon": 1e-4})
-    discriminator_block = ConvolutionalDiscriminatorBlock(4, spectral_norm={"epsilon": 1e-4})
-    for block in (generator_block, discriminator_block):
-        copy = type(block).from_config(block.get_config())
-        assert copy.get_config() == block.get_config()
-        assert (copy.filters, copy.spectral_norm) == (4, {"epsilon": 1e-4})

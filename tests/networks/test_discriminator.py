@@ -1,53 +1,15 @@
-"""The discriminator: sizes, parameter counts, and logits computed from features."""
-
-from __future__ import annotations
+"""The discriminator: logits computed from features."""
 
 import dataclasses
-from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.config import ModelConfig
-from sagan_tf.errors import UserError
-from sagan_tf.layers import SelfAttention2D, SpectralNormalization
 from sagan_tf.networks import build_discriminator
-from sagan_tf.networks.architectures import ARCHITECTURES
-from tests.networks.small_networks import images, labels, leaves, names_of, small_config, stir
-from tests.networks.test_architectures import DISCRIMINATORS
-from tests.networks.test_generator import count_trainable
-
-every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
-every_conditioning = pytest.mark.parametrize("conditioning", ["projection", "auxiliary_classifier", "none"])
-
-# Numbers of trainable parameters of the official code and of TF-GAN's example; at 32 px, for twice the base width.
-GOLDEN_COUNTS = [
-    ({"num_classes": 1000, "attention_resolutions": ()}, 39_443_137),
-    ({"num_classes": 1000, "attention_resolutions": (32,)}, 39_463_618),
-    ({"num_classes": 1000, "attention_resolutions": (64,)}, 39_448_258),
-    ({"resolution": 64, "num_classes": 200, "attention_resolutions": (32,)}, 19_752_642),
-    ({"resolution": 32, "num_classes": 10, "attention_resolutions": (16,)}, 1_075_586),
-]
-
-
-@pytest.mark.parametrize(("options", "expected"), GOLDEN_COUNTS)
-def test_golden_parameter_counts(options: dict[str, Any], expected: int) -> None:
-    assert count_trainable(build_discriminator(ModelConfig(**options))) == expected
-
-
-@pytest.mark.parametrize("architecture", ["sagan", "dcgan"])  # sngan has the stages of sagan, see test_architectures.py
-@pytest.mark.parametrize("resolution", [32, 64, 128, 256])
-def test_feature_maps(architecture: str, resolution: int) -> None:
-    config = small_config(architecture=architecture, resolution=resolution, base_channels=2, attention_resolutions=())
-    network = build_discriminator(config)
-    blocks = [layer for layer in network.layers if layer.name.startswith("block_")]
-    found = [(block.output.shape[1], block.output.shape[3] // 2) for block in blocks]
-    assert found == DISCRIMINATORS[ARCHITECTURES[architecture].blocks, resolution]
-    assert [tensor.shape for tensor in network.inputs] == [(None, resolution, resolution, 3), (None,)]
-    assert [tensor.dtype for tensor in network.inputs] == ["float32", "int64"]
-    assert network.outputs[0].shape == (None, 1)
+from tests.networks.small_networks import images, labels, leaves, small_config, stir
+from tests.networks.test_both_networks import count_trainable
 
 
 def test_first_block_has_no_preactivation() -> None:
@@ -104,71 +66,19 @@ def test_auxiliary_classifier() -> None:
         np.testing.assert_allclose(output.numpy(), features @ kernel + bias, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("pooling", "divisor"), [("mean", 64), ("scaled_sum", 8)])
-def test_mean_and_scaled_pooling(pooling: str, divisor: int) -> None:
+@pytest.mark.parametrize(("pooling", "divisor"), [("sum", 1), ("mean", 64), ("scaled_sum", 8)])
+def test_pooling_without_conditioning(pooling: str, divisor: int) -> None:
     """The sum over 64 locations is divided by a constant, and the number of parameters does not change."""
     config = small_config(conditioning="none", num_classes=0)
     network = build_discriminator(dataclasses.replace(config, discriminator_pooling=pooling))
     stir(network)
     kernel, bias = get_weights(network, "logits")
     expected = compute_features(network, images()) / divisor @ kernel + bias
-    np.testing.assert_allclose(network([images(), labels()]).numpy(), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(network([images(), labels()]).numpy(), expected, rtol=1e-4, atol=1e-4 / divisor)
     assert count_trainable(network) == count_trainable(build_discriminator(config))
 
 
-def test_configured_stages_and_width() -> None:
-    """The feature maps have the widths, and the parameter count follows from the kernels."""
-    config = small_config(discriminator_base_channels=3, discriminator_widths=(1, 2, 4), attention_resolutions=())
-    network = build_discriminator(dataclasses.replace(config, discriminator_downsample=(True, False, True)))
-    maps = [layer.output.shape[1:] for layer in network.layers if layer.name.startswith("block_")]
-    assert maps == [(16, 16, 3), (16, 16, 6), (8, 8, 12)]
-    blocks = sum(
-        9 * inputs * filters + filters + 9 * filters * filters + filters + inputs * filters + filters
-        for inputs, filters in ((3, 3), (3, 6), (6, 12))
-    )
-    assert count_trainable(network) == blocks + (12 + 1) + 3 * 12  # logits, and one embedding per class
-
-
-def test_base_channels_and_widths_are_equivalent() -> None:
-    stages = {"discriminator_widths": (2,) * 4, "discriminator_downsample": (True, True, False, False)}
-    for options in ({"base_channels": 2, "discriminator_base_channels": 4}, stages):
-        found, expected = build_discriminator(small_config(**options)), build_discriminator(small_config())
-        shapes = [[(variable.path, variable.shape) for variable in network.variables] for network in (found, expected)]
-        assert shapes[0] == shapes[1]
-        blocks = [[layer for layer in network.layers if "block" in layer.name] for network in (found, expected)]
-        assert [layer.get_config() for layer in blocks[0]] == [layer.get_config() for layer in blocks[1]]
-
-
-def test_without_conditioning() -> None:
-    network = build_discriminator(small_config(conditioning="none", num_classes=0))
-    stir(network)
-    kernel, bias = get_weights(network, "logits")
-    expected = compute_features(network, images()) @ kernel + bias
-    np.testing.assert_allclose(network([images(), labels()]).numpy(), expected, rtol=1e-4, atol=1e-4)
-
-
-@every_architecture
-@every_conditioning
-def test_labels_only_matter_for_projection(architecture: str, conditioning: str) -> None:
-    """An auxiliary classifier predicts the label, which is not an input of its outputs."""
-    network = build_discriminator(small_config(architecture=architecture, conditioning=conditioning))
-    stir(network)
-    first, second = (tf.nest.flatten(network([images(), np.full(3, label, np.int32)]))[0].numpy() for label in (0, 1))
-    assert np.array_equal(first, second) == (conditioning != "projection")
-
-
-@every_architecture
-def test_logits_do_not_depend_on_other_images(architecture: str) -> None:
-    network = build_discriminator(small_config(architecture=architecture))
-    stir(network)
-    batched = network([images(), labels()], training=False).numpy()
-    for index in range(3):
-        alone = network([images()[index : index + 1], labels()[index : index + 1]], training=False).numpy()
-        np.testing.assert_allclose(alone, batched[index : index + 1], rtol=1e-4, atol=1e-5)
-    assert np.ptp(batched) > 1e-3
-
-
-@every_architecture
+@pytest.mark.parametrize("architecture", ["sagan", "dcgan"])
 def test_minibatch_statistics_depend_on_the_group(architecture: str) -> None:
     """The logits of a group depend only on its own images, so real and fake groups do not influence each other."""
     network = build_discriminator(small_config(architecture=architecture, discriminator_minibatch_statistics=2))
@@ -182,60 +92,6 @@ def test_minibatch_statistics_depend_on_the_group(architecture: str) -> None:
     assert last.input is network.get_layer("minibatch_statistics").output
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"attention_resolutions": ()}, []),
-        ({"attention_resolutions": (8, 16)}, ["attention_16", "attention_8"]),
-        ({"attention_resolutions": (16,), "generator_attention_resolutions": (32,)}, ["attention_16"]),
-        ({"attention_resolutions": (32,), "discriminator_attention_resolutions": (8,)}, ["attention_8"]),
-        ({"attention_resolutions": (32,), "discriminator_attention_resolutions": ()}, []),
-    ],
-)
-def test_attention_placement(options: dict[str, Any], expected: list[str]) -> None:
-    network = build_discriminator(small_config(**options))
-    assert names_of(network, SelfAttention2D) == expected
-    for name in expected:  # three blocks have size 8; attention follows the first of them
-        block = {"attention_16": "block_1", "attention_8": "block_2"}[name]
-        assert network.get_layer(name).input is network.get_layer(block).output
-        assert network.get_layer(name).input.shape[1] == int(name.removeprefix("attention_"))
-
-
-@every_conditioning
-@pytest.mark.parametrize("enabled", [False, True])
-def test_spectral_normalization(conditioning: str, enabled: bool) -> None:
-    """All convolutions, dense layers and embeddings are wrapped, or none."""
-    network = build_discriminator(small_config(conditioning=conditioning, discriminator_spectral_norm=enabled))
-    wrapped = {path: isinstance(layer, SpectralNormalization) for path, layer in leaves(network)}
-    assert set(wrapped.values()) == {enabled}
-    # Two blocks of three convolutions, two of two (the shortcut is the identity), four of attention, output layers.
-    assert len(wrapped) == 10 + 4 + {"none": 1}.get(conditioning, 2)
-    assert sum(variable.name == "u" for variable in network.variables) == (len(wrapped) if enabled else 0)
-    assert {variable.name for variable in network.trainable_variables} <= {"kernel", "bias", "embeddings", "gamma"}
-
-
-def test_spectral_normalization_is_configured_per_network() -> None:
-    for options, expected in (
-        ({"discriminator_spectral_norm": False}, False),
-        ({"generator_spectral_norm": False}, True),
-    ):
-        network = build_discriminator(small_config(**options))
-        assert any(variable.name == "u" for variable in network.variables) == expected
-
-
-@every_architecture
-@every_conditioning
-def test_gradients_reach_every_weight(architecture: str, conditioning: str) -> None:
-    network = build_discriminator(small_config(architecture=architecture, conditioning=conditioning))
-    stir(network)
-    with tf.GradientTape() as tape:
-        outputs = tf.nest.flatten(network([images(), labels()], training=True))
-        loss = tf.add_n([tf.reduce_sum(tf.square(output)) for output in outputs])
-    variables = network.trainable_variables
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
-    assert all(float(tf.norm(tf.convert_to_tensor(gradient))) > 0.0 for gradient in gradients)
-
-
 def test_mixed_precision_ends_in_float32() -> None:
     network = build_discriminator(small_config(), dtype_policy="mixed_bfloat16")
     heads = {"logits": "float32", "label_embedding": "float32"}
@@ -245,13 +101,3 @@ def test_mixed_precision_ends_in_float32() -> None:
     assert network.get_layer("activation").output.dtype == "float32"
     assert network.get_layer("label_embedding").output.dtype == "float32"
     assert network.outputs[0].dtype == "float32"
-
-
-def test_zero_classes() -> None:
-    with pytest.raises(ValueError, match="num_classes.* 0"):
-        build_discriminator(small_config(num_classes=0))
-
-
-def test_unknown_resolution() -> None:
-    with pytest.raises(UserError, match="resolution: .* 48"):
-        build_discriminator(small_config(resolution=48))

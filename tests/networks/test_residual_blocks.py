@@ -1,7 +1,5 @@
 """Residual blocks compared with elementary operations in the order of the paper."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras
@@ -11,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.layers import BatchNormalization, ConditionalBatchNormalization, SpectralNormalization
 from sagan_tf.networks.residual_blocks import DiscriminatorBlock, GeneratorBlock
-from tests.networks.small_networks import leaves, stir
+from tests.networks.small_networks import stir
 
 LABELS = np.array([1, 0], np.int32)
 
@@ -97,28 +95,3 @@ def test_discriminator_block(
     outputs = block(x)
     np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
     assert tuple(outputs.shape) == tuple(block.compute_output_shape(x.shape))
-
-
-@pytest.mark.parametrize("block", [GeneratorBlock(4, 2, spectral_norm={}), DiscriminatorBlock(4, spectral_norm={})])
-def test_spectral_normalization_wraps_convolutions_but_not_tables(block: keras.layers.Layer) -> None:
-    is_generator = isinstance(block, GeneratorBlock)
-    block.build(((None, 4, 4, 3), (None,)) if is_generator else (None, 4, 4, 3))
-    assert [layer.name for _, layer in leaves(block)] == ["convolution_1", "convolution_2", "shortcut"]
-    assert all(isinstance(layer, SpectralNormalization) for _, layer in leaves(block))
-    tables = [layer for layer in block._flatten_layers() if isinstance(layer, BatchNormalization)]
-    assert len(tables) == (2 if is_generator else 0)
-    assert not any("u" in {variable.name for variable in layer.variables} for layer in tables)
-
-
-def test_config_round_trip() -> None:
-    options = {"spectral_norm": {"epsilon": 1e-4}, "kernel_initializer": "orthogonal", "name": "block"}
-    generator_block = GeneratorBlock(4, 2, {"momentum": 0.5}, **options)
-    discriminator_block = DiscriminatorBlock(4, downsample=False, preactivation=False, **options)
-    for block in (generator_block, discriminator_block):
-        copy = type(block).from_config(block.get_config())
-        assert copy.get_config() == block.get_config()
-        assert (copy.filters, copy.spectral_norm, copy.kernel_initializer) == (4, {"epsilon": 1e-4}, "orthogonal")
-    copy = GeneratorBlock.from_config(generator_block.get_config())
-    assert (copy.num_classes, copy.batch_norm) == (2, {"momentum": 0.5})
-    copy = DiscriminatorBlock.from_config(discriminator_block.get_config())
-    assert (copy.downsample, copy.preactivation) == (False, False)

@@ -1,10 +1,9 @@
 """Networks saved as `.keras` files and loaded by a process that only imports their package."""
 
-from __future__ import annotations
-
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +26,7 @@ for name, first in (("generator", "latents"), ("discriminator", "images")):
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # warning of Keras
 def test_custom_objects_are_registered(tmp_path: pathlib.Path) -> None:
     config = small_config()
-    inputs = {"latents": latents(config=config), "images": images(config=config), "labels": labels()}
+    inputs: dict[str, Any] = {"latents": latents(config=config), "images": images(config=config), "labels": labels()}
     np.savez(tmp_path / "inputs.npz", **inputs)
     networks = {"generator": build_generator(config), "discriminator": build_discriminator(config)}
     for name, network in networks.items():

@@ -18,8 +18,6 @@ The training pass is a single `session.run`: real and fake images go through the
 each u is updated exactly once.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from typing import Any
@@ -189,7 +187,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=4)
     arguments = parser.parse_args()
     start = time.monotonic()
-    arrays = compute_reference(arguments.batch_size, arguments.base_channels, arguments.num_classes, arguments.seed)
+    sizes = (arguments.batch_size, arguments.base_channels, arguments.num_classes)
+    arrays: dict[str, Any] = compute_reference(*sizes, arguments.seed)
     np.savez(arguments.output, **arrays)
     print(f"{arguments.output}: {len(arrays)} arrays, {time.monotonic() - start:.1f} s")
 

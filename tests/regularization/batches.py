@@ -20,15 +20,19 @@ def make_images(seed: int) -> tf.Tensor:
 
 def discriminator_batch(**parts: Any) -> DiscriminatorBatch:
     """Return a batch of random images in which `parts` are set."""
-    names = DiscriminatorBatch.__dataclass_fields__
-    defaults = {"real_images": make_images(0), "fake_images": make_images(1), "latents": tf.ones([SIZE, LATENT_DIM])}
-    return DiscriminatorBatch(**(dict.fromkeys(names) | defaults | {"random_numbers": make_numbers()} | parts))
+    defaults = {"real_images": make_images(0), "fake_images": make_images(1)}
+    return _make_batch(DiscriminatorBatch, defaults | parts)
 
 
 def generator_batch(**parts: Any) -> GeneratorBatch:
     """Return a batch of a generator update in which `parts` are set."""
-    defaults = {"images": make_images(1), "latents": tf.ones([SIZE, LATENT_DIM]), "random_numbers": make_numbers()}
-    return GeneratorBatch(**(dict.fromkeys(GeneratorBatch.__dataclass_fields__) | defaults | parts))
+    return _make_batch(GeneratorBatch, {"images": make_images(1)} | parts)
+
+
+def _make_batch(kind: Any, parts: dict[str, Any]) -> Any:
+    """Return a batch in which other parts than the given ones, the latents and the random numbers are None."""
+    defaults = {"latents": tf.ones([SIZE, LATENT_DIM]), "random_numbers": make_numbers()}
+    return kind(**(dict.fromkeys(kind.__dataclass_fields__) | defaults | parts))
 
 
 def discriminate(images: tf.Tensor) -> tf.Tensor:

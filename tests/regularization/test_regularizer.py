@@ -1,7 +1,5 @@
 """Batches that regularizers receive, and the use of the terms that they return."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -10,12 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.regularization import Regularizer
 from sagan_tf.training.discriminator_outputs import add_image_gradients
 from sagan_tf.training.steps import AlternatingUpdates
-from sagan_tf.training.trainer import Trainer
-from sagan_tf.training.updates import create_updates
 from tests.training import tiny
 
 DRAW = tf.constant(3, tf.int64)
@@ -38,7 +33,7 @@ def create_updates_with(measure: Any, network: str = "discriminator", **options:
     updates = tiny.make_updates(
         tiny.tiny_config(**tiny.PLAIN_NETWORKS, **options), lambda: keras.optimizers.SGD(0.1, name="sgd")
     )
-    changed = {
+    changed: dict[str, Any] = {
         "call_discriminator": add_image_gradients(updates.call_discriminator),
         f"{network}_regularizers": (RecordingRegularizer(measure),),
     }
@@ -95,26 +90,6 @@ def test_image_gradients_equal_finite_differences(kind: str):
         create_updates_with(measure).discriminator_step, *tiny.make_real_batch(tiny.tiny_config()), DRAW
     )
     assert float(metrics["spread"]) < 0.05
-
-
-def darken(images: tf.Tensor, random_numbers: RandomNumbers) -> tf.Tensor:
-    return images * random_numbers.uniform((1, 1, 1), 0.0, 1.0)
-
-
-def test_augmentation_does_not_depend_on_replicas_and_parts():
-    config = tiny.tiny_config(**tiny.PLAIN_NETWORKS, synchronized_batch_norm=True)
-    results = {}
-    for name, strategy in (("one", tiny.one_device()), ("two", tiny.two_replicas())):
-        state = tiny.make_state(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))
-        updates = dataclasses.replace(create_updates(config, state), augment=darken)
-        trainer = Trainer(updates, strategy, tiny.make_iterator(config, strategy), config.training)
-        trainer.train(2)
-        results[name] = tiny.read_all_values(state)
-    for name, value in results["one"].items():
-        np.testing.assert_allclose(results["two"][name], value, atol=2e-5, err_msg=name)
-    plain = tiny.make_trainer(config, tiny.one_device(), lambda: keras.optimizers.SGD(0.01, name="sgd"))
-    plain.train(2)
-    assert tiny.find_differences(results["one"], tiny.read_all_values(plain.state))
 
 
 def test_term_is_added_and_variables_change_after_the_update():

@@ -64,6 +64,7 @@ def sgd() -> keras.optimizers.Optimizer:
 
 def set_averages(state: TrainState) -> None:
     """Set the averages of LeCam, so that it has an effect in the first update."""
+    assert state.logit_averages is not None
     for variable, value in zip(state.logit_averages.variables, (-0.5, 0.5, 1), strict=True):
         variable.assign(value)
 
@@ -73,14 +74,16 @@ def test_regularizers_with_positive_weights_are_created():
     for network, entries in REGULARIZERS.items():
         assert create_regularizers(network, RegularizationConfig(), updates.state) == ()
         for name in entries:
-            (regularizer,) = create_regularizers(network, RegularizationConfig(**{name: 0.5}), updates.state)
+            config = tiny_config(**{name: 0.5}).regularization
+            (regularizer,) = create_regularizers(network, config, updates.state)
             assert set(regularizer.metrics) <= set(getattr(updates, f"{network}_metrics"))
 
 
 @pytest.mark.parametrize("kind", ["real", "fake"])
 def test_gradient_penalties_are_annealed(kind: str):
     name = {"real": "r1_weight", "fake": "r2_weight"}[kind]
-    config = RegularizationConfig(**{name: 2.0}, gradient_penalty_final_fraction=0.1, gradient_penalty_anneal_steps=3)
+    options: dict[str, Any] = {name: 2.0, "gradient_penalty_final_fraction": 0.1, "gradient_penalty_anneal_steps": 3}
+    config = RegularizationConfig(**options)
     state = types.SimpleNamespace(step=tf.Variable(0, dtype=tf.int64))
     (regularizer,) = create_regularizers("discriminator", config, state)
     batch = discriminator_batch(**{f"{kind}_gradients": make_images(2)})
@@ -96,7 +99,8 @@ def test_effect_of_each_regularizer_is_larger_than_the_tolerance(network: str):
     updates = make_updates(config, sgd)
     set_averages(updates.state)
     switched = [SwitchableRegularizer(regularizer) for regularizer in getattr(updates, f"{network}_regularizers")]
-    updates = dataclasses.replace(updates, **{f"{network}_regularizers": tuple(switched)})
+    changed: dict[str, Any] = {f"{network}_regularizers": tuple(switched)}
+    updates = dataclasses.replace(updates, **changed)
     trained = getattr(updates.state, network)
     update = tf.function(getattr(updates, f"{network}_step"), autograph=False)
     start = [variable.numpy() for variable in trained.variables]
@@ -116,9 +120,8 @@ def test_effect_of_each_regularizer_is_larger_than_the_tolerance(network: str):
         assert effect > 100 * TOLERANCE, name
 
 
-@pytest.mark.parametrize("networks", [{}, NETWORK_OPTIONS], ids=["plain", "network_options"])
-def test_two_replicas_equal_one(networks: dict[str, object]):
-    config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL, **networks)
+def test_two_replicas_equal_one():
+    config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL, **NETWORK_OPTIONS)
     trainers = [make_trainer(config, strategy, sgd) for strategy in (one_device(), two_replicas())]
     for trainer in trainers:
         set_averages(trainer.state)
@@ -131,13 +134,11 @@ def test_two_replicas_equal_one(networks: dict[str, object]):
         np.testing.assert_allclose(values[1][name], value, atol=TOLERANCE, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"generator_top_k": 0.5, "precision": "mixed_bfloat16"}, {"loss": "relativistic", **NETWORK_OPTIONS}],
-    ids=["top_k", "network_options"],
-)
-def test_resumed_training_is_bit_identical(options: dict[str, object], tmp_path: pathlib.Path):
-    config = tiny_config(gradient_accumulation_steps=2, **ALL, **options)
+@pytest.mark.slow
+def test_resumed_training_is_bit_identical(tmp_path: pathlib.Path):
+    """tests/training/test_trainer.py resumes training with `NETWORK_OPTIONS`."""
+    options = ALL | {"generator_top_k": 0.5, "precision": "mixed_bfloat16", "gradient_accumulation_steps": 2}
+    config = tiny_config(**options)
     whole = make_trainer(config, one_device())
     whole.train(2)
     path = tf.train.Checkpoint(state=whole.state).write(str(tmp_path / "state"))

@@ -1,23 +1,15 @@
 """Images are found by extension, or else by their first bytes; the files of operating systems are ignored."""
 
-from __future__ import annotations
-
 import logging
 import os
 import pathlib
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from sagan_tf.data.image_sets import open_square_images
 from sagan_tf.data.images.file_names import EXTENSIONS
 from sagan_tf.data.sources.folder_layout import read_directory_layout
-from sagan_tf.sampling.image_files import write_images
-from sagan_tf.sampling.image_set import ImageSet
-from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_directories
-from tools.prepare_imagenet import main as prepare_imagenet
 
 SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini", "._000.png", "seeds_0_11.json")
 SYSTEM_DIRECTORIES = ("@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "System Volume Information")
@@ -60,32 +52,3 @@ def test_system_files_are_ignored_without_a_log_line(tmp_path: pathlib.Path, cap
     with caplog.at_level(logging.INFO, "sagan_tf"):
         layout = read_directory_layout(str(tmp_path))
     assert (layout.class_names, len(layout.paths), caplog.messages) == (("cat", "dog"), 12, [])
-
-
-def test_sample_directory_with_system_files_is_an_image_set(
-    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write_system_files(tmp_path)
-    (tmp_path / "seeds_0_11.json").unlink()
-    images = ImageSet("a run", 0, 3, (0,), (), None)
-    written = write_images(
-        images,
-        lambda seeds, labels: encode_pngs(np.zeros((len(seeds), 8, 8, 1), np.uint8)),
-        tmp_path,
-        shard=0,
-        num_shards=1,
-        batch_size=2,
-        overwrite=False,
-    )
-    with caplog.at_level(logging.INFO, "sagan_tf"):
-        assert open_square_images(str(tmp_path)).num_examples == written == 3
-    assert caplog.messages == []
-
-
-def test_preparation_uses_the_same_files(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build_class_directories(tmp_path / "images", images_per_class=2)
-    (tmp_path / "images" / "cat" / "000.png").rename(tmp_path / "images" / "cat" / "n01440764_0")
-    write_system_files(tmp_path / "images")
-    arguments = ["--dataset=folder", f"--data_dir={tmp_path / 'images'}", "--resolution=8", "--num_workers=1"]
-    assert prepare_imagenet([*arguments, f"--output={tmp_path / 'prepared'}"]) == 0
-    assert "4 images of 2 classes" in capsys.readouterr().out

@@ -1,8 +1,5 @@
 """The limits on the size of an image and of its file."""
 
-from __future__ import annotations
-
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +11,6 @@ from sagan_tf.data.images.limits import (
     MAX_PIXELS,
     MAX_SIDE_PIXELS,
     UnreadableImageError,
-    check_file,
     check_file_bytes,
     check_size,
     read_file,
@@ -28,15 +24,8 @@ def test_accepts_sizes_up_to_the_limits(width: int, height: int) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(8192, 8193), (MAX_SIDE_PIXELS + 1, 1), (1, MAX_SIDE_PIXELS + 1)])
 def test_rejects_sizes_above_the_limits(width: int, height: int) -> None:
-    with pytest.raises(UnreadableImageError, match=f"67 million pixels.*received {width} x {height}"):
+    with pytest.raises(UnreadableImageError, match=f"{width} x {height}"):
         check_size(width, height)
-
-
-def test_file_limit_allows_the_largest_image() -> None:
-    assert MAX_FILE_BYTES >= 4 * MAX_PIXELS
-    check_file_bytes(MAX_FILE_BYTES)
-    with pytest.raises(UnreadableImageError, match="at most 268,435,456 bytes, received 268,435,457"):
-        check_file_bytes(MAX_FILE_BYTES + 1)
 
 
 def test_reads_files_and_links(tmp_path: Path) -> None:
@@ -46,23 +35,13 @@ def test_reads_files_and_links(tmp_path: Path) -> None:
 
 
 def test_rejects_a_file_that_is_too_large(tmp_path: Path) -> None:
-    with (tmp_path / "a.png").open("wb") as file:
-        file.truncate(2**40)
-    with pytest.raises(UnreadableImageError, match="at most 268,435,456 bytes, received 1,099,511,627,776"):
-        read_file(tmp_path / "a.png")
-
-
-@pytest.mark.parametrize("kind", ["pipe", "device", "directory"])
-def test_rejects_paths_that_are_not_regular_files(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    {"pipe": os.mkfifo, "device": lambda link: link.symlink_to("/dev/zero"), "directory": Path.mkdir}[kind](path)
-    with pytest.raises(UnreadableImageError, match="expected a regular file"):
-        check_file(path)
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_file(tmp_path / "a.png")
+    check_file_bytes(MAX_FILE_BYTES)
+    assert MAX_FILE_BYTES >= 4 * MAX_PIXELS
+    for size in (MAX_FILE_BYTES + 1, 2**40):
+        with (tmp_path / "a.png").open("wb") as file:
+            file.truncate(size)
+        with pytest.raises(UnreadableImageError, match=f"{size:,}"):
+            read_file(tmp_path / "a.png")
 
 
 def test_imports_no_tensorflow() -> None:

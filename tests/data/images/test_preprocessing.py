@@ -1,11 +1,10 @@
 """Decoding agrees with independent computations, for every format and mode that is read."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import io
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,15 @@ from sagan_tf.data.images.preprocessing import (
     scale_to_unit_range,
     to_uint8,
 )
+from tests.faults.untrusted_files import encode
 from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
-
-
-def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 def smooth_image(width: int = 24, height: int = 24) -> np.ndarray:
     """Return uint8 [height, width, 3]: red grows to the right, green downwards, so that every orientation differs."""
-    across, down = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    return np.stack([across, down, np.full_like(across, 90)], axis=-1).astype(np.uint8)
+    pixels: np.ndarray = np.full((height, width, 3), 90, np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.linspace(0, 255, width), np.linspace(0, 255, height)[:, None]
+    return pixels
 
 
 def decode(encoded: bytes, image_channels: int = 3, resolution: int = 24) -> np.ndarray:
@@ -90,17 +85,9 @@ def encode_with_orientation(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_applies_exif_orientation(orientation: int) -> None:
-    upright = smooth_image()
-    np.testing.assert_array_equal(decode(encode_with_orientation(upright, orientation)), upright)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize(("width", "height"), [(25, 24), (24, 25)])
-def test_additional_pixel_is_cropped_at_the_right_or_bottom_of_the_upright_image(
-    orientation: int, width: int, height: int
-) -> None:
-    """The stored file may have that pixel at any side."""
+@pytest.mark.parametrize(("width", "height"), [(24, 24), (25, 24), (24, 25)])
+def test_upright_images_are_cropped_at_the_right_or_bottom(orientation: int, width: int, height: int) -> None:
+    """The file of an image with an additional pixel may store that pixel at any side."""
     upright = smooth_image(width, height)
     np.testing.assert_array_equal(decode(encode_with_orientation(upright, orientation)), upright[:24, :24])
 
@@ -117,38 +104,21 @@ def test_gray_image(image_channels: int) -> None:
 
 def test_color_to_gray_is_luma() -> None:
     image = smooth_image()
-    decoded = decode(encode(Image.fromarray(image), "PNG"), image_channels=1)
     luma = image @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(decoded[..., 0] - luma).max() <= 1
-
-
-def test_16_bit_gray_is_scaled_not_clipped() -> None:
-    values = np.linspace(0, 65535, 24 * 24).reshape(24, 24).astype(np.uint16)
-    decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1)
-    np.testing.assert_array_equal(decoded[..., 0], np.rint(values / 257.0))
+    assert np.abs(decode(encode(Image.fromarray(image), "PNG"), image_channels=1)[..., 0] - luma).max() <= 1
 
 
 def test_every_16_bit_value() -> None:
-    values = np.arange(2**16).reshape(256, 256).astype(np.uint16)
+    values: np.ndarray = np.arange(2**16).reshape(256, 256).astype(np.uint16)
     decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1, resolution=256)
     np.testing.assert_array_equal(decoded[..., 0], np.rint(values / 257.0))
 
 
 def test_one_bit_image() -> None:
-    values = np.zeros((24, 24), bool)
+    values: np.ndarray = np.zeros((24, 24), bool)
     values[:, 12:] = True
     decoded = decode(encode(Image.fromarray(values), "PNG"), image_channels=1)
     np.testing.assert_array_equal(decoded[..., 0], values * 255)
-
-
-@pytest.mark.parametrize("image_channels", [1, 3, 4])
-def test_palette(image_channels: int) -> None:
-    image = Image.new("P", (24, 24), 1)
-    image.putpalette([0, 0, 0, 200, 100, 50])
-    decoded = decode(encode(image, "PNG"), image_channels)
-    luma = round(200 * 0.299 + 100 * 0.587 + 50 * 0.114)
-    expected = {1: [luma], 3: [200, 100, 50], 4: [200, 100, 50, 255]}[image_channels]
-    np.testing.assert_array_equal(decoded, np.broadcast_to(expected, decoded.shape))
 
 
 @pytest.mark.parametrize("image_channels", [1, 3, 4])
@@ -174,14 +144,9 @@ def test_half_transparent_on_white(mode: str) -> None:
     assert np.abs(decoded.astype(int) - 153).max() <= 1  # 0.4 black over 0.6 white
 
 
-def test_alpha_is_kept_with_four_channels() -> None:
-    decoded = decode(encode(Image.new("RGBA", (24, 24), (10, 20, 30, 102)), "WEBP", lossless=True), image_channels=4)
-    np.testing.assert_array_equal(decoded, np.broadcast_to([10, 20, 30, 102], (24, 24, 4)))
-
-
 def test_transparent_colors_do_not_affect_opaque_colors() -> None:
     """Opaque red beside transparent green: after the resize, the color is red wherever alpha is not 0."""
-    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels: np.ndarray = np.zeros((64, 64, 4), np.uint8)
     pixels[:, :33] = [255, 0, 0, 255]
     pixels[:, 33:] = [0, 255, 0, 0]
     decoded = decode(encode(Image.fromarray(pixels), "PNG"), image_channels=4, resolution=8)
@@ -190,9 +155,9 @@ def test_transparent_colors_do_not_affect_opaque_colors() -> None:
 
 def test_cmyk_jpeg() -> None:
     """Zero ink is white, and full yellow and magenta are red, as viewers show it, not inverted."""
-    pixels = np.zeros((24, 24, 4), np.uint8)
+    pixels: np.ndarray = np.zeros((24, 24, 4), np.uint8)
     pixels[:, 12:] = [0, 255, 255, 0]
-    decoded = decode(encode(Image.fromarray(pixels, mode="CMYK"), "JPEG", quality=95)).astype(int)
+    decoded: np.ndarray = decode(encode(Image.fromarray(pixels, mode="CMYK"), "JPEG", quality=95)).astype(int)
     assert np.abs(decoded[:, :8] - 255).max() <= 12
     assert np.abs(decoded[:, 16:] - [255, 0, 0]).max() <= 12
 
@@ -225,13 +190,6 @@ def test_resizes_by_the_definition_of_an_antialiased_bicubic(target: int) -> Non
     assert np.abs(decoded - expected).max() <= 1.5
 
 
-def test_a_fine_grating_is_averaged_not_sampled() -> None:
-    grating = np.zeros((64, 64, 3), np.uint8)
-    grating[:, ::2] = 255
-    decoded = decode(encode(Image.fromarray(grating), "PNG"), resolution=8)
-    assert np.abs(decoded.astype(int) - 127.5).max() <= 12
-
-
 def compute_psnr(images: np.ndarray, references: np.ndarray) -> float:
     """Return the peak signal-to-noise ratio in dB."""
     return 10 * math.log10(255**2 / np.mean((images.astype(float) - references) ** 2))
@@ -250,17 +208,14 @@ def decode_in_full(encoded: bytes, resolution: int) -> np.ndarray:
     ("size", "resolution"),
     [
         ((500, 375), 128),  # 1/2, the usual size in ImageNet: 1.46 times the resolution remains
-        ((360, 360), 128),  # 1/2, the smallest size that is reduced
         ((375, 501), 128),  # 1/2, odd height, with half a pixel at the edge
         ((500, 375), 64),  # 1/4
         ((500, 375), 32),  # 1/8
-        ((1024, 768), 128),  # 1/4
     ],
 )
 def test_reduced_decoding_is_close_to_full_decoding(size: tuple[int, int], resolution: int) -> None:
-    for seed in range(2):
-        encoded = encode_jpeg(create_photograph(seed, *size))
-        assert compute_psnr(decode(encoded, resolution=resolution), decode_in_full(encoded, resolution)) >= 40
+    encoded = encode_jpeg(create_photograph(0, *size))
+    assert compute_psnr(decode(encoded, resolution=resolution), decode_in_full(encoded, resolution)) >= 40
 
 
 @pytest.mark.parametrize(("side", "scale"), [(359, 1), (360, 2), (719, 2), (720, 4), (1440, 8), (4000, 8)])
@@ -290,44 +245,21 @@ def test_a_reduced_jpeg_is_upright_and_not_shifted(orientation: int) -> None:
     assert np.abs(difference.mean(axis=(0, 1))).max() < 0.2  # a shift by one pixel of the reduced image is 1.3 levels
 
 
-def test_an_image_of_the_right_size_is_not_resized() -> None:
-    """Record files of tools/prepare_imagenet.py have such images."""
-    encoded = encode_jpeg(create_photograph(0, 128, 128))
-    with Image.open(io.BytesIO(encoded)) as image:
-        np.testing.assert_array_equal(decode(encoded, resolution=128), np.asarray(image))
+NOISE = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+REJECTED: dict[str, Callable[[], bytes]] = {
+    "empty": lambda: b"",
+    "no image": lambda: b"no image at all",
+    "cut off": lambda: encode(Image.fromarray(NOISE), "JPEG")[:1000],
+    "TIFF": lambda: encode(Image.new("RGB", (8, 8)), "TIFF"),
+    # Pillow only warns of 67 to 179 million pixels. A transparent WebP of 900 bytes took 2 GB.
+    "8200 x 8192": lambda: encode(Image.new("1", (8200, 8192)), "PNG"),
+}
 
 
-def test_concurrent_decoding_gives_the_same_images() -> None:
-    encoded = [encode_jpeg(create_photograph(seed)) for seed in range(3)]
-    alone = [decode(content, resolution=128) for content in encoded]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for index, image in enumerate(pool.map(lambda index: decode(encoded[index % 3], resolution=128), range(24))):
-            np.testing.assert_array_equal(image, alone[index % 3])
-
-
-@pytest.mark.parametrize("cut", [0, 1, 2])
-def test_rejects_damaged_files(cut: int) -> None:
-    encoded = encode(Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)), "JPEG")
-    damaged = (b"", b"no image at all", encoded[: len(encoded) // 2])[cut]
-    with pytest.raises(UnreadableImageError, match=r"\w+Error"):
-        decode(damaged)
-
-
-def test_rejects_other_formats() -> None:
-    with pytest.raises(UnreadableImageError, match="cannot identify"):
-        decode(encode(Image.new("RGB", (8, 8)), "TIFF"))
-
-
-def test_rejects_a_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(UnreadableImageError, match="DecompressionBomb"):
-        decode(encode(Image.new("RGB", (24, 24)), "PNG"))
-
-
-def test_rejects_large_images_for_which_pillow_only_warns() -> None:
-    """Images of 67 to 179 million pixels. A transparent WebP of 900 bytes took 2 GB."""
-    with pytest.raises(UnreadableImageError, match="67 million pixels.*received 8200 x 8192"):
-        decode(encode(Image.new("1", (8200, 8192)), "PNG"))
+@pytest.mark.parametrize("kind", REJECTED)
+def test_rejects_unreadable_images(kind: str) -> None:
+    with pytest.raises(UnreadableImageError):
+        decode(REJECTED[kind]())
 
 
 def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,12 +288,8 @@ def test_scaling_is_exact_at_the_ends_and_invertible() -> None:
     assert scaled.dtype == tf.float32
     assert (scaled[0], scaled[-1]) == (-1.0, 1.0)
     np.testing.assert_array_equal(to_uint8(scaled), values)
-
-
-def test_to_uint8_rounds_and_clips() -> None:
     values = [-2.0, -1.0 + 0.6 / 127.5, -1.0 + 0.4 / 127.5, 5.0]
     np.testing.assert_array_equal(to_uint8(tf.constant(values)), [0, 1, 0, 255])
-    np.testing.assert_array_equal(to_uint8(tf.constant(values, tf.float16))[0], 0)
 
 
 def find_flips(seed: int, positions: range) -> np.ndarray:

@@ -1,7 +1,5 @@
 """The order of data sets that are read by index is uniform and mixed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

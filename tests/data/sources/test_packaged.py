@@ -1,7 +1,5 @@
 """The packaged data set is real, balanced and small, and matches its provenance."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.resources
 from pathlib import Path
@@ -46,6 +44,7 @@ def test_file_is_small_and_matches_the_provenance() -> None:
 def test_opens_at_the_requested_resolution() -> None:
     source = open_source(DataConfig(dataset="fashion_mnist_10k", split="reference"), resolution=32, image_channels=1)
     images, labels, _ = load_arrays("reference")
+    np.testing.assert_array_equal(resize_gray_images(images[:5], 28)[..., 0], images[:5])
     for example in source.examples(seed=5, position=0).take(10).as_numpy_iterator():
         index = int(example["name"].rsplit(b"/", 1)[1])
         expected = Image.fromarray(images[index]).resize((32, 32), Image.Resampling.BICUBIC)
@@ -53,21 +52,9 @@ def test_opens_at_the_requested_resolution() -> None:
         assert example["label"] == labels[index]
 
 
-def test_original_resolution_changes_nothing() -> None:
-    images = load_arrays("reference")[0][:5]
-    np.testing.assert_array_equal(resize_gray_images(images, 28)[..., 0], images)
-
-
 def test_rejects_other_splits() -> None:
-    with pytest.raises(UserError, match="split: expected train or reference .*received 'test'"):
+    with pytest.raises(UserError, match="split: .*'test'"):
         open_source(DataConfig(dataset="fashion_mnist_10k", split="test"), resolution=32, image_channels=1)
-
-
-def test_first_of_each_class_takes_the_first_in_file_order() -> None:
-    labels = np.array([1, 0] * 3 + list(range(2, 10)) * 2)
-    np.testing.assert_array_equal(find_first_of_each_class(labels, 2), [0, 1, 2, 3, *range(6, 22)])
-    with pytest.raises(ValueError, match="at most 2, .*received 4"):
-        find_first_of_each_class(labels, 4)
 
 
 @needs_original
@@ -91,4 +78,4 @@ def test_tool_is_deterministic(tmp_path: Path) -> None:
 
 def test_tool_names_the_missing_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"--source={tmp_path}", f"--output={tmp_path / 'output'}"]) == 2
-    assert "apt-get install dataset-fashion-mnist" in capsys.readouterr().err
+    assert str(tmp_path) in capsys.readouterr().err

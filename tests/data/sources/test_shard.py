@@ -1,7 +1,5 @@
 """Shards divide every epoch: each position and each record belongs to exactly one shard."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
@@ -12,11 +10,12 @@ from sagan_tf.data.sources.shard import Shard
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 7])
-@pytest.mark.parametrize("num_examples", [1, 2, 6, 7, 20, 41])
+@pytest.mark.parametrize("num_examples", [1, 6, 7, 41])
 def test_shards_divide_each_epoch(num_examples: int, num_shards: int) -> None:
     shards = [Shard(index, num_shards, num_examples) for index in range(num_shards)]
     for epoch in range(4):
-        positions, previous_stop = [], 0
+        positions: list[int] = []
+        previous_stop = 0
         for shard in shards:
             start, stop = (int(bound) for bound in shard.get_epoch_positions(tf.constant(epoch, tf.int64)))
             own = range(start, stop, num_shards)

@@ -1,7 +1,5 @@
 """The guarantees of every kind of source about its stream, one row for each kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -18,6 +16,7 @@ from sagan_tf.errors import UserError
 
 KINDS = ("fashion_mnist_10k", "folder", "tfrecord", "tfrecord_in_one_file", "imagenet2012")
 Opener = Callable[[str], Source]
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,7 @@ def test_every_registered_data_set_is_tested() -> None:
     assert set(DATASETS) <= set(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_examples_have_the_documented_shapes(opened: Opener, kind: str) -> None:
     assert opened(kind).examples(seed=0, position=0).element_spec == {
         "image": tf.TensorSpec([16, 16, 3], tf.uint8),
@@ -72,7 +71,7 @@ def test_examples_have_the_documented_shapes(opened: Opener, kind: str) -> None:
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_chunks_have_the_same_examples(opened: Opener, kind: str) -> None:
     source = opened(kind)
     chunks = source.chunks(seed=1, position=3, shard_index=1, num_shards=2)
@@ -86,7 +85,7 @@ def test_chunks_have_the_same_examples(opened: Opener, kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_parts_have_every_image_once_and_are_picklable(opened: Opener, kind: str) -> None:
     source = opened(kind)
     whole = sorted(names(list(source.preview(source.num_examples).as_numpy_iterator())))
@@ -99,10 +98,11 @@ def test_parts_have_every_image_once_and_are_picklable(opened: Opener, kind: str
         assert_same(examples, list(source.part(index, 3).preview(part.num_examples).as_numpy_iterator()))
         together += names(examples)
     assert sorted(together) == whole
+    assert source.digest() == source.digest() != ""
     assert source.num_examples == len(whole)  # the source itself is unchanged
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_a_part_has_the_limit_of_the_whole_and_logs_nothing(
     opened: Opener, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,12 +116,7 @@ def test_a_part_has_the_limit_of_the_whole_and_logs_nothing(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_digest_is_reproducible(opened: Opener, kind: str) -> None:
-    assert opened(kind).digest() == opened(kind).digest() != ""
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_each_epoch_is_a_different_permutation(opened: Opener, kind: str) -> None:
     source = opened(kind)
     count = source.num_examples
@@ -133,7 +128,7 @@ def test_each_epoch_is_a_different_permutation(opened: Opener, kind: str) -> Non
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_order_is_a_function_of_the_seed(opened: Opener, kind: str) -> None:
     source = opened(kind)
     tf.random.set_seed(11)
@@ -143,7 +138,7 @@ def test_order_is_a_function_of_the_seed(opened: Opener, kind: str) -> None:
     assert names(stream(source, source.num_examples, seed=2)) != first
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_resumes_at_any_position(opened: Opener, kind: str) -> None:
     source = opened(kind)
     count = source.num_examples
@@ -152,7 +147,7 @@ def test_resumes_at_any_position(opened: Opener, kind: str) -> None:
         assert_same(stream(source, 2 * count + 3 - position, position=position), examples[position:])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_shards_partition_every_epoch(opened: Opener, kind: str) -> None:
     source = opened(kind)
     count = source.num_examples
@@ -166,7 +161,7 @@ def test_shards_partition_every_epoch(opened: Opener, kind: str) -> None:
     assert len(set(together)) == len(together) >= count - 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_shards_by_record_divide_the_stream(opened: Opener, kind: str) -> None:
     """Also with more files than shards if they cannot be divided evenly: 3 files for 2 shards."""
     source = opened(kind)
@@ -175,7 +170,7 @@ def test_shards_by_record_divide_the_stream(opened: Opener, kind: str) -> None:
         assert_same(stream(source, 10, shard_index=index, num_shards=2), whole[index::2])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_class_counts_are_the_label_histogram(opened: Opener, kind: str) -> None:
     source = opened(kind)
     labels = [example["label"] for example in stream(source, source.num_examples)]

@@ -1,7 +1,5 @@
 """TFDS data sets, tested with a miniature `imagenet2012` that TFDS's own builder prepares."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re
@@ -9,6 +7,8 @@ import shlex
 import shutil
 import socket
 import sys
+import unittest.mock
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from sagan_tf.data.sources import tfds_source
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
-from tests.data.miniature_imagenet import SYNSETS, VALIDATION_IMAGES, build_miniature_imagenet
-from tools.prepare_imagenet import main
+from tests.data.miniature_imagenet import SYNSETS, build_miniature_imagenet
 
 
 def open_tfds(dataset: str, data_dir: Path | str, split: str = "train") -> Source:
@@ -76,21 +75,9 @@ def test_split_slices(miniature_imagenet: Path) -> None:
     whole = open_tfds("imagenet2012", miniature_imagenet)
     parts = [open_tfds("imagenet2012", miniature_imagenet, split) for split in ("train[:5]", "train[5:]")]
     assert [part.num_examples for part in parts] == [5, 13]
-    names = [
-        {
-            example["name"]
-            for example in source.examples(seed=0, position=0).take(source.num_examples).as_numpy_iterator()
-        }
-        for source in (whole, *parts)
-    ]
+    names = [{example["name"] for example in source.preview(18).as_numpy_iterator()} for source in (whole, *parts)]
     assert names[1] | names[2] == names[0]
     assert not names[1] & names[2]
-
-
-def test_the_validation_split_has_the_real_labels(miniature_imagenet: Path) -> None:
-    source = open_tfds("imagenet2012", miniature_imagenet, "validation")
-    assert source.num_examples == VALIDATION_IMAGES
-    assert set(np.flatnonzero(source.class_counts)) == {65, 970, 230, 809}
 
 
 def test_class_counts_of_a_large_data_set_are_a_sample(
@@ -130,56 +117,76 @@ def test_not_prepared(tmp_path: Path) -> None:
     assert (python, option) == (sys.executable, "-c") and f'"cifar10", data_dir="{data_dir}"' in code
 
 
-def test_imagenet_not_prepared_names_the_directory_of_the_archives(tmp_path: Path) -> None:
-    message = read_error("imagenet2012", tmp_path)
-    assert "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar" in message
-    assert f"into {tmp_path / 'downloads' / 'manual'}, then run: " in message
-
-
 def test_unknown_name_lists_similar_names(tmp_path: Path) -> None:
     message = read_error("imagnet2012", tmp_path)
-    assert message.startswith("dataset: expected fashion_mnist_10k, folder, tfrecord or the name of a TFDS data set")
-    assert "received 'imagnet2012'; similar names: imagenet2012," in message
+    assert message.startswith("dataset: ") and "'imagnet2012'" in message
     assert message.count("imagenet2012,") == 1
-    assert read_error("qqqqqqqqqq", tmp_path).endswith("received 'qqqqqqqqqq'")
+    assert "'qqqqqqqqqq'" in read_error("qqqqqqqqqq", tmp_path)
 
 
-def test_unknown_split(miniature_imagenet: Path) -> None:
-    message = read_error("imagenet2012", miniature_imagenet, "test")
-    assert message.startswith("split: ") and "train, validation" in message and "'test'" in message
+def copy_data_set(source: Path, target: Path, pattern: str) -> Path:
+    """Copy the miniature data set and return the path of the file that matches `pattern`."""
+    shutil.copytree(source / "imagenet2012", target / "imagenet2012")
+    (path,) = target.glob(f"imagenet2012/*/{pattern}")
+    return path
 
 
-def test_a_missing_record_file(miniature_imagenet: Path, tmp_path: Path) -> None:
-    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
-    (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
-    path.unlink()
-    assert f"{path} does not exist (1 of 1 are missing)" in read_error("imagenet2012", tmp_path)
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "no record file": ("*train.tfrecord*", lambda path: path.unlink()),
+    "truncated record file": ("*train.tfrecord*", lambda path: path.write_bytes(path.read_bytes()[:-20])),
+    "no description": ("dataset_info.json", lambda path: path.unlink()),
+    "description of another type": ("dataset_info.json", lambda path: path.write_bytes(b"[]")),
+    "no features": ("features.json", lambda path: path.unlink()),
+    "empty features": ("features.json", lambda path: path.write_bytes(b"")),
+    "features that are not text": ("features.json", lambda path: path.write_bytes(b"\xff\0")),
+}
 
 
-def test_a_truncated_record_file(miniature_imagenet: Path, tmp_path: Path) -> None:
-    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
-    (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
-    path.write_bytes(path.read_bytes()[:-20])
-    assert read_error("imagenet2012", tmp_path).startswith(f"data: the record file {path} is damaged: ")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_error_of_a_damaged_data_set_names_its_directory(miniature_imagenet: Path, tmp_path: Path, damage: str) -> None:
+    pattern, change = DAMAGES[damage]
+    path = copy_data_set(miniature_imagenet, tmp_path, pattern)
+    change(path)
+    assert str(path.parent) in read_error("imagenet2012", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
-@pytest.mark.parametrize("content", [None, b"", b"[]", b"{", b"\xff\0"])
-def test_damaged_descriptions(miniature_imagenet: Path, tmp_path: Path, name: str, content: bytes | None) -> None:
-    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
-    (path,) = tmp_path.glob(f"imagenet2012/*/{name}")
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
-    assert read_error("imagenet2012", tmp_path).endswith(
-        f"; remove the directory {path.parent} and prepare the data set again"
-    )
+@pytest.mark.parametrize(
+    ("old", "new", "received"),
+    [
+        ('"tfrecord"', '"array_record"', "array_record"),
+        ("{DATASET}-{SPLIT}", "../../nowhere/{DATASET}-{SPLIT}", "nowhere/imagenet2012-train"),
+    ],
+)
+def test_unsupported_descriptions(miniature_imagenet: Path, tmp_path: Path, old: str, new: str, received: str) -> None:
+    path = copy_data_set(miniature_imagenet, tmp_path, "dataset_info.json")
+    path.write_text(path.read_text().replace(old, new))
+    assert received in read_error("imagenet2012", tmp_path)
 
 
-@pytest.mark.parametrize("damaged", ["features.json", "*-train.tfrecord*"])
-def test_advice_for_a_damaged_data_set_repairs_it(miniature_imagenet: Path, tmp_path: Path, damaged: str) -> None:
+@pytest.mark.parametrize(
+    ("dataset", "split", "option", "received"),
+    [
+        ("imagenet2012", "test", "split", "'test'"),
+        ("imagenet2012", "train[:0]", "split", "train[:0]"),
+        ("imagenet2012:1", "train", "dataset", "1"),
+        ("imagenet2012:5.*", "train", "dataset", "5.*"),
+        ("imagenet2012:9.9.9", "train", "dataset", "9.9.9"),
+        ("", "train", "dataset", "''"),
+        ("Fashion-MNIST", "train", "dataset", "'Fashion-MNIST'"),
+        ("../cifar10", "train", "dataset", "'../cifar10'"),
+        ("kaggle:foo", "train", "dataset", "'kaggle:foo'"),
+    ],
+)
+def test_invalid_names_versions_and_splits(
+    miniature_imagenet: Path, dataset: str, split: str, option: str, received: str
+) -> None:
+    message = read_error(dataset, miniature_imagenet, split)
+    assert option in message and received in message
+
+
+def test_advice_for_a_damaged_data_set_repairs_it(miniature_imagenet: Path, tmp_path: Path) -> None:
     shutil.copytree(miniature_imagenet, tmp_path, dirs_exist_ok=True)
-    (path,) = tmp_path.glob(f"imagenet2012/*/{damaged}")
+    (path,) = tmp_path.glob("imagenet2012/*/features.json")
     path.write_bytes(b"{")
     found = re.search("remove the directory (.*) and prepare the data set again$", read_error("imagenet2012", tmp_path))
     assert found
@@ -193,38 +200,15 @@ def test_advice_for_a_damaged_data_set_repairs_it(miniature_imagenet: Path, tmp_
 def test_unreadable_data_set_is_not_reported_as_damaged(
     miniature_imagenet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*arguments: Any, **options: Any) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
+    refuse = unittest.mock.Mock(side_effect=PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     monkeypatch.setattr(read_only_builder, "builder_from_files", refuse)
     message = read_error("imagenet2012", miniature_imagenet)
-    assert message.startswith("data_dir: cannot read imagenet2012 in") and "remove" not in message
-
-
-@pytest.mark.parametrize("version", ["foo", "1", "5.*", "9.9.9"])
-def test_missing_versions(miniature_imagenet: Path, version: str) -> None:
-    assert version in read_error(f"imagenet2012:{version}", miniature_imagenet)
-
-
-def test_damaged_version_that_is_not_requested_is_not_reported(miniature_imagenet: Path, tmp_path: Path) -> None:
-    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
-    (version,) = tmp_path.glob("imagenet2012/*")
-    (version / "features.json").write_text("{")
-    assert "4.0.0 is not prepared" in read_error("imagenet2012:4.0.0", tmp_path)
-    assert f"remove the directory {version} " in read_error(f"imagenet2012:{version.name}", tmp_path)
-
-
-def test_description_with_record_files_in_another_directory(miniature_imagenet: Path, tmp_path: Path) -> None:
-    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
-    (path,) = tmp_path.glob("imagenet2012/*/dataset_info.json")
-    path.write_text(path.read_text().replace("{DATASET}-{SPLIT}", "../../nowhere/{DATASET}-{SPLIT}"))
-    assert "nowhere/imagenet2012-train" in read_error("imagenet2012", tmp_path)
+    assert message.startswith("data_dir: ") and "imagenet2012" in message and "remove" not in message
 
 
 def test_invalid_labels_are_unreadable_images(miniature_imagenet: Path, tmp_path: Path) -> None:
     """No memory is allocated for as many classes as the labels would need."""
-    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
-    (path,) = tmp_path.glob("imagenet2012/*/*train.tfrecord*")
+    path = copy_data_set(miniature_imagenet, tmp_path, "*train.tfrecord*")
     records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
     records[5].features.feature["label"].int64_list.value[0] = 2**40
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -232,29 +216,19 @@ def test_invalid_labels_are_unreadable_images(miniature_imagenet: Path, tmp_path
             writer.write(record.SerializeToString())
     source = open_tfds("imagenet2012", tmp_path)
     assert (len(source.class_counts), source.class_counts.sum(), source.class_counts_sample_size) == (1000, 17, 17)
-    expected = f"{path}#5 .*: expected a label from 0 to 999, received {2**40}"
+    expected = f"{path}#5 .* {2**40}"
     with pytest.raises(UserError, match=expected), source.skipped.raise_user_errors():
         list(source.preview(18))
-
-
-def test_an_empty_split(miniature_imagenet: Path) -> None:
-    message = read_error("imagenet2012", miniature_imagenet, "train[:0]")
-    assert message.startswith("split: ") and "imagenet2012 (train[:0])" in message
-
-
-@pytest.mark.parametrize("name", ["", "Fashion-MNIST", "../cifar10", "kaggle:foo"])
-def test_invalid_names(miniature_imagenet: Path, name: str) -> None:
-    assert f"or the name of a TFDS data set, received {name!r}" in read_error(name, miniature_imagenet)
 
 
 def test_no_image_feature(tmp_path: Path) -> None:
     write_data_set(tmp_path, "OnlyWords", {"text": tfds.features.Text()}, [{"text": "a"}])
     message = read_error("only_words", tmp_path)
-    assert message.startswith("dataset: ") and message.endswith("only_words has only: text")
+    assert message.startswith("dataset: ") and "only_words" in message and "text" in message
 
 
 def test_a_data_set_without_labels(tmp_path: Path) -> None:
-    image = np.full((20, 20, 3), 9, np.uint8)
+    image: np.ndarray = np.full((20, 20, 3), 9, np.uint8)
     write_data_set(tmp_path, "OnlyImages", {"image": tfds.features.Image()}, [{"image": image}] * 3)
     source = open_tfds("only_images", tmp_path)
     assert source.class_names == ()
@@ -265,26 +239,16 @@ def test_a_data_set_without_labels(tmp_path: Path) -> None:
 
 def test_label_minus_one_is_rejected(tmp_path: Path) -> None:
     features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
-    image = np.zeros((20, 20, 3), np.uint8)
+    image: np.ndarray = np.zeros((20, 20, 3), np.uint8)
     write_data_set(tmp_path, "Unlabeled", features, [{"image": image, "label": -1}])
-    assert read_error("unlabeled", tmp_path).startswith(
-        "split: expected labeled images, received images without labels"
-    )
-
-
-def test_rejects_other_file_formats(miniature_imagenet: Path, tmp_path: Path) -> None:
-    shutil.copytree(miniature_imagenet / "imagenet2012", tmp_path / "imagenet2012")
-    (info,) = tmp_path.glob("imagenet2012/*/dataset_info.json")
-    info.write_text(info.read_text().replace('"tfrecord"', '"array_record"'))
-    message = read_error("imagenet2012", tmp_path)
-    assert message.startswith("dataset: ") and "imagenet2012" in message and message.endswith("array_record")
+    assert read_error("unlabeled", tmp_path).startswith("split: ")
 
 
 @pytest.mark.parametrize("disable_shuffling", [False, True])
 def test_parts_are_fair_samples(tmp_path: Path, disable_shuffling: bool) -> None:
     """TFDS shuffles the records that it prepares. With `disable_shuffling` the classes are stored one after another."""
     features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=2)}
-    image = np.zeros((8, 8, 3), np.uint8)
+    image: np.ndarray = np.zeros((8, 8, 3), np.uint8)
     examples = [{"image": image, "label": index // 60} for index in range(120)]
     name = "Sorted" if disable_shuffling else "Shuffled"
     write_data_set(tmp_path, name, features, examples, disable_shuffling=disable_shuffling)
@@ -298,12 +262,3 @@ def test_parts_are_fair_samples(tmp_path: Path, disable_shuffling: bool) -> None
         assert np.abs(np.diff(labels)).sum() >= 2  # the part is not sorted
         names += [example["name"] for example in read]
     assert len(set(names)) == len(names) == 120
-
-
-def test_preparation_tool_reads_it(miniature_imagenet: Path, tmp_path: Path) -> None:
-    options = ["--dataset=imagenet2012", f"--data_dir={miniature_imagenet}", f"--output={tmp_path}", "--resolution=16"]
-    assert main([*options, "--num_shards=4", "--num_workers=1"]) == 0
-    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=16, image_channels=3)
-    assert source.num_examples == 18
-    assert len(source.class_names) == 1000
-    np.testing.assert_array_equal(source.class_counts[:4], [6, 6, 6, 0])

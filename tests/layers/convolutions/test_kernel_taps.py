@@ -1,7 +1,5 @@
 """Sums of kernel taps compared with NumPy, their transpose, and the time of their computation."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 

@@ -1,6 +1,6 @@
 """Minimal convolutions and their written-out gradients compared with the plain forms."""
 
-from __future__ import annotations
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -11,18 +11,16 @@ from tests.graphs import find_predecessors
 from tests.layers.convolutions.test_forms import (
     PLAIN,
     Form,
-    assert_close,
     assert_constant_kernel_is_transformed_once,
     assert_equals_plain,
     assert_near_in_half_precision,
     assert_runs_compiled,
     count_products,
-    every_batch,
     make_operands,
-    result_and_gradients,
 )
+from tests.layers.gradients import assert_close, outputs_and_gradients
 
-FORMS: dict[str, dict[str, Form]] = {
+FORMS: dict[str, Mapping[str, Form]] = {
     "up": UPSAMPLING_FORMS,
     "down": DOWNSAMPLING_FORMS,
     "none": SAME_SIZE_FORMS,
@@ -36,18 +34,13 @@ def get_form(resampling: str, tile: int) -> Form:
     return FORMS[resampling][f"minimal_{tile}"]
 
 
-def compute_size(tiles: tuple[int, int], resampling: str, tile: int) -> tuple[int, int]:
-    """Return the size of features whose result has the given number of tiles along each axis."""
-    side = tile // 2 if resampling == "up" else tile
-    return tiles[0] * side, tiles[1] * side
-
-
 @every_minimal
-@pytest.mark.parametrize("tiles", [(1, 1), (2, 2), (3, 3), (1, 4), (5, 2)], ids=str)
-@every_batch
-def test_minimal_forms_equal_plain_forms(resampling: str, tile: int, tiles: tuple[int, int], batch: int) -> None:
-    size = compute_size(tiles, resampling, tile)
-    assert_equals_plain(get_form(resampling, tile), resampling, *make_operands(size, batch), tolerance=2e-5)
+@pytest.mark.parametrize("tiles", [(1, 1), (3, 3), (5, 2)], ids=str)
+def test_minimal_forms_equal_plain_forms(resampling: str, tile: int, tiles: tuple[int, int]) -> None:
+    """Features have the size at which the result has the given number of tiles along each axis."""
+    side = tile // 2 if resampling == "up" else tile
+    operands = make_operands((tiles[0] * side, tiles[1] * side))
+    assert_equals_plain(get_form(resampling, tile), resampling, *operands, tolerance=2e-5)
 
 
 @every_minimal
@@ -57,7 +50,7 @@ def test_many_channels(resampling: str, tile: int) -> None:
 
 
 @every_minimal
-@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (1, 6), (6, 1)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 6), (6, 1)])
 def test_single_channels(resampling: str, tile: int, inputs: int, outputs: int) -> None:
     assert_equals_plain(get_form(resampling, tile), resampling, *make_operands((4, 8), 2, inputs, outputs))
 
@@ -66,8 +59,8 @@ def test_single_channels(resampling: str, tile: int, inputs: int, outputs: int) 
 def test_float64(resampling: str, tile: int) -> None:
     """The identities are exact, so results agree to the last digits."""
     x, kernel = make_operands((8, 4))
-    expected = result_and_gradients(PLAIN[resampling], x, kernel)
-    assert_close(result_and_gradients(get_form(resampling, tile), x, kernel), expected, 1e-12)
+    expected = outputs_and_gradients(PLAIN[resampling], x, kernel)
+    assert_close(outputs_and_gradients(get_form(resampling, tile), x, kernel), expected, 1e-12)
 
 
 @pytest.mark.parametrize("resampling", FORMS)
@@ -91,13 +84,9 @@ def test_constant_kernel_is_transformed_once(resampling: str, tile: int) -> None
 
 
 @every_minimal
-def test_compiled_for_any_batch(resampling: str, tile: int) -> None:
-    assert_runs_compiled(get_form(resampling, tile), resampling, (1, 3), (8, 4))
-
-
-@every_minimal
-def test_compiled_by_xla(resampling: str, tile: int) -> None:
-    assert_runs_compiled(get_form(resampling, tile), resampling, (3,), (8, 4), jit_compile=True)
+@pytest.mark.parametrize("jit_compile", [None, True])
+def test_compiled_for_any_batch(resampling: str, tile: int, jit_compile: bool | None) -> None:
+    assert_runs_compiled(get_form(resampling, tile), resampling, (8, 4), jit_compile)
 
 
 @every_minimal
@@ -112,14 +101,6 @@ def test_gradient_of_one_operand(resampling: str, tile: int) -> None:
                 loss = tf.reduce_sum(tf.sin(form(x, kernel)))
             gradients.append(tape.gradient(loss, watched))
         assert_close(gradients[:1], gradients[1:], 1e-12)
-
-
-@every_minimal
-def test_result_of_an_image_does_not_depend_on_the_batch(resampling: str, tile: int) -> None:
-    x, kernel = (array.astype(np.float32) for array in make_operands((4, 4), 4))
-    batched = get_form(resampling, tile)(tf.constant(x), tf.constant(kernel)).numpy()
-    alone = get_form(resampling, tile)(tf.constant(x[2:3]), tf.constant(kernel)).numpy()
-    np.testing.assert_allclose(batched[2:3], alone, rtol=0.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -138,40 +119,8 @@ def test_number_of_products(resampling: str, tile: int, locations: int, expected
 
 
 @every_minimal
-def test_transformed_features_are_recomputed_for_the_gradient(resampling: str, tile: int) -> None:
-    """Transformed features are up to 9 times as large as the features, so the backward pass computes them again."""
-    x, kernel = (array.astype(np.float32) for array in make_operands((8, 8), 2))
-
-    @tf.function(autograph=False)
-    def gradient(x: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            result = get_form(resampling, tile)(x, kernel)
-        return tape.gradient(result, kernel, upstream)
-
-    upstream = get_form(resampling, tile)(tf.constant(x), tf.constant(kernel))
-    graph = gradient.get_concrete_function(tf.constant(x), tf.constant(kernel), upstream).graph
-    kinds = {"MatMul": "transpose_a", "BatchMatMulV2": "adj_x"}
-    products = [op for op in graph.get_operations() if op.type in kinds and op.get_attr(kinds[op.type])]
-    # The product of features and upstream gradients; other products are with constants.
-    (tap_gradient,) = (op for op in products if not {"Const"} & {source.op.type for source in op.inputs})
-    assert {"x", "upstream"} <= find_predecessors(tap_gradient.inputs[0].op)
-
-
-@every_minimal
-def test_taps_wait_for_the_features(resampling: str, tile: int) -> None:
-    """Otherwise a network would compute the taps of all kernels at the start of a step and keep them until used."""
-    spec = [tf.TensorSpec([2, 8, 8, 5]), tf.TensorSpec([3, 3, 5, 7])]
-    graph = tf.function(get_form(resampling, tile), input_signature=spec, autograph=False).get_concrete_function().graph
-    products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2")]
-    assert len(products) == 4  # for windows, taps, their products, and results
-    features = graph.inputs[0].op.name
-    assert all(features in find_predecessors(op) for op in products)
-
-
-@every_minimal
-def test_backward_pass_computes_its_own_taps(resampling: str, tile: int) -> None:
-    """Taps kept from the forward pass would be up to four times as large as all kernels."""
+def test_backward_pass_computes_features_and_taps_again(resampling: str, tile: int) -> None:
+    """Transformed features are up to 9 times as large as the features, and taps up to 4 times as large as kernels."""
 
     @tf.function(autograph=False)
     def gradients(x: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
@@ -182,10 +131,16 @@ def test_backward_pass_computes_its_own_taps(resampling: str, tile: int) -> None
 
     x, kernel = (tf.constant(array, tf.float32) for array in make_operands((8, 8), 2))
     graph = gradients.get_concrete_function(x, kernel, get_form(resampling, tile)(x, kernel)).graph
-    transposed = {"MatMul": "transpose_b", "BatchMatMulV2": "adj_y"}
-    operations = [op for op in graph.get_operations() if op.type in transposed]
-    (x_gradient,) = (op for op in operations if op.get_attr(transposed[op.type]))
-    assert {"kernel", "upstream"} <= find_predecessors(x_gradient.inputs[1].op)
+    products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2")]
+
+    def find(first: str, second: str) -> tf.Operation:
+        """Return the product with this transposed operand; other products are with constants."""
+        transposed = [op for op in products if op.get_attr(first if op.type == "MatMul" else second)]
+        (found,) = (op for op in transposed if not {"Const"} & {source.op.type for source in op.inputs})
+        return found
+
+    assert {"x", "upstream"} <= find_predecessors(find("transpose_a", "adj_x").inputs[0].op)
+    assert {"kernel", "upstream"} <= find_predecessors(find("transpose_b", "adj_y").inputs[1].op)
 
 
 @every_minimal

@@ -1,7 +1,5 @@
 """Forms of `ResamplingConvolution` compared with the plain form, its weights, and the choice of the form."""
 
-from __future__ import annotations
-
 import operator
 import pathlib
 from typing import Any
@@ -13,7 +11,8 @@ import tensorflow as tf
 
 from sagan_tf.layers import ResamplingConvolution, SpectralNormalization, accelerators
 from sagan_tf.layers.convolutions.resampling import FORMS, choose_fastest_form
-from tests.layers.convolutions.test_forms import assert_close, make_operands
+from tests.layers.convolutions.test_forms import make_operands
+from tests.layers.gradients import assert_close, outputs_and_gradients
 from tools.benchmarks.arithmetic import count_multiply_adds
 
 SIZE, CHANNELS, FILTERS = (8, 4), 5, 7
@@ -46,23 +45,14 @@ def make_layer(
     return layer
 
 
-def outputs_and_gradients(layer: ResamplingConvolution, x: np.ndarray) -> list[tf.Tensor]:
-    """Return the outputs and the gradients of the features, the kernel and the bias."""
-    inputs = tf.constant(x)
-    sources = [inputs, *(variable.value for variable in layer.trainable_variables)]
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        outputs = layer(inputs)
-    upstream = tf.sin(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), tf.shape(outputs)))
-    return [outputs, *tape.gradient(outputs, sources, tf.cast(upstream, outputs.dtype))]
-
-
 @every_case
-@every_kernel_size
-@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize(("kernel_size", "use_bias"), [(1, False), (3, True)])
 def test_every_form_equals_the_plain_form(resampling: str, form: str, kernel_size: int, use_bias: bool) -> None:
     layer, plain = (make_layer(resampling, name, kernel_size, use_bias=use_bias) for name in (form, "plain"))
-    results, expected = outputs_and_gradients(layer, make_features()), outputs_and_gradients(plain, make_features())
+    results, expected = (
+        outputs_and_gradients(each, make_features(), others=[weight.value for weight in each.trainable_variables])
+        for each in (layer, plain)
+    )
     assert len(results) == (4 if use_bias else 3)
     assert_close(results, expected)
     assert tuple(results[0].shape) == layer.compute_output_shape((3, *SIZE, CHANNELS))
@@ -96,16 +86,13 @@ def test_1x1_convolution_is_computed_on_the_smaller_side(resampling: str) -> Non
 
 
 @every_case
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_checkpoints_do_not_depend_on_the_form(
-    resampling: str, form: str, wrapped: bool, tmp_path: pathlib.Path
-) -> None:
+def test_checkpoints_do_not_depend_on_the_form(resampling: str, form: str, tmp_path: pathlib.Path) -> None:
     """Variables have the same names, paths, shapes and tracking in all forms."""
 
     def network(form: str, seed: int) -> keras.Model:
         layer = ResamplingConvolution(FILTERS, 3, resampling, form, name="convolution")
         inputs = keras.Input((*SIZE, CHANNELS))
-        model = keras.Model(inputs, (SpectralNormalization(layer) if wrapped else layer)(inputs))
+        model = keras.Model(inputs, SpectralNormalization(layer)(inputs))
         generator = np.random.default_rng(seed)
         for variable in model.variables:
             variable.assign(generator.normal(size=variable.shape))
@@ -119,39 +106,16 @@ def test_checkpoints_do_not_depend_on_the_form(
     assert_close([restored(make_features())], [saved(make_features())])
 
 
-@every_case
+@every_resampling
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision(resampling: str, form: str, precision: str) -> None:
-    layer, exact = make_layer(resampling, form, dtype=precision), make_layer(resampling, "plain")
+def test_mixed_precision(resampling: str, precision: str) -> None:
+    layer, exact = make_layer(resampling, "auto", dtype=precision), make_layer(resampling, "plain")
     dtype = precision.removeprefix("mixed_")
     x = tf.cast(make_features(), dtype)
     outputs = layer(x)
     assert outputs.dtype == tf.as_dtype(dtype)
     assert {variable.dtype for variable in layer.variables} == {"float32"}
-    tolerance = 3e-2 if dtype == "bfloat16" else 4e-3
-    if form == "minimal_4":  # `auto` does not choose it in half precision
-        tolerance *= 4
-    assert_close([outputs], [exact(tf.cast(x, "float32"))], tolerance)
-
-
-@pytest.mark.parametrize("form", ["minimal_2", "minimal_4"])
-@every_resampling
-def test_saved_model_for_any_batch(resampling: str, form: str, tmp_path: pathlib.Path) -> None:
-    module = tf.Module()
-    module.layer = layer = make_layer(resampling, form)
-    spec = tf.TensorSpec([None, *SIZE, CHANNELS])
-    module.call = tf.function(layer, input_signature=[spec], autograph=False)
-    tf.saved_model.save(module, tmp_path)
-    loaded = tf.saved_model.load(tmp_path)
-    for batch in (1, 3):
-        assert_close([loaded.call(make_features(batch))], [layer(make_features(batch))], 1e-6)
-
-
-@every_resampling
-def test_compiled_by_xla(resampling: str) -> None:
-    layer = make_layer(resampling, "auto")
-    compiled = tf.function(layer, jit_compile=True, autograph=False)
-    assert_close([compiled(make_features())], [layer(make_features())], 1e-5)
+    assert_close([outputs], [exact(tf.cast(x, "float32"))], 3e-2 if dtype == "bfloat16" else 4e-3)
 
 
 @pytest.fixture
@@ -198,7 +162,6 @@ def test_auto_depends_on_width_and_not_on_the_batch(resampling: str, width: int,
     [
         ("up", (16, 16, 128), 128, "minimal_4"),
         ("up", (16, 16, 128), 127, "strided"),
-        ("up", (64, 64, 128), 64, "strided"),
         ("up", (8, 8, 100), 156, "minimal_4"),  # the sum decides
         ("up", (8, 7, 256), 256, "minimal_2"),  # 14 is not a multiple of the large tile size
         ("up", (8, 7, 128), 255, "strided"),
@@ -206,8 +169,6 @@ def test_auto_depends_on_width_and_not_on_the_batch(resampling: str, width: int,
         ("up", (8, 8, 1024), 511, "minimal_4"),
         ("up", (1, 1, 192), 192, "minimal_2"),
         ("up", (1, 1, 192), 191, "strided"),
-        ("up", (3, 1, 256), 256, "minimal_2"),
-        ("down", (64, 64, 96), 96, "minimal_4"),
         ("down", (16, 16, 95), 96, "strided"),
         ("down", (32, 34, 256), 256, "minimal_2"),
         ("down", (18, 18, 192), 191, "strided"),
@@ -215,14 +176,11 @@ def test_auto_depends_on_width_and_not_on_the_batch(resampling: str, width: int,
         ("down", (8, 8, 383), 1, "minimal_4"),
         ("down", (4, 4, 192), 192, "minimal_2"),
         ("down", (4, 4, 192), 191, "strided"),
-        ("none", (128, 128, 96), 96, "minimal_4"),
         ("none", (16, 4, 96), 96, "minimal_4"),
         ("none", (32, 32, 95), 96, "plain"),
         ("none", (14, 14, 192), 192, "minimal_2"),
         ("none", (6, 6, 192), 191, "plain"),
-        ("none", (2, 2, 192), 191, "plain"),
         ("none", (8, 7, 512), 512, "plain"),
-        ("none", (7, 8, 512), 512, "plain"),
     ],
 )
 def test_choose_fastest_form(resampling: str, inputs: tuple[int, int, int], filters: int, expected: str) -> None:
@@ -262,16 +220,6 @@ def test_forms_in_tflite(used: list[tuple[str, str]]) -> None:
     assert used == [("up", "subpixel"), ("up", "strided")]
 
 
-def test_auto_supports_odd_sizes() -> None:
-    for resampling in ("up", "none"):
-        layer, plain = (ResamplingConvolution(FILTERS, 3, resampling, form) for form in ("auto", "plain"))
-        x = make_features(size=(5, 3))
-        layer.build(x.shape)
-        plain.build(x.shape)
-        plain.set_weights(layer.get_weights())
-        assert_close([layer(x)], [plain(x)])
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -279,7 +227,6 @@ def test_auto_supports_odd_sizes() -> None:
         ({"kernel_size": 5}, "kernel_size.* 5"),
         ({"resampling": "twice"}, "resampling.* 'twice'"),
         ({"resampling": "none", "form": "fast"}, "form.* 'fast'"),
-        ({"resampling": "up", "form": "fast"}, "form.*'subpixel', 'minimal_2'.* 'fast'"),
         ({"strides": 2}, "strides.* 2"),
         ({"padding": "valid"}, "padding.* 'valid'"),
         ({"activation": "relu"}, "activation.* 'relu'"),
@@ -293,28 +240,23 @@ def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
         ResamplingConvolution(FILTERS, **options)
 
 
-KNOWN = "a known height and width"
-EVEN, FOURS = f"{KNOWN}, both multiples of 2", f"{KNOWN}, both multiples of 4"
-
-
 @pytest.mark.parametrize(
-    ("resampling", "form", "size", "message"),
+    ("resampling", "form", "size"),
     [
-        ("down", "auto", (5, 4), EVEN),
-        ("down", "plain", (4, 5), EVEN),
-        ("down", "strided", (3, 3), EVEN),
-        ("down", "minimal_2", (None, 4), EVEN),
-        ("down", "minimal_4", (6, 4), FOURS),
-        ("none", "minimal_2", (4, 7), EVEN),
-        ("none", "minimal_4", (4, 6), FOURS),
-        ("none", "auto", (4, None), KNOWN),
-        ("up", "auto", (None, 4), KNOWN),
-        ("up", "minimal_2", (3, None), KNOWN),
-        ("up", "minimal_4", (3, 4), EVEN),
+        ("down", "auto", (5, 4)),
+        ("down", "plain", (4, 5)),
+        ("down", "strided", (3, 3)),
+        ("down", "minimal_2", (None, 4)),
+        ("down", "minimal_4", (6, 4)),
+        ("none", "minimal_2", (4, 7)),
+        ("none", "minimal_4", (4, 6)),
+        ("none", "auto", (4, None)),
+        ("up", "auto", (None, 4)),
+        ("up", "minimal_4", (3, 4)),
     ],
 )
-def test_invalid_input_sizes(resampling: str, form: str, size: tuple[Any, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=rf"{message}.*\({size[0]}, {size[1]}\)"):
+def test_invalid_input_sizes(resampling: str, form: str, size: tuple[Any, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"\({size[0]}, {size[1]}\)"):
         ResamplingConvolution(FILTERS, 3, resampling, form).build((None, *size, CHANNELS))
 
 
@@ -322,22 +264,5 @@ def test_invalid_input_sizes(resampling: str, form: str, size: tuple[Any, Any], 
 def test_odd_size_is_rejected_after_an_even_size(kernel_size: int) -> None:
     """The forms would treat the last row differently."""
     for form in FORMS["down"]:
-        with pytest.raises(ValueError, match="multiples of"):
+        with pytest.raises(ValueError, match=r"\(8, 5\)"):
             make_layer("down", form, kernel_size)(make_features(size=(8, 5)))
-
-
-@every_case
-@every_kernel_size
-def test_config_round_trip(resampling: str, form: str, kernel_size: int) -> None:
-    options = {"use_bias": False, "kernel_initializer": "orthogonal", "kernel_regularizer": "l2", "name": "convolution"}
-    layer = ResamplingConvolution(FILTERS, kernel_size, resampling, form, **options)
-    copy = ResamplingConvolution.from_config(layer.get_config())
-    assert copy.get_config() == layer.get_config()
-    assert (copy.filters, copy.kernel_size, copy.use_bias) == (FILTERS, (kernel_size, kernel_size), False)
-    assert (copy.resampling, copy.form, copy.name) == (resampling, form, "convolution")
-    assert isinstance(copy.kernel_initializer, keras.initializers.Orthogonal)
-
-
-def test_defaults() -> None:
-    layer = ResamplingConvolution(FILTERS)
-    assert (layer.kernel_size, layer.resampling, layer.form, layer.use_bias) == ((3, 3), "none", "auto", True)
