@@ -17,7 +17,7 @@ from sagan_tf.sampling.image_files import write_images
 from sagan_tf.sampling.image_set import ImageSet
 from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_directories
-from tools.prepare_imagenet import main as prepare_imagenet
+from tools.prepare_imagenet import run as prepare_imagenet
 
 SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini", "._000.png", "seeds_0_11.json")
 SYSTEM_DIRECTORIES = ("@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "System Volume Information")

@@ -24,7 +24,7 @@ from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from tests.data.miniature_imagenet import SYNSETS, VALIDATION_IMAGES, build_miniature_imagenet
-from tools.prepare_imagenet import main
+from tools.prepare_imagenet import run
 
 
 def open_tfds(dataset: str, data_dir: Path | str, split: str = "train") -> Source:
@@ -302,7 +302,7 @@ def test_parts_are_fair_samples(tmp_path: Path, disable_shuffling: bool) -> None
 
 def test_preparation_tool_reads_it(miniature_imagenet: Path, tmp_path: Path) -> None:
     options = ["--dataset=imagenet2012", f"--data_dir={miniature_imagenet}", f"--output={tmp_path}", "--resolution=16"]
-    assert main([*options, "--num_shards=4", "--num_workers=1"]) == 0
+    assert run([*options, "--num_shards=4", "--num_workers=1"]) == 0
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=16, image_channels=3)
     assert source.num_examples == 18
     assert len(source.class_names) == 1000
