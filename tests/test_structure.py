@@ -104,10 +104,11 @@ TESTED_ELSEWHERE = {
     "tools/make_efficientnet_lite0.py": "tests/features/test_efficientnet_lite0.py reproduces the packaged file",
     "tools/make_fashion_mnist_10k.py": "tests/data/sources/test_packaged.py reproduces the packaged file",
     "tools/preparation/fashion_mnist.py": "tests/tools/test_prepare_fashion_mnist.py reads such files with it",
+    "tools/preparation/progress.py": "tests/tools/test_prepare_imagenet.py interrupts and continues it",
     "tools/preparation/record_set.py": "tests/tools/test_prepare_imagenet.py writes record sets with it",
     **{
         f"tools/lowering/{name}.py": "tests/tools/test_lower_training.py lowers, runs and collects with it"
-        for name in ("collection", "inputs", "program", "storage", "variables")
+        for name in ("collection", "inputs", "storage", "variables")
     },
     "tools/gpu_checking/environment_worker.py": "tests/tools/gpu_checking/test_worker.py starts every worker",
     **{

@@ -12,7 +12,7 @@ additional memory.
 
 from __future__ import annotations
 
-import argparse
+import argparse  # This file is used without sagan_tf, in an environment that has JAX and no absl or TensorFlow.
 import json
 import os
 import re

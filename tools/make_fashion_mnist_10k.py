@@ -10,19 +10,24 @@ original files are. `PROVENANCE.md`, which is written next to the images, descri
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import hashlib
+import io
+import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_action, run_command
-from sagan_tf.files import check_can_write_directory, replace_atomically, write_atomically
+from sagan_tf.cli.command_line import run_command_line
+from sagan_tf.config.option import check_positive, option
+from sagan_tf.files import check_can_write_directory, write_atomically, write_result
 from tools.preparation.fashion_mnist import (
     CLASS_NAMES,
     DEBIAN_DIRECTORY,
@@ -59,13 +64,26 @@ license in `LICENSE` beside this file. The images are unchanged.
 """
 
 
-def make_arrays(source: Path, images_per_class: int, reference_images_per_class: int) -> dict[str, np.ndarray]:
+@dataclasses.dataclass(frozen=True)
+class PackagingOptions:
+    """Directories and sizes."""
+
+    source: str = option(str(DEBIAN_DIRECTORY), "Directory of the four original files.")
+    output: str = option(str(REPOSITORY / "sagan_tf" / "data" / "fashion_mnist_10k"), "Directory to write to.")
+    images_per_class: int = option(1000, "Images of each class in the split train.")
+    reference_images_per_class: int = option(200, "Images of each class in the split reference.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "images_per_class", "reference_images_per_class")
+
+
+def make_arrays(source: Path, images_per_class: int, reference_images_per_class: int) -> dict[str, Any]:
     """Return the arrays of the packaged file by name; see PROVENANCE."""
     (train_images, train_labels), (reference_images, reference_labels) = (
         read_split(source, split) for split in SPLIT_FILES
     )
     train = find_first_of_each_class(train_labels, images_per_class)
-    reference = find_first_of_each_class(reference_labels, reference_images_per_class)
+    reference = find_first_of_each_class(reference_labels, reference_images_per_class, "reference_images_per_class")
     return {
         "train_images": train_images[train],
         "train_labels": train_labels[train],
@@ -75,7 +93,7 @@ def make_arrays(source: Path, images_per_class: int, reference_images_per_class:
     }
 
 
-def format_provenance(source: Path, output: Path, options: argparse.Namespace) -> str:
+def format_provenance(source: Path, output: Path, options: PackagingOptions) -> str:
     """Return the text of PROVENANCE.md for the packaged file in `output`."""
     package = ["dpkg-query", "--show", "--showformat=${Version}", "dataset-fashion-mnist"]
     version = subprocess.run(package, capture_output=True, text=True, check=False).stdout or "unknown"
@@ -92,26 +110,27 @@ def format_provenance(source: Path, output: Path, options: argparse.Namespace) -
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its exit status."""
-    parser = argparse.ArgumentParser(description="Make the packaged data set from the original Fashion-MNIST files.")
-    parser.add_argument("--source", type=Path, default=DEBIAN_DIRECTORY)
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "sagan_tf" / "data" / "fashion_mnist_10k")
-    parser.add_argument("--images_per_class", type=int, default=1000)
-    parser.add_argument("--reference_images_per_class", type=int, default=200)
-    options = parser.parse_args(arguments)
-    return run_action(parser.prog, lambda: make_files(options))
+def main(options: PackagingOptions) -> None:
+    """Write the data set and its provenance.
+
+    Raises:
+        UserError: The original files cannot be read, a class has too few images, or the output cannot be written.
+    """
+    source, output = Path(os.path.expanduser(options.source)), Path(os.path.expanduser(options.output))
+    check_can_write_directory(output, "output")
+    check_source(source)
+    arrays = make_arrays(source, options.images_per_class, options.reference_images_per_class)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_result(output / OUTPUT_FILE, "output", lambda path: write_atomically(path, content.getvalue()))
+    provenance = format_provenance(source, output, options)
+    write_result(output / "PROVENANCE.md", "output", lambda path: write_atomically(path, provenance))
 
 
-def make_files(options: argparse.Namespace) -> None:
-    """Write the data set and its provenance."""
-    check_can_write_directory(options.output, "output")
-    check_source(options.source)
-    arrays = make_arrays(options.source, options.images_per_class, options.reference_images_per_class)
-    with replace_atomically(options.output / OUTPUT_FILE) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    write_atomically(options.output / "PROVENANCE.md", format_provenance(options.source, options.output, options))
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run_command_line("tools/make_fashion_mnist_10k.py", __doc__, main, PackagingOptions, argv=argv)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("make_fashion_mnist_10k", main))
+    sys.exit(run())

@@ -11,19 +11,20 @@ same command continues interrupted work, and skips a split that already has thes
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_command
+from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
-from sagan_tf.errors import UserError
+from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
-from sagan_tf.text import make_printable
 from tools.preparation.fashion_mnist import (
     CLASS_NAMES,
     DEBIAN_DIRECTORY,
@@ -34,8 +35,20 @@ from tools.preparation.fashion_mnist import (
 )
 from tools.preparation.record_set import RecordFormat, describe_record_set, write_record_set
 
-NAME = "tools/prepare_fashion_mnist.py"
-INTERRUPTED_STATUS = 130
+
+@dataclasses.dataclass(frozen=True)
+class PreparationOptions:
+    """Directories and sizes."""
+
+    source: str = option(str(DEBIAN_DIRECTORY), "Directory of the four original files.")
+    output: str = option("", "Directory to write to.")
+    resolution: int = option(32, "Height and width to store; the original is 28.")
+    images_per_class: int = option(0, "Training images of each class, the first ones; 0: all.")
+
+    def __post_init__(self) -> None:
+        check_given(self, "output")
+        check_positive(self, "resolution")
+        check_at_least_zero(self, "images_per_class")
 
 
 def prepare(source: Path, split: str, output: Path, resolution: int, images_per_class: int = 0) -> str:
@@ -57,10 +70,7 @@ def prepare(source: Path, split: str, output: Path, resolution: int, images_per_
 
     images, labels = read_split(source, split)
     if images_per_class:
-        try:
-            indices = find_first_of_each_class(labels, images_per_class)
-        except ValueError as error:
-            raise UserError(f"--images_per_class: {error}") from error
+        indices = find_first_of_each_class(labels, images_per_class)
         images, labels = images[indices], labels[indices]
     directory = output / split
     if (directory / "dataset.json").exists():
@@ -85,39 +95,25 @@ def prepare(source: Path, split: str, output: Path, resolution: int, images_per_
     return f"{describe_record_set(directory, metadata, embedded)} ({counts})"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its exit status."""
-    parser = argparse.ArgumentParser(description="Store Fashion-MNIST in record files.")
-    parser.add_argument("--source", type=Path, default=DEBIAN_DIRECTORY, help="directory of the four original files")
-    parser.add_argument("--output", required=True, type=Path, help="directory to write to")
-    parser.add_argument("--resolution", type=int, default=32, help="height and width to store; the original is 28")
-    parser.add_argument("--images_per_class", type=int, default=0, help="training images of each class; 0: all")
-    options = parser.parse_args(arguments)
-    if options.images_per_class < 0:
-        parser.error(f"--images_per_class: expected 0 or more, received {options.images_per_class}")
-    if options.resolution < 1:
-        parser.error(f"--resolution: expected at least 1, received {options.resolution}")
-    output = options.output.expanduser()
-    try:
-        check_source(options.source)
-        check_tensorflow_path("output", output)
-        check_can_write_directory(output, "output")
-        images_per_class = {"train": options.images_per_class, "test": 0}
-        for split in SPLIT_FILES:
-            print(prepare(options.source, split, output, options.resolution, images_per_class[split]), flush=True)
-        return 0
-    except KeyboardInterrupt as interruption:
-        print(f"{NAME}: interrupted: {str(interruption) or 'before writing began'}", file=sys.stderr)
-        return INTERRUPTED_STATUS
-    except UserError as error:
-        print(f"{NAME}: error: {make_printable(str(error))}", file=sys.stderr)
-    except OSError as error:
-        print(
-            f"{NAME}: error: --output: cannot write {output}: {error}; run the same command again to continue",
-            file=sys.stderr,
-        )
-    return 2
+def main(options: PreparationOptions) -> None:
+    """Write both splits, and describe them on standard output.
+
+    Raises:
+        UserError: The original files cannot be used, or the output cannot be written.
+    """
+    source, output = (Path(os.path.expanduser(path)) for path in (options.source, options.output))
+    check_source(source)
+    check_tensorflow_path("output", output)
+    check_can_write_directory(output, "output")
+    images_per_class = {"train": options.images_per_class, "test": 0}
+    for split in SPLIT_FILES:
+        print(prepare(source, split, output, options.resolution, images_per_class[split]), flush=True)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run_command_line("tools/prepare_fashion_mnist.py", __doc__, main, PreparationOptions, argv=argv)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(NAME, main))
+    sys.exit(run())

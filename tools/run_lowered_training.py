@@ -9,7 +9,7 @@ continues with the same images. SIGINT or SIGTERM saves after the current call a
 
 from __future__ import annotations
 
-import argparse
+import argparse  # This file is copied to machines that have neither sagan_tf nor absl.
 import contextlib
 import itertools
 import json
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-_VARIABLES_FILE = re.compile(r"variables-([0-9]{8,})\.npz")
+_VARIABLES = re.compile(r"variables-([0-9]{8,})\.npz")
 # RuntimeError: errors of XLA, such as too little memory. AttributeError: a different version of JAX.
 _RUN_ERRORS = (ImportError, AttributeError, OSError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
 
@@ -43,7 +43,9 @@ class Program:
         jax.config.update("jax_enable_x64", True)  # counters are int64
         self._inputs: list[int] = description["inputs"]
         computation = xla_client.XlaComputation((directory / "training.hlo").read_bytes())
-        module = _replace_copies(xla_client._xla.mlir.xla_computation_to_mlir_module(computation))
+        module = xla_client._xla.mlir.xla_computation_to_mlir_module(computation)
+        # JAX does not send mhlo.copy, which is not StableHLO, to a GPU.
+        module = re.sub(r"mhlo\.copy (%\S+) : (tensor<\S+>)", r"stablehlo.reshape \1 : (\2) -> \2", module)
         self.device = jax.devices()[0]
         self._executable = self.device.client.compile_and_load(
             module, xla_client.DeviceList((self.device,)), xla_client.CompileOptions()
@@ -69,18 +71,20 @@ class Program:
         """Write all variables atomically, including those that no step changes."""
         for index, variable in zip(self._inputs, self._variables, strict=True):
             self._values[index] = np.asarray(variable)
-        partial = path.with_name(f".{path.name}.part")
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, **{f"{index:05d}": value for index, value in enumerate(self._values)})
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        arrays: dict[str, Any] = {f"{index:05d}": value for index, value in enumerate(self._values)}
+        with _replace_atomically(path) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
 
 
-def _replace_copies(module: str) -> str:
-    """Replace `mhlo.copy`, which is not StableHLO; JAX does not send it to a GPU."""
-    return re.sub(r"mhlo\.copy (%\S+) : (tensor<\S+>)", r"stablehlo.reshape \1 : (\2) -> \2", module)
+@contextlib.contextmanager
+def _replace_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that replaces `path` at the end, as in `sagan_tf.files`, which is missing here."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def generate_draws(num_images: int, seed: int, position: int) -> Iterator[tuple[int, bool]]:
@@ -101,8 +105,7 @@ def generate_draws(num_images: int, seed: int, position: int) -> Iterator[tuple[
 
 def find_variables(directory: Path) -> dict[int, Path]:
     """Find the files variables-STEP.npz of a directory, by step."""
-    found = {path: _VARIABLES_FILE.fullmatch(path.name) for path in directory.iterdir()}
-    return {int(match[1]): path for path, match in sorted(found.items()) if match}
+    return {int(match[1]): path for path in sorted(directory.iterdir()) if (match := _VARIABLES.fullmatch(path.name))}
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
@@ -129,16 +132,13 @@ def read_description(directory: Path) -> dict[str, Any]:
 
 def remove_later_metrics(path: Path, done: int) -> None:
     """Remove truncated lines and those of steps after `done`, which are trained again."""
-    if not path.exists():
-        return
     lines = []
-    for line in path.read_bytes().splitlines():
+    for line in path.read_bytes().splitlines() if path.exists() else ():
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if json.loads(line)["step"] <= done:
                 lines.append(line + b"\n")
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(b"".join(lines))
-    partial.replace(path)
+    with _replace_atomically(path) as partial:
+        partial.write_bytes(b"".join(lines))
 
 
 @contextlib.contextmanager

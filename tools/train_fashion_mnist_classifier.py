@@ -8,18 +8,21 @@ the end, on the 2,000 reference images. This takes about fifteen minutes on two 
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import io
+import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
+from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 
 if TYPE_CHECKING:
@@ -27,6 +30,21 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _MAX_SHIFT_PIXELS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierOptions:
+    """Options of the training of the classifier."""
+
+    output: str = option("", "The .npz file to write.")
+    epochs: int = option(50, "Passes over the training images.")
+    batch_size: int = option(64, "Images of an update.")
+    seed: int = option(0, "Seed of the initial weights, the order of the images and their changes.")
+
+    def __post_init__(self) -> None:
+        check_given(self, "output")
+        check_positive(self, "epochs", "batch_size")
+        check_at_least_zero(self, "seed")
 
 
 def load_images_and_labels(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -81,20 +99,14 @@ def train_classifier(epochs: int, batch_size: int, seed: int) -> keras.Model:
     return classifier
 
 
-def main() -> int:
-    """Run the command and return its exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="the .npz file to write")
-    parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    return run_action(parser.prog, lambda: train_and_write(options))
+def main(options: ClassifierOptions) -> None:
+    """Train the classifier, print its accuracy and write its weights in 16 bits.
 
-
-def train_and_write(options: argparse.Namespace) -> None:
-    """Train the classifier, print its accuracy and write its weights in 16 bits."""
-    check_can_write_file(options.output, "output")
+    Raises:
+        UserError: The output cannot be written.
+    """
+    output = pathlib.Path(os.path.expanduser(options.output))
+    check_can_write_file(output, "output")
     load_tensorflow()
     classifier = train_classifier(options.epochs, options.batch_size, options.seed)
     rounded = [weight.astype(np.float16) for weight in classifier.get_weights()]
@@ -104,9 +116,15 @@ def train_and_write(options: argparse.Namespace) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **{f"weight_{index:02d}": weight for index, weight in enumerate(rounded)})
     print(f"{correct.mean():.2%} of {len(labels)} test images")
-    write_result(options.output, "output", lambda path: write_atomically(path, content.getvalue()))
-    print(f"{len(content.getvalue()):,} bytes in {options.output}")
+    write_result(output, "output", lambda path: write_atomically(path, content.getvalue()))
+    print(f"{len(content.getvalue()):,} bytes in {output}")
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    program = "tools/train_fashion_mnist_classifier.py"
+    return run_command_line(program, __doc__, main, ClassifierOptions, argv=argv)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("train_fashion_mnist_classifier", main))
+    sys.exit(run())

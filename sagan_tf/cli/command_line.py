@@ -28,13 +28,14 @@ def run_command_line(
     argv: Sequence[str] | None = None,
     check: Callable[..., None] | None = None,
     prints_result: bool = False,
+    takes_other_arguments: bool = False,
 ) -> int:
     """Parse the flags of a command, run it and report user errors.
 
     An error of the user is reported in one line on standard error.
 
     Args:
-        program: The name of the module, as in `python -m <program>`.
+        program: The name of the module, as in `python -m <program>`, or the path of a script.
         summary: The description of the command that `--help` shows: the docstring of its module.
         main: The command. It is called with one object for each of `option_classes`.
         *option_classes: The dataclasses that the flags are made from; see `Flags`.
@@ -42,6 +43,8 @@ def run_command_line(
         check: A function that is called before `main`, with the same objects and `Flags.flagfiles`. It raises UserError
             to end the program.
         prints_result: Whether standard output is the result of the command; see `console.run_command`.
+        takes_other_arguments: Whether the command line may have arguments that are no flags of `option_classes`. `main`
+            is then called with a list of them, after the objects.
 
     Returns:
         The exit status: 0; 1 if the result could not be written to standard output; 2 for an error of the user; 75 if
@@ -49,7 +52,8 @@ def run_command_line(
     """
     arguments = sys.argv[1:] if argv is None else argv
     is_help = any(argument in _HELP_FLAGS for argument in arguments)
-    usage = f"usage: python -m {program} [--flagfile=FILE] [--name=value ...]"
+    script = program if program.endswith(".py") else f"-m {program}"
+    usage = f"usage: python {script} [--flagfile=FILE] [--name=value ...]"
 
     def run() -> int:
         try:
@@ -57,10 +61,11 @@ def run_command_line(
             if is_help:
                 sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.format_help()}")
             else:
-                objects = flags.parse(arguments)
+                own, others = flags.split(arguments) if takes_other_arguments else (arguments, [])
+                objects = flags.parse(own)
                 if check is not None:
                     check(*objects, flags.flagfiles)
-                main(*objects)
+                main(*objects, *([others] if takes_other_arguments else []))
         except UserError as error:
             if isinstance(error, FlagError):
                 sys.stderr.write(f"{usage}; --help shows every flag\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import pathlib
 import textwrap
 from collections.abc import Sequence
@@ -95,6 +96,19 @@ class Flags:
         except (absl_flags.Error, ValueError) as error:
             raise FlagError(str(error).removeprefix("flag ")) from error
 
+    def split(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Split command-line arguments into those of these flags and all others."""
+        own: list[str] = []
+        others: list[str] = []
+        remaining = iter(argv)
+        for argument in remaining:
+            name, equals, _ = argument.removeprefix("-").removeprefix("-").partition("=")
+            is_own = argument.startswith("-") and name in self._list_spellings()
+            (own if is_own else others).append(argument)
+            if is_own and not equals and self._takes_value(name):
+                own += itertools.islice(remaining, 1)
+        return own, others
+
     def format_help(self) -> str:
         """Return the text of `--help` below the summary, which describes all flags."""
         about_flagfiles = (
@@ -110,13 +124,19 @@ class Flags:
     def _list_sections(self) -> list[tuple[str, type]]:
         return [section for option_class in self._option_classes for section in list_sections(option_class)]
 
+    def _list_spellings(self) -> set[str]:
+        """Return the names of all flags, and those that set a boolean flag to false."""
+        return {*self._values, *(f"no{name}" for name in self._values if self._values[name].boolean)}
+
+    def _takes_value(self, name: str) -> bool:
+        return name in self._values and not self._values[name].boolean
+
     def _check_names(self, arguments: Sequence[str]) -> None:
         """Raise FlagError for an unknown flag.
 
         absl itself would accept its own flags. One of them, --undefok, makes it accept unknown flags.
         """
-        booleans = [name for name in self._values if self._values[name].boolean]
-        known = {*self._values, *(f"no{name}" for name in booleans)}
+        known = self._list_spellings()
         remaining = iter(arguments)
         for argument in remaining:
             name, equals, _ = argument.removeprefix("-").removeprefix("-").partition("=")
@@ -126,7 +146,7 @@ class Flags:
                 shown = name[:_MAX_NAME_LENGTH]
                 close = difflib.get_close_matches(shown, ["flagfile", "help", *sorted(known)], n=1)
                 raise FlagError(f"unknown flag --{shown}" + (f"; did you mean --{close[0]}?" if close else ""))
-            if not equals and name in self._values and name not in booleans:
+            if not equals and self._takes_value(name):
                 next(remaining, None)  # The next argument is the value of this flag.
 
 

@@ -36,6 +36,13 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def check_given(options: Any, *names: str) -> None:
+    """Raise UserError if a named field is empty."""
+    for name in names:
+        if not getattr(options, name):
+            raise UserError(f"{name}: missing; set it with --{name}")
+
+
 def check_positive(options: Any, *names: str) -> None:
     """Raise UserError unless the named fields are above 0."""
     for name in names:

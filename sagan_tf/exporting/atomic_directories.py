@@ -22,7 +22,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 @contextlib.contextmanager
 def replace_directories_atomically(
-    paths: Sequence[pathlib.Path], overwrite: bool = True
+    paths: Sequence[pathlib.Path], overwrite: bool = True, option: str = "output"
 ) -> Iterator[list[pathlib.Path]]:
     """Create or replace several directories, all of them or none.
 
@@ -32,6 +32,7 @@ def replace_directories_atomically(
     Args:
         paths: The final paths of the directories. Existing directories are replaced.
         overwrite: Whether a directory may exist already.
+        option: The option that names the directories, for the message of an error of the file system.
 
     Yields:
         The temporary directories, in the order of `paths`.
@@ -50,7 +51,7 @@ def replace_directories_atomically(
                     undo.callback(_move_into_place, path, new, True)
                 undo.pop_all()
     except OSError as error:
-        raise UserError(f"output: cannot write {os.path.commonpath(paths)}: {error.strerror or error}") from error
+        raise UserError(f"{option}: cannot write {os.path.commonpath(paths)}: {error.strerror or error}") from error
     finally:
         for parent in sorted(missing_parents, reverse=True):  # parents that were created here and are still empty
             with contextlib.suppress(OSError):

@@ -46,10 +46,22 @@ def test_help_shows_every_flag_with_values_default_and_meaning(capsys: pytest.Ca
 
 
 def test_main_receives_the_options() -> None:
-    received = []
+    received: list[object] = []
     arguments = ["--rows=3", "--metrics=a,b"]
     status = run_command_line("sagan_tf.sample", None, received.append, SampleOptions, argv=arguments)
     assert (status, received) == (0, [SampleOptions(rows=3, metrics=("a", "b"))])
+
+
+def test_main_receives_other_arguments() -> None:
+    received: list[object] = []
+
+    def main(*arguments: object) -> None:
+        received.extend(arguments)
+
+    run_command_line(
+        "tool.py", None, main, SampleOptions, argv=["write", "--rows=3", "--seed=1"], takes_other_arguments=True
+    )
+    assert received == [SampleOptions(rows=3), ["write", "--seed=1"]]
 
 
 def test_invalid_flag_prints_usage_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:

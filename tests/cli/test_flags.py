@@ -86,6 +86,12 @@ def test_several_dataclasses_and_repeated_parsing() -> None:
     assert flags.parse([]) == (SampleOptions(), Config())
 
 
+def test_arguments_are_split_into_own_flags_and_others() -> None:
+    own = ["--seed", "2", "--norandom_flip", "--random_flip", "--seed=3"]
+    others = ["write", "DIR", "--rows", "5", "--flagfile=a"]
+    assert Flags(Config).split([*others[:3], *own, *others[3:]]) == (own, others)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -65,7 +65,7 @@ def test_commands_accept_the_names(
     assert sample.run([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
     assert evaluate.run([run, *measured, f"--output={out / 'record.json'}"]) == 0
     assert export.run([run, f"--data_licence={NAME}"]) == 0
-    assert prepare_imagenet.main([*prepared, f"--data_dir={images}"]) == 0
+    assert prepare_imagenet.run([*prepared, f"--data_dir={images}"]) == 0
     page = report.format_page(report.RunDirectory(run_dir))
     assert "Logging error" not in "".join(capfd.readouterr())
     (reference,) = out.glob("*.npz")
@@ -84,8 +84,8 @@ def test_commands_accept_the_names(
         (evaluate.run, ("--images=PLACE/images", "--inception_dir=PLACE", "--extractor=inception"), "inception_dir"),
         (sample.run, ("--saved_model=PLACE", "--mode=grid", "--output=NEW.png"), "saved_model"),
         (export.run, ("--run_dir=RUN", "--output=PLACE/new"), "output"),
-        (prepare_imagenet.main, ("--dataset=folder", "--data_dir=PLACE/images", "--output=PLACE/new"), "output"),
-        (import_tfgan_checkpoint.main, ("--checkpoint=PLACE/model", "--run_dir=NEW"), "checkpoint"),
+        (prepare_imagenet.run, ("--dataset=folder", "--data_dir=PLACE/images", "--output=PLACE/new"), "output"),
+        (import_tfgan_checkpoint.run, ("--checkpoint=PLACE/model", "--run_dir=NEW"), "checkpoint"),
     ],
 )
 def test_path_that_tensorflow_cannot_open_is_an_error_of_one_line(

@@ -105,7 +105,7 @@ def test_link_in_place_of_an_archive(tmp_path: Path, elsewhere: Path, name: str)
 def prepare(tmp_path: Path) -> int:
     build_class_directories(tmp_path / "images")
     arguments = ["--dataset=folder", f"--data_dir={tmp_path / 'images'}", "--resolution=16", "--num_workers=1"]
-    return prepare_imagenet.main([*arguments, f"--output={tmp_path / 'output'}"])
+    return prepare_imagenet.run([*arguments, f"--output={tmp_path / 'output'}"])
 
 
 @pytest.mark.parametrize("name", ["", "files", "finished"])

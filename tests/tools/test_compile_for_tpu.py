@@ -14,7 +14,7 @@ from sagan_tf.cli.flags import parse_config
 from sagan_tf.training.state import create_state
 from tests.test_structure import find_imports_in_file
 from tools import compile_for_tpu
-from tools.compile_for_tpu import main, replace_copies
+from tools.compile_for_tpu import main
 from tools.lowering.updates import lower_updates
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -67,11 +67,6 @@ def test_a_missing_file_or_package_is_named(
     assert main([str(path)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and str(path) in error and ("jax[tpu]" in error) == (missing == "jax")
-
-
-def test_copies_are_replaced_by_stablehlo_operations() -> None:
-    text = "%1 = mhlo.copy %0 : tensor<2x3xf32> loc(#loc)"
-    assert replace_copies(text) == "%1 = stablehlo.reshape %0 : (tensor<2x3xf32>) -> tensor<2x3xf32> loc(#loc)"
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,14 +21,14 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from tests.data.sample_folders import build_class_directories, get_image_color
-from tools import prepare_imagenet
 from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
 from tools.preparation.progress import Progress
-from tools.preparation.unfinished import lock_unfinished_work
-from tools.prepare_imagenet import INTERRUPTED_STATUS, main
+from tools.prepare_imagenet import run
 
 ROOT = Path(__file__).parents[2]
 Printed = pytest.CaptureFixture[str]
+INTERRUPTED_STATUS = 130
+"""Exit status after Ctrl-C, as in shells."""
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +48,8 @@ def read_files(directory: Path) -> dict[str, bytes]:
 
 
 def prepare(source: Path, output: Path, *options: str) -> int:
-    return main(
-        [
-            "--dataset=folder",
-            f"--data_dir={source}",
-            f"--output={output}",
-            "--resolution=16",
-            "--num_workers=1",
-            *options,
-        ]
-    )
+    arguments = ["--dataset=folder", f"--data_dir={source}", f"--output={output}", "--resolution=16", "--num_workers=1"]
+    return run([*arguments, *options])
 
 
 @pytest.mark.parametrize(("image_format", "tolerance"), [("jpeg", 3), ("png", 0)])
@@ -77,32 +70,17 @@ def test_the_tool_stores_every_image_with_its_label(
         assert np.abs(example["image"].astype(int) - expected).max() <= tolerance
 
 
-def test_the_metadata_describes_the_files(class_directories: Path, tmp_path: Path) -> None:
+def test_the_metadata_describes_the_files_and_each_has_all_classes(class_directories: Path, tmp_path: Path) -> None:
+    """A file of one class only would defeat the shuffle buffer."""
     assert prepare(class_directories, tmp_path, "--num_shards=5") == 0
     metadata = json.loads((tmp_path / "train" / "dataset.json").read_text())
     assert (metadata["num_examples"], metadata["resolution"], metadata["image_channels"]) == (12, 16, 3)
     assert metadata["class_counts"] == [6, 6]
     assert [count for _, count in metadata["files"]] == [3, 3, 2, 2, 2]
     for name, count in metadata["files"]:
-        records = list(tf.data.TFRecordDataset(str(tmp_path / "train" / name)))
-        assert len(records) == count
-
-
-def test_every_file_has_all_classes(class_directories: Path, tmp_path: Path) -> None:
-    """A file of one class only would defeat the shuffle buffer."""
-    assert prepare(class_directories, tmp_path, "--num_shards=2") == 0
-    for path in (tmp_path / "train").glob("*.tfrecord"):
-        records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
-        assert len({record.features.feature["label"].int64_list.value[0] for record in records}) == 2
-
-
-def test_the_tool_leaves_out_damaged_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build_class_directories(tmp_path / "images", images_per_class=60)
-    (tmp_path / "images" / "dog" / "000.png").write_bytes(b"no image")
-    assert prepare(tmp_path / "images", tmp_path / "records") == 0
-    assert "119 images of 2 classes in 1 files; 1 unreadable images left out" in capsys.readouterr().out
-    source = open_records(tmp_path / "records")
-    np.testing.assert_array_equal(source.class_counts, [60, 59])
+        records = tf.data.TFRecordDataset(str(tmp_path / "train" / name)).as_numpy_iterator()
+        features = [tf.train.Example.FromString(record).features.feature for record in records]
+        assert len(features) == count and len({entry["label"].int64_list.value[0] for entry in features}) == 2
 
 
 def test_the_tool_leaves_nothing_when_it_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,36 +91,19 @@ def test_the_tool_leaves_nothing_when_it_fails(tmp_path: Path, capsys: pytest.Ca
     assert list((tmp_path / "records").iterdir()) == []
 
 
-def test_the_tool_does_not_overwrite(
-    class_directories: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "train").mkdir()
-    assert prepare(class_directories, tmp_path) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("tools/prepare_imagenet.py: error: --output: ") and str(tmp_path / "train") in error
-    assert list((tmp_path / "train").iterdir()) == []
-
-
-def test_an_unwritable_output_is_reported(
-    class_directories: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("")
-    assert prepare(class_directories, tmp_path / "file" / "records") == 2
-    assert capsys.readouterr().err.startswith("tools/prepare_imagenet.py: error: output: ")
-
-
-@pytest.mark.parametrize("option", ["--image_channels=4", "--quality=0", "--resolution=0", "--num_shards=-1"])
-def test_invalid_options_are_rejected(class_directories: Path, tmp_path: Path, option: str) -> None:
-    with pytest.raises(SystemExit) as caught:
-        prepare(class_directories, tmp_path, option)
-    assert caught.value.code == 2
+@pytest.mark.parametrize(
+    "option", ["--image_channels=4", "--image_channels=2", "--quality=0", "--resolution=0", "--num_shards=-1"]
+)
+def test_invalid_options_are_rejected(class_directories: Path, tmp_path: Path, option: str, capsys: Printed) -> None:
+    assert prepare(class_directories, tmp_path, option) == 2
+    assert option.lstrip("-").partition("=")[0] in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
     """Press Ctrl-C at the start of the next shard after `shards` finished ones."""
     observe = Progress.observe
 
-    def interrupting(progress: Progress, index: int, *done: object) -> None:
+    def interrupting(progress: Progress, index: int, *done: Any) -> None:
         if len(progress.finished) == shards:
             raise KeyboardInterrupt
         observe(progress, index, *done)
@@ -170,54 +131,25 @@ def test_ctrl_c_reports_the_progress_and_the_same_command_continues(
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["train"]
 
 
-def test_ctrl_c_before_anything_is_written(
-    class_directories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+@pytest.mark.parametrize("change", ["option", "image"])
+def test_continuing_with_another_option_or_image_is_rejected(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
-    def interrupt(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(prepare_imagenet, "prepare", interrupt)
-    assert prepare(class_directories, tmp_path) == INTERRUPTED_STATUS
-    assert capsys.readouterr().err == "tools/prepare_imagenet.py: interrupted: before writing began\n"
-
-
-@pytest.mark.parametrize(
-    ("option", "difference"),
-    [
-        ("--quality=90", "--quality=90 instead of 95"),
-        ("--num_shards=3", "--num_shards=3 instead of 5"),
-        ("--resolution=8", "--resolution=8 instead of 16"),
-    ],
-)
-def test_continuing_with_other_settings_is_rejected(
-    class_directories: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Printed,
-    option: str,
-    difference: str,
-) -> None:
+    images, output = tmp_path / "images", tmp_path / "records"
+    build_class_directories(images)
     with monkeypatch.context() as patch:
         interrupt_after(patch, 1)
-        assert prepare(class_directories, tmp_path, "--num_shards=5") == INTERRUPTED_STATUS
-    assert prepare(class_directories, tmp_path, "--num_shards=5", option) == 2
-    (message,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-    found = re.search(f"received {difference}; continue it with (.*), or remove that directory", message)
-    assert found
-    assert prepare(class_directories, tmp_path, "--num_shards=5", option, *shlex.split(found[1])) == 0
-
-
-def test_continuing_with_other_images_is_rejected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
-) -> None:
-    build_class_directories(tmp_path / "images")
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, 1)
-        assert prepare(tmp_path / "images", tmp_path / "records", "--num_shards=5") == INTERRUPTED_STATUS
-    changed = tmp_path / "images" / "cat" / "000.png"
-    changed.write_bytes((tmp_path / "images" / "dog" / "005.png").read_bytes())
-    assert prepare(tmp_path / "images", tmp_path / "records", "--num_shards=5") == 2
-    assert "received images='" in capsys.readouterr().err
+        assert prepare(images, output, "--num_shards=5") == INTERRUPTED_STATUS
+    if change == "image":
+        (images / "cat" / "000.png").write_bytes((images / "dog" / "005.png").read_bytes())
+        assert prepare(images, output, "--num_shards=5") == 2
+        assert "images='" in capsys.readouterr().err
+    else:
+        assert prepare(images, output, "--num_shards=5", "--quality=90") == 2
+        (message,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        recommended = re.search("continue it with (.*), or remove that directory", message)
+        assert recommended and "--quality=90" in message
+        assert prepare(images, output, "--num_shards=5", "--quality=90", *shlex.split(recommended[1])) == 0
 
 
 def test_unreadable_images_are_counted_across_restarts(
@@ -232,20 +164,15 @@ def test_unreadable_images_are_counted_across_restarts(
     caplog.clear()
     assert prepare(tmp_path / "images", tmp_path / "records", "--num_shards=5") == 0
     assert "198 images of 2 classes in 5 files; 2 unreadable images left out" in capsys.readouterr().out
-    assert sorted(record.args[0][-7:] for record in caplog.records) == ["003.png", "004.png"]
-
-
-def test_two_simultaneous_processes_are_rejected(class_directories: Path, tmp_path: Path, capsys: Printed) -> None:
-    with lock_unfinished_work(tmp_path / "train"):
-        assert prepare(class_directories, tmp_path) == 2
-    assert f"--output: another process is preparing {tmp_path / 'train'}" in capsys.readouterr().err
+    named = "".join(record.getMessage() for record in caplog.records)
+    assert named.count("003.png") == named.count("004.png") == 1
 
 
 def test_a_full_disk_loses_no_finished_shard(
     class_directories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     def full(descriptor: int) -> None:
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("3-of-00005.tfrecord." + f"{os.getpid()}.partial"):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("3-of-00005.tfrecord." + f"{os.getpid()}.part"):
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -305,8 +232,8 @@ def test_a_killed_and_restarted_run_gives_the_same_bytes_as_one_process(tmp_path
         time.sleep(0.01)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == [".train.unfinished"]
     command = ["--dataset=folder", f"--data_dir={images}", "--num_shards=24", "--num_workers=1"]
-    assert main([*command, f"--output={tmp_path / 'killed'}"]) == 0
-    assert main([*command, f"--output={tmp_path / 'whole'}"]) == 0
+    assert run([*command, f"--output={tmp_path / 'killed'}"]) == 0
+    assert run([*command, f"--output={tmp_path / 'whole'}"]) == 0
     assert read_files(tmp_path / "killed" / "train") == read_files(tmp_path / "whole" / "train")
     assert capsys.readouterr().out.count("119 images of 2 classes in 24 files; 1 unreadable images left out") == 2
 

@@ -29,7 +29,7 @@ class _Storage(NamedTuple):
 
     dtype: str
     key: str
-    count: int
+    num_elements: int
 
 
 class _Tensor(NamedTuple):
@@ -74,8 +74,8 @@ def _read_tensors(file: io.BytesIO) -> dict[str, np.ndarray]:
 
 def _read_storage(file: io.BytesIO, storage: _Storage) -> np.ndarray:
     count = int.from_bytes(file.read(8), "little")
-    if count != storage.count:
-        raise ValueError(f"expected {storage.count} numbers, received {count}")
+    if count != storage.num_elements:
+        raise ValueError(f"expected {storage.num_elements} numbers, received {count}")
     dtype = np.dtype(storage.dtype)
     return np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
 

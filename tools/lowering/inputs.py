@@ -106,7 +106,9 @@ def read_images(source: Source) -> tuple[np.ndarray, np.ndarray]:
             f"resolution: the images of {source.name} take {num_bytes:,} bytes; a program can hold at most "
             f"{MAX_IMAGE_BYTES:,} in the memory of its device; lower --resolution, or train with sagan_tf.train"
         )
-    images, labels, count = np.empty(shape, np.uint8), np.empty(shape[:1], np.int32), 0
+    images: np.ndarray = np.empty(shape, np.uint8)
+    labels: np.ndarray = np.empty(shape[:1], np.int32)
+    count = 0
     with source.skipped.raise_user_errors():
         for batch in make_single_pass_dataset(source, batch_size=256).as_numpy_iterator():
             end = count + len(batch["labels"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -82,8 +82,8 @@ def create_trainer(config: Config, state: TrainState) -> Trainer:
     return Trainer(create_updates(config, state), tf.distribute.get_strategy(), iter(()), config.training)
 
 
-def create_training_function(trainer: Trainer) -> Callable[..., tf.Tensor]:
-    """Return the compiled function whose parameters `Program` describes."""
+def create_training_function(trainer: Trainer) -> Any:
+    """Return the compiled function (`tf.function`) whose parameters `Program` describes."""
 
     def run(images: tf.Tensor, labels: tf.Tensor, rows: tf.Tensor, flips: tf.Tensor) -> tf.Tensor:
         num_steps, num_updates, _ = rows.shape

@@ -35,7 +35,7 @@ def check_source(source: Path) -> None:
     missing = [name for names in SPLIT_FILES.values() for name in names if not (source / name).is_file()]
     if missing:
         names = ", ".join(missing)
-        raise UserError(f"--source: {source} lacks {names}; run `apt-get install dataset-fashion-mnist`")
+        raise UserError(f"source: {source} lacks {names}; run `apt-get install dataset-fashion-mnist`")
 
 
 def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -55,29 +55,30 @@ def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     is_valid = images.ndim == 3 and labels.shape == images.shape[:1] and (labels < len(CLASS_NAMES)).all()
     if not is_valid:
         raise UserError(
-            f"--source: expected images of one size with a label below {len(CLASS_NAMES)} each in "
+            f"source: expected images of one size with a label below {len(CLASS_NAMES)} each in "
             f"{' and '.join(SPLIT_FILES[split])} of {source}, received arrays {images.shape} and {labels.shape}"
         )
     return images, labels
 
 
-def find_first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
+def find_first_of_each_class(labels: np.ndarray, count: int, option: str = "images_per_class") -> np.ndarray:
     """Return the ascending indices of the first `count` examples of every class.
 
     Args:
         labels: Integers [n].
         count: Number of examples of each class.
+        option: The option that sets `count`, for the message.
 
     Returns:
         int64 [classes * count].
 
     Raises:
-        ValueError: A class has fewer examples.
+        UserError: A class has fewer examples.
     """
     chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
     smallest = min(map(len, chosen))
     if smallest < count:
-        raise ValueError(f"expected at most {smallest}, the images of the smallest class, received {count}")
+        raise UserError(f"{option}: expected at most {smallest}, the images of the smallest class, received {count}")
     return np.sort(np.concatenate(chosen))
 
 
@@ -100,5 +101,5 @@ def read_idx(path: Path) -> np.ndarray:
         rank = content[3]
         shape = np.frombuffer(content, dtype=">i4", count=rank, offset=4)
         return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (ValueError, EOFError, IndexError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"--source: {path} is not a gzipped IDX file of unsigned bytes: {error}") from error
+    except (OSError, ValueError, EOFError, IndexError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
+        raise UserError(f"source: {path} is not a gzipped IDX file of unsigned bytes: {error}") from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagan_tf.errors import UserError
+from sagan_tf.errors import StoppedBySignalError, UserError
 from tools.preparation.progress import Progress
 from tools.preparation.unfinished import FinishedShard, UnfinishedWork, lock_unfinished_work
 from tools.preparation.workers import WorkerError, write_shards
@@ -60,14 +61,14 @@ def write_record_set(
         The content of `dataset.json`.
 
     Raises:
-        UserError: `output` exists, or an image or record cannot be used.
-        KeyboardInterrupt: The user has interrupted the work; the message describes its progress.
+        UserError: `output` exists or cannot be written, or an image or record cannot be used.
+        StoppedBySignalError: The user has interrupted the work; the message describes its progress.
     """
     from PIL import __version__ as pillow
 
     num_shards = record_format.count_shards(source)
     settings = settings | {"--num_shards": num_shards, "images": source.digest(), "Pillow": pillow}
-    with lock_unfinished_work(output) as work:
+    with _explain_write_errors(output), lock_unfinished_work(output) as work:
         finished = work.begin(settings)
         try:
             finished = _write_unfinished_shards(source, work, record_format, num_workers, finished)
@@ -90,6 +91,14 @@ def describe_record_set(output: Path, metadata: TFRecordMetadata, source: Source
     )
 
 
+@contextlib.contextmanager
+def _explain_write_errors(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--output: cannot write {output}: {error}; run the same command again to continue") from error
+
+
 def _write_unfinished_shards(
     source: Source,
     work: UnfinishedWork,
@@ -107,7 +116,8 @@ def _write_unfinished_shards(
                 for shard in written:
                     progress.finish(shard)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"{progress}; run the same command again to continue") from None
+            message = f"interrupted: {progress}; run the same command again to continue"
+            raise StoppedBySignalError(signal.SIGINT, message) from None
         return progress.finished
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,7 @@ from PIL import Image
 
 from sagan_tf.data.sources.source import Source
 from sagan_tf.data.sources.tfrecord import serialize_record
+from sagan_tf.files import replace_atomically
 from tools.preparation.unfinished import FinishedShard, UnfinishedWork, flush_to_disk
 
 Report = Callable[[int, dict[str, str]], None]
@@ -48,12 +49,29 @@ def write_shard(shard: Shard, report: Report) -> FinishedShard:
         OSError: The file cannot be written.
     """
     part = shard.part
+    # shared: a process that outlives its parent for a moment writes to another temporary file.
+    with replace_atomically(shard.work.files / shard.file, shared=True) as temporary:
+        num_images, class_counts = _write_records(shard, temporary, report)
+        num_bytes = flush_to_disk(temporary)
+    finished = FinishedShard(
+        index=shard.index,
+        file=shard.file,
+        num_bytes=num_bytes,
+        num_records=part.num_examples,
+        num_images=num_images,
+        class_counts=tuple(class_counts.tolist()),
+        skipped=part.skipped.reasons,
+    )
+    shard.work.finish(finished)
+    return finished
+
+
+def _write_records(shard: Shard, path: Path, report: Report) -> tuple[int, np.ndarray]:
+    """Write the images of a shard; return their number and that of each class."""
+    part, num_images = shard.part, 0
     class_counts: np.ndarray = np.zeros(len(part.class_names), np.int64)
-    num_images = 0
-    # The name is unique to this process: a process that outlives its parent for a moment writes to another file.
-    partial = shard.work.files / f"{shard.file}.{os.getpid()}.partial"
     try:
-        with part.skipped.raise_user_errors(), tf.io.TFRecordWriter(str(partial)) as writer:
+        with part.skipped.raise_user_errors(), tf.io.TFRecordWriter(str(path)) as writer:
             for chunk in _create_chunk_dataset(part).as_numpy_iterator():
                 for image, label, name in zip(chunk["image"], chunk["label"], chunk["name"], strict=True):
                     encoded = encode_image(image, shard.image_format, shard.quality)
@@ -66,19 +84,7 @@ def write_shard(shard: Shard, report: Report) -> FinishedShard:
         raise OSError(error.message) from error
     finally:
         report(num_images + part.skipped.count, part.skipped.reasons)
-    num_bytes = flush_to_disk(partial)
-    partial.replace(shard.work.files / shard.file)
-    finished = FinishedShard(
-        index=shard.index,
-        file=shard.file,
-        num_bytes=num_bytes,
-        num_records=part.num_examples,
-        num_images=num_images,
-        class_counts=tuple(class_counts.tolist()),
-        skipped=part.skipped.reasons,
-    )
-    shard.work.finish(finished)
-    return finished
+    return num_images, class_counts
 
 
 def encode_image(image: np.ndarray, image_format: str, quality: int) -> bytes:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.errors import UserError
+from sagan_tf.files import replace_atomically
 from sagan_tf.text import read_text
 
 _logger = logging.getLogger("sagan_tf")
@@ -76,7 +77,7 @@ class UnfinishedWork:
         if path.exists():
             self._check_settings(_read_settings(path), settings)
         else:
-            write_text_atomically(path, json.dumps(settings, indent=1) + "\n")
+            _write_to_disk(path, json.dumps(settings, indent=1) + "\n")
         for directory in (self.files, self._finished):
             directory.mkdir(exist_ok=True)
             _reject_symbolic_link(directory)  # files elsewhere would be removed as incomplete
@@ -92,7 +93,7 @@ class UnfinishedWork:
     def finish(self, shard: FinishedShard) -> None:
         """Record that a shard is complete; its file must be on disk."""
         content = json.dumps(dataclasses.asdict(shard)) + "\n"
-        write_text_atomically(self._finished / f"{shard.index}.json", content)
+        _write_to_disk(self._finished / f"{shard.index}.json", content)
 
     def publish(self) -> None:
         """Make the output appear as a whole."""
@@ -149,12 +150,11 @@ def lock_unfinished_work(output: Path) -> Iterator[UnfinishedWork]:
         yield UnfinishedWork(directory, output)
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file that appears as a whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    flush_to_disk(partial)
-    partial.replace(path)
+def _write_to_disk(path: Path, text: str) -> None:
+    """Write a file that is complete, and on the disk, as soon as it has its name."""
+    with replace_atomically(path, shared=True) as temporary:  # A process may outlive its parent for a moment.
+        temporary.write_text(text, encoding="utf-8")
+        flush_to_disk(temporary)
 
 
 def flush_to_disk(path: Path) -> int:

@@ -8,7 +8,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sagan_tf.cli.load_tensorflow import load_tensorflow
@@ -29,7 +29,7 @@ class WorkerError(UserError):
     """Raised if a process ends unexpectedly."""
 
 
-def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -> Iterator[FinishedShard]:
+def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -> Generator[FinishedShard, None, None]:
     """Write shards in several processes, and yield each one when it is finished.
 
     With one worker, this process writes them. If this process ends for any reason, the workers end too: they notice
@@ -59,7 +59,8 @@ def write_shards(shards: Iterator[Shard], num_workers: int, observe: Observer) -
         for pipe, shard in busy.items():
             _send(pipe, processes[pipe], shard)
         while busy:
-            for pipe in multiprocessing.connection.wait(list(busy)):
+            ready = multiprocessing.connection.wait(list(busy))
+            for pipe in [pipe for pipe in busy if pipe in ready]:
                 kind, *content = _receive(pipe, processes[pipe])
                 if kind == "failed":
                     raise content[0]

@@ -12,7 +12,7 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.packaged import load_arrays, resize_gray_images
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
-from tools.make_fashion_mnist_10k import main
+from tools.make_fashion_mnist_10k import run
 from tools.preparation.fashion_mnist import DEBIAN_DIRECTORY as ORIGINAL
 from tools.preparation.fashion_mnist import find_first_of_each_class, read_split
 
@@ -71,11 +71,11 @@ def test_tool_is_deterministic(tmp_path: Path) -> None:
     options = ["--images_per_class=2", "--reference_images_per_class=1"]
     contents = []
     for name in ("first", "second"):
-        assert main([f"--output={tmp_path / name}", *options]) == 0
+        assert run([f"--output={tmp_path / name}", *options]) == 0
         contents.append((tmp_path / name / "fashion_mnist_10k.npz").read_bytes())
     assert contents[0] == contents[1]
 
 
 def test_tool_names_the_missing_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([f"--source={tmp_path}", f"--output={tmp_path / 'output'}"]) == 2
+    assert run([f"--source={tmp_path}", f"--output={tmp_path / 'output'}"]) == 2
     assert str(tmp_path) in capsys.readouterr().err

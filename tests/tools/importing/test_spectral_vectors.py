@@ -43,27 +43,16 @@ def test_rows_and_columns_give_the_same_sigma(shape: tuple[int, int], iterations
     assert our_sigma(matrix, found) == pytest.approx(sigma, rel=3e-6)
 
 
-def test_the_next_vector_of_the_iteration_gives_another_sigma() -> None:
-    """The official code's vector v on the rows is half an iteration ahead."""
-    rng = np.random.default_rng(0)
-    matrix, u = rng.normal(size=(27, 8)), rng.normal(size=8)
-    assert our_sigma(matrix, (matrix @ u)[:, np.newaxis]) > 1.01 * estimate_sigma_from_columns(matrix, u)
-
-
 @pytest.mark.parametrize(
     "matrix",
     [
         np.outer([1.0, 2.0, 3.0], [2.0, 0.0]),  # The second singular value is 0.
         np.diag([2.0, 2.0, 2.0]),
         np.diag([3.0, 1e-12, 0.0]),
+        np.zeros((3, 2)),
     ],
 )
 def test_singular_matrices_and_equal_singular_values(matrix: np.ndarray) -> None:
     sigma = estimate_sigma_from_columns(matrix, np.array([1.0, 0.5, 0.25])[: matrix.shape[1]])
     found = compute_row_vector(matrix, sigma)
     assert np.all(np.isfinite(found)) and our_sigma(matrix, found) == pytest.approx(sigma, rel=1e-6)
-
-
-def test_a_matrix_of_zeros_gives_finite_values() -> None:
-    assert estimate_sigma_from_columns(np.zeros((3, 2)), np.ones(2)) == 0.0
-    assert np.all(np.isfinite(compute_row_vector(np.zeros((3, 2)), 0.0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import struct
 
 import numpy as np
@@ -14,7 +15,7 @@ END = b"."
 HEADER = (
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\x80\x02M\xe9\x03." + b"\x80\x02}\x58\x0d\0\0\0little_endian\x88s."
 )
-NUMBERS = np.arange(12, dtype="<f4")
+NUMBERS: np.ndarray = np.arange(12, dtype="<f4")
 
 
 def text(value: str) -> bytes:
@@ -72,7 +73,7 @@ def test_strides_are_honored(value: bytes, expected: np.ndarray) -> None:
         b"",
     ],
 )
-def test_other_content_is_refused(content: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_other_content_is_refused(content: bytes, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"^source: a\.pth"):
         read_tensors(content, "a.pth")

@@ -2,7 +2,7 @@
 
 TF-GAN needs TF1 graphs and Keras 2, hence a process of its own.
 
-    python -m tests.tools.importing.tfgan_checkpoints --output=DIRECTORY
+    python -m tests.tools.importing.tfgan_checkpoints DIRECTORY
 
 | checkpoint     | content                                                                                         |
 |----------------|-------------------------------------------------------------------------------------------------|
@@ -19,10 +19,10 @@ For each checkpoint there is an .npz file of `latents`, `labels` and `images` in
 
 from __future__ import annotations
 
-import argparse
 import functools
 import pathlib
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -200,9 +200,7 @@ def official_name_and_shape(name: str, shape: tuple[int, ...]) -> tuple[str, tup
 
 def main() -> None:
     """Write the three checkpoints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", required=True, help="directory to write to")
-    directory = pathlib.Path(parser.parse_args().output)
+    directory = pathlib.Path(sys.argv[1])
     modules = import_tensorflow_gan()
     sizes = {"trained": (4, 5), "plain": (8, 3, 16), "official": (4, 4)}  # The last one changes TF-GAN.
     for name, size in sizes.items():

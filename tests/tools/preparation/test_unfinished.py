@@ -35,22 +35,11 @@ def catch_message(output: Path, settings: dict[str, object] = SETTINGS) -> str:
     return str(caught.value)
 
 
-def test_nothing_appears_before_it_is_published(tmp_path: Path) -> None:
-    output = tmp_path / "deep" / "train"
-    leave_unfinished_work(output)
-    assert not output.exists()
-    with lock_unfinished_work(output) as work:
-        assert work.begin(SETTINGS) == {0: make_finished_shard(0, b"one"), 1: make_finished_shard(1, b"three")}
-        work.publish()
-    assert [path.name for path in output.parent.iterdir()] == ["train"]
-    assert sorted(path.name for path in output.iterdir()) == ["0.tfrecord", "1.tfrecord"]
-
-
 def test_incomplete_files_are_removed(tmp_path: Path) -> None:
     output = tmp_path / "train"
     leave_unfinished_work(output)
     files = tmp_path / ".train.unfinished" / "files"
-    (files / "2.tfrecord.77.partial").write_bytes(b"ha")
+    (files / "2.tfrecord.77.part").write_bytes(b"ha")
     (files / "3.tfrecord").write_bytes(b"named, but not described")
     with lock_unfinished_work(output) as work:
         assert set(work.begin(SETTINGS)) == {0, 1}
@@ -70,18 +59,6 @@ def test_a_described_shard_without_its_file_is_written_again(tmp_path: Path, con
         assert not path.exists()
 
 
-def test_other_settings_are_rejected_and_nothing_is_lost(tmp_path: Path) -> None:
-    output = tmp_path / "train"
-    leave_unfinished_work(output)
-    message = catch_message(output, {"--quality": 90, "images": "abc"})
-    assert message.startswith("--output: ") and str(tmp_path / ".train.unfinished") in message
-    assert "--quality=90 instead of 95" in message and "continue it with --quality=95" in message
-    message = catch_message(output, SETTINGS | {"images": "xyz"})  # no flag restores them
-    assert "images='xyz' instead of 'abc'" in message and "continue it with" not in message
-    with lock_unfinished_work(output) as work:
-        assert set(work.begin(SETTINGS)) == {0, 1}
-
-
 def test_two_simultaneous_processes_are_rejected(tmp_path: Path) -> None:
     output = tmp_path / "train"
     with lock_unfinished_work(output) as work:
@@ -92,60 +69,41 @@ def test_two_simultaneous_processes_are_rejected(tmp_path: Path) -> None:
     leave_unfinished_work(output)  # the lock ends with the context
 
 
-def test_a_directory_that_another_process_has_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was opened, then published and removed before this process locked it."""
-    output = tmp_path / "train"
+@pytest.mark.parametrize("is_published", [False, True])
+def test_another_process_works_between_opening_and_locking(
+    is_published: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It publishes the work, or begins anew: locks belong to the directory, not to its name."""
+    output, lock = tmp_path / "train", unfinished._lock_directory
     leave_unfinished_work(output)
-    lock = unfinished._lock_directory
-
-    def publish_first(descriptor: int, path: Path) -> None:
-        monkeypatch.setattr(unfinished, "_lock_directory", lock)
-        with lock_unfinished_work(output) as work:
-            work.begin(SETTINGS)
-            work.publish()
-        lock(descriptor, path)
-
-    monkeypatch.setattr(unfinished, "_lock_directory", publish_first)
-    assert catch_message(output).startswith(f"--output: {output} already exists")
-    assert [path.name for path in tmp_path.iterdir()] == ["train"]
-
-
-def test_a_directory_that_was_removed_and_created_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks belong to the directory, not to its name: two processes may hold one."""
-    output = tmp_path / "train"
-    leave_unfinished_work(output)
-    lock = unfinished._lock_directory
     with contextlib.ExitStack() as another:
 
-        def begin_anew_first(descriptor: int, path: Path) -> None:
+        def work_first(descriptor: int, path: Path) -> None:
             monkeypatch.setattr(unfinished, "_lock_directory", lock)
-            shutil.rmtree(tmp_path / ".train.unfinished")
-            another.enter_context(lock_unfinished_work(output))
+            if is_published:
+                with lock_unfinished_work(output) as work:
+                    work.begin(SETTINGS)
+                    work.publish()
+            else:
+                shutil.rmtree(tmp_path / ".train.unfinished")
+                another.enter_context(lock_unfinished_work(output))
             lock(descriptor, path)
 
-        monkeypatch.setattr(unfinished, "_lock_directory", begin_anew_first)
-        assert catch_message(output).startswith(f"--output: another process is preparing {output}")
+        monkeypatch.setattr(unfinished, "_lock_directory", work_first)
+        assert ("already exists" if is_published else "another process") in catch_message(output)
 
 
-def test_an_interruption_while_publishing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_an_existing_output_is_not_changed(is_interrupted: bool, tmp_path: Path) -> None:
     output = tmp_path / "train"
-    leave_unfinished_work(output)
-    (tmp_path / ".train.unfinished" / "files").rename(output)
-    assert catch_message(output).startswith(f"--output: {output} already exists")
-    assert [path.name for path in tmp_path.iterdir()] == ["train"]
-
-
-def test_an_existing_output_is_not_changed(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    assert f"--output: {tmp_path / 'train'} already exists" in catch_message(tmp_path / "train")
-    assert [path.name for path in tmp_path.iterdir()] == ["train"]
-
-
-def test_discarded_work_leaves_nothing(tmp_path: Path) -> None:
-    with lock_unfinished_work(tmp_path / "train") as work:
-        work.begin(SETTINGS)
-        work.discard()
-    assert list(tmp_path.iterdir()) == []
+    if is_interrupted:  # between the two steps of publishing
+        leave_unfinished_work(output)
+        (tmp_path / ".train.unfinished" / "files").rename(output)
+    else:
+        output.mkdir()
+    before = sorted(output.iterdir())
+    assert str(output) in catch_message(output)
+    assert list(tmp_path.iterdir()) == [output] and sorted(output.iterdir()) == before
 
 
 def test_a_file_system_without_locks(
@@ -159,14 +117,17 @@ def test_a_file_system_without_locks(
     assert str(tmp_path) in caplog.text and "Function not implemented" in caplog.text
 
 
-def test_descriptions_are_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "description.json"
-    unfinished.write_text_atomically(path, "old")
-
+def test_a_shard_without_its_description_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(descriptor: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(unfinished.os, "fsync", fail)
-    with pytest.raises(OSError, match="no space"):
-        unfinished.write_text_atomically(path, "new")
-    assert path.read_text() == "old"
+    with lock_unfinished_work(tmp_path / "train") as work:
+        work.begin(SETTINGS)
+        (work.files / "0.tfrecord").write_bytes(b"one")
+        monkeypatch.setattr(unfinished.os, "fsync", fail)
+        with pytest.raises(OSError, match="no space"):
+            work.finish(make_finished_shard(0, b"one"))
+        monkeypatch.undo()
+        assert work.begin(SETTINGS) == {}
+        work.discard()
+    assert list(tmp_path.iterdir()) == []
