@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "client sheet": ("sagan_tf.serving.client", ["--server=localhost:1", "--output=PLACE.png"]),
     "client images": ("sagan_tf.serving.client", ["--server=localhost:1", "--output=PLACE"]),
     "report": ("tools.report", ["--run_dir=run", "--output=PLACE.html"]),
-    "benchmark": ("tools.benchmark", ["startup", "--flagfile=nowhere", "--json=PLACE"]),
+    "benchmark": ("tools.benchmark", ["image_files", "--run_dir=nowhere", "--json=PLACE"]),
     "scaling": ("tools.scaling", ["--jit_compile=true", "--json=PLACE"]),
     "lay_out_classes": ("tools.lay_out_classes", ["--source=nowhere", "--output=PLACE"]),
     "prepare_imagenet": ("tools.prepare_imagenet", ["--dataset=nowhere", "--output=PLACE"]),
@@ -55,7 +55,7 @@ def test_unwritable_output_is_an_error_before_any_work(
     arguments = [argument.replace("PLACE", place) for argument in arguments]
     module = importlib.import_module(name)
     monkeypatch.setattr(sys, "argv", [name, *arguments])
-    run = module.run if name.startswith("sagan_tf") or name == "tools.scaling" else module.main
+    run = module.run if name.startswith("sagan_tf") or name in ("tools.benchmark", "tools.scaling") else module.main
     try:
         status = run()
     except SystemExit as ended:
