@@ -36,8 +36,8 @@ def run_command_line(
     An error of the user is reported in one line on standard error.
 
     Args:
-        program: The name of the module, as in `python -m <program>`, or the path of a script, which an
-            argument may follow.
+        program: The name of the module, as in `python -m <program>`, or the path of a script and an
+            argument that it takes before its flags.
         summary: The description of the command that `--help` shows: the docstring of its module.
         main: The command. It is called with one object for each of `option_classes`.
         *option_classes: The dataclasses that the flags are made from; see `Flags`.
