@@ -110,32 +110,27 @@ TESTED_ELSEWHERE = {
         f"tools/lowering/{name}.py": "tests/tools/test_lower_training.py lowers, runs and collects with it"
         for name in ("collection", "inputs", "storage", "variables")
     },
-    "tools/gpu_checking/environment_worker.py": "tests/tools/gpu_checking/test_worker.py starts every worker",
     **{
         f"tools/gpu_checking/{name}.py": "tests/tools/gpu_checking/test_check.py has an answer for every part"
         for name in ("ask", "timing")
     },
-    **{
-        f"tools/gpu_checking/{name}.py": "tests/tools/test_gpu_check.py runs it"
-        for name in ("decoding_worker", "steps_worker")
-    },
     "tools/gpu_checking/options.py": "tests/tools/gpu_checking/test_check.py has a wrong value for every check",
-    "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
-    "tools/benchmarks/evaluation.py": "tests/tools/test_benchmark_processes.py runs it",
-    "tools/benchmarks/evaluation_worker.py": "tests/tools/test_benchmark_processes.py runs it",
-    "tools/benchmarks/image_files.py": "tests/tools/test_benchmark_processes.py runs it",
-    "tools/benchmarks/image_files_worker.py": "tests/tools/test_benchmark_processes.py runs it",
-    "tools/benchmarks/matrix_product_worker.py": "tests/tools/test_benchmark_processes.py runs it",
-    "tools/benchmarks/pipeline_data.py": "tests/tools/test_benchmark_pipeline.py makes its data",
-    "tools/benchmarks/pipeline_worker.py": "tests/tools/test_benchmark_pipeline.py runs it",
-    "tools/benchmarks/quality_cells.py": "tests/tools/test_benchmark_quality.py",
-    "tools/benchmarks/quality_results.py": "tests/tools/test_benchmark_quality.py",
-    "tools/benchmarks/sampling.py": "tests/tools/test_benchmark.py",
-    "tools/benchmarks/sampling_worker.py": "tests/tools/test_benchmark_processes.py runs it",
-    "tools/benchmarks/startup.py": "tests/tools/test_benchmark.py",
-    "tools/benchmarks/tf_gan_peer.py": "tests/tools/test_benchmark_processes.py runs it",
-    "tools/benchmarks/train_step.py": "tests/tools/test_benchmark.py",
-    "tools/benchmarks/train_step_worker.py": "tests/tools/test_benchmark_processes.py runs it",
+    **{
+        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark_worker.py measures with it"
+        for name in ("evaluation", "image_files", "tf_gan_peer", "train_step_measurements")
+    },
+    **{
+        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark_pipeline.py reads with it"
+        for name in ("pipeline_data", "pipelines")
+    },
+    **{
+        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark_quality.py runs it"
+        for name in ("quality_cells", "quality_results")
+    },
+    **{
+        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark.py runs it"
+        for name in ("sampling", "startup", "train_step")
+    },
     "sagan_tf/__init__.py": "test_package_loads_its_modules_when_they_are_used, below",
 }
 

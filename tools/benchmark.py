@@ -10,56 +10,51 @@
     python tools/benchmark.py quality --settings=FILE --seeds=3 --minutes=6
 
 Times depend on the machine and on its other load. Ratios of measurements that took turns in one run depend on them much
-less. `BENCHMARK --help` lists the options of a benchmark. --json writes the figures, the machine and the versions.
+less. `NAME --help` lists the options of a benchmark. --json writes the figures, the machine and the versions.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
+import dataclasses
+import functools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.console import run_action, run_command
+from sagan_tf.cli.command_line import HELP_FLAGS, run_command_line
+from sagan_tf.cli.console import run_command
+from sagan_tf.config.option import option
+from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
+from sagan_tf.text import make_single_line
+from tools.benchmarks import attention, evaluation, image_files, pipeline, quality, sampling, startup, train_step
 from tools.benchmarks.measure import collect_machine_facts
-from tools.benchmarks.workers import WorkerError
 
-BENCHMARKS = ("train_step", "sampling", "image_files", "attention", "pipeline", "startup", "evaluation", "quality")
-"""Modules of `tools.benchmarks`, each with SUMMARY, add_arguments(parser), run(options) and format_rows(result)."""
+BENCHMARKS: dict[str, ModuleType] = {
+    "train_step": train_step,
+    "sampling": sampling,
+    "image_files": image_files,
+    "attention": attention,
+    "pipeline": pipeline,
+    "startup": startup,
+    "evaluation": evaluation,
+    "quality": quality,
+}
+"""Modules with OPTIONS, dataclasses of options; run(*options), which returns figures; and format_rows(figures)."""
+
+_PROGRAM = "tools/benchmark.py"
 
 
-def parse_arguments(arguments: list[str] | None = None) -> tuple[ModuleType, argparse.Namespace]:
-    """Parse the command line.
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """Options of the result."""
 
-    Args:
-        arguments: The command line; None: that of this process.
-
-    Returns:
-        The module of the requested benchmark, and its options.
-
-    Raises:
-        SystemExit: The command line is wrong (exit status 2).
-    """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    benchmarks = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK")
-    modules = {name: importlib.import_module(f"tools.benchmarks.{name}") for name in BENCHMARKS}
-    for name, module in modules.items():
-        options = benchmarks.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=module.SUMMARY,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
-        module.add_arguments(options)
-        options.add_argument("--json", type=Path, help="file to write the figures to")
-    parsed = parser.parse_args(arguments)
-    return modules[parsed.benchmark], parsed
+    json: str = option("", "File to write the figures to; empty: none.")
 
 
 def format_table(rows: list[list[str]]) -> str:
@@ -78,25 +73,59 @@ def describe_machine(about: dict[str, Any]) -> str:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    module, options = parse_arguments(arguments)
-    return run_action("tools/benchmark.py", lambda: run_benchmark(module, options), WorkerError)
+def main(name: str, *options: Any) -> None:
+    """Run a benchmark, print its table, and write its figures.
 
+    Args:
+        name: The name of the benchmark.
+        *options: One object for each of its OPTIONS, and `OutputOptions`.
 
-def run_benchmark(module: ModuleType, options: argparse.Namespace) -> None:
-    """Run a benchmark, print its table, and write its figures to `options.json`."""
-    if options.json is not None:
-        check_can_write_file(options.json, "json")
+    Raises:
+        UserError: An option is wrong, a worker failed, or a file cannot be written.
+    """
+    *parameters, output = options
+    path = Path(output.json).expanduser() if output.json else None
+    if path is not None:
+        check_can_write_file(path, "json")
     about = collect_machine_facts()
     print(describe_machine(about), flush=True)
-    result = module.run(options)
-    print(format_table(module.format_rows(result)))
-    if options.json is not None:
-        figures = {"benchmark": options.benchmark, "machine": about, **result}
-        content = json.dumps(figures, indent=1, default=str) + "\n"
-        write_result(options.json, "json", lambda path: write_atomically(path, content))
+    try:
+        result = BENCHMARKS[name].run(*parameters)
+    except OSError as error:
+        raise UserError(str(error)) from error
+    print(format_table(BENCHMARKS[name].format_rows(result)))
+    if path is not None:
+        content = json.dumps({"benchmark": name, "machine": about, **result}, indent=1, default=str) + "\n"
+        write_result(path, "json", lambda path: write_atomically(path, content))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or [""]
+    if name not in BENCHMARKS:
+        return run_command(_PROGRAM, lambda: _describe_names(name), prints_result=True, restart=argv is None)
+    return run_command_line(
+        f"{_PROGRAM} {name}",
+        BENCHMARKS[name].__doc__,
+        functools.partial(main, name),
+        *BENCHMARKS[name].OPTIONS,
+        OutputOptions,
+        argv=arguments,
+        prints_result=True,
+        restart=argv is None,
+    )
+
+
+def _describe_names(name: str) -> int:
+    """Print the names of the benchmarks, as help or as an error; return the exit status."""
+    if name in HELP_FLAGS:
+        rows = [[f"  {known}", (module.__doc__ or "").splitlines()[0]] for known, module in BENCHMARKS.items()]
+        sys.stdout.write(f"usage: python {_PROGRAM} NAME [--name=value ...]\n\n{__doc__}\n{format_table(rows)}\n")
+        return 0
+    received = repr(make_single_line(name)[:100]) if name else "none"
+    sys.stderr.write(f"{_PROGRAM}: error: expected NAME, one of {', '.join(BENCHMARKS)}, received {received}\n")
+    return 2
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("tools/benchmark.py", main, prints_result=True))
+    sys.exit(run())

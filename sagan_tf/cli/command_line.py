@@ -16,7 +16,7 @@ from sagan_tf.cli.flags import FlagError, Flags
 from sagan_tf.errors import RunEndedError, UserError
 from sagan_tf.text import make_single_line
 
-_HELP_FLAGS = ("--help", "-help", "-h")
+HELP_FLAGS = ("--help", "-help", "-h")
 _MAX_MESSAGE_LENGTH = 4000
 
 
@@ -29,13 +29,15 @@ def run_command_line(
     check: Callable[..., None] | None = None,
     prints_result: bool = False,
     takes_other_arguments: bool = False,
+    restart: bool | None = None,
 ) -> int:
     """Parse the flags of a command, run it and report user errors.
 
     An error of the user is reported in one line on standard error.
 
     Args:
-        program: The name of the module, as in `python -m <program>`, or the path of a script.
+        program: The name of the module, as in `python -m <program>`, or the path of a script and an
+            argument that it takes before its flags.
         summary: The description of the command that `--help` shows: the docstring of its module.
         main: The command. It is called with one object for each of `option_classes`.
         *option_classes: The dataclasses that the flags are made from; see `Flags`.
@@ -45,14 +47,15 @@ def run_command_line(
         prints_result: Whether standard output is the result of the command; see `console.run_command`.
         takes_other_arguments: Whether the command line may have arguments that are no flags of `option_classes`. `main`
             is then called with a list of them, after the objects.
+        restart: Whether the process may restart in UTF-8 mode; see `console.run_command`. None: if `argv` is None.
 
     Returns:
         The exit status: 0; 1 if the result could not be written to standard output; 2 for an error of the user; 75 if
         another worker was lost; 130 if interrupted from the keyboard; 128 + number for another signal.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    is_help = any(argument in _HELP_FLAGS for argument in arguments)
-    script = program if program.endswith(".py") else f"-m {program}"
+    is_help = any(argument in HELP_FLAGS for argument in arguments)
+    script = program if ".py" in program else f"-m {program}"
     usage = f"usage: python {script} [--flagfile=FILE] [--name=value ...]"
 
     def run() -> int:
@@ -79,7 +82,8 @@ def run_command_line(
             return 130
         return 0
 
-    return run_command(program, run, prints_result=prints_result or is_help, restart=argv is None)
+    restart = argv is None if restart is None else restart
+    return run_command(program, run, prints_result=prints_result or is_help, restart=restart)
 
 
 def _shorten(line: str) -> str:

@@ -1,44 +1,47 @@
-"""Worker for tests, whose first argument selects its behavior."""
+"""Worker program for tests; its measurement answers, fails, ends or hangs."""
 
 from __future__ import annotations
 
+import atexit
+import itertools
 import os
+import pathlib
 import sys
 import time
 from typing import Any
 
-from tools.benchmarks.workers import serve
+from tools.benchmarks import worker
+from tools.benchmarks.measure import Measurement
 
 
-def main() -> None:
-    """Serve the number of runs; or fail, hang or write a log, as the task says."""
-    task = sys.argv[1]
-    runs = 0
+def prepare(*, task: str = "", output: str = "") -> Measurement:
+    """Prepare a measurement of the number of runs, which writes a line to the log in each of them.
 
-    def run() -> dict[str, Any]:
-        nonlocal runs
-        runs += 1
-        if task == "die_in_a_run":
-            print("this is the last line", file=sys.stderr)
+    Args:
+        task: What goes wrong; empty: nothing.
+        output: File to write when the process ends regularly.
+    """
+    if task == "end_at_once":
+        raise SystemExit("the last line")
+    if task == "hang_at_the_end":
+        atexit.register(time.sleep, 600)
+    if output:
+        atexit.register(pathlib.Path(output).write_text, "ended regularly")
+    runs = itertools.count(1)
+
+    def measure() -> dict[str, Any]:
+        run = next(runs)
+        print(f"run {run}", file=sys.stderr, flush=True)
+        if task == "end":
             os._exit(4)
         if task == "hang":
-            print("before it hangs", file=sys.stderr, flush=True)
             time.sleep(600)
-        if task == "log":
-            print(f"run {runs}", file=sys.stderr, flush=True)
         print("a line of a library")
-        return {"runs": runs}
+        return {"error": "no memory", "out_of_memory": True} if task == "fail" else {"runs": run}
 
-    if task == "die_at_once":
-        raise SystemExit("no such thing")
-    print("warming up")
-    about = {"arguments": sys.argv[1:], "extra": os.environ.get("EXAMPLE"), "process": os.getpid()}
-    serve(about | {"log_level": os.environ.get("TF_CPP_MIN_LOG_LEVEL")}, run)
-    if task == "hang_at_the_end":
-        time.sleep(600)
-    if task == "write_at_the_end":
-        print("stopped regularly", file=open(sys.argv[2], "w"))  # noqa: SIM115 - the process ends
+    about = {"process": os.getpid(), "example": os.environ.get("EXAMPLE")}
+    return Measurement(measure, about | {"log_level": os.environ["TF_CPP_MIN_LOG_LEVEL"]})
 
 
 if __name__ == "__main__":
-    main()
+    worker.main({"example": prepare})

@@ -1,6 +1,7 @@
 import json
 import pathlib
 import re
+from typing import Any
 
 import pytest
 
@@ -9,14 +10,13 @@ from tools.benchmarks import sampling, startup, train_step
 
 
 class FakeWorker:
-    """Worker without a process, whose time and memory depend on its module and arguments."""
+    """Worker without a process, whose time depends on its measurement and parameters."""
 
-    seconds = {"tf_gan_peer": 2.0, "plain": 1.5, "auto": 0.5}
+    seconds = {"tf_gan_train_step": 2.0, "tf_gan_sampling": 2.0, "plain": 1.5, "auto": 0.5}
 
-    def __init__(self, module: str, arguments: list[str] | tuple[str, ...] = ()) -> None:
-        self.module = module.rsplit(".", 1)[1]
-        form = next((flag.split("=")[1] for flag in arguments if flag.startswith("--resampling=")), "auto")
-        self.time = self.seconds.get(self.module, self.seconds[form])
+    def __init__(self, measurement: str, parameters: dict[str, Any]) -> None:
+        self.measurement = measurement
+        self.time = self.seconds.get(measurement, self.seconds[parameters.get("resampling", "auto")])
 
     def __enter__(self) -> "FakeWorker":
         return self
@@ -28,7 +28,7 @@ class FakeWorker:
         return {"flops_per_image": 1e9, "flops_per_image_with_transforms": 2e9, "seconds_to_first_step": 3.0}
 
     def run(self) -> dict[str, float]:
-        if self.module == "matrix_product_worker":
+        if self.measurement == "matrix_product":
             return {"flops_per_second": 32e9}
         return {"seconds": self.time, "peak_memory_bytes": 2_000_000_000}
 
@@ -40,7 +40,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_json_of_a_training_step(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
-    assert benchmark.main(["train_step", "--peer=tf_gan", f"--json={tmp_path / 'step.json'}"]) == 0
+    assert benchmark.run(["train_step", "--peer=tf_gan", f"--json={tmp_path / 'step.json'}"]) == 0
     result = json.loads((tmp_path / "step.json").read_text())
     assert result["ratio"] == 4.0
     assert result["ours"]["seconds"] == 0.5 and result["ours"]["images_per_second"] == 16.0
@@ -52,14 +52,14 @@ def test_the_json_of_a_training_step(tmp_path: pathlib.Path, capsys: pytest.Capt
 
 
 def test_other_peers_and_no_peer(capsys: pytest.CaptureFixture) -> None:
-    assert benchmark.main(["train_step", "--peer=plain"]) == 0
+    assert benchmark.run(["train_step", "--peer=plain"]) == 0
     assert "3.00 times as fast" in capsys.readouterr().out
-    assert benchmark.main(["train_step"]) == 0
+    assert benchmark.run(["train_step"]) == 0
     assert "times as fast" not in capsys.readouterr().out
 
 
 def test_sampling(capsys: pytest.CaptureFixture) -> None:
-    assert benchmark.main(["sampling", "--peer=tf_gan", "--batch_sizes", "1", "16"]) == 0
+    assert benchmark.run(["sampling", "--peer=tf_gan", "--batch_sizes=1,16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [
         [size, name] for size in ("1", "16") for name in ("compiled", "tf_gan")
@@ -73,14 +73,34 @@ def test_sampling(capsys: pytest.CaptureFixture) -> None:
         (["train_step", "--rounds=4"], "rounds: .* 4$"),
         (["train_step", "--peer=tf_gan", "--resolution=64"], "peer: .* 64 px"),
         (["sampling", "--rounds=1"], "rounds: .* 1$"),
-        (["startup", "--flagfile=absent.cfg"], "flagfile: .* absent.cfg"),
+        (["sampling", "--batch_sizes=1,0"], "batch_sizes: .*1,0"),
+        (["attention", "--rounds=0"], "rounds: .* 0$"),
+        (["pipeline", "--images=63"], "images: .* 63$"),
+        (["startup", "--flagfile=absent.cfg"], "--flagfile=.*absent.cfg"),
         (["train_step", "--json=/proc/absent/file.json"], "json: .*/proc/absent/file.json"),
     ],
 )
 def test_invalid_options_get_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
-    assert benchmark.main(arguments) == 2
+    assert benchmark.run(arguments) == 2
+    *_, line = capsys.readouterr().err.splitlines()  # The line before describes the usage.
+    assert re.match(f"tools/benchmark.py {arguments[0]}: error: {message}", line)
+
+
+@pytest.mark.parametrize("arguments", [[], ["no_such_name"], ["--json=FILE"]])
+def test_an_unknown_name_gets_one_line_with_the_names(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert benchmark.run(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.match(f"tools/benchmark.py: error: {message}", line)
+    assert all(name in line for name in [*benchmark.BENCHMARKS, *arguments])
+
+
+def test_help_with_and_without_a_name(capsys: pytest.CaptureFixture) -> None:
+    assert benchmark.run(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"\n  {name} " in printed for name in benchmark.BENCHMARKS)
+    for name in benchmark.BENCHMARKS:
+        assert benchmark.run([name, "--help"]) == 0
+        printed = capsys.readouterr().out
+        assert f"benchmark.py {name} " in printed and "--json=" in printed
 
 
 def test_startup_times_the_line_it_waits_for() -> None:
@@ -93,6 +113,6 @@ def test_startup_times_the_line_it_waits_for() -> None:
 def test_a_real_step_of_small_networks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.undo()
     sizes = ["--resolution=32", "--base_channels=8", "--num_classes=3", "--attention_resolution=16", "--rounds=5"]
-    assert benchmark.main(["train_step", *sizes, "--peer=plain"]) == 0
+    assert benchmark.run(["train_step", *sizes, "--peer=plain"]) == 0
     printed = capsys.readouterr().out
     assert "times as fast" in printed and "GFLOP an image" in printed

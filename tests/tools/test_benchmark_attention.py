@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
-import subprocess
-import sys
-
-import pytest
 
 from tools.benchmarks import attention
-from tools.benchmarks.workers import ROOT
-
-
-def options_of(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    attention.add_arguments(parser)
-    return parser.parse_args(arguments)
+from tools.benchmarks.attention import AttentionOptions
 
 
 def test_both_forms_are_measured_and_give_the_same_gradients() -> None:
-    result = attention.run(options_of("--locations=48", "--channels=8", "--batch=2", "--rounds=3"))
+    result = attention.run(AttentionOptions(locations=48, channels=8, batch=2, rounds=3))
     assert json.loads(json.dumps(result)) == result
     assert (result["form"], result["locations"], result["channels"], result["batch"]) == ("paper", 48, 8, 2)
     for name in ("dense", "blockwise"):
@@ -50,14 +38,3 @@ def test_table() -> None:
         ["blockwise", "1.50 s (1.50 s to 1.50 s)", "64 MiB"],
         ["blockwise / dense", "0.75", "0.031"],
     ]
-
-
-def test_a_number_of_rounds_below_1_is_refused(capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit):
-        options_of("--rounds=0")
-    assert re.search("--rounds: .* 0$", capsys.readouterr().err, re.MULTILINE)
-
-
-def test_only_workers_load_tensorflow() -> None:
-    program = "import sys, tools.benchmarks.attention; sys.exit('tensorflow' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

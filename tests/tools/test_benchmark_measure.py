@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tools.benchmarks.measure import Timing, collect_machine_facts, compute_median_ratio, read_peak_memory_bytes
-from tools.benchmarks.workers import ROOT
+from tools.benchmarks.worker_process import ROOT
 
 
 def test_one_slow_run_does_not_move_the_median() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +10,23 @@ import numpy as np
 import pytest
 
 from sagan_tf.errors import UserError
-from tools.benchmarks import pipeline, pipeline_worker
-from tools.benchmarks.pipeline import PIPELINES
+from tools.benchmarks import pipeline
+from tools.benchmarks.pipeline import PipelineOptions
 from tools.benchmarks.pipeline_data import NUM_CLASSES, NUM_DISTINCT_IMAGES, create_photograph, encode_jpeg
-from tools.benchmarks.workers import ROOT
+from tools.benchmarks.pipelines import PIPELINES, Batches, prepare_pipeline
 
-SMALL = ("--images=48", "--batch=4", "--batches=2", "--warm_up=1", "--resolution=32")
-
-
-def options_of(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    pipeline.add_arguments(parser)
-    return parser.parse_args(arguments)
+SMALL = PipelineOptions(images=48, batch=4, batches=2, warm_up=1, resolution=32, rounds=5)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("pipeline")
-    assert 50_000 < pipeline._write_data(directory, options_of(*SMALL)) < 150_000
+    assert 50_000 < pipeline.write_data(directory, SMALL) < 150_000
     return directory
 
 
 def first_batch(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    options = argparse.Namespace(**vars(options_of(*SMALL)), data=data, pipeline=name)
-    batch = next(iter(pipeline_worker.open_pipeline(options)))
+    batch = next(iter(PIPELINES[name].open(Batches(data, SMALL.resolution, SMALL.batch))))
     images, labels = (batch["images"], batch["labels"]) if isinstance(batch, dict) else batch
     return images.numpy(), labels.numpy()
 
@@ -44,7 +34,7 @@ def first_batch(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", PIPELINES)
 def test_every_pipeline_returns_images_and_labels_for_training(data: Path, name: str) -> None:
     images, labels = first_batch(data, name)
-    assert (images.shape, images.dtype) == ((4, 32, 32, 3), np.float32)
+    assert images.shape == (4, 32, 32, 3) and images.dtype == np.float32
     # Antialiased bicubic interpolation can exceed the range [-1, 1].
     assert -1.2 < images.min() < -0.4 and 0.4 < images.max() < 1.2
     assert set(labels) <= set(range(NUM_CLASSES))
@@ -65,8 +55,10 @@ def originals() -> np.ndarray:
 
 
 def test_a_round_measures_seconds_per_image(data: Path) -> None:
-    options = argparse.Namespace(**vars(options_of(*SMALL)), data=data, pipeline="ours_prepared")
-    figures = pipeline_worker.measure_round(pipeline_worker.open_pipeline(options), options)
+    sizes = {"resolution": 32, "batch": 4, "batches": 2, "warm_up": 1}
+    measurement = prepare_pipeline(pipeline="ours_prepared", directory=str(data), **sizes)
+    assert measurement.about["shape"] == [4, 32, 32, 3]
+    figures = measurement.run()
     assert set(figures) == {"seconds", "processor_seconds"}
     assert all(value > 0 for value in figures.values())
 
@@ -83,22 +75,19 @@ def result_of(**seconds: list[float]) -> dict[str, Any]:
 def test_the_table_has_a_row_for_each_pipeline() -> None:
     header, *table = pipeline.format_rows(result_of(ours=[0.001, 0.0005, 0.002]))
     assert header[:2] == ["128 px from 500 x 375 JPEGs of 99 kB", "images/s"]
-    assert [row[0] for row in table] == list(PIPELINES.values())
+    assert [row[0] for row in table] == [pipeline.title for pipeline in PIPELINES.values()]
     assert table[0][1:] == ["500 (250 to 500)", "2.00 ms", "1.00", "1.50"]
     assert table[2][1] == "1,000 (500 to 2,000)"
     assert {len(row) for row in [header, *table]} == {5}
 
 
-@pytest.mark.parametrize("argument", ["--rounds=4", "--batch=0", "--images=63", "--batches=0", "--resolution=0"])
-def test_options_that_are_too_small_are_refused(argument: str) -> None:
-    name, value = argument.removeprefix("--").split("=")
+@pytest.mark.parametrize(
+    "option", [{"rounds": 4}, {"batch": 0}, {"images": 63}, {"batches": 0}, {"resolution": 0}, {"warm_up": -1}]
+)
+def test_options_that_are_too_small_are_refused(option: dict[str, int]) -> None:
+    ((name, value),) = option.items()
     with pytest.raises(UserError, match=rf"^{name}: .* {value}$"):
-        pipeline.run(options_of(argument))
-
-
-def test_help_does_not_load_tensorflow() -> None:
-    program = "import sys; from tools.benchmarks import pipeline; assert 'tensorflow' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+        PipelineOptions(**option)
 
 
 def test_images_compress_like_photographs_and_depend_only_on_the_seed() -> None:
@@ -110,7 +99,7 @@ def test_images_compress_like_photographs_and_depend_only_on_the_seed() -> None:
 
 @pytest.mark.slow
 def test_all_pipelines_are_measured() -> None:
-    result = pipeline.run(options_of(*SMALL, "--rounds=5"))
+    result = pipeline.run(SMALL)
     assert json.loads(json.dumps(result)) == result
     assert list(result["pipelines"]) == list(PIPELINES)
     for figures in result["pipelines"].values():

@@ -15,7 +15,7 @@ from tools.benchmarks import quality, quality_results
 
 
 def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path, capsys) -> None:
-    assert benchmark.main([*flags, "--steps=300", "--evaluate_every=100"]) == 0
+    assert benchmark.run([*flags, "--steps=300", "--evaluate_every=100"]) == 0
     printed = capsys.readouterr().out.splitlines()
     heading, plain, wide = printed[-3:]
     names = ["setting", "fcd", "worst class", "precision", "recall", "rank", "overfitting"]
@@ -50,7 +50,7 @@ def test_a_plot_without_evaluations(scalar: str, is_drawn: bool, tmp_path: pathl
 
 
 def test_minutes_limit_training_without_tracing(processes: FakeProcesses, flags: list[str], tmp_path) -> None:
-    assert benchmark.main([*flags, "--minutes=1.5"]) == 0
+    assert benchmark.run([*flags, "--minutes=1.5"]) == 0
     assert {(row["step"], row["training_seconds"]) for row in rows_of(tmp_path)} == {("500", "100.0")}
 
 
@@ -60,7 +60,7 @@ def test_a_run_ends_when_its_learning_rates_are_0(processes: FakeProcesses, flag
     (tmp_path / "settings.txt").write_text(
         f"plain --learning_rate_decay_start=50 {ends['plain']}\nwide {ends['wide']}\n"
     )
-    assert benchmark.main([*flags, "--minutes=1.5"]) == 0
+    assert benchmark.run([*flags, "--minutes=1.5"]) == 0
     assert [(row["setting"], row["step"], row["training_seconds"]) for row in rows_of(tmp_path)] == [
         ("plain", "300", "60.0"),
         ("wide", "500", "100.0"),
@@ -70,7 +70,7 @@ def test_a_run_ends_when_its_learning_rates_are_0(processes: FakeProcesses, flag
         len(re.findall("plain, seed .*learning rates", printed)) == 2 and "wide, seed 0: 500 steps in 100 s:" in printed
     )
     processes.commands.clear()
-    assert benchmark.main([*flags, "--steps=301"]) == 2
+    assert benchmark.run([*flags, "--steps=301"]) == 2
     error = capsys.readouterr().err
     assert "300" in error and "plain" in error and processes.commands == []
 
@@ -81,35 +81,36 @@ def test_metrics_default_to_those_of_the_flagfile(processes: FakeProcesses, flag
     lines = ["--attention_resolutions=32", "--extractor=efficientnet_lite0", "--metrics=fcd5k,precision_recall5k"]
     for last, expected in ((2, quality.DEFAULT_METRICS), (3, None)):
         base.write_text("\n".join(lines[:last]) + "\n")
-        assert benchmark.main([*flags, f"--run_dir={tmp_path / str(last)}"]) == 0
+        assert benchmark.run([*flags, f"--run_dir={tmp_path / str(last)}"]) == 0
         train = processes.commands[-2]
         assert [flag for flag in train if flag.startswith("--metrics=")] == (
             [f"--metrics={expected}"] if expected else []
         )
-    assert benchmark.main([*flags, "--metrics=kcd1k", f"--run_dir={tmp_path / 'given'}"]) == 0
+    assert benchmark.run([*flags, "--metrics=kcd1k", f"--run_dir={tmp_path / 'given'}"]) == 0
     assert "--metrics=kcd1k" in processes.commands[-2]
 
 
 def test_all_settings_are_checked_before_training(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
     (tmp_path / "settings.txt").write_text("plain\nwide --ema_ramp_up=0.1\n")  # which needs another flag
-    assert benchmark.main([*flags, "--steps=100"]) == 2
+    assert benchmark.run([*flags, "--steps=100"]) == 2
     assert "ema_ramp_up" in capsys.readouterr().err and processes.commands == []
-    assert benchmark.main([*flags, "--steps=100", "--settings=quickstart", "--metrics=fid10k"]) == 2
+    assert benchmark.run([*flags, "--steps=100", "--settings=quickstart", "--metrics=fid10k"]) == 2
     assert "fid10k" in capsys.readouterr().err and processes.commands == []
 
 
 def test_a_dry_run_only_prints_the_commands(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
-    assert benchmark.main([*flags, "--steps=100", "--dry_run"]) == 0
+    assert benchmark.run([*flags, "--steps=100", "--dry_run"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     assert sum("sagan_tf.train" in line for line in lines) == sum("sagan_tf.evaluate" in line for line in lines) == 4
     assert processes.commands == [] and not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("flag", "named"), [("--seeds=0", "seeds"), ("--steps=-1", "steps"), ("--settings=odd", "'odd'")]
+    ("flag", "named"),
+    [("--seeds=0", "seeds"), ("--steps=-1", "steps"), ("--minutes=1", "minutes"), ("--settings=odd", "'odd'")],
 )
 def test_invalid_options_get_one_line(
     flag: str, named: str, processes: FakeProcesses, flags: list[str], capsys
 ) -> None:
-    assert benchmark.main([*flags, "--steps=100", flag]) == 2
+    assert benchmark.run([*flags, "--steps=100", flag]) == 2
     assert named in capsys.readouterr().err and processes.commands == []

@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -7,7 +8,7 @@ from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import get_option_values
 from sagan_tf.errors import UserError
 from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
-from tools.benchmarks.workers import ROOT
+from tools.benchmarks.worker_process import ROOT
 
 
 def test_settings_in_a_file(tmp_path: pathlib.Path):
@@ -39,7 +40,7 @@ def test_the_former_quickstart_keeps_its_flags():
     (setting,) = find_settings("quickstart_before")
     received = parse_config([QUICKSTART, *setting.flags])
     expected = parse_config(FORMER_QUICKSTART.split())
-    places = {"run_dir": "run", "checkpoint_every": 1}
+    places: dict[str, Any] = {"run_dir": "run", "checkpoint_every": 1}
     for config in (received, expected):
         object.__setattr__(config, "training", dataclasses.replace(config.training, **places))
     for part in ("model", "data", "training", "regularization"):

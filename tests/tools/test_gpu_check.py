@@ -10,21 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tools import gpu_check
+
 ROOT = Path(__file__).parents[2]
 DATA = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1"]
 SMALL = ["--base_channels=2", "--global_batch_size=4", "--architecture=dcgan", "--attention_resolutions="]
 FLAGS = [*DATA, *SMALL, "--forms=float32", "--steps=2"]
 
 
-def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "tools/gpu_check.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-
-
 def test_results_are_printed_and_written(tmp_path: Path) -> None:
-    done = call(*FLAGS, f"--json={tmp_path / 'found.json'}")
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    command = [sys.executable, "tools/gpu_check.py", *FLAGS, f"--json={tmp_path / 'found.json'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["decoding"]["num_classes"] == 10 and found["decoding"]["images_per_second"] > 0
     measured = found["forms"]["float32"]
@@ -49,9 +46,9 @@ def test_results_are_kept_when_the_check_is_interrupted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", ["--forms=float64", "--steps=0", "--max_seconds=0", "--json=README.md/file.json", "--loss=none"]
+    "flag", ["--forms=float64", "--steps=0", "--max_seconds=0", f"--json={__file__}/file.json", "--loss=none"]
 )
-def test_invalid_options_get_one_line(flag: str) -> None:
-    done = call(*FLAGS, flag)
-    assert done.returncode == 2
-    assert flag.partition("=")[0].lstrip("-") in done.stderr and "Traceback" not in done.stderr
+def test_invalid_options_get_one_line(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_check.run([*FLAGS, flag]) == 2
+    *_, line = capsys.readouterr().err.splitlines()  # The line before describes the usage.
+    assert flag.partition("=")[0].lstrip("-") in line and "error: " in line

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import pathlib
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from sagan_tf.layers import SelfAttention2D, accelerators
 from sagan_tf.training.run_summary import count_large_map_values, describe_run, estimate_memory, log_description
 from sagan_tf.training.state import create_state
 from tests.training.tiny import make_state, one_device, tiny_config
-from tools.benchmarks.workers import Worker
+from tools.benchmarks.worker_process import Worker
 
 
 class FakeSource:
@@ -128,14 +127,12 @@ def test_large_maps_are_part_of_the_estimate():
 
 
 @pytest.mark.slow
-def test_the_memory_estimate_is_near_the_memory_of_a_process(tmp_path: pathlib.Path):
+def test_the_memory_estimate_is_near_the_memory_of_a_process():
     """The peak is measured in a new process, with the convolutions of a GPU."""
     flags = ["--flagfile=configs/quickstart.cfg", "--num_classes=10", "--strategy=one_device", "--resampling=strided"]
-    flagfile = tmp_path / "flags.cfg"
-    flagfile.write_text(parse_config(flags).to_flagfile())
-    with Worker("tools.gpu_checking.steps_worker", [f"--flagfile={flagfile}", "--steps=1"]) as worker:
+    with Worker("gpu_steps", {"flags": flags, "steps": 1}) as worker:
         worker.wait_until_ready()
         measured = worker.run()["peak_memory_bytes"]
-    config = parse_config([f"--flagfile={flagfile}"])
+    config = parse_config(flags)
     estimate = estimate_memory(config, create_state(config), 1)
     assert 0.85 <= estimate / measured <= 1.15

@@ -74,9 +74,10 @@ def _count_operation(operation: tf.Operation) -> int:
 
 
 def _multiply_known_sizes(operation: tf.Operation, sizes: list[int | None]) -> int:
-    if None in sizes:
+    known = [size for size in sizes if size is not None]
+    if known != sizes:
         raise ValueError(f"the sizes of {operation.name} are not all known before it runs: {sizes}")
-    return math.prod(sizes)
+    return math.prod(known)
 
 
 def find_called_graphs(operation: tf.Operation) -> list[tf.Graph]:

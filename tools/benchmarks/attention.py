@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import dataclasses
+import time
 from typing import Any
 
-from tools.benchmarks.measure import Timing, compute_median_ratio
-from tools.benchmarks.workers import Worker
+from sagan_tf.config.option import check_positive, option
+from tools.benchmarks.measure import Measurement, Timing, compute_median_ratio, read_peak_memory_bytes
+from tools.benchmarks.worker_process import Worker
 
-SUMMARY = "self-attention in blocks of queries against its dense form"
-
-_WORKER = "tools.benchmarks.attention_worker"
-_WORKER_OPTIONS = {"dense": "--no-blockwise", "blockwise": "--blockwise"}
+_IS_BLOCKWISE = {"dense": False, "blockwise": True}
 _MEBIBYTE = 2**20
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options; the defaults describe the layer in the README's table."""
-    add_layer_arguments(parser)
-    rounds = "measurements of each form, in turns"
-    parser.add_argument("--rounds", type=_parse_positive_integer, default=7, help=rounds)
+@dataclasses.dataclass(frozen=True)
+class AttentionOptions:
+    """Options of the layer and its inputs; the defaults are those of the README's table."""
+
+    form: str = option("paper", "Form of the layer.", choices=("pooled", "paper", "full"))
+    locations: int = option(128, "Height and width of the features.")
+    channels: int = option(64, "Channels of the features.")
+    batch: int = option(1, "Images in a batch.")
+    rounds: int = option(7, "Measurements of each form, in turns.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "locations", "channels", "batch", "rounds")
 
 
-def add_layer_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the layer and its inputs, which the workers have too."""
-    parser.add_argument("--form", choices=("pooled", "paper", "full"), default="paper", help="form of the layer")
-    for name, default, meaning in (
-        ("locations", 128, "height and width of the features"),
-        ("channels", 64, "channels of the features"),
-        ("batch", 1, "images in a batch"),
-    ):
-        parser.add_argument(f"--{name}", type=_parse_positive_integer, default=default, help=meaning)
+OPTIONS = (AttentionOptions,)
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: AttentionOptions) -> dict[str, Any]:
     """Measure the two forms in turns, each in a process of its own.
 
     Args:
-        options: The options of `add_arguments`.
+        options: The options of the benchmark.
 
     Returns:
         The layer's options; for `dense` and `blockwise`, the `seconds` of every round and `peak_extra_bytes`, the peak
         memory beyond that of the process before its first pass; `time_ratio`, the median of blockwise / dense over the
         rounds; `memory_ratio`; and `relative_difference`, the largest between the norms of their gradients.
     """
-    layer = {name: getattr(options, name) for name in ("form", "locations", "channels", "batch")}
-    arguments = [f"--{name}={value}" for name, value in layer.items()]
+    layer = {name: value for name, value in dataclasses.asdict(options).items() if name != "rounds"}
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(Worker(_WORKER, [*arguments, form])) for form in _WORKER_OPTIONS.values()]
+        workers = [
+            stack.enter_context(Worker("attention", layer | {"blockwise": blockwise}))
+            for blockwise in _IS_BLOCKWISE.values()
+        ]
         norms = [worker.wait_until_ready()["gradient_norms"] for worker in workers]
         rounds = [[worker.run() for worker in workers] for _ in range(options.rounds)]
     seconds = [[measured["seconds"] for measured in turns] for turns in zip(*rounds, strict=True)]
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         **layer,
         **{
             name: {"seconds": times, "peak_extra_bytes": peak}
-            for name, times, peak in zip(_WORKER_OPTIONS, seconds, peaks, strict=True)
+            for name, times, peak in zip(_IS_BLOCKWISE, seconds, peaks, strict=True)
         },
         "time_ratio": compute_median_ratio(seconds[1], seconds[0]),
         "memory_ratio": peaks[1] / peaks[0],
@@ -69,14 +69,55 @@ def format_rows(result: dict[str, Any]) -> list[list[str]]:
     """Return the rows of a table of the result of `run`."""
     size = f"{result['batch']} x {result['locations']} x {result['locations']} x {result['channels']}"
     table = [[f"{result['form']}, {size}", "forward and backward", "peak extra memory"]]
-    for name in _WORKER_OPTIONS:
+    for name in _IS_BLOCKWISE:
         timing = Timing(tuple(result[name]["seconds"]))
         table.append([name, str(timing), f"{result[name]['peak_extra_bytes'] / _MEBIBYTE:,.0f} MiB"])
     return [*table, ["blockwise / dense", f"{result['time_ratio']:.2f}", f"{result['memory_ratio']:.3f}"]]
 
 
-def _parse_positive_integer(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, received {text}")
-    return number
+def prepare_attention(*, form: str, locations: int, channels: int, batch: int, blockwise: bool) -> Measurement:
+    """Trace a forward and backward pass, and run it once.
+
+    Returns:
+        The measurement of the seconds of one pass and of the peak memory. `gradient_norms` are those with respect to
+        the inputs and every weight.
+    """
+    import keras
+    import tensorflow as tf
+
+    from sagan_tf.layers import SelfAttention2D
+
+    keras.utils.set_random_seed(1)
+    shape = [batch, locations, locations, channels]
+    layer = SelfAttention2D(form, blockwise=blockwise)
+    layer.build(shape)
+    layer.gamma.assign(0.5)  # With gamma = 0, most gradients are 0.
+    inputs = tf.random.stateless_normal(shape, [1, 2])
+
+    @tf.function(autograph=False)
+    def gradient_norms(inputs: tf.Tensor) -> tf.Tensor:
+        sources = [inputs, *(variable.value for variable in layer.trainable_variables)]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            loss = tf.reduce_sum(tf.square(layer(inputs, training=True)))
+        return tf.stack([tf.norm(gradient) for gradient in tape.gradient(loss, sources)])
+
+    traced = gradient_norms.get_concrete_function(inputs)
+    initial_bytes = _read_resident_bytes()
+
+    def measure() -> dict[str, Any]:
+        start = time.perf_counter()
+        traced(inputs).numpy()
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "peak_extra_bytes": read_peak_memory_bytes() - initial_bytes}
+
+    return Measurement(measure, {"gradient_norms": traced(inputs).numpy().tolist()})
+
+
+def _read_resident_bytes() -> int:
+    """Read the resident memory of this process, or its peak on systems other than Linux."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+    except (OSError, StopIteration):
+        return read_peak_memory_bytes()

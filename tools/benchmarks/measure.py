@@ -1,4 +1,4 @@
-"""Measurements that all benchmarks share: medians with their spread, peak memory, and facts about the machine."""
+"""Parts that all measurements share: medians with their spread, peak memory, and facts about the machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,25 @@ import platform
 import resource
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from sagan_tf.errors import UserError
+
+_MIN_ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """A measurement that a worker has prepared.
+
+    Attributes:
+        run: A function that measures once.
+        about: Facts that are known before the first measurement.
+    """
+
+    run: Callable[[], dict[str, Any]]
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +59,12 @@ def compute_median_ratio(numerators: Sequence[float], denominators: Sequence[flo
     """Compute the median of the ratios of pairs that were measured in succession."""
     pairs = zip(numerators, denominators, strict=True)
     return statistics.median(numerator / denominator for numerator, denominator in pairs)
+
+
+def check_rounds(rounds: int) -> None:
+    """Raise UserError for so few rounds that one of them, slowed down by other load, could change the median."""
+    if rounds < _MIN_ROUNDS:
+        raise UserError(f"rounds: expected at least {_MIN_ROUNDS}, received {rounds}")
 
 
 def read_peak_memory_bytes() -> int:

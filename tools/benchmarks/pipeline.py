@@ -2,68 +2,59 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import dataclasses
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from sagan_tf.cli.load_tensorflow import load_tensorflow
+from sagan_tf.config.option import check_at_least_zero, check_positive, option
 from sagan_tf.errors import UserError
-from tools.benchmarks.measure import compute_median_ratio
-from tools.benchmarks.workers import Worker
-
-SUMMARY = "images a second of the input pipeline, beside a plain TFDS pipeline"
-
-PIPELINES = {
-    "plain": "plain TFDS: decode, crop, resize (bilinear, aliases)",
-    "plain_antialiased": "plain TFDS: the same, antialiased bicubic as ours",
-    "ours": "ours, the same TFDS records",
-    "ours_folder": "ours, the same JPEGs in a folder",
-    "plain_prepared": "plain TensorFlow, prepared records",
-    "ours_prepared": "ours, prepared records",
-}
-
-_WORKER = "tools.benchmarks.pipeline_worker"
-_MIN_ROUNDS = 5
+from tools.benchmarks.measure import check_rounds, compute_median_ratio
+from tools.benchmarks.pipelines import PIPELINES
+from tools.benchmarks.worker_process import Worker
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    add_batch_arguments(parser)
-    parser.add_argument("--images", type=int, default=1024, help="JPEGs of 500 x 375 pixels, 32 of them distinct")
-    parser.add_argument("--rounds", type=int, default=7, help="measurements of each pipeline, in turns")
+@dataclasses.dataclass(frozen=True)
+class PipelineOptions:
+    """Options of the data and the batches."""
+
+    resolution: int = option(128, "Height and width of the images in the batches.")
+    batch: int = option(64, "Images in a batch.")
+    batches: int = option(20, "Batches in a round.")
+    warm_up: int = option(8, "Batches before a round that are not counted.")
+    images: int = option(1024, "JPEGs of 500 x 375 pixels, 32 of them distinct.")
+    rounds: int = option(7, "Measurements of each pipeline, in turns.")
+
+    def __post_init__(self) -> None:
+        check_rounds(self.rounds)
+        check_positive(self, "resolution", "batch", "batches")
+        check_at_least_zero(self, "warm_up")
+        if self.images < self.batch:
+            raise UserError(f"images: expected at least one batch, {self.batch}, received {self.images}")
 
 
-def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of a round, for this benchmark and its workers."""
-    parser.add_argument("--resolution", type=int, default=128, help="height and width of the images in the batches")
-    parser.add_argument("--batch", type=int, default=64, help="images in a batch")
-    parser.add_argument("--batches", type=int, default=20, help="batches in a round")
-    parser.add_argument("--warm_up", type=int, default=8, help="batches before a round that are not counted")
+OPTIONS = (PipelineOptions,)
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: PipelineOptions) -> dict[str, Any]:
     """Write the data and measure all pipelines in turns, each in a process of its own.
 
     Args:
-        options: The options of `add_arguments`.
+        options: The options of the benchmark.
 
     Returns:
         The options; `jpeg_bytes`, the mean size of a JPEG; and for each of `PIPELINES` the `seconds` and
         `processor_seconds` for an image in every round, and its `speed_ratio` to `plain` and to `plain_antialiased`:
         the ratio of images per second, the median over the rounds.
-
-    Raises:
-        UserError: An option is too small.
     """
-    _check_options(options)
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
-        jpeg_bytes = _write_data(Path(directory), options)
-        names = ("resolution", "batch", "batches", "warm_up")
-        arguments = [*(f"--{name}={getattr(options, name)}" for name in names), f"--data={directory}"]
-        workers = [stack.enter_context(Worker(_WORKER, [*arguments, f"--pipeline={name}"])) for name in PIPELINES]
+        jpeg_bytes = write_data(Path(directory), options)
+        parameters = {name: getattr(options, name) for name in ("resolution", "batch", "batches", "warm_up")}
+        parameters["directory"] = directory
+        workers = [stack.enter_context(Worker("pipeline", parameters | {"pipeline": name})) for name in PIPELINES]
         about = [worker.wait_until_ready() for worker in workers]
         rounds = [[worker.run() for worker in workers] for _ in range(options.rounds)]
     measured = {
@@ -75,22 +66,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             peer: compute_median_ratio(measured[peer]["seconds"], figures["seconds"])
             for peer in ("plain", "plain_antialiased")
         }
-    return {name: getattr(options, name) for name in (*names, "images", "rounds")} | {
-        "jpeg_bytes": jpeg_bytes,
-        "pipelines": measured,
-    }
+    return dataclasses.asdict(options) | {"jpeg_bytes": jpeg_bytes, "pipelines": measured}
 
 
 def format_rows(result: dict[str, Any]) -> list[list[str]]:
     """Return the rows of a table of the result of `run`."""
     size = f"{result['resolution']} px from 500 x 375 JPEGs of {result['jpeg_bytes'] / 1000:.0f} kB"
     table = [[size, "images/s", "processor time", "x plain", "x antialiased"]]
-    for name, title in PIPELINES.items():
+    for name, pipeline in PIPELINES.items():
         figures = result["pipelines"][name]
         speeds = [1 / seconds for seconds in figures["seconds"]]
         table.append(
             [
-                title,
+                pipeline.title,
                 f"{statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})",
                 f"{statistics.median(figures['processor_seconds']) * 1e3:.2f} ms",
                 f"{figures['speed_ratio']['plain']:.2f}",
@@ -100,32 +88,22 @@ def format_rows(result: dict[str, Any]) -> list[list[str]]:
     return table
 
 
-def _check_options(options: argparse.Namespace) -> None:
-    minima = {"rounds": _MIN_ROUNDS, "batches": 1, "batch": 1, "resolution": 1, "warm_up": 0, "images": options.batch}
-    for name, minimum in minima.items():
-        if getattr(options, name) < minimum:
-            raise UserError(f"{name}: expected at least {minimum}, received {getattr(options, name)}")
-
-
-def _write_data(directory: Path, options: argparse.Namespace) -> float:
+def write_data(directory: Path, options: PipelineOptions) -> float:
     """Write JPEGs as files, as a TFDS data set and as prepared records.
 
     Returns:
         The mean size of a JPEG in bytes.
     """
     load_tensorflow()
-    from tools import prepare_imagenet
+    from sagan_tf.config import DataConfig
+    from sagan_tf.data.sources.registry import open_source
     from tools.benchmarks.pipeline_data import NUM_FILES, write_image_directory, write_tfds_dataset
+    from tools.preparation.record_set import RecordFormat, write_record_set
 
     paths = write_image_directory(directory / "folder", options.images)
     write_tfds_dataset(directory / "tfds", paths)
-    output = directory / "prepared"
-    arguments = [
-        "--dataset=folder",
-        f"--data_dir={directory / 'folder'}",
-        f"--output={output}",
-        f"--num_shards={NUM_FILES}",
-    ]
-    arguments += [f"--resolution={options.resolution}", "--num_workers=1"]
-    prepare_imagenet.prepare(prepare_imagenet.parse_arguments(arguments), output / "train")
+    folder = DataConfig(dataset="folder", data_dir=str(directory / "folder"))
+    source = open_source(folder, resolution=options.resolution, image_channels=3)
+    record_format = RecordFormat("train", num_shards=NUM_FILES, image_format="jpeg")
+    write_record_set(source, directory / "prepared" / "train", record_format, {}, num_workers=1)
     return statistics.mean(path.stat().st_size for path in paths)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tools.benchmarks.pipelines import TFDS_NAME
+
 JPEG_QUALITY = 90
 NUM_CLASSES = 10
 NUM_DISTINCT_IMAGES = 32
 NUM_FILES = 8
-TFDS_NAME = "photographs"
 _NUM_SHAPES = 12
 _SENSOR_NOISE = 1.5
 
@@ -85,7 +86,7 @@ def write_tfds_dataset(data_dir: Path, paths: list[Path]) -> None:
     }
     examples = [{"image": str(path), "label": index % NUM_CLASSES} for index, path in enumerate(paths)]
 
-    class Photographs(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class Photographs(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
         VERSION = tfds.core.Version("1.0.0")
         name = TFDS_NAME
 

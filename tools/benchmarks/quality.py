@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config
+from sagan_tf.config.option import check_at_least_zero, check_positive, option
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from sagan_tf.runs.run_lock import lock_run_directory
@@ -18,44 +19,62 @@ from tools.benchmarks.quality_cells import Cell, Limit
 from tools.benchmarks.quality_processes import exit_on_sigterm
 from tools.benchmarks.quality_records import FAILED, FINISHED, UNHEALTHY
 from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
-from tools.benchmarks.workers import ROOT
+from tools.benchmarks.worker_process import ROOT
 
-SUMMARY = "settings trained for equal time or steps: agreement, precision, recall, coverage, rank, overfitting"
+_SETTINGS = SETTINGS_FILE.relative_to(ROOT)
 DEFAULT_METRICS = "fcd10k,label_agreement10k,class_agreement10k,precision_recall10k,density_coverage10k"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the settings, how long they are trained, and where."""
-    file = SETTINGS_FILE.relative_to(ROOT)
-    names = f"a file whose lines are a name and flags, or a comma list of names in {file}; empty: all names in {file}"
-    parser.add_argument("--settings", default="", help=names)
-    parser.add_argument("--base", default="configs/quickstart.cfg", help="flagfile of all settings")
-    parser.add_argument("--data_dir", default="", help="directory of the data, if the flagfile does not name it")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each setting, with seeds from 0")
-    limit = parser.add_mutually_exclusive_group(required=True)
-    minutes = "minutes of training for each run, without tracing; a run ends earlier if its learning rates reach 0"
-    limit.add_argument("--minutes", type=float, default=0.0, help=minutes)
-    limit.add_argument("--steps", type=int, default=0, help="steps of training for each run")
-    metrics = f"metrics of the trained generators; empty: those of --base, or {DEFAULT_METRICS} if it has none"
-    parser.add_argument("--metrics", default="", help=metrics)
-    parser.add_argument("--evaluate_every", type=int, default=0, help="steps between points of the plot; 0: no plot")
-    parser.add_argument("--run_dir", type=Path, default=Path("runs/quality"), help="directory of all runs")
-    parser.add_argument("--dry_run", action="store_true", help="only print the commands")
+@dataclasses.dataclass(frozen=True)
+class QualityOptions:
+    """Options of the settings, how long they are trained, and where."""
+
+    settings: str = option(
+        "",
+        f"A file whose lines are a name and flags, or a comma list of names in {_SETTINGS}; empty: all names in "
+        f"{_SETTINGS}.",
+    )
+    base: str = option("configs/quickstart.cfg", "Flagfile of all settings.")
+    data_dir: str = option("", "Directory of the data, if the flagfile does not name it.")
+    seeds: int = option(3, "Runs of each setting, with seeds from 0.")
+    minutes: float | None = option(
+        None,
+        "Minutes of training for each run, without tracing; a run ends earlier if its learning rates reach 0. Give "
+        "either --minutes or --steps.",
+    )
+    steps: int | None = option(None, "Steps of training for each run.")
+    metrics: str = option(
+        "", f"Metrics of the trained generators; empty: those of --base, or {DEFAULT_METRICS} if it has none."
+    )
+    evaluate_every: int = option(0, "Steps between points of the plot; 0: no plot.")
+    run_dir: str = option("runs/quality", "Directory of all runs.")
+    dry_run: bool = option(False, "Whether the commands are only printed.")
+
+    def __post_init__(self) -> None:
+        limits = [name for name in ("minutes", "steps") if getattr(self, name) is not None]
+        if len(limits) != 1:
+            received = " and ".join(limits) or "neither"
+            raise UserError(f"minutes: expected either --minutes or --steps, received {received}")
+        check_positive(self, "seeds", *limits)
+        check_at_least_zero(self, "evaluate_every")
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+OPTIONS = (QualityOptions,)
+
+
+def run(options: QualityOptions) -> dict[str, Any]:
     """Run the cells that have not finished.
 
     For each seed all settings are trained, so that a slow hour of the machine affects all of them alike.
 
     Args:
-        options: The options of `add_arguments`.
+        options: The options of the benchmark.
 
     Returns:
         `cells`, the records of all cells; or `commands`, of a dry run.
 
     Raises:
-        UserError: An option or a setting is wrong, or a record does not belong to its cell.
+        UserError: A setting is wrong, or a record does not belong to its cell.
     """
     cells = _create_cells(options)
     if options.dry_run:
@@ -63,17 +82,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             command for cell in cells for command in (cell.create_train_command(), cell.create_evaluate_command())
         ]
         return {"commands": [shlex.join(command) for command in commands]}
-    check_can_write_directory(options.run_dir, "run_dir")
-    options.run_dir.mkdir(parents=True, exist_ok=True)
-    with lock_run_directory(options.run_dir), exit_on_sigterm():
+    directory = _find_directory(options)
+    check_can_write_directory(directory, "run_dir")
+    directory.mkdir(parents=True, exist_ok=True)
+    with lock_run_directory(directory), exit_on_sigterm():
         records = []
         for cell in cells:
             records.append(cell.run())
             print(_describe_cell(cell, records[-1]), flush=True)
-            write_atomically(options.run_dir / "quality.csv", quality_results.format_csv(records))
+            write_atomically(directory / "quality.csv", quality_results.format_csv(records))
             chart = quality_results.draw_charts([(cell.setting.name, cell.run_dir) for cell in cells])
             if chart:
-                write_atomically(options.run_dir / "quality.svg", chart)
+                write_atomically(directory / "quality.svg", chart)
     return {"cells": records}
 
 
@@ -87,19 +107,18 @@ def format_rows(result: dict[str, Any]) -> list[list[str]]:
     return quality_results.format_rows(result["cells"])
 
 
-def _create_cells(options: argparse.Namespace) -> list[Cell]:
-    for name in ("seeds", "minutes" if options.steps == 0 else "steps"):
-        if not getattr(options, name) > 0:
-            raise UserError(f"{name}: expected a number above 0, received {getattr(options, name)}")
-    if options.evaluate_every < 0:
-        raise UserError(f"evaluate_every: expected 0 or more, received {options.evaluate_every}")
+def _find_directory(options: QualityOptions) -> Path:
+    return Path(options.run_dir).expanduser().absolute()
+
+
+def _create_cells(options: QualityOptions) -> list[Cell]:
     base = options.base if (ROOT / options.base).is_file() else str(Path(options.base).expanduser().absolute())
     settings, flags = (
         find_settings(options.settings),
         [f"--flagfile={base}", *_collect_common_flags(options, ROOT / base)],
     )
     configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *flags[1:]])
-    limit, directory = Limit(options.steps, options.minutes), options.run_dir.expanduser().absolute()
+    limit, directory = Limit(options.steps or 0, options.minutes or 0.0), _find_directory(options)
     _check_schedules(settings, configs, limit)
     pairs = list(zip(settings, configs, strict=True))
     return [
@@ -109,7 +128,7 @@ def _create_cells(options: argparse.Namespace) -> list[Cell]:
     ]
 
 
-def _collect_common_flags(options: argparse.Namespace, base: Path) -> list[str]:
+def _collect_common_flags(options: QualityOptions, base: Path) -> list[str]:
     """Return the flags of all settings that follow the flagfile `base`."""
     flags = []
     if options.metrics or not parse_config([f"--flagfile={base}"]).evaluation.metrics:

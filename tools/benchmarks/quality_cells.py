@@ -27,14 +27,15 @@ from tools.benchmarks.quality_records import (
     FINISHED,
     READINGS,
     UNFINISHED,
+    compute_training_seconds,
     describe_failure,
     find_last_reading,
     flatten_metrics,
     format_option_values,
     read_record,
+    read_run_records,
 )
 from tools.benchmarks.quality_settings import Setting
-from tools.benchmarks.training_time import compute_training_seconds, read_records
 
 _STEPS_WITHOUT_END = 10_000_000
 
@@ -150,7 +151,7 @@ class Cell:
         return status, cpu_seconds, log.read_bytes()[written_before:].decode(errors="replace")
 
     def _collect_results(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        records = read_records(self.run_dir)
+        records = read_run_records(self.run_dir)
         trained = [record for record in records if record["kind"] == "train"]
         images_per_step = round(trained[-1]["images_per_second"] / trained[-1]["steps_per_second"])
         return {
@@ -184,7 +185,7 @@ class Cell:
         This is so if the benchmark was interrupted during the evaluation.
         """
         saved = [int(path.stem.rpartition("-")[2]) for path in (self.run_dir / "checkpoints").glob("step-*.index")]
-        records = read_records(self.run_dir)
+        records = read_run_records(self.run_dir)
         return self._is_over() and bool(saved) and max(saved) >= records[-1]["step"]
 
     def _compute_training_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""Records of the cells of the quality benchmark: their states, their contents and the runs that they describe."""
+"""Records of the quality benchmark: those of its cells, and those of the training runs that they describe."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _find_differences(record: Mapping[str, Any], identity: Mapping[str, Any]) ->
             yield name, expected, value
 
 
-def flatten_metrics(record: dict[str, Any]) -> dict[str, float]:
+def flatten_metrics(record: Mapping[str, Any]) -> dict[str, float]:
     """Flatten the metrics of an evaluation record to numbers by name.
 
     A metric of several numbers gives names such as `precision_recall10k/recall`.
@@ -132,3 +132,36 @@ def describe_failure(status: int, output: str) -> dict[str, str]:
     error = next((line for line in reversed(lines) if "error: " in line), lines[-1])
     state = UNHEALTHY if _UNHEALTHY.search(error) else FAILED
     return {"status": state, "message": f"exit status {status}: {error.strip()[:500]}"}
+
+
+def read_run_records(run_dir: Path) -> list[dict[str, Any]]:
+    """Read the complete lines of `metrics.jsonl`; empty if there is no file."""
+    path = run_dir / "metrics.jsonl"
+    lines = read_text(path).split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines if line]
+
+
+def compute_training_seconds(run_dir: Path, log: Path) -> float:
+    """Sum the seconds of all recorded training steps.
+
+    The time of a process's first steps includes tracing. They count with the speed of the steps that follow, and not at
+    all until these are recorded.
+
+    Args:
+        run_dir: The directory of the run.
+        log: The file with the output of all processes that have trained the run.
+
+    Returns:
+        The seconds of training.
+    """
+    resumed = re.findall(r"resumed at step (\d+)", read_text(log, errors="replace")) if log.exists() else []
+    starts = {0, *map(int, resumed)}
+    records = [record for record in read_run_records(run_dir) if record["kind"] == "train"]
+    seconds, previous = 0.0, 0
+    for index, record in enumerate(records):
+        includes_tracing = any(previous <= start < record["step"] for start in starts)
+        timed = records[index + 1 : index + 2] if includes_tracing else [record]
+        if timed:
+            seconds += (record["step"] - previous) / timed[0]["steps_per_second"]
+        previous = record["step"]
+    return seconds

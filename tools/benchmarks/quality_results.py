@@ -12,8 +12,14 @@ from typing import Any
 
 from sagan_tf.training.health.signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import draw_line_chart
-from tools.benchmarks.quality_records import FAILED, FINISHED, READINGS, UNHEALTHY, flatten_metrics
-from tools.benchmarks.training_time import read_records
+from tools.benchmarks.quality_records import (
+    FAILED,
+    FINISHED,
+    READINGS,
+    UNHEALTHY,
+    flatten_metrics,
+    read_run_records,
+)
 
 Record = Mapping[str, Any]
 Points = list[tuple[float, float]]
@@ -77,7 +83,7 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
         An SVG image, with a chart of each quantity that is known at two steps or more; empty if only the stable rank
         is known.
     """
-    recorded = [(setting, read_records(run_dir)) for setting, run_dir in runs]
+    recorded = [(setting, read_run_records(run_dir)) for setting, run_dir in runs]
     charts = {
         "recall": _average_curves(recorded, _find_recall),
         _RANK_TITLE: _average_curves(recorded, lambda line: line.get(LATENT_RANK)),

@@ -2,47 +2,65 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-from typing import Any
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from sagan_tf.config import ModelConfig
+from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
-from tools.benchmarks.measure import Timing, compute_median_ratio
-from tools.benchmarks.workers import Worker
+from tools.benchmarks.measure import Measurement, Timing, check_rounds, compute_median_ratio
+from tools.benchmarks.worker_process import Worker
 
-SUMMARY = "images generated in inference mode: latency of one image and throughput of a batch"
-PEERS = ("none", "tf_gan")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
 FORMS = ("compiled", "keras", "saved_model", "tflite")
 """Forms of this project's generator: as `sagan_tf.sample` runs it, as a Keras model, and as its two exports."""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the sizes of the generator, its forms and the peer."""
-    parser.add_argument("--base_channels", type=int, default=64)
-    parser.add_argument("--num_classes", type=int, default=1000)
-    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--forms", nargs="+", default=["compiled"], choices=FORMS, help="forms of the generator")
-    parser.add_argument("--peer", default="none", choices=PEERS, help="tf_gan: the generator of TF-GAN's example")
-    parser.add_argument("--rounds", type=int, default=11, help="measured batches of each, in turns")
+_RESOLUTION = 128
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class SamplingOptions:
+    """Options of the generator, its forms and the peer."""
+
+    base_channels: int = option(64, "Base channels of the generator.")
+    num_classes: int = option(1000, "Number of classes.")
+    batch_sizes: tuple[int, ...] = option((1, 16), "Comma list of the images in a batch.")
+    forms: tuple[str, ...] = option(("compiled",), "Comma list of the forms of the generator.", choices=FORMS)
+    peer: str = option("none", "tf_gan: the generator of TF-GAN's example.", choices=("none", "tf_gan"))
+    rounds: int = option(11, "Measured batches of each, in turns.")
+
+    def __post_init__(self) -> None:
+        check_rounds(self.rounds)
+        check_positive(self, "base_channels", "num_classes")
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            received = ",".join(map(str, self.batch_sizes))
+            raise UserError(f"batch_sizes: expected a comma list of numbers above 0, received {received!r}")
+        if not self.forms:
+            raise UserError(f"forms: expected a comma list of {', '.join(FORMS)}, received ''")
+
+
+OPTIONS = (SamplingOptions,)
+
+
+def run(options: SamplingOptions) -> dict[str, Any]:
     """Measure generators of 128 px images.
 
     Args:
-        options: The options of `add_arguments`.
+        options: The options of the benchmark.
 
     Returns:
         The sizes, and for each batch size and generator the measurements. `seconds` is the median over the rounds, and
         `ratio` the median of the peer's seconds / this project's.
-
-    Raises:
-        UserError: There are too few rounds.
     """
-    if options.rounds < 5:
-        raise UserError(f"rounds: expected at least 5, received {options.rounds}")
     batches = {str(batch_size): _measure_batch_size(options, batch_size) for batch_size in options.batch_sizes}
-    return {"sizes": {"resolution": 128, "base_channels": options.base_channels}, "batch_sizes": batches}
+    return {"sizes": {"resolution": _RESOLUTION, "base_channels": options.base_channels}, "batch_sizes": batches}
 
 
 def format_rows(result: dict[str, Any]) -> list[list[str]]:
@@ -56,17 +74,14 @@ def format_rows(result: dict[str, Any]) -> list[list[str]]:
     return table
 
 
-def _measure_batch_size(options: argparse.Namespace, batch_size: int) -> dict[str, Any]:
-    sizes = [f"--base_channels={options.base_channels}", f"--num_classes={options.num_classes}"]
-    sizes.append(f"--batch_size={batch_size}")
+def _measure_batch_size(options: SamplingOptions, batch_size: int) -> dict[str, Any]:
+    sizes = {"base_channels": options.base_channels, "num_classes": options.num_classes, "batch_size": batch_size}
     with contextlib.ExitStack() as stack:
-        workers = {
-            form: Worker("tools.benchmarks.sampling_worker", [*sizes, f"--form={form}"]) for form in options.forms
-        }
+        workers = {form: stack.enter_context(Worker("sampling", sizes | {"form": form})) for form in options.forms}
         if options.peer == "tf_gan":
-            workers["tf_gan"] = Worker("tools.benchmarks.tf_gan_peer", ["sample", *sizes])
+            workers["tf_gan"] = stack.enter_context(Worker("tf_gan_sampling", sizes))
         for worker in workers.values():
-            stack.enter_context(worker).wait_until_ready()
+            worker.wait_until_ready()
         rounds = [{name: worker.run()["seconds"] for name, worker in workers.items()} for _ in range(options.rounds)]
     measured: dict[str, Any] = {}
     for name in workers:
@@ -78,3 +93,57 @@ def _measure_batch_size(options: argparse.Namespace, batch_size: int) -> dict[st
         for form in options.forms:
             measured[form]["ratio"] = compute_median_ratio(peer, measured[form]["all_seconds"])
     return measured
+
+
+def prepare_sampling(*, form: str, base_channels: int, num_classes: int, batch_size: int) -> Measurement:
+    """Build the generator in one of the `FORMS`, and generate two batches to warm up.
+
+    Returns:
+        The measurement of a batch of 128 px images, as an array.
+    """
+    import tensorflow as tf
+
+    from sagan_tf.networks import build_generator
+
+    config = ModelConfig(
+        resolution=_RESOLUTION, base_channels=base_channels, num_classes=num_classes, attention_resolutions=(32,)
+    )
+    generate = _create_generate_function(form, build_generator(config), config)
+
+    def measure() -> dict[str, Any]:
+        start = time.perf_counter()
+        latents = tf.random.normal([batch_size, config.latent_dim])
+        labels = tf.random.uniform([batch_size], 0, num_classes, tf.int32)
+        generate(latents, labels)
+        return {"seconds": time.perf_counter() - start}
+
+    measure(), measure()
+    return Measurement(measure)
+
+
+def _create_generate_function(
+    form: str, generator: keras.Model, config: ModelConfig
+) -> Callable[[tf.Tensor, tf.Tensor], Any]:
+    """Return a function of latents and labels that returns an array of images."""
+    import tensorflow as tf
+
+    from sagan_tf.exporting.signatures import export_generator
+    from sagan_tf.exporting.tflite import TFLiteGenerator, convert_generator
+    from sagan_tf.generation.inference import compile_generator
+
+    if form == "tflite":
+        (_, model), *_ = convert_generator(generator, config, config.num_classes, ("float32",), {"class_names": []})
+        lite = TFLiteGenerator(model)
+        return lambda latents, labels: lite(latents.numpy(), labels.numpy())
+    if form == "saved_model":
+        exported = export_generator(generator, config.num_classes)
+        with tempfile.TemporaryDirectory() as directory:
+            tf.saved_model.save(exported.module, directory, signatures=exported.signatures)
+            loaded = tf.saved_model.load(directory)  # Its signatures do not keep the weights alive.
+        return lambda latents, labels: loaded.signatures["serving_default"](latents=latents, labels=labels)[
+            "images"
+        ].numpy()
+    if form == "keras":
+        return lambda latents, labels: generator([latents, labels], training=False).numpy()
+    compiled = compile_generator(generator)
+    return lambda latents, labels: compiled(latents, labels).numpy()

@@ -1,47 +1,62 @@
-"""Time from the start of a command to its first training step, and to the end of `--help`."""
+"""Time from the start of a command to its first training step, and to the end of `--help`.
+
+The flags of a run, such as --flagfile, describe the run that is started. Without them it is that of
+configs/quickstart.cfg.
+"""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
+from sagan_tf.cli.flags import parse_config
+from sagan_tf.config import Config
+from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
 from tools.benchmarks.measure import Timing
-from tools.benchmarks.workers import ROOT
-
-SUMMARY = "time from the command to the end of the first training step, and to the end of --help"
+from tools.benchmarks.worker_process import ROOT
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the configuration and the number of measurements."""
-    parser.add_argument("--flagfile", default="configs/quickstart.cfg", help="configuration to start")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each")
+@dataclasses.dataclass(frozen=True)
+class StartupOptions:
+    """Options of the measurement."""
+
+    rounds: int = option(3, "Measurements of each.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "rounds")
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+OPTIONS = (StartupOptions, Config)
+
+
+def run(options: StartupOptions, config: Config) -> dict[str, Any]:
     """Time the commands one after the other, each time in a new directory.
 
     Args:
-        options: The options of `add_arguments`.
+        options: The options of the benchmark.
+        config: The configuration to start; that without any flag: `configs/quickstart.cfg`.
 
     Returns:
         The median and all seconds for `first_step` and `help`.
 
     Raises:
-        UserError: The flagfile does not exist, or a command failed.
+        UserError: A command failed.
     """
-    if not (ROOT / options.flagfile).is_file():
-        raise UserError(f"flagfile: expected a file, received {options.flagfile}")
+    if config == Config():
+        config = parse_config([f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"])
     first_steps, helps = [], []
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as directory:
+            flagfile = Path(directory) / "flags.cfg"
+            flagfile.write_text(config.to_flagfile(), encoding="utf-8")
             # The run is stopped after one step, before it saves a checkpoint or samples.
-            flags = [f"--flagfile={options.flagfile}", f"--run_dir={directory}/run"]
-            flags += ["--log_every=1", "--steps_per_loop=1"]
+            flags = [f"--flagfile={flagfile}", f"--run_dir={directory}/run", "--log_every=1", "--steps_per_loop=1"]
             first_steps.append(_measure_seconds_to_line(["-m", "sagan_tf.train", *flags], "step 1/"))
         helps.append(_measure_seconds_to_line(["-m", "sagan_tf.train", "--help"], None))
     return {"first_step": _summarize(first_steps), "help": _summarize(helps)}

@@ -1,47 +1,43 @@
-"""Worker that trains or samples with TF-GAN's example (`tensorflow_gan.examples.self_attention_estimator`).
+"""Measurements of TF-GAN's example (`tensorflow_gan.examples.self_attention_estimator`): training and sampling.
 
 Networks, losses and training operations are TF-GAN's. TensorFlow no longer has the Estimator around them, so this
 module does the same: an update is one `session.run` of TF-GAN's generator or discriminator operation, latents come with
-the data, and real images with their labels. TF-GAN needs TF1 graphs and Keras 2, hence a process of its own.
+the data, and real images with their labels. TF-GAN needs TF1 graphs and Keras 2, which a worker has for itself.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from tools.benchmarks.measure import read_peak_memory_bytes
-from tools.benchmarks.workers import serve
+from tools.benchmarks.measure import Measurement, read_peak_memory_bytes
 from tools.tf_gan import LATENT_DIM, import_tensorflow_gan
 
 
-def create_training_operations(options: argparse.Namespace) -> tuple[Any, Any, tuple[Any, Any]]:
-    """Create the training operations of TF-GAN's GANEstimator.
-
-    Args:
-        options: Options with `batch_size`, `base_channels` and `num_classes`.
+def prepare_train_step(*, batch_size: int, base_channels: int, num_classes: int) -> Measurement:
+    """Build the training operations of TF-GAN's GANEstimator, and train two steps to warm up.
 
     Returns:
-        The TF1 module, a session with initialized variables, and the operations of the two updates in TF-GAN's order.
+        The measurement of the two updates, in TF-GAN's order.
     """
     tf, tfgan, generator, discriminator = import_tensorflow_gan()
-    batch, width, classes = options.batch_size, options.base_channels, options.num_classes
     real = {
-        "images": tf.Variable(tf.random.uniform([batch, 128, 128, 3], -1.0, 1.0), trainable=False),
-        "labels": tf.Variable(tf.random.uniform([batch], 0, classes, tf.int32), trainable=False),
+        "images": tf.Variable(tf.random.uniform([batch_size, 128, 128, 3], -1.0, 1.0), trainable=False),
+        "labels": tf.Variable(tf.random.uniform([batch_size], 0, num_classes, tf.int32), trainable=False),
     }
     real = {name: tf.convert_to_tensor(value) for name, value in real.items()}
 
     def generate(latents: Any) -> dict[str, Any]:
-        labels = tf.squeeze(tf.random.categorical(tf.zeros([batch, classes]), 1), -1)
+        labels = tf.squeeze(tf.random.categorical(tf.zeros([batch_size, num_classes]), 1), -1)
         labels = tf.cast(labels, tf.int32)
-        return {"images": generator.generator(latents, labels, width, classes, training=True)[0], "labels": labels}
+        images, _ = generator.generator(latents, labels, base_channels, num_classes, training=True)
+        return {"images": images, "labels": labels}
 
     def discriminate(data: dict[str, Any], _: Any) -> Any:
-        return discriminator.discriminator(data["images"], data["labels"], width, classes)[0]
+        return discriminator.discriminator(data["images"], data["labels"], base_channels, num_classes)[0]
 
-    latents = tf.random.normal([batch, LATENT_DIM])
+    latents = tf.random.normal([batch_size, LATENT_DIM])
     model = tfgan.gan_model(generate, discriminate, real, latents, check_shapes=False)
     # tfgan.gan_loss only calls these two functions, but it uses inspect.getargspec, which Python 3.11 removed.
     loss = tfgan.GANLoss(
@@ -51,52 +47,37 @@ def create_training_operations(options: argparse.Namespace) -> tuple[Any, Any, t
     tf.train.create_global_step()
     adams = tf.train.AdamOptimizer(1e-4, 0.0), tf.train.AdamOptimizer(4e-4, 0.0)
     operations = tfgan.gan_train_ops(model, loss, *adams)
-    session = tf.Session()
-    session.run(tf.global_variables_initializer())
-    return tf, session, (operations.generator_train_op, operations.discriminator_train_op)
+    return _prepare_operations(tf, [operations.generator_train_op, operations.discriminator_train_op])
 
 
-def create_sampling_operation(options: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """Create the sampling operation of TF-GAN's generator in inference mode.
-
-    Args:
-        options: Options with `batch_size`, `base_channels` and `num_classes`.
+def prepare_sampling(*, batch_size: int, base_channels: int, num_classes: int) -> Measurement:
+    """Build TF-GAN's generator in inference mode, and generate two batches to warm up.
 
     Returns:
-        The TF1 module, a session with initialized variables, and the images of random latents and labels.
+        The measurement of a batch of images of random latents and labels.
     """
     tf, _, generator, _ = import_tensorflow_gan()
-    latents = tf.random.normal([options.batch_size, LATENT_DIM])
-    labels = tf.random.uniform([options.batch_size], 0, options.num_classes, tf.int32)
-    images, _ = generator.generator(latents, labels, options.base_channels, options.num_classes, training=False)
+    latents = tf.random.normal([batch_size, LATENT_DIM])
+    labels = tf.random.uniform([batch_size], 0, num_classes, tf.int32)
+    images, _ = generator.generator(latents, labels, base_channels, num_classes, training=False)
+    return _prepare_operations(tf, [images])
+
+
+def _prepare_operations(tf: Any, operations: Sequence[Any]) -> Measurement:
+    """Initialize the variables, and run the operations twice.
+
+    Args:
+        tf: The TF1 module.
+        operations: The operations, each of which is run by a call of its own.
+    """
     session = tf.Session()
     session.run(tf.global_variables_initializer())
-    return tf, session, images
 
-
-def main() -> None:
-    """Build the networks, warm up, and serve requests."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=("train", "sample"))
-    parser.add_argument("--batch_size", type=int, required=True)
-    parser.add_argument("--base_channels", type=int, required=True)
-    parser.add_argument("--num_classes", type=int, required=True)
-    options = parser.parse_args()
-    if options.task == "train":
-        _, session, operations = create_training_operations(options)
-    else:
-        _, session, images = create_sampling_operation(options)
-        operations = (images,)
-
-    def run() -> dict[str, Any]:
+    def measure() -> dict[str, Any]:
         start = time.perf_counter()
         for operation in operations:
             session.run(operation)
         return {"seconds": time.perf_counter() - start, "peak_memory_bytes": read_peak_memory_bytes()}
 
-    run(), run()
-    serve({}, run)
-
-
-if __name__ == "__main__":
-    main()
+    measure(), measure()
+    return Measurement(measure)

@@ -2,66 +2,71 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import dataclasses
 from typing import Any
 
+from sagan_tf.config.option import check_at_least_zero, check_positive, option
 from sagan_tf.errors import UserError
-from tools.benchmarks.measure import Timing, compute_median_ratio
-from tools.benchmarks.workers import Worker
+from tools.benchmarks.measure import Timing, check_rounds, compute_median_ratio
+from tools.benchmarks.worker_process import Worker
 
-SUMMARY = "a whole training step: time, images/s, peak memory, arithmetic and its share of a matrix product's speed"
-PEERS = ("none", "tf_gan", "plain", "default")
 _OURS, _PEER, _PRODUCT = "ours", "peer", "matrix_product"
+_TF_GAN_SIZE = (128, 3)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the sizes of the networks, the form of computation and the peer."""
-    parser.add_argument("--resolution", type=int, default=128)
-    parser.add_argument("--image_channels", type=int, default=3)
-    parser.add_argument("--base_channels", type=int, default=64)
-    parser.add_argument("--num_classes", type=int, default=1000)
-    parser.add_argument("--attention_resolution", type=int, default=32, help="0 for none")
-    parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
-    parser.add_argument("--jit_compile", action="store_true", help="compile the updates with XLA")
-    parser.add_argument(
-        "--peer",
-        default="none",
-        choices=PEERS,
-        help="tf_gan: TF-GAN's example; plain: this project with resampling=plain; default: this project in float32 "
-        "without XLA",
+@dataclasses.dataclass(frozen=True)
+class TrainStepOptions:
+    """Options of the networks, the form of computation and the peer."""
+
+    resolution: int = option(128, "Height and width of the images.")
+    image_channels: int = option(3, "Channels of the images.")
+    base_channels: int = option(64, "Base channels of both networks.")
+    num_classes: int = option(1000, "Number of classes.")
+    attention_resolution: int = option(32, "Resolution of self-attention; 0: none.")
+    batch_size: int = option(8, "Images of an update.")
+    precision: str = option(
+        "float32", "Precision of the computation.", choices=("float32", "mixed_bfloat16", "mixed_float16")
     )
-    parser.add_argument("--rounds", type=int, default=7, help="measured steps of each, in turns")
+    jit_compile: bool = option(False, "Whether the updates are compiled with XLA.")
+    peer: str = option(
+        "none",
+        "tf_gan: TF-GAN's example; plain: this project with --resampling=plain; default: this project in float32 "
+        "without XLA.",
+        choices=("none", "tf_gan", "plain", "default"),
+    )
+    rounds: int = option(7, "Measured steps of each, in turns.")
+
+    def __post_init__(self) -> None:
+        check_rounds(self.rounds)
+        check_positive(self, "resolution", "image_channels", "base_channels", "batch_size")
+        check_at_least_zero(self, "num_classes", "attention_resolution")
+        if self.peer == "tf_gan" and (self.resolution, self.image_channels) != _TF_GAN_SIZE:
+            raise UserError(
+                "peer: expected 128 px and 3 channels, the only size that tf_gan supports, received "
+                f"{self.resolution} px and {self.image_channels} channels"
+            )
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+OPTIONS = (TrainStepOptions,)
+
+
+def run(options: TrainStepOptions) -> dict[str, Any]:
     """Measure training steps.
 
     Args:
-        options: The options of `add_arguments`.
+        options: The options of the benchmark.
 
     Returns:
-        The sizes and the measurements. `seconds` is the median over the rounds, and `ratio` the median of the peer's
-        seconds / this project's, round by round.
-
-    Raises:
-        UserError: There are too few rounds, or the peer does not support the size.
+        The options as `sizes`, and the measurements. `seconds` is the median over the rounds, and `ratio` the median of
+        the peer's seconds / this project's, round by round.
     """
-    if options.rounds < 5:
-        raise UserError(f"rounds: expected at least 5, received {options.rounds}")
-    if options.peer == "tf_gan" and (options.resolution, options.image_channels) != (128, 3):
-        received = f"{options.resolution} px and {options.image_channels} channels"
-        raise UserError(
-            f"peer: expected 128 px and 3 channels, the only size that tf_gan supports, received {received}"
-        )
+    about, workers = {}, {}
     with contextlib.ExitStack() as stack:
-        workers = {_OURS: _start_project_worker(options, options.precision, options.jit_compile, "auto")}
-        if options.peer != "none":
-            workers[_PEER] = _start_peer_worker(options)
-        workers[_PRODUCT] = Worker("tools.benchmarks.matrix_product_worker")
-        # Workers warm up one after the other: the load of another one would slow down `seconds_to_first_step`.
-        about = {name: stack.enter_context(worker).wait_until_ready() for name, worker in workers.items()}
+        for name, (measurement, parameters) in _list_requests(options).items():
+            workers[name] = stack.enter_context(Worker(measurement, parameters))
+            # The next worker starts later: its load would slow down `seconds_to_first_step`.
+            about[name] = workers[name].wait_until_ready()
         rounds = [{name: worker.run() for name, worker in workers.items()} for _ in range(options.rounds)]
     return _summarize(options, about, rounds)
 
@@ -85,26 +90,24 @@ def format_rows(result: dict[str, Any]) -> list[list[str]]:
     return table
 
 
-def _start_project_worker(options: argparse.Namespace, precision: str, jit_compile: bool, resampling: str) -> Worker:
-    names = ("resolution", "image_channels", "base_channels", "num_classes", "attention_resolution", "batch_size")
-    arguments = [f"--{name}={getattr(options, name)}" for name in names]
-    arguments += [f"--precision={precision}", f"--resampling={resampling}"]
-    return Worker("tools.benchmarks.train_step_worker", arguments + ["--jit_compile"] * jit_compile)
-
-
-def _start_peer_worker(options: argparse.Namespace) -> Worker:
-    if options.peer == "plain":
-        return _start_project_worker(options, options.precision, options.jit_compile, "plain")
-    if options.peer == "default":
-        return _start_project_worker(options, "float32", False, "auto")
-    arguments = [f"--{name}={getattr(options, name)}" for name in ("batch_size", "base_channels", "num_classes")]
-    return Worker("tools.benchmarks.tf_gan_peer", ["train", *arguments])
+def _list_requests(options: TrainStepOptions) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the measurement and the parameters of each worker, by its name in the result."""
+    values = dataclasses.asdict(options)
+    ours = {name: value for name, value in values.items() if name not in ("peer", "rounds")} | {"resampling": "auto"}
+    tf_gan = {name: values[name] for name in ("batch_size", "base_channels", "num_classes")}
+    peers = {
+        "plain": ("train_step", ours | {"resampling": "plain"}),
+        "default": ("train_step", ours | {"precision": "float32", "jit_compile": False}),
+        "tf_gan": ("tf_gan_train_step", tf_gan),
+    }
+    peer = {_PEER: peers[options.peer]} if options.peer != "none" else {}
+    return {_OURS: ("train_step", ours), **peer, _PRODUCT: ("matrix_product", {})}
 
 
 def _summarize(
-    options: argparse.Namespace, about: dict[str, dict[str, Any]], rounds: list[dict[str, dict[str, Any]]]
+    options: TrainStepOptions, about: dict[str, dict[str, Any]], rounds: list[dict[str, dict[str, Any]]]
 ) -> dict[str, Any]:
-    result: dict[str, Any] = {"sizes": {name: value for name, value in vars(options).items() if name != "json"}}
+    result: dict[str, Any] = {"sizes": dataclasses.asdict(options)}
     for name in (_OURS, _PEER):
         if name in about:
             result[name] = _summarize_steps([measured[name] for measured in rounds], options.batch_size)

@@ -11,7 +11,7 @@ from tools.gpu_checking.ask import Answer, ask_worker
 from tools.gpu_checking.forms import FORMS, apply_form
 from tools.gpu_checking.options import GpuCheckOptions
 from tools.gpu_checking.recommendation import compare_steps, recommend
-from tools.gpu_checking.timing import Report, measure_forms
+from tools.gpu_checking.timing import Report, list_flags, measure_forms
 
 _NUM_CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
 """Number of classes of data sets that may be absent from this machine."""
@@ -37,17 +37,17 @@ def run_check(options: GpuCheckOptions, config: Config, report: Report) -> Itera
     """
     yield "flags", config.to_flagfile().splitlines()
     report("devices ...")
-    environment = ask_worker("environment_worker", config, options)
+    environment = ask_worker("gpu_environment", {}, options)
     yield "environment", environment
     gpus = environment.get("gpus", [])
     config = restrict_to_local_devices(config, len(gpus))
     all_reduce: Answer = {}
     if len(gpus) > 1:
         report("all-reduce ...")
-        all_reduce = ask_worker("all_reduce_worker", config, options, limit="max_all_reduce_seconds")
+        all_reduce = ask_worker("gpu_all_reduce", {}, options, limit="max_all_reduce_seconds")
     yield "all_reduce", all_reduce
     report("decoding ...")
-    decoding = ask_worker("decoding_worker", config, options)
+    decoding = ask_worker("gpu_decoding", {"flags": list_flags(config)}, options)
     yield "decoding", decoding
     config, forms = _set_num_classes(config, decoding), {}
     all_reduce_failed = "error" in all_reduce and config.training.strategy == "mirrored"
@@ -107,6 +107,7 @@ def _compare_with_cpu(options: GpuCheckOptions, config: Config, report: Report) 
         gradient_accumulation_steps=1,
         strategy="one_device",
     )
-    gpu, cpu = (ask_worker("steps_worker", small, options, environment=variables) for variables in (None, _CPU_ONLY))
+    flags = {"flags": list_flags(small)}
+    gpu, cpu = (ask_worker("gpu_steps", flags, options, environment=variables) for variables in (None, _CPU_ONLY))
     failed = [answer for answer in (gpu, cpu) if "error" in answer]
     return failed[0] if failed else compare_steps(cpu["first_step_metrics"], gpu["first_step_metrics"])

@@ -59,7 +59,7 @@ def measure_form(form: Form, options: GpuCheckOptions, config: Config, report: R
         report: Called with a line of text about the progress.
 
     Returns:
-        The measurements of `steps_worker.measure_steps` and `gradient_accumulation_steps`, the number of parts; or the
+        The measurements of `measurements.prepare_steps` and `gradient_accumulation_steps`, the number of parts; or the
         reason why the form was skipped, or its error.
 
     Raises:
@@ -75,7 +75,8 @@ def measure_form(form: Form, options: GpuCheckOptions, config: Config, report: R
             )
 
         parts = config.training.gradient_accumulation_steps
-        answer = ask_worker("steps_worker", changed, options, f"--steps={options.steps}", find_reason=find_reason)
+        parameters = {"flags": list_flags(changed), "steps": options.steps}
+        answer = ask_worker("gpu_steps", parameters, options, find_reason=find_reason)
         # A GPU whose memory is full already fails before the worker reports its replicas.
         is_too_large = answer.get("out_of_memory") and "replicas" in answer
         more = find_next_parts(parts, batch, answer["replicas"], group) if is_too_large else None
@@ -83,6 +84,11 @@ def measure_form(form: Form, options: GpuCheckOptions, config: Config, report: R
             return answer | {"gradient_accumulation_steps": parts}
         report(f"out of memory with the batch in {parts} parts; trying {more} ...")
         config = _replace_accumulation_steps(config, more)
+
+
+def list_flags(config: Config) -> list[str]:
+    """Return every flag of a configuration, for a worker."""
+    return [line for line in config.to_flagfile().splitlines() if line.startswith("--")]
 
 
 def _check_batch_size(config: Config, replicas: int) -> str:

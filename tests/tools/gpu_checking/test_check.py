@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.errors import UserError
-from tools.benchmarks.workers import WorkerError, WorkerTimeoutError
+from tools.benchmarks.worker_process import WorkerError, WorkerTimeoutError
 from tools.gpu_checking import ask, check
 from tools.gpu_checking.options import GpuCheckOptions
 
@@ -26,7 +25,7 @@ class Machine:
     Args:
         num_gpus: Number of GPUs.
         fitting: Number of images of a part that fit into the memory of a GPU.
-        failing: Module of a worker that raises `error`.
+        failing: Measurement of a worker that raises `error`.
         error: The error; None: a crash.
     """
 
@@ -39,9 +38,11 @@ class Machine:
         self.failing, self.error = failing, error or WorkerError("status -11", ["last words"])
         self.configs: list[Config] = []
 
-    def worker(self, module: str, arguments: Any, environment: dict[str, str] | None, max_seconds: float) -> Any:
-        machine, module = self, module.rpartition(".")[2]
-        config = parse_config(arguments[:1])
+    def worker(
+        self, measurement: str, parameters: dict[str, Any], environment: dict[str, str] | None, max_seconds: float
+    ) -> Any:
+        machine = self
+        config = parse_config(parameters.get("flags", []))
         replicas = 1 if config.training.strategy == "one_device" else len(self.gpus)
 
         class Answer:
@@ -52,31 +53,24 @@ class Machine:
                 pass
 
             def wait_until_ready(self) -> dict[str, Any]:
-                if module == machine.failing:
+                if measurement == machine.failing:
                     raise machine.error
                 return {"replicas": replicas}
 
             def run(self) -> dict[str, Any]:
-                return machine.answer(module, config, replicas, environment, timed="--steps=20" in arguments)
-
-            def read_log_tail(self) -> list[str]:
-                return ["what TensorFlow logged"]
+                if measurement == "gpu_steps":
+                    return machine.train(config, replicas, environment, timed=parameters.get("steps") == 20)
+                if measurement == "gpu_decoding":
+                    raise WorkerError("data_dir: expected a directory")
+                return {"gpus": machine.gpus} if measurement == "gpu_environment" else {"bytes": 4}
 
         return Answer()
 
-    def answer(
-        self, module: str, config: Config, replicas: int, environment: dict[str, str] | None, timed: bool
-    ) -> dict[str, Any]:
-        if module == "environment_worker":
-            return {"gpus": self.gpus}
-        if module == "decoding_worker":
-            return {"error": "data_dir: expected a directory"}
-        if module == "all_reduce_worker":
-            return {"bytes": 4}
+    def train(self, config: Config, replicas: int, environment: dict[str, str] | None, timed: bool) -> dict[str, Any]:
         self.configs.append(config)
         parts = config.training.gradient_accumulation_steps
         if config.training.global_batch_size // (parts * replicas) > self.fitting:
-            return {"error": "ResourceExhaustedError: OOM", "out_of_memory": True}
+            raise WorkerError("ResourceExhaustedError: OOM", ["what TensorFlow logged"], out_of_memory=True)
         difference = 0.0 if environment else 1e-5
         answer = {"first_step_metrics": {name: value + difference for name, value in METRICS.items()}}
         return answer | ({"images_per_second": 1.0, "peak_memory_bytes": GIB} if timed else {})
@@ -174,10 +168,10 @@ def test_the_first_step_is_compared_with_the_cpus(monkeypatch: pytest.MonkeyPatc
 
 
 PARTS = {
-    "environment_worker": "environment",
-    "all_reduce_worker": "all_reduce",
-    "decoding_worker": "decoding",
-    "steps_worker": "comparison",
+    "gpu_environment": "environment",
+    "gpu_all_reduce": "all_reduce",
+    "gpu_decoding": "decoding",
+    "gpu_steps": "comparison",
 }
 
 
@@ -188,7 +182,7 @@ def test_a_crash_of_a_worker_is_part_of_the_answer(failing: str, monkeypatch: py
     assert set(found) == {"flags", "forms", "recommendation", *PARTS.values()}
 
 
-@pytest.mark.parametrize(("failing", "limit"), {"all_reduce_worker": 5, "steps_worker": 50}.items())
+@pytest.mark.parametrize(("failing", "limit"), {"gpu_all_reduce": 5, "gpu_steps": 50}.items())
 def test_a_time_out_of_a_worker_is_part_of_the_answer(
     failing: str, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,7 +194,7 @@ def test_a_time_out_of_a_worker_is_part_of_the_answer(
 
 
 def test_no_steps_are_timed_if_all_reduce_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(num_gpus=2, failing="all_reduce_worker")
+    machine = Machine(num_gpus=2, failing="gpu_all_reduce")
     found = run_check(monkeypatch, machine)
     assert "skipped" in found["forms"]["float32"] and found["comparison"]["agrees"]
     found = run_check(monkeypatch, machine, config=of_batch(256, strategy="one_device"))
@@ -208,7 +202,7 @@ def test_no_steps_are_timed_if_all_reduce_failed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_results_are_yielded_before_a_later_part_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = Machine(failing="steps_worker", error=KeyboardInterrupt())
+    machine = Machine(failing="gpu_steps", error=KeyboardInterrupt())
     monkeypatch.setattr(ask, "Worker", machine.worker)
     found: dict[str, Any] = {}
     with pytest.raises(KeyboardInterrupt):
@@ -230,9 +224,3 @@ def test_absent_data_sets_have_their_number_of_classes(monkeypatch: pytest.Monke
 def test_unknown_forms_are_refused(forms: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match="forms"):
         GpuCheckOptions(forms=forms)
-
-
-def test_the_check_removes_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ask.tempfile, "tempdir", str(tmp_path))
-    run_check(monkeypatch, Machine(num_gpus=0))
-    assert list(tmp_path.iterdir()) == []

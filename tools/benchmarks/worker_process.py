@@ -1,6 +1,6 @@
-"""Workers: processes that run a measured program once for each request.
+"""Processes that measure, each with one of the measurements in `tools/benchmarks/worker.py`.
 
-Programs that are compared take turns, so that a slow minute of the machine affects all of them alike. Each has a
+Measurements that are compared take turns, so that a slow minute of the machine affects all of them alike. Each has a
 process of its own, so that its peak memory can be measured.
 """
 
@@ -14,15 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sagan_tf.environment.keras_settings import environment_without_keras_settings
+from sagan_tf.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-_GO, _STOP = "go", "stop"
+RUN = "run"
+"""Line that requests one measurement from a worker."""
+_PROGRAM = "tools.benchmarks.worker"
 _LOG_LEVEL = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 """TensorFlow logs only errors: a worker's log is shown only if it fails. The user's environment overrides this."""
 _MAX_SECONDS_TO_STOP = 30.0
@@ -31,16 +34,18 @@ _MAX_LOG_LINES = 40
 _MAX_LOG_BYTES = 64 * 2**10
 
 
-class WorkerError(RuntimeError):
-    """Raised for a worker that ended before it had answered.
+class WorkerError(UserError):
+    """Raised for a worker that answered with an error, or ended before it had answered.
 
     Attributes:
         log: The last lines of the worker's standard error.
+        out_of_memory: Whether the worker reported that the memory does not suffice.
     """
 
-    def __init__(self, message: str, log: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, log: Sequence[str] = (), *, out_of_memory: bool = False) -> None:
         super().__init__(message)
         self.log = list(log)
+        self.out_of_memory = out_of_memory
 
 
 class WorkerTimeoutError(WorkerError):
@@ -48,30 +53,31 @@ class WorkerTimeoutError(WorkerError):
 
 
 class Worker:
-    """A process `python -m MODULE ARGUMENTS` that calls `serve`; a context manager, at whose end the process stops.
+    """A process with one measurement; a context manager, at whose end the process stops.
 
     Args:
-        module: Dotted name of the program's module.
-        arguments: Command line of the program.
+        measurement: A name in `worker.MEASUREMENTS`.
+        parameters: Arguments of the function that prepares the measurement, as values for JSON.
         environment: Environment variables in addition to those of this process.
         max_seconds: Time limit of each answer; None: no limit.
     """
 
     def __init__(
         self,
-        module: str,
-        arguments: Sequence[str] = (),
-        environment: dict[str, str] | None = None,
+        measurement: str,
+        parameters: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
         max_seconds: float | None = None,
     ) -> None:
-        self._module = module
+        self._measurement = measurement
         self._max_seconds = max_seconds
         self._unread = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the context
+        request = json.dumps({"measurement": measurement, "parameters": dict(parameters or {})})
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", _PROGRAM, request],
             cwd=ROOT,
-            env=_LOG_LEVEL | environment_without_keras_settings() | (environment or {}),
+            env=_LOG_LEVEL | environment_without_keras_settings() | dict(environment or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -83,37 +89,39 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._send(_STOP)
-        else:
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101 - opened above
+        if kind is not None:
             self._process.kill()
+        with contextlib.suppress(BrokenPipeError):  # The worker may have ended before it read everything.
+            self._process.stdin.close()  # A worker ends at the end of its input.
         self._wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):  # The worker may have ended before it read everything.
-                    stream.close()
+        self._process.stdout.close()
+        self._errors.close()
 
     def wait_until_ready(self) -> dict[str, Any]:
-        """Wait until the worker has warmed up.
+        """Wait until the worker has prepared its measurement.
 
         Returns:
-            The facts about itself that the worker passed to `serve`.
+            `Measurement.about`.
 
         Raises:
-            WorkerError: The worker ended before that, or did not answer in time.
+            WorkerError: The measurement could not be prepared, or the worker ended or did not answer in time.
         """
         return self._read_answer()
 
     def run(self) -> dict[str, Any]:
-        """Let the worker run once.
+        """Let the worker measure once.
 
         Returns:
-            The worker's measurements.
+            The result of `Measurement.run`.
 
         Raises:
-            WorkerError: The worker ended before it answered, or did not answer in time.
+            WorkerError: The measurement failed, or the worker ended or did not answer in time.
         """
-        self._send(_GO)
+        assert self._process.stdin is not None  # noqa: S101 - opened above
+        with contextlib.suppress(BrokenPipeError):  # If the worker has ended, `_read_answer` raises the error.
+            self._process.stdin.write(f"{RUN}\n".encode())
+            self._process.stdin.flush()
         return self._read_answer()
 
     def read_log_tail(self) -> list[str]:
@@ -124,20 +132,17 @@ class Worker:
         text = os.pread(descriptor, _MAX_LOG_BYTES, start).decode(errors="replace")
         return text.strip().splitlines()[-_MAX_LOG_LINES:]
 
-    def _send(self, word: str) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - opened above
-        with contextlib.suppress(BrokenPipeError):  # If the worker has ended, `_read_answer` raises the error.
-            self._process.stdin.write(f"{word}\n".encode())
-            self._process.stdin.flush()
-
     def _read_answer(self) -> dict[str, Any]:
         deadline = None if self._max_seconds is None else time.monotonic() + self._max_seconds
         while line := self._read_line(deadline):
             if line.startswith(b"{"):  # Libraries may print other lines, which are ignored.
-                return json.loads(line)
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise WorkerError(answer["error"], self.read_log_tail(), out_of_memory=answer["out_of_memory"])
+                return answer
         status, log = self._process.wait(), self.read_log_tail()
         last = log[-1] if log else "no output"
-        raise WorkerError(f"{self._module} ended with status {status} before it had answered: {last}", log)
+        raise WorkerError(f"worker {self._measurement} ended with status {status} before it had answered: {last}", log)
 
     def _read_line(self, deadline: float | None) -> bytes:
         """Return the next line of the worker's standard output; empty at the end."""
@@ -147,7 +152,7 @@ class Worker:
             seconds = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             if not select.select([output], [], [], seconds)[0]:
                 raise WorkerTimeoutError(
-                    f"{self._module} did not answer within {self._max_seconds:g} s", self.read_log_tail()
+                    f"worker {self._measurement} did not answer within {self._max_seconds:g} s", self.read_log_tail()
                 )
             received = os.read(output, 2**16)
             if not received:
@@ -165,17 +170,3 @@ class Worker:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):  # A device driver may keep a killed process.
                 self._process.wait(seconds)
-
-
-def serve(about: dict[str, Any], run: Callable[[], dict[str, Any]]) -> None:
-    """Report that the worker is ready, then call a function for each request.
-
-    Args:
-        about: Facts about the worker, for `Worker.wait_until_ready`.
-        run: The function that measures. It is called until a request is to stop.
-    """
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        if line.strip() != _GO:
-            break
-        print(json.dumps(run()), flush=True)
