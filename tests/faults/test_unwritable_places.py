@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "client sheet": ("sagan_tf.serving.client", ["--server=localhost:1", "--output=PLACE.png"]),
     "client images": ("sagan_tf.serving.client", ["--server=localhost:1", "--output=PLACE"]),
     "report": ("tools.report", ["--run_dir=run", "--output=PLACE.html"]),
-    "benchmark": ("tools.benchmark", ["startup", "--flagfile=nowhere", "--json=PLACE"]),
+    "benchmark": ("tools.benchmark", ["image_files", "--run_dir=nowhere", "--json=PLACE"]),
     "lay_out_classes": ("tools.lay_out_classes", ["--source=nowhere", "--output=PLACE"]),
     "prepare_imagenet": ("tools.prepare_imagenet", ["--dataset=nowhere", "--output=PLACE"]),
     "import": ("tools.import_tfgan_checkpoint", ["--checkpoint=nowhere", "--run_dir=PLACE"]),
