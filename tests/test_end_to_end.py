@@ -45,7 +45,7 @@ def build_image_directory(directory: pathlib.Path, classes: tuple[str, ...] = ("
             Image.fromarray(pixels).save(directory / name / f"{index}.{('png', 'jpg', 'webp')[index % 3]}")
 
 
-def test_imagenet_config_with_a_miniature_data_set(tmp_path: pathlib.Path):
+def test_imagenet_config_with_a_miniature_data_set(tmp_path):
     build_miniature_imagenet(tmp_path / "tfds")
     flags = [f"--flagfile={ROOT / 'configs' / 'imagenet.cfg'}", f"--data_dir={tmp_path / 'tfds'}"]
     assert train(tmp_path / "run", *flags) == 0
@@ -57,7 +57,7 @@ def test_imagenet_config_with_a_miniature_data_set(tmp_path: pathlib.Path):
     assert "--attention_resolutions=64\n" in flagfile and "--num_classes=1000\n" in flagfile
 
 
-def test_directory_of_color_images(tmp_path: pathlib.Path):
+def test_directory_of_color_images(tmp_path):
     build_image_directory(tmp_path / "fruit")
     flags = ["--dataset=folder", f"--data_dir={tmp_path / 'fruit'}", "--resolution=64", "--attention_resolutions=32"]
     assert train(tmp_path / "run", *flags) == 0
@@ -68,7 +68,7 @@ def test_directory_of_color_images(tmp_path: pathlib.Path):
     assert run([f"--flagfile={tmp_path / 'run' / 'flags.cfg'}"]) == 0
 
 
-def test_directory_without_class_directories_needs_no_conditioning(tmp_path: pathlib.Path):
+def test_directory_without_class_directories_needs_no_conditioning(tmp_path):
     build_image_directory(tmp_path, ("fruit",))
     flags = ["--dataset=folder", f"--data_dir={tmp_path / 'fruit'}", "--resolution=32", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags) == 2
@@ -76,7 +76,7 @@ def test_directory_without_class_directories_needs_no_conditioning(tmp_path: pat
     check_run(tmp_path / "run", 32)
 
 
-def test_record_files(tmp_path: pathlib.Path):
+def test_record_files(tmp_path):
     build_record_files(tmp_path / "records", resolution=32)
     flags = ["--dataset=tfrecord", f"--data_dir={tmp_path / 'records'}", "--resolution=32", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags) == 0
@@ -93,14 +93,14 @@ def test_record_files(tmp_path: pathlib.Path):
         pytest.param("imagenet_paper", marks=pytest.mark.slow),
     ],
 )
-def test_configs_of_the_compared_systems(tmp_path: pathlib.Path, config: str):
+def test_configs_of_the_compared_systems(tmp_path, config):
     build_image_directory(tmp_path / "fruit")
     flags = [f"--flagfile={ROOT / 'configs' / config}.cfg", "--dataset=folder", f"--data_dir={tmp_path / 'fruit'}"]
     assert train(tmp_path / "run", *flags, "--num_classes=0", "--discriminator_steps_per_step=1") == 0
     check_run(tmp_path / "run", 128)
 
 
-def test_mirrored_strategy_on_two_logical_cpus(tmp_path: pathlib.Path):
+def test_mirrored_strategy_on_two_logical_cpus(tmp_path):
     flags = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
     assert train(tmp_path / "run", *flags, "--strategy=mirrored", "--logical_cpus=2") == 0
     check_run(tmp_path / "run", 32)
@@ -121,9 +121,7 @@ def test_mirrored_strategy_on_two_logical_cpus(tmp_path: pathlib.Path):
         (["--base_chanels=4"], "--base_chanels; did you mean --base_channels?"),
     ],
 )
-def test_user_error_is_one_line_and_leaves_no_files(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture, flags: list[str], message: str
-):
+def test_user_error_is_one_line_and_leaves_no_files(tmp_path, capsys, flags, message):
     base = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
     assert run([*base, *SMALL, f"--run_dir={tmp_path / 'run'}", *flags]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
@@ -139,7 +137,7 @@ def test_module_runs_as_a_program():
     assert "Traceback" not in done.stderr
 
 
-def test_generator_learns_to_distinguish_two_classes(tmp_path: pathlib.Path):
+def test_generator_learns_to_distinguish_two_classes(tmp_path):
     # There are two classes of uniform images, dark and light. The EMA generator must learn to distinguish them.
     for label, name in enumerate(("dark", "light")):
         (tmp_path / "data" / name).mkdir(parents=True)

@@ -43,14 +43,14 @@ every_loss = pytest.mark.parametrize("name", [name for name in LOSSES if not isi
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_constant_logit_loss(name: str) -> None:
+def test_constant_logit_loss(name):
     constants = tf.linspace(-3.0, 3.0, 601)
     losses = [float(LOSSES[name].discriminator(logit[None, None], logit[None, None])) for logit in constants]
     assert LOSSES[name].constant_logit_loss == (None if name == "wasserstein" else pytest.approx(min(losses), abs=1e-5))
 
 
 @every_loss
-def test_values(name: str) -> None:
+def test_values(name):
     discriminator_loss = LOSSES[name].discriminator(tf.constant(REAL), tf.constant(FAKE))
     generator_loss = LOSSES[name].generator(tf.constant(FAKE))
     assert discriminator_loss.shape == generator_loss.shape == ()
@@ -58,7 +58,7 @@ def test_values(name: str) -> None:
 
 
 @every_loss
-def test_gradients(name: str) -> None:
+def test_gradients(name):
     real, fake = tf.constant(REAL), tf.constant(FAKE)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([real, fake])
@@ -70,22 +70,13 @@ def test_gradients(name: str) -> None:
 
 
 @every_loss
-def test_large_logits_stay_finite(name: str) -> None:
+def test_large_logits_stay_finite(name):
     large = tf.constant([[1e4], [-1e4]])
     assert math.isfinite(LOSSES[name].discriminator(large, large))
     assert math.isfinite(LOSSES[name].generator(large))
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("hinge", 2.0), ("wasserstein", 0.0), ("non_saturating", 2.0 * math.log(2.0)), ("least_squares", 0.5)],
-)
-def test_losses_of_zero_logits(name: str, expected: float) -> None:
-    zeros = tf.zeros([3, 1])
-    np.testing.assert_allclose(LOSSES[name].discriminator(zeros, zeros), expected, rtol=1e-6)
-
-
-def test_relativistic_loss() -> None:
+def test_relativistic_loss():
     loss, real, fake = LOSSES["relativistic"], tf.constant(REAL), tf.constant(FAKE)
     margins = np.array(REAL) - np.array(FAKE)
     with tf.GradientTape(persistent=True) as tape:

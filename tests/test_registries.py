@@ -20,19 +20,19 @@ from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.training.validation import check_config
 
 
-def test_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_set(monkeypatch):
     monkeypatch.setitem(DATASETS, "dummy", lambda config, **size: (config.dataset, size))
     opened = open_source(DataConfig(dataset="dummy"), resolution=32, image_channels=3)
     assert opened == ("dummy", {"resolution": 32, "image_channels": 3})
 
 
-def test_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_architecture(monkeypatch):
     stages = Stages(2, (2, 1, 1), (1, 2), (True, True))
     monkeypatch.setitem(ARCHITECTURES, "dummy", Architecture("residual", {32: stages}))
     assert find_stages(ModelConfig(architecture="dummy", resolution=32, attention_resolutions=(16,))) == stages
 
 
-def test_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss(monkeypatch):
     config = dataclasses.replace(Config(), training=dataclasses.replace(Config().training, loss="dummy"))
     with pytest.raises(ValueError, match="loss: .*hinge.*dummy"):
         check_config(config)
@@ -40,19 +40,19 @@ def test_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     check_config(config)
 
 
-def test_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_augmentation(monkeypatch):
     monkeypatch.setitem(AUGMENTATIONS, "dummy", Augmentation(lambda images, draws: images * 2.0, 1))
     augment = create_augmentation(("dummy",))
     numbers = RandomNumbers(tf.constant([1, 2], tf.int64), tf.range(3), 3)
     np.testing.assert_array_equal(augment(tf.ones([3, 4, 4, 1]), numbers), np.full([3, 4, 4, 1], 2.0))
 
 
-def test_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metric(monkeypatch):
     monkeypatch.setitem(METRICS, "dummy", dataclasses.replace(METRICS["fcd"], protocol="dummy"))
     (metric,) = find_metrics(["dummy2k"])
     assert (metric.family.protocol, metric.num_images) == ("dummy", 2000)
 
 
-def test_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extractor(monkeypatch):
     monkeypatch.setitem(EXTRACTORS, "dummy", lambda options: options.name)
     assert open_extractor(ExtractorOptions("dummy")) == "dummy"

@@ -29,7 +29,7 @@ DECAY = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
         ),
     ],
 )
-def test_factors(options: dict, factors: dict):
+def test_factors(options, factors):
     config = TrainingConfig(**options)
     for step, factor in factors.items():
         assert float(compute_learning_rate_factor(config, tf.constant(step, tf.int64))) == pytest.approx(
@@ -38,7 +38,7 @@ def test_factors(options: dict, factors: dict):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-def test_warning_if_learning_rates_reach_zero(schedule: str, caplog: pytest.LogCaptureFixture):
+def test_warning_if_learning_rates_reach_zero(schedule, caplog):
     options = {"learning_rate_schedule": schedule} | (DECAY if schedule != "constant" else {})
     end = TrainingConfig(**options).learning_rate_end
     assert end == (None if schedule == "constant" else 150)
@@ -64,7 +64,7 @@ def test_decay_needs_a_number_of_steps():
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_adam_uses_the_learning_rate_of_the_step_on_every_replica(precision: str):
+def test_adam_uses_the_learning_rate_of_the_step_on_every_replica(precision):
     """For a constant gradient, Adam without a first moment changes a variable by the learning rate."""
     config = TrainingConfig(precision=precision, learning_rate_schedule="linear", **DECAY)
     strategy = two_replicas()

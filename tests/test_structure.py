@@ -224,7 +224,7 @@ def measure_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.name, lines
 
 
-def test_examples_of_the_import_rules() -> None:
+def test_examples_of_the_import_rules():
     allowed = [("training", "networks"), ("layers", "layers"), ("evaluation", "features"), ("cli", "config")]
     allowed += [("exporting", "serving"), ("config", "errors"), ("train", "training"), ("train", "evaluation")]
     forbidden = [("training", "evaluation"), ("evaluation", "training"), ("layers", "losses"), ("training", "cli")]
@@ -235,7 +235,7 @@ def test_examples_of_the_import_rules() -> None:
 
 
 @every_library_file
-def test_imports_follow_the_layers(path: pathlib.Path) -> None:
+def test_imports_follow_the_layers(path):
     unit = find_unit(path)
     known = {*RANKS, COMMAND_LINE}
     assert unit in known or not unit, f"{unit} has no layer"
@@ -251,7 +251,7 @@ def test_imports_follow_the_layers(path: pathlib.Path) -> None:
 
 
 @every_library_file
-def test_modules_without_tensorflow(path: pathlib.Path) -> None:
+def test_modules_without_tensorflow(path):
     if find_unit(path) in WITHOUT_TENSORFLOW:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         loaded = sorted(name for name in find_modules_imported_by(module) if name in ("tensorflow", "keras"))
@@ -259,7 +259,7 @@ def test_modules_without_tensorflow(path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_third_party_modules_are_imported_in_one_place(path: pathlib.Path) -> None:
+def test_third_party_modules_are_imported_in_one_place(path):
     relative = str(path.relative_to(ROOT))
     for line, name in find_imports_in_file(path):
         for module, importers in RESTRICTED_IMPORTS.items():
@@ -270,7 +270,7 @@ def test_third_party_modules_are_imported_in_one_place(path: pathlib.Path) -> No
 
 
 @every_library_file
-def test_library_has_no_assert_and_no_print(path: pathlib.Path) -> None:
+def test_library_has_no_assert_and_no_print(path):
     for node in ast.walk(ast.parse(path.read_text())):
         assert not isinstance(node, ast.Assert), (
             f"{path}:{node.lineno}: raise an error with a message, not an assertion"
@@ -280,7 +280,7 @@ def test_library_has_no_assert_and_no_print(path: pathlib.Path) -> None:
 
 
 @every_source_file
-def test_text_files_are_read_in_one_place(path: pathlib.Path) -> None:
+def test_text_files_are_read_in_one_place(path):
     # Path.read_text keeps a byte order mark, which an editor may write.
     for node in ast.walk(ast.parse(path.read_text())):
         is_method = isinstance(node, ast.Attribute) and node.attr == "read_text"
@@ -288,7 +288,7 @@ def test_text_files_are_read_in_one_place(path: pathlib.Path) -> None:
 
 
 @every_source_file
-def test_files_and_functions_are_short(path: pathlib.Path) -> None:
+def test_files_and_functions_are_short(path):
     text = path.read_text()
     assert len(text.splitlines()) <= MAX_FILE_LINES, f"{path} has more than {MAX_FILE_LINES} lines"
     too_long = [(name, lines) for name, lines in measure_functions(ast.parse(text)) if lines > MAX_FUNCTION_LINES]
@@ -296,14 +296,14 @@ def test_files_and_functions_are_short(path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_unfinished_work_is_marked(path: pathlib.Path) -> None:
+def test_no_unfinished_work_is_marked(path):
     marks = ("TO" + "DO", "FIX" + "ME", "X" * 3)
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         assert not any(mark in line for mark in marks), f"{path}:{number}: {line.strip()}"
 
 
 @every_library_file
-def test_every_file_has_a_docstring(path: pathlib.Path) -> None:
+def test_every_file_has_a_docstring(path):
     assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
 
 
@@ -326,7 +326,7 @@ def has_code(path: pathlib.Path) -> bool:
 
 
 @every_source_file
-def test_every_file_has_tests(path: pathlib.Path) -> None:
+def test_every_file_has_tests(path):
     relative = str(path.relative_to(ROOT))
     if path.name == "__init__.py" and not has_code(path):
         return
@@ -334,7 +334,7 @@ def test_every_file_has_tests(path: pathlib.Path) -> None:
     assert test_file.exists() != (relative in TESTED_ELSEWHERE), f"{relative}: expected {test_file.relative_to(ROOT)}"
 
 
-def test_package_loads_its_modules_when_they_are_used() -> None:
+def test_package_loads_its_modules_when_they_are_used():
     program = (
         "import sys, sagan_tf\n"
         "assert not any(name.startswith('sagan_tf.') or name == 'tensorflow' for name in sys.modules)\n"
@@ -345,11 +345,11 @@ def test_package_loads_its_modules_when_they_are_used() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-def test_files_that_are_tested_elsewhere_exist() -> None:
+def test_files_that_are_tested_elsewhere_exist():
     assert [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists()] == []
 
 
-def test_readme_has_no_placeholders_and_its_links_are_valid() -> None:
+def test_readme_has_no_placeholders_and_its_links_are_valid():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert not re.findall(r"@[A-Z_]+@", text)
     for link in re.findall(r"\]\(([^)#]+)\)", text):

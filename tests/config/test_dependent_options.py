@@ -191,7 +191,7 @@ ROWS = [[part.split() for part in line.split("|")] for line in CASES.strip().spl
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[" ".join(first + last) for first, _, last in ROWS])
-def test_flag_without_effect_is_rejected(row: list[list[str]]) -> None:
+def test_flag_without_effect_is_rejected(row):
     (name, flag), helping, useless = row
     command = COMMANDS[name]
     if helping != ["NEVER"]:
@@ -203,7 +203,7 @@ def test_flag_without_effect_is_rejected(row: list[list[str]]) -> None:
     assert f"{option}: " in str(caught.value) and value in str(caught.value)
 
 
-def test_every_row_of_the_tables_is_tested() -> None:
+def test_every_row_of_the_tables_is_tested():
     tested = {(first[0], first[1].removeprefix("--").partition("=")[0]) for first, _, _ in ROWS}
     rows = {
         (command.__name__, name)
@@ -222,7 +222,7 @@ def test_every_row_of_the_tables_is_tested() -> None:
         ("--data_dir=d", "--dataset=fashion_mnist_10k"),
     ],
 )
-def test_flags_of_the_preparation_of_images(flag: str, useless: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_of_the_preparation_of_images(flag, useless, capsys):
     parse_arguments(["--output=out", flag])
     with pytest.raises(SystemExit):
         parse_arguments(["--output=out", flag, useless])
@@ -231,7 +231,7 @@ def test_flags_of_the_preparation_of_images(flag: str, useless: str, capsys: pyt
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_need_for_real_images_agrees_with_the_metrics(name: str) -> None:
+def test_need_for_real_images_agrees_with_the_metrics(name):
     for metric in (name, f"{name}50k"):
         assert EvaluationConfig(metrics=(metric,)).needs_real_images == has_reference_metric(find_metrics([metric]))
         assert EvaluationConfig(metrics=("fid", metric)).needs_real_images
@@ -239,19 +239,19 @@ def test_need_for_real_images_agrees_with_the_metrics(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_flag_in_configs_has_an_effect(path: pathlib.Path) -> None:
+def test_every_flag_in_configs_has_an_effect(path):
     assert train(f"--flagfile={path}") != Config()
     with pytest.raises(UserError, match="--logical_cpus=2"):
         train(f"--flagfile={path}", "--strategy=one_device", "--logical_cpus=2")
 
 
-def test_flagfile_with_every_flag_replays_its_run(tmp_path: pathlib.Path) -> None:
+def test_flagfile_with_every_flag_replays_its_run(tmp_path):
     for config in CONFIGS:
         (tmp_path / "flags.cfg").write_text(Config.from_flagfile(config).to_flagfile())
         assert train(f"--flagfile={tmp_path / 'flags.cfg'}") == train(f"--flagfile={config}")
 
 
-def test_unchecked_flags() -> None:
+def test_unchecked_flags():
     (config,) = Flags(Config).parse(["--dataset=folder", "--split=test"])
     parts = [getattr(config, field.name) for field in dataclasses.fields(config)]
     check_dependent_fields(TRAIN, *parts, unchecked={"split"}, facts={"needs_real_images": True})

@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from tests.training.tiny import RUN_FLAGS
+
 ROOT = pathlib.Path(__file__).parents[2]
-SMALL = ("--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16")
-SMALL += ("--base_channels=2", "--global_batch_size=8", "--strategy=one_device", "--loss=wasserstein")
-SMALL += ("--architecture=dcgan",)
+SMALL = (*RUN_FLAGS, "--attention_resolutions=16", "--loss=wasserstein", "--architecture=dcgan")
 """Flags of a run that is traced fast, takes hundredths of a second for a step and has checkpoints of 0.5 MB. With the
 hinge loss, its first steps would not depend on the images."""
 

@@ -36,7 +36,7 @@ def contents(directory: pathlib.Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", SIBLINGS)
-def test_no_file_of_another_run_is_touched(name: str, tmp_path: pathlib.Path, state: TrainState) -> None:
+def test_no_file_of_another_run_is_touched(name, tmp_path, state):
     directory, sibling = (tmp_path / run_name / "checkpoints" for run_name in (name, SIBLINGS[name]))
 
     def save(destination: pathlib.Path, keep: int, steps: tuple[int, ...]) -> None:
@@ -59,9 +59,7 @@ def test_no_file_of_another_run_is_touched(name: str, tmp_path: pathlib.Path, st
     assert contents(sibling) == before
 
 
-def test_warning_about_a_damaged_checkpoint_has_its_path(
-    tmp_path: pathlib.Path, state: TrainState, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_warning_about_a_damaged_checkpoint_has_its_path(tmp_path, state, caplog):
     directory = tmp_path / "gs[1]"
     checkpoints = Checkpoints(directory, state, 2)
     for step in (1, 2):
@@ -74,7 +72,7 @@ def test_warning_about_a_damaged_checkpoint_has_its_path(
     assert str(directory / "step-2") in line and "sagan_tf_" not in line
 
 
-def test_every_command_in_a_directory_with_special_characters(tmp_path: pathlib.Path) -> None:
+def test_every_command_in_a_directory_with_special_characters(tmp_path):
     place = tmp_path / "p[a] *?\\{b,c} \u00fc"
     run_dir, exports, images = place / "exp [lr=1e-4]", place / "out[1]", place / "images[2]"
     save_extractor(place / "extractor[3]")

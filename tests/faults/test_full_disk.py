@@ -41,7 +41,7 @@ def assert_intact(directory: pathlib.Path) -> None:
         assert all(reader.get_tensor(name) is not None for name in reader.get_variable_to_shape_map())
 
 
-def test_disk_that_fills_up_during_training(tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path) -> None:
+def test_disk_that_fills_up_during_training(tmp_path, uninterrupted_run):
     """Training runs in a process of its own, so that messages at the end of the process are included."""
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 1000) as disk:
@@ -80,9 +80,7 @@ def metrics(run_dir: pathlib.Path) -> Iterator[Disk]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", [first_checkpoint, tensorboard, samples, metrics])
-def test_full_disk_in_every_directory_of_a_run(
-    place: Place, tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_full_disk_in_every_directory_of_a_run(place, tmp_path, uninterrupted_run, capsys):
     run_dir = tmp_path / "run"
     seldom = ("--sample_every=100", "--checkpoint_every=100") if place is metrics else ()
     with place(run_dir) as disk:
@@ -98,9 +96,7 @@ def test_full_disk_in_every_directory_of_a_run(
 
 
 @pytest.mark.parametrize("pages", [0, 1])
-def test_no_space_for_the_files_of_a_new_run(
-    pages: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_space_for_the_files_of_a_new_run(pages, tmp_path, capsys):
     """There is no space for the lock (0 pages) or for the flags (1 page)."""
     with small_disk(tmp_path, 100) as disk:
         disk.fill(leave=pages * PAGE)
@@ -110,9 +106,7 @@ def test_no_space_for_the_files_of_a_new_run(
         assert set(list_files(tmp_path)) <= {"run", "run/.lock", "other files"}
 
 
-def test_read_only_disk(
-    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_read_only_disk(tmp_path, uninterrupted_run, capsys):
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 10_000) as disk:
         shutil.copytree(uninterrupted_run, run_dir, dirs_exist_ok=True)
@@ -135,9 +129,7 @@ def limit_file_size(size: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_limit_of_the_file_size(
-    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_limit_of_the_file_size(tmp_path, uninterrupted_run, capsys):
     run_dir = tmp_path / "run"
     with limit_file_size(200_000):
         assert run_training(run_dir) == 2
@@ -166,14 +158,8 @@ def read_error(capsys: pytest.CaptureFixture[str], command: str) -> str:
     ],
 )
 def test_outputs_of_commands_are_complete_or_missing(
-    command: str,
-    name: str,
-    flags: list[str],
-    kilobytes: int,
-    tmp_path: pathlib.Path,
-    uninterrupted_run: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    command, name, flags, kilobytes, tmp_path, uninterrupted_run, capsys
+):
     output, run_dir = (
         tmp_path / "disk" / name,
         shutil.copytree(uninterrupted_run, tmp_path / "run"),
@@ -192,9 +178,7 @@ def test_outputs_of_commands_are_complete_or_missing(
 COMMANDS: dict[str, Command] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
 
 
-def test_sampling_of_images_can_be_resumed(
-    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sampling_of_images_can_be_resumed(tmp_path, uninterrupted_run, capsys):
     """Images that were written are complete and are kept."""
     flags = [f"--run_dir={uninterrupted_run}", "--mode=images", "--num_samples=32", f"--output={tmp_path / 'images'}"]
     with small_disk(tmp_path, 80) as disk:
@@ -211,13 +195,7 @@ def test_sampling_of_images_can_be_resumed(
 
 
 @pytest.mark.parametrize("part", ["", "tensorboard"])
-def test_files_of_an_evaluated_run_stay_intact(
-    part: str,
-    tmp_path: pathlib.Path,
-    uninterrupted_run: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_files_of_an_evaluated_run_stay_intact(part, tmp_path, uninterrupted_run, capsys, monkeypatch):
     """A full disk is found before the evaluation. If it fills up during the evaluation, the results are printed."""
     run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     with small_disk(run_dir / part, 10_000) as disk:

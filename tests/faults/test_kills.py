@@ -137,19 +137,19 @@ def assert_killed_run_equals_whole(
     assert_equal_runs(killed, whole, num_steps)
 
 
-def test_two_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
+def test_two_kills_leave_no_trace(tmp_path):
     moments = [functools.partial(after_seconds, 3.0), functools.partial(during_save_after_step, EVERY + 1, 0.002)]
     assert_killed_run_equals_whole(tmp_path, moments, 5 * EVERY)
 
 
 @pytest.mark.slow
-def test_many_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
+def test_many_kills_leave_no_trace(tmp_path):
     """The process was saving at seven of the 21 kills."""
     assert_killed_run_equals_whole(tmp_path, draw_moments(21, 240, seed=0), 240)
 
 
 @pytest.mark.slow
-def test_no_evaluation_is_lost_if_it_is_killed(tmp_path: pathlib.Path) -> None:
+def test_no_evaluation_is_lost_if_it_is_killed(tmp_path):
     """This includes the last evaluation, after which there are no more steps."""
     flags = (f"--evaluate_every={EVERY}", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement")
     flags += ("--num_samples=500", f"--reference_dir={tmp_path / 'references'}")
@@ -164,7 +164,7 @@ def test_no_evaluation_is_lost_if_it_is_killed(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
-def test_kills_with_a_loss_scale_leave_no_trace(tmp_path: pathlib.Path) -> None:
+def test_kills_with_a_loss_scale_leave_no_trace(tmp_path):
     assert_killed_run_equals_whole(tmp_path, draw_moments(3, 32, seed=1), 32, "--precision=mixed_float16")
 
 
@@ -219,9 +219,7 @@ def simulate_kill(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_run_resumes_after_every_operation_of_a_save(
-    first: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_resumes_after_every_operation_of_a_save(first, tmp_path, monkeypatch):
     """This includes the first save of a run, before which there is no list of checkpoints."""
     state, values = make_state(tiny_config(), one_device()), {0: {}}
     directory, before, after = (tmp_path / name for name in ("checkpoints", "before", "after"))
@@ -266,7 +264,7 @@ def find_variables(state: TrainState) -> dict[str, keras.Variable | tf.Variable]
     return found
 
 
-def test_every_variable_is_restored(tmp_path: pathlib.Path) -> None:
+def test_every_variable_is_restored(tmp_path):
     """Every variable is changed before it is restored, in a state with everything that a run may have."""
     state = make_state(tiny_config(precision="mixed_float16", adam_beta1=0.5), one_device())
     variables = find_variables(state)

@@ -7,7 +7,6 @@ import pathlib
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from sagan_tf import train
@@ -15,22 +14,11 @@ from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.training import trainer, updates
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.state import TrainState
-from tests.training.tiny import PLAIN_FLAGS
+from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 
-FLAGS = [
-    "--dataset=fashion_mnist_10k",
-    "--resolution=32",
-    "--image_channels=1",
-    *PLAIN_FLAGS,
-    "--base_channels=2",
-    "--loss=wasserstein",  # The gradients of the hinge loss do not depend on the images in the first steps.
-    "--global_batch_size=8",
-    "--strategy=one_device",
-    "--steps_per_loop=1",
-    "--log_every=1",
-    "--sample_every=1000",
-    "--checkpoint_every=2",
-]
+# The gradients of the hinge loss do not depend on the images in the first steps.
+FLAGS = [*RUN_FLAGS, *PLAIN_FLAGS, "--loss=wasserstein"]
+FLAGS += ["--steps_per_loop=1", "--log_every=1", "--sample_every=1000", "--checkpoint_every=2"]
 STEP = 5
 """Number of steps before the step with NaN. A step has two draws: of the discriminator and of the generator."""
 
@@ -88,9 +76,7 @@ def last_line(text: str) -> str:
     return text.rstrip().splitlines()[-1]
 
 
-def test_run_stops_by_default(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_stops_by_default(tmp_path, monkeypatch, capsys):
     """No NaN is saved: without the fault, the same command resumes the run, with the results of a normal run."""
     with monkeypatch.context() as patched:
         patched.setattr(updates, "LatentSampler", NanSampler)
@@ -102,9 +88,7 @@ def test_run_stops_by_default(
     assert_equal_bits(read_values(tmp_path / "a", 8), read_values(tmp_path / "b", 8))
 
 
-def test_rollback_resumes_with_other_draws(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rollback_resumes_with_other_draws(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(updates, "LatentSampler", NanSampler)
     assert run(tmp_path / "a", "--on_non_finite=rollback") == 0
     output = capsys.readouterr().out
@@ -121,9 +105,7 @@ def test_rollback_resumes_with_other_draws(
     assert_equal_bits(read_values(tmp_path / "a", 8), read_values(tmp_path / "b", 8))
 
 
-def test_limit_of_rollbacks(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_limit_of_rollbacks(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(updates, "LatentSampler", RepeatedNanSampler)
     assert run(tmp_path, "--on_non_finite=rollback", "--max_rollbacks=2") == 2
     output = capsys.readouterr()
@@ -132,17 +114,13 @@ def test_limit_of_rollbacks(
     assert sorted(path.name for path in (tmp_path / "checkpoints").glob("*.index")) == ["step-2.index", "step-4.index"]
 
 
-def test_collapsed_loss_scale_is_an_error(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_collapsed_loss_scale_is_an_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(TrainState, "read_loss_scales", lambda self: {"generator_loss_scale": 2.0**-11})
     assert run(tmp_path) == 2
     assert "loss scale between steps 0 and 1" in last_line(capsys.readouterr().err)
 
 
-def test_ema_generator_with_nan_is_neither_sampled_nor_saved(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ema_generator_with_nan_is_neither_sampled_nor_saved(tmp_path, monkeypatch, capsys):
     """No loss depends on the EMA generator, so that only its images and attention maps would show the NaN."""
 
     def insert_nan(ours: list[keras.Variable], others: list[keras.Variable], decay: tf.Tensor) -> None:
@@ -156,9 +134,7 @@ def test_ema_generator_with_nan_is_neither_sampled_nor_saved(
     assert not list(tmp_path.rglob("*.png")) and not list(tmp_path.rglob("*.index"))
 
 
-def test_run_without_a_checkpoint_stops_instead_of_rolling_back(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_without_a_checkpoint_stops_instead_of_rolling_back(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(updates, "LatentSampler", FirstStepNanSampler)
     assert run(tmp_path, "--on_non_finite=rollback") == 2
     assert last_line(capsys.readouterr().err).endswith("no checkpoint had been saved")

@@ -12,24 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny import PLAIN_FLAGS
+from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 from tests.workers import run_workers, start_workers
 
-FLAGS = [
-    "-m",
-    "sagan_tf.train",
-    "--dataset=fashion_mnist_10k",
-    "--resolution=32",
-    "--image_channels=1",
-    *PLAIN_FLAGS,
-    "--base_channels=2",
-    "--loss=wasserstein",
-    "--global_batch_size=8",
-    "--steps_per_loop=2",
-    "--log_every=2",
-    "--sample_every=100000",
-    "--strategy=multi_worker",
-]
+FLAGS = ["-m", "sagan_tf.train", *RUN_FLAGS, *PLAIN_FLAGS, "--strategy=multi_worker", "--loss=wasserstein"]
+FLAGS += ["--steps_per_loop=2", "--log_every=2", "--sample_every=100000"]
 MAX_DISCONNECT_SECONDS = 30.0
 """Time within which a broken connection ends the other worker; usually it takes a few seconds."""
 MAX_HANG_SECONDS = 180.0
@@ -96,7 +83,7 @@ def find_newest_step(run_dir: pathlib.Path) -> int:
     return max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*.index"))
 
 
-def test_signal_to_one_worker_stops_both(tmp_path: pathlib.Path) -> None:
+def test_signal_to_one_worker_stops_both(tmp_path):
     """TensorFlow's PreemptionCheckpointHandler stops both workers at the same step, which is saved."""
     with start_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
         wait_for_lines(tmp_path, 2)
@@ -111,7 +98,7 @@ def test_signal_to_one_worker_stops_both(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
-def test_death_of_one_worker_ends_both_and_the_run_can_be_resumed(tmp_path: pathlib.Path, killed: int) -> None:
+def test_death_of_one_worker_ends_both_and_the_run_can_be_resumed(tmp_path, killed):
     """The chief, which coordinates the workers, may die, too. The results are those of an uninterrupted run."""
     flags = ["--checkpoint_every=4", "--num_steps=1000000"]
     with start_workers(start(tmp_path / "a", *flags)) as workers:
@@ -128,7 +115,7 @@ def test_death_of_one_worker_ends_both_and_the_run_can_be_resumed(tmp_path: path
 
 
 @pytest.mark.slow
-def test_workers_without_shared_storage_are_an_error(tmp_path: pathlib.Path) -> None:
+def test_workers_without_shared_storage_are_an_error(tmp_path):
     """One worker would resume and the other would start a new run, with gradients of different weights."""
     run_workers(start(tmp_path / "a", "--num_steps=2"))
     commands = [[*FLAGS, f"--run_dir={tmp_path / name}", "--num_steps=4"] for name in ("a", "b")]
@@ -140,7 +127,7 @@ def test_workers_without_shared_storage_are_an_error(tmp_path: pathlib.Path) -> 
 
 
 @pytest.mark.slow
-def test_hanging_worker_ends_the_other(tmp_path: pathlib.Path) -> None:
+def test_hanging_worker_ends_the_other(tmp_path):
     with start_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=4")) as workers:
         wait_for_lines(tmp_path, 2)
         workers[1].send_signal(signal.SIGSTOP)
@@ -149,7 +136,7 @@ def test_hanging_worker_ends_the_other(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
-def test_run_can_be_resumed_after_a_signal_to_both_workers(tmp_path: pathlib.Path) -> None:
+def test_run_can_be_resumed_after_a_signal_to_both_workers(tmp_path):
     """Both workers get the signal, as from a scheduler. The results are those of an uninterrupted run."""
     with start_workers(start(tmp_path / "a", "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
         wait_for_lines(tmp_path / "a", 2)

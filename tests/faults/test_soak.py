@@ -86,7 +86,7 @@ def count_evaluations(run_dir: pathlib.Path) -> int:
     return sum('"kind": "evaluation"' in line for line in lines)
 
 
-def test_written_scalars_do_not_take_memory(tmp_path: pathlib.Path) -> None:
+def test_written_scalars_do_not_take_memory(tmp_path):
     """TensorFlow caches tensors of Python numbers, which would take 30 kB for each line, or 70 MB in half an hour."""
     generator = np.random.default_rng(0)
     writer = tf.summary.create_file_writer(str(tmp_path))
@@ -101,7 +101,7 @@ def test_written_scalars_do_not_take_memory(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
-def test_memory_files_and_threads_do_not_grow(tmp_path: pathlib.Path) -> None:
+def test_memory_files_and_threads_do_not_grow(tmp_path):
     run_dir = tmp_path / "run"
     with start_training(run_dir, *WORK, f"--reference_dir={tmp_path / 'references'}") as process:
         wait_until(lambda: count_evaluations(run_dir) >= 1, process, every=1.0)

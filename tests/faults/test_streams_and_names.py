@@ -45,16 +45,14 @@ def run_dir(place: pathlib.Path) -> pathlib.Path:
     return directory
 
 
-def test_run_is_complete_and_records_the_names(place: pathlib.Path, run_dir: pathlib.Path):
+def test_run_is_complete_and_records_the_names(place, run_dir):
     assert (run_dir / "checkpoints" / "step-2.index").is_file()
     assert os.fsencode(place / "images") in (run_dir / "flags.cfg").read_bytes()
     assert parse_config([f"--flagfile={run_dir / 'flags.cfg'}"]).data.data_dir == str(place / "images")
     assert tuple(json.loads((run_dir / "startup.json").read_text())["data"]["label_histogram"]) == CLASSES
 
 
-def test_commands_accept_the_names(
-    place: pathlib.Path, run_dir: pathlib.Path, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture
-):
+def test_commands_accept_the_names(place, run_dir, tmp_path, capfd):
     out = place / "out"
     run, images = f"--run_dir={run_dir}", place / "images"
     measured = ("--extractor=fashion_mnist", "--metrics=fcd", "--num_samples=100", f"--reference_dir={out}")
@@ -88,9 +86,7 @@ def test_commands_accept_the_names(
         (import_tfgan_checkpoint.main, ("--checkpoint=PLACE/model", "--run_dir=NEW"), "checkpoint"),
     ],
 )
-def test_path_that_tensorflow_cannot_open_is_an_error_of_one_line(
-    place: pathlib.Path, run_dir: pathlib.Path, command, arguments, option: str, capfd: pytest.CaptureFixture
-):
+def test_path_that_tensorflow_cannot_open_is_an_error_of_one_line(place, run_dir, command, arguments, option, capfd):
     before = set(os.listdir(place)), set(os.listdir(place.parent))
     words = {"PLACE": place, "RUN": run_dir, "NEW": place.parent / "new"}
     for word, path in words.items():

@@ -90,9 +90,7 @@ def assert_one_line(program: str, out: str, err: str, reason: str) -> None:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_prints_one_line(
-    kind: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_prints_one_line(kind, command, tmp_path, capsys):
     make, reason = HOSTILE[kind]
     path = tmp_path / "hostile.cfg"
     make(path)
@@ -103,7 +101,7 @@ def test_every_command_prints_one_line(
 
 
 @pytest.mark.parametrize("kind", ["unknown flag", "itself", "binary", "missing"])
-def test_client_accepts_no_flagfile(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_client_accepts_no_flagfile(kind, tmp_path, capsys):
     path = tmp_path / "hostile.cfg"
     HOSTILE[kind][0](path)
     with pytest.raises(SystemExit) as caught:
@@ -112,7 +110,7 @@ def test_client_accepts_no_flagfile(kind: str, tmp_path: Path, capsys: pytest.Ca
     assert_one_line("sagan_tf.serving.client", *capsys.readouterr(), "unrecognized arguments: --flagfile=")
 
 
-def test_commands_in_separate_processes(tmp_path: Path) -> None:
+def test_commands_in_separate_processes(tmp_path):
     path = tmp_path / "hostile.cfg"
     path.write_text("# A comment.\n--\x1b[2Jresolutoin=64\n")
     commands = [[sys.executable, "-m", program, f"--flagfile={path}"] for program in PROGRAMS]
@@ -127,7 +125,7 @@ def test_commands_in_separate_processes(tmp_path: Path) -> None:
         assert_one_line(program, out, err, reason)
 
 
-def test_largest_number_of_flagfiles_and_an_empty_flagfile(tmp_path: Path) -> None:
+def test_largest_number_of_flagfiles_and_an_empty_flagfile(tmp_path):
     (tmp_path / "a.cfg").write_text("--seed=3\n")
     argument = f"--flagfile={tmp_path / 'a.cfg'}"
     assert parse_config([argument] * MAX_FLAGFILES).training.seed == 3

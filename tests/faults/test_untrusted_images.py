@@ -38,11 +38,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return read_in_a_child(scratch, 60, **directories)
 
 
-def test_excessive_images_do_not_take_memory(answers: dict[str, Any]) -> None:
+def test_excessive_images_do_not_take_memory(answers):
     assert answers["megabytes"] < MEGABYTES
 
 
-def test_excessive_images_in_a_directory_are_reported_and_skipped(answers: dict[str, Any]) -> None:
+def test_excessive_images_in_a_directory_are_reported_and_skipped(answers):
     found = answers["images"]
     assert {Path(name).name for name in found["named"]} == claims().keys()
     assert len(set(found["read"])) == len(found["read"]) == 12
@@ -50,7 +50,7 @@ def test_excessive_images_in_a_directory_are_reported_and_skipped(answers: dict[
         assert any(words in reason for words in ("67 million pixels", "exceeds limit", "100 scans")), (name, reason)
 
 
-def test_excessive_images_in_records_are_reported_and_skipped(answers: dict[str, Any]) -> None:
+def test_excessive_images_in_records_are_reported_and_skipped(answers):
     found = answers["records"]["sets"]["one"]
     assert found["error"] == ""
     assert {name.split("(")[1].rstrip(")") for name in found["named"]} == claims().keys()
@@ -58,20 +58,20 @@ def test_excessive_images_in_records_are_reported_and_skipped(answers: dict[str,
     assert len(found["read"]) == len(good_images())
 
 
-def test_evaluation_rejects_excessive_images_by_their_size(answers: dict[str, Any]) -> None:
+def test_evaluation_rejects_excessive_images_by_their_size(answers):
     found = answers["sizes"]
     named = {Path(name).name for name in found["named"]}
     assert named == claims().keys()
     assert len(named) + len(found["read"]) == found["given"]
 
 
-def test_largest_allowed_image_is_read() -> None:
+def test_largest_allowed_image_is_read():
     decoded = decode_image(whole_png(65_535, 1024), resolution=8, image_channels=1)
     assert decoded.shape == (8, 8, 1)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_limit_of_scans(progressive: bool) -> None:
+def test_limit_of_scans(progressive):
     assert decode_image(jpeg_with_scans(100, progressive), resolution=8, image_channels=1).shape == (8, 8, 1)
     began = time.perf_counter()
     with pytest.raises(UnreadableImageError, match="at most 100 scans"):
@@ -81,7 +81,7 @@ def test_limit_of_scans(progressive: bool) -> None:
 
 @pytest.mark.parametrize("name", good_images())
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
-def test_format_is_detected_from_the_content(name: str, suffix: str, tmp_path: Path) -> None:
+def test_format_is_detected_from_the_content(name, suffix, tmp_path):
     """A PNG file, for example, may have the suffix of a JPEG file."""
     (tmp_path / f"image{suffix}").write_bytes(good_images()[name])
     (example,) = open_directory(tmp_path).preview(1)
@@ -92,7 +92,7 @@ def open_directory(directory: Path) -> Any:
     return open_source(DataConfig(dataset="folder", data_dir=str(directory)), resolution=16, image_channels=3)
 
 
-def test_files_that_are_not_images_and_special_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_not_images_and_special_files(tmp_path, monkeypatch):
     """All of them are reported with a reason, without waiting and in little memory."""
     monkeypatch.setattr(skipped, "MAX_SKIPPED_FRACTION", 1.0)
     build_class_directories(tmp_path)
@@ -126,7 +126,7 @@ def test_files_that_are_not_images_and_special_files(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "damaged"])
-def test_unreadable_square_images_are_reported_by_name(kind: str, tmp_path: Path) -> None:
+def test_unreadable_square_images_are_reported_by_name(kind, tmp_path):
     path = tmp_path / "a.png"
     if kind == "pipe":
         os.mkfifo(path)
@@ -138,7 +138,7 @@ def test_unreadable_square_images_are_reported_by_name(kind: str, tmp_path: Path
         open_square_images(str(tmp_path))
 
 
-def test_cyclic_links_between_directories(tmp_path: Path) -> None:
+def test_cyclic_links_between_directories(tmp_path):
     """There are two million paths of five links through these directories."""
     build_class_directories(tmp_path)
     for name in ("cat", "dog"):

@@ -52,13 +52,13 @@ def assert_records_are_read_or_reported(path: Path, found: dict[str, Any]) -> No
         assert sorted(name.split(" ")[0] for name in names) == [f"{path}#{number}" for number in range(6)]
 
 
-def test_hundred_files(tmp_path: Path) -> None:
+def test_hundred_files(tmp_path):
     answers = read_mutated(tmp_path, 80, 20, seconds=120, seed=1)
     assert_every_file_is_read_or_reported(tmp_path, answers)
 
 
 @pytest.mark.slow
-def test_thousand_files(tmp_path: Path) -> None:
+def test_thousand_files(tmp_path):
     answers = read_mutated(tmp_path, 700, 300, seconds=900, seed=2)
     assert_every_file_is_read_or_reported(tmp_path, answers)
     sets = answers["records"]["sets"].values()

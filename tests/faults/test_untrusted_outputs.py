@@ -48,7 +48,7 @@ def write(directory: Path, image_set: ImageSet = SET, overwrite: bool = False) -
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("weights", ["", "another"])
-def test_link_in_place_of_a_class_directory(tmp_path: Path, elsewhere: Path, overwrite: bool, weights: str) -> None:
+def test_link_in_place_of_a_class_directory(tmp_path, elsewhere, overwrite, weights):
     """The output may have the same images, or images of other weights, which --overwrite removes."""
     output = tmp_path / "output"
     write(output)
@@ -61,7 +61,7 @@ def test_link_in_place_of_a_class_directory(tmp_path: Path, elsewhere: Path, ove
     assert_untouched(elsewhere)
 
 
-def test_link_in_the_record_of_other_images(tmp_path: Path, elsewhere: Path) -> None:
+def test_link_in_the_record_of_other_images(tmp_path, elsewhere):
     output = tmp_path / "output"
     write(output)
     record = output / "seeds_0_3.json"
@@ -72,7 +72,7 @@ def test_link_in_the_record_of_other_images(tmp_path: Path, elsewhere: Path) -> 
     assert_untouched(elsewhere)
 
 
-def test_link_in_place_of_an_image(tmp_path: Path, elsewhere: Path) -> None:
+def test_link_in_place_of_an_image(tmp_path, elsewhere):
     """The link is replaced, and its target is not changed."""
     output = tmp_path / "output"
     write(output)
@@ -84,7 +84,7 @@ def test_link_in_place_of_an_image(tmp_path: Path, elsewhere: Path) -> None:
     assert_untouched(elsewhere)
 
 
-def test_link_in_place_of_a_half_written_image(tmp_path: Path, elsewhere: Path) -> None:
+def test_link_in_place_of_a_half_written_image(tmp_path, elsewhere):
     output = tmp_path / "output"
     write(output)
     (output / "cat" / "00000000.png.part").symlink_to(elsewhere / "00000000.png")
@@ -94,7 +94,7 @@ def test_link_in_place_of_a_half_written_image(tmp_path: Path, elsewhere: Path) 
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npz.part"])
-def test_link_in_place_of_an_archive(tmp_path: Path, elsewhere: Path, name: str) -> None:
+def test_link_in_place_of_an_archive(tmp_path, elsewhere, name):
     (tmp_path / name).symlink_to(elsewhere / "00000000.png")
     images = [np.zeros((1, 2, 2, 1), np.uint8)]
     write_archive(tmp_path / "a.npz", images, (2, 2, 1), np.zeros(1, np.int64), np.zeros(1, np.int32), ("cat",))
@@ -109,9 +109,7 @@ def prepare(tmp_path: Path) -> int:
 
 
 @pytest.mark.parametrize("name", ["", "files", "finished"])
-def test_link_in_place_of_unfinished_work(
-    tmp_path: Path, elsewhere: Path, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_link_in_place_of_unfinished_work(tmp_path, elsewhere, name, capsys):
     """Without a check, the target's files would be removed as half-written files."""
     link = tmp_path / "output" / ".train.unfinished" / name
     link.parent.mkdir(parents=True)
@@ -138,7 +136,7 @@ def test_link_in_place_of_unfinished_work(
         {"index": 1},
     ],
 )
-def test_invalid_notes_of_shards(tmp_path: Path, elsewhere: Path, note: str | dict[str, object]) -> None:
+def test_invalid_notes_of_shards(tmp_path, elsewhere, note):
     """A shard is written again if its note is damaged or names a file in another directory."""
     (tmp_path / "output").mkdir()
     whole = dataclasses.asdict(FinishedShard(0, "0.tfrecord", 3, 3, 2, (1, 1), {}))
@@ -154,7 +152,7 @@ def test_invalid_notes_of_shards(tmp_path: Path, elsewhere: Path, note: str | di
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '"a"', "null", b"\xff\xfe"])
-def test_invalid_settings(tmp_path: Path, text: str | bytes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_settings(tmp_path, text, capsys):
     path = tmp_path / "output" / ".train.unfinished" / "settings.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)

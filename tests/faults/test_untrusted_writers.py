@@ -26,7 +26,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("link", ["a.png", "a.png.part"])
-def test_link_is_replaced_and_not_followed(writer: str, link: str, tmp_path: Path) -> None:
+def test_link_is_replaced_and_not_followed(writer, link, tmp_path):
     target = tmp_path / "target"
     target.write_text("unchanged")
     (tmp_path / link).symlink_to(target)
@@ -37,19 +37,19 @@ def test_link_is_replaced_and_not_followed(writer: str, link: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["header.png", "warned_of.png", "header.jpg"])
-def test_client_rejects_large_images_of_a_server(name: str) -> None:
+def test_client_rejects_large_images_of_a_server(name):
     with pytest.raises(UserError, match="server: expected PNG files"):
         client._decode_png(claims()[name])
     assert client._decode_png(good_images()["color.png"]).shape == (30, 40, 3)
 
 
-def test_long_names_are_drawn_at_once() -> None:
+def test_long_names_are_drawn_at_once():
     began = time.perf_counter()
     draw_image_sheet(np.zeros((1, 8, 8, 1), np.uint8), 1, captions=("x" * 10**6,), column_names=("x" * 10**6,))
     assert time.perf_counter() - began < 2
 
 
-def test_control_characters_are_escaped_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_escaped_in_the_log(capsys):
     logger = logging.getLogger("sagan_tf")
     before = (logger.handlers, logger.level, logger.propagate)
     log_to_console()

@@ -20,7 +20,7 @@ from tests.training.tiny import (
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
-def test_restored_state_is_bit_identical(tmp_path: pathlib.Path, precision: str):
+def test_restored_state_is_bit_identical(tmp_path, precision):
     config = tiny_config(precision=precision)  # with attention and residual blocks: every kind of variable
     trainer = make_trainer(config, one_device())
     trainer.train(2)
@@ -37,7 +37,7 @@ def test_restored_state_is_bit_identical(tmp_path: pathlib.Path, precision: str)
         assert restored.read_loss_scales() == trainer.state.read_loss_scales()
 
 
-def test_only_the_newest_checkpoints_are_kept(tmp_path: pathlib.Path):
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
     """Step 1 is removed, but step 10, whose name has the same beginning, is kept."""
     state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
     checkpoints = Checkpoints(tmp_path, state, keep=2)
@@ -48,21 +48,21 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: pathlib.Path):
         assert sorted(path.name for path in tmp_path.glob(f"*.{ending}")) == [f"step-10.{ending}", f"step-11.{ending}"]
 
 
-def test_a_directory_without_checkpoints(tmp_path: pathlib.Path):
+def test_a_directory_without_checkpoints(tmp_path):
     checkpoints = Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1)
     assert checkpoints.latest is None
     assert restore_latest(make_state(tiny_config(**PLAIN_NETWORKS), one_device()), tmp_path) is None
 
 
 @pytest.mark.parametrize("options", [{"base_channels": 4}, {"attention_resolutions": (8,)}])
-def test_a_checkpoint_of_different_networks_is_rejected(tmp_path: pathlib.Path, options: dict):
+def test_a_checkpoint_of_different_networks_is_rejected(tmp_path, options):
     Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1).save()
     restored = make_state(tiny_config(**(PLAIN_NETWORKS | options)), one_device())
     with pytest.raises(UserError, match="^checkpoint: .*step-0.*configuration"):
         restore_latest(restored, tmp_path)
 
 
-def test_load_the_ema_generator(tmp_path: pathlib.Path):
+def test_load_the_ema_generator(tmp_path):
     config = tiny_config(ema_decay=0.5, **PLAIN_NETWORKS)
     trainer = make_trainer(config, one_device())
     trainer.train(2)
@@ -77,7 +77,7 @@ def test_load_the_ema_generator(tmp_path: pathlib.Path):
         load_generator(config, tmp_path / "nowhere")
 
 
-def test_find_checkpoints_by_name(tmp_path: pathlib.Path):
+def test_find_checkpoints_by_name(tmp_path):
     """Find the newest, the best and those of a step, of which one exists only as the best checkpoint."""
     config = tiny_config(ema_decay=0.5, **PLAIN_NETWORKS)
     trainer = make_trainer(config, one_device())
@@ -102,7 +102,7 @@ def test_find_checkpoints_by_name(tmp_path: pathlib.Path):
         find_checkpoint(tmp_path / "nowhere", "best")
 
 
-def test_the_error_about_a_missing_list_names_the_last_step(tmp_path: pathlib.Path):
+def test_the_error_about_a_missing_list_names_the_last_step(tmp_path):
     for step in (900, 1000):
         (tmp_path / f"step-{step}.index").touch()
     with pytest.raises(UserError, match='model_checkpoint_path: "step-1000"'):
@@ -110,7 +110,7 @@ def test_the_error_about_a_missing_list_names_the_last_step(tmp_path: pathlib.Pa
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])
-def test_damage_is_an_error_and_never_starts_a_new_run(tmp_path: pathlib.Path, damage: str):
+def test_damage_is_an_error_and_never_starts_a_new_run(tmp_path, damage):
     Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1).save()
     data, listing = tmp_path / "step-0.data-00000-of-00001", tmp_path / "checkpoint"
     if damage == "cut":
@@ -140,9 +140,7 @@ def damage_data(prefix: pathlib.Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gone", "flipped", "flipped in the index"])
-def test_the_checkpoint_before_a_damaged_one_is_restored(
-    tmp_path: pathlib.Path, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_checkpoint_before_a_damaged_one_is_restored(tmp_path, kind, caplog):
     """All values are restored, and the run then saves over the damaged checkpoints."""
     state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
     checkpoints, saved = Checkpoints(tmp_path, state, keep=3), {}

@@ -14,7 +14,7 @@ from sagan_tf.runs.run_directory import RunDirectory
 from tests.training.tiny import tiny_config
 
 
-def test_records(tmp_path: pathlib.Path):
+def test_records(tmp_path):
     run_directory = RunDirectory(tmp_path / "a" / "run")
     assert not (tmp_path / "a").exists()
     run_directory.create()
@@ -24,7 +24,7 @@ def test_records(tmp_path: pathlib.Path):
     assert versions["keras"].startswith("3.") and "tensorflow" in versions and "python" in versions
 
 
-def test_changes_that_affect_the_weights_are_rejected(tmp_path: pathlib.Path):
+def test_changes_that_affect_the_weights_are_rejected(tmp_path):
     run_directory = RunDirectory(tmp_path)
     run_directory.write_records(tiny_config().to_flagfile())
     changed = tiny_config(base_channels=4, seed=9, num_steps=77, attention_resolutions=(8, 16))
@@ -37,28 +37,28 @@ def test_changes_that_affect_the_weights_are_rejected(tmp_path: pathlib.Path):
     assert "num_steps" not in message and "\n" not in message
 
 
-def test_find_flags_equal_to_those_of_the_run(tmp_path: pathlib.Path):
+def test_find_flags_equal_to_those_of_the_run(tmp_path):
     run_directory = RunDirectory(tmp_path)
     assert run_directory.find_equal_flags("--seed=0\n") == set()
     run_directory.write_records("--seed=0\n--split=test\n--loss=hinge\n")
     assert run_directory.find_equal_flags("--seed=1\n--split=test\n--ema_decay=0\n") == {"split"}
 
 
-def test_safe_changes_are_accepted(tmp_path: pathlib.Path):
+def test_safe_changes_are_accepted(tmp_path):
     run_directory = RunDirectory(tmp_path)
     run_directory.check_flags(tiny_config().to_flagfile())  # nothing there yet
     run_directory.write_records(tiny_config().to_flagfile())
     run_directory.check_flags(tiny_config(num_steps=77, log_every=5, keep_checkpoints=9).to_flagfile())
 
 
-def test_a_directory_that_cannot_be_created(tmp_path: pathlib.Path):
+def test_a_directory_that_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="run_dir: .*file"):
         RunDirectory(tmp_path / "file" / "run").create()
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "samples", "tensorboard", "metrics.jsonl"])
-def test_a_part_that_cannot_be_written(tmp_path: pathlib.Path, name: str):
+def test_a_part_that_cannot_be_written(tmp_path, name):
     (tmp_path / "run" / name).parent.mkdir()
     (tmp_path / "run" / name).mkdir() if name == "metrics.jsonl" else (tmp_path / "run" / name).write_text("")
     with pytest.raises(UserError, match=f"run_dir: .*{name}"):
@@ -70,13 +70,13 @@ def test_flagfile_lines():
 
 
 @pytest.mark.parametrize("content", [b"", b"--seed=0\n", b"\xff\xfe\x00"])
-def test_damaged_flags_stop_a_run(tmp_path: pathlib.Path, content: bytes):
+def test_damaged_flags_stop_a_run(tmp_path, content):
     (tmp_path / "flags.cfg").write_bytes(content)
     with pytest.raises(UserError, match="run_dir: .*flags.cfg"):
         RunDirectory(tmp_path).check_flags(tiny_config().to_flagfile())
 
 
-def test_a_run_older_than_a_flag_resumes_with_its_default(tmp_path: pathlib.Path):
+def test_a_run_older_than_a_flag_resumes_with_its_default(tmp_path):
     now, defaults = (config.to_flagfile() for config in (tiny_config(), Config()))
     later = {name for name, (_, field) in get_option_fields().items() if field.metadata["added_later"]}
     lines = [line for line in now.splitlines() if line[2:].partition("=")[0] not in later]
@@ -90,13 +90,13 @@ def test_a_run_older_than_a_flag_resumes_with_its_default(tmp_path: pathlib.Path
         RunDirectory(tmp_path).check_flags(now, defaults)
 
 
-def test_checkpoints_without_flags_stop_a_run(tmp_path: pathlib.Path):
+def test_checkpoints_without_flags_stop_a_run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="run_dir: .*flags.cfg"):
         RunDirectory(tmp_path).check_flags(tiny_config().to_flagfile())
 
 
-def test_different_data_are_rejected(tmp_path: pathlib.Path):
+def test_different_data_are_rejected(tmp_path):
     run_directory = RunDirectory(tmp_path)
     run_directory.check_data(10, ("a", "b"))  # nothing there yet
     run_directory.write_json(run_directory.startup, {"data": {"num_examples": 10, "label_histogram": {"a": 4, "b": 6}}})
@@ -106,7 +106,7 @@ def test_different_data_are_rejected(tmp_path: pathlib.Path):
             run_directory.check_data(*data)
 
 
-def test_class_names_in_different_unicode_forms_are_equal(tmp_path: pathlib.Path):
+def test_class_names_in_different_unicode_forms_are_equal(tmp_path):
     run_directory = RunDirectory(tmp_path)
     histogram = {"bar": 4, "cafe\u0301": 6}
     run_directory.write_json(run_directory.startup, {"data": {"num_examples": 10, "label_histogram": histogram}})
@@ -115,7 +115,7 @@ def test_class_names_in_different_unicode_forms_are_equal(tmp_path: pathlib.Path
         run_directory.check_data(10, ("bar", "cafe"))
 
 
-def test_records_are_read_with_a_byte_order_mark(tmp_path: pathlib.Path):
+def test_records_are_read_with_a_byte_order_mark(tmp_path):
     run_directory = RunDirectory(tmp_path)
     flagfile = tiny_config().to_flagfile()
     startup = json.dumps({"data": {"num_examples": 10, "label_histogram": {"a": 4, "b": 6}}})
@@ -128,7 +128,7 @@ def test_records_are_read_with_a_byte_order_mark(tmp_path: pathlib.Path):
         run_directory.check_flags(flagfile)
 
 
-def test_an_imported_run_records_only_its_classes(tmp_path: pathlib.Path):
+def test_an_imported_run_records_only_its_classes(tmp_path):
     run_directory = RunDirectory(tmp_path)
     run_directory.write_json(
         run_directory.startup, {"data": {"num_examples": None, "label_histogram": {"a": None, "b": None}}}
@@ -145,9 +145,7 @@ def test_home_is_expanded():
 
 @pytest.mark.parametrize("copied", [True, False])
 @pytest.mark.parametrize("written", ["{}/runs/a", "runs/a", "./runs/../runs/a//", "link/a"])
-def test_the_flagfile_of_a_run_that_was_moved(
-    written: str, copied: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+def test_the_flagfile_of_a_run_that_was_moved(written, copied, tmp_path, monkeypatch, capsys):
     begun: list[str] = []
     monkeypatch.setattr(train, "main", lambda config: begun.append(config.training.run_dir))
     monkeypatch.chdir(tmp_path)
@@ -175,9 +173,7 @@ def test_the_flagfile_of_a_run_that_was_moved(
     assert begun[:3] == ["moved [1]/a/", "new", "new"]
 
 
-def test_a_relative_run_dir_from_another_working_directory(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+def test_a_relative_run_dir_from_another_working_directory(tmp_path, monkeypatch, capsys):
     """The path means a different directory from there, where no new run may start silently."""
     monkeypatch.setattr(train, "main", lambda config: None)
     run_directory = RunDirectory(tmp_path / "runs")

@@ -43,14 +43,14 @@ def assert_disk_full_error(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_reported_by_the_system(number: int) -> None:
+def test_a_full_disk_reported_by_the_system(number):
     error = system_error(number)
     found = explain(error)
     assert_disk_full_error(found)
     assert found.__cause__ is error
 
 
-def test_a_full_disk_outside_the_run_directory() -> None:
+def test_a_full_disk_outside_the_run_directory():
     found = explain(system_error(errno.ENOSPC, "/elsewhere/reference.npz"))
     assert "/elsewhere/reference.npz is full" in str(found) and "run_dir" not in str(found)
 
@@ -60,20 +60,20 @@ def test_a_full_disk_outside_the_run_directory() -> None:
     "kind", [tf.errors.ResourceExhaustedError, tf.errors.UnknownError, tf.errors.FailedPreconditionError]
 )
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_a_full_disk_reported_by_tensorflow(kind: type, text: str, num_workers: int) -> None:
+def test_a_full_disk_reported_by_tensorflow(kind, text, num_workers):
     """TensorFlow maps a full disk to one of several errors; one of them also means too little memory."""
     found = explain(tensorflow_error(kind, f"runs/a/checkpoints/step-4_temp/part; {text} [Op:SaveV2]"), num_workers)
     assert_disk_full_error(found)
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_a_file_that_can_no_longer_be_written(number: int) -> None:
+def test_a_file_that_can_no_longer_be_written(number):
     found = explain(system_error(number, "runs/a/metrics.jsonl"))
     assert type(found) is UserError and str(found).startswith("run_dir: ")
     assert f"runs/a/metrics.jsonl ({os.strerror(number)})" in str(found)
 
 
-def test_too_little_memory() -> None:
+def test_too_little_memory():
     found = str(explain(MemoryError()))
     assert found.startswith("training: ") and found.endswith(ADVICE)
     message = (
@@ -86,7 +86,7 @@ def test_too_little_memory() -> None:
 
 
 @pytest.mark.parametrize("compiled", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_too_little_memory_reported_by_tensorflow(compiled: bool) -> None:
+def test_too_little_memory_reported_by_tensorflow(compiled):
     """Ask for more memory than any machine has, eagerly and in a graph."""
 
     def allocate(size: tf.Tensor) -> tf.Tensor:
@@ -99,7 +99,7 @@ def test_too_little_memory_reported_by_tensorflow(compiled: bool) -> None:
         (tf.function(allocate) if compiled else allocate)(tf.constant(4))
 
 
-def test_a_lost_worker() -> None:
+def test_a_lost_worker():
     error = tensorflow_error(tf.errors.UnavailableError, "Socket closed\nmore")
     found = explain(error, num_workers=2)
     assert isinstance(found, WorkerLostError) and found.status == 75 and found.__cause__ is error
@@ -121,11 +121,11 @@ def test_a_lost_worker() -> None:
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_different_errors_pass_through(error: BaseException, num_workers: int) -> None:
+def test_different_errors_pass_through(error, num_workers):
     assert explain(error, num_workers) is error
 
 
-def test_contexts_without_an_error() -> None:
+def test_contexts_without_an_error():
     finished = []
     with explain_system_errors(RUN_DIR, num_workers=2), explain_write_errors(RUN_DIR):
         finished.append(True)
@@ -144,7 +144,7 @@ def test_contexts_without_an_error() -> None:
         ),
     ],
 )
-def test_a_result_that_cannot_be_written(error: Exception, expected: str) -> None:
+def test_a_result_that_cannot_be_written(error, expected):
     with pytest.raises(UserError) as caught, explain_write_errors(RUN_DIR):
         raise error
     assert expected in str(caught.value)

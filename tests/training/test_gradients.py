@@ -27,7 +27,7 @@ def sgd() -> keras.optimizers.Optimizer:
 
 
 @pytest.mark.parametrize("group_size", [0, 2])
-def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size: int):
+def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size):
     # The discriminator has at most group statistics, so it does not depend on the parts. The generator's batch
     # normalization does, so its kernels are 0 and its images do not depend on the batch.
     results = []
@@ -62,19 +62,8 @@ def test_u_is_updated_once_in_an_update_of_several_parts():
     np.testing.assert_allclose(layer.u.numpy(), once / np.linalg.norm(once), atol=1e-6)
 
 
-def test_the_gradient_norm_is_of_the_mean_loss():
-    config = tiny_config(**PLAIN_NETWORKS)
-    updates = make_updates(config, lambda: keras.optimizers.SGD(1.0))
-    before = read_values(updates.state.generator)
-    trainable = [f"{i} {v.path}" for i, v in enumerate(updates.state.generator.variables) if v.trainable]
-    metrics = run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)
-    after = read_values(updates.state.generator)
-    moved = sum(((before[name] - after[name]) ** 2).sum() for name in trainable) ** 0.5
-    assert float(metrics["generator_gradient_norm"]) == pytest.approx(moved, rel=1e-3)
-
-
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
-def test_half_precision_updates_both_networks(precision: str):
+def test_half_precision_updates_both_networks(precision):
     config = tiny_config(precision=precision, augment=("color", "translation", "cutout", "flip"))
     updates = make_updates(config)
     state = updates.state
@@ -123,7 +112,7 @@ def test_an_overflow_on_any_replica_skips_the_update_on_all(make_strategy):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
-def test_split_batch(dtype: str):
+def test_split_batch(dtype):
     values = np.arange(12).reshape(6, 2).astype(dtype)
     for part, expected in zip(split_batch(tf.constant(values), 3), np.split(values, 3), strict=True):
         np.testing.assert_array_equal(part, expected)

@@ -44,8 +44,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""
 
 
-CASES = [("GPU", name) for name in OPTIONS] + [("TPU", "default"), ("TPU", "bfloat16")]
+QUICK = [("GPU", "default"), ("GPU", "pairs"), ("GPU", "updates"), ("TPU", "bfloat16")]
 """Layers use their TPU forms on a GPU that XLA cannot compile for."""
+OTHER = [*(("GPU", name) for name in OPTIONS), ("TPU", "default")]
+CASES = [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHER if case not in QUICK)]
 
 
 def trace_step(kind: str, options: dict[str, Any], strategy: tf.distribute.Strategy) -> tf.Graph:
@@ -60,14 +62,14 @@ def count_compiled_calls(graph: tf.Graph) -> int:
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_a_step_does_not_make_the_host_wait_for_a_gpu(kind: str, name: str) -> None:
+def test_a_step_does_not_make_the_host_wait_for_a_gpu(kind, name):
     body = trace_step(kind, OPTIONS[name], one_device())
     assert len(body.get_operations()) > 100
     assert (count_compiled_calls(body) > 0) == (kind == "GPU")
     assert find_host_waits(body) == []
 
 
-def test_two_replicas_send_only_metrics_to_the_host() -> None:
+def test_two_replicas_send_only_metrics_to_the_host():
     """The metrics of the second replica are copied to the first one and added there."""
     body = trace_step("GPU", OPTIONS["default"], two_replicas())
     assert count_compiled_calls(body) > REPLICAS
@@ -76,7 +78,7 @@ def test_two_replicas_send_only_metrics_to_the_host() -> None:
     assert [(tensor.op.type, tensor.shape.as_list()) for tensor in copied] == [("Pack", [5]), ("Pack", [2])]
 
 
-def test_host_waits_are_detected() -> None:
+def test_host_waits_are_detected():
     @tf.function(autograph=False)
     def step(x: tf.Tensor, labels: tf.Tensor) -> Any:
         labels = labels + 1

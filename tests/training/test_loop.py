@@ -93,7 +93,7 @@ class SlowTrainer(FakeTrainer):
         return {"loss": (first + self.step) / 2}
 
 
-def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
     trainer = SlowTrainer(clock, seconds_per_step=7.0)
@@ -115,17 +115,3 @@ def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch: pytest.
     assert [report.step for report in between] == [1, 2, 4, 6, 8, 12, 14, 16, 18]
     assert max(report.seconds for report in between[1:]) <= 20.0
     assert [report.last for report in reports] == [False, True]
-
-
-def test_an_action_between_calls_can_end_a_slow_segment(monkeypatch: pytest.MonkeyPatch):
-    clock = [0.0]
-    monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
-    trainer = SlowTrainer(clock, seconds_per_step=7.0)
-
-    def stop(report: StepReport) -> None:
-        if report.step >= 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_loop(trainer, [], num_steps=100, interval=100, call_length=CallLength(100), actions_between_calls=[stop])
-    assert trainer.step == 4

@@ -16,7 +16,7 @@ UPDATES = 2
 
 
 @pytest.mark.parametrize("kind", ["CPU", "GPU"])
-def test_gradients_and_statistics_are_one_message_per_update_and_all_else_is_small(kind: str) -> None:
+def test_gradients_and_statistics_are_one_message_per_update_and_all_else_is_small(kind):
     """`u` of spectral normalization is not sent; each replica computes the same."""
     with assume_device(kind):
         trainer = make_trainer(tiny_config(discriminator_steps_per_step=UPDATES), two_replicas())

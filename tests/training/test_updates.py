@@ -78,12 +78,12 @@ def trace_operations(function: Callable[..., object]) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("options", [{}, UNUSED], ids=["defaults", "unused"])
 @pytest.mark.parametrize("network", STEPS)
-def test_options_that_are_off_create_no_operation(network: str, options: dict[str, object]) -> None:
+def test_options_that_are_off_create_no_operation(network, options):
     assert trace_with_options(network, **options) == trace_algorithm(network)
 
 
 @pytest.mark.parametrize("network", STEPS)
-def test_the_algorithm_draws_only_latents_and_labels(network: str) -> None:
+def test_the_algorithm_draws_only_latents_and_labels(network):
     drawn = trace_operations(lambda images, labels, draw: make_sampler().draw_for_replica(draw))
     random = [
         [operation[0] for operation in operations if "Random" in operation[0]]
@@ -93,5 +93,5 @@ def test_the_algorithm_draws_only_latents_and_labels(network: str) -> None:
 
 
 @pytest.mark.parametrize(("network", "options"), ON, ids=lambda value: value if isinstance(value, str) else str(*value))
-def test_options_that_are_on_create_operations(network: str, options: dict[str, object]) -> None:
+def test_options_that_are_on_create_operations(network, options):
     assert len(trace_with_options(network, **options)) > len(trace_algorithm(network))

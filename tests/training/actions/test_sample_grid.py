@@ -1,7 +1,5 @@
 """Tests of the sample grids."""
 
-import pathlib
-
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -10,7 +8,7 @@ from sagan_tf.training.actions.sample_grid import SampleGrid
 from tests.training.actions.reports import make_report, read_events
 
 
-def test_sample_grid_is_a_png_and_an_image_in_tensorboard(tmp_path: pathlib.Path):
+def test_sample_grid_is_a_png_and_an_image_in_tensorboard(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "tensorboard"))
     images = np.linspace(-1, 1, 6 * 32 * 32, dtype=np.float32).reshape(6, 32, 32, 1)
     SampleGrid(tmp_path / "samples", writer, lambda: images, 3, ["cat", "dog"])(make_report(200))

@@ -1,7 +1,6 @@
 """Tests of the recorded training metrics."""
 
 import json
-import pathlib
 
 import tensorflow as tf
 
@@ -9,7 +8,7 @@ from sagan_tf.training.actions.scalars import Scalars
 from tests.training.actions.reports import make_report, read_events
 
 
-def test_scalars_are_means_since_the_last_line(tmp_path: pathlib.Path):
+def test_scalars_are_means_since_the_last_line(tmp_path):
     writer = tf.summary.create_file_writer(str(tmp_path / "tensorboard"))
     path = tmp_path / "metrics.jsonl"
     scalars = Scalars(path, writer, every=4, images_per_step=8, step=0, read_extra=lambda: {"gamma/g/attention": 0.25})

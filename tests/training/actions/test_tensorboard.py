@@ -20,10 +20,10 @@ from sagan_tf.config import Config, ModelConfig, TrainingConfig
 from sagan_tf.training.actions.tensorboard import write_run_metadata
 from sagan_tf.visualization.charts import CHARTS
 from tests.browser import browser_page
+from tests.training.tiny import RUN_FLAGS
 from tests.workers import find_free_ports
 
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
-SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=4"]
+SMALL = [*RUN_FLAGS, "--attention_resolutions=16", "--steps_per_loop=2", "--num_steps=4"]
 SMALL += ["--log_every=2", "--sample_every=2", "--histogram_every=4", "--profile_steps=2,3", "--adam_beta1=0.3125"]
 
 
@@ -44,7 +44,7 @@ def read_summaries(directory: pathlib.Path) -> dict[str, list[tuple[int, tf.comp
     return found
 
 
-def test_a_run_writes_its_summaries(run_dir: pathlib.Path) -> None:
+def test_a_run_writes_its_summaries(run_dir):
     found = read_summaries(run_dir / "tensorboard")
     steps = {tag: [step for step, _ in values] for tag, values in found.items()}
     for tag in ("generator_loss", "real_logits", "generator_gradient_norm", "gamma/generator/attention_16"):
@@ -56,7 +56,7 @@ def test_a_run_writes_its_summaries(run_dir: pathlib.Path) -> None:
     assert list((run_dir / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb"))
 
 
-def test_run_metadata(tmp_path: pathlib.Path) -> None:
+def test_run_metadata(tmp_path):
     config = Config(model=ModelConfig(resolution=64, num_classes=3), training=TrainingConfig(run_dir="runs/a|b"))
     writer = tf.summary.create_file_writer(str(tmp_path))
     write_run_metadata(writer, config)
@@ -95,7 +95,8 @@ def tensorboard(directory: pathlib.Path) -> Iterator[str]:
         process.wait()
 
 
-def test_pages_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+@pytest.mark.slow
+def test_pages_in_a_browser(run_dir, tmp_path):
     with browser_page(str(tmp_path / "profile")) as page, tensorboard(run_dir.parent) as address:
         page.open(f"{address}/#scalars")
         page.wait_for_text("small_run/tensorboard", "generator_loss", "real_logits", "gamma", "sigma")

@@ -24,12 +24,7 @@ from sagan_tf.training.health.overfitting import (
 from sagan_tf.training.health.signs import HELD_OUT_GAP
 from sagan_tf.training.train import train
 from tests.data.sample_folders import build_class_directories, build_record_files
-from tests.training.tiny import (
-    PLAINEST_NETWORKS,
-    make_state,
-    one_device,
-    tiny_config,
-)
+from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
 
 
 def open_folder(directory: Path) -> Any:
@@ -37,7 +32,7 @@ def open_folder(directory: Path) -> Any:
     return open_source(config, resolution=32, image_channels=3)
 
 
-def test_labels_are_matched_by_class_name(tmp_path: Path) -> None:
+def test_labels_are_matched_by_class_name(tmp_path):
     build_class_directories(tmp_path, ("cat", "zebra"), images_per_class=2)
     source = open_folder(tmp_path)
     images = sample_labeled_images(source, ("ant", "zebra", "bee", "cat"))
@@ -51,13 +46,13 @@ def test_labels_are_matched_by_class_name(tmp_path: Path) -> None:
         sample_labeled_images(source, ("cat", "dog"))
 
 
-def test_images_without_labels_are_rejected(tmp_path: Path) -> None:
+def test_images_without_labels_are_rejected(tmp_path):
     build_class_directories(tmp_path, ("one",), images_per_class=3)
     with pytest.raises(UserError, match="images without labels"):
         sample_labeled_images(open_folder(tmp_path / "one"), ("one",))
 
 
-def test_a_sample_of_many_images() -> None:
+def test_a_sample_of_many_images():
     source = open_source(DataConfig(dataset="fashion_mnist_10k"), resolution=32, image_channels=1)
     images = sample_labeled_images(source, source.class_names)
     assert images.images.shape == (MAX_IMAGES, 32, 32, 1) and images.images.dtype == np.uint8
@@ -83,19 +78,13 @@ def directories(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_open_overfitting_reader(directories: Path) -> None:
-    assert open_reader(directories, "") is None
-    reader = open_reader(directories, str(directories / "held_out"))
-    assert reader is not None and np.isfinite(reader()[HELD_OUT_GAP])
-
-
 def make_other_images(directories: Path) -> str:
     """Make a directory of images whose mean differs from that of the training images."""
     build_class_directories(directories / "more", images_per_class=9)
     return str(directories / "more")
 
 
-def test_the_augmentation_is_that_of_the_run(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_augmentation_is_that_of_the_run(directories, monkeypatch):
     monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
     other_images = make_other_images(directories)
     for options, is_zero in (({}, False), ({"augment": ("flip",)}, True)):
@@ -103,7 +92,7 @@ def test_the_augmentation_is_that_of_the_run(directories: Path, monkeypatch: pyt
         assert reader is not None and (reader()[HELD_OUT_GAP] == 0.0) == is_zero
 
 
-def test_the_augmentation_has_the_probability_of_the_run(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_augmentation_has_the_probability_of_the_run(directories, monkeypatch):
     monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
     reader = open_reader(directories, make_other_images(directories), augment=("flip",), ada_target=0.6)
     assert reader is not None and reader._state.augment_probability is not None
@@ -116,19 +105,19 @@ def test_the_augmentation_has_the_probability_of_the_run(directories: Path, monk
     ("held_out", "problem"),
     [("training", "trained on"), ("folder:test", "folder"), ("tfrecord:test", "directory"), ("none", "none")],
 )
-def test_unusable_images_are_rejected(directories: Path, held_out: str, problem: str) -> None:
+def test_unusable_images_are_rejected(directories, held_out, problem):
     text = held_out if ":" in held_out else str(directories / held_out)
     with pytest.raises(UserError, match=f"^held_out.*{problem}"):
         open_reader(directories, text)
 
 
-def test_the_error_of_an_unreadable_image_has_the_option(directories: Path) -> None:
+def test_the_error_of_an_unreadable_image_has_the_option(directories):
     (directories / "held_out" / "cat" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
     with pytest.raises(UserError, match=r"^held_out=.*000\.png"):
         open_reader(directories, str(directories / "held_out"))
 
 
-def test_several_workers_cannot_stop_by_overfitting(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_workers_cannot_stop_by_overfitting(directories, monkeypatch):
     monkeypatch.setattr(overfitting, "count_workers", lambda strategy: 2)
     assert open_reader(directories, str(directories / "held_out")) is not None
     with pytest.raises(UserError, match="^held_out.*--on_unhealthy=stop"):
@@ -140,7 +129,7 @@ def read_health_lines(run_dir: Path) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == "health"]
 
 
-def test_a_run_records_the_held_out_gap(tmp_path: Path) -> None:
+def test_a_run_records_the_held_out_gap(tmp_path):
     build_record_files(tmp_path, split="test", num_classes=0, resolution=32)
     options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "conditioning": "none", "num_steps": 2}
     options |= {"sample_every": 2, "log_every": 2, "data_dir": str(tmp_path), **PLAINEST_NETWORKS}
@@ -161,7 +150,7 @@ def read_final_loss(run_dir: Path) -> float:
 
 
 @pytest.mark.parametrize("held_out", ["no/such/place", "fashion_mnist_10k:no"])
-def test_an_error_in_held_out_creates_no_run_directory(tmp_path: Path, held_out: str) -> None:
+def test_an_error_in_held_out_creates_no_run_directory(tmp_path, held_out):
     options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "held_out": held_out, **PLAINEST_NETWORKS}
     with pytest.raises(UserError, match=f"^held_out.*{held_out}"):
         train(tiny_config(run_dir=str(tmp_path / "run"), **options))

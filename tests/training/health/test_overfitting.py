@@ -10,10 +10,7 @@ import tensorflow as tf
 
 from sagan_tf.augmentation import create_augmentation
 from sagan_tf.random_numbers import RandomNumbers
-from sagan_tf.training.health.overfitting import (
-    LabeledImages,
-    OverfittingReader,
-)
+from sagan_tf.training.health.overfitting import LabeledImages, OverfittingReader
 from sagan_tf.training.health.signs import HELD_OUT_GAP, OVERFITTING
 from tests.training.tiny import (
     NUM_CLASSES,
@@ -63,7 +60,7 @@ def make_levels(level: int) -> np.ndarray:
     return level + 20 * (-1) ** np.arange(70) + 60 * (np.arange(70) >= 64)
 
 
-def test_ratio_of_the_two_leads() -> None:
+def test_ratio_of_the_two_leads():
     training, held_out = make_constant_images(make_levels(150), LABELS), make_constant_images(make_levels(120), LABELS)
     values = read_levels(training, held_out, generated=-0.5)
     mean = np.mean(make_levels(150)) / 127.5 - 1
@@ -71,7 +68,7 @@ def test_ratio_of_the_two_leads() -> None:
     assert values[OVERFITTING] == pytest.approx(30 / 127.5 / (mean + 0.5), rel=1e-3)
 
 
-def test_different_proportions_of_classes_are_not_overfitting() -> None:
+def test_different_proportions_of_classes_are_not_overfitting():
     training = make_constant_images(np.full(70, 180), LABELS)
     values = read_levels(training, make_constant_images(np.full(20, 180), np.ones(20)), generated=-0.5)
     assert values[HELD_OUT_GAP] == pytest.approx(0, abs=1e-5) and values[OVERFITTING] == pytest.approx(0, abs=1e-5)
@@ -80,7 +77,7 @@ def test_different_proportions_of_classes_are_not_overfitting() -> None:
 
 
 @pytest.mark.parametrize("counts", [(10, 60), (60, 10)])
-def test_the_ratio_of_memorized_images_is_1_with_different_proportions_of_classes(counts: tuple[int, int]) -> None:
+def test_the_ratio_of_memorized_images_is_1_with_different_proportions_of_classes(counts):
     """Classes have different gaps; held-out and generated images have equal logits."""
     labels, held_out_labels = np.repeat([0, 1], counts), np.repeat([0, 1], counts[::-1])
     training = make_constant_images(np.where(labels == 0, 240, 120), labels)
@@ -89,7 +86,7 @@ def test_the_ratio_of_memorized_images_is_1_with_different_proportions_of_classe
     assert values[HELD_OUT_GAP] == pytest.approx((176 * counts[1] + 56 * counts[0]) / 70 / 127.5, rel=1e-3)
 
 
-def test_all_sets_are_augmented_with_the_same_random_numbers() -> None:
+def test_all_sets_are_augmented_with_the_same_random_numbers():
     recorded: list[tuple[list[int], np.ndarray]] = []
 
     def darken(images: tf.Tensor, numbers: RandomNumbers) -> tf.Tensor:
@@ -107,7 +104,7 @@ def test_all_sets_are_augmented_with_the_same_random_numbers() -> None:
     assert len(set(numbers[0])) == 70
 
 
-def test_the_smaller_set_is_augmented_several_times() -> None:
+def test_the_smaller_set_is_augmented_several_times():
     """With the same random numbers, equal images have equal mean logits."""
 
     def brighten(images: tf.Tensor, numbers: RandomNumbers) -> tf.Tensor:
@@ -120,7 +117,7 @@ def test_the_smaller_set_is_augmented_several_times() -> None:
 
 
 @pytest.mark.parametrize(("lead", "is_defined"), [(-0.4, False), (0.0, False), (0.05, False), (0.4, True)])
-def test_the_ratio_is_undefined_for_a_small_lead_of_training_images(lead: float, is_defined: bool) -> None:
+def test_the_ratio_is_undefined_for_a_small_lead_of_training_images(lead, is_defined):
     levels = make_levels(128)
     values = read_levels(
         make_constant_images(levels, LABELS), make_constant_images(levels, LABELS), levels.mean() / 127.5 - 1 - lead
@@ -133,7 +130,7 @@ def test_the_ratio_is_undefined_for_a_small_lead_of_training_images(lead: float,
     [{}, {"conditioning": "auxiliary_classifier"}, {"conditioning": "none"}, {"discriminator_minibatch_statistics": 3}],
     ids=str,
 )
-def test_reading_does_not_change_the_state(options: dict[str, Any]) -> None:
+def test_reading_does_not_change_the_state(options):
     state = make_state(tiny_config(**options), one_device())
     before = read_all_values(state)
     random = np.random.default_rng(0)
