@@ -1,7 +1,5 @@
 """A headless Chromium that opens pages, controlled through two pipes, without a package, a port or a network."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

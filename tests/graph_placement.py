@@ -1,7 +1,5 @@
 """Placement of the operations of a graph on a machine with a GPU, from the kernels of this TensorFlow."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Functions that examine graphs."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 

@@ -1,7 +1,5 @@
 """The Python interface trains, loads, samples, evaluates and exports without a command line."""
 
-from __future__ import annotations
-
 import doctest
 import inspect
 import logging
@@ -40,18 +38,6 @@ def describe_surface() -> str:
 
 def test_the_public_surface_changes_only_on_purpose():
     assert describe_surface() == SURFACE.read_text()
-
-
-def test_the_import_changes_nothing_and_loads_no_tensorflow():
-    program = (
-        "import logging, os, sys, warnings\n"
-        "before = dict(os.environ), list(warnings.filters), list(logging.getLogger().handlers)\n"
-        "import sagan_tf\n"
-        "sagan_tf.Config(), sagan_tf.train, sagan_tf.load_generator\n"
-        "assert 'tensorflow' not in sys.modules\n"
-        "assert before == (dict(os.environ), list(warnings.filters), list(logging.getLogger().handlers))\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def test_examples(monkeypatch):

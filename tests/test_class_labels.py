@@ -1,7 +1,5 @@
 """Class names are checked, found by index or by name, and matched between data sets."""
 
-from __future__ import annotations
-
 import re
 import shlex
 

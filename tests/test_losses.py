@@ -1,7 +1,5 @@
 """Adversarial losses compared with values computed by hand."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

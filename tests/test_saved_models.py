@@ -1,7 +1,5 @@
 """Loading and digests of SavedModels in directories of any name."""
 
-from __future__ import annotations
-
 import pytest
 
 from sagan_tf.errors import UserError

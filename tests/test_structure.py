@@ -14,7 +14,6 @@ PACKAGE = ROOT / "sagan_tf"
 LIBRARY = sorted(PACKAGE.rglob("*.py"))
 SOURCES = LIBRARY + sorted((ROOT / "tools").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-COMMAND_MODULES = ("train", "evaluate", "sample", "export")
 
 # A package or module imports only from itself and from earlier layers of this list.
 LAYERS = (
@@ -57,7 +56,6 @@ RESTRICTED_IMPORTS = {
     "google.protobuf": ("sagan_tf/serving/messages.py",),
     "tensorflow_hub": ("sagan_tf/features/tf_gan.py",),
 }
-FORBIDDEN_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle")
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
@@ -258,25 +256,12 @@ def test_modules_without_tensorflow(path):
         assert not loaded, f"{path} imports {loaded}"
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+@every_library_file
 def test_third_party_modules_are_imported_in_one_place(path):
-    relative = str(path.relative_to(ROOT))
     for line, name in find_imports_in_file(path):
         for module, importers in RESTRICTED_IMPORTS.items():
-            is_library = relative.startswith("sagan_tf/")
             is_importer = any(path.is_relative_to(ROOT / importer) for importer in importers)
-            assert not is_within(name, module) or not is_library or is_importer, f"{path}:{line} imports {name}"
-        assert not any(is_within(name, module) for module in FORBIDDEN_IMPORTS), f"{path}:{line} imports {name}"
-
-
-@every_library_file
-def test_library_has_no_assert_and_no_print(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        assert not isinstance(node, ast.Assert), (
-            f"{path}:{node.lineno}: raise an error with a message, not an assertion"
-        )
-        is_print = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-        assert not is_print or find_unit(path) in COMMAND_MODULES, f"{path}:{node.lineno}: print"
+            assert is_importer or not is_within(name, module), f"{path}:{line} imports {name}"
 
 
 @every_source_file
@@ -300,11 +285,6 @@ def test_no_unfinished_work_is_marked(path):
     marks = ("TO" + "DO", "FIX" + "ME", "X" * 3)
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         assert not any(mark in line for mark in marks), f"{path}:{number}: {line.strip()}"
-
-
-@every_library_file
-def test_every_file_has_a_docstring(path):
-    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
 
 
 def find_test_file(path: pathlib.Path) -> pathlib.Path:
@@ -335,12 +315,17 @@ def test_every_file_has_tests(path):
 
 
 def test_package_loads_its_modules_when_they_are_used():
+    """The import changes nothing and loads no TensorFlow."""
     program = (
-        "import sys, sagan_tf\n"
-        "assert not any(name.startswith('sagan_tf.') or name == 'tensorflow' for name in sys.modules)\n"
+        "import logging, os, sys, warnings\n"
+        "before = dict(os.environ), list(warnings.filters), list(logging.getLogger().handlers)\n"
+        "import sagan_tf\n"
+        "assert not any(name.startswith('sagan_tf.') for name in sys.modules)\n"
         "assert sagan_tf.config.Config().model.resolution == 128\n"
         "assert all(hasattr(sagan_tf, name) for name in sagan_tf.__all__)\n"
         "assert 'networks' in dir(sagan_tf) and not hasattr(sagan_tf, 'network')\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "assert before == (dict(os.environ), list(warnings.filters), list(logging.getLogger().handlers))\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 

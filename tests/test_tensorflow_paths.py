@@ -1,7 +1,5 @@
 """Paths with pattern characters are replaced by links; all other paths are unchanged."""
 
-from __future__ import annotations
-
 import pathlib
 import tempfile
 

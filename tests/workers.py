@@ -1,7 +1,5 @@
 """Several processes on this machine that are the workers of one TF_CONFIG."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Small disks that fill up: tmpfs, which only root can mount."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pathlib

@@ -1,7 +1,5 @@
 """Comparison of the results of two runs."""
 
-from __future__ import annotations
-
 import json
 import pathlib
 

@@ -1,7 +1,5 @@
 """Training in processes of its own, as users start it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pathlib

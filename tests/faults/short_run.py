@@ -1,7 +1,5 @@
 """A run of a few steps with the training command in this process."""
 
-from __future__ import annotations
-
 import pathlib
 
 from sagan_tf import train

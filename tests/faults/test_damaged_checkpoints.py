@@ -1,7 +1,5 @@
 """Tests that a run with a damaged newest checkpoint resumes from the previous one, with the same results."""
 
-from __future__ import annotations
-
 import pathlib
 import shutil
 

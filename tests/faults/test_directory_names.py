@@ -1,7 +1,5 @@
 """Tests of directories with special characters: all commands work and do not touch files of other runs."""
 
-from __future__ import annotations
-
 import pathlib
 
 import pytest
@@ -13,7 +11,7 @@ from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.training.state import TrainState
 from tests.faults.processes import SMALL
 from tests.features.fake_extractors import save_extractor
-from tests.training.tiny import make_state, one_device, tiny_config
+from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
 
 SIBLINGS = {
     "gs[1]": "gs1",
@@ -28,7 +26,7 @@ SIBLINGS = {
 
 @pytest.fixture(scope="module")
 def state() -> TrainState:
-    return make_state(tiny_config(), one_device())
+    return make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
 
 
 def contents(directory: pathlib.Path) -> dict[str, bytes]:
@@ -52,7 +50,7 @@ def test_no_file_of_another_run_is_touched(name, tmp_path, state):
     remove_unfinished_checkpoints(directory)
     assert sorted(contents(directory)) == ["checkpoint", "step-3.data-00000-of-00001", "step-3.index"]
     assert restore_latest(state, directory) == 3
-    assert load_generator(tiny_config(), directory, "3")[1] == 3
+    assert load_generator(tiny_config(**PLAINEST_NETWORKS), directory, "3")[1] == 3
     save(directory, 2, (4, 5))  # a resumed run, which reads the list of checkpoints again
     assert sorted(path.stem for path in directory.glob("*.index")) == ["step-4", "step-5"]
     assert tf.train.get_checkpoint_state(str(directory)).model_checkpoint_path == str(directory / "step-5")

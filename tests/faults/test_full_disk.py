@@ -1,7 +1,5 @@
 """Tests of full disks: the error is one line, no file is half written, and the run can be resumed."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import pathlib
@@ -23,7 +21,7 @@ from tests.faults.short_run import FLAGS, STEPS, run_training
 
 PAGE = 4096
 EVALUATION = ("--extractor=fashion_mnist", "--metrics=label_agreement", "--num_samples=10")
-Command = Callable[[list[str]], int]
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
 
 
 def assert_disk_full_error(text: str, path: pathlib.Path) -> None:
@@ -117,25 +115,18 @@ def test_read_only_disk(tmp_path, uninterrupted_run, capsys):
         assert list_files(run_dir) == list_files(uninterrupted_run)
 
 
-@contextlib.contextmanager
-def limit_file_size(size: int) -> Iterator[None]:
-    """Let writes beyond a number of bytes of a file fail, as beyond a quota; every user may set this limit."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.slow
 def test_limit_of_the_file_size(tmp_path, uninterrupted_run, capsys):
-    run_dir = tmp_path / "run"
-    with limit_file_size(200_000):
-        assert run_training(run_dir) == 2
-    assert_disk_full_error(capsys.readouterr().err, run_dir)
-    assert run_training(run_dir) == 0
-    assert_equal_runs(run_dir, uninterrupted_run, STEPS)
+    """Writes beyond a number of bytes of a file fail, as beyond a quota; every user may set this limit."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        assert run_training(tmp_path / "run") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_disk_full_error(capsys.readouterr().err, tmp_path / "run")
+    assert run_training(tmp_path / "run") == 0
+    assert_equal_runs(tmp_path / "run", uninterrupted_run, STEPS)
 
 
 def read_error(capsys: pytest.CaptureFixture[str], command: str) -> str:
@@ -153,17 +144,15 @@ def read_error(capsys: pytest.CaptureFixture[str], command: str) -> str:
         ("sample", "a.html", ["--mode=attention"], 4),
         ("sample", "a.npz", ["--mode=images", "--num_samples=32"], 8),
         ("export", "exports", ["--formats=saved_model"], 40),
-        ("export", "exports", ["--formats=saved_model,tflite"], 800),
+        pytest.param("export", "exports", ["--formats=saved_model,tflite"], 800, marks=pytest.mark.slow),
         ("evaluate", "a.json", [*EVALUATION], 0),
     ],
 )
 def test_outputs_of_commands_are_complete_or_missing(
     command, name, flags, kilobytes, tmp_path, uninterrupted_run, capsys
 ):
-    output, run_dir = (
-        tmp_path / "disk" / name,
-        shutil.copytree(uninterrupted_run, tmp_path / "run"),
-    )  # An evaluation changes the run.
+    output = tmp_path / "disk" / name
+    run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")  # an evaluation changes the run
     with small_disk(output.parent, 4096) as disk:
         disk.fill(leave=kilobytes * 1024)
         assert COMMANDS[command]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 2
@@ -173,9 +162,6 @@ def test_outputs_of_commands_are_complete_or_missing(
         disk.make_room()
         assert COMMANDS[command]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 0
         assert output.exists()
-
-
-COMMANDS: dict[str, Command] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
 
 
 def test_sampling_of_images_can_be_resumed(tmp_path, uninterrupted_run, capsys):

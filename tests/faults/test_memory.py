@@ -5,8 +5,6 @@ A step requests more memory than any machine has. With limits that are too low f
 more memory than there is, it kills a process. test_kills.py covers both cases.
 """
 
-from __future__ import annotations
-
 import pytest
 import tensorflow as tf
 

@@ -1,17 +1,14 @@
 """Tests of two workers on this machine when one is stopped, dies or hangs: both end, and the run can be resumed."""
 
-from __future__ import annotations
-
 import json
 import pathlib
 import signal
 import subprocess
 import time
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
+from tests.faults.outcomes import read_tensors
 from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 from tests.workers import run_workers, start_workers
 
@@ -73,12 +70,6 @@ def read_last_step(run_dir: pathlib.Path) -> int:
     return json.loads(text[: text.rindex("\n")].splitlines()[-1])["step"]
 
 
-def read_values(run_dir: pathlib.Path, step: int) -> dict[str, bytes]:
-    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / f"step-{step}"))
-    names = [name for name in reader.get_variable_to_shape_map() if not name.startswith(("_", "save_counter"))]
-    return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
-
-
 def find_newest_step(run_dir: pathlib.Path) -> int:
     return max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*.index"))
 
@@ -111,7 +102,7 @@ def test_death_of_one_worker_ends_both_and_the_run_can_be_resumed(tmp_path, kill
     flags = ["--checkpoint_every=4", f"--num_steps={begun + 4}"]
     assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
     run_workers(start(tmp_path / "b", *flags))
-    assert read_values(tmp_path / "a", begun + 4) == read_values(tmp_path / "b", begun + 4)
+    assert read_tensors(tmp_path / "a") == read_tensors(tmp_path / "b")
 
 
 @pytest.mark.slow
@@ -147,4 +138,4 @@ def test_run_can_be_resumed_after_a_signal_to_both_workers(tmp_path):
     flags = ["--checkpoint_every=1000000", f"--num_steps={begun + 2}"]
     assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
     run_workers(start(tmp_path / "b", *flags))
-    assert read_values(tmp_path / "a", begun + 2) == read_values(tmp_path / "b", begun + 2)
+    assert read_tensors(tmp_path / "a") == read_tensors(tmp_path / "b")

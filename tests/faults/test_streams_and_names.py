@@ -1,7 +1,5 @@
 """Tests of commands with file names that are not UTF-8 and with closed or unread standard streams."""
 
-from __future__ import annotations
-
 import json
 import os
 import pathlib

@@ -1,7 +1,5 @@
 """Tests that no input file can execute code: no pickle, no eval, and no functions that use them."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,10 +1,6 @@
 """Tests of hostile flagfiles: every command ends at once with status 2 and an error of one line."""
 
-from __future__ import annotations
-
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +12,7 @@ from sagan_tf.cli.flags import parse_config
 from sagan_tf.config.flagfile import MAX_FLAGFILES
 from sagan_tf.serving import client
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = {"train": train.run, "evaluate": evaluate.run, "sample": sample.run, "export": export.run}
-PROGRAMS = [*(f"sagan_tf.{name}" for name in COMMANDS), "sagan_tf.serving.client"]
 
 
 def write_file_including_itself(path: Path) -> None:
@@ -88,8 +82,10 @@ def assert_one_line(program: str, out: str, err: str, reason: str) -> None:
     assert line.isprintable() and len(line) < 5000
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [*(("train", kind) for kind in HOSTILE), *((command, "terminal escape") for command in COMMANDS)],
+)
 def test_every_command_prints_one_line(kind, command, tmp_path, capsys):
     make, reason = HOSTILE[kind]
     path = tmp_path / "hostile.cfg"
@@ -100,29 +96,13 @@ def test_every_command_prints_one_line(kind, command, tmp_path, capsys):
     assert_one_line(f"sagan_tf.{command}", *capsys.readouterr(), reason)
 
 
-@pytest.mark.parametrize("kind", ["unknown flag", "itself", "binary", "missing"])
-def test_client_accepts_no_flagfile(kind, tmp_path, capsys):
+def test_client_accepts_no_flagfile(tmp_path, capsys):
     path = tmp_path / "hostile.cfg"
-    HOSTILE[kind][0](path)
+    path.mkdir()
     with pytest.raises(SystemExit) as caught:
         client.run(["--server=localhost:1", f"--output={tmp_path / 'a.png'}", f"--flagfile={path}"])
     assert caught.value.code == 2
     assert_one_line("sagan_tf.serving.client", *capsys.readouterr(), "unrecognized arguments: --flagfile=")
-
-
-def test_commands_in_separate_processes(tmp_path):
-    path = tmp_path / "hostile.cfg"
-    path.write_text("# A comment.\n--\x1b[2Jresolutoin=64\n")
-    commands = [[sys.executable, "-m", program, f"--flagfile={path}"] for program in PROGRAMS]
-    started = [
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for command in commands
-    ]
-    for program, process in zip(PROGRAMS, started, strict=True):
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 2
-        reason = "--server" if program.endswith("client") else r"--\x1b[2Jresolutoin"
-        assert_one_line(program, out, err, reason)
 
 
 def test_largest_number_of_flagfiles_and_an_empty_flagfile(tmp_path):

@@ -1,7 +1,5 @@
 """Tests of hostile class and file names: paths, lines of a log and terminal escapes."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -13,9 +11,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources.packaged import EmbeddedSource
 from sagan_tf.data.sources.registry import open_source
-from sagan_tf.data.sources.source import Source
 from sagan_tf.data.sources.tfrecord import serialize_record
 from sagan_tf.errors import UserError
 from sagan_tf.log import log_to_console
@@ -46,30 +42,6 @@ PATHS = (
 )
 COMMANDS = ("a\nerror: b", "a\rb", "\x1b[2Ja", "\x9b2Ja", "a\0b", "a\u2028b", "x" * 256)
 ODD = ("猫", "\u202egnp", "caf\udce9", "<b>&amp;", "%s%n", "{0}", "$(date)", "x" * 255)
-
-
-def source_of(names: tuple[str, ...]) -> Source:
-    """Return a data set with given class names, which may come from TFDS or a model card."""
-    counts = np.zeros(len(names), np.int64)
-
-    class Named(EmbeddedSource):
-        def __init__(self) -> None:
-            shape = {"resolution": 8, "image_channels": 1}
-            Source.__init__(self, name="n", num_examples=1, class_names=names, class_counts=counts, **shape)
-
-    return Named()
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_class_names_with_control_characters_are_rejected(name):
-    with pytest.raises(UserError, match="class names of 1 to 255 characters") as caught:
-        source_of(("cat", name))
-    assert str(caught.value).isprintable()
-
-
-@pytest.mark.parametrize("name", PATHS + ODD)
-def test_other_class_names_are_not_changed(name):
-    assert source_of(("cat", name)).class_names == ("cat", name)
 
 
 @pytest.mark.parametrize("name", PATHS + COMMANDS + ODD)
@@ -141,12 +113,10 @@ def prepare(source: Path, output: Path, *options: str) -> int:
 @pytest.mark.parametrize("split", ["", ".", "..", "../train", "/tmp/train", "a/b"])
 def test_split_must_be_a_directory_name(split, tmp_path, capsys):
     build_class_directories(tmp_path / "images")
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit):
         prepare(tmp_path / "images", tmp_path / "output", f"--split={split}")
-    assert caught.value.code == 2
     error = capsys.readouterr().err
-    assert "--split: " in error and f"received {split!r}" in error
-    assert not (tmp_path / "output").exists()
+    assert "--split: " in error and f"received {split!r}" in error and not (tmp_path / "output").exists()
 
 
 def test_class_names_that_are_not_text_can_be_prepared(tmp_path):
@@ -158,11 +128,8 @@ def test_class_names_that_are_not_text_can_be_prepared(tmp_path):
     config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path / "output"))
     source = open_source(config, resolution=16, image_channels=3)
     assert source.class_names == names
-    assert {os.fsdecode(example["name"]).split("/")[-1] for example in source.preview(9).as_numpy_iterator()} == {
-        "000.png)",
-        "001.png)",
-        "\udcff.png)",
-    }
+    written = {os.fsdecode(example["name"]).split("/")[-1] for example in source.preview(9).as_numpy_iterator()}
+    assert written == {"000.png)", "001.png)", "\udcff.png)"}
 
 
 @pytest.mark.parametrize("name", ["../../a.tfrecord", "/etc/passwd", "..", "a/b", ""])

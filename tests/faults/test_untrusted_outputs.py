@@ -1,7 +1,5 @@
 """Tests of links in output directories: nothing is written or removed at their targets."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

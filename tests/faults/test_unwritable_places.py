@@ -1,7 +1,5 @@
 """Tests that every command reports an unwritable output in one line before any work, and leaves no files."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 

@@ -1,7 +1,5 @@
 """Tests of the checkpoint list, which TensorFlow can read and write."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 import shutil

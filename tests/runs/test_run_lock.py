@@ -1,7 +1,5 @@
 """Tests of the lock of a run directory between two processes."""
 
-from __future__ import annotations
-
 import errno
 import os
 import pathlib
@@ -35,12 +33,6 @@ def start_holder(directory: pathlib.Path) -> subprocess.Popen[str]:
     return process
 
 
-def end(process: subprocess.Popen[str], *, kill: bool) -> None:
-    if kill:
-        process.kill()
-    process.communicate()
-
-
 def test_one_process_has_the_lock(tmp_path):
     with lock_run_directory(tmp_path):
         with pytest.raises(UserError) as caught, lock_run_directory(tmp_path):
@@ -54,24 +46,18 @@ def test_one_process_has_the_lock(tmp_path):
 
 
 @pytest.mark.parametrize("kill", [True, False])
-def test_the_lock_of_an_ended_process_is_free(kill, tmp_path):
-    process = start_holder(tmp_path)
-    with pytest.raises(UserError, match=f"process {process.pid} on "), lock_run_directory(tmp_path):
-        pass
-    end(process, kill=kill)
-    with lock_run_directory(tmp_path):
-        assert str(os.getpid()) in (tmp_path / LOCK_FILE).read_text()
-
-
-def test_a_second_training_is_rejected_and_changes_nothing(tmp_path, capsys):
+def test_a_second_training_is_rejected_until_the_first_process_ends(kill, tmp_path, capsys):
     process = start_holder(tmp_path)
     try:
         assert train.run([*SMALL, f"--run_dir={tmp_path}"]) == 2
         assert f"process {process.pid} on" in capsys.readouterr().err
         assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
     finally:
-        end(process, kill=True)
-    assert train.run([*SMALL, f"--run_dir={tmp_path}"]) == 0
+        if kill:
+            process.kill()
+        process.communicate()
+    with lock_run_directory(tmp_path):
+        assert str(os.getpid()) in (tmp_path / LOCK_FILE).read_text()
 
 
 def test_a_lock_file_that_is_a_directory(tmp_path):

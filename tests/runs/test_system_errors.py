@@ -1,7 +1,5 @@
 """Tests of errors of the machine, which become one line; all different errors pass through unchanged."""
 
-from __future__ import annotations
-
 import errno
 import os
 import pathlib
@@ -13,10 +11,6 @@ from sagan_tf.errors import UserError, WorkerLostError
 from sagan_tf.runs.system_errors import explain_system_errors, explain_write_errors
 
 RUN_DIR = pathlib.Path("runs/a")
-ADVICE = (
-    "; raise --gradient_accumulation_steps, or lower --global_batch_size or --base_channels, or compute with "
-    "--precision=mixed_bfloat16; start a new run with another --run_dir; an existing run cannot change these"
-)
 SPACES = ["No space left on device", "Disk quota exceeded", "File too large"]
 
 
@@ -73,30 +67,36 @@ def test_a_file_that_can_no_longer_be_written(number):
     assert f"runs/a/metrics.jsonl ({os.strerror(number)})" in str(found)
 
 
-def test_too_little_memory():
-    found = str(explain(MemoryError()))
-    assert found.startswith("training: ") and found.endswith(ADVICE)
-    message = (
-        "OOM when allocating tensor with shape[256,64,128,128] and type float on /device:GPU:0 by allocator GPU_0_bfc"
-    )
-    found = explain(tensorflow_error(tf.errors.ResourceExhaustedError, message))
-    assert type(found) is UserError and "256 x 64 x 128 x 128" in str(found) and str(found).endswith(ADVICE)
-    found = str(explain(tensorflow_error(tf.errors.ResourceExhaustedError, "failed to allocate memory")))
-    assert found.startswith("training: ") and found.endswith(ADVICE)
+@pytest.mark.parametrize(
+    ("error", "shape"),
+    [
+        (MemoryError(), ""),
+        (tensorflow_error(tf.errors.ResourceExhaustedError, "failed to allocate memory"), ""),
+        (
+            tensorflow_error(tf.errors.ResourceExhaustedError, "OOM when allocating tensor with shape[256,64,128,9]"),
+            "256 x 64 x 128 x 9",
+        ),
+    ],
+    ids=str,
+)
+def test_too_little_memory(error, shape):
+    found = explain(error)
+    assert type(found) is UserError and str(found).startswith("training: ") and shape in str(found)
+    assert "--gradient_accumulation_steps" in str(found)
 
 
-@pytest.mark.parametrize("compiled", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_too_little_memory_reported_by_tensorflow(compiled):
-    """Ask for more memory than any machine has, eagerly and in a graph."""
+def test_too_little_memory_reported_by_tensorflow():
+    """Ask for more memory than any machine has."""
 
+    @tf.function
     def allocate(size: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.fill(tf.stack([size, 2**24, 2**20]), 1.0))
 
     with (
-        pytest.raises(UserError, match=r"training: .* 4 x 16777216 x 1048576; raise"),
+        pytest.raises(UserError, match="training: .* 4 x 16777216 x 1048576"),
         explain_system_errors(RUN_DIR, num_workers=1),
     ):
-        (tf.function(allocate) if compiled else allocate)(tf.constant(4))
+        allocate(tf.constant(4))
 
 
 def test_a_lost_worker():
@@ -123,13 +123,6 @@ def test_a_lost_worker():
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_different_errors_pass_through(error, num_workers):
     assert explain(error, num_workers) is error
-
-
-def test_contexts_without_an_error():
-    finished = []
-    with explain_system_errors(RUN_DIR, num_workers=2), explain_write_errors(RUN_DIR):
-        finished.append(True)
-    assert finished == [True]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 Commit 51eb50f wrote them: the quickstart with small networks, 150 steps. `images.npz` has images of both.
 """
 
-from __future__ import annotations
-
 import pathlib
 import zipfile
 

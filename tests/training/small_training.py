@@ -5,8 +5,6 @@ The optimizer is SGD, and batch statistics are synchronized.
 python -m tests.training.small_training OUTPUT.npz
 """
 
-from __future__ import annotations
-
 import pathlib
 import sys
 

@@ -4,8 +4,6 @@ The networks and losses are the public ones. Nothing of the compiled loop is use
 Adam and the moving average are NumPy, and a network that must not change gets its old values back.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Tests of Adam against the Adam of Keras."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tests of the adaptive probability against its rule in Python."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """Tests of the augmentation in training and its random numbers."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
@@ -9,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
+from sagan_tf.augmentation import AUGMENTATIONS, Augmentation
 from sagan_tf.regularization import Regularizer
 from sagan_tf.training.train import train
 from tests.training.tiny import (
@@ -89,12 +87,6 @@ def test_the_generator_learns_through_the_augmentation(monkeypatch, factor, opti
     images, labels = tf.zeros([4, 32, 32, 1]), tf.zeros([4], tf.int32)
     metrics = run_in_replica(make_updates(config).generator_step, images, labels, DRAW)
     assert (float(metrics["generator_gradient_norm"]) > 0) == (factor > 0 or bool(options))
-
-
-def test_no_augmentation_adds_no_operation():
-    images = tf.zeros([4, 32, 32, 1])
-    assert create_augmentation(())(images, None) is images
-    assert make_updates(tiny_config()).state.augment_probability is None
 
 
 def test_only_updates_are_augmented(tmp_path, monkeypatch):

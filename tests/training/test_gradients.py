@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training.gradients import apply_gradients, split_batch
+from sagan_tf.training.gradients import apply_gradients
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.training.tiny import (
     PLAIN_NETWORKS,
@@ -109,10 +109,3 @@ def test_an_overflow_on_any_replica_skips_the_update_on_all(make_strategy):
     norm = step(tf.constant(False))
     assert variable.numpy().tolist() == [-1.0, 0.0]  # gradient 8 at scale 4 is 2
     assert float(norm) == pytest.approx(np.hypot(2.0, 2.0))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int64"])
-def test_split_batch(dtype):
-    values = np.arange(12).reshape(6, 2).astype(dtype)
-    for part, expected in zip(split_batch(tf.constant(values), 3), np.split(values, 3), strict=True):
-        np.testing.assert_array_equal(part, expected)

@@ -4,8 +4,6 @@ The tests use the list of GPU kernels of this TensorFlow. A host that waits cann
 GPU is idle afterwards.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -13,8 +11,7 @@ import tensorflow as tf
 
 from sagan_tf.layers.accelerators import assume_device
 from tests.graph_placement import find_host_waits, has_gpu_kernels
-from tests.graphs import find_cross_device_tensors, find_loop_body
-from tests.layers.replicas import REPLICAS, two_replicas
+from tests.graphs import find_loop_body
 from tests.training.tiny import NETWORK_OPTIONS, PLAIN_NETWORKS, make_trainer, one_device, tiny_config
 
 pytestmark = pytest.mark.skipif(not has_gpu_kernels(), reason="this TensorFlow was built without kernels for GPUs")
@@ -67,15 +64,6 @@ def test_a_step_does_not_make_the_host_wait_for_a_gpu(kind, name):
     assert len(body.get_operations()) > 100
     assert (count_compiled_calls(body) > 0) == (kind == "GPU")
     assert find_host_waits(body) == []
-
-
-def test_two_replicas_send_only_metrics_to_the_host():
-    """The metrics of the second replica are copied to the first one and added there."""
-    body = trace_step("GPU", OPTIONS["default"], two_replicas())
-    assert count_compiled_calls(body) > REPLICAS
-    assert find_host_waits(body) == []
-    copied = [tensor for tensor in find_cross_device_tensors(body) if tensor.dtype.is_floating]
-    assert [(tensor.op.type, tensor.shape.as_list()) for tensor in copied] == [("Pack", [5]), ("Pack", [2])]
 
 
 def test_host_waits_are_detected():

@@ -1,7 +1,5 @@
 """Tests of two processes that train one run."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from tests.training import small_training

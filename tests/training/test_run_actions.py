@@ -1,7 +1,5 @@
 """Tests of the networks that a run samples, evaluates and records."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import pathlib

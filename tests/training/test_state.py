@@ -58,9 +58,3 @@ def test_optimizers_store_only_the_moments_that_they_need(precision):
         adam = optimizer.inner_optimizer if precision == "mixed_float16" else optimizer
         assert (type(adam), adam.beta_1, adam.beta_2, adam.epsilon) == (Adam, beta_1 or 0.0, 0.9, 1e-6)
         assert sum(variable.shape == weight.shape for variable in adam.variables) == num_moments
-
-
-def test_optimizers_have_their_own_learning_rates():
-    state = make_state(tiny_config(generator_learning_rate=0.1, discriminator_learning_rate=0.4), one_device())
-    assert float(state.generator_optimizer.learning_rate.numpy()) == pytest.approx(0.1)
-    assert float(state.discriminator_optimizer.learning_rate.numpy()) == pytest.approx(0.4)

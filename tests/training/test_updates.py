@@ -1,7 +1,5 @@
 """Tests that options that are off create no operation."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Tests of the check that all workers have restored the same checkpoint."""
 
-from __future__ import annotations
-
 import types
 
 import pytest

@@ -1,7 +1,5 @@
 """The smallest networks and data for tests of the training code."""
 
-from __future__ import annotations
-
 import dataclasses
 import pathlib
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Step reports for actions, and the TensorBoard events that actions write."""
 
-from __future__ import annotations
-
 import pathlib
 
 import tensorflow as tf

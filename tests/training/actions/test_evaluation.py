@@ -1,7 +1,5 @@
 """Tests of evaluations in training: records, the best checkpoint and warnings."""
 
-from __future__ import annotations
-
 import json
 import logging
 import pathlib

@@ -1,7 +1,5 @@
 """Tests of the health actions: warnings, policies and dead discriminators."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import pathlib

@@ -1,7 +1,5 @@
 """Tests of the profile; test_tensorboard.py tests the files of all these actions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

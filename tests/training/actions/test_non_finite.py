@@ -1,7 +1,5 @@
 """Tests of the detection of non-finite values, and of rollbacks."""
 
-from __future__ import annotations
-
 import math
 import pathlib
 

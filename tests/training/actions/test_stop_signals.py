@@ -1,7 +1,5 @@
 """Tests of signals that stop a run."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

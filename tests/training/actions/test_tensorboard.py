@@ -1,7 +1,5 @@
 """Tests of the TensorBoard files of a run, and of their pages in a browser."""
 
-from __future__ import annotations
-
 import contextlib
 import pathlib
 import subprocess

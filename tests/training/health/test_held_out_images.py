@@ -1,8 +1,5 @@
 """Tests of the held-out images of the overfitting reader."""
 
-from __future__ import annotations
-
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +11,9 @@ from sagan_tf.augmentation import AUGMENTATIONS, Augmentation
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
+from sagan_tf.runs.metrics_log import read_metrics
 from sagan_tf.training.health import overfitting
-from sagan_tf.training.health.overfitting import (
-    MAX_IMAGES,
-    OverfittingReader,
-    open_overfitting_reader,
-    sample_labeled_images,
-)
+from sagan_tf.training.health.overfitting import MAX_IMAGES, open_overfitting_reader, sample_labeled_images
 from sagan_tf.training.health.signs import HELD_OUT_GAP
 from sagan_tf.training.train import train
 from tests.data.sample_folders import build_class_directories, build_record_files
@@ -63,7 +56,7 @@ def test_a_sample_of_many_images():
     assert [stored[image.tobytes()] for image in images.images] == images.labels.tolist()
 
 
-def open_reader(tmp_path: Path, held_out: str, **options: Any) -> OverfittingReader | None:
+def open_reader(tmp_path: Path, held_out: str, **options: Any) -> Any:
     data = {"dataset": "folder", "data_dir": str(tmp_path / "training"), "held_out": held_out, "image_channels": 3}
     config = tiny_config(**{**data, "num_classes": 2, **PLAINEST_NETWORKS, **options})
     state = make_state(config, one_device())
@@ -78,27 +71,24 @@ def directories(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make_other_images(directories: Path) -> str:
-    """Make a directory of images whose mean differs from that of the training images."""
-    build_class_directories(directories / "more", images_per_class=9)
-    return str(directories / "more")
-
-
-def test_the_augmentation_is_that_of_the_run(directories, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "probability", "is_zero"),
+    [
+        ({}, None, False),
+        ({"augment": ("flip",)}, None, True),
+        ({"augment": ("flip",), "ada_target": 0.6}, 0.0, False),
+        ({"augment": ("flip",), "ada_target": 0.6}, 1.0, True),
+    ],
+)
+def test_the_augmentation_and_its_probability_are_those_of_the_run(
+    options, probability, is_zero, directories, monkeypatch
+):
     monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
-    other_images = make_other_images(directories)
-    for options, is_zero in (({}, False), ({"augment": ("flip",)}, True)):
-        reader = open_reader(directories, other_images, **options)
-        assert reader is not None and (reader()[HELD_OUT_GAP] == 0.0) == is_zero
-
-
-def test_the_augmentation_has_the_probability_of_the_run(directories, monkeypatch):
-    monkeypatch.setitem(AUGMENTATIONS, "flip", Augmentation(lambda images, draws: tf.zeros_like(images), 1))
-    reader = open_reader(directories, make_other_images(directories), augment=("flip",), ada_target=0.6)
-    assert reader is not None and reader._state.augment_probability is not None
-    for probability in (0.0, 1.0):
+    build_class_directories(directories / "more", images_per_class=9)  # their mean differs
+    reader = open_reader(directories, str(directories / "more"), **options)
+    if probability is not None:
         reader._state.augment_probability.probability.assign(probability)
-        assert (reader()[HELD_OUT_GAP] == 0.0) == (probability == 1.0)
+    assert (reader()[HELD_OUT_GAP] == 0.0) == is_zero
 
 
 @pytest.mark.parametrize(
@@ -124,11 +114,6 @@ def test_several_workers_cannot_stop_by_overfitting(directories, monkeypatch):
         open_reader(directories, str(directories / "held_out"), on_unhealthy="stop")
 
 
-def read_health_lines(run_dir: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == "health"]
-
-
 def test_a_run_records_the_held_out_gap(tmp_path):
     build_record_files(tmp_path, split="test", num_classes=0, resolution=32)
     options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "conditioning": "none", "num_steps": 2}
@@ -138,15 +123,14 @@ def test_a_run_records_the_held_out_gap(tmp_path):
         data_dir = str(tmp_path) if name == "other" else ""
         config = tiny_config(run_dir=str(tmp_path / name), held_out=held_out, **options | {"data_dir": data_dir})
         train(config)
-    gaps = {name: [line.get(HELD_OUT_GAP, "missing") for line in read_health_lines(tmp_path / name)] for name in runs}
-    assert gaps["without"] == ["missing"]
-    assert abs(gaps["other"][0]) > 3 * abs(gaps["held_out"][0]) > 0  # images of one color differ much from garments
-    assert len({read_final_loss(tmp_path / name) for name in runs}) == 1
-
-
-def read_final_loss(run_dir: Path) -> float:
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [line["discriminator_loss"] for line in lines if line["kind"] == "train"][-1]
+    lines = {name: read_metrics(tmp_path / name / "metrics.jsonl") for name in runs}
+    gaps = {
+        name: next(line for line in found if line["kind"] == "health").get(HELD_OUT_GAP)
+        for name, found in lines.items()
+    }
+    assert gaps["without"] is None
+    assert abs(gaps["other"]) > 3 * abs(gaps["held_out"]) > 0  # images of one color differ much from garments
+    assert len({found[0]["discriminator_loss"] for found in lines.values()}) == 1
 
 
 @pytest.mark.parametrize("held_out", ["no/such/place", "fashion_mnist_10k:no"])

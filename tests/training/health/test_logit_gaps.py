@@ -1,7 +1,5 @@
 """Tests of differences of mean logits within classes against closed forms."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

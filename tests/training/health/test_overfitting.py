@@ -1,7 +1,5 @@
 """Tests of the overfitting reader with closed forms and a fake discriminator."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tests of the ranks of the generator against closed forms."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras

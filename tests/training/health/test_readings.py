@@ -1,7 +1,5 @@
 """Tests of the health readings against closed forms and with fake networks."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tests of the signs with the scalars of healthy and unhealthy runs."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
