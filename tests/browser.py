@@ -76,11 +76,7 @@ class Page:
 
 @contextlib.contextmanager
 def browser_page(profile: str) -> Iterator[Page]:
-    """Start a browser and yield a page; skip the test if Chromium is not installed.
-
-    Args:
-        profile: The directory for the files of the browser.
-    """
+    """Start a browser and yield a page; skip the test if Chromium is not installed."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed")

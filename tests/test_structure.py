@@ -74,6 +74,7 @@ TESTED_ELSEWHERE = {
     "sagan_tf/runs/load_networks.py": "tests/runs/test_checkpoints.py loads networks with it",
     "sagan_tf/generation/exported_generators.py": "tests/generation/test_generators.py loads exports with it",
     "sagan_tf/training/actions/checkpoint.py": "tests/training/test_train.py saves with it",
+    "sagan_tf/training/actions/sample_grid.py": "tests/training/test_run_actions.py compares its images",
     "sagan_tf/training/actions/schedule.py": "tests/training/test_loop.py schedules actions",
     **{
         f"sagan_tf/config/{name}.py": "tests/config/test_config.py has a wrong value for every check"
@@ -140,12 +141,7 @@ every_source_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: st
 
 
 def find_imports(tree: ast.AST, package: str = "") -> Iterator[tuple[int, str]]:
-    """Yield the line and the dotted name of every import.
-
-    Args:
-        tree: The syntax tree of a module.
-        package: The package for relative imports.
-    """
+    """Yield the line and the dotted name of every import."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -174,13 +170,7 @@ def find_unit(path: pathlib.Path) -> str:
 
 
 def may_import(path: str, unit: str, imported: str) -> bool:
-    """Return whether a file may import a subpackage or module of sagan_tf.
-
-    Args:
-        path: The path of the file, relative to the package.
-        unit: The subpackage or module of the file.
-        imported: The subpackage or module to import.
-    """
+    """Return whether a file may import a subpackage or module of sagan_tf."""
     if unit == imported:
         return True
     if unit == COMMAND_LINE:

@@ -1,15 +1,16 @@
 """Tests of directories with special characters: all commands work and do not touch files of other runs."""
 
 import pathlib
+import shutil
 
 import pytest
 import tensorflow as tf
 
-from sagan_tf import evaluate, export, sample, train
+from sagan_tf import evaluate, export, sample
 from sagan_tf.runs.checkpoints import Checkpoints, remove_unfinished_checkpoints, restore_latest
 from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.training.state import TrainState
-from tests.faults.processes import SMALL
+from tests.faults.short_run import STEPS, run_training
 from tests.features.fake_extractors import save_extractor
 from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
 
@@ -70,14 +71,14 @@ def test_warning_about_a_damaged_checkpoint_has_its_path(tmp_path, state, caplog
     assert str(directory / "step-2") in line and "sagan_tf_" not in line
 
 
-def test_every_command_in_a_directory_with_special_characters(tmp_path):
+def test_every_command_in_a_directory_with_special_characters(tmp_path, uninterrupted_run):
     place = tmp_path / "p[a] *?\\{b,c} \u00fc"
     run_dir, exports, images = place / "exp [lr=1e-4]", place / "out[1]", place / "images[2]"
     save_extractor(place / "extractor[3]")
-    flags = [*SMALL, "--steps_per_loop=1", "--checkpoint_every=1", "--keep_checkpoints=1", f"--run_dir={run_dir}"]
-    assert train.run([*flags, "--num_steps=2"]) == 0
-    assert train.run([*flags, "--num_steps=3"]) == 0
-    assert [path.stem for path in (run_dir / "checkpoints").glob("*.index")] == ["step-3"]
+    shutil.copytree(uninterrupted_run, run_dir)
+    last = STEPS + 1
+    assert run_training(run_dir, f"--num_steps={last}", "--keep_checkpoints=1") == 0
+    assert [path.stem for path in (run_dir / "checkpoints").glob("*.index")] == [f"step-{last}"]
     measure = [f"--reference_dir={place / 'references[4]'}", "--reference=fashion_mnist_10k:reference"]
     measure += ["--num_samples=50", "--metrics=fcd", f"--extractor={place / 'extractor[3]'}", "--strategy=one_device"]
     measure += ["--extractor_features=pool_3", "--extractor_logits=logits"]
@@ -86,7 +87,7 @@ def test_every_command_in_a_directory_with_special_characters(tmp_path):
     assert export.run([f"--run_dir={run_dir}", f"--output={exports}"]) == 0
     grid = ["--mode=grid", "--labels=1,2"]
     assert sample.run([*grid, f"--run_dir={run_dir}", "--strategy=one_device", f"--output={place / 'run[5].png'}"]) == 0
-    assert sample.run([*grid, f"--saved_model={exports / '3'}", f"--output={place / 'export[6].png'}"]) == 0
+    assert sample.run([*grid, f"--saved_model={exports / str(last)}", f"--output={place / 'export[6].png'}"]) == 0
     assert (place / "run[5].png").is_file() and (place / "export[6].png").is_file()
     flags = ["--mode=images", "--strategy=one_device", "--num_samples=2", f"--run_dir={run_dir}", f"--output={images}"]
     assert sample.run(flags) == 0

@@ -16,7 +16,7 @@ from sagan_tf.evaluation import evaluate as evaluation
 from sagan_tf.files import append_line
 from tests.faults.disks import Disk, small_disk
 from tests.faults.outcomes import assert_equal_runs, list_files
-from tests.faults.processes import read_output, train_to_the_end
+from tests.faults.processes import read_output, start_training
 from tests.faults.short_run import FLAGS, STEPS, run_training
 
 PAGE = 4096
@@ -43,7 +43,8 @@ def test_disk_that_fills_up_during_training(tmp_path, uninterrupted_run):
     """Training runs in a process of its own, so that messages at the end of the process are included."""
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 1000) as disk:
-        assert train_to_the_end(run_dir, *FLAGS) == 2
+        with start_training(run_dir, *FLAGS) as process:
+            assert process.wait(240) == 2
         assert_disk_full_error(read_output(run_dir, "err"), run_dir)
         assert_intact(run_dir / "checkpoints")
         assert not [name for name in list_files(run_dir) if name.endswith((".part", "_temp"))]

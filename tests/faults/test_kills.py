@@ -170,15 +170,7 @@ def replay_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.Path) 
     """Reproduce the files in a directory while step 3 is saved after steps 1 and 2.
 
     The order of operations is that of TensorFlow's `SaveV2` and `MergeV2Checkpoints` and of `Checkpoints`, observed
-    with strace.
-
-    Args:
-        before: The directory when TensorFlow begins to save; it may contain no checkpoint.
-        after: The directory when the checkpoint is in the list and the oldest checkpoint is not removed yet.
-        stage: The directory that gets the files.
-
-    Yields:
-        A description of the last operation, and the step from which a run resumes in this state; 0 for a new run.
+    with strace. Yield the last operation, and the step from which a run then resumes; 0 for a new run.
     """
     data, index = "step-3.data-00000-of-00001", "step-3.index"
     earlier = 2 if (before / "checkpoint").exists() else 0

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.faults.outcomes import read_tensors
+from tests.faults.outcomes import read_metrics, read_tensors
 from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 from tests.workers import run_workers, start_workers
 
@@ -74,17 +74,34 @@ def find_newest_step(run_dir: pathlib.Path) -> int:
     return max(int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*.index"))
 
 
-def test_signal_to_one_worker_stops_both(tmp_path):
-    """TensorFlow's PreemptionCheckpointHandler stops both workers at the same step, which is saved."""
-    with start_workers(start(tmp_path, "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
-        wait_for_lines(tmp_path, 2)
-        workers[1].send_signal(signal.SIGUSR1)
-        found = wait_for_stop(workers, tmp_path)
-    step = find_newest_step(tmp_path)
-    expected = f"sagan_tf.train: stopped with all workers at step {step} and saved it in {tmp_path}; "
+def assert_resumed_run_equals_whole(directory: pathlib.Path, begun: int, num_steps: int, *flags: str) -> None:
+    """Assert that the interrupted run `a` resumes at a step and ends as the run `b`, which is not interrupted."""
+    flags = (*flags, f"--num_steps={num_steps}")
+    assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(directory / "a", *flags)))
+    run_workers(start(directory / "b", *flags))
+    assert read_tensors(directory / "a") == read_tensors(directory / "b")
+    steps = [line["step"] for line in read_metrics(directory / "a") if line["kind"] == "train"]
+    assert steps == sorted(set(steps))  # only one worker writes
+
+
+@pytest.mark.parametrize("signaled", [[1], pytest.param([0, 1], marks=pytest.mark.slow)])
+def test_a_signal_stops_both_workers(tmp_path, signaled):
+    """TensorFlow's PreemptionCheckpointHandler stops both workers at the same step, which is saved.
+
+    A scheduler signals both workers.
+    """
+    run_dir, flags = tmp_path / "a", ["--num_steps=1000000", "--checkpoint_every=1000000"]
+    with start_workers(start(run_dir, *flags)) as workers:
+        wait_for_lines(run_dir, 2)
+        for index in signaled:
+            workers[index].send_signal(signal.SIGUSR1)
+        found = wait_for_stop(workers, run_dir)
+    step = find_newest_step(run_dir)
     assert [status for status, _ in found] == [138, 138]
-    assert all(line.startswith(expected) for _, line in found), found
-    assert list((tmp_path / "checkpoints").glob("*temp*")) == []
+    assert all(f"step {step} " in line and str(run_dir) in line for _, line in found), found
+    assert list((run_dir / "checkpoints").glob("*temp*")) == []
+    if len(signaled) == 2:
+        assert_resumed_run_equals_whole(tmp_path, step, step + 2, "--checkpoint_every=1000000")
 
 
 @pytest.mark.slow
@@ -99,10 +116,7 @@ def test_death_of_one_worker_ends_both_and_the_run_can_be_resumed(tmp_path, kill
     assert status == 75
     assert line.startswith(f"sagan_tf.train: worker {killed} no longer answers (") and "Detected at node" not in line
     begun = find_newest_step(tmp_path / "a")
-    flags = ["--checkpoint_every=4", f"--num_steps={begun + 4}"]
-    assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
-    run_workers(start(tmp_path / "b", *flags))
-    assert read_tensors(tmp_path / "a") == read_tensors(tmp_path / "b")
+    assert_resumed_run_equals_whole(tmp_path, begun, begun + 4, "--checkpoint_every=4")
 
 
 @pytest.mark.slow
@@ -124,18 +138,3 @@ def test_hanging_worker_ends_the_other(tmp_path):
         workers[1].send_signal(signal.SIGSTOP)
         status, line = wait_for_end(workers[0], MAX_HANG_SECONDS)
     assert status == 75 and "worker 1 no longer answers" in line
-
-
-@pytest.mark.slow
-def test_run_can_be_resumed_after_a_signal_to_both_workers(tmp_path):
-    """Both workers get the signal, as from a scheduler. The results are those of an uninterrupted run."""
-    with start_workers(start(tmp_path / "a", "--num_steps=1000000", "--checkpoint_every=1000000")) as workers:
-        wait_for_lines(tmp_path / "a", 2)
-        for worker in workers:
-            worker.send_signal(signal.SIGUSR1)
-        assert [status for status, _ in wait_for_stop(workers, tmp_path / "a")] == [138, 138]
-    begun = find_newest_step(tmp_path / "a")
-    flags = ["--checkpoint_every=1000000", f"--num_steps={begun + 2}"]
-    assert all(f"resumed at step {begun}" in printed for printed in run_workers(start(tmp_path / "a", *flags)))
-    run_workers(start(tmp_path / "b", *flags))
-    assert read_tensors(tmp_path / "a") == read_tensors(tmp_path / "b")

@@ -190,12 +190,7 @@ def checksum(data: bytes) -> bytes:
 
 
 def framed(record: bytes, length: int | None = None) -> bytes:
-    """Return a record in the format of a TFRecord file, with valid checksums.
-
-    Args:
-        record: The record.
-        length: The length in the header; None for the length of the record.
-    """
+    """Return a record in the format of a TFRecord file, with valid checksums."""
     head = struct.pack("<Q", len(record) if length is None else length)
     return head + checksum(head) + record + checksum(record)
 
@@ -207,16 +202,7 @@ def good_records() -> list[bytes]:
 
 
 def write_record_files(data_dir: Path, content: bytes, count: int = 6) -> Path:
-    """Write a split `train` of one file with given content.
-
-    Args:
-        data_dir: The directory of the data set.
-        content: The content of the file.
-        count: The number of records in the metadata.
-
-    Returns:
-        The path of the file.
-    """
+    """Write a split `train` of one file with given content."""
     directory = data_dir / "train"
     directory.mkdir(parents=True)
     (directory / "a.tfrecord").write_bytes(content)

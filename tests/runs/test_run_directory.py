@@ -118,8 +118,9 @@ def test_records_are_read_with_a_byte_order_mark(tmp_path):
         run_directory.check_flags(flagfile)
 
 
-@pytest.mark.parametrize("copied", [True, False])
-@pytest.mark.parametrize("written", ["{}/runs/a", "runs/a", "./runs/../runs/a//", "link/a"])
+@pytest.mark.parametrize(
+    ("written", "copied"), [("{}/runs/a", True), ("runs/a", False), ("./runs/../runs/a//", True), ("link/a", False)]
+)
 def test_the_flagfile_of_a_run_that_was_moved(written, copied, tmp_path, monkeypatch, capsys):
     begun: list[str] = []
     monkeypatch.setattr(train, "main", lambda config: begun.append(config.training.run_dir))

@@ -43,10 +43,8 @@ class PlainAdam:
 class StepOracle:
     """Training of `make_state(config)` on the batches of `make_iterator(config)`.
 
-    Args:
-        config: The run.
-        replicas: The number of parts of every batch with batch statistics of their own. Their gradients, statistics and
-            metrics are averaged.
+    Every batch has as many parts as there are replicas, with batch statistics of their own. The gradients, statistics
+    and metrics of the parts are averaged.
     """
 
     def __init__(self, config: Config, replicas: int = 1) -> None:

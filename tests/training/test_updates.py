@@ -31,7 +31,6 @@ UNUSED = {
 """Options without an effect, because the options that they depend on are off."""
 ON = [(network, {name: 0.5}) for network, entries in REGULARIZERS.items() for name in entries]
 ON += [(network, {"augment": (name,)}) for network in STEPS for name in AUGMENTATIONS]
-ON += [("generator", {"generator_top_k": 0.5})]
 
 
 @functools.cache
@@ -90,6 +89,10 @@ def test_the_algorithm_draws_only_latents_and_labels(network):
     assert random[0] == random[1] and len(random[0]) >= 2
 
 
-@pytest.mark.parametrize(("network", "options"), ON, ids=lambda value: value if isinstance(value, str) else str(*value))
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [("generator", {"generator_top_k": 0.5}), *(pytest.param(*on, marks=pytest.mark.slow) for on in ON)],
+    ids=lambda value: value if isinstance(value, str) else str(*value),
+)
 def test_options_that_are_on_create_operations(network, options):
     assert len(trace_with_options(network, **options)) > len(trace_algorithm(network))
