@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import re
 import types
+from typing import Any
 
 import keras
 import pytest
@@ -81,12 +82,13 @@ GPU_CONFIGS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
 
 @pytest.mark.parametrize("path", GPU_CONFIGS, ids=lambda path: path.stem)
 def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path):
-    written = [int(number) for number in re.findall(r"\d+", ACCUMULATION.search(path.read_text())[1])]
+    (steps,) = ACCUMULATION.findall(path.read_text())
+    written = [int(number) for number in re.findall(r"\d+", steps)]
     config = parse_config([f"--flagfile={path}"])
     classes = 10 if config.data.dataset == "cifar10" else 1000
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))
     with keras.StatelessScope(initialize_variables=False):
-        networks = types.SimpleNamespace(
+        networks: Any = types.SimpleNamespace(
             generator=build_generator(config.model), discriminator=build_discriminator(config.model)
         )
     memory, batch_size = estimate_replica_memory(config, networks), config.training.global_batch_size

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import Any
 
 import keras
 import pytest
@@ -14,7 +15,7 @@ from sagan_tf.training.state import create_optimizer
 from sagan_tf.training.validation import check_config
 from tests.training.tiny import tiny_config, two_replicas
 
-DECAY = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
+DECAY: dict[str, Any] = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
 
 
 @pytest.mark.parametrize(

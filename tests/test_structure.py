@@ -258,8 +258,8 @@ def test_third_party_modules_are_imported_in_one_place(path):
 def test_text_files_are_read_in_one_place(path):
     # Path.read_text keeps a byte order mark, which an editor may write.
     for node in ast.walk(ast.parse(path.read_text())):
-        is_method = isinstance(node, ast.Attribute) and node.attr == "read_text"
-        assert not is_method, f"{path}:{node.lineno}: use sagan_tf.text.read_text"
+        if isinstance(node, ast.Attribute):
+            assert node.attr != "read_text", f"{path}:{node.lineno}: use sagan_tf.text.read_text"
 
 
 @every_source_file

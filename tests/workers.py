@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
@@ -23,7 +24,7 @@ def start_workers(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess
     for index, command in enumerate(commands):
         config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
         environment = os.environ | {"TF_CONFIG": json.dumps(config)}
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         workers.append(subprocess.Popen([sys.executable, *command], cwd=_ROOT, env=environment, **streams))
     try:
         yield workers

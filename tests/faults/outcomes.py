@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,7 +16,7 @@ def read_tensors(run_dir: pathlib.Path) -> dict[str, bytes]:
     return {name: reader.get_tensor(name).tobytes() for name in names}
 
 
-def read_metrics(run_dir: pathlib.Path) -> list[dict[str, object]]:
+def read_metrics(run_dir: pathlib.Path) -> list[dict[str, Any]]:
     """Return the lines of `metrics.jsonl`, without times."""
     text = (run_dir / "metrics.jsonl").read_text(encoding="utf-8")
     found = [json.loads(line) for line in text.splitlines()]

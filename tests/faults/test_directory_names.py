@@ -6,10 +6,10 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from sagan_tf import evaluate, export, sample
 from sagan_tf.runs.checkpoints import Checkpoints, remove_unfinished_checkpoints, restore_latest
 from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.training.state import TrainState
+from tests import commands
 from tests.faults.short_run import STEPS, run_training
 from tests.features.fake_extractors import save_extractor
 from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
@@ -82,13 +82,16 @@ def test_every_command_in_a_directory_with_special_characters(tmp_path, uninterr
     measure = [f"--reference_dir={place / 'references[4]'}", "--reference=fashion_mnist_10k:reference"]
     measure += ["--num_samples=50", "--metrics=fcd", f"--extractor={place / 'extractor[3]'}", "--strategy=one_device"]
     measure += ["--extractor_features=pool_3", "--extractor_logits=logits"]
-    assert evaluate.run([f"--run_dir={run_dir}", *measure]) == 0
+    assert commands.evaluate([f"--run_dir={run_dir}", *measure]) == 0
     assert '"kind": "evaluation"' in (run_dir / "metrics.jsonl").read_text()
-    assert export.run([f"--run_dir={run_dir}", f"--output={exports}"]) == 0
+    assert commands.export([f"--run_dir={run_dir}", f"--output={exports}"]) == 0
     grid = ["--mode=grid", "--labels=1,2"]
-    assert sample.run([*grid, f"--run_dir={run_dir}", "--strategy=one_device", f"--output={place / 'run[5].png'}"]) == 0
-    assert sample.run([*grid, f"--saved_model={exports / str(last)}", f"--output={place / 'export[6].png'}"]) == 0
+    assert (
+        commands.sample([*grid, f"--run_dir={run_dir}", "--strategy=one_device", f"--output={place / 'run[5].png'}"])
+        == 0
+    )
+    assert commands.sample([*grid, f"--saved_model={exports / str(last)}", f"--output={place / 'export[6].png'}"]) == 0
     assert (place / "run[5].png").is_file() and (place / "export[6].png").is_file()
     flags = ["--mode=images", "--strategy=one_device", "--num_samples=2", f"--run_dir={run_dir}", f"--output={images}"]
-    assert sample.run(flags) == 0
+    assert commands.sample(flags) == 0
     assert len(list(images.rglob("*.png"))) == 2

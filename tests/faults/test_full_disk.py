@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf import evaluate, export, sample
 from sagan_tf.evaluation import evaluate as evaluation
 from sagan_tf.files import append_line
+from tests import commands
 from tests.faults.disks import Disk, small_disk
 from tests.faults.outcomes import assert_equal_runs, list_files
 from tests.faults.processes import read_output, start_training
@@ -21,7 +21,11 @@ from tests.faults.short_run import FLAGS, STEPS, run_training
 
 PAGE = 4096
 EVALUATION = ("--extractor=fashion_mnist", "--metrics=label_agreement", "--num_samples=10")
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "sample": commands.sample,
+    "export": commands.export,
+    "evaluate": commands.evaluate,
+}
 
 
 def assert_disk_full_error(text: str, path: pathlib.Path) -> None:
@@ -169,14 +173,14 @@ def test_sampling_of_images_can_be_resumed(tmp_path, uninterrupted_run, capsys):
     """Images that were written are complete and are kept."""
     flags = [f"--run_dir={uninterrupted_run}", "--mode=images", "--num_samples=32", f"--output={tmp_path / 'images'}"]
     with small_disk(tmp_path, 80) as disk:
-        assert sample.run(flags) == 2
+        assert commands.sample(flags) == 2
         assert "(No space left on device)" in read_error(capsys, "sample")
         written = list(disk.path.rglob("*.png"))
         assert 0 < len(written) < 32
         for path in written:
             Image.open(path).load()
         disk.make_room()
-        assert sample.run(flags) == 0
+        assert commands.sample(flags) == 0
         assert f"{len(written)} of 32 images exist already" in capsys.readouterr().out
         assert len([path for path in disk.path.rglob("*") if path.is_file()]) == 33  # 32 images and the record
 
@@ -197,17 +201,17 @@ def test_files_of_an_evaluated_run_stay_intact(part, tmp_path, uninterrupted_run
 
         with monkeypatch.context() as patched:
             patched.setattr(evaluation, "print_table", print_table)
-            assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
+            assert commands.evaluate([f"--run_dir={run_dir}", *EVALUATION]) == 2
         printed = capsys.readouterr()
         assert str(run_dir / part) in printed.err and "No space left on device" in printed.err
         assert json.loads(printed.out.splitlines()[-1])["label_agreement"] >= 0.0
         assert (metrics.read_bytes() == before) == (not part)
         before = metrics.read_bytes()
         monkeypatch.setattr(evaluation, "open_extractor", None)
-        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
+        assert commands.evaluate([f"--run_dir={run_dir}", *EVALUATION]) == 2
         assert "--output" in read_error(capsys, "evaluate") and metrics.read_bytes() == before
         monkeypatch.undo()
         disk.make_room()
-        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 0
+        assert commands.evaluate([f"--run_dir={run_dir}", *EVALUATION]) == 0
         assert metrics.read_bytes().startswith(before)
         assert json.loads(metrics.read_text().splitlines()[-1])["kind"] == "evaluation"

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf import train
 from sagan_tf.runs.checkpoints import Checkpoints, remove_unfinished_checkpoints, restore_latest
 from sagan_tf.training.state import TrainState
+from tests import commands
 from tests.faults.outcomes import assert_equal_runs, read_metrics
 from tests.faults.processes import SMALL, read_output, start_training, wait_until
 from tests.training.tiny import (
@@ -33,9 +34,9 @@ EVERY = 4
 KEPT = 2
 # With these flags a checkpoint must hold first moments, an EMA generator that differs from the generator, and the
 # position in the data, which determines the flips.
-FLAGS = ("--adam_beta1=0.5", "--ema_start_step=3", "--ema_decay=0.9", "--random_flip")
-FLAGS += ("--discriminator_steps_per_step=2",)
-FLAGS += ("--log_every=1", "--sample_every=6", f"--checkpoint_every={EVERY}", f"--keep_checkpoints={KEPT}")
+FLAGS = ["--adam_beta1=0.5", "--ema_start_step=3", "--ema_decay=0.9", "--random_flip"]
+FLAGS += ["--discriminator_steps_per_step=2", "--log_every=1", "--sample_every=6"]
+FLAGS += [f"--checkpoint_every={EVERY}", f"--keep_checkpoints={KEPT}"]
 
 Moment = Callable[[pathlib.Path, subprocess.Popen], None]
 """A function that waits for the moment at which a training process should be killed."""
@@ -132,7 +133,7 @@ def assert_killed_run_equals_whole(
         kill_at(moment, directory / "killed", flags)
     for name, is_resumed in (("killed", True), ("whole", False)):
         capsys.readouterr()
-        assert train.run([*SMALL, *flags, f"--run_dir={directory / name}"]) == 0
+        assert commands.train([*SMALL, *flags, f"--run_dir={directory / name}"]) == 0
         assert ("resumed at step" in capsys.readouterr().out) == is_resumed
     assert_equal_runs(directory / "killed", directory / "whole", num_steps)
 
@@ -151,8 +152,8 @@ def test_many_kills_leave_no_trace(tmp_path, capsys):
 @pytest.mark.slow
 def test_no_evaluation_is_lost_if_it_is_killed(tmp_path, capsys):
     """This includes the last evaluation, after which there are no more steps."""
-    flags = (f"--evaluate_every={EVERY}", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement")
-    flags += ("--num_samples=500", f"--reference_dir={tmp_path / 'references'}")
+    flags = [f"--evaluate_every={EVERY}", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement"]
+    flags += ["--num_samples=500", f"--reference_dir={tmp_path / 'references'}"]
     moments = [functools.partial(during_evaluation, step) for step in (EVERY, 2 * EVERY)]
     assert_killed_run_equals_whole(tmp_path, moments, 2 * EVERY, capsys, *flags)
     evaluated = [line["step"] for line in read_metrics(tmp_path / "killed") if line["kind"] == "evaluation"]
@@ -211,7 +212,8 @@ def simulate_kill(*_: object, **__: object) -> None:
 @pytest.mark.parametrize("first", [True, False])
 def test_run_resumes_after_every_operation_of_a_save(first, tmp_path, monkeypatch):
     """This includes the first save of a run, before which there is no list of checkpoints."""
-    state, values = make_state(tiny_config(**PLAINEST_NETWORKS), one_device()), {0: {}}
+    state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
+    values: dict[int, dict[str, np.ndarray]] = {}
     directory, before, after = (tmp_path / name for name in ("checkpoints", "before", "after"))
     checkpoints = Checkpoints(directory, state, KEPT)
     directory.mkdir()

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf import train
 from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.training import trainer, updates
 from sagan_tf.training.ema import move_average
 from sagan_tf.training.state import TrainState
+from tests import commands
 from tests.faults.outcomes import read_tensors
 from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 
@@ -42,7 +42,7 @@ class RepeatedNanSampler(NanSampler):
 
 
 def run(run_dir: pathlib.Path, *flags: str, num_steps: int = 8) -> int:
-    return train.run([*FLAGS, f"--run_dir={run_dir}", f"--num_steps={num_steps}", *flags])
+    return commands.train([*FLAGS, f"--run_dir={run_dir}", f"--num_steps={num_steps}", *flags])
 
 
 def last_line(text: str) -> str:

@@ -22,9 +22,9 @@ MINUTES = float(os.environ.get("SAGAN_TF_SOAK_MINUTES", "30"))
 WARM_UP = 0.2
 """Fraction of the time in which memory may grow. By then, every action has run several times."""
 MAX_GROWTH = 1.02
-WORK = ("--num_steps=100000000", "--steps_per_loop=10", "--log_every=10", "--sample_every=100", "--checkpoint_every=50")
-WORK += ("--evaluate_every=100", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement", "--num_samples=256")
-WORK += ("--histogram_every=200",)
+WORK = ["--num_steps=100000000", "--steps_per_loop=10", "--log_every=10", "--sample_every=100", "--checkpoint_every=50"]
+WORK += ["--evaluate_every=100", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement", "--num_samples=256"]
+WORK += ["--histogram_every=200"]
 
 pytestmark = pytest.mark.skipif(not pathlib.Path("/proc/self/smaps_rollup").exists(), reason="reads Linux's /proc")
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from sagan_tf import evaluate, export, sample, train
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.evaluation.reference import load_reference
+from tests import commands
 from tests.data.sample_folders import build_class_directories
 from tests.faults.processes import ROOT, SMALL
 from tools import import_tfgan_checkpoint, prepare_imagenet, report
@@ -57,10 +57,10 @@ def test_commands_accept_the_names(place, run_dir, tmp_path, capfd):
     prepared = ("--dataset=folder", "--resolution=32", "--format=png", "--num_workers=1", f"--output={tmp_path}")
     flagfile = place / "run.cfg"
     flagfile.write_bytes((run_dir / "flags.cfg").read_bytes())
-    assert train.run([f"--flagfile={flagfile}", "--num_steps=3"]) == 0
-    assert sample.run([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
-    assert evaluate.run([run, *measured, f"--output={out / 'record.json'}"]) == 0
-    assert export.run([run, f"--data_licence={NAME}"]) == 0
+    assert commands.train([f"--flagfile={flagfile}", "--num_steps=3"]) == 0
+    assert commands.sample([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
+    assert commands.evaluate([run, *measured, f"--output={out / 'record.json'}"]) == 0
+    assert commands.export([run, f"--data_licence={NAME}"]) == 0
     assert prepare_imagenet.main([*prepared, f"--data_dir={images}"]) == 0
     page = report.format_page(report.RunDirectory(run_dir))
     assert "Logging error" not in "".join(capfd.readouterr())
@@ -74,12 +74,16 @@ def test_commands_accept_the_names(place, run_dir, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("command", "arguments", "option"),
     [
-        (train.run, (*SMALL, "--run_dir=PLACE/new"), "run_dir"),
-        (train.run, (*SMALL, "--dataset=tfrecord", "--data_dir=PLACE/new", "--run_dir=NEW"), "data_dir"),
-        (evaluate.run, ("--images=PLACE/images", "--extractor=PLACE"), "extractor"),
-        (evaluate.run, ("--images=PLACE/images", "--inception_dir=PLACE", "--extractor=inception"), "inception_dir"),
-        (sample.run, ("--saved_model=PLACE", "--mode=grid", "--output=NEW.png"), "saved_model"),
-        (export.run, ("--run_dir=RUN", "--output=PLACE/new"), "output"),
+        (commands.train, (*SMALL, "--run_dir=PLACE/new"), "run_dir"),
+        (commands.train, (*SMALL, "--dataset=tfrecord", "--data_dir=PLACE/new", "--run_dir=NEW"), "data_dir"),
+        (commands.evaluate, ("--images=PLACE/images", "--extractor=PLACE"), "extractor"),
+        (
+            commands.evaluate,
+            ("--images=PLACE/images", "--inception_dir=PLACE", "--extractor=inception"),
+            "inception_dir",
+        ),
+        (commands.sample, ("--saved_model=PLACE", "--mode=grid", "--output=NEW.png"), "saved_model"),
+        (commands.export, ("--run_dir=RUN", "--output=PLACE/new"), "output"),
         (prepare_imagenet.main, ("--dataset=folder", "--data_dir=PLACE/images", "--output=PLACE/new"), "output"),
         (import_tfgan_checkpoint.main, ("--checkpoint=PLACE/model", "--run_dir=NEW"), "checkpoint"),
     ],

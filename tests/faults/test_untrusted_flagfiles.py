@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sagan_tf import evaluate, export, sample, train
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.config.flagfile import MAX_FLAGFILES
 from sagan_tf.serving import client
+from tests import commands
 
-COMMANDS = {"train": train.run, "evaluate": evaluate.run, "sample": sample.run, "export": export.run}
+COMMANDS = {
+    "train": commands.train,
+    "evaluate": commands.evaluate,
+    "sample": commands.sample,
+    "export": commands.export,
+}
 
 
 def write_file_including_itself(path: Path) -> None:
@@ -93,7 +98,8 @@ def test_every_command_prints_one_line(kind, command, tmp_path, capsys):
     began = time.perf_counter()
     assert COMMANDS[command]([f"--flagfile={path}"]) == 2
     assert time.perf_counter() - began < 2
-    assert_one_line(f"sagan_tf.{command}", *capsys.readouterr(), reason)
+    out, err = capsys.readouterr()
+    assert_one_line(f"sagan_tf.{command}", out, err, reason)
 
 
 def test_client_accepts_no_flagfile(tmp_path, capsys):
@@ -102,7 +108,8 @@ def test_client_accepts_no_flagfile(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         client.run(["--server=localhost:1", f"--output={tmp_path / 'a.png'}", f"--flagfile={path}"])
     assert caught.value.code == 2
-    assert_one_line("sagan_tf.serving.client", *capsys.readouterr(), "unrecognized arguments: --flagfile=")
+    out, err = capsys.readouterr()
+    assert_one_line("sagan_tf.serving.client", out, err, "unrecognized arguments: --flagfile=")
 
 
 def test_largest_number_of_flagfiles_and_an_empty_flagfile(tmp_path):

@@ -54,8 +54,7 @@ def test_images_are_written_only_below_the_output(name, tmp_path):
     def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
         return encode_pngs(tf.zeros((len(seeds), 2, 2, 1), tf.uint8))
 
-    options = {"shard": 0, "num_shards": 1, "batch_size": 2, "overwrite": False}
-    assert write_images(image_set, draw, output, **options) == 6
+    assert write_images(image_set, draw, output, shard=0, num_shards=1, batch_size=2, overwrite=False) == 6
     write_archive(tmp_path / "a.npz", [np.zeros((1, 2, 2, 1), np.uint8)], (2, 2, 1), np.zeros(1), np.zeros(1), names)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert written - {Path("a.npz")} == {path.relative_to(tmp_path) for path in output.rglob("*") if path.is_file()}
@@ -65,7 +64,7 @@ def test_images_are_written_only_below_the_output(name, tmp_path):
 
 @pytest.mark.parametrize("name", PATHS + COMMANDS + ODD)
 def test_sheets_show_the_names(name):
-    images = np.zeros((2, 8, 8, 1), np.uint8)
+    images: np.ndarray = np.zeros((2, 8, 8, 1), np.uint8)
     assert draw_image_sheet(images, 1, row_names=("cat", name)).height > 16
     assert draw_image_sheet(images, 2, column_names=("cat", name), captions=("cat", name)).width > 16
 

@@ -94,7 +94,7 @@ def test_link_in_place_of_a_half_written_image(tmp_path, elsewhere):
 @pytest.mark.parametrize("name", ["a.npz", "a.npz.part"])
 def test_link_in_place_of_an_archive(tmp_path, elsewhere, name):
     (tmp_path / name).symlink_to(elsewhere / "00000000.png")
-    images = [np.zeros((1, 2, 2, 1), np.uint8)]
+    images: list[np.ndarray] = [np.zeros((1, 2, 2, 1), np.uint8)]
     write_archive(tmp_path / "a.npz", images, (2, 2, 1), np.zeros(1, np.int64), np.zeros(1, np.int32), ("cat",))
     assert not (tmp_path / "a.npz").is_symlink()
     assert_untouched(elsewhere)

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from sagan_tf import train
 from sagan_tf.config import Config, get_option_fields
 from sagan_tf.config.flagfile import parse_flagfile
 from sagan_tf.errors import UserError
 from sagan_tf.runs.run_directory import RunDirectory
+from tests import commands
 from tests.training.tiny import tiny_config
 
 
@@ -123,40 +123,40 @@ def test_records_are_read_with_a_byte_order_mark(tmp_path):
 )
 def test_the_flagfile_of_a_run_that_was_moved(written, copied, tmp_path, monkeypatch, capsys):
     begun: list[str] = []
-    monkeypatch.setattr(train, "main", lambda config: begun.append(config.training.run_dir))
+    monkeypatch.setattr("sagan_tf.train.main", lambda config: begun.append(config.training.run_dir))
     monkeypatch.chdir(tmp_path)
     run_directory = RunDirectory("runs/a")
     run_directory.create()
     run_directory.write_records(tiny_config(run_dir=written.format(tmp_path)).to_flagfile())
     pathlib.Path("link").symlink_to("runs")
     for place in ("runs", "link", f"{tmp_path}/runs"):
-        assert train.run([f"--flagfile={place}/a/flags.cfg"]) == 0
+        assert commands.train([f"--flagfile={place}/a/flags.cfg"]) == 0
     shutil.copytree("runs", "moved [1]")
     if not copied:
         shutil.rmtree("runs")
     begun.clear()
     moved = "--flagfile=moved [1]/a/flags.cfg"
     for flags in ([moved], ["--run_dir=new", moved]):  # the later value counts
-        assert train.run(flags) == 2
+        assert commands.train(flags) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert f"--run_dir={tmp_path}/moved [1]/a" in line
     assert begun == []
     pathlib.Path("own.cfg").write_text(f"{moved}\n--run_dir=new\n")
     shutil.copy("moved [1]/a/flags.cfg", "copy.cfg")
     for flags in ([moved, "--run_dir=moved [1]/a/"], [moved, "--run_dir", "new"], ["--flagfile=own.cfg"]):
-        assert train.run(flags) == 0
-    assert train.run(["--flagfile=copy.cfg"]) == 0
+        assert commands.train(flags) == 0
+    assert commands.train(["--flagfile=copy.cfg"]) == 0
     assert begun[:3] == ["moved [1]/a/", "new", "new"]
 
 
 def test_a_relative_run_dir_from_another_working_directory(tmp_path, monkeypatch, capsys):
     """The path means a different directory from there, where no new run may start silently."""
-    monkeypatch.setattr(train, "main", lambda config: None)
+    monkeypatch.setattr("sagan_tf.train.main", lambda config: None)
     run_directory = RunDirectory(tmp_path / "runs")
     run_directory.create()
     run_directory.write_records(tiny_config(run_dir="runs").to_flagfile())
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert train.run(["--flagfile=../runs/flags.cfg"]) == 2
+    assert commands.train(["--flagfile=../runs/flags.cfg"]) == 2
     assert f"--run_dir={tmp_path}/runs" in capsys.readouterr().err
-    assert train.run(["--flagfile=../runs/flags.cfg", "--run_dir=../runs"]) == 0
+    assert commands.train(["--flagfile=../runs/flags.cfg", "--run_dir=../runs"]) == 0

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from sagan_tf import train
 from sagan_tf.errors import UserError
 from sagan_tf.runs.run_lock import LOCK_FILE, lock_run_directory
+from tests import commands
 from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def test_one_process_has_the_lock(tmp_path):
 def test_a_second_training_is_rejected_until_the_first_process_ends(kill, tmp_path, capsys):
     process = start_holder(tmp_path)
     try:
-        assert train.run([*SMALL, f"--run_dir={tmp_path}"]) == 2
+        assert commands.train([*SMALL, f"--run_dir={tmp_path}"]) == 2
         assert f"process {process.pid} on" in capsys.readouterr().err
         assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
     finally:

@@ -92,7 +92,7 @@ class StepOracle:
         """Return latents, labels and random numbers of the real, then the fake images."""
         number = tf.constant(number, tf.int64)
         rows = 2 * self._config.training.global_batch_size
-        numbers = [np.zeros([rows, 0], np.float32)]
+        numbers: list[np.ndarray] = [np.zeros([rows, 0], np.float32)]
         for index, augmentation in enumerate(self._augmentations):
             whole = RandomNumbers(self._sampler.get_image_seed(number), tf.range(rows), rows).stream(index).stream(0)
             numbers.append(whole.uniform([augmentation.num_draws]).numpy())

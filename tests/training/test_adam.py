@@ -168,7 +168,7 @@ def test_checkpoint_round_trip(beta_1, tmp_path):
 @every_beta_1
 def test_sparse_gradients_of_a_table(beta_1):
     """Moments of unused rows decay, and repeated rows are summed."""
-    table = np.ones((4, 3), np.float32)
+    table: np.ndarray = np.ones((4, 3), np.float32)
     rows, values = [2, 0, 2], np.float32([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [-0.5, 1.0, 7.0]])
     found = []
     for is_sparse in (True, False):
@@ -200,4 +200,4 @@ def test_variables_of_other_dtypes(dtype):
         for step in range(3):
             optimizer.apply([tf.constant([1.0, -2.0, 3.0 + step])], [variable])
         moves.append(tf.cast(variable.value, "float64").numpy())
-    np.testing.assert_allclose(*moves, rtol=1e-4 if dtype == "float64" else 2e-2)
+    np.testing.assert_allclose(moves[0], moves[1], rtol=1e-4 if dtype == "float64" else 2e-2)

@@ -1,5 +1,7 @@
 """Tests of the adaptive probability against its rule in Python."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +11,7 @@ from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
 from tests.training.tiny import run_in_replica
 
 
-def compute_probabilities(signs: np.ndarray, **options: float) -> list[float]:
+def compute_probabilities(signs: np.ndarray, **options: Any) -> list[float]:
     """Return the probability after each update of the discriminator."""
     adaptive = AdaptiveProbability(TrainingConfig(augment=("flip",), **options))
     probabilities = []

@@ -50,7 +50,10 @@ def two_updates_config(run_dir: pathlib.Path, num_steps: int, **options: Any) ->
 @pytest.mark.parametrize(
     "options",
     # tests/faults/test_kills.py interrupts a run without augmentation too.
-    [pytest.param({}, marks=pytest.mark.slow, id="plain"), pytest.param(ADAPTIVE, id="adaptive_augmentation")],
+    [
+        pytest.param({}, marks=pytest.mark.slow, id="plain"),
+        pytest.param(ADAPTIVE | PLAINEST_NETWORKS, id="adaptive_augmentation"),
+    ],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, options):
     # One call of the compiled loop for all steps, against calls of 1, 2 and 3 steps with an interruption. The adaptive
@@ -70,7 +73,12 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, options):
 
 def test_records_are_written_at_their_steps_and_continue_after_resuming(tmp_path, caplog):
     # The records have another interval than the loop, and lines after the checkpoint are written again.
-    often = {"log_every": 2, "steps_per_loop": 5, "checkpoint_every": 3, "discriminator_steps_per_step": 1}
+    often: dict[str, Any] = {
+        "log_every": 2,
+        "steps_per_loop": 5,
+        "checkpoint_every": 3,
+        "discriminator_steps_per_step": 1,
+    }
     often |= {"learning_rate_schedule": "linear", "learning_rate_decay_steps": 4, **PLAINEST_NETWORKS}
     train(two_updates_config(tmp_path, 4, **often))
     assert "learning rates" not in caplog.text
@@ -125,7 +133,9 @@ def test_images_come_in_the_order_of_seed_and_rollbacks_from_the_position_on(tmp
 
 @pytest.mark.parametrize(("num_bytes", "expected"), [(0, []), (10**6, []), (70 * 10**9, ["70.0 GB", "image 400 "])])
 def test_a_long_reread_of_an_epoch_is_logged(num_bytes, expected, caplog):
-    source = types.SimpleNamespace(name="records", num_examples=1000, count_reread_bytes=lambda position: num_bytes)
+    source: Any = types.SimpleNamespace(
+        name="records", num_examples=1000, count_reread_bytes=lambda position: num_bytes
+    )
     with caplog.at_level(logging.INFO, logger="sagan_tf"):
         training._log_reread_bytes(source, 3400)
     assert len(caplog.messages) == bool(expected)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -29,7 +30,9 @@ UNUSED = {
     "ada_speed_images": 7,
 }
 """Options without an effect, because the options that they depend on are off."""
-ON = [(network, {name: 0.5}) for network, entries in REGULARIZERS.items() for name in entries]
+ON: list[tuple[str, dict[str, Any]]] = [
+    (network, {name: 0.5}) for network, entries in REGULARIZERS.items() for name in entries
+]
 ON += [(network, {"augment": (name,)}) for network in STEPS for name in AUGMENTATIONS]
 
 

@@ -1,6 +1,7 @@
 """Tests of the check that all workers have restored the same checkpoint."""
 
 import types
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -28,7 +29,7 @@ def test_a_single_worker_is_consistent():
     check_worker_consistency(two_replicas(), make_state(step=ReplicaCounter()))
 
 
-def make_state(**counters: object) -> object:
+def make_state(**counters: object) -> Any:
     return types.SimpleNamespace(
         **({"step": ZeroCounter(), "data_position": ZeroCounter(), "rollbacks": ZeroCounter()} | counters)
     )

@@ -141,8 +141,20 @@ def test_a_resumed_run_continues_to_count_worse_values(tmp_path, caplog):
     assert "fid has become worse in 2 " in caplog.text
 
 
-RECORD = {"metric": "fid", "protocol": {"extractor": "fake/1"}, "worse_in_a_row": 0, "last": 1.0, "value": 1.0}
-DAMAGES = [{"protocol": []}, {"worse_in_a_row": None}, {"last": "1"}, {"value": "1"}, {"metric": "kid"}]
+RECORD: dict[str, Any] = {
+    "metric": "fid",
+    "protocol": {"extractor": "fake/1"},
+    "worse_in_a_row": 0,
+    "last": 1.0,
+    "value": 1.0,
+}
+DAMAGES: list[dict[str, Any]] = [
+    {"protocol": []},
+    {"worse_in_a_row": None},
+    {"last": "1"},
+    {"value": "1"},
+    {"metric": "kid"},
+]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"metric": "fid"}', *(json.dumps(RECORD | d) for d in DAMAGES)])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from sagan_tf import train as train_command
 from sagan_tf.losses import LOSSES
 from sagan_tf.runs.metrics_log import read_metrics
 from sagan_tf.training.actions import health
@@ -18,6 +17,7 @@ from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.health import signs
 from sagan_tf.training.health.signs import Sign
 from sagan_tf.training.train import train
+from tests import commands
 from tests.training.tiny import (
     PLAIN_FLAGS,
     PLAINEST_NETWORKS,
@@ -37,7 +37,7 @@ DEAD = {signs.LOGIT_RANGE: 0.0, "real_logits": 0.25, "fake_logits": 0.25}
 @pytest.fixture
 def two_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the signs by one that needs two readings above 1, and a final one."""
-    options = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
+    options: dict[str, Any] = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
     fake_signs = {
         "large": Sign("x", (), lambda values: values["x"] > 1, patience=2, **options),
         "final": Sign("y", (), lambda values: values["y"] > 1, is_final=True, **options),
@@ -90,9 +90,13 @@ def test_an_undefined_scalar_is_null(tmp_path):
 
 @pytest.mark.parametrize(
     ("policy", "values", "ends"),
-    [("warn", {"x": 2.0, "y": 2.0}, False), ("stop_dead", {"x": 2.0}, False), ("stop_dead", {"y": 2.0}, True),
-     ("stop", {"x": 2.0}, True)],
-)  # fmt: skip
+    [
+        ("warn", {"x": 2, "y": 2}, False),
+        ("stop_dead", {"x": 2}, False),
+        ("stop_dead", {"y": 2}, True),
+        ("stop", {"x": 2}, True),
+    ],
+)
 def test_policies_end_a_run(two_signs, policy, values, ends):
     monitor = make_monitor(policy)
     monitor.check(values, 1) if not ends or "x" in values else None
@@ -113,9 +117,8 @@ class FakeCheckpoints:
 
 
 def monitor_reports(*reports: tuple[int, int, Mapping[str, float]], saved: tuple[int, ...] = ()) -> None:
-    action: Any = DiscriminatorMonitor(
-        make_monitor("stop_dead"), FakeCheckpoints(*saved), pathlib.Path("run/checkpoints")
-    )  # type: ignore[arg-type]
+    checkpoints: Any = FakeCheckpoints(*saved)
+    action = DiscriminatorMonitor(make_monitor("stop_dead"), checkpoints, pathlib.Path("run/checkpoints"))
     for step, num_steps, metrics in reports:
         action(StepReport(step, num_steps, dict(metrics), 1.0, last=False))
 
@@ -182,7 +185,7 @@ DYING_RUN += [f"--{name}=10" for name in ("steps_per_loop", "log_every", "checkp
 
 
 def test_a_run_ends_when_its_discriminator_dies(tmp_path, capsys):
-    assert train_command.run([*DYING_RUN, f"--run_dir={tmp_path}"]) == 2
+    assert commands.train([*DYING_RUN, f"--run_dir={tmp_path}"]) == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert "on_unhealthy" in last and "--discriminator_learning_rate" in last
     stopped_at = read_metrics(tmp_path / "metrics.jsonl")[-1]["step"]
@@ -202,6 +205,7 @@ def test_health_readings_do_not_change_training(tmp_path):
     assert tiny_config(sample_every=7).training.health_interval == 7
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_for_a_sign_saves_and_resumes(tmp_path, monkeypatch):
     """The resumed run ends with the bits of a run that never stopped."""
     always = dataclasses.replace(health.SIGNS["dying discriminator"], is_unhealthy=lambda values: True)

@@ -13,10 +13,10 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
-from sagan_tf import train
 from sagan_tf.config import Config, ModelConfig, TrainingConfig
 from sagan_tf.training.actions.tensorboard import write_run_metadata
 from sagan_tf.visualization.charts import CHARTS
+from tests import commands
 from tests.browser import browser_page
 from tests.training.tiny import RUN_FLAGS
 from tests.workers import find_free_ports
@@ -28,7 +28,7 @@ SMALL += ["--log_every=2", "--sample_every=2", "--histogram_every=4", "--profile
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("runs") / "small_run"
-    assert train.run([*SMALL, f"--run_dir={path}"]) == 0
+    assert commands.train([*SMALL, f"--run_dir={path}"]) == 0
     return path
 
 

@@ -124,7 +124,7 @@ def test_a_run_records_the_held_out_gap(tmp_path):
         config = tiny_config(run_dir=str(tmp_path / name), held_out=held_out, **options | {"data_dir": data_dir})
         train(config)
     lines = {name: read_metrics(tmp_path / name / "metrics.jsonl") for name in runs}
-    gaps = {
+    gaps: dict[str, Any] = {
         name: next(line for line in found if line["kind"] == "health").get(HELD_OUT_GAP)
         for name, found in lines.items()
     }

@@ -20,7 +20,8 @@ def test_compute_gap_within_classes():
 
 
 def test_the_standard_error_equals_that_of_repeated_samples():
-    random, labels = np.random.default_rng(0), np.arange(40) % 3
+    random = np.random.default_rng(0)
+    labels: np.ndarray = np.arange(40) % 3
     gaps = [
         compute_gap_within_classes(random.normal(2, 3, 40), labels, random.normal(0, 3, 40), labels, weighted_by=labels)
         for _ in range(2000)

@@ -40,7 +40,7 @@ NO_AUGMENTATION = create_augmentation(())
 
 def read_levels(
     training: LabeledImages, held_out: LabeledImages, generated: float, augmentation: Any = NO_AUGMENTATION
-) -> dict[str, float | None]:
+) -> Any:
     """Read with a generator that generates images with the mean `generated` only."""
     state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
     image = state.generator.get_layer("image")
@@ -50,7 +50,7 @@ def read_levels(
     return OverfittingReader(state, training, held_out, seed=0, group_size=2, augmentation=augmentation)()
 
 
-LABELS = np.arange(70) % NUM_CLASSES
+LABELS: np.ndarray = np.arange(70) % NUM_CLASSES
 
 
 def make_levels(level: int) -> np.ndarray:
@@ -77,7 +77,8 @@ def test_different_proportions_of_classes_are_not_overfitting():
 @pytest.mark.parametrize("counts", [(10, 60), (60, 10)])
 def test_the_ratio_of_memorized_images_is_1_with_different_proportions_of_classes(counts):
     """Classes have different gaps; held-out and generated images have equal logits."""
-    labels, held_out_labels = np.repeat([0, 1], counts), np.repeat([0, 1], counts[::-1])
+    labels: np.ndarray = np.repeat([0, 1], counts)
+    held_out_labels: np.ndarray = np.repeat([0, 1], counts[::-1])
     training = make_constant_images(np.where(labels == 0, 240, 120), labels)
     values = read_levels(training, make_constant_images(np.full(70, 64), held_out_labels), generated=64 / 127.5 - 1)
     assert values[OVERFITTING] == pytest.approx(1, abs=1e-3)
