@@ -11,6 +11,8 @@ from sagan_tf.losses import LOSSES, PairedLoss
 REAL = [[2.0], [0.5], [-1.0], [1.0]]
 FAKE = [[-3.0], [-0.5], [0.0], [2.0]]
 
+SIGMOID = {x: 1.0 / (1.0 + math.exp(-x)) for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)}
+
 # Hinge: real (0 + 0.5 + 2 + 0) / 4, fake (0 + 0.5 + 1 + 3) / 4. Least squares: real (1 + 0.25 + 4 + 0) / 4, fake
 # (9 + 0.25 + 0 + 4) / 4, halved; generator ((-4)^2 + (-1.5)^2 + (-1)^2 + 1^2) / 4, halved.
 VALUES = {
@@ -18,12 +20,11 @@ VALUES = {
     "wasserstein": (-0.375 - 0.625, 0.375),
     "least_squares": ((1.3125 + 3.3125) / 2.0, 20.25 / 8.0),
     "non_saturating": (
-        sum(-math.log(1.0 / (1.0 + math.exp(-x))) for x in (2.0, 0.5, -1.0, 1.0)) / 4.0
-        + sum(-math.log(1.0 - 1.0 / (1.0 + math.exp(-x))) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
-        sum(-math.log(1.0 / (1.0 + math.exp(-x))) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
+        -sum(math.log(SIGMOID[x]) for x in (2.0, 0.5, -1.0, 1.0)) / 4.0
+        - sum(math.log(1.0 - SIGMOID[x]) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
+        -sum(math.log(SIGMOID[x]) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
     ),
 }
-SIGMOID = {x: 1.0 / (1.0 + math.exp(-x)) for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)}
 
 # 4 times d loss / d (real logit), d loss / d (fake logit), d generator loss / d (fake logit). The second and third real
 # and the last three fake logits are inside the margin of the hinge loss; 1.0 is on its edge, where the slope is 0.

@@ -33,9 +33,8 @@ DECAY: dict[str, Any] = {"learning_rate_decay_start": 100, "learning_rate_decay_
 def test_factors(options, factors):
     config = TrainingConfig(**options)
     for step, factor in factors.items():
-        assert float(compute_learning_rate_factor(config, tf.constant(step, tf.int64))) == pytest.approx(
-            factor, abs=1e-6
-        )
+        found = float(compute_learning_rate_factor(config, tf.constant(step, tf.int64)))
+        assert found == pytest.approx(factor, abs=1e-6)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])

@@ -212,16 +212,6 @@ def measure_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.name, lines
 
 
-def test_examples_of_the_import_rules():
-    allowed = [("training", "networks"), ("layers", "layers"), ("evaluation", "features"), ("cli", "config")]
-    allowed += [("exporting", "serving"), ("config", "errors"), ("train", "training"), ("train", "evaluation")]
-    forbidden = [("training", "evaluation"), ("evaluation", "training"), ("layers", "losses"), ("training", "cli")]
-    forbidden += [("data", "train"), ("networks", "training"), ("train", "evaluate"), ("errors", "config")]
-    assert [pair for pair in allowed if not may_import("", *pair)] == []
-    assert [pair for pair in forbidden if may_import("", *pair)] == []
-    assert may_import("train.py", "train", "cli") and not may_import("networks/generator.py", "networks", "cli")
-
-
 @every_library_file
 def test_imports_follow_the_layers(path):
     unit = find_unit(path)

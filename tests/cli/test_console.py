@@ -1,4 +1,3 @@
-import functools
 import io
 import logging
 import os
@@ -164,10 +163,13 @@ def test_streams_of_the_caller_are_restored(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_lost_output_is_reported_once(monkeypatch):
+@pytest.mark.parametrize(("text", "status"), [("x", 1), ("", 0)])
+def test_lost_output_is_reported_once(text, status, monkeypatch):
+    def main() -> int:
+        sys.stdout.write(text)
+        return 0
+
     with open("/dev/full", "w") as full:
         for name in ("stdout", "__stdout__"):
             monkeypatch.setattr(sys, name, full)
-        for text, status in (("x", 1), ("", 0)):
-            write = functools.partial(sys.stdout.write, text)
-            assert run_command("test", lambda write=write: 0 * write(), prints_result=True, restart=False) == status
+        assert run_command("test", main, prints_result=True, restart=False) == status

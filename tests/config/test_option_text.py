@@ -11,17 +11,12 @@ from sagan_tf.config.option_text import OptionText
     ("hint", "text", "value"),
     [
         (bool, "true", True),
-        (bool, "True", True),
         (bool, "1", True),
         (bool, "false", False),
-        (bool, "0", False),
         (int, "-3", -3),
         (float, "1e-4", 1e-4),
-        (float, "2", 2.0),
-        (str, "", ""),
         (str, "a=b, c", "a=b, c"),
         (tuple[int, ...], "", ()),
-        (tuple[int, ...], "32", (32,)),
         (tuple[int, ...], "32, 64", (32, 64)),
         (tuple[str, ...], "fid50k,is50k", ("fid50k", "is50k")),
         (tuple[str, ...], '"tench, Tinca tinca", 3', ("tench, Tinca tinca", "3")),
@@ -89,17 +84,3 @@ def test_comma_lists_of_texts_round_trip_on_one_line(value):
 def test_floats_round_trip_exactly(value):
     option_text = OptionText(float)
     assert option_text.parse(option_text.format(value)) == value
-
-
-@pytest.mark.parametrize(
-    ("hint", "choices", "placeholder"),
-    [
-        (int, None, "INTEGER"),
-        (float, None, "NUMBER"),
-        (str, None, "TEXT"),
-        (str, ("a", "b"), "a|b"),
-        (tuple[int, ...] | None, None, "INTEGER,..."),
-    ],
-)
-def test_placeholder(hint, choices, placeholder):
-    assert OptionText(hint, choices).placeholder() == placeholder

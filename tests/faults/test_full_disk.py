@@ -57,21 +57,6 @@ def test_disk_that_fills_up_during_training(tmp_path, uninterrupted_run):
         assert_equal_runs(run_dir, uninterrupted_run, STEPS)
 
 
-Place = Callable[[pathlib.Path], contextlib.AbstractContextManager[Disk]]
-
-
-def first_checkpoint(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
-    return small_disk(run_dir, 200)
-
-
-def tensorboard(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
-    return small_disk(run_dir / "tensorboard", 40)
-
-
-def samples(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
-    return small_disk(run_dir / "samples", 64)
-
-
 @contextlib.contextmanager
 def metrics(run_dir: pathlib.Path) -> Iterator[Disk]:
     """Leave space for everything but the metrics; checkpoints and sample images are written later."""
@@ -81,15 +66,23 @@ def metrics(run_dir: pathlib.Path) -> Iterator[Disk]:
         yield disk
 
 
+PLACES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Disk]]] = {
+    "first checkpoint": lambda run_dir: small_disk(run_dir, 200),
+    "tensorboard": lambda run_dir: small_disk(run_dir / "tensorboard", 40),
+    "samples": lambda run_dir: small_disk(run_dir / "samples", 64),
+    "metrics": metrics,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [first_checkpoint, tensorboard, samples, metrics])
+@pytest.mark.parametrize("place", PLACES)
 def test_full_disk_in_every_directory_of_a_run(place, tmp_path, uninterrupted_run, capsys):
     run_dir = tmp_path / "run"
-    seldom = ("--sample_every=100", "--checkpoint_every=100") if place is metrics else ()
-    with place(run_dir) as disk:
+    seldom = ("--sample_every=100", "--checkpoint_every=100") if place == "metrics" else ()
+    with PLACES[place](run_dir) as disk:
         capsys.readouterr()
         assert run_training(run_dir, *seldom) == 2
-        path = run_dir / "metrics.jsonl" if place is metrics else run_dir
+        path = run_dir / "metrics.jsonl" if place == "metrics" else run_dir
         assert_disk_full_error(capsys.readouterr().err, path)
         text = (run_dir / "metrics.jsonl").read_text()
         assert text.endswith("\n") and all(map(json.loads, text.splitlines()))

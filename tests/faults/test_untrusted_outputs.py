@@ -20,20 +20,29 @@ from tools.preparation.unfinished import FinishedShard, lock_unfinished_work
 SET = ImageSet("run", 0, 4, (0, 1), ("cat", "dog"), None)
 
 
+USER_FILES = ("00000000.png", "00000001.png", "settings.json", "a.tfrecord")
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """Create a directory of a user's files, whose names are those of this package's own files."""
     directory = tmp_path / "elsewhere"
     directory.mkdir()
-    for name in ("00000000.png", "00000001.png", "settings.json", "a.tfrecord"):
+    for name in USER_FILES:
         (directory / name).write_bytes(b"unchanged")
     return directory
 
 
 def assert_untouched(elsewhere: Path) -> None:
-    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == dict.fromkeys(
-        ("00000000.png", "00000001.png", "settings.json", "a.tfrecord"), b"unchanged"
-    )
+    found = {path.name: path.read_bytes() for path in elsewhere.iterdir()}
+    assert found == dict.fromkeys(USER_FILES, b"unchanged")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Create a directory of four written images."""
+    write(tmp_path / "output")
+    return tmp_path / "output"
 
 
 def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
@@ -46,10 +55,8 @@ def write(directory: Path, image_set: ImageSet = SET, overwrite: bool = False) -
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("weights", ["", "another"])
-def test_link_in_place_of_a_class_directory(tmp_path, elsewhere, overwrite, weights):
+def test_link_in_place_of_a_class_directory(output, elsewhere, overwrite, weights):
     """The output may have the same images, or images of other weights, which --overwrite removes."""
-    output = tmp_path / "output"
-    write(output)
     for path in (output / "dog").iterdir():
         path.unlink()
     (output / "dog").rmdir()
@@ -59,9 +66,7 @@ def test_link_in_place_of_a_class_directory(tmp_path, elsewhere, overwrite, weig
     assert_untouched(elsewhere)
 
 
-def test_link_in_the_record_of_other_images(tmp_path, elsewhere):
-    output = tmp_path / "output"
-    write(output)
+def test_link_in_the_record_of_other_images(output, elsewhere):
     record = output / "seeds_0_3.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"folders": ["cat", "link"]}))
     (output / "link").symlink_to(elsewhere)
@@ -70,10 +75,8 @@ def test_link_in_the_record_of_other_images(tmp_path, elsewhere):
     assert_untouched(elsewhere)
 
 
-def test_link_in_place_of_an_image(tmp_path, elsewhere):
+def test_link_in_place_of_an_image(output, elsewhere):
     """The link is replaced, and its target is not changed."""
-    output = tmp_path / "output"
-    write(output)
     path = output / "cat" / "00000000.png"
     path.unlink()
     path.symlink_to(elsewhere / "00000000.png")
@@ -82,9 +85,7 @@ def test_link_in_place_of_an_image(tmp_path, elsewhere):
     assert_untouched(elsewhere)
 
 
-def test_link_in_place_of_a_half_written_image(tmp_path, elsewhere):
-    output = tmp_path / "output"
-    write(output)
+def test_link_in_place_of_a_half_written_image(output, elsewhere):
     (output / "cat" / "00000000.png.part").symlink_to(elsewhere / "00000000.png")
     with pytest.raises(UserError, match="^output: .*Too many levels of symbolic links"):
         write(output, overwrite=True)
@@ -117,23 +118,11 @@ def test_link_in_place_of_unfinished_work(tmp_path, elsewhere, name, capsys):
     assert_untouched(elsewhere)
 
 
-@pytest.mark.parametrize(
-    "note",
-    [
-        "",
-        "[]",
-        "{",
-        "{}",
-        '{"index": 0}',
-        {"file": "../../../elsewhere/a.tfrecord", "num_bytes": 6},
-        {"file": 7},
-        {"num_images": -1},
-        {"num_images": "many"},
-        {"class_counts": ["a", "b"]},
-        {"skipped": ["a.jpg"]},
-        {"index": 1},
-    ],
-)
+OTHER_FILE = {"file": "../../../elsewhere/a.tfrecord", "num_bytes": 6}
+WRONG_TYPES = [{"file": 7}, {"num_images": -1}, {"num_images": "many"}, {"class_counts": ["a"]}, {"skipped": ["a.jpg"]}]
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", "{}", '{"index": 0}', {"index": 1}, OTHER_FILE, *WRONG_TYPES])
 def test_invalid_notes_of_shards(tmp_path, elsewhere, note):
     """A shard is written again if its note is damaged or names a file in another directory."""
     (tmp_path / "output").mkdir()

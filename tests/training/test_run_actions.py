@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from sagan_tf.config import Config, EvaluationConfig
 from sagan_tf.data.images.preprocessing import to_uint8
@@ -21,6 +20,7 @@ from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.training.train import train
 from sagan_tf.visualization.attention_maps import draw_attention_sheet
 from sagan_tf.visualization.image_grid import draw_image_grid
+from tests.training.actions.reports import read_summaries
 from tests.training.tiny import find_differences, read_values, run_config
 
 SEED, COLUMNS = 3, 8
@@ -65,15 +65,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def read_tensorboard_image(directory: pathlib.Path, tag: str) -> np.ndarray:
-    """Return the last image with this tag in TensorBoard."""
-    found = [
-        tf.io.decode_png(tf.make_ndarray(value.tensor)[2]).numpy()
-        for path in sorted((directory / "tensorboard").glob("events*"))
-        for event in summary_iterator(str(path))
-        for value in event.summary.value
-        if value.tag == tag
-    ]
-    return found[-1].astype(int)
+    """Return the image of step 2 with this tag in TensorBoard."""
+    value = read_summaries(directory / "tensorboard")[tag][2]
+    return tf.io.decode_png(tf.make_ndarray(value.tensor)[2]).numpy().astype(int)
 
 
 def test_the_ema_generator_is_evaluated(run):

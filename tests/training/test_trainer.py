@@ -62,24 +62,22 @@ def test_the_generator_update_waits_for_the_discriminator_updates(monkeypatch):
     updates = 2
     trainer = make_trainer(tiny_config(discriminator_steps_per_step=updates, **PLAINEST_NETWORKS), one_device())
     update_discriminator, update_generator = trainer._discriminator_step, trainer._generator_step
-    monkeypatch.setattr(
-        trainer,
-        "_discriminator_step",
-        lambda *parts: tf.identity(update_discriminator(*parts), name="discriminator_updated"),
-    )
-    monkeypatch.setattr(
-        trainer,
-        "_generator_step",
-        lambda images, labels, draw: update_generator(images, labels, tf.identity(draw, name="generator_draw")),
-    )
+
+    def name_result(*inputs: tf.Tensor) -> tf.Tensor:
+        return tf.identity(update_discriminator(*inputs), name="discriminator_updated")
+
+    def name_draw(images: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+        return update_generator(images, labels, tf.identity(draw, name="generator_draw"))
+
+    monkeypatch.setattr(trainer, "_discriminator_step", name_result)
+    monkeypatch.setattr(trainer, "_generator_step", name_draw)
     operations = {operation.name: operation for operation in find_loop_body(trainer.trace_loop()).get_operations()}
     updated = {name for name in operations if name.startswith("while/discriminator_updated")}
     assert len(updated) == updates
     assert updated <= find_predecessors(operations["while/generator_draw"])
     latents = [operation for operation in operations.values() if operation.type.startswith("StatelessRandomNormal")]
-    assert sorted("while/generator_draw" in find_predecessors(operation) for operation in latents) == [
-        False
-    ] * updates + [True]
+    waiting = ["while/generator_draw" in find_predecessors(operation) for operation in latents]
+    assert sorted(waiting) == [False] * updates + [True]
 
 
 def test_the_generator_update_does_not_wait_for_the_metrics_of_other_replicas():

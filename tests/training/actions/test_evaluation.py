@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from sagan_tf.training.actions.evaluation import Evaluate, read_best
 from sagan_tf.training.actions.schedule import StepReport
+from tests.training.actions.reports import read_summaries
 
 
 class FakeResult:
@@ -80,9 +80,8 @@ def test_each_evaluation_writes_a_line_and_scalars(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     expected = {"kind": "evaluation", "generator_weights": "ema", "extractor": "fake/1", "precision": "float32"}
     assert lines == [{"step": 10, "fid": 3.0} | expected, {"step": 20, "fid": 2.0} | expected]
-    (events,) = (tmp_path / "tensorboard").iterdir()
-    found = {(event.step, value.tag) for event in summary_iterator(str(events)) for value in event.summary.value}
-    assert found == {(step, f"evaluation/{tag}") for step in (10, 20) for tag in ("fid", "precision_recall/recall")}
+    found = {tag: list(values) for tag, values in read_summaries(tmp_path / "tensorboard").items()}
+    assert found == {f"evaluation/{tag}": [10, 20] for tag in ("fid", "precision_recall/recall")}
 
 
 @pytest.mark.parametrize("lower_is_better", [True, False])

@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
-from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from sagan_tf.config import Config, ModelConfig, TrainingConfig
 from sagan_tf.training.actions.tensorboard import write_run_metadata
 from sagan_tf.visualization.charts import CHARTS
 from tests import commands
 from tests.browser import browser_page
+from tests.training.actions.reports import read_summaries
 from tests.training.tiny import RUN_FLAGS
 from tests.workers import find_free_ports
 
@@ -32,19 +32,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-def read_summaries(directory: pathlib.Path) -> dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]]:
-    """Return the steps and values by tag."""
-    found: dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]] = {}
-    for path in directory.glob("events*"):
-        for event in summary_iterator(str(path)):
-            for value in event.summary.value:
-                found.setdefault(value.tag, []).append((event.step, value))
-    return found
-
-
 def test_a_run_writes_its_summaries(run_dir):
     found = read_summaries(run_dir / "tensorboard")
-    steps = {tag: [step for step, _ in values] for tag, values in found.items()}
+    steps = {tag: list(values) for tag, values in found.items()}
     for tag in ("generator_loss", "real_logits", "generator_gradient_norm", "gamma/generator/attention_16"):
         assert steps[tag] == [2, 4], tag
     assert any(tag.startswith("sigma/discriminator/") for tag in steps)
@@ -60,15 +50,15 @@ def test_run_metadata(tmp_path):
     write_run_metadata(writer, config)
     writer.close()
     found = read_summaries(tmp_path)
-    text = tf.make_ndarray(found["configuration"][0][1].tensor).item().decode()
+    text = tf.make_ndarray(found["configuration"][0].tensor).item().decode()
     assert "| **resolution** | **64** |" in text and "runs/a\\|b" in text and "| latent\\_dim |" not in text
-    layout = layout_pb2.Layout.FromString(tf.make_ndarray(found["custom_scalars__config__"][0][1].tensor).item())
+    layout = layout_pb2.Layout.FromString(tf.make_ndarray(found["custom_scalars__config__"][0].tensor).item())
     charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
     assert charts == {
         title: list(tags) for charts_of_category in CHARTS.values() for title, tags in charts_of_category.items()
     }
     assert charts["losses"] == ["discriminator_loss", "generator_loss"]
-    start = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
+    start = found["_hparams_/session_start_info"][0].metadata.plugin_data.content
     hparams = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
     assert hparams["resolution"].number_value == 64 and hparams["loss"].string_value == "hinge"
     assert "run_dir" not in hparams and "num_steps" not in hparams
