@@ -46,13 +46,16 @@ def test_examples(monkeypatch):
         assert doctest.testmod(module, extraglobs={"sagan_tf": sagan_tf}).failed == 0
 
 
-def test_a_run_is_trained(run_dir, capsys, monkeypatch):
+@pytest.mark.parametrize("num_steps", [150, pytest.param(151, marks=pytest.mark.slow)])
+def test_a_run_is_trained(num_steps, run_dir, capsys, monkeypatch):
+    """The state of step 150 of an earlier version is restored, and trained if there are more steps."""
     for name in (None, "sagan_tf"):  # pytest and commands that ran before have left handlers
         monkeypatch.setattr(logging.getLogger(name), "handlers", [])
-    config = sagan_tf.Config.from_flagfile(run_dir / "flags.cfg", run_dir=str(run_dir), num_steps=151)
+    config = sagan_tf.Config.from_flagfile(run_dir / "flags.cfg", run_dir=str(run_dir), num_steps=num_steps)
     assert sagan_tf.train(config) == run_dir
-    assert {path.stem for path in (run_dir / "checkpoints").glob("*.index")} == {"step-151"}
-    assert "resumed at step 150" in capsys.readouterr().out
+    assert {path.stem for path in (run_dir / "checkpoints").glob("*.index")} == {f"step-{num_steps}"}
+    printed = capsys.readouterr().out
+    assert "150" in printed and ("resumed at step 150" in printed) == (num_steps > 150)
     assert logging.getLogger("sagan_tf").handlers == []
 
 

@@ -17,7 +17,7 @@ from sagan_tf.training.health.overfitting import MAX_IMAGES, open_overfitting_re
 from sagan_tf.training.health.signs import HELD_OUT_GAP
 from sagan_tf.training.train import train
 from tests.data.sample_folders import build_class_directories, build_record_files
-from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
+from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, run_config, tiny_config
 
 
 def open_folder(directory: Path) -> Any:
@@ -115,22 +115,17 @@ def test_several_workers_cannot_stop_by_overfitting(directories, monkeypatch):
 
 
 def test_a_run_records_the_held_out_gap(tmp_path):
+    """The reading does not change the training."""
     build_record_files(tmp_path, split="test", num_classes=0, resolution=32)
-    options = {"dataset": "fashion_mnist_10k", "num_classes": 0, "conditioning": "none", "num_steps": 2}
-    options |= {"sample_every": 2, "log_every": 2, "data_dir": str(tmp_path), **PLAINEST_NETWORKS}
-    runs = {"other": "tfrecord:test", "held_out": "fashion_mnist_10k:reference", "without": ""}
-    for name, held_out in runs.items():
-        data_dir = str(tmp_path) if name == "other" else ""
-        config = tiny_config(run_dir=str(tmp_path / name), held_out=held_out, **options | {"data_dir": data_dir})
-        train(config)
-    lines = {name: read_metrics(tmp_path / name / "metrics.jsonl") for name in runs}
-    gaps: dict[str, Any] = {
-        name: next(line for line in found if line["kind"] == "health").get(HELD_OUT_GAP)
-        for name, found in lines.items()
-    }
-    assert gaps["without"] is None
-    assert abs(gaps["other"]) > 3 * abs(gaps["held_out"]) > 0  # images of one color differ much from garments
-    assert len({found[0]["discriminator_loss"] for found in lines.values()}) == 1
+    found = []
+    for held_out, data_dir in (("tfrecord:test", str(tmp_path)), ("", "")):
+        options = {"held_out": held_out, "data_dir": data_dir, "num_classes": 0, "conditioning": "none"}
+        run_dir = tmp_path / f"run{len(found)}"
+        train(run_config(run_dir, 2, sample_every=2, log_every=2, **options, **PLAINEST_NETWORKS))
+        lines = {line["kind"]: line for line in read_metrics(run_dir / "metrics.jsonl")}
+        found.append((lines["train"]["discriminator_loss"], lines["health"].get(HELD_OUT_GAP)))
+    (loss, gap), plain = found
+    assert plain == (loss, None) and np.isfinite(gap) and gap != 0.0
 
 
 @pytest.mark.parametrize("held_out", ["no/such/place", "fashion_mnist_10k:no"])

@@ -127,7 +127,7 @@ def test_the_ratio_is_undefined_for_a_small_lead_of_training_images(lead, is_def
 @pytest.mark.parametrize(
     ("options", "group"),
     [
-        ({"conditioning": "auxiliary_classifier"}, 1),
+        ({"conditioning": "auxiliary_classifier", **PLAINEST_NETWORKS}, 1),
         ({"conditioning": "none", "discriminator_minibatch_statistics": 3}, 3),
     ],
 )
