@@ -31,11 +31,9 @@ class Page:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def open(self, address: str) -> None:
-        """Open an address."""
         self._call("Page.navigate", session=self._session, url=address)
 
     def evaluate(self, script: str) -> Any:
-        """Return the value of an expression on the page."""
         found = self._call("Runtime.evaluate", session=self._session, expression=script, returnByValue=True)
         return found["result"].get("value")
 

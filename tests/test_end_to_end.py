@@ -29,7 +29,6 @@ def train(run_dir: pathlib.Path, *flags: str) -> int:
 
 
 def check_run(run_dir: pathlib.Path, size: int) -> None:
-    """Check that a run is finished and has written its files."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [2, 4]
     assert np.isfinite([value for line in lines for value in line.values() if isinstance(value, float)]).all()

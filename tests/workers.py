@@ -45,7 +45,6 @@ def run_workers(commands: Sequence[Sequence[str]], timeout: float = 300) -> list
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Return ports of this machine that are free."""
     sockets = [socket.socket() for _ in range(count)]
     for opened in sockets:
         opened.bind(("127.0.0.1", 0))

@@ -11,5 +11,4 @@ FLAGS += [f"--num_steps={STEPS}"]
 
 
 def run_training(run_dir: pathlib.Path, *flags: str) -> int:
-    """Start or resume a run, and return the exit status."""
     return commands.train([*SMALL, *FLAGS, f"--run_dir={run_dir}", *flags])

@@ -17,7 +17,6 @@ def truncate(path: pathlib.Path) -> None:
 
 
 def flip_bit(path: pathlib.Path) -> None:
-    """Flip one bit of one value."""
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)

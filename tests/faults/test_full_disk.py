@@ -163,7 +163,6 @@ def test_outputs_of_commands_are_complete_or_missing(
 
 
 def test_sampling_of_images_can_be_resumed(tmp_path, uninterrupted_run, capsys):
-    """Images that were written are complete and are kept."""
     flags = [f"--run_dir={uninterrupted_run}", "--mode=images", "--num_samples=32", f"--output={tmp_path / 'images'}"]
     with small_disk(tmp_path, 80) as disk:
         assert commands.sample(flags) == 2

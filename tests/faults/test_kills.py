@@ -202,7 +202,7 @@ def replay_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.Path) 
 
 
 class KilledError(BaseException):
-    """A simulated end of the process."""
+    pass
 
 
 def simulate_kill(*_: object, **__: object) -> None:

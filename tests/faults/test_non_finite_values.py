@@ -23,8 +23,6 @@ STEP = 5
 
 
 class NanSampler(LatentSampler):
-    """A sampler that returns NaN in one step."""
-
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         latents, labels = super().draw_for_replica(number)
         return tf.where(self.is_nan_draw(number), np.nan, latents), labels

@@ -65,7 +65,6 @@ def wait_for_stop(workers: list[subprocess.Popen[str]], run_dir: pathlib.Path) -
 
 
 def read_last_step(run_dir: pathlib.Path) -> int:
-    """Return the step of the last complete line of metrics."""
     text = (run_dir / "metrics.jsonl").read_text()
     return json.loads(text[: text.rindex("\n")].splitlines()[-1])["step"]
 

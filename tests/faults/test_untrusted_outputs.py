@@ -76,7 +76,6 @@ def test_link_in_the_record_of_other_images(output, elsewhere):
 
 
 def test_link_in_place_of_an_image(output, elsewhere):
-    """The link is replaced, and its target is not changed."""
     path = output / "cat" / "00000000.png"
     path.unlink()
     path.symlink_to(elsewhere / "00000000.png")

@@ -22,7 +22,6 @@ def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
 
 
 def noise(width: int, height: int, channels: int, seed: int = 0) -> Image.Image:
-    """Return an image of random pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
@@ -196,7 +195,6 @@ def framed(record: bytes, length: int | None = None) -> bytes:
 
 
 def good_records() -> list[bytes]:
-    """Return six records of small images of two classes."""
     images = [value for name, value in good_images().items() if name in ("gray.jpg", "palette.bmp", "lossy.webp")]
     return [serialize_record(images[index % 3][:3000], index % 2, f"image {index}".encode()) for index in range(6)]
 

@@ -26,7 +26,6 @@ SMALL = [*RUN_FLAGS, *PLAIN_FLAGS, "--num_steps=2", "--steps_per_loop=2"]
 
 
 def start_holder(directory: pathlib.Path) -> subprocess.Popen[str]:
-    """Start a process that has the lock."""
     command = [sys.executable, "-c", HOLDER, str(directory)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"

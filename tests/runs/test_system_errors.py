@@ -86,8 +86,6 @@ def test_too_little_memory(error, shape):
 
 
 def test_too_little_memory_reported_by_tensorflow():
-    """Ask for more memory than any machine has."""
-
     @tf.function
     def allocate(size: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.fill(tf.stack([size, 2**24, 2**20]), 1.0))

@@ -35,7 +35,6 @@ def train(
     compilation: str = "graph",
     **options: Any,
 ) -> list[np.ndarray]:
-    """Return the variables after some updates."""
     variables, optimizer = make_variables(), create(**options)
 
     def update(*parts: tf.Tensor) -> None:
@@ -102,7 +101,6 @@ def test_options_of_keras_optimizers(beta_1, options):
 
 @every_beta_1
 def test_two_replicas_sum_their_gradients(beta_1):
-    """The variables and moments of both replicas stay equal."""
     with two_replicas().scope():
         variables, optimizer = make_variables(), Adam(0.1, beta_1)
         optimizer.build(variables)
@@ -124,7 +122,6 @@ def test_two_replicas_sum_their_gradients(beta_1):
 
 @every_beta_1
 def test_loss_scaling_skips_updates_that_overflow(beta_1):
-    """A skipped update changes neither moments nor the update counter."""
     optimizer = keras.optimizers.LossScaleOptimizer(Adam(0.1, beta_1), initial_scale=8.0)
     variables = make_variables()
     optimizer.build(variables)
@@ -142,8 +139,6 @@ def test_loss_scaling_skips_updates_that_overflow(beta_1):
 
 @every_beta_1
 def test_checkpoint_round_trip(beta_1, tmp_path):
-    """Updates after restoring a checkpoint equal updates without an interruption."""
-
     def move(variables: list[keras.Variable], optimizer: Adam, steps: Sequence[int]) -> None:
         for step in steps:
             optimizer.apply(list(map(tf.constant, make_gradients(step))), variables)

@@ -12,7 +12,6 @@ from tests.training.tiny import run_in_replica
 
 
 def compute_probabilities(signs: np.ndarray, **options: Any) -> list[float]:
-    """Return the probability after each update of the discriminator."""
     adaptive = AdaptiveProbability(TrainingConfig(augment=("flip",), **options))
     probabilities = []
     for sign in signs.astype(np.float32):

@@ -92,7 +92,6 @@ def test_the_generator_learns_through_the_augmentation(monkeypatch, factor, opti
 
 
 def test_only_updates_are_augmented(tmp_path, monkeypatch):
-    """A run traces the augmentation once in each update, and sample images are without it."""
     traced = []
 
     def record(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:

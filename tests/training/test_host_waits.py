@@ -61,7 +61,6 @@ def trace_step(kind: str, options: dict[str, Any], strategy: tf.distribute.Strat
 
 
 def count_compiled_calls(graph: tf.Graph) -> int:
-    """Count the calls of functions compiled by XLA."""
     return sum("_XlaMustCompile" in operation.node_def.attr for operation in graph.get_operations())
 
 

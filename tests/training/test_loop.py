@@ -31,8 +31,6 @@ def test_calls_end_at_multiples_of_every_interval():
 
 
 class At:
-    """Action that is scheduled at single steps."""
-
     def __init__(self, steps: tuple[int, ...]) -> None:
         self._steps = steps
 

@@ -8,7 +8,6 @@ from tests.workers import run_workers
 
 
 def test_two_workers_equal_one_process(tmp_path):
-    """The weights equal those of one process to 1e-5, for the same global batches."""
     run_workers([["-m", "tests.training.small_training", str(tmp_path / "two.npz")]] * 2)
     small_training.train(tmp_path / "one.npz", "one_device")
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:

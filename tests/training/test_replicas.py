@@ -63,7 +63,6 @@ def test_replicas_stay_equal_with_their_own_batch_statistics(precision):
 
 
 def test_checkpoints_of_two_replicas_and_of_one_are_interchangeable(tmp_path):
-    """Names are the same, and restored variables are equal on both replicas."""
     config = tiny_config(**PLAIN_NETWORKS)
     states = [make_trainer(config, strategy()).state for strategy in (one_device, two_replicas)]
     paths = [tf.train.Checkpoint(state=state).write(str(tmp_path / str(n))) for n, state in enumerate(states)]

@@ -38,7 +38,6 @@ ON += [(network, {"augment": (name,)}) for network in STEPS for name in AUGMENTA
 
 @functools.cache
 def make_lecam_state() -> TrainState:
-    """Create a state with LeCam."""
     return make_state(tiny_config(**PLAIN_NETWORKS, lecam_weight=0.5), one_device())
 
 

@@ -207,7 +207,6 @@ def test_health_readings_do_not_change_training(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_stops_for_a_sign_saves_and_resumes(tmp_path, monkeypatch):
-    """The resumed run ends with the bits of a run that never stopped."""
     always = dataclasses.replace(health.SIGNS["dying discriminator"], is_unhealthy=lambda values: True)
     monkeypatch.setattr(health, "SIGNS", {"always": always})
     options = {"steps_per_loop": 2, "health_every": 2, "checkpoint_every": 1000, **PLAINEST_NETWORKS}

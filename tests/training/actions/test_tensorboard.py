@@ -66,7 +66,6 @@ def test_run_metadata(tmp_path):
 
 @contextlib.contextmanager
 def tensorboard(directory: pathlib.Path) -> Iterator[str]:
-    """Serve TensorBoard for a directory and yield its address."""
     (port,) = find_free_ports(1)
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={directory}", f"--port={port}", "--load_fast=false"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
