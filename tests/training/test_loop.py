@@ -93,8 +93,14 @@ def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch):
     monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: trainer.seconds)
     between: list[StepReport] = []
     reports: list[StepReport] = []
-    options = {"call_length": CallLength(100), "actions_between_calls": [between.append]}
-    run_loop(trainer, [reports.append], num_steps=20, interval=10, **options)
+    run_loop(
+        trainer,
+        [reports.append],
+        num_steps=20,
+        interval=10,
+        call_length=CallLength(100),
+        actions_between_calls=[between.append],
+    )
     assert trainer.calls == [1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2]
     assert [(report.step, report.num_steps, report.seconds) for report in reports] == [(10, 10, 130.0), (20, 10, 70.0)]
     assert [report.metrics["loss"] for report in reports] == [5.5, 15.5]  # means of the steps 1 to 10 and 11 to 20

@@ -117,7 +117,7 @@ def test_several_workers_cannot_stop_by_overfitting(directories, monkeypatch):
 def test_a_run_records_the_held_out_gap(tmp_path):
     """The reading does not change the training."""
     build_record_files(tmp_path, split="test", num_classes=0, resolution=32)
-    found = []
+    found: list[Any] = []
     for held_out, data_dir in (("tfrecord:test", str(tmp_path)), ("", "")):
         options = {"held_out": held_out, "data_dir": data_dir, "num_classes": 0, "conditioning": "none"}
         run_dir = tmp_path / f"run{len(found)}"
