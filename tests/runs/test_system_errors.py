@@ -85,6 +85,7 @@ def test_too_little_memory(error, shape):
     assert "--gradient_accumulation_steps" in str(found)
 
 
+@pytest.mark.slow
 def test_too_little_memory_reported_by_tensorflow():
     @tf.function
     def allocate(size: tf.Tensor) -> tf.Tensor:

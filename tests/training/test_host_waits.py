@@ -12,14 +12,7 @@ import tensorflow as tf
 from sagan_tf.layers.accelerators import assume_device
 from tests.graph_placement import find_host_waits, has_gpu_kernels
 from tests.graphs import find_loop_body
-from tests.training.tiny import (
-    NETWORK_OPTIONS,
-    PLAIN_NETWORKS,
-    PLAINEST_NETWORKS,
-    make_trainer,
-    one_device,
-    tiny_config,
-)
+from tests.training.tiny import NETWORK_OPTIONS, PLAIN_NETWORKS, make_trainer, one_device, tiny_config
 
 pytestmark = pytest.mark.skipif(not has_gpu_kernels(), reason="this TensorFlow was built without kernels for GPUs")
 
@@ -42,7 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "consistency_weight": 1.0,
         "latent_consistency_weight": 1.0,
         "orthogonal_regularization": 0.1,
-        **PLAINEST_NETWORKS,
+        **PLAIN_NETWORKS,
     },
 }
 """Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""
