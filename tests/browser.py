@@ -1,7 +1,5 @@
 """A headless Chromium that opens pages, controlled through two pipes, without a package, a port or a network."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -35,11 +33,9 @@ class Page:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def open(self, address: str) -> None:
-        """Open an address."""
         self._call("Page.navigate", session=self._session, url=address)
 
     def evaluate(self, script: str) -> Any:
-        """Return the value of an expression on the page."""
         found = self._call("Runtime.evaluate", session=self._session, expression=script, returnByValue=True)
         return found["result"].get("value")
 
@@ -87,11 +83,7 @@ class Page:
 
 @contextlib.contextmanager
 def browser_page(profile: str) -> Iterator[Page]:
-    """Start a browser and yield a page; skip the test if Chromium is not installed.
-
-    Args:
-        profile: The directory for the files of the browser.
-    """
+    """Start a browser and yield a page; skip the test if Chromium is not installed."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed")

@@ -42,7 +42,8 @@ def _forget_custom_gradients() -> Iterator[list[str]]:
     of the process. The function refers to its graph and thus to all graphs around it: about 70 MB for a training step.
     """
     registered = ops.gradient_registry._registry
-    before, names = set(registered), []
+    before = set(registered)
+    names: list[str] = []
     yield names
     names += [name for name in registered if name.startswith("CustomGradient-") and name not in before]
     for name in names:

@@ -1,7 +1,5 @@
 """Placement of the operations of a graph on a machine with a GPU, from the kernels of this TensorFlow."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 
@@ -23,10 +21,6 @@ def find_host_waits(graph: tf.Graph) -> list[tuple[str, str, str]]:
     """Return the tensors that a GPU computes and an operation needs in the memory of the host.
 
     For each of them, the host waits until the GPU has finished everything that was launched before.
-
-    Returns:
-        For each tensor, the type of the operation that computes it, its dtype, and the type of the operation that uses
-        it.
     """
     return [
         (tensor.op.type, tensor.dtype.name, operation.type)

@@ -1,17 +1,10 @@
 """Functions that examine graphs."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 
 def find_predecessors(operation: tf.Operation, *, data_only: bool = False) -> set[str]:
-    """Return the names of all operations that run before an operation, and of the operation itself.
-
-    Args:
-        operation: The operation.
-        data_only: Whether to follow only inputs, and not control inputs.
-    """
+    """Return the names of all operations that run before an operation, and of the operation itself."""
     pending, found = [operation], set()
     while pending:
         current = pending.pop()

@@ -1,7 +1,5 @@
 """A TPU strategy on a machine without a TPU, which can trace the programs for a TPU but cannot run them."""
 
-from __future__ import annotations
-
 import collections
 import types
 from typing import Any

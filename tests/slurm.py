@@ -1,7 +1,5 @@
 """A Slurm cluster on this machine, with three nodes, two of which have names that cannot be resolved."""
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os

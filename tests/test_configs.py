@@ -12,7 +12,6 @@ import pytest
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.config import Config, get_option_values
 from sagan_tf.networks import build_discriminator, build_generator
-from sagan_tf.networks.architectures import find_stages
 from tools.scaling_model.counts import estimate_replica_memory
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,31 +21,14 @@ HEADINGS = ("Reproduces:", "Differs:", "Command:", "Data:", "Hardware:", "Cost:"
 every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT / "configs")))
 
 
-def flag_lines(path: pathlib.Path) -> list[str]:
-    """Return the lines of a flagfile that are flags."""
-    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-
-
 def option_name(line: str) -> str:
     """Return the name of the option that a line `--name=value`, `--name` or `--noname` sets."""
     name = line.partition("=")[0].removeprefix("--")
     return name if name in get_option_values(Config()) else name.removeprefix("no")
 
 
-def test_expected_configs_exist() -> None:
-    names = {path.stem for path in CONFIGS}
-    systems = {"sngan_projection", "acgan", "dcgan"}
-    assert names >= {"quickstart", "cifar10", "imagenet", "imagenet_official", "imagenet_paper"} | systems
-
-
 @every_config
-def test_config_parses_and_its_generator_reaches_the_resolution(path: pathlib.Path) -> None:
-    config = parse_config([f"--flagfile={path}"])
-    assert find_stages(config.model).compute_generator_resolutions()[-1] == config.model.resolution
-
-
-@every_config
-def test_networks_can_be_built(path: pathlib.Path) -> None:
+def test_networks_can_be_built(path):
     config = parse_config([f"--flagfile={path}"]).model
     num_classes = 0 if config.conditioning == "none" else 1000
     config = dataclasses.replace(config, num_classes=num_classes)
@@ -62,7 +44,7 @@ def test_networks_can_be_built(path: pathlib.Path) -> None:
 
 
 @every_config
-def test_config_starts_with_an_experiment_record(path: pathlib.Path) -> None:
+def test_config_starts_with_an_experiment_record(path):
     lines = path.read_text().splitlines()
     record = [line for line in lines if line.startswith("#")]
     assert lines[: len(record)] == record, "all comments must be at the top"
@@ -76,27 +58,18 @@ def test_config_starts_with_an_experiment_record(path: pathlib.Path) -> None:
 
 
 @every_config
-def test_every_line_differs_from_the_defaults(path: pathlib.Path) -> None:
+def test_every_line_differs_from_the_defaults(path):
     values, defaults = get_option_values(parse_config([f"--flagfile={path}"])), get_option_values(Config())
-    names = [option_name(line) for line in flag_lines(path)]
+    lines = path.read_text().splitlines()
+    names = [option_name(line) for line in lines if line and not line.startswith("#")]
     assert len(names) == len(set(names)), "a flag is given twice"
     assert [name for name in names if values[name] == defaults[name]] == []
 
 
 @every_config
-def test_no_comment_follows_a_value(path: pathlib.Path) -> None:
-    # A comment is recognized only at the start of a line. After a value, it would be part of the value.
-    assert [line for line in flag_lines(path) if " #" in line or "//" in line] == []
-
-
-@every_config
-def test_run_dir_is_named_after_the_config(path: pathlib.Path) -> None:
+def test_run_dir_and_command_are_those_of_the_config(path):
     relative = path.relative_to(ROOT / "configs").with_suffix("")
     assert parse_config([f"--flagfile={path}"]).training.run_dir == f"runs/{relative}"
-
-
-@every_config
-def test_command_in_the_record_uses_the_config(path: pathlib.Path) -> None:
     (command,) = (line for line in path.read_text().splitlines() if line.startswith("# Command:"))
     assert str(path.relative_to(ROOT)) in command or command.split()[-2:] == ["make", path.stem]
 
@@ -108,10 +81,9 @@ GPU_CONFIGS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
 
 
 @pytest.mark.parametrize("path", GPU_CONFIGS, ids=lambda path: path.stem)
-def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path: pathlib.Path) -> None:
-    recorded = ACCUMULATION.search(path.read_text())
-    assert recorded
-    written = [int(number) for number in re.findall(r"\d+", recorded[1])]
+def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path):
+    (steps,) = ACCUMULATION.findall(path.read_text())
+    written = [int(number) for number in re.findall(r"\d+", steps)]
     config = parse_config([f"--flagfile={path}"])
     classes = 10 if config.data.dataset == "cifar10" else 1000
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))

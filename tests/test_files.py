@@ -31,7 +31,7 @@ def write_text(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("place", ["new/a", "file/a", "link/a", "directory/" + "n" * 300, "/proc/nowhere/a", "~/a"])
-def test_checks_change_nothing(check: str, place: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_change_nothing(check, place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").write_text("content")
@@ -46,7 +46,7 @@ def test_checks_change_nothing(check: str, place: str, tmp_path: pathlib.Path, m
 
 
 @pytest.mark.parametrize("name", ["directory", "pipe", "n" * 252, "null\0byte"])
-def test_rejects_paths_that_no_file_can_replace(name: str, tmp_path: pathlib.Path) -> None:
+def test_rejects_paths_that_no_file_can_replace(name, tmp_path):
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="option: "):
@@ -55,7 +55,7 @@ def test_rejects_paths_that_no_file_can_replace(name: str, tmp_path: pathlib.Pat
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("state", ["full", "read-only"])
-def test_rejects_full_and_read_only_disks(check: str, state: str, tmp_path: pathlib.Path) -> None:
+def test_rejects_full_and_read_only_disks(check, state, tmp_path):
     with small_disk(tmp_path, 64) as disk:
         CHECKS[check](tmp_path / "new" / "a", "option")
         disk.fill() if state == "full" else disk.make_readable_only()
@@ -64,16 +64,14 @@ def test_rejects_full_and_read_only_disks(check: str, state: str, tmp_path: path
         assert list_names(tmp_path) == (["other files"] if state == "full" else [])
 
 
-def test_too_little_space(tmp_path: pathlib.Path) -> None:
+def test_too_little_space(tmp_path):
     check_can_write_directory(tmp_path, "option", num_bytes=100)
     with pytest.raises(UserError, match="option: .*space"):
         check_can_write_directory(tmp_path, "option", num_bytes=2**60)
 
 
 @pytest.mark.parametrize("is_rescued", [True, False])
-def test_result_is_saved_elsewhere_on_a_full_disk(
-    is_rescued: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_result_is_saved_elsewhere_on_a_full_disk(is_rescued, tmp_path, monkeypatch):
     """The result goes to the system's temporary directory if its own disk is full, and the message names the file."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -94,7 +92,7 @@ def test_result_is_saved_elsewhere_on_a_full_disk(
 
 
 @pytest.mark.parametrize("content", ["two ü", b"two \xff"])
-def test_atomic_write_leaves_no_other_files(tmp_path: pathlib.Path, content: str | bytes) -> None:
+def test_atomic_write_leaves_no_other_files(tmp_path, content):
     write_atomically(tmp_path / "file", "one")
     write_atomically(tmp_path / "file", content)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -102,7 +100,7 @@ def test_atomic_write_leaves_no_other_files(tmp_path: pathlib.Path, content: str
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_failed_replacement_keeps_the_old_file(tmp_path: pathlib.Path, shared: bool) -> None:
+def test_failed_replacement_keeps_the_old_file(tmp_path, shared):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -117,7 +115,7 @@ def test_failed_replacement_keeps_the_old_file(tmp_path: pathlib.Path, shared: b
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"] and path.read_text() == "old"
 
 
-def test_appends_after_an_unfinished_line(tmp_path: pathlib.Path) -> None:
+def test_appends_after_an_unfinished_line(tmp_path):
     path = tmp_path / "lines"
     append_line(path, "one")
     with path.open("a") as file:

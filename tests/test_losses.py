@@ -1,7 +1,5 @@
 """Adversarial losses compared with values computed by hand."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -13,6 +11,8 @@ from sagan_tf.losses import LOSSES, PairedLoss
 REAL = [[2.0], [0.5], [-1.0], [1.0]]
 FAKE = [[-3.0], [-0.5], [0.0], [2.0]]
 
+SIGMOID = {x: 1.0 / (1.0 + math.exp(-x)) for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)}
+
 # Hinge: real (0 + 0.5 + 2 + 0) / 4, fake (0 + 0.5 + 1 + 3) / 4. Least squares: real (1 + 0.25 + 4 + 0) / 4, fake
 # (9 + 0.25 + 0 + 4) / 4, halved; generator ((-4)^2 + (-1.5)^2 + (-1)^2 + 1^2) / 4, halved.
 VALUES = {
@@ -20,12 +20,11 @@ VALUES = {
     "wasserstein": (-0.375 - 0.625, 0.375),
     "least_squares": ((1.3125 + 3.3125) / 2.0, 20.25 / 8.0),
     "non_saturating": (
-        sum(-math.log(1.0 / (1.0 + math.exp(-x))) for x in (2.0, 0.5, -1.0, 1.0)) / 4.0
-        + sum(-math.log(1.0 - 1.0 / (1.0 + math.exp(-x))) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
-        sum(-math.log(1.0 / (1.0 + math.exp(-x))) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
+        -sum(math.log(SIGMOID[x]) for x in (2.0, 0.5, -1.0, 1.0)) / 4.0
+        - sum(math.log(1.0 - SIGMOID[x]) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
+        -sum(math.log(SIGMOID[x]) for x in (-3.0, -0.5, 0.0, 2.0)) / 4.0,
     ),
 }
-SIGMOID = {x: 1.0 / (1.0 + math.exp(-x)) for x in (-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)}
 
 # 4 times d loss / d (real logit), d loss / d (fake logit), d generator loss / d (fake logit). The second and third real
 # and the last three fake logits are inside the margin of the hinge loss; 1.0 is on its edge, where the slope is 0.
@@ -43,14 +42,14 @@ every_loss = pytest.mark.parametrize("name", [name for name in LOSSES if not isi
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_constant_logit_loss(name: str) -> None:
+def test_constant_logit_loss(name):
     constants = tf.linspace(-3.0, 3.0, 601)
     losses = [float(LOSSES[name].discriminator(logit[None, None], logit[None, None])) for logit in constants]
     assert LOSSES[name].constant_logit_loss == (None if name == "wasserstein" else pytest.approx(min(losses), abs=1e-5))
 
 
 @every_loss
-def test_values(name: str) -> None:
+def test_values(name):
     discriminator_loss = LOSSES[name].discriminator(tf.constant(REAL), tf.constant(FAKE))
     generator_loss = LOSSES[name].generator(tf.constant(FAKE))
     assert discriminator_loss.shape == generator_loss.shape == ()
@@ -58,7 +57,7 @@ def test_values(name: str) -> None:
 
 
 @every_loss
-def test_gradients(name: str) -> None:
+def test_gradients(name):
     real, fake = tf.constant(REAL), tf.constant(FAKE)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([real, fake])
@@ -70,22 +69,13 @@ def test_gradients(name: str) -> None:
 
 
 @every_loss
-def test_large_logits_stay_finite(name: str) -> None:
+def test_large_logits_stay_finite(name):
     large = tf.constant([[1e4], [-1e4]])
     assert math.isfinite(LOSSES[name].discriminator(large, large))
     assert math.isfinite(LOSSES[name].generator(large))
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("hinge", 2.0), ("wasserstein", 0.0), ("non_saturating", 2.0 * math.log(2.0)), ("least_squares", 0.5)],
-)
-def test_losses_of_zero_logits(name: str, expected: float) -> None:
-    zeros = tf.zeros([3, 1])
-    np.testing.assert_allclose(LOSSES[name].discriminator(zeros, zeros), expected, rtol=1e-6)
-
-
-def test_relativistic_loss() -> None:
+def test_relativistic_loss():
     loss, real, fake = LOSSES["relativistic"], tf.constant(REAL), tf.constant(FAKE)
     margins = np.array(REAL) - np.array(FAKE)
     with tf.GradientTape(persistent=True) as tape:

@@ -2,12 +2,10 @@
 
 import sys
 
-import pytest
-
 from sagan_tf.progress import progress_bar
 
 
-def test_visibility_in_files_and_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_visibility_in_files_and_terminals(capsys, monkeypatch):
     assert progress_bar(2, unit="image").disable
     with progress_bar(2, unit="image", in_files=True) as in_file:
         assert (in_file.mininterval, in_file.maxinterval) == (60.0, 60.0)

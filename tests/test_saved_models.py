@@ -1,9 +1,5 @@
 """Loading and digests of SavedModels in directories of any name."""
 
-from __future__ import annotations
-
-import pathlib
-
 import pytest
 
 from sagan_tf.errors import UserError
@@ -12,7 +8,7 @@ from tests.features.fake_extractors import save_extractor
 
 
 @pytest.mark.parametrize("name", ["gs[1]", "a\\b", "run* run?"])
-def test_a_directory_of_any_name(name: str, tmp_path: pathlib.Path) -> None:
+def test_a_directory_of_any_name(name, tmp_path):
     path = tmp_path / name / "model[2]"
     save_extractor(path)
     before = compute_saved_model_digest(path)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import Any
 
 import keras
 import pytest
@@ -14,7 +15,7 @@ from sagan_tf.training.state import create_optimizer
 from sagan_tf.training.validation import check_config
 from tests.training.tiny import tiny_config, two_replicas
 
-DECAY = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
+DECAY: dict[str, Any] = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
 
 
 @pytest.mark.parametrize(
@@ -29,16 +30,15 @@ DECAY = {"learning_rate_decay_start": 100, "learning_rate_decay_steps": 50}
         ),
     ],
 )
-def test_factors(options: dict, factors: dict):
+def test_factors(options, factors):
     config = TrainingConfig(**options)
     for step, factor in factors.items():
-        assert float(compute_learning_rate_factor(config, tf.constant(step, tf.int64))) == pytest.approx(
-            factor, abs=1e-6
-        )
+        found = float(compute_learning_rate_factor(config, tf.constant(step, tf.int64)))
+        assert found == pytest.approx(factor, abs=1e-6)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-def test_warning_if_learning_rates_reach_zero(schedule: str, caplog: pytest.LogCaptureFixture):
+def test_warning_if_learning_rates_reach_zero(schedule, caplog):
     options = {"learning_rate_schedule": schedule} | (DECAY if schedule != "constant" else {})
     end = TrainingConfig(**options).learning_rate_end
     assert end == (None if schedule == "constant" else 150)
@@ -64,7 +64,7 @@ def test_decay_needs_a_number_of_steps():
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_adam_uses_the_learning_rate_of_the_step_on_every_replica(precision: str):
+def test_adam_uses_the_learning_rate_of_the_step_on_every_replica(precision):
     """For a constant gradient, Adam without a first moment changes a variable by the learning rate."""
     config = TrainingConfig(precision=precision, learning_rate_schedule="linear", **DECAY)
     strategy = two_replicas()

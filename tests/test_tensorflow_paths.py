@@ -1,7 +1,5 @@
 """Paths with pattern characters are replaced by links; all other paths are unchanged."""
 
-from __future__ import annotations
-
 import pathlib
 import tempfile
 
@@ -12,7 +10,7 @@ from sagan_tf.tensorflow_paths import check_readable_path, literal_path
 
 
 @pytest.mark.parametrize("name", ["gs[1]", "a*b", "a?b", "a\\b", "cut]off["])
-def test_pattern_becomes_a_link_to_exactly_its_files(name: str, tmp_path: pathlib.Path) -> None:
+def test_pattern_becomes_a_link_to_exactly_its_files(name, tmp_path):
     for directory in ("gs1", "ab", "acb", name):
         (tmp_path / directory / "variables").mkdir(parents=True)
         for file in ("step-4.index", "step-4.data-00000-of-00001", "step-40.index"):
@@ -28,15 +26,13 @@ def test_pattern_becomes_a_link_to_exactly_its_files(name: str, tmp_path: pathli
 
 
 @pytest.mark.parametrize("path", ["plain/step-4", "with blank/ünï/{a,b}/step-4"])
-def test_other_paths_are_unchanged(path: str) -> None:
+def test_other_paths_are_unchanged(path):
     with literal_path(path) as literal:
         assert literal == path
 
 
 @pytest.mark.parametrize("temporary", ["missing", "t[1]"])
-def test_without_a_usable_temporary_directory(
-    temporary: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_usable_temporary_directory(temporary, tmp_path, monkeypatch):
     (tmp_path / "t[1]").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / temporary))
     with pytest.raises(UserError, match="TMPDIR"):

@@ -1,7 +1,6 @@
 """Text from users with byte order marks, in any Unicode form, and with commas in names."""
 
 import doctest
-import pathlib
 import re
 import shlex
 import unicodedata
@@ -27,13 +26,13 @@ NFC, NFD = "caf\u00e9", "cafe\u0301"
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_byte_order_mark_is_removed(mark: bytes, tmp_path: pathlib.Path) -> None:
+def test_byte_order_mark_is_removed(mark, tmp_path):
     (tmp_path / "file").write_bytes(mark + NFC.encode() + b"\n\xef\xbb\xbf")
     assert read_text(tmp_path / "file") == f"{NFC}\n\ufeff"
 
 
 @pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
-def test_error_names_another_encoding(encoding: str, tmp_path: pathlib.Path) -> None:
+def test_error_names_another_encoding(encoding, tmp_path):
     (tmp_path / "file").write_bytes("text".encode(encoding))
     with pytest.raises(UserError, match=f"file is {encoding}; .*UTF-8"):
         read_text(tmp_path / "file", errors="replace")
@@ -43,14 +42,14 @@ def test_error_names_another_encoding(encoding: str, tmp_path: pathlib.Path) -> 
     assert read_text(tmp_path / "file", errors="replace") == "caf\ufffd"
 
 
-def test_names_are_compared_in_nfc() -> None:
+def test_names_are_compared_in_nfc():
     assert NFC != NFD and normalize_name(NFC) == normalize_name(NFD)
     assert find_equal_names(["a", NFC, "A", NFD]) == (NFC, NFD)
     assert find_equal_names(["a", "b"]) is None
 
 
 @given(st.lists(st.text()))
-def test_comma_list_round_trip(elements: list[str]) -> None:
+def test_comma_list_round_trip(elements):
     assert split_comma_list(join_comma_list(elements)) == elements
     assert shlex.split(format_names(elements, len(elements))) == [join_comma_list(elements)]
 
@@ -66,21 +65,21 @@ def test_comma_list_round_trip(elements: list[str]) -> None:
         ('"",5" disk,"""a"""," b "', ["", '5" disk', '"a"', " b "]),
     ],
 )
-def test_elements_of_a_comma_list(written: str, elements: list[str]) -> None:
+def test_elements_of_a_comma_list(written, elements):
     assert split_comma_list(written) == elements
 
 
 @pytest.mark.parametrize("written", ['"a', 'a, "b"c', '"', '"""', 'a, "', "a,", ",a", "a,,b", " , "])
-def test_rejects_invalid_lists(written: str) -> None:
+def test_rejects_invalid_lists(written):
     with pytest.raises(ValueError, match=re.escape(repr(written))):
         split_comma_list(written)
 
 
-def test_docstring_examples() -> None:
+def test_docstring_examples():
     assert doctest.testmod(text).failed == 0
 
 
-def test_lists_keep_the_unicode_form() -> None:
+def test_lists_keep_the_unicode_form():
     assert format_names([NFD, NFC], 1) == f"'{NFD}' ..." and unicodedata.is_normalized("NFD", format_names([NFD], 1))
 
 
@@ -96,7 +95,7 @@ def test_lists_keep_the_unicode_form() -> None:
         (b"caf\xe9".decode(errors="surrogateescape"), r"caf\udce9"),
     ],
 )
-def test_make_printable(text: str, expected: str) -> None:
+def test_make_printable(text, expected):
     assert make_printable(text) == expected
     assert len(make_printable(text).splitlines()) == 1
     assert make_single_line("a\r\nb\x1b") == r"a b\x1b"

@@ -5,8 +5,6 @@ stay float32, as on these GPUs. TensorFlow's setting (`tf.config.experimental.en
 when an operation is created.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Several processes on this machine that are the workers of one TF_CONFIG."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -10,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
@@ -25,7 +24,7 @@ def start_workers(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess
     for index, command in enumerate(commands):
         config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
         environment = os.environ | {"TF_CONFIG": json.dumps(config)}
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         workers.append(subprocess.Popen([sys.executable, *command], cwd=_ROOT, env=environment, **streams))
     try:
         yield workers
@@ -46,7 +45,6 @@ def run_workers(commands: Sequence[Sequence[str]], timeout: float = 300) -> list
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Return ports of this machine that are free."""
     sockets = [socket.socket() for _ in range(count)]
     for opened in sockets:
         opened.bind(("127.0.0.1", 0))

@@ -1,7 +1,6 @@
 """Tests of flags: parsing, error messages and flagfiles that replay a run."""
 
 import dataclasses
-import pathlib
 import re
 from typing import Any
 
@@ -10,15 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagan_tf.cli.flags import FlagError, Flags, parse_config
-from sagan_tf.config import (
-    OPTION_GROUPS,
-    Config,
-    DataConfig,
-    ModelConfig,
-    TrainingConfig,
-    get_option_fields,
-    get_option_values,
-)
+from sagan_tf.config import OPTION_GROUPS, Config, DataConfig, ModelConfig, TrainingConfig, get_option_fields
 from sagan_tf.config.option import option
 from sagan_tf.errors import UserError
 
@@ -31,55 +22,29 @@ class SampleOptions:
     rows: int = option(8, "Rows of the grid.")
 
 
-def test_defaults_without_flags() -> None:
-    assert parse_config([]) == Config()
-
-
-def test_flags_set_fields_of_all_groups() -> None:
-    config = parse_config(
-        ["--resolution=64", "--dataset", "cifar10", "--nojit_compile", "--random_flip", "--num_steps=3"]
-    )
-    assert config == Config(
+def test_flags_set_fields_of_all_groups():
+    flags = "--resolution=64 --dataset cifar10 --nojit_compile --random_flip --num_steps=9 --num_steps=3"
+    assert parse_config(flags.split()) == Config(
         ModelConfig(resolution=64), DataConfig(dataset="cifar10", random_flip=True), TrainingConfig(num_steps=3)
     )
 
 
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [
-        ("--random_flip", True),
-        ("--norandom_flip", False),
-        ("--random_flip=true", True),
-        ("--random_flip=false", False),
-    ],
-)
-def test_boolean_flags(argument: str, value: bool) -> None:
-    assert parse_config(["--random_flip", argument]).data.random_flip is value
+def test_boolean_flags():
+    for argument in ("--random_flip", "--random_flip=true"):
+        assert parse_config(["--norandom_flip", argument]).data.random_flip is True
+    for argument in ("--norandom_flip", "--random_flip=false"):
+        assert parse_config(["--random_flip", argument]).data.random_flip is False
 
 
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [
-        ("--attention_resolutions=32,64", (32, 64)),
-        ("--attention_resolutions=", ()),
-    ],
-)
-def test_comma_list_flags(argument: str, value: tuple[int, ...]) -> None:
-    assert parse_config([argument]).model.attention_resolutions == value
-
-
-def test_optional_comma_list_distinguishes_unset_from_empty() -> None:
+def test_optional_comma_list_distinguishes_unset_from_empty():
+    assert parse_config(["--attention_resolutions=32,64"]).model.attention_resolutions == (32, 64)
     assert parse_config([]).model.generator_attention_resolutions is None
     assert parse_config(["--generator_attention_resolutions="]).model.generator_attention == ()
     given_and_unset = ["--generator_attention_resolutions=8", "--generator_attention_resolutions=unset"]
     assert parse_config(given_and_unset).model.generator_attention_resolutions is None
 
 
-def test_last_value_is_used() -> None:
-    assert parse_config(["--seed=1", "--seed=2"]).training.seed == 2
-
-
-def test_several_dataclasses_and_repeated_parsing() -> None:
+def test_several_dataclasses_and_repeated_parsing():
     flags = Flags(SampleOptions, Config)
     options, config = flags.parse(["--rows=2", "--seed=5"])
     assert (options, config.training.seed) == (SampleOptions(rows=2), 5)
@@ -96,16 +61,10 @@ def test_arguments_are_split_into_own_flags_and_others() -> None:
     ("argv", "message"),
     [
         (["--resolutoin=64"], "--resolutoin; did you mean --resolution?"),
-        (["--norandom_flp"], "--norandom_flp; did you mean --norandom_flip?"),
-        (["--helpfull"], "--helpfull; did you mean --help?"),
         (["--qqq=1"], "--qqq"),
         (["--noresolution"], "--noresolution; did you mean --resolution?"),
         (["--resolution=big"], "--resolution=big: "),
-        (["--adam_beta1=nan"], "--adam_beta1=nan: "),
-        (["--precision=half"], "--precision=half: "),
-        (["--random_flip=maybe"], "--random_flip=maybe: "),
         (["--norandom_flip=1"], "--norandom_flip=1 "),
-        (["--attention_resolutions=32,x"], "--attention_resolutions=32,x: "),
         (["--seed"], "--seed"),
         (["--random_flip", "False"], "received 'False'"),
         (["train", "--seed=1"], "received 'train'"),
@@ -113,12 +72,12 @@ def test_arguments_are_split_into_own_flags_and_others() -> None:
         (["--flagfile"], "--flagfile"),
     ],
 )
-def test_errors_name_the_flag_and_the_value(argv: list[str], message: str) -> None:
+def test_errors_name_the_flag_and_the_value(argv, message):
     with pytest.raises(FlagError, match=re.escape(message)):
         parse_config(argv)
 
 
-def test_flagfile_is_expanded_in_place(tmp_path: pathlib.Path) -> None:
+def test_flagfile_is_expanded_in_place(tmp_path):
     flagfile = tmp_path / "a.cfg"
     flagfile.write_text("# A record.\n\n--seed=1\n// another comment\n  --num_steps=5  \n")
     named = f"--flagfile={flagfile}"
@@ -127,7 +86,7 @@ def test_flagfile_is_expanded_in_place(tmp_path: pathlib.Path) -> None:
     assert parse_config(["--flagfile", str(flagfile)]).training == TrainingConfig(seed=1, num_steps=5)
 
 
-def test_included_flagfile_is_relative_to_the_including_file(tmp_path: pathlib.Path) -> None:
+def test_included_flagfile_is_relative_to_the_including_file(tmp_path):
     (tmp_path / "studies").mkdir()
     (tmp_path / "base.cfg").write_text("--seed=3\n--num_steps=7\n")
     (tmp_path / "studies" / "one.cfg").write_text("--flagfile=../base.cfg\n--seed=4\n")
@@ -135,7 +94,7 @@ def test_included_flagfile_is_relative_to_the_including_file(tmp_path: pathlib.P
     assert config.training == TrainingConfig(seed=4, num_steps=7)
 
 
-def test_flagfiles_may_start_with_a_byte_order_mark(tmp_path: pathlib.Path) -> None:
+def test_flagfiles_may_start_with_a_byte_order_mark(tmp_path):
     (tmp_path / "outer.cfg").write_text("--flagfile=inner.cfg\n--seed=3\n", encoding="utf-8-sig")
     (tmp_path / "inner.cfg").write_text("--num_steps=7\n", encoding="utf-8-sig")
     assert parse_config([f"--flagfile={tmp_path / 'outer.cfg'}"]).training == TrainingConfig(seed=3, num_steps=7)
@@ -144,28 +103,11 @@ def test_flagfiles_may_start_with_a_byte_order_mark(tmp_path: pathlib.Path) -> N
         parse_config([f"--flagfile={tmp_path / 'outer.cfg'}"])
 
 
-def test_flagfile_may_be_repeated_but_may_not_include_itself(tmp_path: pathlib.Path) -> None:
-    plain, loop = tmp_path / "plain.cfg", tmp_path / "loop.cfg"
-    plain.write_text("--seed=3\n")
-    loop.write_text("--flagfile=loop.cfg\n")
-    assert parse_config([f"--flagfile={plain}", f"--flagfile={plain}"]).training.seed == 3
-    with pytest.raises(UserError, match=r"--flagfile=loop\.cfg.* itself"):
-        parse_config([f"--flagfile={loop}"])
-
-
-def test_errors_name_the_flagfile_and_the_line(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match=r"missing\.cfg.*No such file or directory$"):
-        parse_config([f"--flagfile={tmp_path / 'missing.cfg'}"])
-    with pytest.raises(UserError, match=r"--flagfile=.*Is a directory$"):
-        parse_config([f"--flagfile={tmp_path}"])
-    binary = tmp_path / "binary.cfg"
-    binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="--flagfile=.*UTF-8"):
-        parse_config([f"--flagfile={binary}"])
-    bare = tmp_path / "bare.cfg"
-    bare.write_text("--seed=1\nresolution=64\n")
+def test_errors_name_the_flagfile_and_the_line(tmp_path):
+    """tests/faults/test_untrusted_flagfiles.py tries files that cannot be read."""
+    (tmp_path / "bare.cfg").write_text("--seed=1\nresolution=64\n")
     with pytest.raises(FlagError, match=r"bare\.cfg, line 2: .*'resolution=64'$"):
-        parse_config([f"--flagfile={bare}"])
+        parse_config([f"--flagfile={tmp_path / 'bare.cfg'}"])
 
 
 def values_of(name: str) -> st.SearchStrategy[Any]:
@@ -203,12 +145,7 @@ def configs(draw: st.DrawFn) -> Config:
 
 
 @given(config=configs())
-def test_written_config_is_read_back_unchanged(config: Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_written_config_is_read_back_unchanged(config, tmp_path_factory):
     flagfile = tmp_path_factory.mktemp("run") / "flags.cfg"
     flagfile.write_text(config.to_flagfile(), encoding="utf-8")
     assert parse_config([f"--flagfile={flagfile}"]) == config
-
-
-def test_written_flagfile_has_every_option_and_no_other_flag() -> None:
-    lines = [line for line in Config().to_flagfile().splitlines() if not line.startswith("#")]
-    assert [line.partition("=")[0] for line in lines] == [f"--{name}" for name in get_option_values(Config())]

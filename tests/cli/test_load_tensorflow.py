@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("has_gpu", [False, True])
-def test_import_is_silent_and_later_errors_are_shown_with_a_gpu(has_gpu: bool):
+def test_import_is_silent_and_later_errors_are_shown_with_a_gpu(has_gpu):
     program = (
         "import os, sys\n"
         "from sagan_tf.cli import load_tensorflow as module\n"

@@ -1,7 +1,5 @@
 """A run without faults, for comparison with other runs."""
 
-from __future__ import annotations
-
 import pathlib
 
 import pytest

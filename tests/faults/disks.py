@@ -1,7 +1,5 @@
 """Small disks that fill up: tmpfs, which only root can mount."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pathlib
@@ -13,21 +11,13 @@ import pytest
 
 
 class Disk:
-    """A mounted tmpfs.
-
-    Attributes:
-        path: The directory where it is mounted.
-    """
+    """A tmpfs that is mounted at `path`."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
 
     def fill(self, leave: int = 0) -> None:
-        """Fill the disk.
-
-        Args:
-            leave: The number of bytes to leave free, a multiple of the page size of 4 KiB.
-        """
+        """Fill the disk, except some bytes: a multiple of the page size of 4 KiB."""
         system = os.statvfs(self.path)
         (self.path / "other files").write_bytes(b"\0" * (system.f_bavail * system.f_frsize - leave))
 
@@ -46,12 +36,7 @@ class Disk:
 
 @contextlib.contextmanager
 def small_disk(path: pathlib.Path, kilobytes: int) -> Iterator[Disk]:
-    """Create a directory and mount a small disk over it; skip the test if that is not possible.
-
-    Args:
-        path: The directory.
-        kilobytes: The size of the disk.
-    """
+    """Create a directory and mount a small disk over it; skip the test if that is not possible."""
     path.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(path)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:

@@ -1,9 +1,8 @@
 """Comparison of the results of two runs."""
 
-from __future__ import annotations
-
 import json
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,7 +16,7 @@ def read_tensors(run_dir: pathlib.Path) -> dict[str, bytes]:
     return {name: reader.get_tensor(name).tobytes() for name in names}
 
 
-def read_metrics(run_dir: pathlib.Path) -> list[dict[str, object]]:
+def read_metrics(run_dir: pathlib.Path) -> list[dict[str, Any]]:
     """Return the lines of `metrics.jsonl`, without times."""
     text = (run_dir / "metrics.jsonl").read_text(encoding="utf-8")
     found = [json.loads(line) for line in text.splitlines()]
@@ -31,13 +30,7 @@ def list_files(run_dir: pathlib.Path) -> list[str]:
 
 
 def assert_equal_runs(run_dir: pathlib.Path, uninterrupted_run: pathlib.Path, num_steps: int) -> None:
-    """Check that an interrupted and resumed run has the same results, bit for bit, as an uninterrupted run.
-
-    Args:
-        run_dir: The directory of the resumed run. It wrote a line of metrics at each step.
-        uninterrupted_run: The directory of the uninterrupted run, with the same options.
-        num_steps: The number of steps of both runs.
-    """
+    """Check that an interrupted and resumed run has the same results, bit for bit, as an uninterrupted run."""
     expected, received = read_tensors(uninterrupted_run), read_tensors(run_dir)
     assert expected.keys() == received.keys() and len(expected) > 100
     assert [name for name in expected if expected[name] != received[name]] == []

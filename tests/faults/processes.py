@@ -1,7 +1,5 @@
 """Training in processes of its own, as users start it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pathlib
@@ -10,32 +8,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from tests.training.tiny import RUN_FLAGS
+
 ROOT = pathlib.Path(__file__).parents[2]
-SMALL = ("--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16")
-SMALL += ("--base_channels=2", "--global_batch_size=8", "--strategy=one_device", "--loss=wasserstein")
-SMALL += ("--architecture=dcgan",)
+SMALL = (*RUN_FLAGS, "--attention_resolutions=16", "--loss=wasserstein", "--architecture=dcgan")
 """Flags of a run that is traced fast, takes hundredths of a second for a step and has checkpoints of 0.5 MB. With the
 hinge loss, its first steps would not depend on the images."""
 
 
 @contextlib.contextmanager
-def start_training(
-    run_dir: pathlib.Path, *flags: str, begin: Callable[[], None] | None = None
-) -> Iterator[subprocess.Popen]:
+def start_training(run_dir: pathlib.Path, *flags: str) -> Iterator[subprocess.Popen]:
     """Start training in a process of its own, which is killed at the end of the context.
 
     `read_output` returns the output of the process.
-
-    Args:
-        run_dir: The run directory.
-        *flags: Flags in addition to `SMALL`.
-        begin: A function that is called first in the new process.
     """
     command = [sys.executable, "-m", "sagan_tf.train", *SMALL, f"--run_dir={run_dir}", *flags]
     # tests/conftest.py sets this variable, but users do not.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     with _log(run_dir, "out").open("w") as out, _log(run_dir, "err").open("w") as err:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=err, preexec_fn=begin)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=err)
         try:
             yield process
         finally:
@@ -43,21 +34,8 @@ def start_training(
             process.wait()
 
 
-def train_to_the_end(
-    run_dir: pathlib.Path, *flags: str, begin: Callable[[], None] | None = None, seconds: float = 240
-) -> int:
-    """Train in a process of its own until it ends by itself, and return the exit status."""
-    with start_training(run_dir, *flags, begin=begin) as process:
-        return process.wait(seconds)
-
-
 def read_output(run_dir: pathlib.Path, stream: str = "out") -> str:
-    """Return the output of the last training process of a run.
-
-    Args:
-        run_dir: The run directory.
-        stream: `out` for standard output, `err` for standard error.
-    """
+    """Return the output of the last training process of a run."""
     return _log(run_dir, stream).read_text(encoding="utf-8")
 
 

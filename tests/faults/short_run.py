@@ -1,17 +1,14 @@
 """A run of a few steps with the training command in this process."""
 
-from __future__ import annotations
-
 import pathlib
 
-from sagan_tf import train
+from tests import commands
 from tests.faults.processes import SMALL
 
 STEPS = 10
-FLAGS = ("--steps_per_loop=1", "--log_every=1", "--sample_every=3", "--checkpoint_every=2", "--keep_checkpoints=2")
-FLAGS += (f"--num_steps={STEPS}",)
+FLAGS = ["--steps_per_loop=1", "--log_every=1", "--sample_every=3", "--checkpoint_every=2", "--keep_checkpoints=2"]
+FLAGS += [f"--num_steps={STEPS}"]
 
 
 def run_training(run_dir: pathlib.Path, *flags: str) -> int:
-    """Start or resume a run, and return the exit status."""
-    return train.run([*SMALL, *FLAGS, f"--run_dir={run_dir}", *flags])
+    return commands.train([*SMALL, *FLAGS, f"--run_dir={run_dir}", *flags])

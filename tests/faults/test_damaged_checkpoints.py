@@ -1,10 +1,7 @@
 """Tests that a run with a damaged newest checkpoint resumes from the previous one, with the same results."""
 
-from __future__ import annotations
-
 import pathlib
 import shutil
-from collections.abc import Callable
 
 import pytest
 
@@ -20,7 +17,6 @@ def truncate(path: pathlib.Path) -> None:
 
 
 def flip_bit(path: pathlib.Path) -> None:
-    """Flip one bit of one value."""
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
@@ -41,13 +37,7 @@ def empty(path: pathlib.Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_run_resumes_from_the_previous_checkpoint(
-    damage: Callable[[pathlib.Path], None],
-    ending: str,
-    tmp_path: pathlib.Path,
-    uninterrupted_run: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_run_resumes_from_the_previous_checkpoint(damage, ending, tmp_path, uninterrupted_run, capsys):
     run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     damage(run_dir / "checkpoints" / f"{NEWEST}{ending}")
     assert run_training(run_dir) == 0
@@ -58,9 +48,7 @@ def test_run_resumes_from_the_previous_checkpoint(
     assert_equal_runs(run_dir, uninterrupted_run, STEPS)
 
 
-def test_run_without_an_intact_checkpoint_is_an_error_and_is_not_changed(
-    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_without_an_intact_checkpoint_is_an_error_and_is_not_changed(tmp_path, uninterrupted_run, capsys):
     run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     for name in (NEWEST, BEFORE):
         flip_bit(run_dir / "checkpoints" / f"{name}{DATA}")

@@ -1,19 +1,18 @@
 """Tests of directories with special characters: all commands work and do not touch files of other runs."""
 
-from __future__ import annotations
-
 import pathlib
+import shutil
 
 import pytest
 import tensorflow as tf
 
-from sagan_tf import evaluate, export, sample, train
 from sagan_tf.runs.checkpoints import Checkpoints, remove_unfinished_checkpoints, restore_latest
 from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.training.state import TrainState
-from tests.faults.processes import SMALL
+from tests import commands
+from tests.faults.short_run import STEPS, run_training
 from tests.features.fake_extractors import save_extractor
-from tests.training.tiny import make_state, one_device, tiny_config
+from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
 
 SIBLINGS = {
     "gs[1]": "gs1",
@@ -28,7 +27,7 @@ SIBLINGS = {
 
 @pytest.fixture(scope="module")
 def state() -> TrainState:
-    return make_state(tiny_config(), one_device())
+    return make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
 
 
 def contents(directory: pathlib.Path) -> dict[str, bytes]:
@@ -36,7 +35,7 @@ def contents(directory: pathlib.Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", SIBLINGS)
-def test_no_file_of_another_run_is_touched(name: str, tmp_path: pathlib.Path, state: TrainState) -> None:
+def test_no_file_of_another_run_is_touched(name, tmp_path, state):
     directory, sibling = (tmp_path / run_name / "checkpoints" for run_name in (name, SIBLINGS[name]))
 
     def save(destination: pathlib.Path, keep: int, steps: tuple[int, ...]) -> None:
@@ -52,16 +51,14 @@ def test_no_file_of_another_run_is_touched(name: str, tmp_path: pathlib.Path, st
     remove_unfinished_checkpoints(directory)
     assert sorted(contents(directory)) == ["checkpoint", "step-3.data-00000-of-00001", "step-3.index"]
     assert restore_latest(state, directory) == 3
-    assert load_generator(tiny_config(), directory, "3")[1] == 3
+    assert load_generator(tiny_config(**PLAINEST_NETWORKS), directory, "3")[1] == 3
     save(directory, 2, (4, 5))  # a resumed run, which reads the list of checkpoints again
     assert sorted(path.stem for path in directory.glob("*.index")) == ["step-4", "step-5"]
     assert tf.train.get_checkpoint_state(str(directory)).model_checkpoint_path == str(directory / "step-5")
     assert contents(sibling) == before
 
 
-def test_warning_about_a_damaged_checkpoint_has_its_path(
-    tmp_path: pathlib.Path, state: TrainState, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_warning_about_a_damaged_checkpoint_has_its_path(tmp_path, state, caplog):
     directory = tmp_path / "gs[1]"
     checkpoints = Checkpoints(directory, state, 2)
     for step in (1, 2):
@@ -74,24 +71,27 @@ def test_warning_about_a_damaged_checkpoint_has_its_path(
     assert str(directory / "step-2") in line and "sagan_tf_" not in line
 
 
-def test_every_command_in_a_directory_with_special_characters(tmp_path: pathlib.Path) -> None:
+def test_every_command_in_a_directory_with_special_characters(tmp_path, uninterrupted_run):
     place = tmp_path / "p[a] *?\\{b,c} \u00fc"
     run_dir, exports, images = place / "exp [lr=1e-4]", place / "out[1]", place / "images[2]"
     save_extractor(place / "extractor[3]")
-    flags = [*SMALL, "--steps_per_loop=1", "--checkpoint_every=1", "--keep_checkpoints=1", f"--run_dir={run_dir}"]
-    assert train.run([*flags, "--num_steps=2"]) == 0
-    assert train.run([*flags, "--num_steps=3"]) == 0
-    assert [path.stem for path in (run_dir / "checkpoints").glob("*.index")] == ["step-3"]
+    shutil.copytree(uninterrupted_run, run_dir)
+    last = STEPS + 1
+    assert run_training(run_dir, f"--num_steps={last}", "--keep_checkpoints=1") == 0
+    assert [path.stem for path in (run_dir / "checkpoints").glob("*.index")] == [f"step-{last}"]
     measure = [f"--reference_dir={place / 'references[4]'}", "--reference=fashion_mnist_10k:reference"]
     measure += ["--num_samples=50", "--metrics=fcd", f"--extractor={place / 'extractor[3]'}", "--strategy=one_device"]
     measure += ["--extractor_features=pool_3", "--extractor_logits=logits"]
-    assert evaluate.run([f"--run_dir={run_dir}", *measure]) == 0
+    assert commands.evaluate([f"--run_dir={run_dir}", *measure]) == 0
     assert '"kind": "evaluation"' in (run_dir / "metrics.jsonl").read_text()
-    assert export.run([f"--run_dir={run_dir}", f"--output={exports}"]) == 0
+    assert commands.export([f"--run_dir={run_dir}", f"--output={exports}"]) == 0
     grid = ["--mode=grid", "--labels=1,2"]
-    assert sample.run([*grid, f"--run_dir={run_dir}", "--strategy=one_device", f"--output={place / 'run[5].png'}"]) == 0
-    assert sample.run([*grid, f"--saved_model={exports / '3'}", f"--output={place / 'export[6].png'}"]) == 0
+    assert (
+        commands.sample([*grid, f"--run_dir={run_dir}", "--strategy=one_device", f"--output={place / 'run[5].png'}"])
+        == 0
+    )
+    assert commands.sample([*grid, f"--saved_model={exports / str(last)}", f"--output={place / 'export[6].png'}"]) == 0
     assert (place / "run[5].png").is_file() and (place / "export[6].png").is_file()
     flags = ["--mode=images", "--strategy=one_device", "--num_samples=2", f"--run_dir={run_dir}", f"--output={images}"]
-    assert sample.run(flags) == 0
+    assert commands.sample(flags) == 0
     assert len(list(images.rglob("*.png"))) == 2

@@ -1,7 +1,5 @@
 """Tests of full disks: the error is one line, no file is half written, and the run can be resumed."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import pathlib
@@ -13,17 +11,21 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagan_tf import evaluate, export, sample
 from sagan_tf.evaluation import evaluate as evaluation
 from sagan_tf.files import append_line
+from tests import commands
 from tests.faults.disks import Disk, small_disk
 from tests.faults.outcomes import assert_equal_runs, list_files
-from tests.faults.processes import read_output, train_to_the_end
+from tests.faults.processes import read_output, start_training
 from tests.faults.short_run import FLAGS, STEPS, run_training
 
 PAGE = 4096
 EVALUATION = ("--extractor=fashion_mnist", "--metrics=label_agreement", "--num_samples=10")
-Command = Callable[[list[str]], int]
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "sample": commands.sample,
+    "export": commands.export,
+    "evaluate": commands.evaluate,
+}
 
 
 def assert_disk_full_error(text: str, path: pathlib.Path) -> None:
@@ -41,32 +43,18 @@ def assert_intact(directory: pathlib.Path) -> None:
         assert all(reader.get_tensor(name) is not None for name in reader.get_variable_to_shape_map())
 
 
-def test_disk_that_fills_up_during_training(tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path) -> None:
+def test_disk_that_fills_up_during_training(tmp_path, uninterrupted_run):
     """Training runs in a process of its own, so that messages at the end of the process are included."""
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 1000) as disk:
-        assert train_to_the_end(run_dir, *FLAGS) == 2
+        with start_training(run_dir, *FLAGS) as process:
+            assert process.wait(240) == 2
         assert_disk_full_error(read_output(run_dir, "err"), run_dir)
         assert_intact(run_dir / "checkpoints")
         assert not [name for name in list_files(run_dir) if name.endswith((".part", "_temp"))]
         disk.make_room()
         assert run_training(run_dir) == 0
         assert_equal_runs(run_dir, uninterrupted_run, STEPS)
-
-
-Place = Callable[[pathlib.Path], contextlib.AbstractContextManager[Disk]]
-
-
-def first_checkpoint(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
-    return small_disk(run_dir, 200)
-
-
-def tensorboard(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
-    return small_disk(run_dir / "tensorboard", 40)
-
-
-def samples(run_dir: pathlib.Path) -> contextlib.AbstractContextManager[Disk]:
-    return small_disk(run_dir / "samples", 64)
 
 
 @contextlib.contextmanager
@@ -78,17 +66,23 @@ def metrics(run_dir: pathlib.Path) -> Iterator[Disk]:
         yield disk
 
 
+PLACES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Disk]]] = {
+    "first checkpoint": lambda run_dir: small_disk(run_dir, 200),
+    "tensorboard": lambda run_dir: small_disk(run_dir / "tensorboard", 40),
+    "samples": lambda run_dir: small_disk(run_dir / "samples", 64),
+    "metrics": metrics,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [first_checkpoint, tensorboard, samples, metrics])
-def test_full_disk_in_every_directory_of_a_run(
-    place: Place, tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("place", PLACES)
+def test_full_disk_in_every_directory_of_a_run(place, tmp_path, uninterrupted_run, capsys):
     run_dir = tmp_path / "run"
-    seldom = ("--sample_every=100", "--checkpoint_every=100") if place is metrics else ()
-    with place(run_dir) as disk:
+    seldom = ("--sample_every=100", "--checkpoint_every=100") if place == "metrics" else ()
+    with PLACES[place](run_dir) as disk:
         capsys.readouterr()
         assert run_training(run_dir, *seldom) == 2
-        path = run_dir / "metrics.jsonl" if place is metrics else run_dir
+        path = run_dir / "metrics.jsonl" if place == "metrics" else run_dir
         assert_disk_full_error(capsys.readouterr().err, path)
         text = (run_dir / "metrics.jsonl").read_text()
         assert text.endswith("\n") and all(map(json.loads, text.splitlines()))
@@ -98,9 +92,7 @@ def test_full_disk_in_every_directory_of_a_run(
 
 
 @pytest.mark.parametrize("pages", [0, 1])
-def test_no_space_for_the_files_of_a_new_run(
-    pages: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_space_for_the_files_of_a_new_run(pages, tmp_path, capsys):
     """There is no space for the lock (0 pages) or for the flags (1 page)."""
     with small_disk(tmp_path, 100) as disk:
         disk.fill(leave=pages * PAGE)
@@ -110,9 +102,7 @@ def test_no_space_for_the_files_of_a_new_run(
         assert set(list_files(tmp_path)) <= {"run", "run/.lock", "other files"}
 
 
-def test_read_only_disk(
-    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_read_only_disk(tmp_path, uninterrupted_run, capsys):
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 10_000) as disk:
         shutil.copytree(uninterrupted_run, run_dir, dirs_exist_ok=True)
@@ -123,27 +113,18 @@ def test_read_only_disk(
         assert list_files(run_dir) == list_files(uninterrupted_run)
 
 
-@contextlib.contextmanager
-def limit_file_size(size: int) -> Iterator[None]:
-    """Let writes beyond a number of bytes of a file fail, as beyond a quota; every user may set this limit."""
+@pytest.mark.slow
+def test_limit_of_the_file_size(tmp_path, uninterrupted_run, capsys):
+    """Writes beyond a number of bytes of a file fail, as beyond a quota; every user may set this limit."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
     try:
-        yield
+        assert run_training(tmp_path / "run") == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.slow
-def test_limit_of_the_file_size(
-    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_dir = tmp_path / "run"
-    with limit_file_size(200_000):
-        assert run_training(run_dir) == 2
-    assert_disk_full_error(capsys.readouterr().err, run_dir)
-    assert run_training(run_dir) == 0
-    assert_equal_runs(run_dir, uninterrupted_run, STEPS)
+    assert_disk_full_error(capsys.readouterr().err, tmp_path / "run")
+    assert run_training(tmp_path / "run") == 0
+    assert_equal_runs(tmp_path / "run", uninterrupted_run, STEPS)
 
 
 def read_error(capsys: pytest.CaptureFixture[str], command: str) -> str:
@@ -161,23 +142,15 @@ def read_error(capsys: pytest.CaptureFixture[str], command: str) -> str:
         ("sample", "a.html", ["--mode=attention"], 4),
         ("sample", "a.npz", ["--mode=images", "--num_samples=32"], 8),
         ("export", "exports", ["--formats=saved_model"], 40),
-        ("export", "exports", ["--formats=saved_model,tflite"], 800),
+        pytest.param("export", "exports", ["--formats=saved_model,tflite"], 800, marks=pytest.mark.slow),
         ("evaluate", "a.json", [*EVALUATION], 0),
     ],
 )
 def test_outputs_of_commands_are_complete_or_missing(
-    command: str,
-    name: str,
-    flags: list[str],
-    kilobytes: int,
-    tmp_path: pathlib.Path,
-    uninterrupted_run: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    output, run_dir = (
-        tmp_path / "disk" / name,
-        shutil.copytree(uninterrupted_run, tmp_path / "run"),
-    )  # An evaluation changes the run.
+    command, name, flags, kilobytes, tmp_path, uninterrupted_run, capsys
+):
+    output = tmp_path / "disk" / name
+    run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")  # an evaluation changes the run
     with small_disk(output.parent, 4096) as disk:
         disk.fill(leave=kilobytes * 1024)
         assert COMMANDS[command]([f"--run_dir={run_dir}", f"--output={output}", *flags]) == 2
@@ -189,35 +162,23 @@ def test_outputs_of_commands_are_complete_or_missing(
         assert output.exists()
 
 
-COMMANDS: dict[str, Command] = {"sample": sample.run, "export": export.run, "evaluate": evaluate.run}
-
-
-def test_sampling_of_images_can_be_resumed(
-    tmp_path: pathlib.Path, uninterrupted_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Images that were written are complete and are kept."""
+def test_sampling_of_images_can_be_resumed(tmp_path, uninterrupted_run, capsys):
     flags = [f"--run_dir={uninterrupted_run}", "--mode=images", "--num_samples=32", f"--output={tmp_path / 'images'}"]
     with small_disk(tmp_path, 80) as disk:
-        assert sample.run(flags) == 2
+        assert commands.sample(flags) == 2
         assert "(No space left on device)" in read_error(capsys, "sample")
         written = list(disk.path.rglob("*.png"))
         assert 0 < len(written) < 32
         for path in written:
             Image.open(path).load()
         disk.make_room()
-        assert sample.run(flags) == 0
+        assert commands.sample(flags) == 0
         assert f"{len(written)} of 32 images exist already" in capsys.readouterr().out
         assert len([path for path in disk.path.rglob("*") if path.is_file()]) == 33  # 32 images and the record
 
 
 @pytest.mark.parametrize("part", ["", "tensorboard"])
-def test_files_of_an_evaluated_run_stay_intact(
-    part: str,
-    tmp_path: pathlib.Path,
-    uninterrupted_run: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_files_of_an_evaluated_run_stay_intact(part, tmp_path, uninterrupted_run, capsys, monkeypatch):
     """A full disk is found before the evaluation. If it fills up during the evaluation, the results are printed."""
     run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     with small_disk(run_dir / part, 10_000) as disk:
@@ -232,17 +193,17 @@ def test_files_of_an_evaluated_run_stay_intact(
 
         with monkeypatch.context() as patched:
             patched.setattr(evaluation, "print_table", print_table)
-            assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
+            assert commands.evaluate([f"--run_dir={run_dir}", *EVALUATION]) == 2
         printed = capsys.readouterr()
         assert str(run_dir / part) in printed.err and "No space left on device" in printed.err
         assert json.loads(printed.out.splitlines()[-1])["label_agreement"] >= 0.0
         assert (metrics.read_bytes() == before) == (not part)
         before = metrics.read_bytes()
         monkeypatch.setattr(evaluation, "open_extractor", None)
-        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 2
+        assert commands.evaluate([f"--run_dir={run_dir}", *EVALUATION]) == 2
         assert "--output" in read_error(capsys, "evaluate") and metrics.read_bytes() == before
         monkeypatch.undo()
         disk.make_room()
-        assert evaluate.run([f"--run_dir={run_dir}", *EVALUATION]) == 0
+        assert commands.evaluate([f"--run_dir={run_dir}", *EVALUATION]) == 0
         assert metrics.read_bytes().startswith(before)
         assert json.loads(metrics.read_text().splitlines()[-1])["kind"] == "evaluation"

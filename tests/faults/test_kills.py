@@ -1,7 +1,5 @@
 """Tests of `kill -9` at any moment: the next start resumes the run, with the results of an uninterrupted run."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os
@@ -14,27 +12,31 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from sagan_tf.runs.checkpoints import Checkpoints, remove_unfinished_checkpoints, restore_latest
 from sagan_tf.training.state import TrainState
+from tests import commands
 from tests.faults.outcomes import assert_equal_runs, read_metrics
-from tests.faults.processes import read_output, start_training, train_to_the_end, wait_until
-from tests.training.tiny import find_differences, make_state, one_device, read_all_values, tiny_config
+from tests.faults.processes import SMALL, read_output, start_training, wait_until
+from tests.training.tiny import (
+    PLAINEST_NETWORKS,
+    find_differences,
+    make_state,
+    one_device,
+    read_all_values,
+    tiny_config,
+)
 
 EVERY = 4
 KEPT = 2
 # With these flags a checkpoint must hold first moments, an EMA generator that differs from the generator, and the
 # position in the data, which determines the flips.
-FLAGS = (
-    "--adam_beta1=0.5",
-    "--ema_start_step=3",
-    "--ema_decay=0.9",
-    "--random_flip",
-    "--discriminator_steps_per_step=2",
-)
-FLAGS += ("--log_every=1", "--sample_every=6", f"--checkpoint_every={EVERY}", f"--keep_checkpoints={KEPT}")
+FLAGS = ["--adam_beta1=0.5", "--ema_start_step=3", "--ema_decay=0.9", "--random_flip"]
+FLAGS += ["--discriminator_steps_per_step=2", "--log_every=1", "--sample_every=6"]
+FLAGS += [f"--checkpoint_every={EVERY}", f"--keep_checkpoints={KEPT}"]
 
 Moment = Callable[[pathlib.Path, subprocess.Popen], None]
 """A function that waits for the moment at which a training process should be killed."""
@@ -123,64 +125,53 @@ def list_unfinished_files(directory: pathlib.Path) -> list[str]:
 
 
 def assert_killed_run_equals_whole(
-    directory: pathlib.Path, moments: Sequence[Moment], num_steps: int, *flags: str
+    directory: pathlib.Path, moments: Sequence[Moment], num_steps: int, capsys: pytest.CaptureFixture[str], *flags: str
 ) -> None:
     """Assert that a run that is killed at each moment and then resumed equals a run that is not killed."""
     flags = (*FLAGS, f"--num_steps={num_steps}", *flags)
-    killed, whole = directory / "killed", directory / "whole"
-    with start_training(whole, *flags) as process:
-        for moment in moments:
-            kill_at(moment, killed, flags)
-        assert train_to_the_end(killed, *flags) == 0, read_output(killed, "err")
-        assert "resumed at step" in read_output(killed)
-        assert process.wait(240) == 0, read_output(whole, "err")
-    assert_equal_runs(killed, whole, num_steps)
+    for moment in moments:
+        kill_at(moment, directory / "killed", flags)
+    for name, is_resumed in (("killed", True), ("whole", False)):
+        capsys.readouterr()
+        assert commands.train([*SMALL, *flags, f"--run_dir={directory / name}"]) == 0
+        assert ("resumed at step" in capsys.readouterr().out) == is_resumed
+    assert_equal_runs(directory / "killed", directory / "whole", num_steps)
 
 
-def test_two_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
-    moments = [functools.partial(after_seconds, 3.0), functools.partial(during_save_after_step, EVERY + 1, 0.002)]
-    assert_killed_run_equals_whole(tmp_path, moments, 5 * EVERY)
+def test_a_kill_during_a_save_leaves_no_trace(tmp_path, capsys):
+    moment = functools.partial(during_save_after_step, EVERY + 1, 0.002)
+    assert_killed_run_equals_whole(tmp_path, [moment], 4 * EVERY, capsys)
 
 
 @pytest.mark.slow
-def test_many_kills_leave_no_trace(tmp_path: pathlib.Path) -> None:
+def test_many_kills_leave_no_trace(tmp_path, capsys):
     """The process was saving at seven of the 21 kills."""
-    assert_killed_run_equals_whole(tmp_path, draw_moments(21, 240, seed=0), 240)
+    assert_killed_run_equals_whole(tmp_path, draw_moments(21, 240, seed=0), 240, capsys)
 
 
 @pytest.mark.slow
-def test_no_evaluation_is_lost_if_it_is_killed(tmp_path: pathlib.Path) -> None:
+def test_no_evaluation_is_lost_if_it_is_killed(tmp_path, capsys):
     """This includes the last evaluation, after which there are no more steps."""
-    flags = (f"--evaluate_every={EVERY}", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement")
-    flags += ("--num_samples=500", f"--reference_dir={tmp_path / 'references'}")
+    flags = [f"--evaluate_every={EVERY}", "--extractor=fashion_mnist", "--metrics=fcd,label_agreement"]
+    flags += ["--num_samples=500", f"--reference_dir={tmp_path / 'references'}"]
     moments = [functools.partial(during_evaluation, step) for step in (EVERY, 2 * EVERY)]
-    assert_killed_run_equals_whole(tmp_path, moments, 2 * EVERY, *flags)
+    assert_killed_run_equals_whole(tmp_path, moments, 2 * EVERY, capsys, *flags)
     evaluated = [line["step"] for line in read_metrics(tmp_path / "killed") if line["kind"] == "evaluation"]
     assert evaluated == [EVERY, 2 * EVERY]
-    best = [
-        json.loads((tmp_path / name / "checkpoints" / "best" / "best.json").read_text()) for name in ("killed", "whole")
-    ]
-    assert best[0] == best[1]
+    best = [(tmp_path / name / "checkpoints/best/best.json").read_text() for name in ("killed", "whole")]
+    assert json.loads(best[0]) == json.loads(best[1])
 
 
 @pytest.mark.slow
-def test_kills_with_a_loss_scale_leave_no_trace(tmp_path: pathlib.Path) -> None:
-    assert_killed_run_equals_whole(tmp_path, draw_moments(3, 32, seed=1), 32, "--precision=mixed_float16")
+def test_kills_with_a_loss_scale_leave_no_trace(tmp_path, capsys):
+    assert_killed_run_equals_whole(tmp_path, draw_moments(3, 32, seed=1), 32, capsys, "--precision=mixed_float16")
 
 
 def replay_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.Path) -> Iterator[tuple[str, int]]:
     """Reproduce the files in a directory while step 3 is saved after steps 1 and 2.
 
     The order of operations is that of TensorFlow's `SaveV2` and `MergeV2Checkpoints` and of `Checkpoints`, observed
-    with strace.
-
-    Args:
-        before: The directory when TensorFlow begins to save; it may contain no checkpoint.
-        after: The directory when the checkpoint is in the list and the oldest checkpoint is not removed yet.
-        stage: The directory that gets the files.
-
-    Yields:
-        A description of the last operation, and the step from which a run resumes in this state; 0 for a new run.
+    with strace. Yield the last operation, and the step from which a run then resumes; 0 for a new run.
     """
     data, index = "step-3.data-00000-of-00001", "step-3.index"
     earlier = 2 if (before / "checkpoint").exists() else 0
@@ -211,7 +202,7 @@ def replay_save(before: pathlib.Path, after: pathlib.Path, stage: pathlib.Path) 
 
 
 class KilledError(BaseException):
-    """A simulated end of the process."""
+    pass
 
 
 def simulate_kill(*_: object, **__: object) -> None:
@@ -219,11 +210,10 @@ def simulate_kill(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_run_resumes_after_every_operation_of_a_save(
-    first: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_resumes_after_every_operation_of_a_save(first, tmp_path, monkeypatch):
     """This includes the first save of a run, before which there is no list of checkpoints."""
-    state, values = make_state(tiny_config(), one_device()), {0: {}}
+    state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
+    values: dict[int, dict[str, np.ndarray]] = {}
     directory, before, after = (tmp_path / name for name in ("checkpoints", "before", "after"))
     checkpoints = Checkpoints(directory, state, KEPT)
     directory.mkdir()
@@ -266,20 +256,12 @@ def find_variables(state: TrainState) -> dict[str, keras.Variable | tf.Variable]
     return found
 
 
-def test_every_variable_is_restored(tmp_path: pathlib.Path) -> None:
+def test_every_variable_is_restored(tmp_path):
     """Every variable is changed before it is restored, in a state with everything that a run may have."""
     state = make_state(tiny_config(precision="mixed_float16", adam_beta1=0.5), one_device())
     variables = find_variables(state)
-    for kind in (
-        "kernel",
-        "/u",
-        "moving_mean",
-        "moving_variance",
-        "momentum",
-        "velocity",
-        "dynamic_scale",
-        "rollbacks",
-    ):
+    kinds = "kernel /u moving_mean moving_variance momentum velocity dynamic_scale rollbacks"
+    for kind in kinds.split():
         assert any(kind in name for name in variables), kind
     for index, variable in enumerate(variables.values()):
         variable.assign(variable + tf.cast(index % 7 + 1, variable.dtype))

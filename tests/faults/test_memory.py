@@ -5,10 +5,6 @@ A step requests more memory than any machine has. With limits that are too low f
 more memory than there is, it kills a process. test_kills.py covers both cases.
 """
 
-from __future__ import annotations
-
-import pathlib
-
 import pytest
 import tensorflow as tf
 
@@ -31,12 +27,7 @@ class GreedySampler(LatentSampler):
 
 
 @pytest.mark.slow
-def test_run_can_be_resumed_with_more_memory(
-    tmp_path: pathlib.Path,
-    uninterrupted_run: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_run_can_be_resumed_with_more_memory(tmp_path, uninterrupted_run, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(updates, "LatentSampler", GreedySampler)
         assert run_training(tmp_path) == 2

@@ -1,7 +1,5 @@
 """Tests of commands with file names that are not UTF-8 and with closed or unread standard streams."""
 
-from __future__ import annotations
-
 import json
 import os
 import pathlib
@@ -10,9 +8,9 @@ import sys
 
 import pytest
 
-from sagan_tf import evaluate, export, sample, train
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.evaluation.reference import load_reference
+from tests import commands
 from tests.data.sample_folders import build_class_directories
 from tests.faults.processes import ROOT, SMALL
 from tools import import_tfgan_checkpoint, prepare_imagenet, report
@@ -45,26 +43,24 @@ def run_dir(place: pathlib.Path) -> pathlib.Path:
     return directory
 
 
-def test_run_is_complete_and_records_the_names(place: pathlib.Path, run_dir: pathlib.Path):
+def test_run_is_complete_and_records_the_names(place, run_dir):
     assert (run_dir / "checkpoints" / "step-2.index").is_file()
     assert os.fsencode(place / "images") in (run_dir / "flags.cfg").read_bytes()
     assert parse_config([f"--flagfile={run_dir / 'flags.cfg'}"]).data.data_dir == str(place / "images")
     assert tuple(json.loads((run_dir / "startup.json").read_text())["data"]["label_histogram"]) == CLASSES
 
 
-def test_commands_accept_the_names(
-    place: pathlib.Path, run_dir: pathlib.Path, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture
-):
+def test_commands_accept_the_names(place, run_dir, tmp_path, capfd):
     out = place / "out"
     run, images = f"--run_dir={run_dir}", place / "images"
     measured = ("--extractor=fashion_mnist", "--metrics=fcd", "--num_samples=100", f"--reference_dir={out}")
     prepared = ("--dataset=folder", "--resolution=32", "--format=png", "--num_workers=1", f"--output={tmp_path}")
     flagfile = place / "run.cfg"
     flagfile.write_bytes((run_dir / "flags.cfg").read_bytes())
-    assert train.run([f"--flagfile={flagfile}", "--num_steps=3"]) == 0
-    assert sample.run([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
-    assert evaluate.run([run, *measured, f"--output={out / 'record.json'}"]) == 0
-    assert export.run([run, f"--data_licence={NAME}"]) == 0
+    assert commands.train([f"--flagfile={flagfile}", "--num_steps=3"]) == 0
+    assert commands.sample([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
+    assert commands.evaluate([run, *measured, f"--output={out / 'record.json'}"]) == 0
+    assert commands.export([run, f"--data_licence={NAME}"]) == 0
     assert prepare_imagenet.run([*prepared, f"--data_dir={images}"]) == 0
     page = report.format_page(report.RunDirectory(run_dir))
     assert "Logging error" not in "".join(capfd.readouterr())
@@ -78,19 +74,21 @@ def test_commands_accept_the_names(
 @pytest.mark.parametrize(
     ("command", "arguments", "option"),
     [
-        (train.run, (*SMALL, "--run_dir=PLACE/new"), "run_dir"),
-        (train.run, (*SMALL, "--dataset=tfrecord", "--data_dir=PLACE/new", "--run_dir=NEW"), "data_dir"),
-        (evaluate.run, ("--images=PLACE/images", "--extractor=PLACE"), "extractor"),
-        (evaluate.run, ("--images=PLACE/images", "--inception_dir=PLACE", "--extractor=inception"), "inception_dir"),
-        (sample.run, ("--saved_model=PLACE", "--mode=grid", "--output=NEW.png"), "saved_model"),
-        (export.run, ("--run_dir=RUN", "--output=PLACE/new"), "output"),
+        (commands.train, (*SMALL, "--run_dir=PLACE/new"), "run_dir"),
+        (commands.train, (*SMALL, "--dataset=tfrecord", "--data_dir=PLACE/new", "--run_dir=NEW"), "data_dir"),
+        (commands.evaluate, ("--images=PLACE/images", "--extractor=PLACE"), "extractor"),
+        (
+            commands.evaluate,
+            ("--images=PLACE/images", "--inception_dir=PLACE", "--extractor=inception"),
+            "inception_dir",
+        ),
+        (commands.sample, ("--saved_model=PLACE", "--mode=grid", "--output=NEW.png"), "saved_model"),
+        (commands.export, ("--run_dir=RUN", "--output=PLACE/new"), "output"),
         (prepare_imagenet.run, ("--dataset=folder", "--data_dir=PLACE/images", "--output=PLACE/new"), "output"),
         (import_tfgan_checkpoint.run, ("--checkpoint=PLACE/model", "--run_dir=NEW"), "checkpoint"),
     ],
 )
-def test_path_that_tensorflow_cannot_open_is_an_error_of_one_line(
-    place: pathlib.Path, run_dir: pathlib.Path, command, arguments, option: str, capfd: pytest.CaptureFixture
-):
+def test_path_that_tensorflow_cannot_open_is_an_error_of_one_line(place, run_dir, command, arguments, option, capfd):
     before = set(os.listdir(place)), set(os.listdir(place.parent))
     words = {"PLACE": place, "RUN": run_dir, "NEW": place.parent / "new"}
     for word, path in words.items():

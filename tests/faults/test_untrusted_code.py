@@ -1,7 +1,5 @@
 """Tests that no input file can execute code: no pickle, no eval, and no functions that use them."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +43,7 @@ def find_unsafe_code(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_source_files_have_no_unsafe_code(path: Path) -> None:
+def test_source_files_have_no_unsafe_code(path):
     assert find_unsafe_code(path.read_text(encoding="utf-8")) == []
 
 
@@ -67,11 +65,11 @@ def test_source_files_have_no_unsafe_code(path: Path) -> None:
         "subprocess.run(text, shell=True)",
     ],
 )
-def test_unsafe_code_is_found(text: str) -> None:
+def test_unsafe_code_is_found(text):
     assert find_unsafe_code(text)
 
 
-def test_similar_safe_code_is_not_found() -> None:
+def test_similar_safe_code_is_not_found():
     assert find_unsafe_code("import json\nre.compile('a')\nself.eval(x)\nnp.load(path, allow_pickle=False)") == []
 
 
@@ -85,7 +83,7 @@ class Program:
         return Path.touch, (self._path,)
 
 
-def test_program_in_a_reference_is_not_executed(tmp_path: Path) -> None:
+def test_program_in_a_reference_is_not_executed(tmp_path):
     trap = tmp_path / "executed"
     np.savez(tmp_path / "a.npz", format=np.array([Program(trap)], object))
     with pytest.raises(UserError, match="reference: expected an .npz file that sagan_tf.evaluate wrote"):

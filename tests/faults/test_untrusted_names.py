@@ -1,7 +1,5 @@
 """Tests of hostile class and file names: paths, lines of a log and terminal escapes."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -13,9 +11,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources.packaged import EmbeddedSource
 from sagan_tf.data.sources.registry import open_source
-from sagan_tf.data.sources.source import Source
 from sagan_tf.data.sources.tfrecord import serialize_record
 from sagan_tf.errors import UserError
 from sagan_tf.log import log_to_console
@@ -48,32 +44,8 @@ COMMANDS = ("a\nerror: b", "a\rb", "\x1b[2Ja", "\x9b2Ja", "a\0b", "a\u2028b", "x
 ODD = ("猫", "\u202egnp", "caf\udce9", "<b>&amp;", "%s%n", "{0}", "$(date)", "x" * 255)
 
 
-def source_of(names: tuple[str, ...]) -> Source:
-    """Return a data set with given class names, which may come from TFDS or a model card."""
-    counts = np.zeros(len(names), np.int64)
-
-    class Named(EmbeddedSource):
-        def __init__(self) -> None:
-            shape = {"resolution": 8, "image_channels": 1}
-            Source.__init__(self, name="n", num_examples=1, class_names=names, class_counts=counts, **shape)
-
-    return Named()
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_class_names_with_control_characters_are_rejected(name: str) -> None:
-    with pytest.raises(UserError, match="class names of 1 to 255 characters") as caught:
-        source_of(("cat", name))
-    assert str(caught.value).isprintable()
-
-
-@pytest.mark.parametrize("name", PATHS + ODD)
-def test_other_class_names_are_not_changed(name: str) -> None:
-    assert source_of(("cat", name)).class_names == ("cat", name)
-
-
 @pytest.mark.parametrize("name", PATHS + COMMANDS + ODD)
-def test_images_are_written_only_below_the_output(name: str, tmp_path: Path) -> None:
+def test_images_are_written_only_below_the_output(name, tmp_path):
     """The class names may come from an untrusted run or model."""
     output = tmp_path / "deep" / "output"
     names = ("cat", name)
@@ -82,8 +54,7 @@ def test_images_are_written_only_below_the_output(name: str, tmp_path: Path) -> 
     def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
         return encode_pngs(tf.zeros((len(seeds), 2, 2, 1), tf.uint8))
 
-    options = {"shard": 0, "num_shards": 1, "batch_size": 2, "overwrite": False}
-    assert write_images(image_set, draw, output, **options) == 6
+    assert write_images(image_set, draw, output, shard=0, num_shards=1, batch_size=2, overwrite=False) == 6
     write_archive(tmp_path / "a.npz", [np.zeros((1, 2, 2, 1), np.uint8)], (2, 2, 1), np.zeros(1), np.zeros(1), names)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert written - {Path("a.npz")} == {path.relative_to(tmp_path) for path in output.rglob("*") if path.is_file()}
@@ -92,23 +63,21 @@ def test_images_are_written_only_below_the_output(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", PATHS + COMMANDS + ODD)
-def test_sheets_show_the_names(name: str) -> None:
-    images = np.zeros((2, 8, 8, 1), np.uint8)
+def test_sheets_show_the_names(name):
+    images: np.ndarray = np.zeros((2, 8, 8, 1), np.uint8)
     assert draw_image_sheet(images, 1, row_names=("cat", name)).height > 16
     assert draw_image_sheet(images, 2, column_names=("cat", name), captions=("cat", name)).width > 16
 
 
 @pytest.mark.parametrize("name", ["a\nerror: b", "\x1b[2Ja", "a\u2028b"])
-def test_directory_names_with_control_characters_are_an_error_of_one_line(name: str, tmp_path: Path) -> None:
+def test_directory_names_with_control_characters_are_an_error_of_one_line(name, tmp_path):
     build_class_directories(tmp_path, ("cat", name))
     with pytest.raises(UserError, match="rename the class") as caught:
         open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
     assert str(caught.value).isprintable()
 
 
-def test_names_of_files_and_directories_are_escaped_in_the_log(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_of_files_and_directories_are_escaped_in_the_log(tmp_path, capsys):
     build_class_directories(tmp_path, images_per_class=150)
     (tmp_path / "empty\nerror: folder").mkdir()
     for name in ("\x1b[2J.png", "a\nerror: file.png", os.fsdecode(b"\xe9.png")):
@@ -127,7 +96,7 @@ def test_names_of_files_and_directories_are_escaped_in_the_log(
         assert sum(name in line for line in lines) == 1
 
 
-def test_names_in_records_are_escaped(tmp_path: Path) -> None:
+def test_names_in_records_are_escaped(tmp_path):
     hostile = framed(serialize_record(b"no image", 0, b"\x1b[2J\n0\xff"))
     write_record_files(tmp_path, hostile + framed(good_records()[1]) * 199, count=200)
     source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=16, image_channels=3)
@@ -141,7 +110,7 @@ def prepare(source: Path, output: Path, *options: str) -> int:
 
 
 @pytest.mark.parametrize("split", ["", ".", "..", "../train", "/tmp/train", "a/b"])
-def test_split_must_be_a_directory_name(split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_split_must_be_a_directory_name(split, tmp_path, capsys):
     build_class_directories(tmp_path / "images")
     assert prepare(tmp_path / "images", tmp_path / "output", f"--split={split}") == 2
     error = capsys.readouterr().err
@@ -149,7 +118,7 @@ def test_split_must_be_a_directory_name(split: str, tmp_path: Path, capsys: pyte
     assert not (tmp_path / "output").exists()
 
 
-def test_class_names_that_are_not_text_can_be_prepared(tmp_path: Path) -> None:
+def test_class_names_that_are_not_text_can_be_prepared(tmp_path):
     """Python decodes these bytes as surrogates, which no encoding can write."""
     names = (os.fsdecode(b"caf\xe9"), "tea")
     build_class_directories(tmp_path / "images", names, images_per_class=2)
@@ -158,15 +127,12 @@ def test_class_names_that_are_not_text_can_be_prepared(tmp_path: Path) -> None:
     config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path / "output"))
     source = open_source(config, resolution=16, image_channels=3)
     assert source.class_names == names
-    assert {os.fsdecode(example["name"]).split("/")[-1] for example in source.preview(9).as_numpy_iterator()} == {
-        "000.png)",
-        "001.png)",
-        "\udcff.png)",
-    }
+    written = {os.fsdecode(example["name"]).split("/")[-1] for example in source.preview(9).as_numpy_iterator()}
+    assert written == {"000.png)", "001.png)", "\udcff.png)"}
 
 
 @pytest.mark.parametrize("name", ["../../a.tfrecord", "/etc/passwd", "..", "a/b", ""])
-def test_metadata_cannot_name_files_in_other_directories(name: str, tmp_path: Path) -> None:
+def test_metadata_cannot_name_files_in_other_directories(name, tmp_path):
     path = write_record_files(tmp_path, b"".join(map(framed, good_records()))).with_name("dataset.json")
     metadata: dict[str, Any] = json.loads(path.read_text())
     path.write_text(json.dumps(metadata | {"files": [[name, 6]]}))

@@ -1,7 +1,5 @@
 """Tests of links in output directories: nothing is written or removed at their targets."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path
@@ -22,20 +20,29 @@ from tools.preparation.unfinished import FinishedShard, lock_unfinished_work
 SET = ImageSet("run", 0, 4, (0, 1), ("cat", "dog"), None)
 
 
+USER_FILES = ("00000000.png", "00000001.png", "settings.json", "a.tfrecord")
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """Create a directory of a user's files, whose names are those of this package's own files."""
     directory = tmp_path / "elsewhere"
     directory.mkdir()
-    for name in ("00000000.png", "00000001.png", "settings.json", "a.tfrecord"):
+    for name in USER_FILES:
         (directory / name).write_bytes(b"unchanged")
     return directory
 
 
 def assert_untouched(elsewhere: Path) -> None:
-    assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == dict.fromkeys(
-        ("00000000.png", "00000001.png", "settings.json", "a.tfrecord"), b"unchanged"
-    )
+    found = {path.name: path.read_bytes() for path in elsewhere.iterdir()}
+    assert found == dict.fromkeys(USER_FILES, b"unchanged")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Create a directory of four written images."""
+    write(tmp_path / "output")
+    return tmp_path / "output"
 
 
 def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
@@ -48,10 +55,8 @@ def write(directory: Path, image_set: ImageSet = SET, overwrite: bool = False) -
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("weights", ["", "another"])
-def test_link_in_place_of_a_class_directory(tmp_path: Path, elsewhere: Path, overwrite: bool, weights: str) -> None:
+def test_link_in_place_of_a_class_directory(output, elsewhere, overwrite, weights):
     """The output may have the same images, or images of other weights, which --overwrite removes."""
-    output = tmp_path / "output"
-    write(output)
     for path in (output / "dog").iterdir():
         path.unlink()
     (output / "dog").rmdir()
@@ -61,9 +66,7 @@ def test_link_in_place_of_a_class_directory(tmp_path: Path, elsewhere: Path, ove
     assert_untouched(elsewhere)
 
 
-def test_link_in_the_record_of_other_images(tmp_path: Path, elsewhere: Path) -> None:
-    output = tmp_path / "output"
-    write(output)
+def test_link_in_the_record_of_other_images(output, elsewhere):
     record = output / "seeds_0_3.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"folders": ["cat", "link"]}))
     (output / "link").symlink_to(elsewhere)
@@ -72,10 +75,7 @@ def test_link_in_the_record_of_other_images(tmp_path: Path, elsewhere: Path) -> 
     assert_untouched(elsewhere)
 
 
-def test_link_in_place_of_an_image(tmp_path: Path, elsewhere: Path) -> None:
-    """The link is replaced, and its target is not changed."""
-    output = tmp_path / "output"
-    write(output)
+def test_link_in_place_of_an_image(output, elsewhere):
     path = output / "cat" / "00000000.png"
     path.unlink()
     path.symlink_to(elsewhere / "00000000.png")
@@ -84,9 +84,7 @@ def test_link_in_place_of_an_image(tmp_path: Path, elsewhere: Path) -> None:
     assert_untouched(elsewhere)
 
 
-def test_link_in_place_of_a_half_written_image(tmp_path: Path, elsewhere: Path) -> None:
-    output = tmp_path / "output"
-    write(output)
+def test_link_in_place_of_a_half_written_image(output, elsewhere):
     (output / "cat" / "00000000.png.part").symlink_to(elsewhere / "00000000.png")
     with pytest.raises(UserError, match="^output: .*Too many levels of symbolic links"):
         write(output, overwrite=True)
@@ -94,9 +92,9 @@ def test_link_in_place_of_a_half_written_image(tmp_path: Path, elsewhere: Path) 
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.npz.part"])
-def test_link_in_place_of_an_archive(tmp_path: Path, elsewhere: Path, name: str) -> None:
+def test_link_in_place_of_an_archive(tmp_path, elsewhere, name):
     (tmp_path / name).symlink_to(elsewhere / "00000000.png")
-    images = [np.zeros((1, 2, 2, 1), np.uint8)]
+    images: list[np.ndarray] = [np.zeros((1, 2, 2, 1), np.uint8)]
     write_archive(tmp_path / "a.npz", images, (2, 2, 1), np.zeros(1, np.int64), np.zeros(1, np.int32), ("cat",))
     assert not (tmp_path / "a.npz").is_symlink()
     assert_untouched(elsewhere)
@@ -109,9 +107,7 @@ def prepare(tmp_path: Path) -> int:
 
 
 @pytest.mark.parametrize("name", ["", "files", "finished"])
-def test_link_in_place_of_unfinished_work(
-    tmp_path: Path, elsewhere: Path, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_link_in_place_of_unfinished_work(tmp_path, elsewhere, name, capsys):
     """Without a check, the target's files would be removed as half-written files."""
     link = tmp_path / "output" / ".train.unfinished" / name
     link.parent.mkdir(parents=True)
@@ -121,24 +117,12 @@ def test_link_in_place_of_unfinished_work(
     assert_untouched(elsewhere)
 
 
-@pytest.mark.parametrize(
-    "note",
-    [
-        "",
-        "[]",
-        "{",
-        "{}",
-        '{"index": 0}',
-        {"file": "../../../elsewhere/a.tfrecord", "num_bytes": 6},
-        {"file": 7},
-        {"num_images": -1},
-        {"num_images": "many"},
-        {"class_counts": ["a", "b"]},
-        {"skipped": ["a.jpg"]},
-        {"index": 1},
-    ],
-)
-def test_invalid_notes_of_shards(tmp_path: Path, elsewhere: Path, note: str | dict[str, object]) -> None:
+OTHER_FILE = {"file": "../../../elsewhere/a.tfrecord", "num_bytes": 6}
+WRONG_TYPES = [{"file": 7}, {"num_images": -1}, {"num_images": "many"}, {"class_counts": ["a"]}, {"skipped": ["a.jpg"]}]
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", "{}", '{"index": 0}', {"index": 1}, OTHER_FILE, *WRONG_TYPES])
+def test_invalid_notes_of_shards(tmp_path, elsewhere, note):
     """A shard is written again if its note is damaged or names a file in another directory."""
     (tmp_path / "output").mkdir()
     whole = dataclasses.asdict(FinishedShard(0, "0.tfrecord", 3, 3, 2, (1, 1), {}))
@@ -154,7 +138,7 @@ def test_invalid_notes_of_shards(tmp_path: Path, elsewhere: Path, note: str | di
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '"a"', "null", b"\xff\xfe"])
-def test_invalid_settings(tmp_path: Path, text: str | bytes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_settings(tmp_path, text, capsys):
     path = tmp_path / "output" / ".train.unfinished" / "settings.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)

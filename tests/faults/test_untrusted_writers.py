@@ -1,8 +1,5 @@
 """Tests of writers of single files, and of images and names from untrusted servers and models."""
 
-from __future__ import annotations
-
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +10,6 @@ from PIL import Image
 
 from sagan_tf.errors import UserError
 from sagan_tf.files import write_atomically
-from sagan_tf.log import log_to_console
 from sagan_tf.serving import client
 from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 from tests.faults.untrusted_files import claims, good_images
@@ -26,7 +22,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("link", ["a.png", "a.png.part"])
-def test_link_is_replaced_and_not_followed(writer: str, link: str, tmp_path: Path) -> None:
+def test_link_is_replaced_and_not_followed(writer, link, tmp_path):
     target = tmp_path / "target"
     target.write_text("unchanged")
     (tmp_path / link).symlink_to(target)
@@ -37,24 +33,13 @@ def test_link_is_replaced_and_not_followed(writer: str, link: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["header.png", "warned_of.png", "header.jpg"])
-def test_client_rejects_large_images_of_a_server(name: str) -> None:
+def test_client_rejects_large_images_of_a_server(name):
     with pytest.raises(UserError, match="server: expected PNG files"):
         client._decode_png(claims()[name])
     assert client._decode_png(good_images()["color.png"]).shape == (30, 40, 3)
 
 
-def test_long_names_are_drawn_at_once() -> None:
+def test_long_names_are_drawn_at_once():
     began = time.perf_counter()
     draw_image_sheet(np.zeros((1, 8, 8, 1), np.uint8), 1, captions=("x" * 10**6,), column_names=("x" * 10**6,))
     assert time.perf_counter() - began < 2
-
-
-def test_control_characters_are_escaped_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
-    logger = logging.getLogger("sagan_tf")
-    before = (logger.handlers, logger.level, logger.propagate)
-    log_to_console()
-    try:
-        logger.info("labels: %s", "\x1b[2Ja\rb\x9b")
-    finally:
-        logger.handlers, logger.level, logger.propagate = before
-    assert capsys.readouterr().out == "labels: \\x1b[2Ja\\x0db\\x9b\n"

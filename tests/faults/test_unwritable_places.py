@@ -1,9 +1,6 @@
 """Tests that every command reports an unwritable output in one line before any work, and leaves no files."""
 
-from __future__ import annotations
-
 import importlib
-import pathlib
 import sys
 
 import pytest
@@ -39,13 +36,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("place", ["/proc/nowhere/a", "file/a"])
-def test_unwritable_output_is_an_error_before_any_work(
-    command: str,
-    place: str,
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_unwritable_output_is_an_error_before_any_work(command, place, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("unchanged")
     (tmp_path / "run").mkdir()

@@ -1,13 +1,10 @@
 """Untrusted files: images with excessive sizes, and mutations of good files."""
 
-from __future__ import annotations
-
 import functools
 import io
 import random
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +22,6 @@ def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
 
 
 def noise(width: int, height: int, channels: int, seed: int = 0) -> Image.Image:
-    """Return an image of random pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
 
@@ -147,65 +143,28 @@ def mutated(good: bytes, other: bytes, chance: random.Random) -> bytes:
     """Return a file with one to three random changes, some of which insert a part of another file."""
     data = bytearray(good)
     for _ in range(chance.randint(1, 3)):
-        chance.choice(_CHANGES)(data, other, chance)
+        start, length, place = chance.randint(0, len(data)), chance.randint(1, 64), chance.randrange(64)
+        end, part = start + length, data[start : start + length]
+        width = chance.choice((2, 4, 8))  # of a number in the header that becomes large, small or negative
+        number = chance.choice((0, 1, 2 ** (8 * width) - 1, 2 ** (8 * width - 1), 2 ** (4 * width), 60_000))
+        first, last, content = chance.choice(
+            (
+                (
+                    start,
+                    start + len(part[:1]),
+                    bytes(byte ^ 1 << chance.randrange(8) for byte in part[:1]),
+                ),  # flip a bit
+                (start, end, chance.choice((bytes(length), b"\xff" * length, chance.randbytes(length)))),  # replace
+                (start, start, chance.randbytes(length)),  # insert
+                (start, end, b""),  # remove
+                (start, start, part * chance.randint(1, 50)),  # repeat
+                (start, len(data), b""),  # cut off
+                (place, place + width, number.to_bytes(width, chance.choice(("big", "little")))),
+                (start, len(data), other[chance.randint(0, len(other)) :]),  # splice
+            )
+        )
+        data[first:last] = content
     return bytes(data)
-
-
-def _flip_bits(data: bytearray, other: bytes, chance: random.Random) -> None:
-    for _ in range(chance.randint(1, 8) if data else 0):
-        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-
-
-def _replace_run(data: bytearray, other: bytes, chance: random.Random) -> None:
-    start, length = _run(data, chance)
-    data[start : start + length] = chance.choice((bytes, lambda n: b"\xff" * n, chance.randbytes))(length)
-
-
-def _insert_run(data: bytearray, other: bytes, chance: random.Random) -> None:
-    start, length = _run(data, chance)
-    data[start:start] = chance.randbytes(length)
-
-
-def _remove_run(data: bytearray, other: bytes, chance: random.Random) -> None:
-    start, length = _run(data, chance)
-    del data[start : start + length]
-
-
-def _repeat_run(data: bytearray, other: bytes, chance: random.Random) -> None:
-    start, length = _run(data, chance)
-    data[start:start] = data[start : start + length] * chance.randint(1, 50)
-
-
-def _cut_off(data: bytearray, other: bytes, chance: random.Random) -> None:
-    del data[chance.randint(0, len(data)) :]
-
-
-def _edit_header(data: bytearray, other: bytes, chance: random.Random) -> None:
-    """Replace a number of 2, 4 or 8 bytes at the beginning by a large, small or negative number."""
-    width = chance.choice((2, 4, 8))
-    value = chance.choice((0, 1, 2 ** (8 * width) - 1, 2 ** (8 * width - 1), 2 ** (4 * width), 60_000))
-    start = chance.randrange(64)
-    data[start : start + width] = value.to_bytes(width, chance.choice(("big", "little")))
-
-
-def _splice(data: bytearray, other: bytes, chance: random.Random) -> None:
-    data[chance.randint(0, len(data)) :] = other[chance.randint(0, len(other)) :]
-
-
-def _run(data: bytearray, chance: random.Random) -> tuple[int, int]:
-    return chance.randint(0, len(data)), chance.randint(1, 64)
-
-
-_CHANGES: tuple[Callable[[bytearray, bytes, random.Random], None], ...] = (
-    _flip_bits,
-    _replace_run,
-    _insert_run,
-    _remove_run,
-    _repeat_run,
-    _cut_off,
-    _edit_header,
-    _splice,
-)
 
 
 def write_mutated_images(directory: Path, number: int, seed: int) -> None:
@@ -230,33 +189,18 @@ def checksum(data: bytes) -> bytes:
 
 
 def framed(record: bytes, length: int | None = None) -> bytes:
-    """Return a record in the format of a TFRecord file, with valid checksums.
-
-    Args:
-        record: The record.
-        length: The length in the header; None for the length of the record.
-    """
+    """Return a record in the format of a TFRecord file, with valid checksums."""
     head = struct.pack("<Q", len(record) if length is None else length)
     return head + checksum(head) + record + checksum(record)
 
 
 def good_records() -> list[bytes]:
-    """Return six records of small images of two classes."""
     images = [value for name, value in good_images().items() if name in ("gray.jpg", "palette.bmp", "lossy.webp")]
     return [serialize_record(images[index % 3][:3000], index % 2, f"image {index}".encode()) for index in range(6)]
 
 
 def write_record_files(data_dir: Path, content: bytes, count: int = 6) -> Path:
-    """Write a split `train` of one file with given content.
-
-    Args:
-        data_dir: The directory of the data set.
-        content: The content of the file.
-        count: The number of records in the metadata.
-
-    Returns:
-        The path of the file.
-    """
+    """Write a split `train` of one file with given content."""
     directory = data_dir / "train"
     directory.mkdir(parents=True)
     (directory / "a.tfrecord").write_bytes(content)

@@ -5,8 +5,6 @@
 It prints one JSON object with the files that were read and reported, and with the increase of memory.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -1,7 +1,5 @@
 """Tests of the checkpoint list, which TensorFlow can read and write."""
 
-from __future__ import annotations
-
 import os
 import pathlib
 import shutil
@@ -14,21 +12,21 @@ from sagan_tf.runs.checkpoint_list import LIST_FILE, read_checkpoint_list, write
 ALL = 'all_model_checkpoint_paths: "{}"\n'
 
 
-def test_tensorflow_reads_our_list(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_reads_our_list(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for directory in (tmp_path / "absolute", pathlib.Path("relative")):
         directory.mkdir()
         write_checkpoint_list(directory, {"step-9": 3.0, "step-2": 4.0})
         (directory / "step-2.index").touch()
         assert read_checkpoint_list(directory) == {"step-9": 3.0, "step-2": 4.0}
-        moved = shutil.move(directory, tmp_path / "moved")
+        moved = directory.rename(tmp_path / "moved")
         assert tf.train.latest_checkpoint(moved) == str(moved / "step-2")
         manager = tf.train.CheckpointManager(tf.train.Checkpoint(), str(moved), max_to_keep=2)
         assert [os.path.basename(path) for path in manager.checkpoints] == ["step-9", "step-2"]
         shutil.rmtree(moved)
 
 
-def test_we_read_the_list_of_tensorflow(tmp_path: pathlib.Path) -> None:
+def test_we_read_the_list_of_tensorflow(tmp_path):
     assert read_checkpoint_list(tmp_path) == {}
     manager = tf.train.CheckpointManager(tf.train.Checkpoint(), str(tmp_path), max_to_keep=2, checkpoint_name="step")
     for step in (1, 2, 7):
@@ -51,6 +49,6 @@ def test_we_read_the_list_of_tensorflow(tmp_path: pathlib.Path) -> None:
         ("", []),
     ],
 )
-def test_lists_that_people_edited(text: str, expected: list[str], tmp_path: pathlib.Path) -> None:
+def test_lists_that_people_edited(text, expected, tmp_path):
     (tmp_path / LIST_FILE).write_text(text)
     assert list(read_checkpoint_list(tmp_path)) == expected

@@ -1,12 +1,11 @@
 """Tests of finding and removing lines of `metrics.jsonl`."""
 
 import json
-import pathlib
 
 from sagan_tf.runs.metrics_log import drop_lines_after, find_evaluation, read_metrics
 
 
-def test_lines_after_the_resumed_step_are_dropped(tmp_path: pathlib.Path):
+def test_lines_after_the_resumed_step_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(
         '{"step": 2, "kind": "train"}\n{"step": 4, "kind": "train"}\n{"step": 6}\n{"step": 3, "ki', "utf-8-sig"
@@ -16,7 +15,7 @@ def test_lines_after_the_resumed_step_are_dropped(tmp_path: pathlib.Path):
     drop_lines_after(tmp_path / "missing.jsonl", 4)
 
 
-def test_find_the_last_evaluation_of_step_and_weights(tmp_path: pathlib.Path) -> None:
+def test_find_the_last_evaluation_of_step_and_weights(tmp_path):
     path = tmp_path / "metrics.jsonl"
     lines = [
         {"step": 2, "kind": "train", "fid50k": 0},
@@ -39,7 +38,7 @@ def test_find_the_last_evaluation_of_step_and_weights(tmp_path: pathlib.Path) ->
     assert find_evaluation(tmp_path / "nowhere.jsonl", 2, "ema") is None
 
 
-def test_invalid_lines_are_omitted(tmp_path: pathlib.Path) -> None:
+def test_invalid_lines_are_omitted(tmp_path):
     path = tmp_path / "metrics.jsonl"
     assert read_metrics(path) == []
     path.write_text('{"step": 1}\n3\n{"no": 1}\n{"step": "x"}\n{"step": 2, "a": 1}\n{"ste', "utf-8-sig")

@@ -1,7 +1,5 @@
 """Tests of the lock of a run directory between two processes."""
 
-from __future__ import annotations
-
 import errno
 import os
 import pathlib
@@ -11,10 +9,10 @@ import sys
 
 import pytest
 
-from sagan_tf import train
 from sagan_tf.errors import UserError
 from sagan_tf.runs.run_lock import LOCK_FILE, lock_run_directory
-from tests.training.tiny import PLAIN_FLAGS
+from tests import commands
+from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
 HOLDER = """
@@ -24,25 +22,17 @@ with lock_run_directory(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
-SMALL += ["--base_channels=2", "--global_batch_size=8", "--strategy=one_device", "--num_steps=2", "--steps_per_loop=2"]
+SMALL = [*RUN_FLAGS, *PLAIN_FLAGS, "--num_steps=2", "--steps_per_loop=2"]
 
 
 def start_holder(directory: pathlib.Path) -> subprocess.Popen[str]:
-    """Start a process that has the lock."""
     command = [sys.executable, "-c", HOLDER, str(directory)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 
 
-def end(process: subprocess.Popen[str], *, kill: bool) -> None:
-    if kill:
-        process.kill()
-    process.communicate()
-
-
-def test_one_process_has_the_lock(tmp_path: pathlib.Path) -> None:
+def test_one_process_has_the_lock(tmp_path):
     with lock_run_directory(tmp_path):
         with pytest.raises(UserError) as caught, lock_run_directory(tmp_path):
             pass
@@ -55,36 +45,28 @@ def test_one_process_has_the_lock(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("kill", [True, False])
-def test_the_lock_of_an_ended_process_is_free(kill: bool, tmp_path: pathlib.Path) -> None:
+def test_a_second_training_is_rejected_until_the_first_process_ends(kill, tmp_path, capsys):
     process = start_holder(tmp_path)
-    with pytest.raises(UserError, match=f"process {process.pid} on "), lock_run_directory(tmp_path):
-        pass
-    end(process, kill=kill)
+    try:
+        assert commands.train([*SMALL, f"--run_dir={tmp_path}"]) == 2
+        assert f"process {process.pid} on" in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
+    finally:
+        if kill:
+            process.kill()
+        process.communicate()
     with lock_run_directory(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK_FILE).read_text()
 
 
-def test_a_second_training_is_rejected_and_changes_nothing(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    process = start_holder(tmp_path)
-    try:
-        assert train.run([*SMALL, f"--run_dir={tmp_path}"]) == 2
-        assert f"process {process.pid} on" in capsys.readouterr().err
-        assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
-    finally:
-        end(process, kill=True)
-    assert train.run([*SMALL, f"--run_dir={tmp_path}"]) == 0
-
-
-def test_a_lock_file_that_is_a_directory(tmp_path: pathlib.Path) -> None:
+def test_a_lock_file_that_is_a_directory(tmp_path):
     (tmp_path / LOCK_FILE).mkdir()
     with pytest.raises(UserError, match=f"^run_dir: .*{LOCK_FILE}.*remove it"), lock_run_directory(tmp_path):
         raise AssertionError("not reached")
     assert (tmp_path / LOCK_FILE).is_dir()
 
 
-def test_a_lock_file_of_another_user(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_of_another_user(tmp_path, monkeypatch):
     def refuse(path: pathlib.Path, *arguments: object, **options: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 

@@ -1,7 +1,5 @@
 """Tests of errors of the machine, which become one line; all different errors pass through unchanged."""
 
-from __future__ import annotations
-
 import errno
 import os
 import pathlib
@@ -13,10 +11,6 @@ from sagan_tf.errors import UserError, WorkerLostError
 from sagan_tf.runs.system_errors import explain_system_errors, explain_write_errors
 
 RUN_DIR = pathlib.Path("runs/a")
-ADVICE = (
-    "; raise --gradient_accumulation_steps, or lower --global_batch_size or --base_channels, or compute with "
-    "--precision=mixed_bfloat16; start a new run with another --run_dir; an existing run cannot change these"
-)
 SPACES = ["No space left on device", "Disk quota exceeded", "File too large"]
 
 
@@ -43,14 +37,14 @@ def assert_disk_full_error(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_reported_by_the_system(number: int) -> None:
+def test_a_full_disk_reported_by_the_system(number):
     error = system_error(number)
     found = explain(error)
     assert_disk_full_error(found)
     assert found.__cause__ is error
 
 
-def test_a_full_disk_outside_the_run_directory() -> None:
+def test_a_full_disk_outside_the_run_directory():
     found = explain(system_error(errno.ENOSPC, "/elsewhere/reference.npz"))
     assert "/elsewhere/reference.npz is full" in str(found) and "run_dir" not in str(found)
 
@@ -60,49 +54,54 @@ def test_a_full_disk_outside_the_run_directory() -> None:
     "kind", [tf.errors.ResourceExhaustedError, tf.errors.UnknownError, tf.errors.FailedPreconditionError]
 )
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_a_full_disk_reported_by_tensorflow(kind: type, text: str, num_workers: int) -> None:
+def test_a_full_disk_reported_by_tensorflow(kind, text, num_workers):
     """TensorFlow maps a full disk to one of several errors; one of them also means too little memory."""
     found = explain(tensorflow_error(kind, f"runs/a/checkpoints/step-4_temp/part; {text} [Op:SaveV2]"), num_workers)
     assert_disk_full_error(found)
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_a_file_that_can_no_longer_be_written(number: int) -> None:
+def test_a_file_that_can_no_longer_be_written(number):
     found = explain(system_error(number, "runs/a/metrics.jsonl"))
     assert type(found) is UserError and str(found).startswith("run_dir: ")
     assert f"runs/a/metrics.jsonl ({os.strerror(number)})" in str(found)
 
 
-def test_too_little_memory() -> None:
-    found = str(explain(MemoryError()))
-    assert found.startswith("training: ") and found.endswith(ADVICE)
-    message = (
-        "OOM when allocating tensor with shape[256,64,128,128] and type float on /device:GPU:0 by allocator GPU_0_bfc"
-    )
-    found = explain(tensorflow_error(tf.errors.ResourceExhaustedError, message))
-    assert type(found) is UserError and "256 x 64 x 128 x 128" in str(found) and str(found).endswith(ADVICE)
-    found = str(explain(tensorflow_error(tf.errors.ResourceExhaustedError, "failed to allocate memory")))
-    assert found.startswith("training: ") and found.endswith(ADVICE)
+@pytest.mark.parametrize(
+    ("error", "shape"),
+    [
+        (MemoryError(), ""),
+        (tensorflow_error(tf.errors.ResourceExhaustedError, "failed to allocate memory"), ""),
+        (
+            tensorflow_error(tf.errors.ResourceExhaustedError, "OOM when allocating tensor with shape[256,64,128,9]"),
+            "256 x 64 x 128 x 9",
+        ),
+    ],
+    ids=str,
+)
+def test_too_little_memory(error, shape):
+    found = explain(error)
+    assert type(found) is UserError and str(found).startswith("training: ") and shape in str(found)
+    assert "--gradient_accumulation_steps" in str(found)
 
 
-@pytest.mark.parametrize("compiled", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_too_little_memory_reported_by_tensorflow(compiled: bool) -> None:
-    """Ask for more memory than any machine has, eagerly and in a graph."""
-
+@pytest.mark.slow
+def test_too_little_memory_reported_by_tensorflow():
+    @tf.function
     def allocate(size: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.fill(tf.stack([size, 2**24, 2**20]), 1.0))
 
     with (
-        pytest.raises(UserError, match=r"training: .* 4 x 16777216 x 1048576; raise"),
+        pytest.raises(UserError, match="training: .* 4 x 16777216 x 1048576"),
         explain_system_errors(RUN_DIR, num_workers=1),
     ):
-        (tf.function(allocate) if compiled else allocate)(tf.constant(4))
+        allocate(tf.constant(4))
 
 
-def test_a_lost_worker() -> None:
-    error = tensorflow_error(tf.errors.UnavailableError, "Socket closed\nmore")
+def test_a_lost_worker():
+    error: BaseException = tensorflow_error(tf.errors.UnavailableError, "Socket closed\nmore")
     found = explain(error, num_workers=2)
-    assert isinstance(found, WorkerLostError) and found.status == 75 and found.__cause__ is error
+    assert isinstance(found, WorkerLostError) and found.status == 75
     assert "(Socket closed)" in str(found) and "the newest checkpoint" in str(found)
     assert explain(error) is error
 
@@ -121,15 +120,8 @@ def test_a_lost_worker() -> None:
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_different_errors_pass_through(error: BaseException, num_workers: int) -> None:
+def test_different_errors_pass_through(error, num_workers):
     assert explain(error, num_workers) is error
-
-
-def test_contexts_without_an_error() -> None:
-    finished = []
-    with explain_system_errors(RUN_DIR, num_workers=2), explain_write_errors(RUN_DIR):
-        finished.append(True)
-    assert finished == [True]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +136,7 @@ def test_contexts_without_an_error() -> None:
         ),
     ],
 )
-def test_a_result_that_cannot_be_written(error: Exception, expected: str) -> None:
+def test_a_result_that_cannot_be_written(error, expected):
     with pytest.raises(UserError) as caught, explain_write_errors(RUN_DIR):
         raise error
     assert expected in str(caught.value)

@@ -3,8 +3,6 @@
 Commit 51eb50f wrote them: the quickstart with small networks, 150 steps. `images.npz` has images of both.
 """
 
-from __future__ import annotations
-
 import pathlib
 import zipfile
 
@@ -25,7 +23,7 @@ def unpack(name: str, directory: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(("name", "weights"), [("run", "ema"), ("run", "live"), ("export", "ema")])
-def test_images_are_those_of_the_earlier_version(name: str, weights: str, tmp_path: pathlib.Path) -> None:
+def test_images_are_those_of_the_earlier_version(name, weights, tmp_path):
     generator = sagan_tf.load_generator(unpack(name, tmp_path), weights=weights)
     images = generator(LABELS, seed=SEEDS, truncation=TRUNCATION)
     expected = np.load(STORED / "images.npz")[weights]

@@ -5,10 +5,9 @@ The optimizer is SGD, and batch statistics are synchronized.
 python -m tests.training.small_training OUTPUT.npz
 """
 
-from __future__ import annotations
-
 import pathlib
 import sys
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +41,8 @@ def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
     Trainer(create_updates(config, state), strategy, iterator, config.training).train(STEPS)
     values = read_all_values(state)
     if is_chief(strategy):
-        np.savez(output, **{name.replace("/", "|"): value for name, value in values.items()})
+        arrays: dict[str, Any] = {name.replace("/", "|"): value for name, value in values.items()}
+        np.savez(output, **arrays)
 
 
 if __name__ == "__main__":

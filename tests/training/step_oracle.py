@@ -4,8 +4,6 @@ The networks and losses are the public ones. Nothing of the compiled loop is use
 Adam and the moving average are NumPy, and a network that must not change gets its old values back.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -45,10 +43,8 @@ class PlainAdam:
 class StepOracle:
     """Training of `make_state(config)` on the batches of `make_iterator(config)`.
 
-    Args:
-        config: The run.
-        replicas: The number of parts of every batch with batch statistics of their own. Their gradients, statistics and
-            metrics are averaged.
+    Every batch has as many parts as there are replicas, with batch statistics of their own. The gradients, statistics
+    and metrics of the parts are averaged.
     """
 
     def __init__(self, config: Config, replicas: int = 1) -> None:
@@ -96,7 +92,7 @@ class StepOracle:
         """Return latents, labels and random numbers of the real, then the fake images."""
         number = tf.constant(number, tf.int64)
         rows = 2 * self._config.training.global_batch_size
-        numbers = [np.zeros([rows, 0], np.float32)]
+        numbers: list[np.ndarray] = [np.zeros([rows, 0], np.float32)]
         for index, augmentation in enumerate(self._augmentations):
             whole = RandomNumbers(self._sampler.get_image_seed(number), tf.range(rows), rows).stream(index).stream(0)
             numbers.append(whole.uniform([augmentation.num_draws]).numpy())

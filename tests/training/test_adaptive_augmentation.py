@@ -1,6 +1,6 @@
 """Tests of the adaptive probability against its rule in Python."""
 
-from __future__ import annotations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,7 @@ from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
 from tests.training.tiny import run_in_replica
 
 
-def compute_probabilities(signs: np.ndarray, **options: float) -> list[float]:
-    """Return the probability after each update of the discriminator."""
+def compute_probabilities(signs: np.ndarray, **options: Any) -> list[float]:
     adaptive = AdaptiveProbability(TrainingConfig(augment=("flip",), **options))
     probabilities = []
     for sign in signs.astype(np.float32):
@@ -22,7 +21,7 @@ def compute_probabilities(signs: np.ndarray, **options: float) -> list[float]:
 
 
 @pytest.mark.parametrize("updates_per_step", [1, 2])
-def test_the_probability_follows_the_rule_of_the_paper(updates_per_step: int) -> None:
+def test_the_probability_follows_the_rule_of_the_paper(updates_per_step):
     signs = np.concatenate([np.linspace(1, -1, 24), np.full(32, 0.9), np.random.default_rng(0).uniform(0, 1, 16)])
     schedule = {"discriminator_steps_per_step": updates_per_step, "global_batch_size": 50}
     received = compute_probabilities(signs, ada_target=0.6, ada_speed_images=1000, **schedule)

@@ -15,7 +15,7 @@ def test_the_first_two_calls_are_one_step_each():
 @pytest.mark.parametrize(
     ("seconds_per_step", "expected"), [(7.0, 2), (0.5, 40), (0.01, 100), (300.0, 1), (0.0, 100), (TARGET_SECONDS, 1)]
 )
-def test_later_calls_take_about_the_target_time(seconds_per_step: float, expected: int):
+def test_later_calls_take_about_the_target_time(seconds_per_step, expected):
     length = CallLength(100)
     length.record(1, 94.0)
     length.record(1, seconds_per_step)

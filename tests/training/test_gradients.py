@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.training.gradients import apply_gradients, split_batch
+from sagan_tf.training.gradients import apply_gradients
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.training.tiny import (
     PLAIN_NETWORKS,
@@ -27,12 +27,12 @@ def sgd() -> keras.optimizers.Optimizer:
 
 
 @pytest.mark.parametrize("group_size", [0, 2])
-def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size: int):
+def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size):
     # The discriminator has at most group statistics, so it does not depend on the parts. The generator's batch
     # normalization does, so its kernels are 0 and its images do not depend on the batch.
     results = []
     augment = ("color", "translation", "cutout", "flip")
-    for parts in (1, 2) if group_size else (1, 2, 4):
+    for parts in (1, 2) if group_size else (1, 4):
         options = {"gradient_accumulation_steps": parts, "discriminator_minibatch_statistics": group_size}
         config = tiny_config(augment=augment, **options, **({} if group_size else PLAIN_NETWORKS))
         updates = make_updates(config, sgd)
@@ -62,19 +62,8 @@ def test_u_is_updated_once_in_an_update_of_several_parts():
     np.testing.assert_allclose(layer.u.numpy(), once / np.linalg.norm(once), atol=1e-6)
 
 
-def test_the_gradient_norm_is_of_the_mean_loss():
-    config = tiny_config(**PLAIN_NETWORKS)
-    updates = make_updates(config, lambda: keras.optimizers.SGD(1.0))
-    before = read_values(updates.state.generator)
-    trainable = [f"{i} {v.path}" for i, v in enumerate(updates.state.generator.variables) if v.trainable]
-    metrics = run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)
-    after = read_values(updates.state.generator)
-    moved = sum(((before[name] - after[name]) ** 2).sum() for name in trainable) ** 0.5
-    assert float(metrics["generator_gradient_norm"]) == pytest.approx(moved, rel=1e-3)
-
-
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
-def test_half_precision_updates_both_networks(precision: str):
+def test_half_precision_updates_both_networks(precision):
     config = tiny_config(precision=precision, augment=("color", "translation", "cutout", "flip"))
     updates = make_updates(config)
     state = updates.state
@@ -89,10 +78,7 @@ def test_half_precision_updates_both_networks(precision: str):
     assert find_differences(before[0], read_values(state.generator)) and find_differences(
         before[1], read_values(state.discriminator)
     )
-    assert all(variable.dtype == "float32" for variable in state.generator.variables)
-    assert keras.config.dtype_policy().name == "float32", "the precision of the caller has changed"
-    images = state.generator_ema([tf.zeros([1, 5]), tf.zeros([1], tf.int32)])
-    assert images.dtype == tf.float32
+    assert state.generator_ema([tf.zeros([1, 5]), tf.zeros([1], tf.int32)]).dtype == tf.float32
 
 
 @pytest.mark.parametrize("make_strategy", [one_device, two_replicas])
@@ -120,10 +106,3 @@ def test_an_overflow_on_any_replica_skips_the_update_on_all(make_strategy):
     norm = step(tf.constant(False))
     assert variable.numpy().tolist() == [-1.0, 0.0]  # gradient 8 at scale 4 is 2
     assert float(norm) == pytest.approx(np.hypot(2.0, 2.0))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int64"])
-def test_split_batch(dtype: str):
-    values = np.arange(12).reshape(6, 2).astype(dtype)
-    for part, expected in zip(split_batch(tf.constant(values), 3), np.split(values, 3), strict=True):
-        np.testing.assert_array_equal(part, expected)

@@ -4,8 +4,6 @@ The tests use the list of GPU kernels of this TensorFlow. A host that waits cann
 GPU is idle afterwards.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -13,8 +11,7 @@ import tensorflow as tf
 
 from sagan_tf.layers.accelerators import assume_device
 from tests.graph_placement import find_host_waits, has_gpu_kernels
-from tests.graphs import find_cross_device_tensors, find_loop_body
-from tests.layers.replicas import REPLICAS, two_replicas
+from tests.graphs import find_loop_body
 from tests.training.tiny import NETWORK_OPTIONS, PLAIN_NETWORKS, make_trainer, one_device, tiny_config
 
 pytestmark = pytest.mark.skipif(not has_gpu_kernels(), reason="this TensorFlow was built without kernels for GPUs")
@@ -44,8 +41,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""
 
 
-CASES = [("GPU", name) for name in OPTIONS] + [("TPU", "default"), ("TPU", "bfloat16")]
+QUICK = [("GPU", "default"), ("GPU", "pairs"), ("GPU", "updates"), ("TPU", "bfloat16")]
 """Layers use their TPU forms on a GPU that XLA cannot compile for."""
+OTHER = [*(("GPU", name) for name in OPTIONS), ("TPU", "default")]
+CASES = [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHER if case not in QUICK)]
 
 
 def trace_step(kind: str, options: dict[str, Any], strategy: tf.distribute.Strategy) -> tf.Graph:
@@ -55,28 +54,18 @@ def trace_step(kind: str, options: dict[str, Any], strategy: tf.distribute.Strat
 
 
 def count_compiled_calls(graph: tf.Graph) -> int:
-    """Count the calls of functions compiled by XLA."""
     return sum("_XlaMustCompile" in operation.node_def.attr for operation in graph.get_operations())
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_a_step_does_not_make_the_host_wait_for_a_gpu(kind: str, name: str) -> None:
+def test_a_step_does_not_make_the_host_wait_for_a_gpu(kind, name):
     body = trace_step(kind, OPTIONS[name], one_device())
     assert len(body.get_operations()) > 100
     assert (count_compiled_calls(body) > 0) == (kind == "GPU")
     assert find_host_waits(body) == []
 
 
-def test_two_replicas_send_only_metrics_to_the_host() -> None:
-    """The metrics of the second replica are copied to the first one and added there."""
-    body = trace_step("GPU", OPTIONS["default"], two_replicas())
-    assert count_compiled_calls(body) > REPLICAS
-    assert find_host_waits(body) == []
-    copied = [tensor for tensor in find_cross_device_tensors(body) if tensor.dtype.is_floating]
-    assert [(tensor.op.type, tensor.shape.as_list()) for tensor in copied] == [("Pack", [5]), ("Pack", [2])]
-
-
-def test_host_waits_are_detected() -> None:
+def test_host_waits_are_detected():
     @tf.function(autograph=False)
     def step(x: tf.Tensor, labels: tf.Tensor) -> Any:
         labels = labels + 1

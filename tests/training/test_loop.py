@@ -31,8 +31,6 @@ def test_calls_end_at_multiples_of_every_interval():
 
 
 class At:
-    """Action that is scheduled at single steps."""
-
     def __init__(self, steps: tuple[int, ...]) -> None:
         self._steps = steps
 
@@ -79,24 +77,20 @@ def test_missing_steps_are_an_error():
 
 
 class SlowTrainer(FakeTrainer):
-    """Trainer with a fake clock; the first call takes 60 seconds more."""
+    """Trainer whose steps take 7 seconds of a fake clock; the first call takes 60 seconds more."""
 
-    def __init__(self, clock: list[float], seconds_per_step: float) -> None:
-        super().__init__()
-        self._clock = clock
-        self._seconds_per_step = seconds_per_step
+    seconds = 0.0
 
     def train(self, num_steps: int) -> dict[str, float]:
-        self._clock[0] += num_steps * self._seconds_per_step + (60.0 if not self.calls else 0.0)
+        self.seconds += 7.0 * num_steps + (0.0 if self.calls else 60.0)
         first = self.step + 1
         super().train(num_steps)
         return {"loss": (first + self.step) / 2}
 
 
-def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch: pytest.MonkeyPatch):
-    clock = [0.0]
-    monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
-    trainer = SlowTrainer(clock, seconds_per_step=7.0)
+def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch):
+    trainer = SlowTrainer()
+    monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: trainer.seconds)
     between: list[StepReport] = []
     reports: list[StepReport] = []
     run_loop(
@@ -108,24 +102,8 @@ def test_a_slow_segment_is_split_into_calls_with_one_report(monkeypatch: pytest.
         actions_between_calls=[between.append],
     )
     assert trainer.calls == [1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2]
-    assert [report.step for report in reports] == [10, 20]
-    assert [report.num_steps for report in reports] == [10, 10]
-    assert [report.seconds for report in reports] == [130.0, 70.0]
+    assert [(report.step, report.num_steps, report.seconds) for report in reports] == [(10, 10, 130.0), (20, 10, 70.0)]
     assert [report.metrics["loss"] for report in reports] == [5.5, 15.5]  # means of the steps 1 to 10 and 11 to 20
     assert [report.step for report in between] == [1, 2, 4, 6, 8, 12, 14, 16, 18]
     assert max(report.seconds for report in between[1:]) <= 20.0
     assert [report.last for report in reports] == [False, True]
-
-
-def test_an_action_between_calls_can_end_a_slow_segment(monkeypatch: pytest.MonkeyPatch):
-    clock = [0.0]
-    monkeypatch.setattr("sagan_tf.training.loop.time.monotonic", lambda: clock[0])
-    trainer = SlowTrainer(clock, seconds_per_step=7.0)
-
-    def stop(report: StepReport) -> None:
-        if report.step >= 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_loop(trainer, [], num_steps=100, interval=100, call_length=CallLength(100), actions_between_calls=[stop])
-    assert trainer.step == 4

@@ -5,17 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny import (
-    PLAIN_NETWORKS,
-    make_real_batch,
-    make_trainer,
-    make_updates,
-    one_device,
-    read_all_values,
-    run_in_replica,
-    tiny_config,
-    two_replicas,
-)
+from tests.training.tiny import PLAIN_NETWORKS, make_real_batch, make_updates, run_in_replica, tiny_config
 
 DRAW = tf.constant(3, tf.int64)
 
@@ -41,15 +31,3 @@ def test_pairs_have_one_label_and_the_generator_update_uses_the_real_images():
     margin = (logits[0] - logits[1]).numpy().astype(np.float64)
     metrics = run_in_replica(updates.generator_step, images, labels, DRAW)
     assert float(metrics["generator_loss"]) == pytest.approx(np.log1p(np.exp(margin)).mean(), abs=1e-4)
-
-
-def test_two_replicas_equal_one():
-    options = {"loss": "relativistic", "synchronized_batch_norm": True, "discriminator_steps_per_step": 2}
-    config = tiny_config(**PLAIN_NETWORKS, **options)
-    values = []
-    for strategy in (one_device(), two_replicas()):
-        trainer = make_trainer(config, strategy, lambda: keras.optimizers.SGD(0.01, name="sgd"))
-        trainer.train(2)
-        values.append(read_all_values(trainer.state))
-    for name, value in values[0].items():
-        np.testing.assert_allclose(values[1][name], value, atol=2e-5, err_msg=name)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,45 +17,22 @@ from tests.training.tiny import make_state, one_device, tiny_config
 from tools.benchmarks.worker_process import Worker
 
 
-class FakeSource:
-    name = "images"
-    num_examples = 30
-    class_counts_sample_size = 30
-
-    def __init__(self, **counts: int) -> None:
-        self.class_names = tuple(counts)
-        self.class_counts = np.array(list(counts.values()), np.int64)
-
-
-def describe(source: FakeSource) -> dict:
-    config = tiny_config()
-    images = np.linspace(-0.5, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)
-    return describe_run(config, source, make_state(config, one_device()), one_device(), images)
-
-
-def test_description_of_a_run():
-    description = describe(FakeSource(cat=10, dog=12, owl=8))
-    assert description["data"]["label_histogram"] == {"cat": 10, "dog": 12, "owl": 8}
+@pytest.mark.parametrize(
+    ("counts", "warned"), [([10, 12, 8], False), ([1, 28, 1], True), ([15, 15], False), ([], False)]
+)
+def test_the_description_of_a_run_warns_of_a_dominant_label(counts, warned, caplog):
+    names = tuple("abc"[: len(counts)])
+    source: Any = types.SimpleNamespace(name="images", num_examples=30, class_counts_sample_size=30, class_names=names)
+    source.class_counts = np.array(counts, np.int64)
+    config, images = tiny_config(), np.linspace(-0.5, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)
+    description = describe_run(config, source, make_state(config, one_device()), one_device(), images)
+    assert description["data"]["label_histogram"] == dict(zip(names, counts, strict=True))
     assert description["data"]["image_range"] == [-0.5, 1.0] and description["data"]["image_shape"] == [32, 32, 1]
     assert description["configuration"]["base_channels"] == 2 and description["replicas"] == 1
     assert description["parameters"]["generator"] > 1000
-
-
-@pytest.mark.parametrize(
-    ("counts", "warned"),
-    [
-        ({"cat": 10, "dog": 12, "owl": 8}, False),
-        ({"cat": 1, "dog": 28, "owl": 1}, True),
-        ({"cat": 15, "dog": 15}, False),
-        ({"cat": 30}, True),
-        ({}, False),
-    ],
-)
-def test_a_dominant_label_is_warned_of(counts: dict, warned: bool, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO, logger="sagan_tf")
-    log_description(describe(FakeSource(**counts)))
-    assert ("ONE LABEL DOMINATES" in caplog.text) == warned
-    assert ("labels: none" in caplog.text) == (not counts)
+    with caplog.at_level(logging.INFO, logger="sagan_tf"):
+        log_description(description)
+    assert ("ONE LABEL DOMINATES" in caplog.text) == warned and ("labels: none" in caplog.text) == (not counts)
 
 
 def test_the_memory_estimate_depends_on_the_options():
@@ -71,10 +50,9 @@ def test_the_memory_estimate_depends_on_the_options():
 
 
 @pytest.mark.parametrize(
-    ("kind", "images", "is_dense"),
-    [("CPU", 2, False), ("GPU", 2, True), ("TPU", 8, True), ("GPU", 9, False)],
+    ("kind", "images", "is_dense"), [("CPU", 2, False), ("GPU", 2, True), ("TPU", 8, True), ("GPU", 9, False)]
 )
-def test_large_maps_are_counted_if_attention_keeps_them(kind: str, images: int, is_dense: bool):
+def test_large_maps_are_counted_if_attention_keeps_them(kind, images, is_dense):
     """A map takes 64 MiB per image, and an accelerator keeps eight of them."""
     values = 4096**2
     options = {"resolution": 64, "attention_form": "full", "discriminator_attention_resolutions": ()}
@@ -88,17 +66,12 @@ def test_large_maps_are_counted_if_attention_keeps_them(kind: str, images: int, 
             outputs = layer(features)
         return tape.gradient(outputs, features)
 
+    function, spec = tf.function(differentiate, autograph=False), tf.TensorSpec([images, 64, 64, 8])
     with accelerators.assume_device(kind):
-        graph = (
-            tf.function(differentiate, autograph=False).get_concrete_function(tf.TensorSpec([images, 64, 64, 8])).graph
-        )
+        operations = function.get_concrete_function(spec).graph.get_operations()
         counted = count_large_map_values(model, images)
-    tensors = [
-        tensor
-        for operation in graph.get_operations()
-        for tensor in operation.outputs
-        if tensor.shape.is_fully_defined()
-    ]
+    outputs = [tensor for operation in operations for tensor in operation.outputs]
+    tensors = [tensor for tensor in outputs if tensor.shape.is_fully_defined()]
     assert (max(tensor.shape.num_elements() for tensor in tensors) == images * values) == is_dense
     assert counted == (2 * images * values if is_dense else 0)
 

@@ -35,7 +35,7 @@ def test_the_ema_generator_is_initially_a_copy():
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_precision_applies_to_the_networks_only(precision: str):
+def test_precision_applies_to_the_networks_only(precision):
     state = make_state(tiny_config(precision=precision), one_device())
     block = state.generator.get_layer("block_1")
     assert block.convolution_1.layer.compute_dtype == {"float32": "float32"}.get(precision, precision[6:])
@@ -47,7 +47,7 @@ def test_precision_applies_to_the_networks_only(precision: str):
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_optimizers_store_only_the_moments_that_they_need(precision: str):
+def test_optimizers_store_only_the_moments_that_they_need(precision):
     """One array of the size of a weight if beta_1 is 0, which is the default."""
     for beta_1, num_moments in ((None, 1), (0.5, 2)):
         options = {} if beta_1 is None else {"adam_beta1": beta_1}
@@ -58,9 +58,3 @@ def test_optimizers_store_only_the_moments_that_they_need(precision: str):
         adam = optimizer.inner_optimizer if precision == "mixed_float16" else optimizer
         assert (type(adam), adam.beta_1, adam.beta_2, adam.epsilon) == (Adam, beta_1 or 0.0, 0.9, 1e-6)
         assert sum(variable.shape == weight.shape for variable in adam.variables) == num_moments
-
-
-def test_optimizers_have_their_own_learning_rates():
-    state = make_state(tiny_config(generator_learning_rate=0.1, discriminator_learning_rate=0.4), one_device())
-    assert float(state.generator_optimizer.learning_rate.numpy()) == pytest.approx(0.1)
-    assert float(state.discriminator_optimizer.learning_rate.numpy()) == pytest.approx(0.4)

@@ -1,9 +1,8 @@
 """Tests that options that are off create no operation."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -31,14 +30,14 @@ UNUSED = {
     "ada_speed_images": 7,
 }
 """Options without an effect, because the options that they depend on are off."""
-ON = [(network, {name: 0.5}) for network, entries in REGULARIZERS.items() for name in entries]
+ON: list[tuple[str, dict[str, Any]]] = [
+    (network, {name: 0.5}) for network, entries in REGULARIZERS.items() for name in entries
+]
 ON += [(network, {"augment": (name,)}) for network in STEPS for name in AUGMENTATIONS]
-ON += [("generator", {"generator_top_k": 0.5})]
 
 
 @functools.cache
 def make_lecam_state() -> TrainState:
-    """Create a state with LeCam."""
     return make_state(tiny_config(**PLAIN_NETWORKS, lecam_weight=0.5), one_device())
 
 
@@ -78,12 +77,12 @@ def trace_operations(function: Callable[..., object]) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("options", [{}, UNUSED], ids=["defaults", "unused"])
 @pytest.mark.parametrize("network", STEPS)
-def test_options_that_are_off_create_no_operation(network: str, options: dict[str, object]) -> None:
+def test_options_that_are_off_create_no_operation(network, options):
     assert trace_with_options(network, **options) == trace_algorithm(network)
 
 
 @pytest.mark.parametrize("network", STEPS)
-def test_the_algorithm_draws_only_latents_and_labels(network: str) -> None:
+def test_the_algorithm_draws_only_latents_and_labels(network):
     drawn = trace_operations(lambda images, labels, draw: make_sampler().draw_for_replica(draw))
     random = [
         [operation[0] for operation in operations if "Random" in operation[0]]
@@ -92,6 +91,10 @@ def test_the_algorithm_draws_only_latents_and_labels(network: str) -> None:
     assert random[0] == random[1] and len(random[0]) >= 2
 
 
-@pytest.mark.parametrize(("network", "options"), ON, ids=lambda value: value if isinstance(value, str) else str(*value))
-def test_options_that_are_on_create_operations(network: str, options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [("generator", {"generator_top_k": 0.5}), *(pytest.param(*on, marks=pytest.mark.slow) for on in ON)],
+    ids=lambda value: value if isinstance(value, str) else str(*value),
+)
+def test_options_that_are_on_create_operations(network, options):
     assert len(trace_with_options(network, **options)) > len(trace_algorithm(network))

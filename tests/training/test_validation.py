@@ -1,5 +1,8 @@
 """Tests of the checks of a configuration."""
 
+import types
+from typing import Any
+
 import pytest
 
 from sagan_tf.errors import UserError
@@ -7,33 +10,30 @@ from sagan_tf.training.validation import check_config, resolve_classes
 from tests.training.tiny import tiny_config
 
 
-class FakeSource:
-    name = "images"
-
-    def __init__(self, *class_names: str) -> None:
-        self.class_names = class_names
+def fake_source(*class_names: str) -> Any:
+    return types.SimpleNamespace(name="images", class_names=class_names)
 
 
 def test_classes_come_from_the_data():
-    assert resolve_classes(tiny_config(num_classes=0), FakeSource("a", "b")).model.num_classes == 2
-    assert resolve_classes(tiny_config(num_classes=2), FakeSource("a", "b")).model.num_classes == 2
+    assert resolve_classes(tiny_config(num_classes=0), fake_source("a", "b")).model.num_classes == 2
+    assert resolve_classes(tiny_config(num_classes=2), fake_source("a", "b")).model.num_classes == 2
     unconditional = tiny_config(num_classes=0, conditioning="none")
-    assert resolve_classes(unconditional, FakeSource("a", "b")).model.num_classes == 0
-    assert resolve_classes(unconditional, FakeSource()).model.num_classes == 0
+    assert resolve_classes(unconditional, fake_source("a", "b")).model.num_classes == 0
+    assert resolve_classes(unconditional, fake_source()).model.num_classes == 0
 
 
 def test_labels_that_do_not_fit_are_rejected():
     with pytest.raises(UserError, match="num_classes.* 2 .* 3"):
-        resolve_classes(tiny_config(num_classes=3), FakeSource("a", "b"))
+        resolve_classes(tiny_config(num_classes=3), fake_source("a", "b"))
     with pytest.raises(UserError, match="conditioning.*projection"):
-        resolve_classes(tiny_config(num_classes=0), FakeSource())
+        resolve_classes(tiny_config(num_classes=0), fake_source())
 
 
 def test_a_class_margin_needs_two_classes():
     config = tiny_config(num_classes=0, class_margin_weight=0.5)
-    assert resolve_classes(config, FakeSource("a", "b")).model.num_classes == 2
+    assert resolve_classes(config, fake_source("a", "b")).model.num_classes == 2
     with pytest.raises(UserError, match="class_margin_weight.*found 1"):
-        resolve_classes(config, FakeSource("a"))
+        resolve_classes(config, fake_source("a"))
 
 
 def test_unknown_names_are_rejected():

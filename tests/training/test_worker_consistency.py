@@ -1,8 +1,7 @@
 """Tests of the check that all workers have restored the same checkpoint."""
 
-from __future__ import annotations
-
 import types
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -26,17 +25,17 @@ class ZeroCounter:
         return tf.constant(0, tf.int64)
 
 
-def test_a_single_worker_is_consistent() -> None:
+def test_a_single_worker_is_consistent():
     check_worker_consistency(two_replicas(), make_state(step=ReplicaCounter()))
 
 
-def make_state(**counters: object) -> object:
+def make_state(**counters: object) -> Any:
     return types.SimpleNamespace(
         **({"step": ZeroCounter(), "data_position": ZeroCounter(), "rollbacks": ZeroCounter()} | counters)
     )
 
 
-def test_equal_states_are_consistent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_states_are_consistent(monkeypatch):
     monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
     strategy = two_replicas()
     with strategy.scope():
@@ -47,7 +46,7 @@ def test_equal_states_are_consistent(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("counter", "steps"), [("step", "steps 0 and 10"), ("data_position", "steps 0"), ("rollbacks", "steps 0")]
 )
-def test_different_counters_are_an_error(counter: str, steps: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_counters_are_an_error(counter, steps, monkeypatch):
     monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
     with pytest.raises(UserError, match=f"^run_dir: .*{steps};"):
         check_worker_consistency(two_replicas(), make_state(**{counter: ReplicaCounter()}))

@@ -1,8 +1,7 @@
 """The smallest networks and data for tests of the training code."""
 
-from __future__ import annotations
-
 import dataclasses
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +25,9 @@ PLAINEST_NETWORKS = PLAIN_NETWORKS | {"generator_spectral_norm": False, "discrim
 """`PLAIN_NETWORKS` without spectral normalization, which takes half the time."""
 PLAIN_FLAGS = ("--architecture=dcgan", "--attention_resolutions=")
 """`PLAIN_NETWORKS` as flags."""
+DATA_FLAGS = ("--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1")
+RUN_FLAGS = (*DATA_FLAGS, "--base_channels=2", "--global_batch_size=8", "--strategy=one_device")
+"""Flags of a run with small networks."""
 NETWORK_OPTIONS = {"latents_to_every_block": True, "latent_dim": 8, "discriminator_minibatch_statistics": 2}
 """Options of networks in which the images of a batch, or parts of the latents, interact."""
 
@@ -44,20 +46,27 @@ def tiny_config(**options: Any) -> Config:
         "steps_per_loop": 2,
     }
     options = defaults | options
-    parts = {
-        "model": ModelConfig,
-        "data": DataConfig,
-        "training": TrainingConfig,
-        "regularization": RegularizationConfig,
-    }
-    return Config(
-        **{
-            name: part(
-                **{field.name: options[field.name] for field in dataclasses.fields(part) if field.name in options}
-            )
-            for name, part in parts.items()
-        }
-    )
+    parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+    parts["regularization"] = RegularizationConfig
+
+    def select(part: type) -> dict[str, Any]:
+        return {field.name: options[field.name] for field in dataclasses.fields(part) if field.name in options}
+
+    return Config(**{name: part(**select(part)) for name, part in parts.items()})
+
+
+def run_config(run_dir: pathlib.Path, num_steps: int, **options: Any) -> Config:
+    """Create the configuration of a run with packaged images on one device."""
+    run = {"dataset": "fashion_mnist_10k", "num_classes": 10, "strategy": "one_device", "run_dir": str(run_dir)}
+    return tiny_config(**run | {"num_steps": num_steps} | options)
+
+
+def restore_values(config: Config) -> dict[str, np.ndarray]:
+    """Restore the newest checkpoint of a run into a new state; return its variables."""
+    state = create_state(config)
+    latest = tf.train.latest_checkpoint(str(pathlib.Path(config.training.run_dir) / "checkpoints"))
+    tf.train.Checkpoint(state=state).restore(latest).assert_consumed()
+    return read_all_values(state)
 
 
 def one_device() -> tf.distribute.Strategy:

@@ -1,10 +1,8 @@
 """Step reports for actions, and the TensorBoard events that actions write."""
 
-from __future__ import annotations
-
 import pathlib
+from typing import Any
 
-import tensorflow as tf
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from sagan_tf.training.actions.schedule import StepReport
@@ -17,10 +15,11 @@ def make_report(
     return StepReport(step, num_steps, metrics, seconds, last)
 
 
-def read_events(directory: pathlib.Path) -> dict[tuple[int, str], float]:
-    values = {}
+def read_summaries(directory: pathlib.Path) -> dict[str, dict[int, Any]]:
+    """Return the values in the TensorBoard files of a directory by tag and step."""
+    found: dict[str, dict[int, Any]] = {}
     for path in sorted(directory.glob("events*")):
         for event in summary_iterator(str(path)):
-            for summary in event.summary.value:
-                values[event.step, summary.tag] = tf.make_ndarray(summary.tensor)
-    return values
+            for value in event.summary.value:
+                found.setdefault(value.tag, {})[event.step] = value
+    return found

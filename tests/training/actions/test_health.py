@@ -1,7 +1,5 @@
 """Tests of the health actions: warnings, policies and dead discriminators."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import pathlib
@@ -11,24 +9,24 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from sagan_tf import train as train_command
 from sagan_tf.losses import LOSSES
-from sagan_tf.runs.checkpoints import restore_latest
 from sagan_tf.runs.metrics_log import read_metrics
 from sagan_tf.training.actions import health
 from sagan_tf.training.actions.health import POLICIES, DiscriminatorMonitor, SignMonitor, UnhealthyError
 from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.health import signs
 from sagan_tf.training.health.signs import Sign
-from sagan_tf.training.state import create_state
 from sagan_tf.training.train import train
+from tests import commands
 from tests.training.tiny import (
-    PLAIN_NETWORKS,
+    PLAIN_FLAGS,
     PLAINEST_NETWORKS,
+    RUN_FLAGS,
     find_differences,
     make_trainer,
     one_device,
-    read_all_values,
+    restore_values,
+    run_config,
     tiny_config,
 )
 
@@ -39,7 +37,7 @@ DEAD = {signs.LOGIT_RANGE: 0.0, "real_logits": 0.25, "fake_logits": 0.25}
 @pytest.fixture
 def two_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the signs by one that needs two readings above 1, and a final one."""
-    options = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
+    options: dict[str, Any] = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
     fake_signs = {
         "large": Sign("x", (), lambda values: values["x"] > 1, patience=2, **options),
         "final": Sign("y", (), lambda values: values["y"] > 1, is_final=True, **options),
@@ -55,7 +53,7 @@ def read_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-def test_a_sign_leads_to_one_warning_until_it_disappears(two_signs: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sign_leads_to_one_warning_until_it_disappears(two_signs, caplog):
     monitor, found = make_monitor("stop_dead"), []
     for step, value in enumerate([2, 2, 2, 2, 0, 2, 2, 2]):
         monitor.check({"x": float(value)}, step)
@@ -67,9 +65,7 @@ def test_a_sign_leads_to_one_warning_until_it_disappears(two_signs: None, caplog
     assert len(read_warnings(caplog)) == 2
 
 
-def test_an_undefined_reading_interrupts_consecutive_readings(
-    two_signs: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_undefined_reading_interrupts_consecutive_readings(two_signs, caplog):
     monitor = make_monitor("stop_dead")
     for step, value in enumerate([2.0, None, 2.0]):
         monitor.check({"x": value}, step)
@@ -78,7 +74,7 @@ def test_an_undefined_reading_interrupts_consecutive_readings(
     assert len(read_warnings(caplog)) == 1
 
 
-def test_an_undefined_scalar_is_null(tmp_path: pathlib.Path) -> None:
+def test_an_undefined_scalar_is_null(tmp_path):
     written: list[dict[str, float]] = []
     path = tmp_path / "metrics.jsonl"
     with pytest.MonkeyPatch.context() as patch:
@@ -94,10 +90,14 @@ def test_an_undefined_scalar_is_null(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "values", "ends"),
-    [("warn", {"x": 2.0, "y": 2.0}, False), ("stop_dead", {"x": 2.0}, False), ("stop_dead", {"y": 2.0}, True),
-     ("stop", {"x": 2.0}, True)],
-)  # fmt: skip
-def test_policies_end_a_run(two_signs: None, policy: str, values: Mapping[str, float], ends: bool) -> None:
+    [
+        ("warn", {"x": 2, "y": 2}, False),
+        ("stop_dead", {"x": 2}, False),
+        ("stop_dead", {"y": 2}, True),
+        ("stop", {"x": 2}, True),
+    ],
+)
+def test_policies_end_a_run(two_signs, policy, values, ends):
     monitor = make_monitor(policy)
     monitor.check(values, 1) if not ends or "x" in values else None
     if ends:
@@ -117,14 +117,13 @@ class FakeCheckpoints:
 
 
 def monitor_reports(*reports: tuple[int, int, Mapping[str, float]], saved: tuple[int, ...] = ()) -> None:
-    action: Any = DiscriminatorMonitor(
-        make_monitor("stop_dead"), FakeCheckpoints(*saved), pathlib.Path("run/checkpoints")
-    )  # type: ignore[arg-type]
+    checkpoints: Any = FakeCheckpoints(*saved)
+    action = DiscriminatorMonitor(make_monitor("stop_dead"), checkpoints, pathlib.Path("run/checkpoints"))
     for step, num_steps, metrics in reports:
         action(StepReport(step, num_steps, dict(metrics), 1.0, last=False))
 
 
-def test_a_dead_discriminator_reports_the_last_earlier_checkpoint() -> None:
+def test_a_dead_discriminator_reports_the_last_earlier_checkpoint():
     # It died in steps 21 to 40, so the checkpoint of step 40 may be of a dead discriminator.
     reports = ((20, 20, ALIVE), (40, 20, ALIVE), (60, 20, DEAD))
     with pytest.raises(UnhealthyError, match=r"step 60.*run/checkpoints/step-20") as caught:
@@ -146,24 +145,33 @@ def test_a_dead_discriminator_reports_the_last_earlier_checkpoint() -> None:
     ],
     ids=str,
 )
-def test_a_discriminator_with_different_logits_is_alive(metrics: dict[str, float]) -> None:
+def test_a_discriminator_with_different_logits_is_alive(metrics):
     monitor_reports((20, 20, metrics), (40, 20, metrics))
     with pytest.raises(UnhealthyError):  # the metrics of a dead discriminator
         monitor_reports((20, 20, DEAD), (40, 20, DEAD))
 
 
-def test_few_steps_with_constant_logits_are_allowed() -> None:
+def test_few_steps_with_constant_logits_are_allowed():
     monitor_reports(*((step, 1, DEAD) for step in range(1, 10)))
     with pytest.raises(UnhealthyError):
         monitor_reports(*((step, 1, DEAD) for step in range(1, 11)))
 
 
-WEIGHT_OPTIONS = ({"orthogonal_regularization": 1e-4}, {"latent_diversity_weight": 0.5}, {"lecam_weight": 0.3})
-OTHER_OPTIONS = ({"conditioning": "auxiliary_classifier"}, {"conditioning": "none"}, {"gradient_accumulation_steps": 2})
+EVERY_WEIGHT = {"orthogonal_regularization": 1e-4, "latent_diversity_weight": 0.5, "lecam_weight": 0.3}
+OTHER_LOSSES = [pytest.param({"loss": name}, marks=pytest.mark.slow) for name in LOSSES if name != "relativistic"]
 
 
-@pytest.mark.parametrize("options", [*WEIGHT_OPTIONS, *OTHER_OPTIONS, *({"loss": name} for name in LOSSES)], ids=str)
-def test_a_dead_discriminator_is_detected_with_any_loss_terms(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        EVERY_WEIGHT,
+        {"conditioning": "auxiliary_classifier"},
+        {"conditioning": "none", "gradient_accumulation_steps": 2, "loss": "relativistic"},
+        *OTHER_LOSSES,
+    ],
+    ids=str,
+)
+def test_a_dead_discriminator_is_detected_with_any_loss_terms(options):
     config = tiny_config(**PLAINEST_NETWORKS, **options)
     trainer = make_trainer(config, one_device())
     assert not signs.is_dead(trainer.train(1))
@@ -172,58 +180,40 @@ def test_a_dead_discriminator_is_detected_with_any_loss_terms(options: dict[str,
     assert signs.is_dead(trainer.train(2))
 
 
-RUN = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
-RUN += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=10", "--strategy=one_device"]
-RUN += ["--sample_every=1000", "--log_every=10", "--checkpoint_every=10", "--discriminator_learning_rate=0.3"]
+DYING_RUN = [*RUN_FLAGS, *PLAIN_FLAGS, "--num_steps=200", "--sample_every=1000", "--discriminator_learning_rate=0.3"]
+DYING_RUN += [f"--{name}=10" for name in ("steps_per_loop", "log_every", "checkpoint_every")]
 
 
-def test_a_run_ends_when_its_discriminator_dies(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train_command.run([*RUN, "--num_steps=200", f"--run_dir={tmp_path}"]) == 2
+def test_a_run_ends_when_its_discriminator_dies(tmp_path, capsys):
+    assert commands.train([*DYING_RUN, f"--run_dir={tmp_path}"]) == 2
     *_, last = capsys.readouterr().err.splitlines()
     assert "on_unhealthy" in last and "--discriminator_learning_rate" in last
     stopped_at = read_metrics(tmp_path / "metrics.jsonl")[-1]["step"]
     assert 10 < stopped_at < 200 and not (tmp_path / f"checkpoints/step-{stopped_at}.index").exists()
 
 
-def test_health_readings_do_not_change_training(tmp_path: pathlib.Path) -> None:
+def test_health_readings_do_not_change_training(tmp_path):
     found = []
     for every in (0, 1):
-        directory = tmp_path / f"{every}"
-        options = {
-            **PLAIN_NETWORKS,
-            "num_steps": 3,
-            "steps_per_loop": 4,
-            "health_every": every,
-            "run_dir": str(directory),
-        }
-        config = tiny_config(dataset="fashion_mnist_10k", num_classes=10, strategy="one_device", **options)
+        options = {**PLAINEST_NETWORKS, "steps_per_loop": 4, "health_every": every}
+        config = run_config(tmp_path / f"{every}", 3, **options)
         train(config)
-        state = create_state(config)
-        restore_latest(state, directory / "checkpoints")
-        found.append(read_all_values(state))
-        readings = [line for line in read_metrics(directory / "metrics.jsonl") if line["kind"] == "health"]
+        found.append(restore_values(config))
+        readings = [line for line in read_metrics(tmp_path / f"{every}/metrics.jsonl") if line["kind"] == "health"]
         assert len(readings) == 3 * every and all(signs.LATENT_RANK in line for line in readings)
     assert find_differences(*found) == set()
     assert tiny_config(sample_every=7).training.health_interval == 7
 
 
-def test_a_run_that_stops_for_a_sign_saves_and_resumes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resumed run ends with the bits of a run that never stopped."""
+@pytest.mark.slow
+def test_a_run_that_stops_for_a_sign_saves_and_resumes(tmp_path, monkeypatch):
     always = dataclasses.replace(health.SIGNS["dying discriminator"], is_unhealthy=lambda values: True)
     monkeypatch.setattr(health, "SIGNS", {"always": always})
-    intervals = {"num_steps": 6, "steps_per_loop": 2, "health_every": 2, "checkpoint_every": 1000}
-    options = {**PLAINEST_NETWORKS, **intervals, "dataset": "fashion_mnist_10k", "num_classes": 10}
-    configs = {
-        (policy, name): tiny_config(on_unhealthy=policy, run_dir=str(tmp_path / name), strategy="one_device", **options)
-        for policy, name in (("stop", "stopped"), ("warn", "stopped"), ("warn", "whole"))
-    }
+    options = {"steps_per_loop": 2, "health_every": 2, "checkpoint_every": 1000, **PLAINEST_NETWORKS}
     with pytest.raises(UnhealthyError, match=rf"step 4.*{tmp_path}/stopped/checkpoints/step-4"):
-        train(configs["stop", "stopped"])
+        train(run_config(tmp_path / "stopped", 6, on_unhealthy="stop", **options))
     assert (tmp_path / "stopped/checkpoints/step-4.index").exists()
-    found = []
-    for key in (("warn", "stopped"), ("warn", "whole")):
-        train(configs[key])
-        state = create_state(configs[key])
-        restore_latest(state, tmp_path / key[1] / "checkpoints")
-        found.append(read_all_values(state))
-    assert find_differences(*found) == set()
+    configs = [run_config(tmp_path / name, 6, on_unhealthy="warn", **options) for name in ("stopped", "whole")]
+    for config in configs:
+        train(config)
+    assert find_differences(*map(restore_values, configs)) == set()

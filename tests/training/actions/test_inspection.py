@@ -1,7 +1,5 @@
 """Tests of the profile; test_tensorboard.py tests the files of all these actions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -24,7 +22,7 @@ def report(step: int, last: bool = False) -> StepReport:
     return StepReport(step, 1, {}, 1.0, last)
 
 
-def test_a_profile_covers_its_steps(calls: list[str]) -> None:
+def test_a_profile_covers_its_steps(calls):
     profile = Profile("directory", 4, 6, step=0)
     seen: list[Any] = []
     for step in range(1, 9):
@@ -37,23 +35,19 @@ def test_a_profile_covers_its_steps(calls: list[str]) -> None:
     )
 
 
-def test_a_profile_starts_and_ends_with_the_run(calls: list[str]) -> None:
+@pytest.mark.parametrize("reports", [[3], []])
+def test_a_profile_starts_and_ends_with_the_run(reports, calls):
     profile = Profile("directory", 0, 6, step=0)
     assert calls == ["start directory"]
-    profile(report(3, last=True))
+    for step in reports:
+        profile(report(step, last=True))
     profile.close()
     assert calls == ["start directory", "stop"]
 
 
-def test_a_run_that_resumes_after_the_steps_has_no_profile(calls: list[str]) -> None:
+def test_a_run_that_resumes_after_the_steps_has_no_profile(calls):
     profile = Profile("directory", 4, 6, step=5)
     profile(report(6))
     profile(report(7))
     profile.close()
     assert calls == []
-
-
-def test_close_ends_the_profile(calls: list[str]) -> None:
-    profile = Profile("directory", 0, 6, step=0)
-    profile.close()
-    assert calls == ["start directory", "stop"]

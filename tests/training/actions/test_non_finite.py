@@ -1,7 +1,5 @@
 """Tests of the detection of non-finite values, and of rollbacks."""
 
-from __future__ import annotations
-
 import math
 import pathlib
 
@@ -37,7 +35,7 @@ def state() -> TrainState:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_the_error_has_the_metric_and_the_last_good_checkpoint(value: float) -> None:
+def test_the_error_has_the_metric_and_the_last_good_checkpoint(value):
     check = check_finite("/tmp/worker_1/checkpoints/step-4")
     check(report(6))
     with pytest.raises(NonFiniteError, match="generator_loss .* 6 and 8; .* runs/a/checkpoints/step-4$"):
@@ -46,19 +44,19 @@ def test_the_error_has_the_metric_and_the_last_good_checkpoint(value: float) -> 
         check_finite()(report(8, generator_loss=value))
 
 
-def test_a_very_small_loss_scale_is_an_error() -> None:
+def test_a_very_small_loss_scale_is_an_error():
     check_finite(loss_scale=2.0**-10)(report(8))
     with pytest.raises(NonFiniteError, match="loss scale"):
         check_finite(loss_scale=2.0**-11)(report(8))
 
 
-def test_non_finite_weights_are_an_error() -> None:
+def test_non_finite_weights_are_an_error():
     with pytest.raises(NonFiniteError, match="weights .* 6 and 8"):
         check_finite(is_finite=False)(report(8))
 
 
 @pytest.mark.parametrize("part", ["generator", "discriminator", "generator_ema", "generator_optimizer"])
-def test_every_part_of_the_state_is_checked(part: str) -> None:
+def test_every_part_of_the_state_is_checked(part):
     state = create_state(tiny_config())
     assert state.has_finite_values()
     variable = getattr(state, part).variables[-1]
@@ -66,7 +64,7 @@ def test_every_part_of_the_state_is_checked(part: str) -> None:
     assert not state.has_finite_values()
 
 
-def test_a_rollback_restores_the_state_and_is_counted(tmp_path: pathlib.Path, state: TrainState) -> None:
+def test_a_rollback_restores_the_state_and_is_counted(tmp_path, state):
     state.step.assign(7)
     Checkpoints(tmp_path, state, keep=2).save()
     before = read_all_values(state)
@@ -82,16 +80,14 @@ def test_a_rollback_restores_the_state_and_is_counted(tmp_path: pathlib.Path, st
         roll_back(ERROR, state, tmp_path, max_rollbacks=2)
 
 
-def test_a_rollback_without_a_checkpoint_raises_the_error(tmp_path: pathlib.Path, state: TrainState) -> None:
+def test_a_rollback_without_a_checkpoint_raises_the_error(tmp_path, state):
     state.rollbacks.assign(0)
     with pytest.raises(NonFiniteError) as caught:
         roll_back(ERROR, state, tmp_path, max_rollbacks=2)
     assert caught.value is ERROR and int(state.rollbacks) == 0
 
 
-def test_a_checkpoint_with_non_finite_values_is_skipped(
-    tmp_path: pathlib.Path, state: TrainState, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_checkpoint_with_non_finite_values_is_skipped(tmp_path, state, caplog):
     """The losses of its last step were finite, but the update was not."""
     checkpoints = Checkpoints(tmp_path, state, keep=3)
     state.rollbacks.assign(0)

@@ -9,7 +9,7 @@ from tests.training.actions.reports import make_report
 
 
 @pytest.mark.parametrize("traces", [False, True])
-def test_tracing_in_the_first_step_is_logged(traces: bool, caplog: pytest.LogCaptureFixture):
+def test_tracing_in_the_first_step_is_logged(traces, caplog):
     caplog.set_level(logging.INFO, logger="sagan_tf")
     progress = Progress(step=0, num_steps=10, images_per_step=64, line_every=100, traces=traces)
     progress(make_report(1, num_steps=1, seconds=7.0))
@@ -18,7 +18,7 @@ def test_tracing_in_the_first_step_is_logged(traces: bool, caplog: pytest.LogCap
     assert len(lines) == traces and all("7 s" in line for line in lines)
 
 
-def test_plain_lines_without_a_terminal(caplog: pytest.LogCaptureFixture):
+def test_plain_lines_without_a_terminal(caplog):
     caplog.set_level(logging.INFO, logger="sagan_tf")
     progress = Progress(step=0, num_steps=10, images_per_step=64, line_every=4)
     for step in (2, 4, 6):

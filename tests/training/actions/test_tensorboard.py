@@ -1,7 +1,5 @@
 """Tests of the TensorBoard files of a run, and of their pages in a browser."""
 
-from __future__ import annotations
-
 import contextlib
 import pathlib
 import subprocess
@@ -13,40 +11,30 @@ import pytest
 import tensorflow as tf
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
-from tensorflow.python.summary.summary_iterator import summary_iterator
 
-from sagan_tf import train
 from sagan_tf.config import Config, ModelConfig, TrainingConfig
 from sagan_tf.training.actions.tensorboard import write_run_metadata
 from sagan_tf.visualization.charts import CHARTS
+from tests import commands
 from tests.browser import browser_page
+from tests.training.actions.reports import read_summaries
+from tests.training.tiny import RUN_FLAGS
 from tests.workers import find_free_ports
 
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--attention_resolutions=16"]
-SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=4"]
+SMALL = [*RUN_FLAGS, "--attention_resolutions=16", "--steps_per_loop=2", "--num_steps=4"]
 SMALL += ["--log_every=2", "--sample_every=2", "--histogram_every=4", "--profile_steps=2,3", "--adam_beta1=0.3125"]
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("runs") / "small_run"
-    assert train.run([*SMALL, f"--run_dir={path}"]) == 0
+    assert commands.train([*SMALL, f"--run_dir={path}"]) == 0
     return path
 
 
-def read_summaries(directory: pathlib.Path) -> dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]]:
-    """Return the steps and values by tag."""
-    found: dict[str, list[tuple[int, tf.compat.v1.Summary.Value]]] = {}
-    for path in directory.glob("events*"):
-        for event in summary_iterator(str(path)):
-            for value in event.summary.value:
-                found.setdefault(value.tag, []).append((event.step, value))
-    return found
-
-
-def test_a_run_writes_its_summaries(run_dir: pathlib.Path) -> None:
+def test_a_run_writes_its_summaries(run_dir):
     found = read_summaries(run_dir / "tensorboard")
-    steps = {tag: [step for step, _ in values] for tag, values in found.items()}
+    steps = {tag: list(values) for tag, values in found.items()}
     for tag in ("generator_loss", "real_logits", "generator_gradient_norm", "gamma/generator/attention_16"):
         assert steps[tag] == [2, 4], tag
     assert any(tag.startswith("sigma/discriminator/") for tag in steps)
@@ -56,21 +44,21 @@ def test_a_run_writes_its_summaries(run_dir: pathlib.Path) -> None:
     assert list((run_dir / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb"))
 
 
-def test_run_metadata(tmp_path: pathlib.Path) -> None:
+def test_run_metadata(tmp_path):
     config = Config(model=ModelConfig(resolution=64, num_classes=3), training=TrainingConfig(run_dir="runs/a|b"))
     writer = tf.summary.create_file_writer(str(tmp_path))
     write_run_metadata(writer, config)
     writer.close()
     found = read_summaries(tmp_path)
-    text = tf.make_ndarray(found["configuration"][0][1].tensor).item().decode()
+    text = tf.make_ndarray(found["configuration"][0].tensor).item().decode()
     assert "| **resolution** | **64** |" in text and "runs/a\\|b" in text and "| latent\\_dim |" not in text
-    layout = layout_pb2.Layout.FromString(tf.make_ndarray(found["custom_scalars__config__"][0][1].tensor).item())
+    layout = layout_pb2.Layout.FromString(tf.make_ndarray(found["custom_scalars__config__"][0].tensor).item())
     charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
     assert charts == {
         title: list(tags) for charts_of_category in CHARTS.values() for title, tags in charts_of_category.items()
     }
     assert charts["losses"] == ["discriminator_loss", "generator_loss"]
-    start = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
+    start = found["_hparams_/session_start_info"][0].metadata.plugin_data.content
     hparams = plugin_data_pb2.HParamsPluginData.FromString(start).session_start_info.hparams
     assert hparams["resolution"].number_value == 64 and hparams["loss"].string_value == "hinge"
     assert "run_dir" not in hparams and "num_steps" not in hparams
@@ -78,7 +66,6 @@ def test_run_metadata(tmp_path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def tensorboard(directory: pathlib.Path) -> Iterator[str]:
-    """Serve TensorBoard for a directory and yield its address."""
     (port,) = find_free_ports(1)
     command = [sys.executable, "-m", "tensorboard.main", f"--logdir={directory}", f"--port={port}", "--load_fast=false"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -95,7 +82,8 @@ def tensorboard(directory: pathlib.Path) -> Iterator[str]:
         process.wait()
 
 
-def test_pages_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+@pytest.mark.slow
+def test_pages_in_a_browser(run_dir, tmp_path):
     with browser_page(str(tmp_path / "profile")) as page, tensorboard(run_dir.parent) as address:
         page.open(f"{address}/#scalars")
         page.wait_for_text("small_run/tensorboard", "generator_loss", "real_logits", "gamma", "sigma")

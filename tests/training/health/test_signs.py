@@ -1,7 +1,5 @@
 """Tests of the signs with the scalars of healthy and unhealthy runs."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -37,19 +35,19 @@ def find_shown(values: dict[str, float]) -> list[str]:
     return [name for name, sign in SIGNS.items() if sign.check(values)]
 
 
-def test_a_healthy_run_shows_no_sign() -> None:
+def test_a_healthy_run_shows_no_sign():
     assert find_shown(HEALTHY) == []
     assert all(sign.check(HEALTHY) is False for sign in SIGNS.values())
 
 
 @pytest.mark.parametrize("name", SIGNS)
-def test_unhealthy_scalars_show_one_sign(name: str) -> None:
+def test_unhealthy_scalars_show_one_sign(name):
     assert find_shown(HEALTHY | UNHEALTHY[name]) == [name]
     assert SIGNS[name].check({}) is None and SIGNS[name].check(dict.fromkeys(HEALTHY)) is None
 
 
 @pytest.mark.parametrize("values", [{signs.SEPARATION: 1.0, signs.LOGIT_GAP: 7.0}, {signs.LOSS_SHARE: 0.01}], ids=str)
-def test_a_leading_discriminator_has_not_won(values: dict[str, float]) -> None:
+def test_a_leading_discriminator_has_not_won(values):
     assert find_shown(HEALTHY | values) == []
 
 
@@ -61,7 +59,7 @@ def test_a_leading_discriminator_has_not_won(values: dict[str, float]) -> None:
         (signs.DISTANCE_RATIO, [0.66, 1.34], []),  # docs/results/dead_discriminator.md
     ],
 )
-def test_limits_separate_the_measured_runs(scalar: str, healthy: list[float], unhealthy: list[float]) -> None:
+def test_limits_separate_the_measured_runs(scalar, healthy, unhealthy):
     (sign,) = (sign for sign in SIGNS.values() if sign.scalar == scalar)
     assert not any(sign.check({scalar: value}) for value in healthy)
     assert all(sign.check({scalar: value}) for value in unhealthy)
@@ -71,12 +69,12 @@ def find_flags(text: str) -> set[str]:
     return set(re.findall(r"--(\w+)", text))
 
 
-def test_advice_has_existing_flags() -> None:
+def test_advice_has_existing_flags():
     flags = set().union(*(find_flags(sign.advice) for sign in SIGNS.values()))
     assert flags and flags <= get_option_fields().keys()
 
 
 @pytest.mark.parametrize("name", SIGNS)
-def test_advice_with_unchangeable_flags_is_for_a_new_run(name: str) -> None:
+def test_advice_with_unchangeable_flags_is_for_a_new_run(name):
     options = {flag: get_option_fields()[flag][1].metadata["changeable"] for flag in find_flags(SIGNS[name].advice)}
     assert all(options.values()) or "run_dir" in options
