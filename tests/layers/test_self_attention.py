@@ -13,12 +13,12 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization, accelerators, self_attention
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.layers.blockwise_attention import Blocks, blockwise_attention
 from sagan_tf.layers.dense_attention import compute_attention_map, dense_attention
-from sagan_tf.layers.self_attention import FORMS
 
 CHANNELS = 16
-every_form = pytest.mark.parametrize("form", FORMS)
+every_form = pytest.mark.parametrize("form", ATTENTION_FORMS)
 dense_and_blockwise = pytest.mark.parametrize("blockwise", [False, True])
 
 
@@ -130,12 +130,12 @@ def test_attention_maps_sum_to_one(form: str) -> None:
 
 def test_location_attends_to_the_matching_key() -> None:
     """Queries read channel 0 and keys channel 1: the location with channel 0 set attends to the one with channel 1."""
-    x = np.zeros((1, 4, 4, CHANNELS), np.float32)
+    x: np.ndarray = np.zeros((1, 4, 4, CHANNELS), np.float32)
     x[0, 0, 1, 0] = 10.0
     x[0, 3, 2, 1] = 10.0
     layer = make_layer("paper", x)
     for name, channel in (("query", 0), ("key", 1)):
-        kernel = np.zeros((1, 1, CHANNELS, CHANNELS // 8), np.float32)
+        kernel: np.ndarray = np.zeros((1, 1, CHANNELS, CHANNELS // 8), np.float32)
         kernel[0, 0, channel, 0] = 1.0
         find_convolutions(layer)[name].set_weights([kernel])
     attention_map = layer(x, return_attention_map=True)[1].numpy()
@@ -327,9 +327,8 @@ def test_mixed_precision(form: str, blockwise: bool, precision: str, tolerance: 
 def test_spectral_normalization_is_optional() -> None:
     wrapped = find_convolutions(make_layer("pooled", make_images(), spectral_norm={"epsilon": 1e-4})).values()
     assert {(type(part), part.epsilon) for part in wrapped} == {(SpectralNormalization, 1e-4)}
-    assert {type(part) for part in find_convolutions(make_layer("pooled", make_images())).values()} == {
-        keras.layers.Conv2D
-    }
+    plain = find_convolutions(make_layer("pooled", make_images())).values()
+    assert {type(part) for part in plain} == {keras.layers.Conv2D}
 
 
 def test_large_features_do_not_overflow_float16() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
-from sagan_tf.layers.self_attention import FORMS
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.attention_blocks import apply_attention_block
 from sagan_tf.networks.blocks import get_spectral_norm_options
@@ -28,13 +28,12 @@ def apply_block(features: Any, name: str, spectral_norm: Any, **options: Any) ->
 
 
 @every_block
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ATTENTION_FORMS)
 def test_block_follows_the_configuration(name: str, form: str) -> None:
     features = keras.Input((8, 8, 64))
     layer, outputs = apply_block(features, name, None, attention_form=form, kernel_initializer="orthogonal")
-    assert type(layer) is BLOCKS[name]
     assert (layer.form, layer.kernel_initializer, layer.spectral_norm) == (form, "orthogonal", None)
-    assert outputs.shape == features.shape
+    assert outputs.shape == features.shape and type(layer) is BLOCKS[name]
 
 
 @every_block
@@ -54,7 +53,7 @@ def test_options_of_spectral_normalization() -> None:
     assert get_spectral_norm_options(config) == options
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ATTENTION_FORMS)
 @pytest.mark.parametrize("build", [build_generator, build_discriminator])
 def test_parameter_matched_block_has_as_many_parameters_in_the_networks(build: Any, form: str) -> None:
     def count(name: str) -> int:
