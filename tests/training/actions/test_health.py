@@ -39,10 +39,10 @@ DEAD = {signs.LOGIT_RANGE: 0.0, "real_logits": 0.25, "fake_logits": 0.25}
 @pytest.fixture
 def two_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the signs by one that needs two readings above 1, and a final one."""
-    options = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
+    options: dict[str, Any] = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
     fake_signs = {
-        "large": Sign("x", (), lambda values: values["x"] > 1, patience=2, **options),
-        "final": Sign("y", (), lambda values: values["y"] > 1, is_final=True, **options),
+        "large": Sign(scalar="x", is_unhealthy=lambda values: values["x"] > 1, patience=2, **options),
+        "final": Sign(scalar="y", is_unhealthy=lambda values: values["y"] > 1, is_final=True, **options),
     }
     monkeypatch.setattr(health, "SIGNS", fake_signs)
 
