@@ -1,4 +1,4 @@
-"""A new data set, architecture, loss, augmentation, metric, extractor or schedule is one entry in one registry."""
+"""A new data set, architecture, loss, augmentation, metric or extractor is one entry in one registry."""
 
 from __future__ import annotations
 
@@ -10,14 +10,40 @@ import tensorflow as tf
 
 from sagan_tf.augmentation import AUGMENTATIONS, create_augmentation
 from sagan_tf.augmentation.augmentations import Augmentation
-from sagan_tf.config import Config, DataConfig, ModelConfig
+from sagan_tf.config import Config, DataConfig, ModelConfig, option_names
 from sagan_tf.data.sources.registry import DATASETS, open_source
 from sagan_tf.evaluation.metrics import METRICS, find_metrics
 from sagan_tf.features.extractors import EXTRACTORS, ExtractorOptions, open_extractor
+from sagan_tf.layers import SelfAttention2D
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS, AttentionForm
 from sagan_tf.losses import LOSSES, AdversarialLoss
 from sagan_tf.networks.architectures import ARCHITECTURES, Architecture, Stages, find_stages
+from sagan_tf.networks.attention_blocks import ATTENTION_BLOCKS
+from sagan_tf.networks.discriminator import POOLINGS
 from sagan_tf.random_numbers import RandomNumbers
+from sagan_tf.schedules import LEARNING_RATE_SCHEDULES
 from sagan_tf.training.validation import check_config
+
+
+@pytest.mark.parametrize(
+    ("names", "registry"),
+    [(option_names.ARCHITECTURES, ARCHITECTURES), (option_names.ATTENTION_BLOCKS, ATTENTION_BLOCKS),
+     (option_names.ATTENTION_FORMS, ATTENTION_FORMS), (option_names.AUGMENTATIONS, AUGMENTATIONS),
+     (option_names.DATASETS, DATASETS), (option_names.DISCRIMINATOR_POOLINGS, POOLINGS),
+     (option_names.EXTRACTORS, EXTRACTORS), (option_names.LEARNING_RATE_SCHEDULES, LEARNING_RATE_SCHEDULES),
+     (option_names.LOSSES, LOSSES), (option_names.METRICS, METRICS)],
+)  # fmt: skip
+def test_help_lists_the_names_of_the_registry(names, registry):
+    assert sorted(names) == sorted(registry)
+
+
+def test_attention_form(monkeypatch):
+    form = AttentionForm(value_divisor=4, has_output=True, key_stride=2, query_divisor=2)
+    monkeypatch.setitem(ATTENTION_FORMS, "dummy", form)
+    layer = SelfAttention2D("dummy")
+    _, attention_map = layer(tf.ones([1, 4, 4, 16]), return_attention_map=True)
+    assert (layer.key.filters, layer.value.filters, *attention_map.shape[3:]) == (8, 4, 2, 2)
+    assert layer.count_params() == form.count_parameters(16)
 
 
 def test_data_set(monkeypatch: pytest.MonkeyPatch) -> None:

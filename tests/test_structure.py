@@ -70,6 +70,8 @@ TESTED_ELSEWHERE = {
     "sagan_tf/cli/callable_module.py": "tests/test_api.py calls the modules of the commands",
     "sagan_tf/config/flag_text.py": "tests/cli/test_flags.py and tests/test_api.py read and write flagfiles with it",
     "sagan_tf/config/shared_options.py": "tests of the options of each command have a wrong value for every check",
+    "sagan_tf/config/option_names.py": "tests/test_registries.py compares the names with those of the registries",
+    "sagan_tf/layers/attention_forms.py": "tests/layers/test_self_attention.py computes every form",
     "sagan_tf/log.py": "tests/cli/test_console.py and tests/test_api.py write a log with it",
     "sagan_tf/runs/load_networks.py": "tests/runs/test_checkpoints.py loads networks with it",
     "sagan_tf/generation/exported_generators.py": "tests/generation/test_generators.py loads exports with it",

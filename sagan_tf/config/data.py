@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 
 from sagan_tf.config.option import check_every_field, check_positive, option
+from sagan_tf.config.option_names import DATASETS, describe_names
+from sagan_tf.config.shared_options import data_dir_option
+
+_OTHER_DATASETS = {"the name of a TFDS data set": "such as imagenet2012 or cifar10"}
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """The training images."""
 
-    dataset: str = option(
-        "imagenet2012",
-        "Data set: fashion_mnist_10k (packaged), folder (images in data_dir, with one subdirectory for each class), "
-        "tfrecord (files in data_dir that tools/prepare_imagenet.py wrote) or the name of a TFDS data set such as "
-        "imagenet2012 or cifar10.",
-    )
-    data_dir: str = option("", "Directory of the data; empty: the default directory of TFDS.", changeable=True)
+    dataset: str = option("imagenet2012", f"Data set: {describe_names(DATASETS | _OTHER_DATASETS)}.")
+    data_dir: str = data_dir_option("the default directory of TFDS")
     split: str = option("train", "Split to train on; not used with --dataset=folder.")
     held_out: str = option(
         "",

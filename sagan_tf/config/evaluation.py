@@ -6,8 +6,8 @@ import dataclasses
 import re
 
 from sagan_tf.config.option import check_at_least_zero, check_every_field, check_positive, option
-
-_METRICS_WITHOUT_REFERENCE = frozenset(("is", "classifier_score", "label_agreement", "class_agreement"))
+from sagan_tf.config.option_names import METRICS, METRICS_WITHOUT_REFERENCE
+from sagan_tf.config.shared_options import extractor_option, inception_dir_option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,25 +16,14 @@ class EvaluationConfig:
 
     metrics: tuple[str, ...] = option(
         (),
-        "Comma list of metrics, such as fid50k,is50k (README, Evaluate); empty: those of the run. If the run has none: "
-        "fid50k,is50k with Inception, or fcd10k,classifier_score10k with a packaged extractor, and with fashion_mnist "
-        "also label_agreement10k.",
+        f"Comma list of metrics: {', '.join(METRICS)}, each alone or with a "
+        "number of thousands of images, such as fid50k,is50k (README, Evaluate); empty: those of the run. If the run "
+        "has none: fid50k,is50k with Inception, or fcd10k,classifier_score10k with a packaged extractor, and with "
+        "fashion_mnist also label_agreement10k.",
         changeable=True,
     )
-    extractor: str = option(
-        "",
-        "Network that computes features and class probabilities: inception (TF-GAN's Inception), fashion_mnist or "
-        "efficientnet_lite0 (both packaged; the second is for color images, Tan and Le 2019), or the directory of a "
-        "SavedModel, which is called with float32 images in [-1, 1] at its own input size; empty: that of the run, or "
-        "inception if the run has none.",
-        changeable=True,
-    )
-    inception_dir: str = option(
-        "",
-        "Directory of TF-GAN's Inception; empty: SAGAN_TF_INCEPTION_DIR, or a download from TensorFlow Hub if that is "
-        "not set.",
-        changeable=True,
-    )
+    extractor: str = extractor_option("Network that computes features and class probabilities")
+    inception_dir: str = inception_dir_option()
     extractor_features: str = option("pool_3", "Name of the SavedModel's output of features.", changeable=True)
     extractor_logits: str = option("logits", "Name of the SavedModel's output of class logits.", changeable=True)
     reference: str = option(
@@ -81,4 +70,4 @@ class EvaluationConfig:
     def needs_real_images(self) -> bool:
         """Return whether the metrics or the labels need real images; the default metrics do."""
         families = {re.sub(r"\d+k$", "", name) for name in self.metrics or ("fid",)}
-        return self.evaluation_labels == "reference" or not families <= _METRICS_WITHOUT_REFERENCE
+        return self.evaluation_labels == "reference" or not families <= set(METRICS_WITHOUT_REFERENCE)

@@ -11,6 +11,15 @@ from sagan_tf.config.option import (
     check_positive,
     option,
 )
+from sagan_tf.config.option_names import (
+    ARCHITECTURES,
+    ATTENTION_BLOCKS,
+    ATTENTION_FORMS,
+    CONDITIONINGS,
+    DISCRIMINATOR_POOLINGS,
+    describe_names,
+)
+from sagan_tf.config.shared_options import resampling_option
 from sagan_tf.errors import UserError
 
 Resolutions = tuple[int, ...]
@@ -20,19 +29,14 @@ Resolutions = tuple[int, ...]
 class ModelConfig:
     """The generator and the discriminator."""
 
-    architecture: str = option(
-        "sagan",
-        "Architecture of the networks: sagan (residual), sngan (residual, without attention, plain generator) or dcgan "
-        "(convolutional).",
-    )
+    architecture: str = option("sagan", f"Architecture of the networks: {describe_names(ARCHITECTURES)}.")
     resolution: int = option(128, "Height and width of the images, in pixels: 32, 64, 128 or 256.")
     image_channels: int = option(3, "Channels of the images: 1 (gray), 3 (color) or 4 (color with alpha).")
     num_classes: int = option(0, "Number of classes; 0: that of the data set.")
     conditioning: str = option(
         "projection",
-        "Use of the label in the discriminator: projection (Miyato & Koyama 2018), auxiliary_classifier (AC-GAN, "
-        "Odena et al. 2017) or none (neither network uses labels).",
-        choices=("projection", "auxiliary_classifier", "none"),
+        f"Use of the label in the discriminator: {describe_names(CONDITIONINGS)}.",
+        choices=tuple(CONDITIONINGS),
     )
     base_channels: int = option(
         64, "Width of the networks: channels of the generator's last stage and of the discriminator's first stage."
@@ -56,16 +60,12 @@ class ModelConfig:
         None, "Replaces attention_resolutions in the discriminator; unset: attention_resolutions."
     )
     attention_form: str = option(
-        "pooled",
-        "Form of self-attention: pooled (keys and values are max-pooled 2x2, as in the official code), paper (the "
-        "paper's equations) or full (values of full width, without an output convolution).",
-        choices=("pooled", "paper", "full"),
+        "pooled", f"Form of self-attention: {describe_names(ATTENTION_FORMS)}.", choices=tuple(ATTENTION_FORMS)
     )
     attention_block: str = option(
         "self_attention",
-        "Block at attention_resolutions: self_attention, or residual (a residual block with as many parameters, the "
-        "control of the paper's attention study).",
-        choices=("self_attention", "residual"),
+        f"Block at attention_resolutions: {describe_names(ATTENTION_BLOCKS)}.",
+        choices=tuple(ATTENTION_BLOCKS),
     )
     generator_spectral_norm: bool = option(True, "Spectral normalization in the generator.")
     discriminator_spectral_norm: bool = option(True, "Spectral normalization in the discriminator.")
@@ -83,20 +83,14 @@ class ModelConfig:
         False,
         "Compute batch statistics over all replicas instead of on each replica (best published run: on each replica).",
     )
-    resampling: str = option(
-        "auto",
-        "Computation of the residual blocks' convolutions and of the resampling next to them: auto (the fastest), "
-        "strided (each pair as one convolution) or plain (one operation after the other). The results differ by "
-        "rounding only.",
-        choices=("auto", "strided", "plain"),
-    )
+    resampling: str = resampling_option("the residual blocks' convolutions", "the fastest")
     discriminator_pooling: str = option(
         "sum",
-        "Reduction of the discriminator's last feature map over its locations: sum (official code and all published "
-        "configurations), mean or scaled_sum (the sum divided by the square root of the number of locations). At high "
-        "learning rates, every unit can stay at 0 forever with sum. This did not happen with mean and scaled_sum in "
-        "the one setting and seed in which they were tried (docs/results/dead_discriminator.md).",
-        choices=("sum", "mean", "scaled_sum"),
+        f"Reduction of the discriminator's last feature map over its locations: "
+        f"{describe_names(DISCRIMINATOR_POOLINGS)}. At high learning rates, every unit can stay at 0 forever with sum. "
+        "This did not happen with mean and scaled_sum in the one setting and seed in which they were tried "
+        "(docs/results/dead_discriminator.md).",
+        choices=tuple(DISCRIMINATOR_POOLINGS),
         added_later=True,
     )
     discriminator_base_channels: int = option(

@@ -11,6 +11,8 @@ from sagan_tf.config.option import (
     check_positive,
     option,
 )
+from sagan_tf.config.option_names import AUGMENTATIONS, LEARNING_RATE_SCHEDULES, LOSSES, describe_names
+from sagan_tf.config.shared_options import logical_cpus_option, seed_option, strategy_option
 from sagan_tf.errors import UserError
 
 
@@ -21,17 +23,12 @@ class TrainingConfig:
     run_dir: str = option(
         "runs/sagan", "Directory that the run writes; a run in this directory is resumed.", changeable=True
     )
-    seed: int = option(0, "Seed of the weights, the order of the data, the latents and the fake labels.")
-    loss: str = option(
-        "hinge",
-        "Loss: hinge, non_saturating, least_squares, wasserstein or relativistic (compares each real image with a fake "
-        "image of the same label; R3GAN, Huang et al. 2024).",
-    )
+    seed: int = seed_option("the weights, the order of the data, the latents and the fake labels")
+    loss: str = option("hinge", f"Loss: {describe_names(LOSSES)}.")
     augment: tuple[str, ...] = option(
         (),
-        "Comma list of differentiable augmentations (Zhao et al. 2020): color, translation, cutout, flip. They are "
-        "applied in the given order to all real and fake images that the discriminator sees; empty: none. For small "
-        "data sets.",
+        f"Comma list of differentiable augmentations (Zhao et al. 2020): {', '.join(AUGMENTATIONS)}. They are applied "
+        "in the given order to all real and fake images that the discriminator sees; empty: none. For small data sets.",
         added_later=True,
     )
     ada_target: float = option(
@@ -60,9 +57,9 @@ class TrainingConfig:
     )
     learning_rate_schedule: str = option(
         "constant",
-        "Decay of both learning rates to 0 after learning_rate_decay_start: constant (no decay), linear (SNGAN's "
-        "published runs) or cosine. It depends on the step only; metrics.jsonl has the learning rates.",
-        choices=("constant", "linear", "cosine"),
+        f"Decay of both learning rates to 0 after learning_rate_decay_start: {describe_names(LEARNING_RATE_SCHEDULES)}."
+        " It depends on the step only; metrics.jsonl has the learning rates.",
+        choices=tuple(LEARNING_RATE_SCHEDULES),
         added_later=True,
     )
     learning_rate_decay_start: int = option(0, "Step at which the learning rates start to fall.", added_later=True)
@@ -112,14 +109,7 @@ class TrainingConfig:
         changeable=True,
     )
     jit_compile: bool = option(False, "Compile the two updates with XLA.")
-    strategy: str = option(
-        "auto",
-        "Devices: auto (the first of TPU, several workers, several GPUs and one device that is available), one_device, "
-        "mirrored, multi_worker (described by TF_CONFIG, Slurm or Kubernetes) or tpu (the chips of this TPU VM; needs "
-        "tensorflow-tpu). Another number of replicas changes batch statistics that are not synchronized.",
-        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
-        changeable=True,
-    )
+    strategy: str = strategy_option("Another number of replicas changes batch statistics that are not synchronized.")
     collectives: str = option(
         "auto",
         "Exchange of gradients between several workers: auto (nccl between GPUs, else ring), nccl, or ring (through "
@@ -127,11 +117,7 @@ class TrainingConfig:
         choices=("auto", "nccl", "ring"),
         changeable=True,
     )
-    logical_cpus: int = option(
-        1,
-        "Number of logical devices that the CPU is split into, to try --strategy=mirrored without GPUs.",
-        changeable=True,
-    )
+    logical_cpus: int = logical_cpus_option()
     steps_per_loop: int = option(
         100,
         "Largest number of steps in one call of the compiled loop; calls are shorter if they would take longer than "

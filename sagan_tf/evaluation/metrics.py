@@ -28,7 +28,8 @@ class MetricFamily:
     Attributes:
         compute: Computes the value from the statistics of the images and of the reference.
         required: Statistics of the images that the metric requires.
-        required_of_reference: Statistics that it requires of the reference; empty for a metric without a reference.
+        has_reference: Whether the metric compares the images with the reference, and requires the same statistics of
+            it.
         lower_is_better: Whether lower values are better.
         protocol: Description of the formula, for records.
         uses_inception: True for a name that implies Inception features, False for one that implies other features,
@@ -43,7 +44,7 @@ class MetricFamily:
 
     compute: Callable[[ImageSetStatistics, ImageSetStatistics], Value]
     required: tuple[str, ...]
-    required_of_reference: tuple[str, ...] = ()
+    has_reference: bool = False
     lower_is_better: bool
     protocol: str
     uses_inception: bool | None = None
@@ -52,6 +53,11 @@ class MetricFamily:
     has_equal_sizes: bool = False
     is_kernel_distance: bool = False
     find_worst_class: Callable[[ImageSetStatistics], int] | None = None
+
+    @property
+    def required_of_reference(self) -> tuple[str, ...]:
+        """Statistics of the reference that the metric requires."""
+        return self.required if self.has_reference else ()
 
 
 def _compute_frechet_distance(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
@@ -106,7 +112,7 @@ def _find_worst_class(images: ImageSetStatistics) -> int:
 _FRECHET_DISTANCE = MetricFamily(
     compute=_compute_frechet_distance,
     required=(MOMENTS,),
-    required_of_reference=(MOMENTS,),
+    has_reference=True,
     lower_is_better=True,
     protocol="Frechet distance of mean and unbiased covariance, float64",
 )
@@ -119,7 +125,7 @@ _CLASSIFIER_SCORE = MetricFamily(
 _KERNEL_DISTANCE = MetricFamily(
     compute=_compute_kernel_distance,
     required=(FEATURES,),
-    required_of_reference=(FEATURES,),
+    has_reference=True,
     lower_is_better=True,
     protocol="block estimator of the polynomial kernel's distance, blocks of at most 1,024 of the larger set",
     is_kernel_distance=True,
@@ -127,7 +133,7 @@ _KERNEL_DISTANCE = MetricFamily(
 _CLASS_DISTANCE = MetricFamily(
     compute=_compute_class_distance,
     required=(FEATURES,),
-    required_of_reference=(FEATURES,),
+    has_reference=True,
     lower_is_better=True,
     protocol="mean over classes of the Frechet distance within a class",
     is_per_class=True,
@@ -145,7 +151,7 @@ METRICS: dict[str, MetricFamily] = {
     "precision_recall": MetricFamily(
         compute=_compute_precision_recall,
         required=(FEATURES,),
-        required_of_reference=(FEATURES,),
+        has_reference=True,
         lower_is_better=False,
         protocol="improved precision and recall, k = 3",
         min_images=4,
@@ -154,7 +160,7 @@ METRICS: dict[str, MetricFamily] = {
     "density_coverage": MetricFamily(
         compute=_compute_density_coverage,
         required=(FEATURES,),
-        required_of_reference=(FEATURES,),
+        has_reference=True,
         lower_is_better=False,
         protocol="density and coverage, k = 5",
         min_images=6,
@@ -238,4 +244,4 @@ def to_scalar_values(name: str, value: Value) -> dict[str, float]:
 
 def has_reference_metric(metrics: Sequence[Metric]) -> bool:
     """Return whether any of the metrics compares with a reference."""
-    return any(metric.family.required_of_reference for metric in metrics)
+    return any(metric.family.has_reference for metric in metrics)

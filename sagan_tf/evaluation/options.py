@@ -5,7 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 from sagan_tf.config.option import option
-from sagan_tf.config.shared_options import check_checkpoint, checkpoint_option, generator_weights_option
+from sagan_tf.config.shared_options import (
+    check_checkpoint,
+    checkpoint_option,
+    data_dir_option,
+    generator_weights_option,
+    logical_cpus_option,
+    run_dir_option,
+    seed_option,
+    strategy_option,
+)
 from sagan_tf.errors import UserError
 
 
@@ -13,7 +22,7 @@ from sagan_tf.errors import UserError
 class EvaluateOptions:
     """The run or the images to evaluate, and the devices that evaluate them."""
 
-    run_dir: str = option("", "Directory of a run; its generator is evaluated.")
+    run_dir: str = run_dir_option("is evaluated")
     images: str = option(
         "",
         "Instead of a run: a directory of square images of the same size (with a subdirectory for each class, or "
@@ -22,16 +31,12 @@ class EvaluateOptions:
     checkpoint: str = checkpoint_option()
     generator_weights: str = generator_weights_option()
     output: str = option("", "JSON file for the result, with the names of the metrics as keys.")
-    data_dir: str = option("", "Directory of the data sets; empty for the run's own, or for the default of TFDS.")
+    data_dir: str = data_dir_option("that of the run, or the default directory of TFDS")
     resolution: int = option(0, "Size that images of DATASET:SPLIT are resized to; 0 for that of the extractor.")
     image_channels: int = option(0, "Channels that images are decoded with; 0 for those of the extractor.")
-    seed: int = option(0, "Seed of the latents and labels.")
-    strategy: str = option(
-        "auto",
-        "Distribution strategy, as in training.",
-        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
-    )
-    logical_cpus: int = option(1, "Split the CPU into this many devices, as in training.")
+    seed: int = seed_option("the latents and labels")
+    strategy: str = strategy_option()
+    logical_cpus: int = logical_cpus_option()
 
     def __post_init__(self) -> None:
         if bool(self.run_dir) == bool(self.images):

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from sagan_tf.config.dependent_options import EXPORT, check_dependent_fields
 from sagan_tf.config.option import option
-from sagan_tf.config.shared_options import check_checkpoint, checkpoint_option, generator_weights_option
+from sagan_tf.config.option_names import describe_names
+from sagan_tf.config.shared_options import (
+    check_checkpoint,
+    checkpoint_option,
+    generator_weights_option,
+    overwrite_option,
+    resampling_option,
+    run_dir_option,
+)
 from sagan_tf.errors import UserError
 
-FORMATS = ("saved_model", "tflite")
-PRECISIONS = ("float32", "float16", "dynamic_int8", "int8")
+FORMATS = {"saved_model": "TensorFlow Serving, Python, Java, C++", "tflite": "phones"}
+PRECISIONS = {
+    "float32": "",
+    "float16": "half the size",
+    "dynamic_int8": "8-bit weights",
+    "int8": "8-bit weights and arithmetic",
+}
+"""Formats and the precisions of TFLite models, each with its explanation for `--help`."""
 
 _MAX_PARITY_SAMPLES = 10_000
 """The images of both models are kept in memory: at 128 px, 2 GB each."""
@@ -20,28 +35,18 @@ _MAX_PARITY_SAMPLES = 10_000
 class ExportOptions:
     """Options of an export."""
 
-    run_dir: str = option("", "Directory of the run whose generator is exported.")
-    formats: tuple[str, ...] = option(
-        ("saved_model",), "Comma list of saved_model (TensorFlow Serving, Python, Java, C++) and tflite (phones)."
-    )
+    run_dir: str = run_dir_option("is exported")
+    formats: tuple[str, ...] = option(("saved_model",), f"Comma list, each {describe_names(FORMATS)}.")
     output: str = option("", "Directory that the exports go into; empty: the directory exports of the run.")
     checkpoint: str = checkpoint_option()
     generator_weights: str = generator_weights_option()
     discriminator: bool = option(
         False, "Also export the discriminator as a SavedModel, into the subdirectory discriminator."
     )
-    resampling: str = option(
-        "auto",
-        "How the SavedModel computes convolutions and the resampling next to them: auto, the fastest form on a CPU "
-        "like that of this machine; strided, each pair as one convolution, for servers with a GPU; plain, the "
-        "resampling and the convolution one after the other.",
-        choices=("auto", "strided", "plain"),
+    resampling: str = resampling_option(
+        "the SavedModel's convolutions", "the fastest on a CPU like that of this machine; use strided on GPUs"
     )
-    tflite_precisions: tuple[str, ...] = option(
-        PRECISIONS,
-        "Comma list of float32, float16 (half the size), dynamic_int8 (8-bit weights) and int8 (8-bit weights and "
-        "arithmetic).",
-    )
+    tflite_precisions: tuple[str, ...] = option(tuple(PRECISIONS), f"Comma list, each {describe_names(PRECISIONS)}.")
     parity_samples: int = option(64, "Number of images by which each TFLite model is compared with the generator.")
     largest_mean_error: float = option(
         0.05,
@@ -51,13 +56,13 @@ class ExportOptions:
     data_licence: str = option(
         "", "License of the training data, for the model card; empty: the known license of the data set."
     )
-    overwrite: bool = option(False, "Replace existing exports.")
+    overwrite: bool = overwrite_option("existing exports")
 
     def __post_init__(self) -> None:
         if not self.run_dir:
             raise UserError("run_dir: missing; give the directory of a run with --run_dir")
-        _check_choices("formats", self.formats, FORMATS)
-        _check_choices("tflite_precisions", self.tflite_precisions, PRECISIONS)
+        _check_names("formats", self.formats, FORMATS)
+        _check_names("tflite_precisions", self.tflite_precisions, PRECISIONS)
         check_checkpoint(self.checkpoint)
         if not 2 <= self.parity_samples <= _MAX_PARITY_SAMPLES:
             raise UserError(f"parity_samples: expected 2 to {_MAX_PARITY_SAMPLES}, received {self.parity_samples}")
@@ -66,8 +71,8 @@ class ExportOptions:
         check_dependent_fields(EXPORT, self)
 
 
-def _check_choices(name: str, values: tuple[str, ...], choices: tuple[str, ...]) -> None:
-    unknown = [value for value in values if value not in choices]
+def _check_names(option: str, values: tuple[str, ...], names: Collection[str]) -> None:
+    unknown = [value for value in values if value not in names]
     if unknown or not values:
         received = repr(unknown[0]) if unknown else "none"
-        raise UserError(f"{name}: expected a comma list of {', '.join(choices)}, received {received}")
+        raise UserError(f"{option}: expected a comma list of {', '.join(names)}, received {received}")

@@ -10,6 +10,7 @@ import pathlib
 import numpy as np
 
 from sagan_tf.config import Config
+from sagan_tf.config.option_names import PACKAGED_EXTRACTORS
 from sagan_tf.data.images.preprocessing import to_uint8
 from sagan_tf.distribution.strategy import create_local_strategy
 from sagan_tf.errors import UserError
@@ -19,7 +20,7 @@ from sagan_tf.exporting.parity import Features, Parity, compare_images, pool_pix
 from sagan_tf.exporting.signatures import get_generator_sizes
 from sagan_tf.exporting.tflite import TFLiteGenerator, convert_generator
 from sagan_tf.features.extraction import Extraction
-from sagan_tf.features.extractors import PACKAGED_EXTRACTORS, ExtractorOptions, open_extractor
+from sagan_tf.features.extractors import ExtractorOptions, open_extractor
 from sagan_tf.generation.inference import compile_generator
 from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.keras_backend import keras

@@ -160,7 +160,7 @@ def _draw_batches(sampler: LatentSampler, count: int, batch_size: int) -> Iterat
 
 
 def show_progress(batches: Iterable[FeatureBatch], count: int, description: str) -> Iterator[FeatureBatch]:
-    """Yield the batches of `count` images, with a progress bar on a terminal."""
+    """Yield the batches of `count` images and show a progress bar."""
     with progress_bar(count, unit="image", description=description) as bar:
         for batch in batches:
             yield batch

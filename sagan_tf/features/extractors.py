@@ -129,8 +129,6 @@ EXTRACTORS: dict[str, Callable[[ExtractorOptions], Extractor]] = {
     "fashion_mnist": _open_fashion_mnist,
     "efficientnet_lite0": _open_efficientnet_lite0,
 }
-PACKAGED_EXTRACTORS = tuple(name for name in EXTRACTORS if name != "inception")
-"""Extractors whose weights are packaged."""
 
 
 def _create_extractor(

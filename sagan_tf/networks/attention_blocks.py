@@ -1,13 +1,43 @@
-"""Blocks at attention resolutions: self-attention, or the block that the paper compares it with."""
+"""Blocks at attention resolutions: self-attention, or the block that the paper compares it with.
+
+Add a kind of block as one entry of `ATTENTION_BLOCKS`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from sagan_tf.config import ModelConfig
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.layers.blockwise_attention import has_large_map
 from sagan_tf.layers.self_attention import SelfAttention2D
 from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttentionBlock:
+    """A kind of block at attention resolutions.
+
+    Attributes:
+        create: Creates the layer from the number of channels and keyword arguments (`form`, `spectral_norm`,
+            `kernel_initializer` and `name`).
+        has_attention_map: Whether the layer computes an attention map, which may be too large to be kept in memory.
+    """
+
+    create: Callable[..., keras.layers.Layer]
+    has_attention_map: bool
+
+
+ATTENTION_BLOCKS: dict[str, AttentionBlock] = {
+    "self_attention": AttentionBlock(
+        create=lambda channels, **options: SelfAttention2D(**options), has_attention_map=True
+    ),
+    "residual": AttentionBlock(create=ParameterMatchedBlock, has_attention_map=False),
+}
 
 
 def is_attention_blockwise(config: ModelConfig, size: int) -> bool:
@@ -17,8 +47,8 @@ def is_attention_blockwise(config: ModelConfig, size: int) -> bool:
         config: The model.
         size: Height and width of the feature map, in pixels.
     """
-    keys = size // 2 if config.attention_form == "pooled" else size
-    return config.attention_block == "self_attention" and has_large_map(size**2, keys**2)
+    keys = ATTENTION_FORMS[config.attention_form].compute_key_size(size)
+    return ATTENTION_BLOCKS[config.attention_block].has_attention_map and has_large_map(size**2, keys**2)
 
 
 def apply_attention_block(config: ModelConfig, features: Any, spectral_norm: dict[str, Any] | None, name: str) -> Any:
@@ -36,11 +66,11 @@ def apply_attention_block(config: ModelConfig, features: Any, spectral_norm: dic
     # TF-GAN's example divides attention kernels by sigma even where it divides other kernels by max(1, sigma).
     if spectral_norm is not None:
         spectral_norm = {**spectral_norm, "constraint": "equal"}
-    options: dict[str, Any] = {
-        "form": config.attention_form,
-        "kernel_initializer": config.kernel_initializer,
-        "name": name,
-    }
-    if config.attention_block == "residual":
-        return ParameterMatchedBlock(features.shape[-1], spectral_norm=spectral_norm, **options)(features)
-    return SelfAttention2D(spectral_norm=spectral_norm, **options)(features)
+    layer = ATTENTION_BLOCKS[config.attention_block].create(
+        features.shape[-1],
+        form=config.attention_form,
+        spectral_norm=spectral_norm,
+        kernel_initializer=config.kernel_initializer,
+        name=name,
+    )
+    return layer(features)

@@ -24,7 +24,7 @@ def _sum_scaled(x: Any, axis: tuple[int, ...]) -> Any:
     return keras.ops.sum(x, axis=axis) / math.sqrt(locations)
 
 
-_POOLINGS: dict[str, Callable[..., Any]] = {
+POOLINGS: dict[str, Callable[..., Any]] = {
     "sum": keras.ops.sum,
     "mean": keras.ops.mean,
     "scaled_sum": _sum_scaled,
@@ -131,7 +131,7 @@ def _create_outputs(x: Any, labels: Any, config: ModelConfig, spectral_norm: Any
     They add up many features.
     """
     x = keras.layers.Activation("relu", dtype="float32", name="activation")(x)
-    features = _POOLINGS[config.discriminator_pooling](x, axis=(1, 2))
+    features = POOLINGS[config.discriminator_pooling](x, axis=(1, 2))
 
     def create_normalized(layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
         return apply_spectral_normalization(layer(*args, dtype="float32", **options), spectral_norm)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.networks.blocks import Block
 
 # Kernel sizes of the two convolutions, tried in this order, so that an ordinary residual block comes first.
@@ -59,21 +60,6 @@ class ParameterMatchedBlock(Block):
         return {**super().get_config(), "form": self.form}
 
 
-def count_attention_parameters(channels: int, form: str) -> int:
-    """Return the number of trainable parameters of `SelfAttention2D(form)`.
-
-    Args:
-        channels: Number of channels of the feature map.
-        form: Form of the layer.
-
-    Returns:
-        The number of parameters, gamma included.
-    """
-    narrow = max(channels // 8, 1)
-    value = {"pooled": 2 * max(channels // 2, 1), "paper": 2 * narrow, "full": channels}[form]
-    return channels * (2 * narrow + value) + 1
-
-
 def choose_matched_shape(channels: int, form: str) -> tuple[int, tuple[int, int]]:
     """Choose a block with about as many parameters as self-attention.
 
@@ -85,7 +71,7 @@ def choose_matched_shape(channels: int, form: str) -> tuple[int, tuple[int, int]
         The number of inner channels and the two kernel sizes: the first pair of sizes whose parameter count is within
         5 %, or the closest pair if there is none.
     """
-    wanted = count_attention_parameters(channels, form)
+    wanted = ATTENTION_FORMS[form].count_parameters(channels)
     candidates = []
     for sizes in _KERNEL_SIZES:
         per_inner_channel = channels * (sizes[0] ** 2 + sizes[1] ** 2)

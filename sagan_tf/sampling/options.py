@@ -8,11 +8,32 @@ import re
 
 from sagan_tf.config.dependent_options import SAMPLE, check_dependent_fields
 from sagan_tf.config.option import option
-from sagan_tf.config.shared_options import check_checkpoint, checkpoint_option, generator_weights_option
+from sagan_tf.config.shared_options import (
+    check_checkpoint,
+    checkpoint_option,
+    data_dir_option,
+    extractor_option,
+    generator_weights_option,
+    inception_dir_option,
+    local_strategy_option,
+    logical_cpus_option,
+    overwrite_option,
+    run_dir_option,
+    seed_option,
+)
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MAX_BATCH_SIZE
 
-MODES = ("grid", "images", "classes", "interpolation", "truncation", "nearest", "attention")
+MODES = {
+    "grid": "one row of images per class",
+    "images": "any number of images, one file each",
+    "classes": "one image of each class",
+    "interpolation": "from one image to another",
+    "truncation": "the same images at several truncations",
+    "nearest": "each image beside its most similar training images",
+    "attention": "attention maps",
+}
+"""Modes, each with its explanation for `--help`."""
 _RUN_ONLY_MODES = ("nearest", "attention")
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
@@ -21,14 +42,12 @@ _SHARD = re.compile(r"(\d+)/(\d+)")
 class SampleOptions:
     """Options of `python -m sagan_tf.sample`; each field has its description."""
 
-    run_dir: str = option("", "Directory of a run, whose generator makes the images.")
+    run_dir: str = run_dir_option("makes the images")
     saved_model: str = option("", "Directory of an exported SavedModel, instead of --run_dir.")
     mode: str = option(
         "grid",
-        "grid: one row of images per class; images: any number of images, one file each; classes: one image of each "
-        "class; interpolation: from one image to another; truncation: the same images at several truncations; nearest: "
-        "each image beside its most similar training images; attention: attention maps.",
-        choices=MODES,
+        "; ".join(f"{name}: {explanation}" for name, explanation in MODES.items()) + ".",
+        choices=tuple(MODES),
     )
     output: str = option(
         "",
@@ -44,9 +63,8 @@ class SampleOptions:
         "Comma list of classes by number or name. A name with a comma needs double quotes, as in "
         """--labels='"tench, Tinca tinca",3'. Empty: all classes; modes with one row per class show at most ten.""",
     )
-    seed: int = option(
-        0,
-        "Seed of the first image; the next images have the seeds after it. Seed, class and truncation decide an image.",
+    seed: int = seed_option(
+        "the first image; the next images have the seeds after it. Seed, class and truncation decide an image"
     )
     truncation: float | None = option(
         None, "Truncate the latents at +-this value (BigGAN's truncation trick); unset: no truncation."
@@ -85,20 +103,12 @@ class SampleOptions:
         "part of this process among the workers that TF_CONFIG, Slurm or Kubernetes describes.",
     )
     batch_size: int = option(64, "Number of images in a batch.")
-    strategy: str = option(
-        "auto",
-        "Devices to use: one_device, mirrored (each device makes its share of every batch), or auto.",
-        choices=("auto", "one_device", "mirrored"),
-    )
-    logical_cpus: int = option(1, "Split the CPU into this many devices, to try mirrored without GPUs.")
-    overwrite: bool = option(False, "Replace an existing output.")
-    data_dir: str = option("", "Directory of the training data, if it differs from the run's.")
-    extractor: str = option(
-        "",
-        "For mode nearest: extractor whose features measure similarity, as in sagan_tf.evaluate; empty: the extractor "
-        "of the run, or inception.",
-    )
-    inception_dir: str = option("", "Directory of TF-GAN's Inception, as in sagan_tf.evaluate.")
+    strategy: str = local_strategy_option()
+    logical_cpus: int = logical_cpus_option()
+    overwrite: bool = overwrite_option("an existing output")
+    data_dir: str = data_dir_option("that of the run")
+    extractor: str = extractor_option("For mode nearest: network whose features measure similarity")
+    inception_dir: str = inception_dir_option()
 
     def __post_init__(self) -> None:
         if bool(self.run_dir) == bool(self.saved_model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -29,8 +29,16 @@ class DiscriminatorOutputs(NamedTuple):
     features: tf.Tensor | None = None
 
 
-Discriminator = Callable[..., Any]
-"""A discriminator network, or a function with the same arguments."""
+class Discriminator(Protocol):
+    """A discriminator network, or a function with the same arguments.
+
+    Maps images and labels to logits, or to logits and further outputs.
+    """
+
+    def __call__(self, inputs: Sequence[tf.Tensor], training: bool) -> Any:
+        """Call the network."""
+
+
 StateScope = Callable[[], contextlib.AbstractContextManager[Any]]
 """Opens a scope in which calls of a network do not change its moving statistics and `u`."""
 DiscriminatorCall = Callable[[Discriminator, tf.Tensor, tf.Tensor], DiscriminatorOutputs]

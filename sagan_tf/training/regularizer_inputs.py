@@ -13,6 +13,8 @@ from sagan_tf.training.gradients import split_batch
 
 REGULARIZER_STREAM = 2**16
 """Stream of the regularizers' random numbers, far from the streams 0, 1, ... of the augmentations."""
+Generate = Callable[[tf.Tensor], tf.Tensor]
+"""Maps latents to fake images, in training mode and without changing any state."""
 
 
 def create_discriminator_batch(
@@ -22,7 +24,7 @@ def create_discriminator_batch(
     *,
     compute_logits: Callable[[tf.Tensor, tf.Tensor, RandomNumbers], tf.Tensor],
     compute_scores: Callable[[tf.Tensor], tf.Tensor],
-    create_generate_function: Callable[[tf.Tensor], Callable[[tf.Tensor], tf.Tensor]],
+    create_generate_function: Callable[[tf.Tensor], Generate],
 ) -> DiscriminatorBatch:
     """Collect the inputs of the regularizers from one call of the discriminator.
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config, ModelConfig, Resolutions, get_option_values
 from sagan_tf.data.sources.source import Source
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.layers.blockwise_attention import has_large_map, is_blockwise
 from sagan_tf.networks.architectures import find_stages
 from sagan_tf.training.network_scalars import count_parameters
@@ -174,8 +175,8 @@ def _count_activations_per_image(model: ModelConfig) -> int:
 
 def _compute_map_sizes(model: ModelConfig, sizes: Resolutions) -> list[tuple[int, int]]:
     """Return the number of queries and keys of attention at each size of feature maps."""
-    shrink = 4 if model.attention_form == "pooled" else 1
-    return [(size**2, size**2 // shrink) for size in sizes]
+    form = ATTENTION_FORMS[model.attention_form]
+    return [(size**2, form.compute_key_size(size) ** 2) for size in sizes]
 
 
 def _count_map_values(maps: list[tuple[int, int]], batch: int) -> int:

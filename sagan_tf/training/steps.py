@@ -25,7 +25,7 @@ from sagan_tf.training.discriminator_outputs import (
     hold_state,
 )
 from sagan_tf.training.gradients import Metrics, accumulate_gradients, apply_gradients
-from sagan_tf.training.regularizer_inputs import REGULARIZER_STREAM, create_discriminator_batch
+from sagan_tf.training.regularizer_inputs import REGULARIZER_STREAM, Generate, create_discriminator_batch
 from sagan_tf.training.state import TrainState
 
 DISCRIMINATOR_METRICS = (
@@ -204,7 +204,7 @@ class AlternatingUpdates:
         seed = self.sampler.get_image_seed(draw)
         return RandomNumbers(seed, rows, 2 * size), RandomNumbers(seed, size + rows, 2 * size)
 
-    def _create_generate_function(self, labels: tf.Tensor, scope: StateScope) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _create_generate_function(self, labels: tf.Tensor, scope: StateScope) -> Generate:
         def generate(latents: tf.Tensor) -> tf.Tensor:
             with scope():
                 return self.state.generator([latents, labels], training=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,6 +13,13 @@ from sagan_tf.generation.latents import compute_training_draw_number
 from sagan_tf.training.ema import create_ema_decay, move_average
 from sagan_tf.training.gradients import Metrics
 from sagan_tf.training.steps import AlternatingUpdates
+
+Batch = Mapping[str, Any]
+"""Images, labels and positions by name: tensors, or values of each replica outside of a replica."""
+Update = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
+"""Maps real images, labels and the number of the random draw to the metrics of an update of this replica."""
+ReplicaFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+"""An update whose metrics are one vector."""
 
 
 class Trainer:
@@ -37,7 +44,7 @@ class Trainer:
         self,
         updates: AlternatingUpdates,
         strategy: tf.distribute.Strategy,
-        iterator: Iterator[Any],
+        iterator: Iterator[Batch],
         config: TrainingConfig,
     ) -> None:
         self.state = updates.state
@@ -54,7 +61,7 @@ class Trainer:
         )
         self._compiled_loop = tf.function(self._run_steps)
 
-    def replace_iterator(self, iterator: Iterator[Any]) -> None:
+    def replace_iterator(self, iterator: Iterator[Batch]) -> None:
         """Continue with another iterator of the same shapes, without a new trace."""
         self._iterator = iterator
 
@@ -83,14 +90,14 @@ class Trainer:
         with self.strategy.scope():
             return self._compiled_loop.get_concrete_function(self._iterator, tf.constant(1, tf.int32)).graph
 
-    def _run_steps(self, iterator: Iterator[Any], num_steps: tf.Tensor) -> tf.Tensor:
+    def _run_steps(self, iterator: Iterator[Batch], num_steps: tf.Tensor) -> tf.Tensor:
         # Metrics are one vector here. A dict would be a loop variable and a reduction over replicas for each metric.
         totals = tf.zeros([len(self.metric_names)])
         for _ in tf.range(num_steps):
             totals += self.run_step(iterator)
         return totals
 
-    def run_step(self, iterator: Iterator[Any]) -> tf.Tensor:
+    def run_step(self, iterator: Iterator[Batch]) -> tf.Tensor:
         """Run one step inside a compiled function; return its metrics, float32 [metrics]."""
         run, repeats = self.strategy.run, self._config.discriminator_steps_per_step
         metrics: list[Any] = []
@@ -150,9 +157,7 @@ class Trainer:
         return (last // workers + 1) * workers
 
 
-def _create_replica_function(
-    step: Callable[..., Metrics], names: Sequence[str], jit_compile: bool
-) -> Callable[..., tf.Tensor]:
+def _create_replica_function(step: Update, names: Sequence[str], jit_compile: bool) -> ReplicaFunction:
     """Return an update whose metrics are one vector, in the order of `names`.
 
     The vector is reduced over replicas at once. Without XLA the update is not a `tf.function` of its own: replicas that
@@ -167,5 +172,9 @@ def _create_replica_function(
     if not jit_compile:
         return run
     compiled = tf.function(run, jit_compile=True)
-    # A GPU hands int32 arguments to a function through the host's memory.
-    return lambda images, labels, draw: compiled(images, tf.cast(labels, tf.int64), draw)
+
+    def run_compiled(images: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+        # A GPU hands int32 arguments to a function through the host's memory.
+        return compiled(images, tf.cast(labels, tf.int64), draw)
+
+    return run_compiled

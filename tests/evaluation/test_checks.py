@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sagan_tf.config.option_names import PACKAGED_EXTRACTORS
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import (
     check_class_counts,
@@ -13,7 +14,6 @@ from sagan_tf.evaluation.checks import (
     count_reference_images,
 )
 from sagan_tf.evaluation.metrics import METRICS, find_metrics
-from sagan_tf.features.extractors import PACKAGED_EXTRACTORS
 from sagan_tf.features.statistics import ImageSetStatistics
 
 REFERENCE = ImageSetStatistics(9000, features=np.zeros((60, 2), np.float32))

@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization, accelerators, self_attention
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.layers.blockwise_attention import Blocks, blockwise_attention
 from sagan_tf.layers.dense_attention import dense_attention
-from sagan_tf.layers.self_attention import FORMS
 from tests.layers.test_dense_attention import attend_plainly
 
 CHANNELS = 16
-every_form = pytest.mark.parametrize("form", FORMS)
+every_form = pytest.mark.parametrize("form", ATTENTION_FORMS)
 dense_and_blockwise = pytest.mark.parametrize("blockwise", [False, True])
 
 

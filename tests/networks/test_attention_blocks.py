@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
-from sagan_tf.layers.self_attention import FORMS
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.networks.attention_blocks import apply_attention_block
 from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
 from tests.networks.small_networks import leaves, small_config
@@ -23,13 +23,12 @@ def apply_block(features: Any, name: str, spectral_norm: Any, **options: Any) ->
 
 
 @every_block
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ATTENTION_FORMS)
 def test_block_follows_the_configuration(name: str, form: str) -> None:
     features = keras.Input((8, 8, 64))
     layer, outputs = apply_block(features, name, None, attention_form=form, kernel_initializer="orthogonal")
-    assert type(layer) is BLOCKS[name]
     assert (layer.form, layer.kernel_initializer, layer.spectral_norm) == (form, "orthogonal", None)
-    assert outputs.shape == features.shape
+    assert outputs.shape == features.shape and type(layer) is BLOCKS[name]
 
 
 @every_block

@@ -7,16 +7,12 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
-from sagan_tf.layers.self_attention import FORMS
-from sagan_tf.networks.parameter_matched_block import (
-    ParameterMatchedBlock,
-    choose_matched_shape,
-    count_attention_parameters,
-)
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
+from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock, choose_matched_shape
 from tests.networks.small_networks import leaves, stir
 from tests.networks.test_residual_blocks import features
 
-every_form = pytest.mark.parametrize("form", FORMS)
+every_form = pytest.mark.parametrize("form", ATTENTION_FORMS)
 
 
 def count_parameters(layer: Any, channels: int) -> int:
@@ -27,7 +23,7 @@ def count_parameters(layer: Any, channels: int) -> int:
 @every_form
 @pytest.mark.parametrize("channels", [8, 32, 256])
 def test_count_attention_parameters(form: str, channels: int) -> None:
-    assert count_attention_parameters(channels, form) == count_parameters(SelfAttention2D(form), channels)
+    assert ATTENTION_FORMS[form].count_parameters(channels) == count_parameters(SelfAttention2D(form), channels)
 
 
 @every_form
@@ -35,7 +31,7 @@ def test_count_attention_parameters(form: str, channels: int) -> None:
 def test_shape_is_within_five_percent_of_attention(form: str, channels: int) -> None:
     inner, (first, second) = choose_matched_shape(channels, form)
     count = inner * channels * (first**2 + second**2)
-    assert abs(count / count_attention_parameters(channels, form) - 1.0) <= 0.05
+    assert abs(count / ATTENTION_FORMS[form].count_parameters(channels) - 1.0) <= 0.05
 
 
 @every_form

@@ -18,31 +18,20 @@ def options(**given: Any) -> SampleOptions:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"run_dir": ""}, "expected either --run_dir or --saved_model, received neither"),
-        ({"saved_model": "model"}, "expected either --run_dir or --saved_model, received both"),
+        ({"run_dir": ""}, ".*--saved_model.*neither"),
+        ({"saved_model": "model"}, ".*--saved_model.*both"),
         ({"output": ""}, "output: "),
-        ({"seed": -1}, "seed: expected 0 or more, received -1"),
-        ({"num_samples": -1}, "num_samples: expected 0 or more, received -1"),
-        ({"columns": -2}, "columns: expected 0 or more, received -2"),
-        ({"standing_batches": -1}, "standing_batches: expected 0 or more, received -1"),
-        ({"batch_size": 0}, "batch_size: expected 1 or more, received 0"),
-        ({"logical_cpus": 0}, "logical_cpus: expected 1 or more, received 0"),
-        ({"truncation": -0.5}, "truncation: expected 0 or more, received -0.5"),
-        (
-            {"mode": "truncation", "truncations": (1.0, -2.0)},
-            "truncations: expected numbers of 0 or more, received -2.0",
-        ),
-        (
-            {"run_dir": "", "saved_model": "model", "batch_size": 257},
-            "batch_size: expected at most 256 with --saved_model, received 257",
-        ),
-        ({"checkpoint": "newest"}, "checkpoint: expected latest, best or a step, received 'newest'"),
+        *(({name: -1}, f"{name}: .*-1") for name in ("seed", "num_samples", "columns", "standing_batches")),
+        *(({name: 0}, f"{name}: .*0") for name in ("batch_size", "logical_cpus")),
+        ({"truncation": -0.5}, "truncation: .*-0.5"),
+        ({"mode": "truncation", "truncations": (1.0, -2.0)}, "truncations: .*-2.0"),
+        ({"run_dir": "", "saved_model": "model", "batch_size": 257}, "batch_size: .*257"),
+        ({"checkpoint": "newest"}, "checkpoint: .*'newest'"),
     ],
 )
 def test_invalid_values(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=f"^{message}"):
         options(**given)
-    assert str(caught.value).startswith(message)
 
 
 def test_seeds_are_below_those_of_standing_statistics() -> None:
@@ -52,19 +41,13 @@ def test_seeds_are_below_those_of_standing_statistics() -> None:
             options(**given)
 
 
-@pytest.mark.parametrize(
-    ("given", "feature"),
-    [
-        ({"mode": "nearest"}, "--mode=nearest"),
-        ({"mode": "attention"}, "--mode=attention"),
-        ({"mode": "interpolation", "between": "classes"}, "--between=classes"),
-        ({"standing_batches": 2}, "--standing_batches"),
-    ],
-)
-def test_features_that_need_a_run(given: dict[str, Any], feature: str) -> None:
-    with pytest.raises(UserError) as caught:
+RUN_ONLY = ({"mode": "nearest"}, {"mode": "attention"}, {"mode": "interpolation", "between": "classes"})
+
+
+@pytest.mark.parametrize("given", [*RUN_ONLY, {"standing_batches": 2}])
+def test_features_that_need_a_run(given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"^saved_model: --{list(given)[-1]}"):
         options(run_dir="", saved_model="model", **given)
-    assert str(caught.value).startswith("saved_model: ") and feature in str(caught.value)
     assert options(**given).run_dir == "run"
 
 
@@ -88,8 +71,3 @@ def test_truncation_as_a_number() -> None:
     assert options().get_threshold() == math.inf
     assert options(truncation=0.0).get_threshold() == 0.0
     assert options(truncation=0.7).get_threshold() == 0.7
-
-
-def test_checkpoints() -> None:
-    for checkpoint in ("latest", "best", "0", "1000"):
-        assert options(checkpoint=checkpoint).checkpoint == checkpoint

@@ -7,6 +7,7 @@ from typing import Any
 
 from sagan_tf.config import Config, DataConfig, EvaluationConfig, ModelConfig, Resolutions, TrainingConfig
 from sagan_tf.errors import UserError
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.networks.architectures import ARCHITECTURES, INITIAL_RESOLUTION, Stages
 from tools.importing.tf1_checkpoint import AVERAGE_SUFFIX
 from tools.importing.tfgan_names import DISCRIMINATOR, GENERATOR, Naming, find_networks
@@ -169,14 +170,16 @@ def _find_attention(
         raise UserError(f"checkpoint: expected attention over as many channels as a block has, received {channels}")
     values = _find_shape(found, shapes, network, "attention_0/value/value/kernel")[-1]
     has_output = found.translate(network, "attention_0/output/output/kernel") in shapes
-    forms = {max(channels // 8, 1): "paper", max(channels // 2, 1): "pooled"} if has_output else {channels: "full"}
-    if values not in forms or form not in ("", forms[values]):
+    forms = {name: (known.count_value_channels(channels), known.has_output) for name, known in ATTENTION_FORMS.items()}
+    matching = next((name for name, width in forms.items() if width == (values, has_output)), None)
+    if matching is None or form not in ("", matching):
+        outputs = {True: "", False: ", without an output convolution"}
+        expected = ", ".join(f"{width} ({name}{outputs[output]})" for name, (width, output) in forms.items())
         raise UserError(
-            f"checkpoint: expected attention whose values have {channels // 2} channels (pooled), {channels // 8} "
-            f"(paper) or, without output convolution, {channels} (full), the same in both networks, "
-            f"received {values} in the {network}"
+            f"checkpoint: expected attention whose values have {expected} channels, the same in both "
+            f"networks, received {values} in the {network}"
         )
-    return tuple(sizes), forms[values]
+    return tuple(sizes), matching
 
 
 def _choose_attention_resolutions(

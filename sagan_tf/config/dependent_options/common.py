@@ -9,7 +9,6 @@ from sagan_tf.config.dependent_options.dependency import Dependency
 _SIZED_METRIC = re.compile(r"\dk$")
 UNSIZED_METRIC_CONDITION = "a metric without a number in --metrics, such as fid"
 PACKAGED_DATASET = "fashion_mnist_10k"
-PACKAGED_EXTRACTORS = ("fashion_mnist", "efficientnet_lite0")
 DEVICE_DEPENDENCIES = (
     Dependency(
         ("logical_cpus",), "--strategy=auto or mirrored", lambda options: options.strategy in ("auto", "mirrored")

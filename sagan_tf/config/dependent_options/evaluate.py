@@ -6,12 +6,12 @@ from typing import Any
 
 from sagan_tf.config.dependent_options.common import (
     DEVICE_DEPENDENCIES,
-    PACKAGED_EXTRACTORS,
     REFERENCE_DEPENDENCIES,
     UNSIZED_METRIC_CONDITION,
     has_unsized_metric,
 )
 from sagan_tf.config.dependent_options.dependency import Dependency
+from sagan_tf.config.option_names import PACKAGED_EXTRACTORS
 
 
 def _reads_data_dir(options: Any) -> bool:

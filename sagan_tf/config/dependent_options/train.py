@@ -7,13 +7,13 @@ from typing import Any
 from sagan_tf.config.dependent_options.common import (
     DEVICE_DEPENDENCIES,
     PACKAGED_DATASET,
-    PACKAGED_EXTRACTORS,
     REFERENCE_DEPENDENCIES,
     UNSIZED_METRIC_CONDITION,
     has_unsized_metric,
     is_split_in_data_dir,
 )
 from sagan_tf.config.dependent_options.dependency import Dependency
+from sagan_tf.config.option_names import PACKAGED_EXTRACTORS
 
 
 def _has_attention(options: Any) -> bool:

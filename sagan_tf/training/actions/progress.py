@@ -15,7 +15,7 @@ _MAX_SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress:
-    """Action that updates a progress bar on a terminal and logs lines elsewhere.
+    """Action that shows a bar on a terminal or in a notebook, else logs lines.
 
     Args:
         step: Number of steps done when the loop starts.

@@ -33,7 +33,7 @@ It is 0 if and only if the logits of each batch are constant.
 DEAD = "dead discriminator"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Sign:
     """Sign of an unhealthy run.
 
@@ -49,7 +49,7 @@ class Sign:
     """
 
     scalar: str
-    needs: tuple[str, ...]
+    needs: tuple[str, ...] = ()
     is_unhealthy: Callable[[Values], bool]
     healthy: str
     meaning: str
@@ -104,7 +104,6 @@ _MORE_DIVERSE = f"{_NEW_RUN} with --latents_to_every_block, {_STRONGER}; until t
 SIGNS: dict[str, Sign] = {
     DEAD: Sign(
         scalar=LOGIT_RANGE,
-        needs=(),
         is_unhealthy=is_dead,
         healthy="above 0",
         meaning="Every unit of the discriminator's last feature map is 0 for every image: all images have the same "
@@ -114,7 +113,6 @@ SIGNS: dict[str, Sign] = {
     ),
     "dying discriminator": Sign(
         scalar=DEAD_UNITS,
-        needs=(),
         is_unhealthy=lambda values: values[DEAD_UNITS] >= MAX_DEAD_UNITS,
         healthy=f"below {MAX_DEAD_UNITS}",
         meaning="The share of channels of the discriminator's last feature map that are 0 for a whole batch of real "
@@ -124,7 +122,6 @@ SIGNS: dict[str, Sign] = {
     ),
     "constant logits": Sign(
         scalar=LOGIT_DEVIATION,
-        needs=(),
         is_unhealthy=lambda values: values[LOGIT_DEVIATION] < MIN_LOGIT_DEVIATION,
         healthy=f"at least {MIN_LOGIT_DEVIATION}",
         meaning="The standard deviation of the discriminator's logits over real and generated images: without "
@@ -156,7 +153,6 @@ SIGNS: dict[str, Sign] = {
     ),
     "overfitting discriminator": Sign(
         scalar=OVERFITTING,
-        needs=(),
         is_unhealthy=lambda values: values[OVERFITTING] > MAX_OVERFITTING,
         healthy=f"at most {MAX_OVERFITTING}",
         meaning="The mean logit of training images minus that of held-out images, divided by the mean logit of "
@@ -168,7 +164,6 @@ SIGNS: dict[str, Sign] = {
     ),
     "few latent directions": Sign(
         scalar=LATENT_RANK_SHARE,
-        needs=(),
         is_unhealthy=lambda values: values[LATENT_RANK_SHARE] < MIN_LATENT_RANK_SHARE,
         healthy=f"at least {MIN_LATENT_RANK_SHARE}",
         meaning="The stable rank of the kernels that the latent vector is multiplied with, divided by its largest "
@@ -178,7 +173,6 @@ SIGNS: dict[str, Sign] = {
     ),
     "similar samples": Sign(
         scalar=DISTANCE_RATIO,
-        needs=(),
         is_unhealthy=lambda values: values[DISTANCE_RATIO] < MIN_DISTANCE_RATIO,
         healthy=f"at least {MIN_DISTANCE_RATIO}",
         meaning="The mean distance of two samples of a class, divided by that of two real images: if it is small, all "

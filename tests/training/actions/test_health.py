@@ -39,8 +39,8 @@ def two_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the signs by one that needs two readings above 1, and a final one."""
     options: dict[str, Any] = {"healthy": "at most 1", "meaning": "It is large.", "advice": "Lower --it."}
     fake_signs = {
-        "large": Sign("x", (), lambda values: values["x"] > 1, patience=2, **options),
-        "final": Sign("y", (), lambda values: values["y"] > 1, is_final=True, **options),
+        "large": Sign(scalar="x", is_unhealthy=lambda values: values["x"] > 1, patience=2, **options),
+        "final": Sign(scalar="y", is_unhealthy=lambda values: values["y"] > 1, is_final=True, **options),
     }
     monkeypatch.setattr(health, "SIGNS", fake_signs)
 
