@@ -56,6 +56,8 @@ RESTRICTED_IMPORTS = {
     "grpc": ("sagan_tf/serving/grpc_transport.py",),
     "google.protobuf": ("sagan_tf/serving/messages.py",),
     "tensorflow_hub": ("sagan_tf/features/tf_gan.py",),
+    "matplotlib": ("sagan_tf/visualization/line_chart.py",),
+    "jinja2": ("sagan_tf/visualization/html_page.py",),
 }
 FORBIDDEN_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle")
 
@@ -116,6 +118,10 @@ TESTED_ELSEWHERE = {
     **{
         f"tools/gpu_checking/{name}.py": "tests/tools/test_gpu_check.py runs it"
         for name in ("decoding_worker", "steps_worker")
+    },
+    **{
+        f"tools/reporting/{name}.py": "tests/tools/test_report.py makes reports with it"
+        for name in ("curves", "images", "page")
     },
     "tools/gpu_checking/options.py": "tests/tools/gpu_checking/test_check.py has a wrong value for every check",
     "tools/benchmarks/attention_worker.py": "tests/tools/test_benchmark_attention.py runs it",
