@@ -71,7 +71,7 @@ def test_names_are_shown_as_they_are(name: str) -> None:
 def test_a_chart_depends_only_on_its_values() -> None:
     """The settings of matplotlib neither change a chart nor are changed by it."""
     expected = draw_line_chart("t", {"a": [(0, 1.0), (9, 2.0)]})
-    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "lines.linewidth": 9}):
+    with matplotlib.rc_context({"text.color": "red", "xtick.labelsize": 30, "svg.fonttype": "path"}):
         before = dict(matplotlib.rcParams)
         assert draw_line_chart("t", {"a": [(0, 1.0), (9, 2.0)]}) == expected
         assert dict(matplotlib.rcParams) == before
