@@ -23,7 +23,7 @@ from tools.reporting.curves import draw_charts
 from tools.reporting.images import draw_attention_sheet, read_sample_grids
 
 ROOT = pathlib.Path(__file__).parents[2]
-EVALUATION = {
+EVALUATION: dict[str, Any] = {
     "step": 150,
     "kind": "evaluation",
     "fcd": 12.34567,
@@ -54,8 +54,8 @@ def test_the_page_of_a_run_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib
     with browser_page(str(tmp_path / "profile")) as browser:
         browser.open(f"file://{run_dir}/report.html")
         browser.wait_for_text("Run run", "after 150 steps", "12.3457", "precision 0.5000, recall 0.2500", "step 2")
-        browser.wait_for_text("<script>document.title = 1</script>", "dead discriminator", "discriminator_loss: ", "tensorflow")
-        browser.wait_for_text("base_channels", "Where the generator looks")
+        browser.wait_for_text(EVALUATION["reference"]["images"], "dead discriminator", "discriminator_loss: ")
+        browser.wait_for_text("base_channels", "tensorflow", "Where the generator looks")
         assert browser.evaluate("document.title") == "Run run"
         loaded = "[...document.images].map(image => image.complete && image.naturalWidth >= 8)"
         assert browser.evaluate(loaded) == [True] * 3
