@@ -14,5 +14,5 @@ def test_text_is_escaped() -> None:
 
 
 def test_every_variable_needs_a_value() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="data"):
-        render_page(*PAGE, title="t")
+    with pytest.raises(jinja2.UndefinedError, match="title"):
+        render_page(*PAGE, data={})
