@@ -84,7 +84,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["sagan_tf", "sagan_tf.*"]),
-    package_data={"sagan_tf": ["data/fashion_mnist_10k/*", "features/*.npz", "features/efficientnet_lite0_weights/*"]},
+    package_data={
+        "sagan_tf": [
+            "data/fashion_mnist_10k/*",
+            "features/*.npz",
+            "features/efficientnet_lite0_weights/*",
+            "visualization/*.jinja",
+            "visualization/*.js",
+        ]
+    },
     python_requires=">=3.10",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -1,116 +1,138 @@
-"""Line charts as SVG elements for HTML pages."""
+"""Line charts as SVG elements for HTML pages, drawn by matplotlib."""
 
 from __future__ import annotations
 
-import html
+import io
+import itertools
 import math
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sagan_tf.visualization.colors import MARKER_COLORS
 
-_WIDTH, _HEIGHT = 460, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 30, 24
-_BASELINE = _HEIGHT - _BOTTOM
-_LEGEND_LINE = 16
-_NUM_TICKS = 6
-_COLORS = tuple(f"rgb{MARKER_COLORS[index]}" for index in (5, 0, 3, 4, 6, 1))
-"""Marker colors that are visible on white, that is all except yellow."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+    from matplotlib.lines import Line2D
 
 Points = Sequence[tuple[float, float]]
 
+_WIDTH_INCHES = 4.75
+_PLOT_INCHES = 2.6
+"""Height of a chart without its title and its legend."""
+_LINE_INCHES = 0.18
+"""Height of a line of the title or of the legend."""
+_MAX_LINE_LENGTH = 60
+"""Characters of a line of the title or of the legend that fit into the width of a chart."""
+_COLORS = tuple(f"#{bytes(MARKER_COLORS[index]).hex()}" for index in (5, 0, 3, 4, 6, 1))
+"""Marker colors that are visible on white, that is all except yellow."""
+_LINE_STYLES = ("-", "--", ":")
+_STYLE = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.titlesize": 10,
+    "font.size": 8.5,
+    "grid.color": "#dddddd",
+    "legend.borderaxespad": 0.2,
+    "legend.frameon": False,
+    "legend.labelspacing": 0.3,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "svg.fonttype": "none",  # Text stays text, so that a browser can find and select it.
+}
+
 
 def draw_line_chart(title: str, series: Mapping[str, Points]) -> str:
-    """Draw a chart of curves over steps, with their last values in the legend.
+    """Draw a chart of curves over steps; see `draw_line_charts`."""
+    return draw_line_charts({title: series})
+
+
+def draw_line_charts(charts: Mapping[str, Mapping[str, Points]]) -> str:
+    """Draw charts of curves over steps, one below the other, with the last value of each curve in the legend.
+
+    The result depends only on the arguments and on the version of matplotlib.
 
     Args:
-        title: Title above the chart.
-        series: Points (step, value) of each curve by name, in order of steps. Values that are not finite are left out.
+        charts: Curves of each chart by its title, and points (step, value) of each curve by its name, in order of
+            steps. A curve has a gap at a value that is not finite; a curve without a finite value is left out.
 
     Returns:
-        An <svg> element.
+        An <svg> element. Its ids differ from those of charts with other titles.
 
     Raises:
-        ValueError: No curve has a finite point.
+        ValueError: A chart has no finite value.
     """
-    finite = {name: [point for point in points if math.isfinite(point[1])] for name, points in series.items()}
-    finite = {name: points for name, points in finite.items() if points}
-    if not finite:
-        raise ValueError(f"`series` must have a finite point. Received: {len(series)} curves without one")
-    xs, ys = ([point[axis] for points in finite.values() for point in points] for axis in (0, 1))
-    x_range, y_range = _widen_if_empty(min(xs), max(xs)), _widen_if_empty(min(ys), max(ys))
-    height = _HEIGHT + _LEGEND_LINE * len(finite) + 8
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
-        f'role="img" aria-label="{html.escape(title)}" font-family="system-ui, sans-serif" font-size="11">',
-        f'<text x="{_LEFT}" y="16" font-size="13" font-weight="600">{html.escape(title)}</text>',
-    ]
-    axes = _Axes(x_range, y_range)
-    parts += _draw_ticks(axes)
-    for index, (name, points) in enumerate(finite.items()):
-        parts += _draw_curve(axes, index, name, points)
-    return "\n".join([*parts, "</svg>"])
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    prepared = [_prepare_chart(title, series) for title, series in charts.items()]
+    heights = [chart.compute_height() for chart in prepared]
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type")) | {"Title": "; ".join(charts)}
+    file = io.StringIO()
+    # A user's matplotlibrc does not change the charts, and the charts do not change the program's settings.
+    with matplotlib.style.context({**_STYLE, "svg.hashsalt": "\n".join(charts)}, after_reset=True):
+        figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), layout="constrained")
+        parts = figure.subfigures(len(prepared), 1, squeeze=False, height_ratios=heights)
+        for part, chart in zip(parts.flat, prepared, strict=True):
+            _draw_chart(part, chart)
+        figure.savefig(file, format="svg", metadata=metadata)
+    svg = file.getvalue()
+    # The ids of groups are the same in every figure, and nothing refers to them.
+    return re.sub(r'<g id="[\w.]+">', "<g>", svg[svg.index("<svg") :])
 
 
-class _Axes(NamedTuple):
-    """Ranges of the two axes, which are not empty."""
+class _Chart(NamedTuple):
+    """The texts of a chart, in lines that fit into its width, and its curves."""
 
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
+    title: str
+    labels: list[str]
+    curves: list[Points]
 
-    def to_x(self, value: float) -> float:
-        """Convert a step to a horizontal position in pixels."""
-        first, last = self.x_range
-        return _LEFT + (value - first) / (last - first) * (_WIDTH - _LEFT - _RIGHT)
-
-    def to_y(self, value: float) -> float:
-        """Convert a value to a vertical position in pixels."""
-        first, last = self.y_range
-        return _BASELINE - (value - first) / (last - first) * (_BASELINE - _TOP)
+    def compute_height(self) -> float:
+        """Compute the height in inches."""
+        num_lines = sum(text.count("\n") + 1 for text in (self.title, *self.labels))
+        return _PLOT_INCHES + _LINE_INCHES * num_lines
 
 
-def _draw_ticks(axes: _Axes) -> list[str]:
-    parts = []
-    for value in compute_ticks(*axes.y_range):
-        y = axes.to_y(value)
-        parts.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
-    for value in compute_ticks(*axes.x_range):
-        x = axes.to_x(value)
-        parts.append(f'<text x="{x:.1f}" y="{_BASELINE + 16}" text-anchor="middle">{value:,.10g}</text>')
-    return parts
+def _prepare_chart(title: str, series: Mapping[str, Points]) -> _Chart:
+    """Lay out the texts of a chart, and leave out curves without a finite value."""
+    labels, curves = [], []
+    for name, points in series.items():
+        finite = [value for _, value in points if math.isfinite(value)]
+        if finite:
+            labels.append(textwrap.fill(f"{name}: {finite[-1]:.4g}", _MAX_LINE_LENGTH))
+            curves.append(points)
+    if not curves:
+        raise ValueError(f"`series` must have a finite value. Received: {len(series)} curves without one")
+    return _Chart(textwrap.fill(title, _MAX_LINE_LENGTH), labels, curves)
 
 
-def _draw_curve(axes: _Axes, index: int, name: str, points: Points) -> list[str]:
-    """Draw a curve and its line of the legend."""
-    parts = []
-    color, label = _COLORS[index % len(_COLORS)], html.escape(name)
-    coordinates = [(f"{axes.to_x(x):.1f}", f"{axes.to_y(y):.1f}") for x, y in points]
-    if len(points) == 1:
-        ((x, y),) = coordinates
-        parts.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>')
-    line = " ".join(map(",".join, coordinates))
-    parts.append(
-        f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="1.6"><title>{label}</title></polyline>'
-    )
-    legend_y = _HEIGHT + _LEGEND_LINE * index + 10
-    parts.append(f'<path d="M{_LEFT} {legend_y - 4}h18" stroke="{color}" stroke-width="3"/>')
-    parts.append(f'<text x="{_LEFT + 24}" y="{legend_y}">{label}: {points[-1][1]:.4g}</text>')
-    return parts
+def _draw_chart(figure: SubFigure, chart: _Chart) -> None:
+    """Draw a chart, with its legend below the axes."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    axes = figure.subplots()
+    axes.set_xlabel("step")
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    styles = itertools.cycle(itertools.product(_LINE_STYLES, _COLORS))
+    lines = [_draw_curve(axes, points, *style) for points, style in zip(chart.curves, styles, strict=False)]
+    title = figure.suptitle(chart.title, x=0.01, horizontalalignment="left")
+    legend = figure.legend(lines, chart.labels, loc="outside lower left")
+    for text in (title, *legend.get_texts()):
+        text.set_parse_math(False)  # matplotlib would read text between dollar signs as a formula.
 
 
-def compute_ticks(minimum: float, maximum: float) -> list[float]:
-    """Compute round numbers in a range, spaced by 1, 2 or 5 times a power of ten."""
-    rough = (maximum - minimum) / _NUM_TICKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1.0, 2.0, 5.0, 10.0) if power * factor >= rough * (1 - 1e-9))
-    first = math.ceil(minimum / step - 1e-9)
-    return [round(index * step, 12) + 0.0 for index in range(first, math.floor(maximum / step + 1e-9) + 1)]
-
-
-def _widen_if_empty(minimum: float, maximum: float) -> tuple[float, float]:
-    """Widen a range if it is empty."""
-    if maximum - minimum > 1e-9 * max(abs(minimum), abs(maximum)):
-        return minimum, maximum
-    margin = abs(minimum) / 2 or 1.0
-    return minimum - margin, maximum + margin
+def _draw_curve(axes: Axes, points: Points, line_style: str, color: str) -> Line2D:
+    """Draw a curve, with a marker at each point between two gaps, where there is no line."""
+    values = [value if math.isfinite(value) else math.nan for _, value in points]
+    known = [False, *map(math.isfinite, values), False]
+    alone = [here and not (before or after) for before, here, after in zip(known, known[1:], known[2:], strict=False)]
+    marker = "o" if any(alone) else ""
+    steps = [step for step, _ in points]
+    (line,) = axes.plot(steps, values, linestyle=line_style, color=color, marker=marker, markevery=alone)
+    return line

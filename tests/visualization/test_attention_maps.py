@@ -10,7 +10,6 @@ from sagan_tf.visualization.attention_maps import (
     ImageAttention,
     LayerAttention,
     choose_representative_queries,
-    convert_to_rgb,
     draw_attention_sheet,
     draw_dots,
     locate_query_on_image,
@@ -32,14 +31,15 @@ every_size = pytest.mark.parametrize(("size", "keys", "image_size"), SIZES)
 
 
 def one_hot(keys: tuple[int, int], place: tuple[int, int]) -> np.ndarray:
-    attention = np.zeros(keys, np.float32)
+    attention: np.ndarray = np.zeros(keys, np.float32)
     attention[place] = 1.0
     return attention
 
 
 def block(keys: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
     """Return the height and width of the block of feature map locations that a key covers."""
-    return tuple(1 if key == side else 2 for key, side in zip(keys, size, strict=True))
+    down, across = (1 if key == side else 2 for key, side in zip(keys, size, strict=True))
+    return down, across
 
 
 @every_size
@@ -71,9 +71,6 @@ def test_areas_without_a_key_have_no_heat() -> None:
     heat = resize_map_to_image(np.full((2, 2), 0.25, np.float32), (5, 5), (100, 50))
     assert np.all(heat[:80, :40] == 1.0)
     assert np.all(heat[80:] == 0.0) and np.all(heat[:, 40:] == 0.0)
-
-
-def test_a_map_of_zeros() -> None:
     assert np.all(resize_map_to_image(np.zeros((2, 2), np.float32), (4, 4), (8, 8)) == 0.0)
 
 
@@ -114,10 +111,8 @@ def test_chosen_queries_are_distinct_and_deterministic(count: int) -> None:
 def test_chosen_queries_represent_all_kinds_of_maps() -> None:
     """One query of each kind of map is chosen, the most frequent kind first."""
     queries = grid(4, 4)
-    kinds = np.array([0] * 9 + [1] * 5 + [2] * 2)
-    order = np.random.default_rng(3).permutation(16)
-    kinds = kinds[order]
-    maps = np.full((16, 4, 1), 0.02, np.float32)
+    kinds = np.random.default_rng(3).permutation([0] * 9 + [1] * 5 + [2] * 2)
+    maps: np.ndarray = np.full((16, 4, 1), 0.02, np.float32)
     maps[np.arange(16), kinds] = 0.94
     chosen = choose_representative_queries(maps, queries, 3)
     assert kinds[chosen].tolist() == [0, 1, 2]
@@ -132,7 +127,7 @@ def test_the_chosen_query_is_the_medoid() -> None:
 
 
 def test_queries_with_equal_maps_are_spread_over_the_image() -> None:
-    maps = np.full((64, 2, 2), 0.25, np.float32)
+    maps: np.ndarray = np.full((64, 2, 2), 0.25, np.float32)
     positions = grid(8, 8)[choose_representative_queries(maps, grid(8, 8), 5)]
     distances = np.linalg.norm(positions[:, np.newaxis] - positions, axis=-1) + 99 * np.eye(5)
     assert distances.min() >= 2.0
@@ -141,17 +136,12 @@ def test_queries_with_equal_maps_are_spread_over_the_image() -> None:
 def test_an_overlay_without_heat_is_gray() -> None:
     image = np.random.default_rng(0).integers(0, 256, (6, 4, 3), np.uint8)
     cold = overlay_heat(image, np.zeros((6, 4), np.float32))
-    assert cold.shape == (6, 4, 3) and cold.dtype == np.uint8
-    assert np.all(cold == cold[..., :1])
-    gray = image @ [0.299, 0.587, 0.114]
-    np.testing.assert_allclose(cold[..., 0], 0.8 * gray, atol=1.0)
+    assert cold.shape == (6, 4, 3) and cold.dtype == np.uint8 and np.all(cold == cold[..., :1])
+    np.testing.assert_allclose(cold[..., 0], 0.8 * (image @ [0.299, 0.587, 0.114]), atol=1.0)
 
 
 def test_an_overlay_with_heat_is_colored() -> None:
-    heat = np.zeros((6, 4), np.float32)
-    heat[2, 3] = 1.0
-    image = np.full((6, 4, 1), 100, np.uint8)
-    overlay = overlay_heat(image, heat).astype(int)
+    overlay: np.ndarray = overlay_heat(np.full((6, 4, 1), 100, np.uint8), one_hot((6, 4), (2, 3))).astype(int)
     np.testing.assert_allclose(overlay[2, 3], 0.35 * 80 + 0.65 * map_to_heat_colors(np.array(1.0)), atol=1.0)
     overlay[2, 3] = 80
     assert np.all(overlay == 80)
@@ -159,7 +149,7 @@ def test_an_overlay_with_heat_is_colored() -> None:
 
 def test_dots() -> None:
     """Dots have their colors, positions and rings; the remaining pixels and the input do not change."""
-    image = np.full((64, 48, 3), 77, np.uint8)
+    image: np.ndarray = np.full((64, 48, 3), 77, np.uint8)
     result = draw_dots(image, [(16.5, 12.5), (48.5, 30.5)], [(255, 0, 0), (0, 0, 255)], radius=5.0)
     assert result[16, 12].tolist() == [255, 0, 0] and result[48, 30].tolist() == [0, 0, 255]
     assert np.all(image == 77)
@@ -170,27 +160,18 @@ def test_dots() -> None:
     assert along.index([255, 255, 255]) < along.index([0, 0, 0]) < along.index([77, 77, 77])
 
 
-def test_a_dot_at_the_border_is_clipped() -> None:
+def test_a_dot_at_the_border_is_clipped_and_each_dot_needs_a_color() -> None:
     result = draw_dots(np.full((8, 8, 1), 9, np.uint8), [(0.5, 7.5)], [(1, 2, 3)], radius=3.0)
     assert result.shape == (8, 8, 3) and result[0, 7].tolist() == [1, 2, 3]
-
-
-def test_each_dot_needs_a_color() -> None:
     with pytest.raises(ValueError, match="zip"):
         draw_dots(np.zeros((8, 8, 3), np.uint8), [(1.0, 1.0)], [], 2.0)
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_convert_to_rgb(channels: int) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (5, 3, channels), np.uint8)
-    np.testing.assert_array_equal(convert_to_rgb(image), image[..., [0, 0, 0] if channels == 1 else [0, 1, 2]])
 
 
 def make_attention(name: str, layers: tuple[tuple[int, int], ...] = ((4, 2),)) -> ImageAttention:
     """Make a gray image of 80 x 40 whose queries all attend to the last key."""
     maps = []
     for size in layers:
-        attention = np.zeros((size[0] * size[1], *size), np.float32)
+        attention: np.ndarray = np.zeros((size[0] * size[1], *size), np.float32)
         attention[:, -1, -1] = 1.0
         maps.append(LayerAttention("a", size, grid(*size).astype(np.int32), attention))
     return ImageAttention(np.full((80, 40, 1), 100, np.uint8), name, tuple(maps))

@@ -1,4 +1,4 @@
-"""Tests of the list of charts."""
+"""Test of the list of charts."""
 
 import re
 
@@ -6,13 +6,6 @@ import pytest
 
 from sagan_tf.training.health.signs import SIGNS
 from sagan_tf.visualization.charts import CHARTS
-
-MAX_TITLE_LENGTH = 59
-"""Characters of 7 pixels in the title of a chart of the report, which is one line."""
-
-
-def test_titles_fit_in_one_line() -> None:
-    assert [title for charts in CHARTS.values() for title in charts if len(title) > MAX_TITLE_LENGTH] == []
 
 
 @pytest.mark.parametrize("name", SIGNS)

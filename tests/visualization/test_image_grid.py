@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,22 +82,18 @@ def test_row_names_are_left_of_their_rows() -> None:
     assert np.all(left[:, :2] == 255)  # nothing is cut off
 
 
-def test_the_margin_grows_with_the_longest_name() -> None:
-    white = flat_images([1.0] * 2)
-    widths = [draw_image_grid(white, columns=1, row_names=["a", name]).size[0] for name in ("b", "b" * 10, "b" * 20)]
-    assert widths == sorted(set(widths))
-
-
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("draw", "options", "received"),
     [
-        ({"columns": 4}, "`images` must fill rows of 4. Received: 6 images"),
-        ({"columns": 3, "row_names": ["a"]}, "`row_names` must have 2 entries. Received: 1"),
+        (draw_image_grid, {"columns": 4}, "images.* 6"),
+        (draw_image_grid, {"columns": 3, "row_names": ["a"]}, "row_names.* 1"),
+        (draw_image_sheet, {"columns": 3, "column_names": ["a"]}, "column_names.* 1"),
+        (draw_image_sheet, {"columns": 3, "captions": ["a"] * 5}, "captions.* 5"),
     ],
 )
-def test_bad_arguments(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        draw_image_grid(flat_images([0.0] * 6), **options)
+def test_bad_arguments(draw: Callable[..., Image.Image], options: dict[str, Any], received: str) -> None:
+    with pytest.raises(ValueError, match=received):
+        draw(flat_images([0.0] * 6), **options)
 
 
 def test_a_saved_image_is_complete_and_leaves_no_temporary_file(tmp_path: pathlib.Path) -> None:
@@ -125,20 +122,12 @@ def test_an_interrupted_save_keeps_the_old_image(tmp_path: pathlib.Path, monkeyp
     assert path.read_bytes() == before
 
 
-def random_images(count: int, size: int = 48, channels: int = 3) -> np.ndarray:
-    return np.random.default_rng(7).integers(0, 256, (count, size, size, channels), np.uint8)
-
-
-def test_a_sheet_keeps_pixels_exact() -> None:
-    images = random_images(4)
-    pixels = np.asarray(draw_image_sheet(images, 2))
-    for index, image in enumerate(images):
-        top, left = GAP + index // 2 * (48 + GAP), GAP + index % 2 * (48 + GAP)
-        np.testing.assert_array_equal(pixels[top : top + 48, left : left + 48], image)
+def random_images(count: int, size: int = 48) -> np.ndarray:
+    return np.random.default_rng(7).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
 def test_column_names_and_captions_only_add_space() -> None:
-    white = np.full((4, 48, 48, 3), 255, np.uint8)
+    white: np.ndarray = np.full((4, 48, 48, 3), 255, np.uint8)
     without = draw_image_sheet(white, 2)
     above = draw_image_sheet(white, 2, column_names=["", "cat"])
     top = above.size[1] - without.size[1]
@@ -153,31 +142,18 @@ def test_column_names_and_captions_only_add_space() -> None:
     assert rows.min() >= GAP + 48 and rows.max() < GAP + 48 + line and columns.min() >= 52
 
 
-def test_long_names_are_shortened_to_their_column() -> None:
-    white = np.full((3, 48, 48, 3), 255, np.uint8)
-    long = "a name that is much longer than the width of the image"
-    for options in ({"column_names": ["", long, ""]}, {"captions": ["", long, ""]}):
-        columns = np.nonzero(np.asarray(draw_image_sheet(white, 3, **options)).mean(axis=-1) < 128)[1]
-        assert columns.min() >= 50 and columns.max() < 102
-        assert np.array_equal(draw_image_sheet(white, 3, **options), draw_image_sheet(white, 3, **options))
+@pytest.mark.parametrize("option", ["column_names", "captions"])
+def test_long_names_are_shortened_to_their_column(option: str) -> None:
+    names: Any = {option: ["", "a name that is much longer than the width of the image", ""]}
+    sheet = np.asarray(draw_image_sheet(np.full((3, 48, 48, 3), 255, np.uint8), 3, **names))
+    columns = np.nonzero(sheet.mean(axis=-1) < 128)[1]
+    assert columns.min() >= 50 and columns.max() < 102
 
 
 def test_minimum_tile_height() -> None:
     assert draw_image_sheet(random_images(1, 32), 1, min_tile_height=96).size == (96 + 2 * GAP, 96 + 2 * GAP)
     assert draw_image_sheet(random_images(1, 32), 1, min_tile_height=97).size == (128 + 2 * GAP, 128 + 2 * GAP)
     assert draw_image_sheet(random_images(1, 32), 1, min_tile_height=1).size == (32 + 2 * GAP, 32 + 2 * GAP)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"column_names": ["a"]}, "`column_names` must have 3 entries. Received: 1"),
-        ({"captions": ["a"] * 5}, "`captions` must have 6 entries. Received: 5"),
-    ],
-)
-def test_wrong_number_of_names(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        draw_image_sheet(random_images(6), 3, **options)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +164,8 @@ def test_the_largest_allowed_sheet_is_within_the_limit(size: int, min_height: in
     assert is_sheet_size_allowed(1, max_count, size, min_height)
     assert not is_sheet_size_allowed(1, max_count + 1, size, min_height)
     assert not is_sheet_size_allowed(max_count + 1, 1, size, min_height)
-    images = np.zeros((max_count, size, size, 1), np.uint8)
-    names = {"captions": ["a"] * max_count, "min_tile_height": min_height}
+    images: np.ndarray = np.zeros((max_count, size, size, 1), np.uint8)
+    names: Any = {"captions": ["a"] * max_count, "min_tile_height": min_height}
     wide = draw_image_sheet(images, max_count, row_names=["class 1"], column_names=["b"] * max_count, **names)
     tall = draw_image_sheet(images, 1, column_names=["b"], **names)
     assert 0.7 * MAX_SIDE_PX < wide.size[0] <= MAX_SIDE_PX and 0.7 * MAX_SIDE_PX < tall.size[1] <= MAX_SIDE_PX

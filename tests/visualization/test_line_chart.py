@@ -1,64 +1,120 @@
-"""Tests of line charts: scale, legend and escaped names."""
+"""Tests of line charts: what they show, and in a browser that nothing is cut off or covered."""
 
 from __future__ import annotations
 
+import itertools
 import math
-import xml.etree.ElementTree as ElementTree
+import pathlib
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
 
+import matplotlib
 import pytest
 
-from sagan_tf.visualization.line_chart import compute_ticks, draw_line_chart
+from sagan_tf.visualization.charts import CHARTS
+from sagan_tf.visualization.line_chart import Points, draw_line_chart, draw_line_charts
+from tests.browser import browser_page
 
 SVG = "{http://www.w3.org/2000/svg}"
+BLUE = "#0072b2"
 
 
-def read_coordinates(chart: str) -> list[list[tuple[float, float]]]:
-    lines = ElementTree.fromstring(chart).iter(f"{SVG}polyline")
-    return [[tuple(map(float, point.split(","))) for point in line.get("points", "").split()] for line in lines]
+def read_first_curve(chart: str) -> tuple[list[list[tuple[float, float]]], int]:
+    """Return the coordinates of the parts of the first curve, and its number of markers."""
+    in_axes = [group for group in ElementTree.fromstring(chart).iter() if group.get("clip-path")]
+    elements = [element for group in in_axes for element in group.iter() if BLUE in element.get("style", "")]
+    drawn = "".join(element.get("d", "") for element in elements)
+    parts = [re.findall(r"([\d.]+) ([\d.]+)", part) for part in drawn.split("M")]
+    lines = [[(float(x), float(y)) for x, y in part] for part in parts if len(part) > 1]
+    return lines, sum(element.tag == f"{SVG}use" for element in elements)
 
 
-def test_curves_are_scaled_to_their_values() -> None:
-    (first, second) = read_coordinates(
-        draw_line_chart("losses", {"a": [(0, 0.0), (50, 1.0), (100, 2.0)], "b": [(100, 2.0)]})
-    )
-    left, middle, right = first
+def read_texts(chart: str) -> dict[str, tuple[float, float]]:
+    """Return the position of each text."""
+    texts = ElementTree.fromstring(chart).iter(f"{SVG}text")
+    return {text.text or "": (float(text.get("x", "")), float(text.get("y", ""))) for text in texts}
+
+
+def test_curves_are_scaled_to_the_ticks() -> None:
+    chart = draw_line_chart("losses", {"a": [(0, 0.0), (500, 1.0), (1000, 2.0)], "b": [(1000, 2.0)]})
+    ((left, middle, right),), markers = read_first_curve(chart)
+    assert markers == 0
     assert middle == pytest.approx([(first + last) / 2 for first, last in zip(left, right, strict=True)], abs=0.1)
-    assert left[1] > right[1] and second == [right]  # SVG coordinates increase downwards
+    texts = read_texts(chart)
+    assert [texts[step][0] for step in ("0", "1,000")] == pytest.approx([left[0], right[0]], abs=0.1)
+    assert texts["2.0"][1] - texts["0.0"][1] == pytest.approx(right[1] - left[1], abs=0.1)
 
 
-def test_legend_has_the_last_value() -> None:
-    text = "".join(ElementTree.fromstring(draw_line_chart("t", {"loss": [(0, 5.0), (1, 0.12345678)]})).itertext())
-    assert "loss: 0.1235" in text and "t" in text
-
-
-def test_names_are_escaped() -> None:
-    chart = draw_line_chart("<b>&", {'"><script>': [(0, 1.0)]})
-    assert "<script>" not in chart and ElementTree.fromstring(chart).get("aria-label") == "<b>&"
-
-
-def test_values_that_are_not_finite_are_left_out() -> None:
-    (line,) = read_coordinates(
-        draw_line_chart("t", {"a": [(0, 1.0), (1, math.nan), (2, math.inf), (3, 2.0)], "b": [(0, math.nan)]})
-    )
-    assert len(line) == 2
-    with pytest.raises(ValueError, match="must have a finite point"):
+def test_the_legend_has_the_last_finite_value_of_each_curve() -> None:
+    series: dict[str, Points] = {"loss": [(0, 5.0), (1, 0.12345678), (2, math.inf)], "dead": [(0, math.nan)], "no": []}
+    texts = read_texts(draw_line_chart("t", series))
+    assert {"t", "loss: 0.1235"} <= texts.keys() and not any(text.startswith(("dead", "no")) for text in texts)
+    with pytest.raises(ValueError, match="series"):
         draw_line_chart("t", {"a": [(0, math.nan)], "b": []})
 
 
-def test_a_constant_curve_has_a_scale() -> None:
-    for value in (0.0, 3.0, -1e6):
-        (line,) = read_coordinates(draw_line_chart("t", {"a": [(5, value), (9, value)]}))
-        assert line[0][1] == line[1][1] and 30 <= line[0][1] <= 236
+def test_curves_have_gaps_at_values_that_are_not_finite() -> None:
+    values = [1.0, 2.0, math.nan, 3.0, math.inf, 5.0, 6.0]
+    lines, markers = read_first_curve(draw_line_chart("t", {"a": list(enumerate(values))}))
+    assert list(map(len, lines)) == [2, 2] and markers == 1
+    assert read_first_curve(draw_line_chart("t", {"a": [(4, 2.0)]})) == ([], 1)
 
 
-@pytest.mark.parametrize(
-    ("minimum", "maximum", "expected"),
-    [
-        (0.0, 6.0, [0, 1, 2, 3, 4, 5, 6]),
-        (20.0, 900.0, [200, 400, 600, 800]),
-        (-0.12, 0.17, [-0.1, -0.05, 0, 0.05, 0.1, 0.15]),
-        (0.001, 0.0011, [0.001, 0.00102, 0.00104, 0.00106, 0.00108, 0.0011]),
-    ],
-)
-def test_ticks(minimum: float, maximum: float, expected: list[float]) -> None:
-    assert compute_ticks(minimum, maximum) == pytest.approx(expected)
+@pytest.mark.parametrize("name", ['"><script>&', "$x^2$", "$\\frac{"])
+def test_names_are_shown_as_they_are(name: str) -> None:
+    chart = draw_line_chart(name, {name: [(0, 1.0)]})
+    assert {name, f"{name}: 1"} <= read_texts(chart).keys() and "<script>" not in chart
+
+
+def test_a_chart_depends_only_on_its_values() -> None:
+    """The settings of matplotlib neither change a chart nor are changed by it."""
+    expected = draw_line_chart("t", {"a": [(0, 1.0), (9, 2.0)]})
+    with matplotlib.rc_context({"text.color": "red", "xtick.labelsize": 30, "svg.fonttype": "path"}):
+        before = dict(matplotlib.rcParams)
+        assert draw_line_chart("t", {"a": [(0, 1.0), (9, 2.0)]}) == expected
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_ids_of_charts_on_one_page_differ() -> None:
+    first, second = (set(re.findall(r'\bid="(.*?)"', draw_line_chart(title, {"a": [(0, 1.0)]}))) for title in "ab")
+    assert first and second and not first & second
+
+
+def test_matplotlib_is_loaded_by_a_chart_only_and_pyplot_never() -> None:
+    program = "import sys; from sagan_tf.visualization.line_chart import draw_line_chart as draw\n"
+    program += "assert 'matplotlib' not in sys.modules; draw('t', {'a': [(0, 1)]})\n"
+    program += "assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=pathlib.Path(__file__).parents[2])
+
+
+BOXES = """
+(selector => [...document.querySelectorAll(selector)].map(element => {
+  const {left, top, right, bottom} = element.getBoundingClientRect();
+  return [left, top, right, bottom];
+}))
+"""
+MAX_OVERLAP_PX = 2.0  # The box of a text has some space above and below its characters.
+
+
+def overlap(one: list[float], other: list[float]) -> bool:
+    shared = [min(one[end], other[end]) - max(one[end - 2], other[end - 2]) for end in (2, 3)]
+    return min(shared) > MAX_OVERLAP_PX
+
+
+def test_nothing_is_cut_off_or_covered_in_a_browser(tmp_path: pathlib.Path) -> None:
+    curve = [(step, step * 1e3) for step in range(0, 1_000_001, 50_000)]
+    longest = max((title for charts in CHARTS.values() for title in charts), key=len)
+    names = [f"evaluation/precision_recall50k/precision_{index}" for index in range(8)]
+    charts = {longest: dict.fromkeys(names, curve), "long title " * 9: {"long name " * 9: [(1, 0.0)]}}
+    (tmp_path / "chart.svg").write_text(draw_line_charts(charts))
+    with browser_page(str(tmp_path / "profile")) as browser:
+        browser.open(f"file://{tmp_path}/chart.svg")
+        texts = browser.wait_for(f"{BOXES}('text')")
+        lines = browser.evaluate(f"{BOXES}('[clip-path]')")
+        ((left, top, right, bottom),) = browser.evaluate(f"{BOXES}('svg')")
+    assert len(texts) > 30 and len(lines) > 8
+    assert all(left <= box[0] and top <= box[1] and box[2] <= right and box[3] <= bottom for box in texts)
+    assert not [pair for pair in itertools.combinations(texts, 2) if overlap(*pair)]
+    assert not [pair for pair in itertools.product(texts, lines) if overlap(*pair)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.training.health.signs import LATENT_RANK, OVERFITTING
-from sagan_tf.visualization.line_chart import draw_line_chart
+from sagan_tf.visualization.line_chart import draw_line_charts
 from tools.benchmarks.quality_records import (
     FAILED,
     FINISHED,
@@ -92,12 +92,12 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
     drawn = {title: curves for title, curves in charts.items() if max(map(len, curves.values()), default=0) > 1}
     if not drawn.keys() - {_RANK_TITLE}:
         return ""
-    return _stack_images([draw_line_chart(title, curves) for title, curves in drawn.items()])
+    return draw_line_charts(drawn)
 
 
 def _find_recall(line: Mapping[str, Any]) -> float | None:
     """Return the recall in a line of `metrics.jsonl`, or None."""
-    values = flatten_metrics(line) if line["kind"] == "evaluation" else {}
+    values = flatten_metrics(dict(line)) if line["kind"] == "evaluation" else {}
     return next((value for name, value in values.items() if name.endswith("/recall")), None)
 
 
@@ -123,18 +123,6 @@ def _average_curves(
 def _average_curve(by_step: Sequence[Mapping[float, float]]) -> Points:
     steps = sorted(set.intersection(*map(set, by_step))) if by_step else []
     return [(step, statistics.fmean(values[step] for values in by_step)) for step in steps]
-
-
-def _stack_images(charts: Sequence[str]) -> str:
-    """Stack SVG images vertically in one SVG image."""
-    sizes = [[int(size) for size in re.findall(r' (?:width|height)="(\d+)"', chart)[:2]] for chart in charts]
-    parts, top = [], 0
-    for chart, (_, height) in zip(charts, sizes, strict=True):
-        parts.append(chart.replace("<svg ", f'<svg y="{top}" ', 1))
-        top += height
-    width = max(width for width, _ in sizes)
-    body = "\n".join(parts)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}">\n{body}\n</svg>\n'
 
 
 def _group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:

@@ -1,0 +1,65 @@
+"""Tables of the report: evaluations, and health signs with their meaning, their state in the run and advice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sagan_tf.training.health.signs import SIGNS, Sign
+
+Lines = Sequence[Mapping[str, Any]]
+Table = list[tuple[str, ...]]
+"""A heading and rows of cells; empty if there are no rows."""
+
+_HEALTH_HEADING = ("sign", "value", "healthy", "in this run", "meaning", "what to change")
+
+
+def make_metric_table(lines: Lines) -> Table:
+    """Make a table of the evaluations, with the weights, extractor and reference.
+
+    Args:
+        lines: The lines of `metrics.jsonl`.
+
+    Returns:
+        The table, in which each evaluation is a row.
+    """
+    evaluations = [line for line in lines if line.get("kind") == "evaluation"]
+    names = list(dict.fromkeys(name for line in evaluations for name in line.get("formulas", {})))
+    rows = []
+    for line in evaluations:
+        about = [line.get("generator_weights", "ema"), line.get("extractor", "")]
+        about.append((line.get("reference") or {}).get("images", ""))
+        rows.append((f"{line['step']:,}", *(_format_metric(line.get(name)) for name in names), *map(str, about)))
+    return [("step", *names, "weights", "extractor", "reference"), *rows] if rows else []
+
+
+def _format_metric(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_format_metric(part)}" for name, part in value.items())
+    return "" if value is None else f"{value:.4f}"
+
+
+def make_health_table(lines: Lines) -> Table:
+    """Make a table of the health signs of a run.
+
+    Args:
+        lines: The lines of `metrics.jsonl`.
+
+    Returns:
+        The table, with a row for each sign that the run has measured.
+    """
+    rows = [row for name, sign in SIGNS.items() if (row := _describe_sign(name, sign, lines))]
+    return [_HEALTH_HEADING, *rows] if rows else []
+
+
+def _describe_sign(name: str, sign: Sign, lines: Lines) -> tuple[str, ...] | None:
+    checks = [(line, is_shown) for line in lines if (is_shown := sign.check(line)) is not None]
+    if not checks:
+        return None
+    line, _ = checks[-1]
+    healthy = [index for index, (_, is_shown) in enumerate(checks) if not is_shown]
+    first = healthy[-1] + 1 if healthy else 0
+    is_unhealthy = len(checks) - first >= sign.patience
+    state = f"unhealthy since step {checks[first][0]['step']:,}" if is_unhealthy else "fine"
+    value = f"{sign.scalar} {line[sign.scalar]:.4g} at step {line['step']:,}"
+    return name, value, sign.healthy, state, sign.meaning, sign.advice if is_unhealthy else "nothing"
