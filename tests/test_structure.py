@@ -55,6 +55,8 @@ RESTRICTED_IMPORTS = {
     "kubernetes": ("sagan_tf/distribution/cluster_kubernetes.py",),
     "grpc": ("sagan_tf/serving/grpc_transport.py",),
     "google.protobuf": ("sagan_tf/serving/messages.py",),
+    "requests": ("sagan_tf/serving/http_requests.py",),
+    "urllib3": ("sagan_tf/serving/http_requests.py", "sagan_tf/distribution/cluster_kubernetes.py"),
     "tensorflow_hub": ("sagan_tf/features/tf_gan.py",),
 }
 FORBIDDEN_IMPORTS = ("pickle", "cPickle", "dill", "cloudpickle")
@@ -95,6 +97,8 @@ TESTED_ELSEWHERE = {
     "sagan_tf/evaluation/run_evaluation.py": "tests/evaluation/test_evaluate.py evaluates during and after training",
     "sagan_tf/evaluate.py": "tests/evaluation/test_evaluate.py runs this command as a user does",
     "sagan_tf/export.py": "tests/exporting/test_export.py runs this command as a user does",
+    "sagan_tf/serving/options.py": "tests/serving/test_client.py has a wrong value for every check",
+    "tools/serving/options.py": "tests/tools/serving/test_load_generator.py has a wrong value for every check",
     "sagan_tf/sample.py": "tests/sampling/test_sample.py runs this command as a user does",
     "sagan_tf/training/actions/preemption.py": "tests/faults/test_several_workers.py stops several workers by it",
     "sagan_tf/train.py": "tests/test_end_to_end.py runs this command as a user does",
