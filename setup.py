@@ -45,7 +45,7 @@ INSTALL_REQUIRES = [
     "tensorflow-probability>=0.25",
     "tf-keras>=2.21",  # what tensorflow-hub and tensorflow-probability look for beside Keras 3
     "tqdm>=4.66",
-    "urllib3>=2",
+    "urllib3>=2.2",  # HTTPResponse.read1 is new in 2.2
 ]
 
 EXTRAS_REQUIRE = {

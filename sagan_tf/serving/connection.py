@@ -1,6 +1,6 @@
 """The client class for a generator that is served by TensorFlow Serving.
 
-It needs neither TensorFlow nor, for REST, grpcio:
+It needs no TensorFlow; for gRPC it needs grpcio and protobuf, for REST requests:
 
     with Client("localhost:8500") as client:
         png, = client.generate(seeds=[1], labels=[3])
@@ -27,8 +27,7 @@ from sagan_tf.serving.contract import (
     SignatureContract,
 )
 from sagan_tf.serving.inputs import validate_inputs
-from sagan_tf.serving.rest_transport import RestTransport
-from sagan_tf.serving.transports import ModelMetadata, Transport, retry
+from sagan_tf.serving.transports import ModelMetadata, Transport
 from sagan_tf.text import format_install_command
 
 __all__ = ["Client"]
@@ -53,7 +52,7 @@ class Client:
         batch_size: Number of rows of a request.
 
     Attributes:
-        transport: The connection to the server. It sends its arguments unchecked and once.
+        transport: The connection to the server. It sends its arguments unchecked.
 
     Raises:
         UserError: If an argument is out of range.
@@ -82,7 +81,7 @@ class Client:
             raise UserError(f"batch_size: expected 1 to {MAX_BATCH_SIZE}, received {batch_size}")
         self._classes = classes or Classes()
         self._timeout_s, self._batch_size = timeout_s, batch_size
-        self.transport: Transport = (RestTransport if rest else _import_grpc_transport())(server, model, version)
+        self.transport: Transport = _import_transport(rest)(server, model, version)
 
     def __enter__(self) -> Client:
         return self
@@ -144,7 +143,7 @@ class Client:
 
     def metadata(self) -> ModelMetadata:
         """Return the name, version and signatures of the model that answers."""
-        return retry(self.transport.metadata, self._timeout_s)
+        return self.transport.metadata(self._timeout_s)
 
     def signatures(self) -> dict[str, SignatureContract]:
         """Return the inputs and outputs of every signature of the model, by its name."""
@@ -157,7 +156,7 @@ class Client:
             UserError: If the model does not have this signature of a generator.
         """
         signatures, contract = self.signatures(), GENERATOR_SIGNATURES[name]
-        if name not in signatures or not contract.inputs.keys() <= signatures[name].inputs.keys():
+        if name not in signatures or not _fits(signatures[name], contract):
             raise UserError(
                 f"model: expected a generator with the signature {name}, received a model with {', '.join(signatures)}"
             )
@@ -189,23 +188,38 @@ class Client:
 
     def _request_batch(self, signature: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
         (output,) = GENERATOR_SIGNATURES[signature].outputs
-        answer = retry(
-            lambda remaining_s: self.transport.predict(signature, inputs, output, remaining_s), self._timeout_s
-        )
+        answer = self.transport.predict(signature, inputs, output, self._timeout_s)
         count = len(inputs["labels"])
         if answer.ndim == 0 or len(answer) != count:
             raise UserError(f"{signature}: expected {count} rows of {output}, received shape {list(answer.shape)}")
         return answer
 
 
-def _import_grpc_transport() -> Callable[[str, str, int | None], Transport]:
-    # Imported only here, because REST needs neither grpcio nor protobuf.
+def _fits(signature: SignatureContract, contract: SignatureContract) -> bool:
+    """Return whether a signature has every input and output of the contract, each with as many axes."""
+    pairs = ((signature.inputs, contract.inputs), (signature.outputs, contract.outputs))
+    return all(
+        name in found and len(found[name].shape) == len(tensor.shape)
+        for found, expected in pairs
+        for name, tensor in expected.items()
+    )
+
+
+def _import_transport(rest: bool) -> Callable[[str, str, int | None], Transport]:
+    # Imported only here, because each interface needs packages that the other one does not need.
     try:
+        if rest:
+            from sagan_tf.serving.rest_transport import RestTransport
+
+            return RestTransport
         from sagan_tf.serving.grpc_transport import GrpcTransport
+
+        return GrpcTransport
     except ImportError as error:
+        name, packages = ("REST", ["requests"]) if rest else ("gRPC", ["grpcio", "protobuf"])
+        other = "gRPC: no --rest" if rest else "REST: --rest"
         raise UserError(
-            f"server: gRPC needs the packages grpcio and protobuf, which cannot be imported ({error}); install them: "
-            f"{format_install_command('grpcio', 'protobuf')}; or use REST: --rest (in Python rest=True), and the port "
-            "of the server's REST interface, usually 8501, in --server"
+            f"server: {name} needs {' and '.join(packages)}, which cannot be imported ({error}); install with "
+            f"{format_install_command(*packages)}, or use {other} (in Python rest={not rest}) and the port of that "
+            f"interface, usually {8500 if rest else 8501}, in --server"
         ) from error
-    return GrpcTransport

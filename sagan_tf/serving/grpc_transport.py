@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from sagan_tf.errors import UserError
 from sagan_tf.serving import messages
 from sagan_tf.serving.contract import SignatureContract, TensorContract
 from sagan_tf.serving.transports import (
+    INITIAL_WAIT_S,
+    MAX_ATTEMPTS,
+    MAX_WAIT_S,
     ModelMetadata,
     ServerBusyError,
     format_failure,
@@ -19,7 +23,12 @@ from sagan_tf.serving.transports import (
     make_timeout_error,
 )
 
+_CODES = grpc.StatusCode
+_BUSY_CODES = (_CODES.UNAVAILABLE, _CODES.RESOURCE_EXHAUSTED)
+_REFUSAL_CODES = (_CODES.INVALID_ARGUMENT, _CODES.FAILED_PRECONDITION, _CODES.OUT_OF_RANGE, _CODES.NOT_FOUND)
 _OPTIONS = (
+    # gRPC repeats only requests that fit into this buffer, whose default, 256 KB, is less than a batch of latents.
+    ("grpc.per_rpc_retry_buffer_size", 1 << 26),
     # A batch of images as numbers exceeds gRPC's default limit of 4 MB.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -42,7 +51,7 @@ class GrpcTransport:
         if "://" in server:
             raise UserError(f"server: expected HOST:PORT for gRPC, received {server}")
         self._server, self._model, self._version = server, model, version
-        self._channel = grpc.insecure_channel(server, options=_OPTIONS)
+        self._channel = grpc.insecure_channel(server, options=(*_OPTIONS, *_create_retry_options()))
         self._predict = self._create_method("PredictionService/Predict", messages.PredictResponse)
         self._metadata = self._create_method("PredictionService/GetModelMetadata", messages.GetModelMetadataResponse)
         self._status = self._create_method("ModelService/GetModelStatus", messages.GetModelStatusResponse)
@@ -99,15 +108,31 @@ class GrpcTransport:
             raise self._translate_status(code, reason, timeout_s, signature) from error
 
     def _translate_status(self, code: Any, reason: str, timeout_s: float, signature: str) -> UserError:
-        codes = grpc.StatusCode
-        if code in (codes.UNAVAILABLE, codes.RESOURCE_EXHAUSTED):
+        if code in _BUSY_CODES:
             return ServerBusyError(format_failure(self._server, f"{code.name}: {reason}"))
-        if code == codes.DEADLINE_EXCEEDED:
+        if code == _CODES.DEADLINE_EXCEEDED:
             return make_timeout_error(self._server, timeout_s)
-        if code in (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION, codes.OUT_OF_RANGE, codes.NOT_FOUND):
+        if code in _REFUSAL_CODES:
             model = self._model if self._version is None else f"{self._model} version {self._version}"
-            return make_refusal_error(self._server, model, signature, reason, code == codes.NOT_FOUND)
+            return make_refusal_error(self._server, model, signature, reason, code == _CODES.NOT_FOUND)
         return UserError(format_failure(self._server, f"{code.name}: {reason}"))
+
+
+def _create_retry_options() -> tuple[tuple[str, str | int], ...]:
+    """Return the options of a channel that repeats requests by gRPC's own retry policy.
+
+    gRPC reports an exceeded deadline, and not the status of the last attempt, if the next one would come too late.
+    """
+    policy = {
+        "maxAttempts": MAX_ATTEMPTS,
+        "initialBackoff": f"{INITIAL_WAIT_S}s",
+        "maxBackoff": f"{MAX_WAIT_S}s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": [code.name for code in _BUSY_CODES],
+    }
+    # ModelService is not named here, so that `is_ready` answers at once.
+    methods = [{"name": [{"service": "tensorflow.serving.PredictionService"}], "retryPolicy": policy}]
+    return ("grpc.enable_retries", 1), ("grpc.service_config", json.dumps({"methodConfig": methods}))
 
 
 def _parse_tensors(infos: Mapping[str, Any]) -> dict[str, TensorContract]:

@@ -1,17 +1,11 @@
-"""The REST connection to TensorFlow Serving, which needs only Python and NumPy."""
+"""The REST connection to TensorFlow Serving, which needs no gRPC and no protobuf."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import http.client
 import json
-import math
-import socket
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +13,9 @@ import numpy as np
 
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import SignatureContract, TensorContract
+from sagan_tf.serving.http_requests import BUSY_STATUSES, send
 from sagan_tf.serving.transports import (
+    MAX_ATTEMPTS,
     ModelMetadata,
     ServerBusyError,
     format_failure,
@@ -27,14 +23,9 @@ from sagan_tf.serving.transports import (
     make_timeout_error,
 )
 
-_BUSY_STATUSES = (429, 502, 503)
 _REFUSAL_STATUSES = (400, 404)
 _TIMEOUT_STATUS = 504
-_CONNECTION_ERRORS = (ConnectionError, http.client.RemoteDisconnected, socket.gaierror)
-"""Errors after which a retry may succeed. It is safe, because a request changes nothing on the server."""
-_MAX_REASON_BYTES = 1 << 16
 _DTYPES = {"DT_FLOAT": "float32", "DT_INT32": "int32", "DT_INT64": "int64", "DT_STRING": "string"}
-_CHUNK_BYTES = 1 << 20
 
 
 class RestTransport:
@@ -88,7 +79,7 @@ class RestTransport:
     def is_ready(self, timeout_s: float) -> bool:
         """Return whether the model is served now; see `Transport`."""
         try:
-            versions = self._request("", timeout_s)["model_version_status"]
+            versions = self._request("", timeout_s, max_attempts=1)["model_version_status"]
             return any(version["state"] == "AVAILABLE" for version in versions)
         except (UserError, KeyError, TypeError):
             return False
@@ -96,27 +87,30 @@ class RestTransport:
     def close(self) -> None:
         """Do nothing: every request has a connection of its own."""
 
-    def _request(self, path: str, timeout_s: float, body: bytes | None = None, signature: str = "") -> Any:
-        request = urllib.request.Request(self._url + path, body, {"Content-Type": "application/json"})
-        end = time.monotonic() + timeout_s
+    def _request(
+        self,
+        path: str,
+        timeout_s: float,
+        body: bytes | None = None,
+        signature: str = "",
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> Any:
         try:
-            return json.loads(_send(request, timeout_s))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._translate_status(error.code, _read_reason(error, end), timeout_s, signature) from error
+            status, content = send(self._url + path, body, timeout_s, max_attempts)
         except TimeoutError as error:
             raise make_timeout_error(self._server, timeout_s) from error
-        except (OSError, http.client.HTTPException) as error:
-            cause = error.reason if isinstance(error, urllib.error.URLError) else error
-            if isinstance(cause, TimeoutError):
-                raise make_timeout_error(self._server, timeout_s) from error
-            kind = ServerBusyError if isinstance(cause, _CONNECTION_ERRORS) else UserError
-            raise kind(format_failure(self._server, str(cause) or type(cause).__name__)) from error
-        except ValueError as error:
+        except OSError as error:
+            kind = ServerBusyError if isinstance(error, ConnectionError) else UserError
+            raise kind(format_failure(self._server, str(error))) from error
+        if status != 200:
+            raise self._translate_status(status, _parse_reason(content), timeout_s, signature)
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
             raise UserError(format_failure(self._server, f"the answer is not JSON ({error})")) from error
 
     def _translate_status(self, status: int, reason: str, timeout_s: float, signature: str) -> UserError:
-        if status in _BUSY_STATUSES:
+        if status in BUSY_STATUSES:
             return ServerBusyError(format_failure(self._server, f"HTTP status {status}: {reason}"))
         if status == _TIMEOUT_STATUS:
             return make_timeout_error(self._server, timeout_s)
@@ -125,40 +119,13 @@ class RestTransport:
         return UserError(format_failure(self._server, f"HTTP status {status}: {reason}"))
 
 
-def _send(request: urllib.request.Request, timeout_s: float) -> bytes:
-    """Send a request and return the whole answer."""
-    end = time.monotonic() + timeout_s
-    with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-        return _read(answer, end)
-
-
-def _read(answer: Any, end: float, max_bytes: float = math.inf) -> bytes:
-    """Read an answer, or its beginning of about `max_bytes`.
-
-    Raises:
-        TimeoutError: If the answer is not complete at the time `end`, even if parts of it keep coming.
-    """
-    chunks: list[bytes] = []
-    while sum(map(len, chunks)) < max_bytes and (chunk := answer.read1(_CHUNK_BYTES)):
-        chunks.append(chunk)
-        if time.monotonic() > end:
-            raise TimeoutError
-    return b"".join(chunks)
-
-
-def _read_reason(error: urllib.error.HTTPError, end: float) -> str:
-    """Return the server's message.
-
-    It is TensorFlow Serving's {"error": ...}, or the text of a proxy before it.
-    """
-    try:
-        text = _read(error, end, _MAX_REASON_BYTES).decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException):
-        return error.reason
+def _parse_reason(content: bytes) -> str:
+    """Return the server's message: TensorFlow Serving's {"error": ...}, or the text of a proxy before it."""
+    text = content.decode("utf-8", "replace")
     try:
         return str(json.loads(text)["error"])
-    except (ValueError, TypeError, KeyError):
-        return text or error.reason
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return text
 
 
 def _to_array(values: Any) -> np.ndarray:

@@ -1,21 +1,20 @@
-"""The interface and the errors of a connection to a server, and retries."""
+"""The interface, the errors and the limits of retries of a connection to a server."""
 
 from __future__ import annotations
 
 import dataclasses
-import random
-import time
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import SignatureContract
 
-_Answer = TypeVar("_Answer")
-_MAX_ATTEMPTS = 5
-_INITIAL_WAIT_S, _MAX_WAIT_S = 0.2, 5.0
+MAX_ATTEMPTS = 5
+"""Number of times that a request is sent to a server that is busy or cannot be reached."""
+INITIAL_WAIT_S, MAX_WAIT_S = 0.2, 5.0
+"""The waits between attempts double, up to the maximum, and are random, so that clients return at different times."""
 _MAX_REASON_LENGTH = 300
 
 
@@ -51,8 +50,10 @@ class ModelMetadata:
 class Transport(Protocol):
     """A connection to one model of one server. Threads may share it.
 
-    `timeout_s` is the time that a call may take, in seconds. All methods except `is_ready` and `close` raise
-    `ServerBusyError`, `RequestRefusedError`, or a plain `UserError` for any other problem.
+    `timeout_s` is the time that a call may take, in seconds. Within this time, `predict` and `metadata` send a request
+    up to `MAX_ATTEMPTS` times while the server is busy or cannot be reached, which is safe, because a request changes
+    nothing on the server. They raise `ServerBusyError`, `RequestRefusedError`, or a plain `UserError` for any other
+    problem.
     """
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout_s: float) -> np.ndarray:
@@ -68,36 +69,6 @@ class Transport(Protocol):
         """Close the connection."""
 
 
-def retry(call: Callable[[float], _Answer], timeout_s: float) -> _Answer:
-    """Call a function until it succeeds, while it raises `ServerBusyError`.
-
-    The waits between the attempts become longer and longer.
-
-    Args:
-        call: The function. Its argument is the remaining time in seconds.
-        timeout_s: The time for all attempts and waits together, in seconds.
-
-    Returns:
-        The result of the first attempt that succeeds.
-
-    Raises:
-        ServerBusyError: If the last of 5 attempts, or the last one within the time, failed.
-    """
-    end = time.monotonic() + timeout_s
-    attempt = 1
-    while True:
-        try:
-            return call(max(end - time.monotonic(), 0.001))
-        except ServerBusyError as error:
-            # Random, so that clients that were refused at the same time do not return at the same time.
-            wait = min(_INITIAL_WAIT_S * 2 ** (attempt - 1), _MAX_WAIT_S) * random.uniform(0.5, 1.0)
-            if attempt == _MAX_ATTEMPTS or time.monotonic() + wait >= end:
-                times = f"{attempt} times" if attempt > 1 else "once"
-                raise ServerBusyError(f"{error} (tried {times})") from error
-        time.sleep(wait)
-        attempt += 1
-
-
 def format_failure(server: str, reason: str) -> str:
     """Return the message for a server that does not answer as TensorFlow Serving does."""
     return f"server: TensorFlow Serving at {server} did not answer the request: {shorten_reason(reason)}"
@@ -106,7 +77,8 @@ def format_failure(server: str, reason: str) -> str:
 def make_timeout_error(server: str, timeout_s: float) -> UserError:
     """Return the error for an answer that takes too long."""
     return UserError(
-        f"timeout: no answer from {server} within {timeout_s:.3g} s; allow more time or request fewer rows at once"
+        f"timeout: no answer from {server} within {timeout_s:.3g} s; check the address, allow more time or request "
+        "fewer rows at once"
     )
 
 

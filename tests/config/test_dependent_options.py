@@ -16,14 +16,13 @@ from sagan_tf.config.dependent_options import (
     SAMPLE,
     TRAIN,
     check_dependent_fields,
-    check_dependent_options,
 )
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.metrics import METRICS, find_metrics, has_reference_metric
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.exporting.options import ExportOptions
 from sagan_tf.sampling.options import SampleOptions
-from sagan_tf.serving.client import _create_parser
+from sagan_tf.serving.options import ClientOptions
 from tools.prepare_imagenet import PreparationOptions
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").rglob("*.cfg"))
@@ -59,8 +58,7 @@ def export(*argv: str) -> None:
 
 
 def client(*argv: str) -> None:
-    options = _create_parser().parse_args(["--server=localhost:1", *argv])
-    check_dependent_options(CLIENT, vars(options), {"columns": None, "num_samples": None})
+    Flags(ClientOptions).parse(("--server=localhost:1", *argv))
 
 
 TABLES = {train: TRAIN, evaluate: EVALUATE, sample: SAMPLE, export: EXPORT, client: CLIENT}

@@ -11,14 +11,16 @@ import ctypes
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
+from ctypes import c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-_INT_64S = POINTER(c_int64)
+
+class _Pointer(c_void_p):
+    """A pointer that, unlike the result of a function with `c_void_p`, is passed on with 64 bits."""
 
 
 class _Output(ctypes.Structure):
@@ -35,65 +37,21 @@ class _Buffer(ctypes.Structure):
 
 _STRING_SIZE = 24
 """Size of a TF_TString in bytes; see tensorflow/core/platform/ctstring_internal.h."""
-_STRING = tf.string.as_datatype_enum
-_OUTPUTS, _POINTERS = POINTER(_Output), POINTER(c_void_p)
-_FUNCTIONS: dict[str, tuple[Any, Sequence[Any]]] = {
-    "TF_NewStatus": (c_void_p, ()),
-    "TF_DeleteStatus": (None, (c_void_p,)),
-    "TF_GetCode": (c_int, (c_void_p,)),
-    "TF_Message": (c_char_p, (c_void_p,)),
-    "TF_NewBuffer": (POINTER(_Buffer), ()),
-    "TF_DeleteBuffer": (None, (POINTER(_Buffer),)),
-    "TF_NewGraph": (c_void_p, ()),
-    "TF_DeleteGraph": (None, (c_void_p,)),
-    "TF_NewSessionOptions": (c_void_p, ()),
-    "TF_DeleteSessionOptions": (None, (c_void_p,)),
-    "TF_LoadSessionFromSavedModel": (
-        c_void_p,
-        (c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p, POINTER(_Buffer), c_void_p),
-    ),
-    "TF_CloseSession": (None, (c_void_p, c_void_p)),
-    "TF_DeleteSession": (None, (c_void_p, c_void_p)),
-    "TF_GraphOperationByName": (c_void_p, (c_void_p, c_char_p)),
-    "TF_SessionRun": (
-        None,
-        (
-            c_void_p,
-            c_void_p,
-            _OUTPUTS,
-            _POINTERS,
-            c_int,
-            _OUTPUTS,
-            _POINTERS,
-            c_int,
-            c_void_p,
-            c_int,
-            c_void_p,
-            c_void_p,
-        ),
-    ),
-    "TF_AllocateTensor": (c_void_p, (c_int, _INT_64S, c_int, c_size_t)),
-    "TF_DeleteTensor": (None, (c_void_p,)),
-    "TF_TensorData": (c_void_p, (c_void_p,)),
-    "TF_TensorType": (c_int, (c_void_p,)),
-    "TF_TensorByteSize": (c_size_t, (c_void_p,)),
-    "TF_NumDims": (c_int, (c_void_p,)),
-    "TF_Dim": (c_int64, (c_void_p, c_int)),
-    "TF_StringInit": (None, (c_void_p,)),
-    "TF_StringCopy": (None, (c_void_p, c_char_p, c_size_t)),
-    "TF_StringDealloc": (None, (c_void_p,)),
-    "TF_StringGetDataPointer": (c_void_p, (c_void_p,)),
-    "TF_StringGetSize": (c_size_t, (c_void_p,)),
-}
-"""Types of the result and of the arguments of TensorFlow's functions."""
+_POINTER_FUNCTIONS = (
+    *("TF_NewStatus", "TF_NewGraph", "TF_NewSessionOptions", "TF_LoadSessionFromSavedModel"),
+    *("TF_GraphOperationByName", "TF_AllocateTensor", "TF_TensorData", "TF_StringGetDataPointer"),
+)
+"""TensorFlow's functions that return a pointer; others return an `int` or nothing if nothing else is said."""
 
 
 def _load_library() -> ctypes.CDLL:
     # The system does not load this file again, because `import tensorflow` has loaded it.
     library = ctypes.CDLL(os.path.join(os.path.dirname(tf.__file__), "libtensorflow_cc.so.2"))
-    for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+    for name in _POINTER_FUNCTIONS:
+        getattr(library, name).restype = _Pointer
+    library.TF_Message.restype, library.TF_NewBuffer.restype = c_char_p, ctypes.POINTER(_Buffer)
+    library.TF_Dim.restype = c_int64
+    library.TF_TensorByteSize.restype = library.TF_StringGetSize.restype = c_size_t
     return library
 
 
@@ -142,7 +100,7 @@ class CcSession:
 
         Args:
             signature: The name of the signature.
-            inputs: Exactly the inputs of the signature.
+            inputs: Exactly the inputs of the signature, which are numbers.
 
         Raises:
             RunError: If TensorFlow refuses the inputs, or an operation fails.
@@ -164,12 +122,11 @@ class CcSession:
                     *(fetches, results, len(names)),
                     *(None, 0, None, status),
                 )
-            return {name: _to_array(result) for name, result in zip(names, results, strict=True)}
+            return {name: _to_array(_Pointer(result)) for name, result in zip(names, results, strict=True)}
         finally:
-            for array, tensor in zip(inputs.values(), tensors, strict=True):
-                _delete(tensor, owns_strings=array.dtype == object)
-            for result in results:
-                _delete(result, owns_strings=False)
+            for tensor in (*tensors, *results):
+                if tensor:
+                    _TF.TF_DeleteTensor(_Pointer(tensor))
 
     def close(self) -> None:
         """Free the model."""
@@ -201,23 +158,16 @@ def _status() -> Iterator[Any]:
         _TF.TF_DeleteStatus(status)
 
 
-def _to_tensor(array: np.ndarray) -> int:
-    """Return a TF_Tensor with a copy of an array; an object array has bytes."""
-    dtype = tf.as_dtype(tf.string if array.dtype == object else array.dtype).as_datatype_enum
+def _to_tensor(array: np.ndarray) -> _Pointer:
+    """Return a TF_Tensor with a copy of an array."""
     shape = (c_int64 * array.ndim)(*array.shape)
-    size = array.size * _STRING_SIZE if dtype == _STRING else array.nbytes
-    tensor = _TF.TF_AllocateTensor(dtype, shape, array.ndim, size)
-    data = _TF.TF_TensorData(tensor)
-    if dtype != _STRING:
-        ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, size)
-        return tensor
-    for index, value in enumerate(array.ravel()):
-        _TF.TF_StringInit(data + index * _STRING_SIZE)
-        _TF.TF_StringCopy(data + index * _STRING_SIZE, value, len(value))
+    dtype = tf.as_dtype(array.dtype).as_datatype_enum
+    tensor = _TF.TF_AllocateTensor(dtype, shape, array.ndim, c_size_t(array.nbytes))
+    ctypes.memmove(_TF.TF_TensorData(tensor), np.ascontiguousarray(array).ctypes.data, array.nbytes)
     return tensor
 
 
-def _to_array(tensor: int) -> np.ndarray:
+def _to_array(tensor: _Pointer) -> np.ndarray:
     """Return a copy of the values of a TF_Tensor."""
     shape = [_TF.TF_Dim(tensor, axis) for axis in range(_TF.TF_NumDims(tensor))]
     dtype, data = tf.dtypes.as_dtype(_TF.TF_TensorType(tensor)), _TF.TF_TensorData(tensor)
@@ -226,20 +176,6 @@ def _to_array(tensor: int) -> np.ndarray:
         return np.frombuffer(content, dtype.as_numpy_dtype).reshape(shape).copy()
     values: np.ndarray = np.empty(int(np.prod(shape)), object)
     for index in range(values.size):
-        text = data + index * _STRING_SIZE
+        text = _Pointer(data.value + index * _STRING_SIZE)
         values[index] = ctypes.string_at(_TF.TF_StringGetDataPointer(text), _TF.TF_StringGetSize(text))
     return values.reshape(shape)
-
-
-def _delete(tensor: int | None, owns_strings: bool) -> None:
-    """Free a tensor.
-
-    Long strings lie outside the tensor. TensorFlow does not free those of a tensor that was created here.
-    """
-    if not tensor:
-        return
-    if owns_strings:
-        data = _TF.TF_TensorData(tensor)
-        for offset in range(0, _TF.TF_TensorByteSize(tensor), _STRING_SIZE):
-            _TF.TF_StringDealloc(data + offset)
-    _TF.TF_DeleteTensor(tensor)

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.serving.contract import ATTENTION, GENERATE, MAX_BATCH_SIZE, SERVING_DEFAULT
-from sagan_tf.serving.transports import ModelMetadata
 
 NUM_CLASSES, LATENT_DIM, SIDE, MAP_SIDE = 3, 4, 8, 2
 
@@ -57,13 +56,11 @@ class _SmallModel(tf.Module):
         return {"attention_map": tf.reshape(tf.one_hot(position, MAP_SIDE**2), [-1, MAP_SIDE, MAP_SIDE])}
 
 
-def save_small_model(base_path: pathlib.Path, version: int = 1, with_attention: bool = True) -> pathlib.Path:
+def save_small_model(base_path: pathlib.Path, version: int = 1) -> pathlib.Path:
     """Save the model as a version in `base_path`, and return the directory of the version."""
     model = _SmallModel()
-    signatures = {SERVING_DEFAULT: model.serving_default, GENERATE: model.generate}
-    if with_attention:
-        signatures[ATTENTION] = model.attention
     directory = base_path / str(version)
+    signatures = {SERVING_DEFAULT: model.serving_default, GENERATE: model.generate, ATTENTION: model.attention}
     tf.saved_model.save(model, str(directory), signatures)
     return directory
 
@@ -73,12 +70,3 @@ def read_color(png: bytes) -> list[int]:
     image = tf.io.decode_png(png).numpy()
     assert image.shape == (SIDE, SIDE, 3) and np.all(image == image[0, 0])
     return image[0, 0].tolist()
-
-
-def assert_metadata(metadata: ModelMetadata) -> None:
-    """Assert that metadata describe version 3 of the model."""
-    assert (metadata.name, metadata.version) == ("sagan", 3)
-    assert set(metadata.signatures) == {"serving_default", "generate", "attention"}
-    latents = metadata.signatures["serving_default"].inputs["latents"]
-    assert (latents.dtype, latents.shape) == ("float32", (-1, 4))
-    assert metadata.signatures["generate"].outputs["png_bytes"].dtype == "string"

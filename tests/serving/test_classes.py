@@ -48,18 +48,9 @@ def test_labels_without_a_card() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "{",
-        "[]",
-        "null",
-        '{"class_names": null}',
-        '{"num_classes": "ten"}',
-        '{"num_classes": null}',
-        '{"num_classes": Infinity}',
-        '{"num_classes": -3}',
-        '{"class_names": ["a"], "num_classes": 2}',
-        '{"class_names": "abc", "num_classes": 3}',
-        '{"class_names": 1, "num_classes": 1}',
-        "\xff",
+        *("{", "[]", "null", "\xff", "\xff\xfe", '{"class_names": null}'),
+        *(f'{{"num_classes": {number}}}' for number in ('"ten"', "null", "Infinity", "-3")),
+        *(f'{{"class_names": {names}}}' for names in ('["a"], "num_classes": 2', '"abc", "num_classes": 3', "1")),
     ],
 )
 def test_a_file_that_is_not_a_card_is_an_error(text: str, tmp_path: pathlib.Path) -> None:
@@ -70,8 +61,5 @@ def test_a_file_that_is_not_a_card_is_an_error(text: str, tmp_path: pathlib.Path
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(UserError, match="model_card: .*No such file"):
-        read_classes(tmp_path / "card.json")
-    (tmp_path / "card.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="model_card: "):
+    with pytest.raises(UserError, match="model_card: .*card.json"):
         read_classes(tmp_path / "card.json")

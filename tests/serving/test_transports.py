@@ -1,106 +1,164 @@
-"""Retries and error messages."""
+"""Both interfaces: answers, retries, and the same errors for the same faults of a server."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.serving import transports
-from sagan_tf.serving.transports import (
-    RequestRefusedError,
-    ServerBusyError,
-    make_refusal_error,
-    make_timeout_error,
-    retry,
-    shorten_reason,
-)
+from sagan_tf.serving.connection import Client
+from sagan_tf.serving.transports import MAX_ATTEMPTS, RequestRefusedError, ServerBusyError, shorten_reason
+from tests.serving.model_server import ModelServer
+from tests.serving.served_model import Fault, ServedModel
+from tests.serving.small_model import LATENT_DIM, read_color
+from tests.workers import find_free_ports
 
+UNAVAILABLE, RESOURCE_EXHAUSTED = 14, 8
+LATENTS = np.array([[0.1, 0.2, 0.3, 0.4]], np.float32)
 
-class Clock:
-    """A clock that advances only during `sleep`."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.waits: list[float] = []
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now += seconds
+Connect = Callable[..., Client]
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(transports, "time", clock)
-    return clock
+def connect(double: ModelServer, interface: str) -> Iterator[Connect]:
+    """Return a function that connects a client to the tests' own server."""
+    clients: list[Client] = []
+
+    def connect(server: str = double.get_address(interface), **options: Any) -> Client:
+        clients.append(Client(server, rest=interface == "rest", **{"timeout_s": 20.0, **options}))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
 
 
-class Server:
-    """A server that raises given errors before it answers; each attempt takes a given time."""
-
-    def __init__(self, clock: Clock, *errors: Exception, seconds: float = 0.0) -> None:
-        self.clock, self.errors, self.seconds = clock, list(errors), seconds
-        self.remaining: list[float] = []
-
-    def __call__(self, remaining_s: float) -> str:
-        self.remaining.append(remaining_s)
-        self.clock.now += self.seconds
-        if self.errors:
-            raise self.errors.pop(0)
-        return "answer"
-
-
-def test_a_busy_server_is_retried_after_increasing_waits(clock: Clock) -> None:
-    server = Server(clock, *[ServerBusyError("busy")] * 4)
-    assert retry(server, 60.0) == "answer"
-    for wait, longest in zip(clock.waits, (0.2, 0.4, 0.8, 1.6), strict=True):
-        assert longest / 2 <= wait <= longest
-    assert server.remaining == [pytest.approx(60.0 - sum(clock.waits[:index])) for index in range(5)]
-
-
-def test_waits_are_random(clock: Clock) -> None:
-    for _ in range(5):
-        retry(Server(clock, ServerBusyError("busy")), 60.0)
-    assert len(set(clock.waits)) == 5
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        (UNAVAILABLE, ServerBusyError, "server: .*(UNAVAILABLE|503): its reason"),
+        (RESOURCE_EXHAUSTED, ServerBusyError, "server: .*(RESOURCE_EXHAUSTED|429): its reason"),
+        (3, RequestRefusedError, "generate: .*its reason"),
+        (9, RequestRefusedError, "generate: .*its reason"),
+        (11, RequestRefusedError, "generate: .*its reason"),
+        (5, RequestRefusedError, "model: .*sagan.*its reason"),
+        (4, UserError, "timeout: .* 20 s"),
+        (13, UserError, "server: .*(INTERNAL|500): its reason"),
+        (12, UserError, "server: .*(UNIMPLEMENTED|501): its reason"),
+    ],
+)
+@pytest.mark.usefixtures("short_waits")
+def test_every_status_is_an_error_and_only_busy_servers_are_asked_again(
+    model: ServedModel, connect: Connect, code: int, kind: type, message: str
+) -> None:
+    model.faults += [Fault(code)] * 9
+    with pytest.raises(UserError, match=f"^{message}") as caught:
+        connect().generate([1], [0])
+    assert type(caught.value) is kind and "\n" not in str(caught.value)
+    assert len(model.requests) == (MAX_ATTEMPTS if kind is ServerBusyError else 1)
 
 
-def test_the_number_of_attempts_is_limited(clock: Clock) -> None:
-    server = Server(clock, *[ServerBusyError("server: busy")] * 9)
-    with pytest.raises(ServerBusyError, match=r"^server: busy \(tried 5 times\)$"):
-        retry(server, 60.0)
+@pytest.mark.usefixtures("short_waits")
+def test_a_busy_server_is_asked_until_it_answers(model: ServedModel, connect: Connect) -> None:
+    model.faults += [Fault(UNAVAILABLE), Fault(RESOURCE_EXHAUSTED), Fault(UNAVAILABLE)]
+    (png,) = connect().generate([7], [2])
+    assert read_color(png) == [7, 2, 80] and len(model.requests) == 4
+    model.faults.append(Fault(UNAVAILABLE))
+    assert connect().metadata().version == 3
 
 
-@pytest.mark.parametrize(("seconds", "attempts"), [(0.0, 3), (0.5, 2), (2.0, 1)])
-def test_retries_end_at_the_timeout(clock: Clock, seconds: float, attempts: int) -> None:
-    server = Server(clock, *[ServerBusyError("busy")] * 9, seconds=seconds)
-    with pytest.raises(ServerBusyError, match="tried once" if attempts == 1 else "tried . times"):
-        retry(server, 0.75)
-    assert clock.now <= 0.75 + seconds and len(server.remaining) <= attempts
-    assert all(remaining_s > 0 for remaining_s in server.remaining)
+@pytest.mark.usefixtures("short_waits")
+def test_large_requests_are_sent_again_and_large_answers_are_read(model: ServedModel, connect: Connect) -> None:
+    """By default, gRPC's limits are 256 KB for a request that is sent again and 4 MB for an answer."""
+    images: np.ndarray = np.arange(1_200_000, dtype=np.float32)[None]
+    model.faults += [Fault(UNAVAILABLE), Fault(outputs={"images": images})]
+    np.testing.assert_array_equal(connect().images(np.full((1, 100_000), 0.5), [0]), images)
 
 
-@pytest.mark.parametrize("error", [RequestRefusedError("wrong"), UserError("timeout"), OSError("disk")])
-def test_other_errors_are_not_retried(clock: Clock, error: Exception) -> None:
-    server = Server(clock, error)
-    with pytest.raises(type(error), match=str(error)):
-        retry(server, 60.0)
-    assert len(server.remaining) == 1 and not clock.waits
+def test_retries_end_at_the_timeout(model: ServedModel, connect: Connect) -> None:
+    model.faults += [Fault(UNAVAILABLE, seconds=0.15)] * 9
+    begin = time.monotonic()
+    with pytest.raises(UserError, match="^(server|timeout): "):
+        connect(timeout_s=0.5).generate([1], [0])
+    assert time.monotonic() - begin < 1.0 and 1 < len(model.requests) < MAX_ATTEMPTS
 
 
-def test_messages_name_the_server_and_the_request() -> None:
-    refusal = str(make_refusal_error("host:1", "sagan", "generate", "a\n  b", False))
-    assert refusal.startswith("generate: ") and "host:1" in refusal and refusal.endswith(": a b")
-    missing = str(make_refusal_error("host:1", "sagan version 2", "", "no", True))
-    assert missing.startswith("model: ") and "host:1" in missing and "sagan version 2" in missing
-    unknown = str(
-        make_refusal_error("host:1", "sagan", "attention", 'Serving signature key "attention" not found.', False)
-    )
-    assert unknown.startswith("signature: ") and "attention" in unknown
-    timeout = str(make_timeout_error("host:1", 1.23456))
-    assert timeout.startswith("timeout: ") and "host:1" in timeout and "1.23 s" in timeout
+def test_waits_between_attempts_become_longer(model: ServedModel, connect: Connect) -> None:
+    model.faults += [Fault(UNAVAILABLE)] * 3
+    begin = time.monotonic()
+    connect().generate([1], [0])
+    assert 0.8 < time.monotonic() - begin < 4.0
+
+
+def test_a_late_answer(model: ServedModel, connect: Connect) -> None:
+    model.faults.append(Fault(seconds=0.6))
+    begin = time.monotonic()
+    with pytest.raises(UserError, match=r"^timeout: .* 0\.2 s"):
+        connect(timeout_s=0.2).generate([1], [0])
+    assert time.monotonic() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"other": np.zeros(1, np.float32), "more": np.zeros(1, np.float32)},
+        {"png_bytes": np.array([b"a", b"b", b"c"], object)},
+        {"png_bytes": np.float32(1)},
+    ],
+    ids=["no output of this name", "wrong number of rows", "no rows"],
+)
+def test_answers_that_do_not_fit_the_request(
+    model: ServedModel, connect: Connect, outputs: dict[str, np.ndarray]
+) -> None:
+    model.faults.append(Fault(outputs=outputs))
+    with pytest.raises(UserError, match="^generate: .*png_bytes"):
+        connect().generate([1], [0])
+
+
+def test_unknown_models_versions_and_signatures(server: ModelServer, interface: str, connect: Connect) -> None:
+    address = server.get_address(interface)
+    for options, name in (({"model": "other"}, "other"), ({"version": 2}, "sagan version 2")):
+        client = connect(address, **options)
+        assert not client.is_ready()
+        for call in (lambda client=client: client.generate([1], [0]), client.metadata):
+            with pytest.raises(RequestRefusedError, match=f"^model: .*{name}"):
+                call()
+    inputs = {"latents": LATENTS, "labels": np.array([0], np.int32)}
+    with pytest.raises(RequestRefusedError, match="^signature: .*no_such"):
+        connect(address).transport.predict("no_such", inputs, "images", 20.0)
+
+
+def test_readiness_and_metadata(server: ModelServer, interface: str, connect: Connect) -> None:
+    client = connect(server.get_address(interface), version=3)
+    assert client.is_ready()
+    metadata = client.metadata()
+    assert (metadata.name, metadata.version) == ("sagan", 3)
+    assert set(metadata.signatures) == {"serving_default", "generate", "attention"}
+    latents = metadata.signatures["serving_default"].inputs["latents"]
+    assert (latents.dtype, latents.shape) == ("float32", (-1, LATENT_DIM))
+    assert metadata.signatures["generate"].outputs["png_bytes"].dtype == "string"
+
+
+def test_readiness_is_asked_once(connect: Connect) -> None:
+    client = connect(f"127.0.0.1:{find_free_ports(1)[0]}")
+    begin = time.monotonic()
+    assert not client.is_ready()
+    assert time.monotonic() - begin < 1.0
+
+
+@pytest.mark.usefixtures("short_waits")
+def test_no_server_and_the_wrong_interface(double: ModelServer, interface: str, connect: Connect) -> None:
+    unused = f"127.0.0.1:{find_free_ports(1)[0]}"
+    wrong = double.grpc if interface == "rest" else double.rest
+    for address in (unused, wrong):
+        with pytest.raises(ServerBusyError, match=f"^server: .*{address}"):
+            connect(address).generate([1], [0])
+    with pytest.raises(UserError, match="Connection refused"):
+        connect(unused).metadata()
 
 
 def test_reasons_are_shortened() -> None:

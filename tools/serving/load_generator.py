@@ -10,9 +10,10 @@ failed or gave a wrong file, or if a malformed request was answered or failed in
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
+import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -23,14 +24,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sagan_tf.cli.console import run_command
-from sagan_tf.errors import UserError
+from sagan_tf.cli.command_line import run_command_line
+from sagan_tf.errors import RunEndedError, UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.serving.classes import read_classes
-from sagan_tf.serving.client import Client
-from sagan_tf.serving.contract import GENERATE, GENERATOR_SIGNATURES, MAX_BATCH_SIZE, MODEL_NAME, SERVING_DEFAULT
+from sagan_tf.serving.connection import Client
+from sagan_tf.serving.contract import GENERATE, GENERATOR_SIGNATURES, SERVING_DEFAULT
 from sagan_tf.serving.transports import RequestRefusedError
 from tools.serving.malformed_requests import MALFORMED_REQUESTS, Request
+from tools.serving.options import LoadOptions
 from tools.serving.request_log import (
     BAD_ANSWERED,
     BAD_FAILED,
@@ -41,7 +43,6 @@ from tools.serving.request_log import (
     RequestLog,
 )
 
-_PROGRAM = "load_generator"
 _NUM_SEEDS = 64
 """Number of different images, which are requested again and again."""
 _TRUNCATIONS = (8.0, 1.0, 0.5)
@@ -86,7 +87,7 @@ def send_malformed_request(client: Client, log: RequestLog, kind: str, request: 
 
 
 def measure_batch_size(
-    client: Client, log: RequestLog, rows: int, latent_dim: int, options: argparse.Namespace
+    client: Client, log: RequestLog, rows: int, latent_dim: int, options: LoadOptions
 ) -> dict[str, Any]:
     """Send all requests of a batch size.
 
@@ -118,7 +119,7 @@ def measure_batch_size(
     }
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def measure(options: LoadOptions) -> dict[str, Any]:
     """Measure all batch sizes.
 
     Returns:
@@ -147,72 +148,33 @@ def format_report(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *result["messages"]])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(options: LoadOptions) -> None:
+    """Measure a server, print the result and write it.
+
+    Raises:
+        UserError: If an option is wrong, the server cannot be reached or the result cannot be written.
+        RunEndedError: If the server failed a check.
+    """
+    output = Path(os.path.expanduser(options.json))
+    if options.json:
+        check_can_write_file(output, "json")
+    if options.model_card:
+        options = dataclasses.replace(options, num_classes=max(read_classes(options.model_card).count or 0, 1))
+    result = measure(options)
+    print(format_report(result))
+    if options.json:
+        content = json.dumps({"options": dataclasses.asdict(options), **result}, indent=2) + "\n"
+        write_result(output, "json", lambda path: write_atomically(path, content))
+    if result["failed"]:
+        raise RunEndedError(f"{result['failed']} requests failed or had wrong answers", status=1)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit status."""
-    options = _parse(arguments)
-    try:
-        if options.json is not None:
-            check_can_write_file(options.json, "json")
-        if options.model_card:
-            options.num_classes = max(read_classes(options.model_card).count or 0, 1)
-        result = run(options)
-        print(format_report(result))
-        if options.json is not None:
-            settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-            content = json.dumps({"options": settings, **result}, indent=2) + "\n"
-            write_result(options.json, "json", lambda path: write_atomically(path, content))
-    except UserError as error:
-        sys.stderr.write(f"{_PROGRAM}: error: {error}\n")
-        return 2
-    return 1 if result["failed"] else 0
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    return run_command_line(
+        "tools/serving/load_generator.py", __doc__, main, LoadOptions, argv=argv, prints_result=True
     )
-    add = parser.add_argument
-    add("--server", required=True, help="HOST:PORT of the gRPC interface, or with --rest of the REST interface")
-    add("--rest", action="store_true", help="use REST instead of gRPC")
-    add("--model", default=MODEL_NAME, help="name of the model (default: %(default)s)")
-    add("--model_card", default="", help="model_card.json of the model, with the number of classes")
-    add(
-        "--num_classes",
-        type=_parse_positive_number,
-        default=1,
-        help="number of classes, without a model card (default: 1, which requests class 0 only)",
-    )
-    add("--requests", type=_parse_positive_number, default=1000, help="for each batch size (default: %(default)s)")
-    add(
-        "--concurrency", type=_parse_positive_number, default=4, help="requests at the same time (default: %(default)s)"
-    )
-    add("--batch_sizes", type=_parse_batch_sizes, default=[1, 4, 16], help="images per request (default: 1,4,16)")
-    add("--malformed", type=_parse_share, default=0.0, help="share of malformed requests, 0 to 1 (default: 0)")
-    add("--timeout", type=float, default=60.0, help="seconds to wait for an answer (default: 60)")
-    add("--json", type=Path, help="file to write the result to")
-    return parser.parse_args(arguments)
-
-
-def _parse_positive_number(text: str) -> int:
-    number = int(text) if text.strip().isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, received {text}")
-    return number
-
-
-def _parse_batch_sizes(text: str) -> list[int]:
-    sizes = [_parse_positive_number(part) for part in text.split(",")]
-    if max(sizes) > MAX_BATCH_SIZE:
-        raise argparse.ArgumentTypeError(f"expected at most {MAX_BATCH_SIZE}, received {max(sizes)}")
-    return sizes
-
-
-def _parse_share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"expected 0 to 1, received {text}")
-    return share
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(_PROGRAM, main, prints_result=True))
+    sys.exit(run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,45 +21,23 @@ CONFIGURATION_FILES = {
 
 # The flags of main.cc in TensorFlow Serving, without experimental ones. The server prints a line about any other flag
 # and ignores it.
-KNOWN_FLAGS = {
-    "allow_version_labels_for_unavailable_models",
-    "batching_parameters_file",
-    "enable_batching",
-    "enable_model_warmup",
-    "enable_per_model_batching_parameters",
-    "enable_profiler",
-    "enable_signature_method_name_check",
-    "file_system_poll_wait_seconds",
-    "flush_filesystem_caches",
-    "grpc_channel_arguments",
-    "grpc_max_threads",
-    "grpc_socket_path",
-    "load_retry_interval_micros",
-    "max_num_load_retries",
-    "model_base_path",
-    "model_config_file",
-    "model_config_file_poll_wait_seconds",
-    "model_name",
-    "monitoring_config_file",
-    "num_load_threads",
-    "num_request_iterations_for_warmup",
-    "num_unload_threads",
-    "per_process_gpu_memory_fraction",
-    "platform_config_file",
-    "port",
-    "remove_unused_fields_from_bundle_metagraph",
-    "rest_api_enable_cors_support",
-    "rest_api_num_threads",
-    "rest_api_port",
-    "rest_api_timeout_in_ms",
-    "saved_model_tags",
-    "ssl_config_file",
-    "tensorflow_inter_op_parallelism",
-    "tensorflow_intra_op_parallelism",
-    "tensorflow_session_config_file",
-    "tensorflow_session_parallelism",
-    "thread_pool_factory_config_file",
-}
+KNOWN_FLAGS = set(
+    re.findall(
+        r"\w+",
+        """
+    allow_version_labels_for_unavailable_models batching_parameters_file enable_batching enable_model_warmup
+    enable_per_model_batching_parameters enable_profiler enable_signature_method_name_check
+    file_system_poll_wait_seconds flush_filesystem_caches grpc_channel_arguments grpc_max_threads grpc_socket_path
+    load_retry_interval_micros max_num_load_retries model_base_path model_config_file
+    model_config_file_poll_wait_seconds model_name monitoring_config_file num_load_threads
+    num_request_iterations_for_warmup num_unload_threads per_process_gpu_memory_fraction platform_config_file port
+    remove_unused_fields_from_bundle_metagraph rest_api_enable_cors_support rest_api_num_threads rest_api_port
+    rest_api_timeout_in_ms saved_model_tags ssl_config_file tensorflow_inter_op_parallelism
+    tensorflow_intra_op_parallelism tensorflow_session_config_file tensorflow_session_parallelism
+    thread_pool_factory_config_file
+    """,
+    )
+)
 
 
 class _Strict(yaml.SafeLoader):

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import http.server
 import pathlib
 import re
 import socket
 import subprocess
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.serving.model_server import ModelServer
+from tests.serving.served_model import ServedModel
 from tests.tools.serving.configuration import read_configuration
 from tests.tools.serving.files import (
     CONFIGURATION_FILES,
     KNOWN_FLAGS,
     SERVER,
     SERVING,
-    STATUS_PATH,
     get_keys,
     parse_flags,
     read_yaml,
@@ -104,32 +102,7 @@ def test_the_container_has_few_permissions(service: Any) -> None:
     assert service["restart"] == "unless-stopped"
 
 
-class _StatusPage(http.server.BaseHTTPRequestHandler):
-    state = "AVAILABLE"
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        known = self.path == STATUS_PATH
-        answer = f'{{\n "model_version_status": [\n  {{\n   "version": "200",\n   "state": "{self.state}"\n  }}\n ]\n}}'
-        body = (answer if known else '{ "error": "Malformed request" }').encode()
-        self.send_response(200 if known else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Print nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[http.server.ThreadingHTTPServer]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _StatusPage) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield serving
-        serving.shutdown()
-
-
-def is_healthy(service: Any, port: int) -> bool:
+def is_healthy(service: Any, port: int | str) -> bool:
     kind, *command = service["healthcheck"]["test"]
     assert kind == "CMD"
     assert command[-1].count("/8501") == 1
@@ -139,10 +112,10 @@ def is_healthy(service: Any, port: int) -> bool:
 
 @pytest.mark.parametrize(("state", "healthy"), [("AVAILABLE", True), ("LOADING", False), ("END", False)])
 def test_the_health_check_reads_the_state(
-    service: Any, server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, state: str, healthy: bool
+    service: Any, double: ModelServer, model: ServedModel, state: str, healthy: bool
 ) -> None:
-    monkeypatch.setattr(_StatusPage, "state", state)
-    assert is_healthy(service, server.server_port) == healthy
+    model.state = state
+    assert is_healthy(service, double.rest.rpartition(":")[2]) == healthy
 
 
 def test_the_health_check_fails_without_a_server(service: Any) -> None:

@@ -4,50 +4,21 @@ from __future__ import annotations
 
 import json
 import pathlib
-import re
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 
-from sagan_tf.serving.transports import RequestRefusedError, ServerBusyError
-from tests.serving.model_server import ServerAddresses, start_server
-from tests.serving.small_model import save_small_model
-from tests.workers import find_free_ports
-from tools.serving.load_generator import choose_keys, main, send_malformed_request
-from tools.serving.malformed_requests import MALFORMED_REQUESTS
-from tools.serving.request_log import RequestLog
+from tests.serving.model_server import ModelServer
+from tests.serving.served_model import Fault, ServedModel
+from tools.serving.load_generator import choose_keys, run
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerAddresses]:
-    base_path = tmp_path_factory.mktemp("models")
-    save_small_model(base_path)
-    with start_server(base_path) as addresses:
-        yield addresses
-
-
-class FakeClient:
-    """A client whose server gives a fixed answer."""
-
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-        self.transport = self
-
-    def predict(self, *_: Any) -> Any:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-
-@pytest.mark.parametrize("transport", ["grpc", "rest"])
 def test_throughput_and_latency_of_a_correct_server(
-    server: ServerAddresses, transport: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    server: ModelServer, interface: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--rest"] if transport == "rest" else []
-    arguments += [f"--server={getattr(server, transport)}", "--requests=40", "--concurrency=4", "--batch_sizes=1,5"]
-    status = main([*arguments, "--num_classes=3", "--malformed=0.4", f"--json={tmp_path / 'result.json'}"])
+    arguments = ["--rest"] if interface == "rest" else []
+    arguments += [f"--server={server.get_address(interface)}", "--requests=40", "--concurrency=4", "--batch_sizes=1,5"]
+    status = run([*arguments, "--num_classes=3", "--malformed=0.4", f"--json={tmp_path / 'result.json'}"])
     printed = capsys.readouterr().out
     assert status == 0, printed
     assert "batch   1:" in printed and "images/s   ms: p50" in printed
@@ -70,52 +41,46 @@ def test_the_same_images_are_requested_in_different_batches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("fault", "malformed", "outcome"),
     [
-        (np.zeros(1), "bad requests answered"),
-        (ServerBusyError("no time"), "bad requests that failed otherwise"),
-        (RequestRefusedError("wrong"), "bad requests refused"),
+        (Fault(outputs={"png_bytes": np.array([b"\x89PNG"], object)}), 1.0, "bad requests answered"),
+        (Fault(13), 1.0, "bad requests that failed otherwise"),
+        (Fault(13), 0.0, "good requests that failed"),
+        (Fault(outputs={"png_bytes": np.array([b"GIF"], object)}), 0.0, "wrong pictures"),
     ],
 )
-def test_outcomes_of_malformed_requests(answer: Any, outcome: str) -> None:
-    log, request = RequestLog(), MALFORMED_REQUESTS["wrong shape"](1, 4)
-    send_malformed_request(FakeClient(answer), log, "kind", request, 1.0)  # type: ignore[arg-type]
-    assert log.counts == {outcome: 1}
-
-
-def test_a_server_that_answers_malformed_requests_fails(
-    server: ServerAddresses, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_faulty_server_fails(
+    double: ModelServer,
+    model: ServedModel,
+    capsys: pytest.CaptureFixture[str],
+    fault: Fault,
+    malformed: float,
+    outcome: str,
 ) -> None:
-    for kind in MALFORMED_REQUESTS:
-        monkeypatch.setitem(MALFORMED_REQUESTS, kind, lambda rows, _: make_good_request(rows))
-    arguments = [f"--server={server.grpc}", "--requests=4", "--batch_sizes=1", "--malformed=0.5"]
-    assert main(arguments) == 1
-    assert "bad requests answered: 2" in capsys.readouterr().out
-    # Good requests fail if the model has fewer classes.
-    assert main([f"--server={server.grpc}", "--requests=64", "--batch_sizes=1", "--num_classes=9"]) == 1
+    model.faults += [Fault(), Fault(), fault]  # After the metadata and the request that is not measured.
+    arguments = [f"--server={double.grpc}", "--requests=2", "--batch_sizes=1", "--concurrency=1"]
+    assert run([*arguments, f"--malformed={malformed}"]) == 1
+    assert f"{outcome}: 1" in capsys.readouterr().out
+
+
+def test_the_number_of_classes_is_that_of_the_model_card(
+    double: ModelServer, model: ServedModel, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "card.json").write_text('{"num_classes": 9}')
+    arguments = [f"--server={double.grpc}", "--requests=64", "--batch_sizes=1", f"--model_card={tmp_path}/card.json"]
+    assert run(arguments) == 1
     assert "good requests that failed: " in capsys.readouterr().out
 
 
-def make_good_request(rows: int) -> Any:
-    inputs = {
-        "seeds": np.zeros(rows, np.int64),
-        "labels": np.zeros(rows, np.int32),
-        "truncation": np.ones(rows, np.float32),
-    }
-    return "generate", inputs
-
-
-def test_user_errors(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (unused_port,) = find_free_ports(1)
-    for arguments, message in (
-        ([f"--server=127.0.0.1:{unused_port}", "--timeout=0.3"], f"load_generator: error: server: .*{unused_port}"),
-        (["--server=a:1", f"--json={tmp_path}"], f"load_generator: error: json: .*{tmp_path}"),
-        (["--server=a:1", "--model_card=none.json"], "load_generator: error: model_card: .*none.json"),
-    ):
-        assert main(arguments) == 2
-        assert re.match(message, capsys.readouterr().err)
-    for wrong in ("--malformed=2", "--requests=0", "--batch_sizes=257", "--batch_sizes=a"):
-        with pytest.raises(SystemExit) as caught:
-            main(["--server=a:1", wrong])
-        assert caught.value.code == 2
-        assert "load_generator: error: argument" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("--server=", "--malformed=2", "--requests=0", "--concurrency=0", "--num_classes=0", "--batch_sizes=257"),
+        *("--batch_sizes=", "--batch_sizes=a", "--timeout=0", "--json=/proc/nowhere/a", "--model_card=none.json"),
+    ],
+)
+def test_errors_of_the_user(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    assert run(["--server=a:1", flag]) == 2
+    option, _, value = flag.removeprefix("--").partition("=")
+    *_, line = capsys.readouterr().err.splitlines()
+    assert option in line and value in line

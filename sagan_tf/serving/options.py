@@ -1,0 +1,65 @@
+"""Options of `python -m sagan_tf.serving.client`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+from sagan_tf.config.dependent_options import CLIENT, check_dependent_fields
+from sagan_tf.config.option import option
+from sagan_tf.errors import UserError
+from sagan_tf.serving.contract import MAX_BATCH_SIZE, MODEL_NAME
+
+MAX_ROWS = 10
+"""Number of rows of a sheet if no labels are given."""
+_MAX_SEED = 2**62
+"""The seeds of the images after the first one also fit into 64 bits."""
+_UNSUPPORTED_SUFFIXES = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
+"""Suffixes of files that this command does not write; a directory with such a name would be an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClientOptions:
+    """Options of `python -m sagan_tf.serving.client`; each field has its description."""
+
+    server: str = option("", "HOST:PORT of the gRPC interface, or with --rest of the REST interface.")
+    output: str = option("", "A .png file for a sheet with one row per class, or a directory for one file per image.")
+    rest: bool = option(False, "Use REST instead of gRPC.")
+    model: str = option(MODEL_NAME, "Name of the model.")
+    version: int | None = option(None, "Version of the model; unset: the newest.")
+    labels: tuple[str, ...] = option(
+        (),
+        "Comma list of classes by number or, with --model_card, by name. A name with a comma needs double quotes, as "
+        f"""in --labels='"tench, Tinca tinca",3'. Empty: all classes of the card, in a sheet at most {MAX_ROWS}; """
+        "without a card class 0.",
+    )
+    model_card: str = option("", "model_card.json of the exported model, with the classes and their names.")
+    seed: int = option(0, "Seed of the first image; the next images have the seeds after it.")
+    columns: int = option(8, "Number of images in a row of a sheet.")
+    num_samples: int = option(100, "Number of images in a directory.")
+    truncation: float | None = option(
+        None, "Truncate the latents at +-this value (BigGAN's truncation trick); unset: no truncation."
+    )
+    timeout: float = option(60.0, f"Seconds to wait for {MAX_BATCH_SIZE} images.")
+    overwrite: bool = option(False, "Replace an existing output.")
+
+    def __post_init__(self) -> None:
+        if not self.server:
+            raise UserError("server: expected HOST:PORT, received none")
+        if not self.output or self.get_path().suffix.lower() in _UNSUPPORTED_SUFFIXES:
+            raise UserError(f"output: expected a .png file or a directory, received {self.output!r}")
+        check_dependent_fields(CLIENT, self)
+        for name in ("columns", "num_samples"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: expected at least 1, received {getattr(self, name)}")
+        if not 0 <= self.seed <= _MAX_SEED:
+            raise UserError(f"seed: expected 0 to {_MAX_SEED}, received {self.seed}")
+
+    def get_path(self) -> pathlib.Path:
+        """Return the path of the output."""
+        return pathlib.Path(os.path.expanduser(self.output))
+
+    def is_sheet(self) -> bool:
+        """Return whether the output is one file."""
+        return self.output.lower().endswith(".png")
