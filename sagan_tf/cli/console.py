@@ -11,15 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sagan_tf.errors import UserError
-from sagan_tf.text import make_single_line
-
 _STANDARD_DESCRIPTORS = (0, 1, 2)
 
 
-def run_command(
-    program: str, main: Callable[[], int | None], *, prints_result: bool = False, restart: bool = True
-) -> int:
+def run_command(program: str, main: Callable[[], int], *, prints_result: bool = False, restart: bool = True) -> int:
     """Run a command so that problems with standard streams do not end it.
 
     The following rules hold for every command and tool:
@@ -36,7 +31,7 @@ def run_command(
 
     Args:
         program: The name of the command, for messages.
-        main: The command. It returns its exit status, or raises SystemExit with it, as `argparse` does.
+        main: The command. It returns its exit status.
         prints_result: Whether standard output is the result of the command rather than only its log.
         restart: Whether the process may restart in UTF-8 mode. Only valid if the process runs nothing but the command.
 
@@ -47,40 +42,13 @@ def run_command(
     if restart:
         _require_utf8_file_names()
     with _lossy_stream("stdout") as stdout, _lossy_stream("stderr") as stderr:
-        try:
-            status = main() or 0
-        except SystemExit as end:
-            if not isinstance(end.code, int | None):
-                raise
-            status = end.code or 0
+        status = main()
         reason = _find_output_error(stdout)
         if reason is not None:
             level = "error" if prints_result else "warning"
             stderr.write(f"{program}: {level}: standard output could not be written: {reason}\n")
             return status or int(prints_result)
         return status
-
-
-def run_action(program: str, action: Callable[[], object], *expected: type[Exception]) -> int:
-    """Run the action of a tool and report expected errors in one line.
-
-    `UserError` and `OSError` are expected errors. The line goes to standard error.
-
-    Args:
-        program: The name of the tool, for the message.
-        action: The function that does the work of the tool.
-        *expected: Further exceptions whose message is written for users.
-
-    Returns:
-        The exit status: 0, or 2 after an error.
-    """
-    errors: tuple[type[Exception], ...] = (UserError, OSError, *expected)
-    try:
-        action()
-    except errors as error:
-        sys.stderr.write(f"{program}: error: {make_single_line(str(error))}\n")
-        return 2
-    return 0
 
 
 def open_closed_descriptors() -> None:

@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from sagan_tf.cli.console import run_action, run_command
-from sagan_tf.errors import UserError
+from sagan_tf.cli.console import run_command
 from sagan_tf.log import log_to_console
 from sagan_tf.progress import progress_bar
 
@@ -17,18 +16,6 @@ NAMES = {"latin": os.fsdecode(b"caf\xe9"), "utf8": os.fsdecode("naïve".encode()
 COMMAND = (
     "import sys; from sagan_tf.cli.console import run_command; from tests.cli.test_console import {0}; sys.exit({0}())"
 )
-
-
-@pytest.mark.parametrize("kind", [UserError, OSError, ZeroDivisionError])
-def test_action_errors_are_printed_in_one_line(kind, capsys):
-    def fail() -> None:
-        raise kind("first\nsecond \x1b[2J")
-
-    assert run_action("tool", lambda: "a result") == 0 and capsys.readouterr().err == ""
-    assert run_action("tool", fail, ZeroDivisionError) == 2
-    assert capsys.readouterr().err == "tool: error: first second \\x1b[2J\n"
-    with pytest.raises(IndexError):
-        run_action("tool", lambda: [][0])
 
 
 def show_names() -> int:

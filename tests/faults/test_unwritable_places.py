@@ -45,9 +45,8 @@ def test_unwritable_output_is_an_error_before_any_work(command, place, tmp_path,
     arguments = [argument.replace("PLACE", place) for argument in arguments]
     module = importlib.import_module(name)
     monkeypatch.setattr(sys, "argv", [name, *arguments])
-    run = module.run if hasattr(module, "run") else module.main
     try:
-        status = run()
+        status = module.run()
     except SystemExit as ended:
         status = ended.code
     line = capsys.readouterr().err
