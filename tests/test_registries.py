@@ -48,7 +48,7 @@ def test_attention_form(monkeypatch):
 
 def test_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "dummy", lambda config, **size: (config.dataset, size))
-    opened = open_source(DataConfig(dataset="dummy"), resolution=32, image_channels=3)
+    opened: object = open_source(DataConfig(dataset="dummy"), resolution=32, image_channels=3)
     assert opened == ("dummy", {"resolution": 32, "image_channels": 3})
 
 
@@ -81,4 +81,5 @@ def test_metric(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_extractor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXTRACTORS, "dummy", lambda options: options.name)
-    assert open_extractor(ExtractorOptions("dummy")) == "dummy"
+    opened: object = open_extractor(ExtractorOptions("dummy"))
+    assert opened == "dummy"

@@ -10,10 +10,12 @@ import pytest
 
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.evaluation.reference import load_reference
+from sagan_tf.runs.run_directory import RunDirectory
 from tests import commands
 from tests.data.sample_folders import build_class_directories
 from tests.faults.processes import ROOT, SMALL
-from tools import import_tfgan_checkpoint, prepare_imagenet, report
+from tools import import_tfgan_checkpoint, prepare_imagenet
+from tools.reporting.page import format_page
 
 NAME = os.fsdecode(b"caf\xe9")
 CLASSES = ("cat", os.fsdecode(b"\xe9t\xe9"))
@@ -62,7 +64,7 @@ def test_commands_accept_the_names(place, run_dir, tmp_path, capfd):
     assert commands.evaluate([run, *measured, f"--output={out / 'record.json'}"]) == 0
     assert commands.export([run, f"--data_licence={NAME}"]) == 0
     assert prepare_imagenet.run([*prepared, f"--data_dir={images}"]) == 0
-    page = report.format_page(report.RunDirectory(run_dir))
+    page = format_page(RunDirectory(run_dir))
     assert "Logging error" not in "".join(capfd.readouterr())
     (reference,) = out.glob("*.npz")
     assert load_reference(reference).provenance.class_names == CLASSES

@@ -3,6 +3,7 @@
 import functools
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -82,7 +83,7 @@ def test_finite_differences():
     images, labels = make_images(0), tf.zeros([SIZE], tf.int32)
 
     def value(changed: tf.Tensor) -> tf.Tensor:
-        def discriminator(inputs: list[tf.Tensor], training: bool) -> tf.Tensor:
+        def discriminator(inputs: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
             return tf.reduce_sum(tf.tanh(tf.reshape(inputs[0], [SIZE, -1]) @ changed / 16.0), 1, keepdims=True)
 
         outputs = add_image_gradients(call_discriminator)(discriminator, images, labels)

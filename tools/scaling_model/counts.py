@@ -24,7 +24,7 @@ from sagan_tf.training.updates import create_updates
 from tools.benchmarks.arithmetic import count_multiply_adds, find_called_graphs, find_used_operations
 from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
 from tools.preparation.shards import encode_image
-from tools.prepare_imagenet import parse_arguments
+from tools.prepare_imagenet import PreparationOptions
 from tools.scaling_model.prediction import BatchWork, Device, Reduction, Work
 
 _PRODUCTS = frozenset(["Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2"])
@@ -231,7 +231,7 @@ def list_resolutions(config: Config) -> list[Config]:
 
 def measure_prepared_bytes(resolution: int, image_channels: int) -> float:
     """Measure the mean bytes of a record that `tools/prepare_imagenet.py` makes of an image like a photograph."""
-    settings = parse_arguments(["--output=none"])
+    settings = PreparationOptions(output="unused")
     image_format = "png" if image_channels == 4 else settings.format
 
     def measure(seed: int) -> int:

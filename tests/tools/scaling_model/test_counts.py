@@ -230,8 +230,7 @@ def test_configured_widths_are_for_one_resolution_only() -> None:
 def test_size_of_a_prepared_record_agrees_with_the_tool(tmp_path: Path) -> None:
     write_image_directory(tmp_path / "images", 8)
     arguments = ["--dataset=folder", f"--data_dir={tmp_path / 'images'}", f"--output={tmp_path / 'out'}"]
-    options = prepare_imagenet.parse_arguments([*arguments, "--resolution=64", "--num_workers=1", "--num_shards=1"])
-    prepare_imagenet.prepare(options, tmp_path / "out" / "train")
+    assert prepare_imagenet.run([*arguments, "--resolution=64", "--num_workers=1", "--num_shards=1"]) == 0
     (file,) = (tmp_path / "out" / "train").glob("*.tfrecord")
     # The lengths of names differ.
     assert counts.measure_prepared_bytes(64, 3) == pytest.approx(file.stat().st_size / 8, rel=0.02)
