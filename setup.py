@@ -74,7 +74,7 @@ EXTRAS_REQUIRE = {
     ],
 }
 
-DOORS = ("train", "evaluate", "sample", "export")
+COMMANDS = ("train", "evaluate", "sample", "export")
 
 setup(
     name="sagan-tf",
@@ -96,7 +96,7 @@ setup(
     python_requires=">=3.10",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
-    entry_points={"console_scripts": [f"sagan-{door} = sagan_tf.{door}:run" for door in DOORS]},
+    entry_points={"console_scripts": [f"sagan-{command} = sagan_tf.{command}:run" for command in COMMANDS]},
     classifiers=[
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3",

@@ -56,15 +56,17 @@ class Architecture:
     """A family of networks.
 
     Attributes:
-        blocks: `residual` or `convolutional`.
+        blocks: Kind of the blocks, `residual` or `convolutional`, a key of the tables in `generator` and `discriminator`.
         stages: Stages by image size in pixels.
         attention: Whether attention and spectral normalization of the generator are allowed. A name always denotes the
             same published system, and `sngan` has neither of them.
+        can_keep_size: Whether a discriminator block can leave the size of the feature map unchanged.
     """
 
     blocks: str
     stages: Mapping[int, Stages]
     attention: bool = True
+    can_keep_size: bool = True
 
 
 _RESIDUAL_STAGES = {
@@ -84,7 +86,7 @@ _CONVOLUTIONAL_STAGES = {
 ARCHITECTURES: dict[str, Architecture] = {
     "sagan": Architecture("residual", _RESIDUAL_STAGES),
     "sngan": Architecture("residual", _RESIDUAL_STAGES, attention=False),
-    "dcgan": Architecture("convolutional", _CONVOLUTIONAL_STAGES),
+    "dcgan": Architecture("convolutional", _CONVOLUTIONAL_STAGES, can_keep_size=False),
 }
 
 
@@ -166,7 +168,7 @@ def _check_widths(option: str, widths: tuple[int, ...], length: int, content: st
 
 def _check_downsampling(stages: Stages, config: ModelConfig) -> None:
     received = _format_values(stages.downsample)
-    if ARCHITECTURES[config.architecture].blocks == "convolutional" and not all(stages.downsample):
+    if not ARCHITECTURES[config.architecture].can_keep_size and not all(stages.downsample):
         raise UserError(
             f"discriminator_downsample: expected only true for architecture {config.architecture}, whose blocks all "
             f"halve the feature map, received {received}"

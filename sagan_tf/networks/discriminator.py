@@ -32,6 +32,18 @@ POOLINGS: dict[str, Callable[..., Any]] = {
 """Pooling functions by value of `--discriminator_pooling`."""
 
 
+def _create_residual_block(index: int, downsample: bool, **options: Any) -> keras.layers.Layer:
+    return DiscriminatorBlock(downsample=downsample, preactivation=index > 1, **options)
+
+
+def _create_convolutional_block(index: int, downsample: bool, **options: Any) -> keras.layers.Layer:
+    return ConvolutionalDiscriminatorBlock(**options)
+
+
+_BLOCKS = {"residual": _create_residual_block, "convolutional": _create_convolutional_block}
+"""Functions that create block `index` (1, 2, ...), by `Architecture.blocks`."""
+
+
 def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> keras.Model:
     """Build the discriminator of a model.
 
@@ -113,16 +125,16 @@ def compute_class_scores(discriminator: keras.Model, features: Any) -> Any:
 
 
 def _create_block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) -> keras.layers.Layer:
-    options: dict[str, Any] = {
-        "filters": stages.discriminator[index - 1] * config.discriminator_channels,
-        "spectral_norm": spectral_norm,
-        "kernel_initializer": config.kernel_initializer,
-        "convolution_form": config.resampling,
-        "name": f"block_{index}",
-    }
-    if ARCHITECTURES[config.architecture].blocks == "convolutional":
-        return ConvolutionalDiscriminatorBlock(**options)
-    return DiscriminatorBlock(downsample=stages.downsample[index - 1], preactivation=index > 1, **options)
+    create = _BLOCKS[ARCHITECTURES[config.architecture].blocks]
+    return create(
+        index,
+        stages.downsample[index - 1],
+        filters=stages.discriminator[index - 1] * config.discriminator_channels,
+        spectral_norm=spectral_norm,
+        kernel_initializer=config.kernel_initializer,
+        convolution_form=config.resampling,
+        name=f"block_{index}",
+    )
 
 
 def _create_outputs(x: Any, labels: Any, config: ModelConfig, spectral_norm: Any) -> Any:
