@@ -56,7 +56,7 @@ class Architecture:
     """A family of networks.
 
     Attributes:
-        blocks: Kind of the blocks, `residual` or `convolutional`: a key of `_BLOCKS` in `generator` and `discriminator`.
+        blocks: Kind of the blocks, `residual` or `convolutional`: a key of the tables `_BLOCKS` of both networks.
         stages: Stages by image size in pixels.
         attention: Whether attention and spectral normalization of the generator are allowed. A name always denotes the
             same published system, and `sngan` has neither of them.
