@@ -1,4 +1,4 @@
-"""Tests of the structure of the code: import direction, lengths of files and functions, a test for every file."""
+"""Tests of the structure of the code: import direction, lengths of files and functions."""
 
 import ast
 import pathlib
@@ -63,87 +63,6 @@ RESTRICTED_IMPORTS = {
 
 MAX_FILE_LINES = 250
 MAX_FUNCTION_LINES = 40
-
-# Source files without a test file of the same name, each with the tests that cover it.
-TESTED_ELSEWHERE = {
-    "sagan_tf/errors.py": "exceptions without code; every test of a user error uses them",
-    "sagan_tf/training/discriminator_outputs.py": "tests/training/test_steps.py calls each of them",
-    "sagan_tf/training/monitoring_actions.py": "tests/training/test_run_actions.py runs the actions",
-    "sagan_tf/training/regularizer_inputs.py": "tests/regularization/test_regularizer.py checks the inputs",
-    "sagan_tf/config/flagfile.py": "tests/cli/test_flags.py and tests/faults/test_untrusted_flagfiles.py read them",
-    "sagan_tf/cli/callable_module.py": "tests/test_api.py calls the modules of the commands",
-    "sagan_tf/config/flag_text.py": "tests/cli/test_flags.py and tests/test_api.py read and write flagfiles with it",
-    "sagan_tf/config/shared_options.py": "tests of the options of each command have a wrong value for every check",
-    "sagan_tf/config/option_names.py": "tests/test_registries.py compares the names with those of the registries",
-    "sagan_tf/layers/attention_forms.py": "tests/layers/test_self_attention.py computes every form",
-    "sagan_tf/log.py": "tests/cli/test_console.py and tests/test_api.py write a log with it",
-    "sagan_tf/runs/load_networks.py": "tests/runs/test_checkpoints.py loads networks with it",
-    "sagan_tf/generation/exported_generators.py": "tests/generation/test_generators.py loads exports with it",
-    "sagan_tf/training/actions/checkpoint.py": "tests/training/test_train.py saves with it",
-    "sagan_tf/training/actions/sample_grid.py": "tests/training/test_run_actions.py compares its images",
-    "sagan_tf/training/actions/schedule.py": "tests/training/test_loop.py schedules actions",
-    **{
-        f"sagan_tf/config/{name}.py": "tests/config/test_config.py has a wrong value for every check"
-        for name in ("data", "evaluation", "model", "regularization", "training")
-    },
-    **{
-        f"sagan_tf/config/dependent_options/{name}.py": "tests/config/test_dependent_options.py tries every row"
-        for name in ("client", "common", "dependency", "evaluate", "export", "prepare_imagenet", "sample", "train")
-    },
-    "sagan_tf/keras_backend.py": "tests/environment/test_keras_settings.py imports its users under another backend",
-    "sagan_tf/config/option.py": "tests/config/test_config.py has a wrong value for every check",
-    "sagan_tf/augmentation/color.py": "tests/augmentation/test_augmentations.py compares it with loops over pixels",
-    "sagan_tf/networks/blocks.py": "bases without a call of their own; the blocks made from them are tested",
-    "sagan_tf/evaluation/image_evaluation.py": "tests/evaluation/test_evaluate.py evaluates directories and data sets",
-    "sagan_tf/evaluation/protocol.py": "tests/evaluation/test_evaluator.py checks every entry of a record",
-    "sagan_tf/evaluation/record_outputs.py": "tests/evaluation/test_evaluate.py writes to every output",
-    "sagan_tf/evaluation/result.py": "tests/evaluation/test_evaluator.py checks its values",
-    "sagan_tf/evaluation/run_evaluation.py": "tests/evaluation/test_evaluate.py evaluates during and after training",
-    "sagan_tf/evaluate.py": "tests/evaluation/test_evaluate.py runs this command as a user does",
-    "sagan_tf/export.py": "tests/exporting/test_export.py runs this command as a user does",
-    "sagan_tf/serving/options.py": "tests/serving/test_client.py has a wrong value for every check",
-    "tools/serving/options.py": "tests/tools/serving/test_load_generator.py has a wrong value for every check",
-    "sagan_tf/sample.py": "tests/sampling/test_sample.py runs this command as a user does",
-    "sagan_tf/training/actions/preemption.py": "tests/faults/test_several_workers.py stops several workers by it",
-    "sagan_tf/train.py": "tests/test_end_to_end.py runs this command as a user does",
-    "tools/train_fashion_mnist_classifier.py": "tests/features/test_fashion_mnist_classifier.py tests its classifier",
-    "tools/tf_gan.py": "tests/parity runs TF-GAN with it",
-    "tools/make_efficientnet_lite0.py": "tests/features/test_efficientnet_lite0.py reproduces the packaged file",
-    "tools/make_fashion_mnist_10k.py": "tests/data/sources/test_packaged.py reproduces the packaged file",
-    "tools/preparation/fashion_mnist.py": "tests/tools/test_prepare_fashion_mnist.py reads such files with it",
-    "tools/preparation/progress.py": "tests/tools/test_prepare_imagenet.py interrupts and continues it",
-    "tools/preparation/record_set.py": "tests/tools/test_prepare_imagenet.py writes record sets with it",
-    **{
-        f"tools/lowering/{name}.py": "tests/tools/test_lower_training.py lowers, runs and collects with it"
-        for name in ("collection", "inputs", "storage", "variables")
-    },
-    **{
-        f"tools/gpu_checking/{name}.py": "tests/tools/gpu_checking/test_check.py has an answer for every part"
-        for name in ("ask", "timing")
-    },
-    **{
-        f"tools/reporting/{name}.py": "tests/tools/test_report.py makes reports with it"
-        for name in ("curves", "images", "page")
-    },
-    "tools/gpu_checking/options.py": "tests/tools/gpu_checking/test_check.py has a wrong value for every check",
-    **{
-        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark_worker.py measures with it"
-        for name in ("evaluation", "image_files", "tf_gan_peer", "train_step_measurements")
-    },
-    **{
-        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark_pipeline.py reads with it"
-        for name in ("pipeline_data", "pipelines")
-    },
-    **{
-        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark_quality.py runs it"
-        for name in ("quality_cells", "quality_results")
-    },
-    **{
-        f"tools/benchmarks/{name}.py": "tests/tools/test_benchmark.py runs it"
-        for name in ("sampling", "startup", "train_step")
-    },
-    "sagan_tf/__init__.py": "test_package_loads_its_modules_when_they_are_used, below",
-}
 
 every_library_file = pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
 every_source_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -274,33 +193,6 @@ def test_no_unfinished_work_is_marked():
     assert [path for path in SOURCES + TESTS if any(mark in path.read_text() for mark in marks)] == []
 
 
-def find_test_file(path: pathlib.Path) -> pathlib.Path:
-    """Return the path of the test file of a source file.
-
-    tests/ has the directories of sagan_tf/, and the tests of tools/ are in tests/tools/.
-    """
-    directory = path.relative_to(ROOT).parent
-    if directory.as_posix() == "tools/benchmarks":
-        return ROOT / "tests" / "tools" / f"test_benchmark_{path.name}"
-    directory = path.relative_to(PACKAGE).parent if directory.parts[0] == "sagan_tf" else directory
-    return ROOT / "tests" / directory / f"test_{path.name}"
-
-
-def has_code(path: pathlib.Path) -> bool:
-    """Return whether a file defines functions or classes; the __init__ of a subpackage only imports names."""
-    nodes = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return any(isinstance(node, nodes) for node in ast.walk(ast.parse(path.read_text())))
-
-
-@every_source_file
-def test_every_file_has_tests(path):
-    relative = str(path.relative_to(ROOT))
-    if path.name == "__init__.py" and not has_code(path):
-        return
-    test_file = find_test_file(path)
-    assert test_file.exists() != (relative in TESTED_ELSEWHERE), f"{relative}: expected {test_file.relative_to(ROOT)}"
-
-
 def test_package_loads_its_modules_when_they_are_used():
     """The import changes nothing and loads no TensorFlow."""
     program = (
@@ -315,10 +207,6 @@ def test_package_loads_its_modules_when_they_are_used():
         "assert before == (dict(os.environ), list(warnings.filters), list(logging.getLogger().handlers))\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
-def test_files_that_are_tested_elsewhere_exist():
-    assert [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists()] == []
 
 
 def test_readme_has_no_placeholders_and_its_links_are_valid():

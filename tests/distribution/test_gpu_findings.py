@@ -37,18 +37,17 @@ def test_gpus_with_machine_code_have_no_findings(gpu: Gpu):
 
 
 @pytest.mark.parametrize(
-    ("gpu", "capabilities", "has_successor"),
+    ("gpu", "capabilities"),
     [
-        (K80, SOFTWARE.compute_capabilities, False),
-        (Gpu("NVIDIA B200", (10, 0)), SOFTWARE.compute_capabilities, True),
-        (RTX_5090, ("sm_60", "sm_89"), True),
-        (A10, ("sm_70", "sm_89", "compute_89"), False),  # machine code does not run on an earlier GPU
+        (K80, SOFTWARE.compute_capabilities),
+        (Gpu("NVIDIA B200", (10, 0)), SOFTWARE.compute_capabilities),
+        (RTX_5090, ("sm_60", "sm_89")),
+        (A10, ("sm_70", "sm_89", "compute_89")),  # machine code does not run on an earlier GPU
     ],
 )
-def test_gpus_without_code_are_an_error(gpu: Gpu, capabilities: tuple[str, ...], has_successor: bool):
+def test_gpus_without_code_are_an_error(gpu: Gpu, capabilities: tuple[str, ...]):
     ((level, message),) = examine(gpu, compute_capabilities=capabilities)
     assert level == ERROR and gpu.name in message and SOFTWARE.tensorflow in message
-    assert ("NVIDIA's TensorFlow container" in message) is has_successor
     future = examine(gpu, compute_capabilities=("sm_80", "sm_90", "sm_100", "compute_120"))
     assert gpu is K80 or all(level == INFO for level, _ in future)
 
@@ -79,20 +78,20 @@ def test_required_driver(gpu: Gpu, driver_cuda: tuple[int, int] | None, levels: 
 @pytest.mark.parametrize(
     ("gpu", "cudnn", "advice"),
     [
-        (V100, (9, 11), "nvidia-cudnn-cu12<9.11"),
-        (P100, (9, 28), "nvidia-cudnn-cu12<9.11"),
+        (V100, (9, 11), "<9.11"),
+        (P100, (9, 28), "<9.11"),
         (V100, (9, 10), None),
         (T4, (9, 28), None),
-        (A10, (9, 1), "nvidia-cudnn-cu12>=9.3,<10"),  # the version that some versions of PyTorch pin
-        (V100, (8, 9), "nvidia-cudnn-cu12>=9.3,<9.11"),
-        (A10, (10, 0), "nvidia-cudnn-cu12>=9.3,<10"),
+        (A10, (9, 1), ">=9.3,<10"),  # the version that some versions of PyTorch pin
+        (V100, (8, 9), ">=9.3,<9.11"),
+        (A10, (10, 0), ">=9.3,<10"),
         (A10, None, None),
     ],
 )
 def test_required_cudnn(gpu: Gpu, cudnn: tuple[int, int] | None, advice: str | None):
     findings = examine(gpu, cudnn=cudnn)
     assert [level for level, _ in findings] == ([ERROR] if advice else [])
-    assert all(f"pip install '{advice}'" in message for _, message in findings)
+    assert all(f"cudnn-cu12{advice}'" in message for _, message in findings)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +138,8 @@ def test_shared_memory_for_several_gpus(monkeypatch: pytest.MonkeyPatch, tmp_pat
         ({"has_nvml": False}, "libnvidia-ml.so.1"),
         ({"driver_cuda": (11, 4)}, "11.4"),
         ({"missing_packages": ("nvidia-cudnn-cu12", "nvidia-nccl-cu12")}, "nvidia-cudnn-cu12, nvidia-nccl-cu12"),
-        ({}, "log"),
     ],
 )
 def test_reasons_for_an_unused_gpu(software: dict, reason: str):
     finding = explain_unused_gpu(dataclasses.replace(SOFTWARE, **software))
     assert finding.level == WARNING and reason in finding.message
-    assert "TF_CPP_MIN_LOG_LEVEL=0" in finding.message

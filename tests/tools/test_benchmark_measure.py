@@ -19,18 +19,6 @@ def test_one_slow_run_does_not_move_the_median() -> None:
     assert Timing((1.0, 2.0)).median == 1.5
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        ((2.0, 1.0, 12.345), "2.00 s (1.00 s to 12.35 s)"),
-        ((0.5, 0.0123, 1.0), "500.0 ms (12.3 ms to 1.00 s)"),
-        ((0.001, 0.000999, 0.0000004), "999 us (0 us to 1.0 ms)"),
-    ],
-)
-def test_timings_as_text(seconds: tuple[float, ...], text: str) -> None:
-    assert str(Timing(seconds)) == text
-
-
 def test_the_ratio_is_the_median_of_the_ratios_of_pairs() -> None:
     """A machine that slows down does not affect it; the ratio of medians is 1.5."""
     assert compute_median_ratio([2.0, 4.0, 60.0], [1.0, 2.0, 40.0]) == 2.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -61,24 +60,6 @@ def test_a_round_measures_seconds_per_image(data: Path) -> None:
     figures = measurement.run()
     assert set(figures) == {"seconds", "processor_seconds"}
     assert all(value > 0 for value in figures.values())
-
-
-def result_of(**seconds: list[float]) -> dict[str, Any]:
-    figures = {
-        name: {"seconds": seconds.get(name, [0.004, 0.002, 0.002]), "processor_seconds": [0.002] * 3}
-        | {"speed_ratio": {"plain": 1.0, "plain_antialiased": 1.5}}
-        for name in PIPELINES
-    }
-    return {"resolution": 128, "jpeg_bytes": 99_400.0, "pipelines": figures}
-
-
-def test_the_table_has_a_row_for_each_pipeline() -> None:
-    header, *table = pipeline.format_rows(result_of(ours=[0.001, 0.0005, 0.002]))
-    assert header[:2] == ["128 px from 500 x 375 JPEGs of 99 kB", "images/s"]
-    assert [row[0] for row in table] == [pipeline.title for pipeline in PIPELINES.values()]
-    assert table[0][1:] == ["500 (250 to 500)", "2.00 ms", "1.00", "1.50"]
-    assert table[2][1] == "1,000 (500 to 2,000)"
-    assert {len(row) for row in [header, *table]} == {5}
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,7 @@
-import dataclasses
 import pathlib
-from typing import Any
 
 import pytest
 
-from sagan_tf.cli.flags import parse_config
-from sagan_tf.config import get_option_values
 from sagan_tf.errors import UserError
 from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
 from tools.benchmarks.worker_process import ROOT
@@ -29,40 +25,11 @@ def test_packaged_settings_are_found_by_name():
     assert find_settings(f"{last.name},quickstart,{last.name}") == [last, Setting("quickstart", ())]
 
 
-FORMER_QUICKSTART = """
---dataset=fashion_mnist_10k --resolution=32 --image_channels=1 --base_channels=16 --attention_resolutions=16
---global_batch_size=64 --num_steps=900 --generator_learning_rate=5e-4 --discriminator_learning_rate=1e-3
---adam_beta2=0.9 --ema_decay=0.99 --ema_start_step=100 --log_every=20 --steps_per_loop=20 --sample_every=100
-"""
-
-
-def test_the_former_quickstart_keeps_its_flags():
-    (setting,) = find_settings("quickstart_before")
-    received = parse_config([QUICKSTART, *setting.flags])
-    expected = parse_config(FORMER_QUICKSTART.split())
-    places: dict[str, Any] = {"run_dir": "run", "checkpoint_every": 1}
-    for config in (received, expected):
-        object.__setattr__(config, "training", dataclasses.replace(config.training, **places))
-    for part in ("model", "data", "training", "regularization"):
-        assert getattr(received, part) == getattr(expected, part)
-
-
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*_settings.txt")), ids=lambda path: path.stem)
 def test_every_settings_file_passes_the_checks(path: pathlib.Path):
     base = path.with_name("few_images.cfg" if path.stem == "few_images_settings" else "quickstart.cfg")
     settings = find_settings(str(path))
     assert len(parse_settings(settings, [f"--flagfile={base}"])) == len(settings) > 1
-
-
-def test_every_hypothesis_changes_one_option_of_the_former_quickstart():
-    settings = find_settings(str(ROOT / "configs" / "hypotheses_settings.txt"))
-    former, *hypotheses = [get_option_values(config) for config in parse_settings(settings, [QUICKSTART])]
-    (before,) = parse_settings(find_settings("quickstart_before"), [QUICKSTART])
-    assert settings[0].name == "former" and former == get_option_values(before)
-    changes = [{name for name, value in values.items() if value != former[name]} for values in hypotheses]
-    together = {"loss", "r1_weight", "r2_weight"}
-    assert all(len(change) == 1 or change == together for change in changes) and together in changes
-    assert set.union(*changes) >= {"orthogonal_regularization", "latents_to_every_block", "lecam_weight", "augment"}
 
 
 @pytest.mark.parametrize(

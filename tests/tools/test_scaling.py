@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.distribution.strategy import create_communication_options
 from tools import scaling
-from tools.scaling_model import counts, prediction, tables
+from tools.scaling_model import counts, tables
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "scaling.md"
@@ -63,37 +62,6 @@ def test_the_document_shows_what_the_tool_prints(
     monkeypatch.chdir(ROOT)
     assert run(*shlex.split(arguments.replace("\\\n", " "))) == 0
     assert capsys.readouterr().out.rstrip() == output.rstrip()
-
-
-def test_sentences_of_the_document_have_the_figures_of_the_tool() -> None:
-    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
-    for latency in (prediction.NETWORK_LATENCY, prediction.LOCAL_LATENCY, prediction.LAUNCH_SECONDS):
-        assert f"{1e6 * latency:g} µs" in text
-    for speed in (tables.ORIGINAL_IMAGES_PER_CORE, tables.PREPARED_IMAGES_PER_CORE):
-        assert f"{speed:,.0f}" in text
-    assert "44 MB of the 326 MB" in text
-
-
-def test_speeds_of_the_input_equal_those_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (original,) = re.findall(r"^\| here, from the same TFDS records.*?\| ([\d,]+);", text, re.M)
-    (prepared,) = re.findall(r"^\| here, from prepared records .*?\| ([\d,]+) \|", text, re.M)
-    assert "on two cores" in text
-    assert float(original.replace(",", "")) / 2 == tables.ORIGINAL_IMAGES_PER_CORE
-    assert float(prepared.replace(",", "")) / 2 == tables.PREPARED_IMAGES_PER_CORE
-
-
-def test_pack_sizes_in_the_document_match_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
-    config = scaling.resolve_num_classes(parse_config(["--flagfile=configs/imagenet.cfg"]))
-    state = tables.create_state(config)
-    size = create_communication_options("auto", has_gpus=True).bytes_per_pack
-    packs = [counts.pack_gradients(network, size) for network in (state.discriminator, state.generator)]
-    for first, second, third in packs:
-        assert f"{1e-6 * first:.0f}, {1e-6 * second:.0f} and {1e-6 * third:.0f} MB" in text
-    early = sum(sum(messages[:-1]) for messages in packs) / sum(map(sum, packs))
-    assert f"{early:.0%}".replace("%", " % of the bytes") in text
 
 
 @pytest.mark.parametrize(
