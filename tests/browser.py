@@ -6,11 +6,12 @@ import os
 import select
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests.waiting import wait_until
 
 _ANSWER_SECONDS = 120.0
 _DEEP_TEXT = """
@@ -29,11 +30,14 @@ class Page:
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._to, self._from = to_browser, from_browser
         self._number, self._rest = 0, b""
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
 
     def open(self, address: str) -> None:
         self._call("Page.navigate", session=self._session, url=address)
+
+    def close(self) -> None:
+        self._call("Target.closeTarget", targetId=self._target)
 
     def evaluate(self, script: str) -> Any:
         found = self._call("Runtime.evaluate", session=self._session, expression=script, returnByValue=True)
@@ -41,13 +45,11 @@ class Page:
 
     def wait_for(self, script: str, seconds: float = 60.0) -> Any:
         """Wait until an expression is true, and return its value."""
-        end = time.monotonic() + seconds
-        while not (value := self.evaluate(script)):
-            assert time.monotonic() < end, (
-                f"not within {seconds} s: {script}; the page shows: {' '.join(self.text().split())[:6000]}"
-            )
-            time.sleep(0.2)
-        return value
+
+        def describe() -> str:
+            return f"{script}; the page shows: {' '.join(self.text().split())[:6000]}"
+
+        return wait_until(lambda: self.evaluate(script), describe, seconds, every=0.2)
 
     def text(self) -> str:
         """Return all text of the page, including that of web components."""
@@ -82,8 +84,8 @@ class Page:
 
 
 @contextlib.contextmanager
-def browser_page(profile: str) -> Iterator[Page]:
-    """Start a browser and yield a page; skip the test if Chromium is not installed."""
+def start_browser(profile: str) -> Iterator[tuple[int, int]]:
+    """Start a browser and yield its pipes; skip the test without Chromium."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed")
@@ -100,7 +102,7 @@ def browser_page(profile: str) -> Iterator[Page]:
     for end in (to_browser[0], from_browser[1]):
         os.close(end)
     try:
-        yield Page(to_browser[1], from_browser[0])
+        yield to_browser[1], from_browser[0]
     finally:
         process.kill()
         process.wait()

@@ -1,8 +1,9 @@
-"""Settings that must be made before TensorFlow starts, and fixtures that free memory."""
+"""Settings that must be made before TensorFlow starts, and fixtures of several packages."""
 
 import contextlib
 import gc
 import os
+import pathlib
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ import hypothesis
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
+
+from tests.browser import Page, start_browser
+from tests.data.sample_folders import build_class_directories
 
 # Use the same examples in every run, without a time limit, so that a failure can be reproduced on every machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -48,6 +52,28 @@ def _forget_custom_gradients() -> Iterator[list[str]]:
     names += [name for name in registered if name.startswith("CustomGradient-") and name not in before]
     for name in names:
         del registered[name]
+
+
+@pytest.fixture(scope="session")
+def _browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    with start_browser(str(tmp_path_factory.mktemp("profile"))) as pipes:
+        yield pipes
+
+
+@pytest.fixture
+def browser(_browser: tuple[int, int]) -> Iterator[Page]:
+    """Return a new page of the browser that all tests share."""
+    page = Page(*_browser)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def class_directories(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A directory with 2 class subdirectories of 6 images each, which no test changes."""
+    data_dir = tmp_path_factory.mktemp("class_directories")
+    build_class_directories(data_dir)
+    return data_dir
 
 
 @pytest.fixture(autouse=True)

@@ -118,11 +118,15 @@ def test_user_error_is_one_line_and_leaves_no_files(tmp_path, capsys, flags, mes
 
 
 def test_modules_run_as_programs():
+    started = {}
     for name in ("train", "evaluate", "sample", "export", "serving.client"):
         command = [sys.executable, "-m", f"sagan_tf.{name}", "--\x1b[2Jresolution=48"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-        assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
-        assert f"sagan_tf.{name}: error: " in done.stderr and "\x1b" not in done.stderr
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started[name] = subprocess.Popen(command, text=True, cwd=ROOT, **pipes)
+    for name, process in started.items():
+        output, errors = process.communicate()
+        assert process.returncode == 2 and output == "" and "Traceback" not in errors
+        assert f"sagan_tf.{name}: error: " in errors and "\x1b" not in errors
 
 
 def test_generator_learns_to_distinguish_two_classes(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.miniature_imagenet import build_miniature_imagenet
-from tests.data.sample_folders import build_class_directories, build_record_files
+from tests.data.sample_folders import build_record_files
 
 
 @pytest.fixture(scope="session")
@@ -16,14 +16,6 @@ def miniature_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of TFDS itself
         build_miniature_imagenet(data_dir)
-    return data_dir
-
-
-@pytest.fixture(scope="session")
-def class_directories(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with 2 class subdirectories of 6 images each."""
-    data_dir = tmp_path_factory.mktemp("class_directories")
-    build_class_directories(data_dir)
     return data_dir
 
 

@@ -5,9 +5,9 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
+from tests import waiting
 from tests.training.tiny import RUN_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -43,11 +43,14 @@ def wait_until(
     condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 240, every: float = 0.02
 ) -> None:
     """Wait until a condition is true; fail if the process ends before or the time limit is over."""
-    end = time.monotonic() + seconds
-    while not condition():
+
+    def is_met() -> bool:
+        if condition():
+            return True
         assert process.poll() is None, f"the process ended with status {process.returncode}"
-        assert time.monotonic() < end, f"the condition was not met within {seconds} s"
-        time.sleep(every)
+        return False
+
+    waiting.wait_until(is_met, seconds=seconds, every=every)
 
 
 def _log(run_dir: pathlib.Path, stream: str) -> pathlib.Path:

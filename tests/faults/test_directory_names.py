@@ -12,6 +12,7 @@ from sagan_tf.training.state import TrainState
 from tests import commands
 from tests.faults.short_run import STEPS, run_training
 from tests.features.fake_extractors import save_extractor
+from tests.sampling.gray_images import read_files
 from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
 
 SIBLINGS = {
@@ -30,10 +31,6 @@ def state() -> TrainState:
     return make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
 
 
-def contents(directory: pathlib.Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("name", SIBLINGS)
 def test_no_file_of_another_run_is_touched(name, tmp_path, state):
     directory, sibling = (tmp_path / run_name / "checkpoints" for run_name in (name, SIBLINGS[name]))
@@ -46,16 +43,16 @@ def test_no_file_of_another_run_is_touched(name, tmp_path, state):
 
     save(sibling, 3, (1, 2, 3))
     (sibling / "step-1.tempstate9").touch()
-    before = contents(sibling)
+    before = read_files(sibling)
     save(directory, 1, (1, 2, 3))
     remove_unfinished_checkpoints(directory)
-    assert sorted(contents(directory)) == ["checkpoint", "step-3.data-00000-of-00001", "step-3.index"]
+    assert sorted(read_files(directory)) == ["checkpoint", "step-3.data-00000-of-00001", "step-3.index"]
     assert restore_latest(state, directory) == 3
     assert load_generator(tiny_config(**PLAINEST_NETWORKS), directory, "3")[1] == 3
     save(directory, 2, (4, 5))  # a resumed run, which reads the list of checkpoints again
     assert sorted(path.stem for path in directory.glob("*.index")) == ["step-4", "step-5"]
     assert tf.train.get_checkpoint_state(str(directory)).model_checkpoint_path == str(directory / "step-5")
-    assert contents(sibling) == before
+    assert read_files(sibling) == before
 
 
 def test_warning_about_a_damaged_checkpoint_has_its_path(tmp_path, state, caplog):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.outcomes import read_metrics, read_tensors
 from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
+from tests.waiting import wait_until
 from tests.workers import run_workers, start_workers
 
 FLAGS = ["-m", "sagan_tf.train", *RUN_FLAGS, *PLAIN_FLAGS, "--strategy=multi_worker", "--loss=wasserstein"]
@@ -30,11 +31,8 @@ def start(run_dir: pathlib.Path, *flags: str) -> list[list[str]]:
 
 def wait_for_lines(run_dir: pathlib.Path, count: int, seconds: float = 240.0) -> None:
     """Wait until the run has written a number of lines of metrics, which shows that it trains."""
-    end = time.monotonic() + seconds
     path = run_dir / "metrics.jsonl"
-    while time.monotonic() < end and not (path.exists() and path.read_text().count("\n") >= count):
-        time.sleep(0.1)
-    assert path.exists() and path.read_text().count("\n") >= count
+    wait_until(lambda: path.exists() and path.read_text().count("\n") >= count, seconds=seconds)
 
 
 def wait_for_end(worker: subprocess.Popen[str], seconds: float) -> tuple[int, str]:

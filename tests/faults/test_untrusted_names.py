@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
@@ -19,10 +18,10 @@ from sagan_tf.sampling.image_archive import write_archive
 from sagan_tf.sampling.image_files import write_images
 from sagan_tf.sampling.image_set import ImageSet, choose_class_directories
 from sagan_tf.visualization.image_grid import draw_image_sheet
-from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_directories, write_image
 from tests.faults.untrusted_files import framed, good_records, write_record_files
-from tools import prepare_imagenet
+from tests.sampling.gray_images import draw
+from tests.tools.preparation.prepare_folder import prepare_folder
 
 PATHS = (
     "..",
@@ -50,9 +49,6 @@ def test_images_are_written_only_below_the_output(name, tmp_path):
     output = tmp_path / "deep" / "output"
     names = ("cat", name)
     image_set = ImageSet("run", 0, 6, (0, 1), choose_class_directories(2, names), None)
-
-    def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
-        return encode_pngs(tf.zeros((len(seeds), 2, 2, 1), tf.uint8))
 
     assert write_images(image_set, draw, output, shard=0, num_shards=1, batch_size=2, overwrite=False) == 6
     write_archive(tmp_path / "a.npz", [np.zeros((1, 2, 2, 1), np.uint8)], (2, 2, 1), np.zeros(1), np.zeros(1), names)
@@ -104,15 +100,10 @@ def test_names_in_records_are_escaped(tmp_path):
     assert source.skipped.names == (rf"{tmp_path}/train/a.tfrecord#0 (\x1b[2J\n0\udcff)",)
 
 
-def prepare(source: Path, output: Path, *options: str) -> int:
-    arguments = ["--dataset=folder", f"--data_dir={source}", f"--output={output}", "--resolution=16", "--num_workers=1"]
-    return prepare_imagenet.run([*arguments, *options])
-
-
 @pytest.mark.parametrize("split", ["", ".", "..", "../train", "/tmp/train", "a/b"])
 def test_split_must_be_a_directory_name(split, tmp_path, capsys):
     build_class_directories(tmp_path / "images")
-    assert prepare(tmp_path / "images", tmp_path / "output", f"--split={split}") == 2
+    assert prepare_folder(tmp_path / "images", tmp_path / "output", f"--split={split}") == 2
     error = capsys.readouterr().err
     assert "split: " in error and f"received {split!r}" in error
     assert not (tmp_path / "output").exists()
@@ -123,7 +114,7 @@ def test_class_names_that_are_not_text_can_be_prepared(tmp_path):
     names = (os.fsdecode(b"caf\xe9"), "tea")
     build_class_directories(tmp_path / "images", names, images_per_class=2)
     write_image(tmp_path / "images" / "tea" / os.fsdecode(b"\xff.png"), (1, 2, 3))
-    assert prepare(tmp_path / "images", tmp_path / "output") == 0
+    assert prepare_folder(tmp_path / "images", tmp_path / "output") == 0
     config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path / "output"))
     source = open_source(config, resolution=16, image_channels=3)
     assert source.class_names == names

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from sagan_tf.errors import UserError
 from sagan_tf.sampling.image_archive import write_archive
 from sagan_tf.sampling.image_files import write_images
 from sagan_tf.sampling.image_set import ImageSet
-from sagan_tf.visualization.png import encode_pngs
 from tests.data.sample_folders import build_class_directories
-from tools import prepare_imagenet
+from tests.sampling.gray_images import draw
+from tests.tools.preparation.prepare_folder import prepare_folder
 from tools.preparation.unfinished import FinishedShard, lock_unfinished_work
 
 SET = ImageSet("run", 0, 4, (0, 1), ("cat", "dog"), None)
@@ -43,10 +42,6 @@ def output(tmp_path: Path) -> Path:
     """Create a directory of four written images."""
     write(tmp_path / "output")
     return tmp_path / "output"
-
-
-def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
-    return encode_pngs(tf.zeros((len(seeds), 2, 2, 1), tf.uint8))
 
 
 def write(directory: Path, image_set: ImageSet = SET, overwrite: bool = False) -> int:
@@ -100,19 +95,14 @@ def test_link_in_place_of_an_archive(tmp_path, elsewhere, name):
     assert_untouched(elsewhere)
 
 
-def prepare(tmp_path: Path) -> int:
-    build_class_directories(tmp_path / "images")
-    arguments = ["--dataset=folder", f"--data_dir={tmp_path / 'images'}", "--resolution=16", "--num_workers=1"]
-    return prepare_imagenet.run([*arguments, f"--output={tmp_path / 'output'}"])
-
-
 @pytest.mark.parametrize("name", ["", "files", "finished"])
 def test_link_in_place_of_unfinished_work(tmp_path, elsewhere, name, capsys):
     """Without a check, the target's files would be removed as half-written files."""
     link = tmp_path / "output" / ".train.unfinished" / name
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere)
-    assert prepare(tmp_path) == 2
+    build_class_directories(tmp_path / "images")
+    assert prepare_folder(tmp_path / "images", tmp_path / "output") == 2
     assert f"error: --output: {link} is a symbolic link" in capsys.readouterr().err
     assert_untouched(elsewhere)
 
@@ -142,5 +132,6 @@ def test_invalid_settings(tmp_path, text, capsys):
     path = tmp_path / "output" / ".train.unfinished" / "settings.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    assert prepare(tmp_path) == 2
+    build_class_directories(tmp_path / "images")
+    assert prepare_folder(tmp_path / "images", tmp_path / "output") == 2
     assert f"error: --output: {path}" in capsys.readouterr().err

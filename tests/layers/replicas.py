@@ -1,6 +1,5 @@
-"""Two replicas on one CPU, which `tests/conftest.py` splits into two logical devices."""
+"""Functions that run on two replicas, `two_replicas`, and read their results."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,12 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tests.training.tiny import two_replicas
+
 REPLICAS = 2
-
-
-@functools.cache
-def two_replicas() -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(REPLICAS)])
 
 
 def run_on_replicas(function: Callable[..., Any], *parts: Sequence[np.ndarray]) -> list[Any]:

@@ -22,6 +22,8 @@ from sagan_tf.layers.dense_attention import dense_attention
 from tests.layers.gradients import assert_close, outputs_and_gradients
 from tests.layers.tflite import run_as_tflite
 
+pytestmark = pytest.mark.usefixtures("on_a_cpu")
+
 Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 FLOAT32_BYTES = 4
@@ -35,11 +37,6 @@ attend_in_blocks = functools.partial(
     blockwise_attention, blocks=Blocks(True, 8 * 12 * FLOAT32_BYTES)
 )  # 8 queries by 12 keys
 SPECS = [tf.TensorSpec([None, *shape]) for shape in ((35, 2), (12, 2), (12, 6))]
-
-
-@pytest.fixture(autouse=True)
-def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 def make_operands(batch: int, queries: int, keys: int, narrow: int, wide: int) -> list[tf.Tensor]:

@@ -12,6 +12,8 @@ from sagan_tf.layers import dense_attention as module
 from sagan_tf.layers.dense_attention import compute_attention_map, dense_attention, has_rounded_products
 from tests.graphs import find_predecessors
 
+pytestmark = pytest.mark.usefixtures("on_a_cpu")
+
 Tensors = Sequence[tf.Tensor]
 Attention = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -72,11 +74,6 @@ def relative_errors(found: Tensors, exact: Tensors) -> np.ndarray:
     """Return the norm of the error of each tensor, relative to its norm."""
     pairs = [[tf.cast(tensor, tf.float64) for tensor in pair] for pair in zip(found, exact, strict=True)]
     return np.array([float(tf.norm(value - reference) / tf.norm(reference)) for value, reference in pairs])
-
-
-@pytest.fixture(autouse=True)
-def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 @pytest.fixture

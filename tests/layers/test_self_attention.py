@@ -16,14 +16,11 @@ from sagan_tf.layers.blockwise_attention import Blocks, blockwise_attention
 from sagan_tf.layers.dense_attention import dense_attention
 from tests.layers.test_dense_attention import attend_plainly
 
+pytestmark = pytest.mark.usefixtures("on_a_cpu")
+
 CHANNELS = 16
 every_form = pytest.mark.parametrize("form", ATTENTION_FORMS)
 dense_and_blockwise = pytest.mark.parametrize("blockwise", [False, True])
-
-
-@pytest.fixture(autouse=True)
-def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,14 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.errors import StoppedBySignalError
 from tests.slurm import find_missing_programs, slurm_cluster
+from tests.waiting import wait_until
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "launch" / "train.sbatch"
@@ -88,13 +88,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         yield environment
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 def submit(environment: dict[str, str], *arguments: str, cwd: pathlib.Path) -> str:
     """Submit a job and return its number."""
     command = ["sbatch", "--parsable", *arguments]
@@ -132,17 +125,19 @@ def test_slurm_runs_and_requeues_the_job(slurm: dict[str, str], tmp_path: pathli
         return sorted(record.read_text().splitlines())
 
     try:
-        wait_for(lambda: read_record() == ["n10 2 begins", "n9 2 begins"], "both nodes begin")
+        wait_until(lambda: read_record() == ["n10 2 begins", "n9 2 begins"], seconds=300)
         # Send the signal of the time limit, for which a test would have to wait, to all tasks, not to the batch shell.
         subprocess.run(["scancel", "--signal=USR1", job], env=slurm, check=True)
-        wait_for(lambda: read_job_state(slurm, job)["Restarts"] == "1", "it is queued again")
+        wait_until(lambda: read_job_state(slurm, job)["Restarts"] == "1", seconds=300)
         assert read_record() == ["n10 2 begins", "n10 2 saved", "n9 2 begins", "n9 2 saved"]
         record.write_text("")
-        wait_for(lambda: read_job_state(slurm, job)["JobState"] == "PENDING", "it waits")
+        wait_until(lambda: read_job_state(slurm, job)["JobState"] == "PENDING", seconds=300)
         # Slurm waits two minutes by default. In the second in which the job ended, its nodes would reject it: they
         # compare the second of the new credential with that in which the old credential was revoked.
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+2"], env=slurm, check=True)
-        wait_for(lambda: read_job_state(slurm, job)["JobState"] in ("COMPLETED", "FAILED"), "it ends")
+        wait_until(
+            lambda: read_job_state(slurm, job)["JobState"] in ("COMPLETED", "FAILED"), lambda: "it ends", seconds=300
+        )
         assert read_job_state(slurm, job)["JobState"] == "COMPLETED"
     finally:
         subprocess.run(["scancel", job], env=slurm, check=False)

@@ -21,6 +21,8 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from tests.data.sample_folders import build_class_directories, get_image_color
+from tests.sampling.gray_images import read_files
+from tests.tools.preparation.prepare_folder import prepare_folder
 from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
 from tools.preparation.progress import Progress
 from tools.prepare_imagenet import run
@@ -31,32 +33,15 @@ INTERRUPTED_STATUS = 130
 """Exit status after Ctrl-C, as in shells."""
 
 
-@pytest.fixture(scope="module")
-def class_directories(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory of 2 class directories with 6 images each."""
-    data_dir = tmp_path_factory.mktemp("class_directories")
-    build_class_directories(data_dir)
-    return data_dir
-
-
 def open_records(data_dir: Path) -> Source:
     return open_source(DataConfig(dataset="tfrecord", data_dir=str(data_dir)), resolution=16, image_channels=3)
-
-
-def read_files(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
-
-
-def prepare(source: Path, output: Path, *options: str) -> int:
-    arguments = ["--dataset=folder", f"--data_dir={source}", f"--output={output}", "--resolution=16", "--num_workers=1"]
-    return run([*arguments, *options])
 
 
 @pytest.mark.parametrize(("image_format", "tolerance"), [("jpeg", 3), ("png", 0)])
 def test_the_tool_stores_every_image_with_its_label(
     class_directories: Path, tmp_path: Path, image_format: str, tolerance: int
 ) -> None:
-    assert prepare(class_directories, tmp_path, f"--format={image_format}", "--num_shards=5") == 0
+    assert prepare_folder(class_directories, tmp_path, f"--format={image_format}", "--num_shards=5") == 0
     source = open_records(tmp_path)
     assert source.class_names == ("cat", "dog")
     np.testing.assert_array_equal(source.class_counts, [6, 6])
@@ -72,7 +57,7 @@ def test_the_tool_stores_every_image_with_its_label(
 
 def test_the_metadata_describes_the_files_and_each_has_all_classes(class_directories: Path, tmp_path: Path) -> None:
     """A file of one class only would defeat the shuffle buffer."""
-    assert prepare(class_directories, tmp_path, "--num_shards=5") == 0
+    assert prepare_folder(class_directories, tmp_path, "--num_shards=5") == 0
     metadata = json.loads((tmp_path / "train" / "dataset.json").read_text())
     assert (metadata["num_examples"], metadata["resolution"], metadata["image_channels"]) == (12, 16, 3)
     assert metadata["class_counts"] == [6, 6]
@@ -86,7 +71,7 @@ def test_the_metadata_describes_the_files_and_each_has_all_classes(class_directo
 def test_the_tool_leaves_nothing_when_it_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     build_class_directories(tmp_path / "images")
     (tmp_path / "images" / "dog" / "000.png").write_bytes(b"no image")
-    assert prepare(tmp_path / "images", tmp_path / "records") == 2
+    assert prepare_folder(tmp_path / "images", tmp_path / "records") == 2
     assert "at most 1% unreadable images" in capsys.readouterr().err
     assert list((tmp_path / "records").iterdir()) == []
 
@@ -95,7 +80,7 @@ def test_the_tool_leaves_nothing_when_it_fails(tmp_path: Path, capsys: pytest.Ca
     "option", ["--image_channels=4", "--image_channels=2", "--quality=0", "--resolution=0", "--num_shards=-1"]
 )
 def test_invalid_options_are_rejected(class_directories: Path, tmp_path: Path, option: str, capsys: Printed) -> None:
-    assert prepare(class_directories, tmp_path, option) == 2
+    assert prepare_folder(class_directories, tmp_path, option) == 2
     assert option.lstrip("-").partition("=")[0] in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
@@ -117,16 +102,16 @@ def test_ctrl_c_reports_the_progress_and_the_same_command_continues(
     options = ("--num_shards=5", "--format=png")
     with monkeypatch.context() as patch:
         interrupt_after(patch, 2)
-        assert prepare(class_directories, tmp_path / "cut", *options) == INTERRUPTED_STATUS
+        assert prepare_folder(class_directories, tmp_path / "cut", *options) == INTERRUPTED_STATUS
     message = capsys.readouterr().err.splitlines()[-1]
     assert message.startswith("tools/prepare_imagenet.py: interrupted: 6 of 12 images")
     assert [path.name for path in (tmp_path / "cut").iterdir()] == [".train.unfinished"]
     finished = sorted((tmp_path / "cut" / ".train.unfinished" / "files").glob("*.tfrecord"))
     times = [path.stat().st_mtime_ns for path in finished]
-    assert prepare(class_directories, tmp_path / "cut", *options) == 0
+    assert prepare_folder(class_directories, tmp_path / "cut", *options) == 0
     assert [(tmp_path / "cut" / "train" / path.name).stat().st_mtime_ns for path in finished] == times
     assert "6/12" in capsys.readouterr().err  # the progress bar continues there
-    assert prepare(class_directories, tmp_path / "whole", *options) == 0
+    assert prepare_folder(class_directories, tmp_path / "whole", *options) == 0
     assert read_files(tmp_path / "cut" / "train") == read_files(tmp_path / "whole" / "train")
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["train"]
 
@@ -139,17 +124,17 @@ def test_continuing_with_another_option_or_image_is_rejected(
     build_class_directories(images)
     with monkeypatch.context() as patch:
         interrupt_after(patch, 1)
-        assert prepare(images, output, "--num_shards=5") == INTERRUPTED_STATUS
+        assert prepare_folder(images, output, "--num_shards=5") == INTERRUPTED_STATUS
     if change == "image":
         (images / "cat" / "000.png").write_bytes((images / "dog" / "005.png").read_bytes())
-        assert prepare(images, output, "--num_shards=5") == 2
+        assert prepare_folder(images, output, "--num_shards=5") == 2
         assert "images='" in capsys.readouterr().err
     else:
-        assert prepare(images, output, "--num_shards=5", "--quality=90") == 2
+        assert prepare_folder(images, output, "--num_shards=5", "--quality=90") == 2
         (message,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
         recommended = re.search("continue it with (.*), or remove that directory", message)
         assert recommended and "--quality=90" in message
-        assert prepare(images, output, "--num_shards=5", "--quality=90", *shlex.split(recommended[1])) == 0
+        assert prepare_folder(images, output, "--num_shards=5", "--quality=90", *shlex.split(recommended[1])) == 0
 
 
 def test_unreadable_images_are_counted_across_restarts(
@@ -160,9 +145,9 @@ def test_unreadable_images_are_counted_across_restarts(
         (tmp_path / "images" / "dog" / f"{name}.png").write_bytes(b"no image")
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
-        assert prepare(tmp_path / "images", tmp_path / "records", "--num_shards=5") == INTERRUPTED_STATUS
+        assert prepare_folder(tmp_path / "images", tmp_path / "records", "--num_shards=5") == INTERRUPTED_STATUS
     caplog.clear()
-    assert prepare(tmp_path / "images", tmp_path / "records", "--num_shards=5") == 0
+    assert prepare_folder(tmp_path / "images", tmp_path / "records", "--num_shards=5") == 0
     assert "198 images of 2 classes in 5 files; 2 unreadable images left out" in capsys.readouterr().out
     named = "".join(record.getMessage() for record in caplog.records)
     assert named.count("003.png") == named.count("004.png") == 1
@@ -177,9 +162,9 @@ def test_a_full_disk_loses_no_finished_shard(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        assert prepare(class_directories, tmp_path, "--num_shards=5") == 2
+        assert prepare_folder(class_directories, tmp_path, "--num_shards=5") == 2
     assert "No space left on device" in capsys.readouterr().err
-    assert prepare(class_directories, tmp_path, "--num_shards=5") == 0
+    assert prepare_folder(class_directories, tmp_path, "--num_shards=5") == 0
 
 
 def write_photographs(directory: Path, count: int) -> Path:

@@ -16,7 +16,7 @@ from PIL import Image
 from sagan_tf.errors import UserError
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.sampling import attention
-from tests.browser import browser_page
+from tests.browser import Page
 from tests.stored.test_stored import unpack
 from tools import report
 from tools.reporting.curves import draw_charts
@@ -49,23 +49,22 @@ def run_dir(tmp_path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def test_the_page_of_a_run_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_the_page_of_a_run_in_a_browser(run_dir: pathlib.Path, browser: Page) -> None:
     assert report.run([f"--run_dir={run_dir}"]) == 0
-    with browser_page(str(tmp_path / "profile")) as browser:
-        browser.open(f"file://{run_dir}/report.html")
-        browser.wait_for_text("Run run", "after 150 steps", "12.3457", "precision 0.5000, recall 0.2500", "step 2")
-        browser.wait_for_text(EVALUATION["reference"]["images"], "dead discriminator", "discriminator_loss: ")
-        browser.wait_for_text("base_channels", "tensorflow", "Where the generator looks")
-        assert browser.evaluate("document.title") == "Run run"
-        loaded = "[...document.images].map(image => image.complete && image.naturalWidth >= 8)"
-        assert browser.evaluate(loaded) == [True] * 3
-        assert browser.evaluate("document.querySelectorAll('svg').length") > 5
-        # The page needs no other file.
-        assert browser.evaluate("performance.getEntriesByType('resource').map(file => file.name.slice(0, 5))") in (
-            [],
-            ["data:"] * 3,
-        )
-        assert browser.evaluate("document.scripts.length") == 0
+    browser.open(f"file://{run_dir}/report.html")
+    browser.wait_for_text("Run run", "after 150 steps", "12.3457", "precision 0.5000, recall 0.2500", "step 2")
+    browser.wait_for_text(EVALUATION["reference"]["images"], "dead discriminator", "discriminator_loss: ")
+    browser.wait_for_text("base_channels", "tensorflow", "Where the generator looks")
+    assert browser.evaluate("document.title") == "Run run"
+    loaded = "[...document.images].map(image => image.complete && image.naturalWidth >= 8)"
+    assert browser.evaluate(loaded) == [True] * 3
+    assert browser.evaluate("document.querySelectorAll('svg').length") > 5
+    # The page needs no other file.
+    assert browser.evaluate("performance.getEntriesByType('resource').map(file => file.name.slice(0, 5))") in (
+        [],
+        ["data:"] * 3,
+    )
+    assert browser.evaluate("document.scripts.length") == 0
 
 
 def test_a_report_without_attention_maps_has_the_reason(run_dir: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

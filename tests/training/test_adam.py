@@ -56,9 +56,18 @@ def assert_same_moves(ours: list[np.ndarray], expected: list[np.ndarray]) -> Non
 
 
 @every_beta_1
-@pytest.mark.parametrize(("beta_2", "epsilon"), [(0.5, 1e-3), (0.9, 1e-8), (0.999, 1e-8), (0.999, 1e-3)])
-@pytest.mark.parametrize("compilation", ["eager", "graph", "xla"])
-def test_updates_equal_those_of_keras(beta_1, beta_2, epsilon, compilation):
+@pytest.mark.parametrize(
+    ("compilation", "beta_2", "epsilon"),
+    [
+        ("graph", 0.5, 1e-3),
+        ("graph", 0.9, 1e-8),
+        ("graph", 0.999, 1e-8),
+        ("graph", 0.999, 1e-3),
+        ("eager", 0.999, 1e-8),
+        ("xla", 0.999, 1e-8),
+    ],
+)
+def test_updates_equal_those_of_keras(beta_1, compilation, beta_2, epsilon):
     options = {"learning_rate": 0.1, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
     ours, expected = train(Adam, compilation=compilation, **options), train(keras.optimizers.Adam, **options)
     assert_same_moves(ours, expected)

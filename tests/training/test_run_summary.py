@@ -12,20 +12,25 @@ import tensorflow as tf
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.layers import SelfAttention2D, accelerators
 from sagan_tf.training.run_summary import count_large_map_values, describe_run, estimate_memory, log_description
-from sagan_tf.training.state import create_state
+from sagan_tf.training.state import TrainState, create_state
 from tests.training.tiny import make_state, one_device, tiny_config
 from tools.benchmarks.worker_process import Worker
+
+
+@pytest.fixture(scope="module")
+def state() -> TrainState:
+    return make_state(tiny_config(), one_device())
 
 
 @pytest.mark.parametrize(
     ("counts", "warned"), [([10, 12, 8], False), ([1, 28, 1], True), ([15, 15], False), ([], False)]
 )
-def test_the_description_of_a_run_warns_of_a_dominant_label(counts, warned, caplog):
+def test_the_description_of_a_run_warns_of_a_dominant_label(counts, warned, state, caplog):
     names = tuple("abc"[: len(counts)])
     source: Any = types.SimpleNamespace(name="images", num_examples=30, class_counts_sample_size=30, class_names=names)
     source.class_counts = np.array(counts, np.int64)
     config, images = tiny_config(), np.linspace(-0.5, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)
-    description = describe_run(config, source, make_state(config, one_device()), one_device(), images)
+    description = describe_run(config, source, state, one_device(), images)
     assert description["data"]["label_histogram"] == dict(zip(names, counts, strict=True))
     assert description["data"]["image_range"] == [-0.5, 1.0] and description["data"]["image_shape"] == [32, 32, 1]
     assert description["configuration"]["base_channels"] == 2 and description["replicas"] == 1
@@ -35,9 +40,7 @@ def test_the_description_of_a_run_warns_of_a_dominant_label(counts, warned, capl
     assert ("ONE LABEL DOMINATES" in caplog.text) == warned and ("labels: none" in caplog.text) == (not counts)
 
 
-def test_the_memory_estimate_depends_on_the_options():
-    state = make_state(tiny_config(), one_device())
-
+def test_the_memory_estimate_depends_on_the_options(state):
     def estimate(replicas: int = 1, **options: object) -> int:
         return estimate_memory(tiny_config(**options), state, replicas)
 

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 from sagan_tf.visualization.attention_maps import ImageAttention, LayerAttention
 from sagan_tf.visualization.attention_page import encode_png_data_url, make_attention_page
 from sagan_tf.visualization.colors import MARKER_COLORS
-from tests.browser import Page, browser_page
+from tests.browser import Page
 
 SIZE, KEYS, IMAGE_SIZE = (8, 4), (4, 2), (64, 32)
 
@@ -109,12 +108,6 @@ READ_CANVAS = """
   return {query: canvas.dataset.query, pixels: [...data], width, height};
 })
 """
-
-
-@pytest.fixture
-def browser(tmp_path: pathlib.Path) -> Iterator[Page]:
-    with browser_page(str(tmp_path / "profile")) as page:
-        yield page
 
 
 def open_page(browser: Page, page: str, directory: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, draw_line_chart, draw_line_charts
-from tests.browser import browser_page
+from tests.browser import Page
 
 SVG = "{http://www.w3.org/2000/svg}"
 BLUE = "#0072b2"
@@ -103,17 +103,16 @@ def overlap(one: list[float], other: list[float]) -> bool:
     return min(shared) > MAX_OVERLAP_PX
 
 
-def test_nothing_is_cut_off_or_covered_in_a_browser(tmp_path: pathlib.Path) -> None:
+def test_nothing_is_cut_off_or_covered_in_a_browser(browser: Page, tmp_path: pathlib.Path) -> None:
     curve = [(step, step * 1e3) for step in range(0, 1_000_001, 50_000)]
     longest = max((title for charts in CHARTS.values() for title in charts), key=len)
     names = [f"evaluation/precision_recall50k/precision_{index}" for index in range(8)]
     charts = {longest: dict.fromkeys(names, curve), "long title " * 9: {"long name " * 9: [(1, 0.0)]}}
     (tmp_path / "chart.svg").write_text(draw_line_charts(charts))
-    with browser_page(str(tmp_path / "profile")) as browser:
-        browser.open(f"file://{tmp_path}/chart.svg")
-        texts = browser.wait_for(f"{BOXES}('text')")
-        lines = browser.evaluate(f"{BOXES}('[clip-path]')")
-        ((left, top, right, bottom),) = browser.evaluate(f"{BOXES}('svg')")
+    browser.open(f"file://{tmp_path}/chart.svg")
+    texts = browser.wait_for(f"{BOXES}('text')")
+    lines = browser.evaluate(f"{BOXES}('[clip-path]')")
+    ((left, top, right, bottom),) = browser.evaluate(f"{BOXES}('svg')")
     assert len(texts) > 30 and len(lines) > 8
     assert all(left <= box[0] and top <= box[1] and box[2] <= right and box[3] <= bottom for box in texts)
     assert not [pair for pair in itertools.combinations(texts, 2) if overlap(*pair)]

@@ -15,6 +15,8 @@ from tests.layers.convolutions.test_forms import make_operands
 from tests.layers.gradients import assert_close, outputs_and_gradients
 from tools.benchmarks.arithmetic import count_multiply_adds
 
+pytestmark = pytest.mark.usefixtures("on_a_cpu")
+
 SIZE, CHANNELS, FILTERS = (8, 4), 5, 7
 RESULT_SIZES = {"up": (16, 8), "down": (4, 2), "none": SIZE}
 CASES = [(resampling, form) for resampling, forms in FORMS.items() for form in ("auto", *forms)]
@@ -22,12 +24,6 @@ CASES = [(resampling, form) for resampling, forms in FORMS.items() for form in (
 every_case = pytest.mark.parametrize(("resampling", "form"), CASES)
 every_resampling = pytest.mark.parametrize("resampling", FORMS)
 every_kernel_size = pytest.mark.parametrize("kernel_size", [1, 3])
-
-
-@pytest.fixture(autouse=True)
-def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the choice of `auto` independent of the machine that runs the tests."""
-    monkeypatch.setattr(accelerators, "has_accelerator", lambda: False)
 
 
 def make_features(batch: int = 3, size: tuple[int, int] = SIZE, channels: int = CHANNELS) -> np.ndarray:

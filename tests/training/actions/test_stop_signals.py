@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -13,6 +12,7 @@ from sagan_tf.errors import StoppedBySignalError
 from sagan_tf.train import run
 from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
+from tests import waiting
 from tests.faults.processes import read_output, start_training, wait_until
 from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 
@@ -26,13 +26,6 @@ class FakeCheckpoints:
         return "checkpoints/step-4"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert condition()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_stops_the_run_after_its_steps(number):
     before = signal.getsignal(number)
@@ -41,7 +34,7 @@ def test_a_signal_stops_the_run_after_its_steps(number):
         stop = StopOnSignal(signals, checkpoints)  # type: ignore[arg-type]
         stop(StepReport(4, 2, {}, 1.0, last=False))
         signal.raise_signal(number)
-        wait_for(lambda: signals.received == number)
+        waiting.wait_until(lambda: signals.received == number)
         stop(StepReport(4, 2, {}, 1.0, last=True))
         assert checkpoints.saved == 0
         with pytest.raises(StoppedBySignalError, match="step 4 .*checkpoints/step-4") as caught:
@@ -67,7 +60,7 @@ def test_a_stopped_run_has_saved_its_last_step(tmp_path, capsys):
     metrics = tmp_path / "metrics.jsonl"
 
     def stop() -> None:
-        wait_for(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 2)
+        waiting.wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 2)
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=stop)
@@ -91,10 +84,10 @@ def test_a_second_signal_stops_the_run_at_once(tmp_path):
     with start_training(run_dir, *(f"--{name}=1000000" for name in options)) as process:
         # The first two calls do one step each; the third call takes `call_length.TARGET_SECONDS`.
         wait_until(lambda: "first step after" in read_output(run_dir), process)
-        time.sleep(3.0)
+        time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         wait_until(lambda: "SIGINT: " in read_output(run_dir), process)
-        time.sleep(1.0)
+        time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 130

@@ -16,7 +16,6 @@ from sagan_tf.config import Config, ModelConfig, TrainingConfig
 from sagan_tf.training.actions.tensorboard import write_run_metadata
 from sagan_tf.visualization.charts import CHARTS
 from tests import commands
-from tests.browser import browser_page
 from tests.training.actions.reports import read_summaries
 from tests.training.tiny import RUN_FLAGS
 from tests.workers import find_free_ports
@@ -83,17 +82,17 @@ def tensorboard(directory: pathlib.Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_pages_in_a_browser(run_dir, tmp_path):
-    with browser_page(str(tmp_path / "profile")) as page, tensorboard(run_dir.parent) as address:
-        page.open(f"{address}/#scalars")
-        page.wait_for_text("small_run/tensorboard", "generator_loss", "real_logits", "gamma", "sigma")
-        page.open("about:blank")
-        page.open(f"{address}/#images")
-        page.wait_for_text("attention_maps", "samples", "small_run/tensorboard")
-        page.open("about:blank")
-        page.open(f"{address}/#hparams")
+def test_pages_in_a_browser(run_dir, browser):
+    with tensorboard(run_dir.parent) as address:
+        browser.open(f"{address}/#scalars")
+        browser.wait_for_text("small_run/tensorboard", "generator_loss", "real_logits", "gamma", "sigma")
+        browser.open("about:blank")
+        browser.open(f"{address}/#images")
+        browser.wait_for_text("attention_maps", "samples", "small_run/tensorboard")
+        browser.open("about:blank")
+        browser.open(f"{address}/#hparams")
         # The page has the names of all hyper-parameters and the values of the first five.
-        page.wait_for_text("adam_beta1", "0.3125", "architecture", "matching session groups: 1", str(run_dir))
-        page.open("about:blank")
-        page.open(f"{address}/#custom_scalars")
-        page.wait_for_text("Main curves", "losses", "attention gates (gamma); 0: attention is not used")
+        browser.wait_for_text("adam_beta1", "0.3125", "architecture", "matching session groups: 1", str(run_dir))
+        browser.open("about:blank")
+        browser.open(f"{address}/#custom_scalars")
+        browser.wait_for_text("Main curves", "losses", "attention gates (gamma); 0: attention is not used")
