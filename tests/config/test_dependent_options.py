@@ -2,12 +2,14 @@
 
 import dataclasses
 import pathlib
+import re
+import types
 from typing import Any
 
 import pytest
 
 from sagan_tf.cli.flags import Flags
-from sagan_tf.config import Config, EvaluationConfig
+from sagan_tf.config import OPTION_GROUPS, Config, EvaluationConfig
 from sagan_tf.config.dependent_options import (
     CLIENT,
     EVALUATE,
@@ -17,6 +19,7 @@ from sagan_tf.config.dependent_options import (
     TRAIN,
     check_dependent_fields,
 )
+from sagan_tf.config.dependent_options.dependency import Dependency
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.metrics import METRICS, find_metrics, has_reference_metric
 from sagan_tf.evaluation.options import EvaluateOptions
@@ -63,17 +66,52 @@ def client(*argv: str) -> None:
 
 TABLES = {train: TRAIN, evaluate: EVALUATE, sample: SAMPLE, export: EXPORT, client: CLIENT}
 COMMANDS: dict[str, Any] = {command.__name__: command for command in TABLES}
+OPTIONS: dict[tuple[Dependency, ...], tuple[Any, ...]] = {
+    TRAIN: tuple(OPTION_GROUPS.values()),
+    EVALUATE: (EvaluateOptions, EvaluationConfig),
+    SAMPLE: (SampleOptions,),
+    EXPORT: (ExportOptions,),
+    PREPARE_IMAGENET: (PreparationOptions,),
+}
+SIMPLE_CONDITION = re.compile(r"(?:an? )?--(\w+)(=| other than | above | below )(\w+(?: or \w+)*)|--(\w+)")
+"""Conditions on the value of one option, such as `--mode=images or nearest`. `CASES` has the other conditions."""
+SIMPLE = [
+    (dependency, classes, match.groups())
+    for table, classes in OPTIONS.items()
+    for dependency in table
+    if (match := SIMPLE_CONDITION.fullmatch(dependency.condition))
+]
+
+
+def find_values(relation: str, words: str, choices: tuple[str, ...] | None) -> tuple[list[Any], list[Any]]:
+    """Return values that meet a simple condition, and values that do not."""
+    named: list[Any] = [int(word) if word.isdigit() else word for word in words.split(" or ")]
+    if relation in (" above ", " below "):
+        return [named[0] + (1 if relation == " above " else -0.5)], named
+    others = [choice for choice in choices or ("another value",) if choice not in named]
+    return (named, others) if relation == "=" else (others, named)
+
+
+@pytest.mark.parametrize(("dependency", "classes", "parts"), SIMPLE, ids=[row.condition for row, _, _ in SIMPLE])
+def test_simple_conditions_are_what_the_message_says(dependency, classes, parts):
+    fields = {field.name: field for part in classes for field in dataclasses.fields(part)}
+    assert set(dependency.options) <= fields.keys()
+    name, relation, words, given = parts
+    met, unmet = (["a value"], [""]) if given else find_values(relation, words, fields[name].metadata["choices"])
+    option = name or given
+    # The option --network has an effect in this mode only.
+    values = {field.name: field.default for field in fields.values()} | {"mode": "attention"}
+    values |= dict.fromkeys(dependency.options, "a changed value")
+    for value in met + unmet:
+        changed = values | {option: value, f"resolved_{option}": value}
+        assert bool(dependency.is_met(types.SimpleNamespace(**changed))) == (value in met)
+
 
 # Each row has the command, a flag, further flags with which the flag has an effect, and flags with which it has none.
 CASES = """
-train --logical_cpus=2 | --strategy=mirrored | --strategy=one_device
-train --jit_compile | | --strategy=tpu
 train --data_dir=d | | --dataset=fashion_mnist_10k
 train --data_dir=d | PACKAGED_DATA --held_out=tfrecord:t | PACKAGED_DATA --held_out=fashion_mnist_10k:t
 train --data_dir=d | --dataset=fashion_mnist_10k --reference=cifar10:test --metrics=fid | --dataset=fashion_mnist_10k
-train --split=test | --dataset=tfrecord | --dataset=folder
-train --held_out=cifar10:test | | --health_every=0
-train --collectives=ring | --strategy=multi_worker | --strategy=mirrored
 train --shuffle_buffer_size=9 | --dataset=cifar10 | --dataset=folder
 train --attention_resolutions=8 | --generator_attention_resolutions=8 | NO_ATTENTION
 train --attention_form=full | --generator_attention_resolutions= | --attention_resolutions=
@@ -81,50 +119,21 @@ train --attention_block=residual | | --architecture=dcgan --attention_resolution
 train --spectral_norm_constraint=at_most | --nogenerator_spectral_norm | NO_NORM
 train --spectral_norm_power_iterations=2 | --nodiscriminator_spectral_norm | NO_NORM
 train --spectral_norm_epsilon=1 | | NO_NORM
-train --resampling=plain | --architecture=sngan | --architecture=dcgan
-train --ema_start_step=5 | --ema_decay=0.5 | --ema_decay=0
-train --ema_start_step=5 | | --ema_half_life_images=9
-train --ema_decay=0.5 | | --ema_half_life_images=9
-train --ema_ramp_up=0.1 | --ema_half_life_images=9 |
-train --learning_rate_decay_start=5 | --learning_rate_schedule=cosine --learning_rate_decay_steps=5 |
-train --learning_rate_decay_steps=5 | --learning_rate_schedule=linear |
 train --ada_target=0.6 | --augment=color,flip | --augment=
-train --ada_target=0.6 | --augment=flip --loss=hinge | --augment=flip --loss=wasserstein
-train --ada_target=0.6 | --augment=flip --loss=non_saturating | --augment=flip --loss=least_squares
-train --ada_speed_images=9 | --augment=flip --ada_target=0.5 | --augment=flip
-train --gradient_penalty_final_fraction=0.1 | --r1_weight=1 --gradient_penalty_anneal_steps=9 | --r1_weight=1
-train --gradient_penalty_anneal_steps=9 | --r2_weight=1 --gradient_penalty_final_fraction=0.1 | --r1_weight=1
-train --lecam_clip | --lecam_weight=1 |
-train --lecam_decay=0.9 | --lecam_weight=1 |
-train --lecam_start_step=9 | --lecam_weight=1 |
-train --class_margin_weight=1 | --conditioning=projection | --conditioning=none
+train --gradient_penalty_final_fraction=0.1 | --r1_weight=1 --gradient_penalty_anneal_steps=9 |
+train --gradient_penalty_anneal_steps=9 | --r2_weight=1 --gradient_penalty_final_fraction=0.1 |
 train --latent_noise=0.1 | --latent_diversity_weight=1 |
-train --generator_top_k_decay_steps=9 | --generator_top_k=0.5 |
-train --max_rollbacks=5 | --on_non_finite=rollback | --on_non_finite=stop
-train --reference_dir=d | --evaluate_every=1 |
-train --evaluation_batch_size=9 | --evaluate_every=1 |
-train --collapse_patience=9 | --evaluate_every=1 |
-train --evaluation_labels=reference | | --conditioning=none
-train --num_samples=9 | --evaluate_every=1 --metrics=fid,is50k |
 train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1 --metrics=fid50k
 train --num_samples=9 | --evaluate_every=1 --metrics=is | --evaluate_every=1
 train --reference=a:b | --metrics=is,fid | --metrics=classifier_score10k
 train --reference=a:b | --metrics=is --evaluation_labels=reference | --metrics=is
 train --reference_dir=d | --evaluate_every=5 --reference=a:b | --evaluate_every=5 --reference=a.npz
 train --reference_dir=d | --evaluate_every=5 | --evaluate_every=5 --metrics=label_agreement
-train --inception_dir=d | | --extractor=fashion_mnist
 train --extractor_features=a | --extractor=model | --extractor=fashion_mnist
 train --extractor_logits=a | | --extractor=efficientnet_lite0
-evaluate --logical_cpus=2 | RUN | RUN --strategy=one_device
-evaluate --checkpoint=best | RUN | --images=d
-evaluate --generator_weights=live | RUN | --images=d
-evaluate --seed=3 | RUN | --images=d
-evaluate --evaluation_labels=uniform | RUN | --images=d
 evaluate --evaluation_labels=uniform | RUN | --run_dir=without_classes
 evaluate --data_dir=d | RUN | --run_dir=with_reference
-evaluate --num_samples=9 | RUN --metrics=fid | --images=d --metrics=fid
 evaluate --num_samples=9 | RUN --metrics=fid | RUN --metrics=fid50k
-evaluate --image_channels=1 | --images=d | RUN
 evaluate --resolution=32 | --images=cifar10:test | --images=d
 evaluate --resolution=32 | --images=cifar10:test | RUN
 evaluate --data_dir=d | RUN | --images=d --metrics=is
@@ -136,37 +145,13 @@ evaluate --collapse_patience=5 | NEVER | RUN
 evaluate --reference=a:b | --images=d --metrics=fid | --images=d --metrics=is
 evaluate --reference_dir=d | RUN --metrics=fid | RUN --metrics=is50k
 evaluate --reference_dir=d | RUN --metrics=fid | RUN --metrics=fid --reference=a.npz
-evaluate --inception_dir=d | RUN | RUN --extractor=fashion_mnist
 evaluate --extractor_features=a | RUN --extractor=model | RUN
 evaluate --extractor_logits=a | --images=d | --images=d --extractor=fashion_mnist
-sample --num_samples=3 | --mode=images | --mode=classes
 sample --num_samples=3 | --mode=interpolation --between=classes --labels=1,2 | --labels=1
-sample --columns=3 | --mode=nearest | --mode=attention
 sample --truncation=0.5 | --mode=images | --mode=truncation
-sample --truncation=0.5 | --mode=attention | DISCRIMINATOR
-sample --truncations=1 | --mode=truncation |
-sample --between=classes | --mode=interpolation |
-sample --network=discriminator | --mode=attention |
-sample --queries=0:0 | --mode=attention | --mode=nearest
 sample --queries=0:0 | --mode=attention | --mode=attention --output=a.html
-sample --data_dir=d | --mode=nearest | --mode=images
 sample --data_dir=d | DISCRIMINATOR | --mode=attention
-sample --extractor=inception | --mode=nearest | --mode=attention
-sample --inception_dir=d | --mode=nearest | --mode=classes
-sample --inception_dir=d | --mode=nearest | --mode=nearest --extractor=fashion_mnist
-sample --shard=1/2 | --mode=images | --mode=interpolation
-sample --standing_batches=2 | | DISCRIMINATOR
-sample --batch_size=2 | --mode=attention | DISCRIMINATOR
-sample --generator_weights=live | | DISCRIMINATOR
-sample --generator_weights=live | | --saved_model=m
-sample --checkpoint=best | | --saved_model=m
-sample --strategy=one_device | | --saved_model=m
-sample --logical_cpus=2 | | --saved_model=m
-sample --logical_cpus=2 | | --strategy=one_device
 export --resampling=plain | --formats=tflite --discriminator | --formats=tflite
-export --tflite_precisions=int8 | --formats=saved_model,tflite |
-export --parity_samples=8 | --formats=tflite |
-export --largest_mean_error=0.1 | --formats=tflite |
 client --columns=3 | --output=a.PNG | --output=a
 client --num_samples=3 | --output=a | --output=a.png
 """
@@ -195,15 +180,16 @@ def test_flag_without_effect_is_rejected(row):
     assert f"{option}: " in str(caught.value) and value in str(caught.value)
 
 
-def test_every_row_of_the_tables_is_tested():
+def test_every_other_row_of_the_tables_is_tested():
     tested = {(first[0], first[1].removeprefix("--").partition("=")[0]) for first, _, _ in ROWS}
     rows = {
         (command.__name__, name)
         for command, table in TABLES.items()
         for dependency in table
         for name in dependency.options
+        if not SIMPLE_CONDITION.fullmatch(dependency.condition)
     }
-    assert rows == tested
+    assert rows <= tested
 
 
 @pytest.mark.parametrize(
