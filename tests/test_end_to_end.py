@@ -121,8 +121,7 @@ def test_modules_run_as_programs():
     started = {}
     for name in ("train", "evaluate", "sample", "export", "serving.client"):
         command = [sys.executable, "-m", f"sagan_tf.{name}", "--\x1b[2Jresolution=48"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started[name] = subprocess.Popen(command, text=True, cwd=ROOT, **pipes)
+        started[name] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     for name, process in started.items():
         output, errors = process.communicate()
         assert process.returncode == 2 and output == "" and "Traceback" not in errors
