@@ -1,5 +1,6 @@
-"""Functions that run on two replicas, `two_replicas`, and read their results."""
+"""Two replicas on one CPU, which `tests/conftest.py` splits into two logical devices."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,9 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.training.tiny import two_replicas
-
 REPLICAS = 2
+
+
+@functools.cache
+def two_replicas() -> tf.distribute.Strategy:
+    """Return a strategy with collectives, as on GPUs; `tests.training.tiny.two_replicas` has none, as on a CPU."""
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(REPLICAS)])
 
 
 def run_on_replicas(function: Callable[..., Any], *parts: Sequence[np.ndarray]) -> list[Any]:

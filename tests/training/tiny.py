@@ -1,7 +1,6 @@
 """The smallest networks and data for tests of the training code."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -74,9 +73,7 @@ def one_device() -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy("CPU:0")
 
 
-@functools.cache
 def two_replicas() -> tf.distribute.Strategy:
-    """Return the strategy for the two logical devices into which `tests/conftest.py` splits the CPU."""
     return create_strategy(TrainingConfig(strategy="mirrored"))
 
 
