@@ -99,6 +99,8 @@ TESTED_ELSEWHERE = {
     "sagan_tf/evaluation/record_outputs.py": "tests/evaluation/test_evaluate.py writes to every output",
     "sagan_tf/evaluation/result.py": "tests/evaluation/test_evaluator.py checks its values",
     "sagan_tf/evaluation/run_evaluation.py": "tests/evaluation/test_evaluate.py evaluates during and after training",
+    "sagan_tf/exporting/options.py": "tests/exporting/test_export.py has a wrong value for every check",
+    "sagan_tf/exporting/warm_up.py": "tests/exporting/test_saved_model.py sends the requests to every signature",
     "sagan_tf/evaluate.py": "tests/evaluation/test_evaluate.py runs this command as a user does",
     "sagan_tf/export.py": "tests/exporting/test_export.py runs this command as a user does",
     "sagan_tf/serving/options.py": "tests/serving/test_client.py has a wrong value for every check",
