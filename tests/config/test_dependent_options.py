@@ -167,8 +167,8 @@ export --resampling=plain | --formats=tflite --discriminator | --formats=tflite
 export --tflite_precisions=int8 | --formats=saved_model,tflite |
 export --parity_samples=8 | --formats=tflite |
 export --largest_mean_error=0.1 | --formats=tflite |
-client --columns=3 | --output=a.PNG | --output=a
-client --num_samples=3 | --output=a | --output=a.png
+client --columns=8 | --output=a.PNG | --output=a
+client --num_samples=100 | --output=a | --output=a.png
 """
 _SHORT = {
     "PACKAGED_DATA": "--dataset=fashion_mnist_10k",
