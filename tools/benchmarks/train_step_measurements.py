@@ -70,7 +70,7 @@ def _count_flops_per_image(trainer: Trainer, batch_size: int) -> dict[str, float
 
     graph = trainer.trace_loop()
     names = {"flops_per_image": False, "flops_per_image_with_transforms": True}
-    return {name: 2 * count_multiply_adds(graph, transforms=with_them) / batch_size for name, with_them in names.items()}
+    return {name: 2 * count_multiply_adds(graph, transforms=value) / batch_size for name, value in names.items()}
 
 
 def create_trainer(config: Config, strategy: tf.distribute.Strategy) -> Trainer:
