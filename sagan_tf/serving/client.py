@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,7 @@ from sagan_tf.files import check_can_write_directory, check_can_write_file, writ
 from sagan_tf.serving.classes import Classes, read_classes
 from sagan_tf.serving.connection import Client
 from sagan_tf.serving.contract import MAX_BATCH_SIZE, SERVING_DEFAULT
-from sagan_tf.serving.options import MAX_ROWS, ClientOptions
+from sagan_tf.serving.options import DEFAULT_COLUMNS, DEFAULT_NUM_SAMPLES, MAX_ROWS, ClientOptions
 from sagan_tf.visualization.image_grid import draw_image_sheet, is_sheet_size_allowed
 from sagan_tf.visualization.output import write_image
 
@@ -49,13 +49,14 @@ def main(options: ClientOptions) -> None:
             write_image(_request_sheet(client, rows, names, options), output)
             sys.stdout.write(f"{output}\n")
         else:
-            _write_image_files(client, labels, output, options)
-            sys.stdout.write(f"{options.num_samples} images in {output}\n")
+            count = options.num_samples or DEFAULT_NUM_SAMPLES
+            _write_image_files(client, labels, range(options.seed, options.seed + count), output, options.truncation)
+            sys.stdout.write(f"{count} images in {output}\n")
 
 
 def _request_sheet(client: Client, labels: Sequence[int], names: Sequence[str], options: ClientOptions) -> Image.Image:
     """Return a sheet with one row per class and the same seeds in every row."""
-    columns = options.columns
+    columns = options.columns or DEFAULT_COLUMNS
     side = client.signature(SERVING_DEFAULT).outputs["images"].shape[1]
     if not is_sheet_size_allowed(columns, len(labels), max(int(side), 1)):
         raise UserError(
@@ -66,23 +67,21 @@ def _request_sheet(client: Client, labels: Sequence[int], names: Sequence[str], 
     return draw_image_sheet(np.stack([_decode_png(file) for file in files]), columns, row_names=names)
 
 
-def _write_image_files(client: Client, labels: Sequence[int], directory: pathlib.Path, options: ClientOptions) -> None:
+def _write_image_files(
+    client: Client, labels: Sequence[int], seeds: range, directory: pathlib.Path, truncation: float | None
+) -> None:
     """Write one file per image, named after its seed.
 
     The classes take turns, as in `sagan_tf.sample --mode=images`.
     """
-    for seeds in _split_into_batches(options.seed, options.num_samples):
-        files = client.generate(seeds, [labels[seed % len(labels)] for seed in seeds], options.truncation)
+    for start in range(0, len(seeds), MAX_BATCH_SIZE):
+        batch = seeds[start : start + MAX_BATCH_SIZE]
+        files = client.generate(batch, [labels[seed % len(labels)] for seed in batch], truncation)
         try:
-            for seed, file in zip(seeds, files, strict=True):
+            for seed, file in zip(batch, files, strict=True):
                 write_atomically(directory / f"{seed:08d}.png", file)
         except OSError as error:
             raise UserError(f"output: cannot write into {directory}: {error.strerror or error}") from error
-
-
-def _split_into_batches(seed: int, count: int) -> Iterator[range]:
-    for start in range(seed, seed + count, MAX_BATCH_SIZE):
-        yield range(start, min(start + MAX_BATCH_SIZE, seed + count))
 
 
 def _decode_png(file: bytes) -> np.ndarray:

@@ -69,6 +69,8 @@ class Client:
         timeout_s: float = 60.0,
         batch_size: int = MAX_BATCH_SIZE,
     ) -> None:
+        if "@" in server:  # The value is not repeated, because it may hold a password.
+            raise UserError("server: expected an address without a user name and password, received one with @")
         if not 0 < timeout_s <= _MAX_TIMEOUT_S:
             raise UserError(
                 f"timeout: expected more than 0 and at most {_MAX_TIMEOUT_S:,} seconds, received {timeout_s}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +11,8 @@ import numpy as np
 from sagan_tf.errors import UserError
 from sagan_tf.serving import messages
 from sagan_tf.serving.contract import SignatureContract, TensorContract
+from sagan_tf.serving.retries import MAX_ATTEMPTS, send_until_answered
 from sagan_tf.serving.transports import (
-    INITIAL_WAIT_S,
-    MAX_ATTEMPTS,
-    MAX_WAIT_S,
     ModelMetadata,
     ServerBusyError,
     format_failure,
@@ -27,8 +24,6 @@ _CODES = grpc.StatusCode
 _BUSY_CODES = (_CODES.UNAVAILABLE, _CODES.RESOURCE_EXHAUSTED)
 _REFUSAL_CODES = (_CODES.INVALID_ARGUMENT, _CODES.FAILED_PRECONDITION, _CODES.OUT_OF_RANGE, _CODES.NOT_FOUND)
 _OPTIONS = (
-    # gRPC repeats only requests that fit into this buffer, whose default, 256 KB, is less than a batch of latents.
-    ("grpc.per_rpc_retry_buffer_size", 1 << 26),
     # A batch of images as numbers exceeds gRPC's default limit of 4 MB.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -51,7 +46,7 @@ class GrpcTransport:
         if "://" in server:
             raise UserError(f"server: expected HOST:PORT for gRPC, received {server}")
         self._server, self._model, self._version = server, model, version
-        self._channel = grpc.insecure_channel(server, options=(*_OPTIONS, *_create_retry_options()))
+        self._channel = grpc.insecure_channel(server, options=_OPTIONS)
         self._predict = self._create_method("PredictionService/Predict", messages.PredictResponse)
         self._metadata = self._create_method("PredictionService/GetModelMetadata", messages.GetModelMetadataResponse)
         self._status = self._create_method("ModelService/GetModelStatus", messages.GetModelStatusResponse)
@@ -84,7 +79,7 @@ class GrpcTransport:
         """Return whether the model is served now; see `Transport`."""
         request = messages.GetModelStatusRequest(model_spec=messages.make_model_spec(self._model, self._version))
         try:
-            answer = self._call(self._status, request, timeout_s)
+            answer = self._call(self._status, request, timeout_s, max_attempts=1)
         except UserError:
             return False
         return any(version.state == messages.AVAILABLE for version in answer.model_version_status)
@@ -100,39 +95,37 @@ class GrpcTransport:
             response_deserializer=answer.FromString,
         )
 
-    def _call(self, method: Any, request: Any, timeout_s: float, signature: str = "") -> Any:
+    def _call(
+        self, method: Any, request: Any, timeout_s: float, signature: str = "", max_attempts: int = MAX_ATTEMPTS
+    ) -> Any:
+        try:
+            return send_until_answered(
+                lambda remaining_s: self._call_once(method, request, remaining_s, signature), timeout_s, max_attempts
+            )
+        except TimeoutError as error:
+            raise make_timeout_error(self._server, timeout_s) from error
+
+    def _call_once(self, method: Any, request: Any, timeout_s: float, signature: str) -> Any:
+        """Send a request once.
+
+        Raises:
+            TimeoutError: If there is no answer in time.
+            UserError: If the answer is an error.
+        """
         try:
             return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            code, reason = error.code(), error.details() or ""
-            raise self._translate_status(code, reason, timeout_s, signature) from error
+            if error.code() == _CODES.DEADLINE_EXCEEDED:
+                raise TimeoutError from error
+            raise self._translate_status(error.code(), error.details() or "", signature) from error
 
-    def _translate_status(self, code: Any, reason: str, timeout_s: float, signature: str) -> UserError:
+    def _translate_status(self, code: Any, reason: str, signature: str) -> UserError:
         if code in _BUSY_CODES:
             return ServerBusyError(format_failure(self._server, f"{code.name}: {reason}"))
-        if code == _CODES.DEADLINE_EXCEEDED:
-            return make_timeout_error(self._server, timeout_s)
         if code in _REFUSAL_CODES:
             model = self._model if self._version is None else f"{self._model} version {self._version}"
             return make_refusal_error(self._server, model, signature, reason, code == _CODES.NOT_FOUND)
         return UserError(format_failure(self._server, f"{code.name}: {reason}"))
-
-
-def _create_retry_options() -> tuple[tuple[str, str | int], ...]:
-    """Return the options of a channel that repeats requests by gRPC's own retry policy.
-
-    gRPC reports an exceeded deadline, and not the status of the last attempt, if the next one would come too late.
-    """
-    policy = {
-        "maxAttempts": MAX_ATTEMPTS,
-        "initialBackoff": f"{INITIAL_WAIT_S}s",
-        "maxBackoff": f"{MAX_WAIT_S}s",
-        "backoffMultiplier": 2,
-        "retryableStatusCodes": [code.name for code in _BUSY_CODES],
-    }
-    # ModelService is not named here, so that `is_ready` answers at once.
-    methods = [{"name": [{"service": "tensorflow.serving.PredictionService"}], "retryPolicy": policy}]
-    return ("grpc.enable_retries", 1), ("grpc.service_config", json.dumps({"methodConfig": methods}))
 
 
 def _parse_tensors(infos: Mapping[str, Any]) -> dict[str, TensorContract]:

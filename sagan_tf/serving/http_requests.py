@@ -1,9 +1,11 @@
-"""HTTP requests with retries and a deadline for all attempts together."""
+"""HTTP requests with a deadline."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
+import pathlib
 import ssl
 import time
 from typing import Any
@@ -12,9 +14,9 @@ import requests
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, ProxyError
 
-from sagan_tf.serving.transports import INITIAL_WAIT_S, MAX_WAIT_S
+# An error is reported by an exception, and a command prints one line for it, without the warnings of urllib3.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
-BUSY_STATUSES = (429, 502, 503)
 _BUSY_ERRORS = (NewConnectionError, ProtocolError, ProxyError)
 _TIMEOUT_ERRORS = (requests.Timeout, urllib3.exceptions.TimeoutError)
 _HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -23,17 +25,17 @@ _MAX_REASON_BYTES = 1 << 16
 _MIN_TIMEOUT_S = 0.001
 
 
-def send(url: str, body: bytes | None, timeout_s: float, max_attempts: int) -> tuple[int, bytes]:
-    """Send a request, again and again while the server is busy or cannot be reached.
+def send(url: str, body: bytes | None, timeout_s: float) -> tuple[int, bytes]:
+    """Send a request once.
 
     Args:
         url: The address.
         body: JSON to post; None: a GET request.
-        timeout_s: The time for all attempts and waits together, in seconds.
-        max_attempts: The maximum number of attempts.
+        timeout_s: The time for the complete answer, in seconds. It is checked after each part of the body; the wait for
+            one part is limited by urllib3, which begins anew for each part.
 
     Returns:
-        The status and the body of the last answer. The body of a refusal is cut off after about 64 KB, and is the name
+        The status and the body of the answer. The body of a refusal is cut off after about 64 KB, and is the name
         of the status if it is empty or late.
 
     Raises:
@@ -42,7 +44,7 @@ def send(url: str, body: bytes | None, timeout_s: float, max_attempts: int) -> t
         OSError: If the request fails in another way.
     """
     try:
-        return _send(url, body, time.monotonic() + timeout_s, max_attempts)
+        return _send(url, body, timeout_s)
     except (requests.RequestException, HTTPError) as error:
         raise _simplify(error) from error
 
@@ -50,7 +52,7 @@ def send(url: str, body: bytes | None, timeout_s: float, max_attempts: int) -> t
 def _simplify(error: requests.RequestException | HTTPError) -> OSError:
     """Return an error of requests or urllib3 as one of Python's own, with the innermost reason as its message."""
     cause = error.args[0] if error.args and isinstance(error.args[0], HTTPError) else error
-    cause = getattr(cause, "reason", cause)  # The last error, if the attempts are used up.
+    cause = getattr(cause, "reason", cause)  # urllib3 wraps the error of an attempt that is not repeated.
     # urllib3 keeps the error of the system as the cause or as the last argument.
     reason = str(cause.__cause__ or (cause.args[-1] if cause.args else "")) or type(cause).__name__
     if isinstance(cause, _BUSY_ERRORS):  # For urllib3, a refused connection is a timeout too.
@@ -58,47 +60,14 @@ def _simplify(error: requests.RequestException | HTTPError) -> OSError:
     return TimeoutError(reason) if isinstance(cause, _TIMEOUT_ERRORS) else OSError(reason)
 
 
-class _Retry(urllib3.Retry):
-    """Retries that end at a deadline, which urllib3 does not have.
-
-    Args:
-        *args: Arguments of `urllib3.Retry`.
-        deadline: The time in seconds, as `time.monotonic`.
-        **kwargs: Arguments of `urllib3.Retry`.
-    """
-
-    def __init__(self, *args: Any, deadline: float, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._deadline = deadline
-
-    def new(self, **kwargs: Any) -> _Retry:
-        """Return a copy with other values."""
-        return super().new(deadline=self._deadline, **kwargs)
-
-    def is_exhausted(self) -> bool:
-        """Return whether no attempt is left, or the next one might begin after the deadline."""
-        longest_wait = self.get_backoff_time() + self.backoff_jitter
-        return super().is_exhausted() or time.monotonic() + longest_wait >= self._deadline
-
-
-class _Timeout(urllib3.Timeout):
-    """A timeout that gives each attempt the time that is left until a deadline."""
-
-    def __init__(self, deadline: float) -> None:
-        super().__init__()
-        self._deadline = deadline
-
-    def clone(self) -> urllib3.Timeout:
-        """Return the timeout of the next attempt."""
-        return urllib3.Timeout(total=max(self._deadline - time.monotonic(), _MIN_TIMEOUT_S))
-
-
-def _send(url: str, body: bytes | None, deadline: float, max_attempts: int) -> tuple[int, bytes]:
+def _send(url: str, body: bytes | None, timeout_s: float) -> tuple[int, bytes]:
+    deadline = time.monotonic() + timeout_s
     method = "GET" if body is None else "POST"
+    timeout = urllib3.Timeout(total=max(timeout_s, _MIN_TIMEOUT_S))
     # TensorFlow Serving does not redirect, and another server must not receive the request.
-    options: dict[str, Any] = {"timeout": _Timeout(deadline), "allow_redirects": False, "stream": True}
+    options: dict[str, Any] = {"timeout": timeout, "allow_redirects": False, "stream": True}
     with (
-        _create_session(deadline, max_attempts) as session,
+        _create_session() as session,
         session.request(method, url, data=body, headers=_HEADERS, **options) as answer,
     ):
         if answer.status_code == 200:
@@ -109,28 +78,23 @@ def _send(url: str, body: bytes | None, deadline: float, max_attempts: int) -> t
         return answer.status_code, content or answer.reason.encode()
 
 
-def _create_session(deadline: float, max_attempts: int) -> requests.Session:
-    """Return a session for one request, because the deadline of the retries is that of the request."""
-    retries = _Retry(
-        max_attempts - 1,
-        deadline=deadline,
-        allowed_methods=None,  # POST too, because a request changes nothing on the server.
-        status_forcelist=BUSY_STATUSES,
-        raise_on_status=False,
-        respect_retry_after_header=False,  # The server could ask for a wait beyond the deadline.
-        backoff_factor=INITIAL_WAIT_S,
-        backoff_jitter=INITIAL_WAIT_S,
-        backoff_max=MAX_WAIT_S,
-    )
+def _create_session() -> requests.Session:
     session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))
     session.auth = lambda request: request  # By default, requests sends the passwords in ~/.netrc.
-    paths = ssl.get_default_verify_paths()
-    session.verify = (
-        paths.cafile or paths.capath or True
-    )  # The certificates of the system, which may have private ones.
+    session.verify = _find_certificates()
     return session
+
+
+def _find_certificates() -> str | bool:
+    """Return the path of the system's certificates, or True for those of requests if the system has none.
+
+    The system may have certificates of a private authority.
+    """
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return paths.cafile
+    # OpenSSL reads only files that are named after a hash, such as 5ed36f99.0.
+    return paths.capath if paths.capath and any(pathlib.Path(paths.capath).glob("*.[0-9]")) else True
 
 
 def _read(answer: Any, deadline: float, max_bytes: float = math.inf) -> bytes:

@@ -7,12 +7,13 @@ import os
 import pathlib
 
 from sagan_tf.config.dependent_options import CLIENT, check_dependent_fields
-from sagan_tf.config.option import option
+from sagan_tf.config.option import check_given, option
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MAX_BATCH_SIZE, MODEL_NAME
 
 MAX_ROWS = 10
 """Number of rows of a sheet if no labels are given."""
+DEFAULT_COLUMNS, DEFAULT_NUM_SAMPLES = 8, 100
 _MAX_SEED = 2**62
 """The seeds of the images after the first one also fit into 64 bits."""
 _UNSUPPORTED_SUFFIXES = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
@@ -36,8 +37,8 @@ class ClientOptions:
     )
     model_card: str = option("", "model_card.json of the exported model, with the classes and their names.")
     seed: int = option(0, "Seed of the first image; the next images have the seeds after it.")
-    columns: int = option(8, "Number of images in a row of a sheet.")
-    num_samples: int = option(100, "Number of images in a directory.")
+    columns: int | None = option(None, f"Number of images in a row of a sheet; unset: {DEFAULT_COLUMNS}.")
+    num_samples: int | None = option(None, f"Number of images in a directory; unset: {DEFAULT_NUM_SAMPLES}.")
     truncation: float | None = option(
         None, "Truncate the latents at +-this value (BigGAN's truncation trick); unset: no truncation."
     )
@@ -45,14 +46,14 @@ class ClientOptions:
     overwrite: bool = option(False, "Replace an existing output.")
 
     def __post_init__(self) -> None:
-        if not self.server:
-            raise UserError("server: expected HOST:PORT, received none")
-        if not self.output or self.get_path().suffix.lower() in _UNSUPPORTED_SUFFIXES:
+        check_given(self, "server", "output")
+        if self.get_path().suffix.lower() in _UNSUPPORTED_SUFFIXES:
             raise UserError(f"output: expected a .png file or a directory, received {self.output!r}")
-        check_dependent_fields(CLIENT, self)
+        check_dependent_fields(CLIENT, self, facts={"is_sheet": self.is_sheet()})
         for name in ("columns", "num_samples"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: expected at least 1, received {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name}: expected at least 1, received {value}")
         if not 0 <= self.seed <= _MAX_SEED:
             raise UserError(f"seed: expected 0 to {_MAX_SEED}, received {self.seed}")
 
@@ -62,4 +63,4 @@ class ClientOptions:
 
     def is_sheet(self) -> bool:
         """Return whether the output is one file."""
-        return self.output.lower().endswith(".png")
+        return self.get_path().suffix.lower() == ".png"

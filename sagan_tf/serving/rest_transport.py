@@ -13,9 +13,9 @@ import numpy as np
 
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import SignatureContract, TensorContract
-from sagan_tf.serving.http_requests import BUSY_STATUSES, send
+from sagan_tf.serving.http_requests import send
+from sagan_tf.serving.retries import MAX_ATTEMPTS, send_until_answered
 from sagan_tf.serving.transports import (
-    MAX_ATTEMPTS,
     ModelMetadata,
     ServerBusyError,
     format_failure,
@@ -23,6 +23,7 @@ from sagan_tf.serving.transports import (
     make_timeout_error,
 )
 
+_BUSY_STATUSES = (429, 502, 503)
 _REFUSAL_STATUSES = (400, 404)
 _TIMEOUT_STATUS = 504
 _DTYPES = {"DT_FLOAT": "float32", "DT_INT32": "int32", "DT_INT64": "int64", "DT_STRING": "string"}
@@ -96,24 +97,39 @@ class RestTransport:
         max_attempts: int = MAX_ATTEMPTS,
     ) -> Any:
         try:
-            status, content = send(self._url + path, body, timeout_s, max_attempts)
+            content = send_until_answered(
+                lambda remaining_s: self._send_once(path, body, remaining_s, signature), timeout_s, max_attempts
+            )
         except TimeoutError as error:
             raise make_timeout_error(self._server, timeout_s) from error
-        except OSError as error:
-            kind = ServerBusyError if isinstance(error, ConnectionError) else UserError
-            raise kind(format_failure(self._server, str(error))) from error
-        if status != 200:
-            raise self._translate_status(status, _parse_reason(content), timeout_s, signature)
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise UserError(format_failure(self._server, f"the answer is not JSON ({error})")) from error
 
-    def _translate_status(self, status: int, reason: str, timeout_s: float, signature: str) -> UserError:
-        if status in BUSY_STATUSES:
-            return ServerBusyError(format_failure(self._server, f"HTTP status {status}: {reason}"))
+    def _send_once(self, path: str, body: bytes | None, timeout_s: float, signature: str) -> bytes:
+        """Send a request once and return the body of the answer.
+
+        Raises:
+            TimeoutError: If there is no answer in time.
+            UserError: If the answer is an error.
+        """
+        try:
+            status, content = send(self._url + path, body, timeout_s)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            kind = ServerBusyError if isinstance(error, ConnectionError) else UserError
+            raise kind(format_failure(self._server, str(error))) from error
         if status == _TIMEOUT_STATUS:
-            return make_timeout_error(self._server, timeout_s)
+            raise TimeoutError
+        if status != 200:
+            raise self._translate_status(status, _parse_reason(content), signature)
+        return content
+
+    def _translate_status(self, status: int, reason: str, signature: str) -> UserError:
+        if status in _BUSY_STATUSES:
+            return ServerBusyError(format_failure(self._server, f"HTTP status {status}: {reason}"))
         if status in _REFUSAL_STATUSES:
             return make_refusal_error(self._server, self._model, signature, reason, status == 404)
         return UserError(format_failure(self._server, f"HTTP status {status}: {reason}"))

@@ -1,4 +1,4 @@
-"""The interface, the errors and the limits of retries of a connection to a server."""
+"""The interface and the errors of a connection to a server."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ import numpy as np
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import SignatureContract
 
-MAX_ATTEMPTS = 5
-"""Number of times that a request is sent to a server that is busy or cannot be reached."""
-INITIAL_WAIT_S, MAX_WAIT_S = 0.2, 5.0
-"""The waits between attempts double, up to the maximum, and are random, so that clients return at different times."""
 _MAX_REASON_LENGTH = 300
 
 
@@ -51,7 +47,7 @@ class Transport(Protocol):
     """A connection to one model of one server. Threads may share it.
 
     `timeout_s` is the time that a call may take, in seconds. Within this time, `predict` and `metadata` send a request
-    up to `MAX_ATTEMPTS` times while the server is busy or cannot be reached, which is safe, because a request changes
+    again while the server is busy or cannot be reached (see `retries`), which is safe, because a request changes
     nothing on the server. They raise `ServerBusyError`, `RequestRefusedError`, or a plain `UserError` for any other
     problem.
     """

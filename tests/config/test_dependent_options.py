@@ -152,8 +152,8 @@ sample --truncation=0.5 | --mode=images | --mode=truncation
 sample --queries=0:0 | --mode=attention | --mode=attention --output=a.html
 sample --data_dir=d | DISCRIMINATOR | --mode=attention
 export --resampling=plain | --formats=tflite --discriminator | --formats=tflite
-client --columns=3 | --output=a.PNG | --output=a
-client --num_samples=3 | --output=a | --output=a.png
+client --columns=8 | --output=a.PNG | --output=a
+client --num_samples=100 | --output=a | --output=a.png
 """
 _SHORT = {
     "PACKAGED_DATA": "--dataset=fashion_mnist_10k",

@@ -13,7 +13,7 @@ from sagan_tf.export import run as export
 from sagan_tf.exporting import export as exporting
 from sagan_tf.exporting.parity import measure_saved_model_error
 from sagan_tf.networks import build_generator
-from tests.exporting.test_export import save_run
+from tests.exporting.small_export import save_run
 from tests.networks.small_networks import labels, latents, small_config, stir
 from tests.tf32 import emulate_tf32, round_to_tf32
 from tests.training.tiny import find_differences, make_trainer, one_device, read_all_values, tiny_config

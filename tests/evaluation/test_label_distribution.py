@@ -1,10 +1,7 @@
 """Labels in the proportions of a reference: class counts, draws of labels, and the warning."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
-import pathlib
 
 import numpy as np
 import pytest
@@ -15,27 +12,15 @@ from sagan_tf.errors import UserError
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.label_distribution import count_classes, match_classes, warn_if_unbalanced
 from sagan_tf.evaluation.metrics import find_metrics
-from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.reference_store import find_reference
 from sagan_tf.features.extraction import Extraction
-from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, MOMENTS, StatisticsAccumulator
 from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.networks import build_generator
-from tests.evaluation.test_evaluator import CLASSES, CONFIG, evaluator, extractor, write_images
+from tests.evaluation.test_evaluator import CLASSES, CONFIG, evaluator, extractor, reference, write_images
 from tests.training.tiny import one_device
 
 
-def reference(*counts: int, names: tuple[str, ...] = CLASSES) -> Reference:
-    """Return a reference with these class counts and random features, which are not kept for the last images."""
-    labels = np.repeat(np.arange(len(counts)), counts)
-    accumulator = StatisticsAccumulator(None, (MOMENTS, FEATURES, CLASS_COUNTS), max(len(labels) - 3, 2))
-    features = np.random.default_rng(5).normal(size=(len(labels), 8))
-    for part in np.array_split(np.arange(len(labels)), 3):
-        accumulator.add(features[part], np.zeros((len(part), 3)), labels[part])
-    return Reference(Provenance("real", "f", len(labels), 32, 1, "directory/1", "p", names), accumulator.result())
-
-
-def test_counts_are_in_the_order_of_the_classes_of_the_generator() -> None:
+def test_counts_are_in_the_order_of_the_classes_of_the_generator():
     reordered = reference(30, 6, 4, names=("cherry", "apple", "banana"))
     assert count_classes(CLASSES, reordered) == (6, 4, 30)
     assert count_classes(("0", "1", "2"), reordered) == (30, 6, 4)
@@ -46,12 +31,12 @@ def test_counts_are_in_the_order_of_the_classes_of_the_generator() -> None:
     ("class_names", "reference_class_names"),
     [((), CLASSES), (CLASSES, ()), (CLASSES, ("apple", "pear")), (CLASSES[:2], CLASSES)],
 )
-def test_different_classes_are_rejected(class_names: tuple[str, ...], reference_class_names: tuple[str, ...]) -> None:
+def test_different_classes_are_rejected(class_names, reference_class_names):
     with pytest.raises(UserError, match="evaluation_labels"):
         match_classes(class_names, reference_class_names, "real")
 
 
-def test_labels_are_drawn_in_proportion() -> None:
+def test_labels_are_drawn_in_proportion():
     """Labels depend on seed and draw number, and the latents are those of uniform labels."""
     uniform = LatentSampler(3, 4, 3, 6000)
     sampler = dataclasses.replace(uniform, class_counts=(70_000, 0, 30_000))
@@ -65,9 +50,7 @@ def test_labels_are_drawn_in_proportion() -> None:
 
 
 @pytest.mark.parametrize(("counts", "expected"), [((20, 20, 20), 0), ((26, 17, 17), 0), ((90, 45, 45), 1), ((9,), 1)])
-def test_an_unbalanced_reference_gives_a_warning(
-    counts: tuple[int, ...], expected: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unbalanced_reference_gives_a_warning(counts, expected, caplog):
     with caplog.at_level(logging.WARNING, logger="sagan_tf"):
         warn_if_unbalanced(CLASSES, reference(*counts))
         warn_if_unbalanced((), reference(*counts))
@@ -75,7 +58,7 @@ def test_an_unbalanced_reference_gives_a_warning(
     assert caplog.text.count("--evaluation_labels=reference") == expected
 
 
-def test_a_random_sample_of_balanced_classes_gives_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_random_sample_of_balanced_classes_gives_no_warning(caplog):
     """The total variation distance is 0.18, as expected with 5 images of each class."""
     names = tuple(f"class {number}" for number in range(200))
     counts = np.random.default_rng(0).multinomial(1000, [1 / 200] * 200)
@@ -84,13 +67,12 @@ def test_a_random_sample_of_balanced_classes_gives_no_warning(caplog: pytest.Log
     assert not caplog.text
 
 
-def test_labels_of_generated_images_and_their_record() -> None:
+def test_labels_of_generated_images_and_their_record():
     """Metrics get the drawn labels, which do not depend on the batch size, and the record has their distribution."""
     network, records = build_generator(CONFIG), {}
     for labels in ("uniform", "reference"):
-        labeled = Evaluator(
-            Extraction(extractor(), one_device(), 16), find_metrics(["label_agreement"]), reference(0, 40), labels
-        )
+        extraction, metrics = Extraction(extractor(), one_device(), 16), find_metrics(["label_agreement"])
+        labeled = Evaluator(extraction, metrics, reference(0, 40), labels)
         records[labels] = labeled.evaluate_generator(network, CONFIG, CLASSES, 40, seed=0).to_record()
         assert records[labels]["evaluation_labels"] == labels and records[labels]["precision"] == "float32"
     assert records["uniform"]["label_agreement"] != records["reference"]["label_agreement"]
@@ -105,7 +87,7 @@ def test_labels_of_generated_images_and_their_record() -> None:
         labeled.check_generator(unconditional, (), 8, seed=0)
 
 
-def test_class_counts_are_stored_with_a_reference(tmp_path: pathlib.Path) -> None:
+def test_class_counts_are_stored_with_a_reference(tmp_path):
     """A file of an earlier version has no class counts: its stored labels are counted."""
     source = open_square_images(write_images(tmp_path / "images", 4))
     extraction = Extraction(extractor(), one_device(), 5)

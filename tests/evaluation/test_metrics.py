@@ -1,25 +1,14 @@
 """Metrics: names, required statistics, and entries in records."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.metrics import METRICS, find_metrics, to_record_values, to_scalar_values
-from sagan_tf.features.statistics import (
-    AGREEMENT,
-    FEATURES,
-    MOMENTS,
-    PROBABILITIES,
-    ImageSetStatistics,
-    StatisticsAccumulator,
-)
+from sagan_tf.features.statistics import FEATURES, ImageSetStatistics, StatisticsAccumulator
 
 
-def statistics(
-    seed: int, count: int = 60, required: tuple[str, ...] = (MOMENTS, PROBABILITIES, FEATURES, AGREEMENT)
-) -> ImageSetStatistics:
+def statistics(seed: int, count: int, required: tuple[str, ...]) -> ImageSetStatistics:
     random = np.random.default_rng(seed)
     accumulator = StatisticsAccumulator(None, required)
     logits = random.normal(size=(count, 3)).astype(np.float32)
@@ -28,54 +17,49 @@ def statistics(
 
 
 @pytest.mark.parametrize("family", METRICS)
-def test_a_name_is_a_family_and_a_number_of_thousands(family: str) -> None:
+def test_a_name_is_a_family_and_a_number_of_thousands(family):
     names = (family, f"{family}1k", f"{family}50k")
     found = [(metric.name, metric.num_images) for metric in find_metrics(names)]
     assert found == list(zip(names, (None, 1000, 50_000), strict=True))
     assert all(metric.family is METRICS[family] for metric in find_metrics(names))
 
 
-def test_a_repeated_name_is_used_once() -> None:
-    assert [metric.name for metric in find_metrics(["is10k", "fid", "is10k"])] == ["is10k", "fid"]
-
-
 @pytest.mark.parametrize("name", ["fid50", "fid0k", "FID", "fid50K", "", "fid-1k", "fidk", "inception_score", "fid 5k"])
-def test_unknown_names_are_rejected(name: str) -> None:
-    with pytest.raises(UserError, match=rf"^metrics: .* fid, is, .*received {name!r}$"):
+def test_unknown_names_are_rejected(name):
+    with pytest.raises(UserError, match=rf"^metrics: .*received {name!r}$"):
         find_metrics(["is", name])
 
 
-def test_a_name_is_required() -> None:
-    with pytest.raises(UserError, match=r"^metrics: .*received none$"):
+def test_names_are_required_and_used_once():
+    assert [metric.name for metric in find_metrics(["is10k", "fid", "is10k"])] == ["is10k", "fid"]
+    with pytest.raises(UserError, match=r"^metrics: .*none$"):
         find_metrics([])
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_family_is_computed_from_its_required_statistics_alone(name: str) -> None:
+def test_a_family_is_computed_from_its_required_statistics_alone(name):
     family = METRICS[name]
     reference = ImageSetStatistics()
     if family.required_of_reference:
-        reference = statistics(2, required=family.required_of_reference)
-    scalars = to_scalar_values(name, family.compute(statistics(1, required=family.required), reference))
+        reference = statistics(2, 60, family.required_of_reference)
+    scalars = to_scalar_values(name, family.compute(statistics(1, 60, family.required), reference))
     assert scalars and np.isfinite(list(scalars.values())).all()
 
 
-def test_precision_and_density_use_equally_many_images_and_reference_images() -> None:
+def test_precision_and_density_use_equally_many_images_and_reference_images():
     """Balls get smaller as a set gets larger, so that sets of different sizes would be another protocol."""
-    few, many = statistics(1, 20), statistics(2, 60)
+    few, many = statistics(1, 20, (FEATURES,)), statistics(2, 60, (FEATURES,))
     short = ImageSetStatistics(20, features=many.features[:20], labels=many.labels[:20])
     for family in ("precision_recall", "density_coverage"):
         assert METRICS[family].compute(few, many) == METRICS[family].compute(few, short)
 
 
-def test_record_entries_and_scalars() -> None:
+def test_record_entries_and_scalars():
     kernel = {"value": 0.5, "standard_error": 0.1}
     assert to_record_values("kid50k", kernel) == {"kid50k": 0.5, "kid50k_standard_error": 0.1}
     assert to_scalar_values("kid50k", kernel) == {"kid50k": 0.5, "kid50k_standard_error": 0.1}
     assert to_record_values("fid", 3.0) == to_scalar_values("fid", 3.0) == {"fid": 3.0}
     pair = {"precision": 0.7, "recall": 0.2}
     assert to_record_values("precision_recall10k", pair) == {"precision_recall10k": pair}
-    assert to_scalar_values("precision_recall", pair) == {
-        "precision_recall/precision": 0.7,
-        "precision_recall/recall": 0.2,
-    }
+    scalars = {"precision_recall/precision": 0.7, "precision_recall/recall": 0.2}
+    assert to_scalar_values("precision_recall", pair) == scalars

@@ -1,32 +1,28 @@
 """Evaluation by two worker processes, each with its share of every batch, gives the values of a single process."""
 
-from __future__ import annotations
-
 import json
-import pathlib
 
 import numpy as np
 import pytest
 
-from sagan_tf import evaluate, train
-from tests.training.tiny import PLAIN_FLAGS
+from sagan_tf.evaluate import run as run_evaluate
+from sagan_tf.train import run as run_train
+from tests.evaluation.test_evaluate import SMALL
 from tests.workers import run_workers, start_workers
 
-SMALL = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", *PLAIN_FLAGS]
-SMALL += ["--base_channels=2", "--global_batch_size=8", "--steps_per_loop=2", "--strategy=one_device", "--num_steps=2"]
 EVALUATION_FLAGS = ["--extractor=fashion_mnist", "--reference=fashion_mnist_10k:reference"]
 EVALUATION_FLAGS += ["--metrics=fcd,classifier_score,label_agreement"]
 
 
 @pytest.mark.slow
-def test_two_workers_have_the_values_of_one(tmp_path: pathlib.Path) -> None:
+def test_two_workers_have_the_values_of_one(tmp_path):
     """The writing worker has no reference and cannot store one; the second worker has one in its own directory."""
     run_dir, stores = tmp_path / "run", ["/proc/nowhere", tmp_path / "references"]
-    assert train.run([*SMALL, f"--run_dir={run_dir}"]) == 0
+    assert run_train([*SMALL, "--num_steps=2", f"--run_dir={run_dir}"]) == 0
     outputs = [tmp_path / name for name in ("alone.json", "first.json", "second.json")]
     flags = [f"--run_dir={run_dir}", "--num_samples=300", *EVALUATION_FLAGS]
     alone = [*flags, f"--output={outputs[0]}", f"--reference_dir={stores[1]}", "--strategy=one_device"]
-    assert evaluate.run(alone) == 0
+    assert run_evaluate(alone) == 0
     together = ["-m", "sagan_tf.evaluate", *flags, "--strategy=multi_worker"]
     commands = [[*together, f"--output={outputs[1 + i]}", f"--reference_dir={stores[i]}"] for i in range(2)]
     printed = run_workers(commands)
@@ -42,7 +38,7 @@ def test_two_workers_have_the_values_of_one(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_stop_together_if_one_cannot_write(tmp_path: pathlib.Path) -> None:
+def test_two_workers_stop_together_if_one_cannot_write(tmp_path):
     """The outputs are checked before the images, which do not exist."""
     command = ["-m", "sagan_tf.evaluate", "--images=nowhere", *EVALUATION_FLAGS, "--strategy=multi_worker"]
     outputs = ["/proc/nowhere/a.json", str(tmp_path / "a.json")]

@@ -1,12 +1,10 @@
 """Settings of an evaluation from its options, the run and the defaults."""
 
-from __future__ import annotations
-
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.evaluation.settings import resolve_settings
 
 
-def test_empty_options_come_from_the_run_and_then_from_the_defaults() -> None:
+def test_empty_options_come_from_the_run_and_then_from_the_defaults():
     """A run's metrics are used only with its extractor."""
     assert resolve_settings(EvaluationConfig()).metrics == ("fid50k", "is50k")
     assert resolve_settings(EvaluationConfig()).extractor == "inception"

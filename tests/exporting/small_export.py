@@ -1,8 +1,7 @@
 """Small networks in which every weight affects the output, and their exports, saved and loaded again."""
 
-from __future__ import annotations
-
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
@@ -15,23 +14,23 @@ from sagan_tf.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.exporting.model_card import Origin, build_model_card
 from sagan_tf.exporting.saved_model import write_saved_model
-from sagan_tf.exporting.signatures import export_discriminator, export_generator, get_generator_sizes
+from sagan_tf.exporting.signatures import ExportedNetwork, export_discriminator, export_generator, get_generator_sizes
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import count_used_classes
+from sagan_tf.runs.checkpoints import Checkpoints
 from tests.networks.small_networks import labels, latents, small_config, stir
+from tests.training.tiny import make_state, one_device, tiny_config
+
+NAMES = ("apple", "banana", "cherry")
 
 GENERATORS: dict[str, dict[str, Any]] = {
     "conditional": {},
-    "unconditional": {"conditioning": "none"},
-    "without attention": {"attention_resolutions": ()},
-    "without spectral normalization": {"generator_spectral_norm": False},
+    "gray and unconditional": {"conditioning": "none", "image_channels": 1},
+    "without attention and spectral normalization": {"attention_resolutions": (), "generator_spectral_norm": False},
     "sngan": {"architecture": "sngan"},
     "dcgan": {"architecture": "dcgan", "base_channels": 4},
-    "attention of the paper": {"attention_form": "paper"},
-    "full attention": {"attention_form": "full"},
-    "two attention layers": {"attention_resolutions": (8, 16)},
-    "latents to every block": {"latents_to_every_block": True, "latent_dim": 8},
-    "gray": {"image_channels": 1},
+    "latents to every block": {"attention_form": "paper", "latents_to_every_block": True, "latent_dim": 8},
+    "two layers of full attention": {"attention_form": "full", "attention_resolutions": (8, 16)},
     "parameter-matched block": {"attention_block": "residual"},
 }
 """Options of the tested generators. The first has attention, three classes and colors."""
@@ -44,14 +43,7 @@ DISCRIMINATORS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A network, and its SavedModel, loaded again.
-
-    Attributes:
-        config: The configuration of the network.
-        network: The Keras network.
-        path: The directory of the version.
-        model: The result of `tf.saved_model.load`. It is kept because its signatures hold its variables weakly.
-    """
+    """A network, the directory of its SavedModel, and the SavedModel, whose signatures hold its variables weakly."""
 
     config: ModelConfig
     network: keras.Model
@@ -89,20 +81,13 @@ def make_generator(config: ModelConfig) -> keras.Model:
     return network
 
 
-def make_discriminator(config: ModelConfig) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    network = build_discriminator(config)
-    stir(network)
-    return network
-
-
 def inputs_for(config: ModelConfig, batch: int = 3) -> dict[str, np.ndarray]:
     """Return latents and valid labels."""
     return {"latents": latents(batch, config), "labels": labels(batch) % max(count_used_classes(config), 1)}
 
 
 def make_origin(config: ModelConfig, **options: Any) -> Origin:
-    class_names = ("apple", "banana", "cherry")[: count_used_classes(config)]
+    class_names = NAMES[: count_used_classes(config)]
     defaults: dict[str, Any] = {
         "run": "boots",
         "config": Config(model=config, data=DataConfig("folder"), evaluation=EvaluationConfig()),
@@ -119,26 +104,52 @@ def make_card(config: ModelConfig, network: keras.Model) -> dict[str, Any]:
     return build_model_card(make_origin(config), count_used_classes(config), get_generator_sizes(network), {})
 
 
-def save_generator(directory: pathlib.Path, version: int = 7, **options: Any) -> Exported:
-    """Export a generator of `export_config(**options)` as a version in a directory, and load it."""
+def save_generator(directory: pathlib.Path, **options: Any) -> Exported:
+    """Export a generator of `export_config(**options)` as version 7 in a directory, and load it."""
     config = export_config(**options)
     network = make_generator(config)
-    path = directory / str(version)
-    with replace_directories_atomically([path]) as (new,):
-        write_saved_model(export_generator(network, count_used_classes(config)), make_card(config, network), new)
-    return Exported(config, network, path, tf.saved_model.load(str(path)))
+    exported = export_generator(network, count_used_classes(config))
+    return _save(directory / "7", config, network, exported, make_card(config, network))
 
 
 def save_discriminator(directory: pathlib.Path, **options: Any) -> Exported:
     """Export a discriminator of `export_config(**options)` as version 7 in a directory, and load it."""
     config = export_config(**options)
-    network = make_discriminator(config)
-    path = directory / "7"
+    keras.utils.set_random_seed(1)
+    network = build_discriminator(config)
+    stir(network)
+    exported = export_discriminator(network, count_used_classes(config))
+    return _save(directory / "7", config, network, exported, {"class_names": []})
+
+
+def _save(
+    path: pathlib.Path, config: ModelConfig, network: keras.Model, exported: ExportedNetwork, card: dict[str, Any]
+) -> Exported:
     with replace_directories_atomically([path]) as (new,):
-        write_saved_model(export_discriminator(network, count_used_classes(config)), {"class_names": []}, new)
+        write_saved_model(exported, card, new)
     return Exported(config, network, path, tf.saved_model.load(str(path)))
 
 
 def list_files(directory: pathlib.Path) -> list[str]:
     """Return the relative paths of everything in a directory, including hidden files."""
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+def save_run(path: pathlib.Path, class_names: tuple[str, ...] = NAMES, **options: Any) -> pathlib.Path:
+    """Write the files of a run of two steps that other commands read; its three networks differ."""
+    config = tiny_config(dataset="fashion_mnist_10k", num_classes=len(class_names), **options)
+    state = make_state(config, one_device())
+    for seed, network in enumerate((state.generator, state.generator_ema, state.discriminator), start=4):
+        stir(network, seed)
+    state.step.assign(2)
+    Checkpoints(path / "checkpoints", state, 1).save()
+    (path / "flags.cfg").write_text(config.to_flagfile())
+    (path / "versions.json").write_text('{"tensorflow": "2.21.0"}')
+    data = {"num_examples": 9, "label_histogram": dict.fromkeys(class_names, 3)}
+    (path / "startup.json").write_text(json.dumps({"data": data}))
+    lines = [
+        {"step": step, "kind": "evaluation", "generator_weights": weights, "fcd10k": value}
+        for step, weights, value in ((1, "ema", 9.0), (2, "ema", 1.5), (2, "live", 7.0))
+    ]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path

@@ -1,8 +1,5 @@
 """Errors for invalid requests to a loaded export, in Python and in the C++ session that servers use."""
 
-from __future__ import annotations
-
-import pathlib
 import re
 from typing import Any
 
@@ -50,8 +47,8 @@ def extract_reason(message: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedExport:
-    return LoadedExport(save_generator(tmp_path_factory.mktemp("exports")))
+def loaded(exported):
+    return LoadedExport(exported)
 
 
 def replace_value(arrays: Arrays, name: str, index: tuple[int, ...], value: Any) -> Arrays:
@@ -64,29 +61,25 @@ def make_rows(arrays: Arrays, rows: int) -> Arrays:
     return {name: np.zeros([rows, *array.shape[1:]], array.dtype) for name, array in arrays.items()}
 
 
-CALLS = {
-    "serving_default": GENERATOR,
-    "generate": GENERATE,
-    "attention": GENERATOR | {"queries": QUERIES},
-}
+CALLS = {"serving_default": GENERATOR, "generate": GENERATE, "attention": GENERATOR | {"queries": QUERIES}}
 every_signature = pytest.mark.parametrize("signature", CALLS)
 
 
 @every_signature
-@pytest.mark.parametrize("label", [-1, 3, 2**31 - 1, -(2**31)])
-def test_labels_out_of_range(loaded: LoadedExport, signature: str, label: int) -> None:
-    found = loaded.reason(signature, replace_value(CALLS[signature], "labels", (1,), label))
-    assert found.startswith("labels: ") and found.endswith(f"0 to 2, received {label}")
+def test_labels_out_of_range(loaded, signature):
+    for label in (-1, 3, 2**31 - 1, -(2**31)):
+        found = loaded.reason(signature, replace_value(CALLS[signature], "labels", (1,), label))
+        assert found.startswith("labels: ") and found.endswith(f"0 to 2, received {label}")
 
 
-def test_the_invalid_value_is_shown_at_any_position(loaded: LoadedExport) -> None:
+def test_the_invalid_value_is_shown_at_any_position(loaded):
     """By default, TensorFlow's assertions show only the first three numbers of a tensor."""
     many = make_rows(GENERATE, 50)
     assert loaded.reason("generate", replace_value(many, "labels", (40,), 77)).endswith("received 77")
     assert loaded.reason("generate", replace_value(many, "truncation", (49,), -0.75)).endswith("received -0.75")
 
 
-def test_shapes_are_checked_before_values(loaded: LoadedExport) -> None:
+def test_shapes_are_checked_before_values(loaded):
     """The reported error does not depend on chance."""
     invalid = replace_value(GENERATOR, "labels", (0,), 9)
     for _ in range(5):
@@ -94,64 +87,53 @@ def test_shapes_are_checked_before_values(loaded: LoadedExport) -> None:
         assert found == "latents: expected the shape batch, 6, received 3 5"
 
 
-@pytest.mark.parametrize("signature", ["serving_default", "attention"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_latents_with_nan_or_inf(loaded: LoadedExport, signature: str, value: float) -> None:
-    found = loaded.reason(signature, replace_value(CALLS[signature], "latents", (2, 5), value))
-    assert found.startswith("latents: expected finite numbers")
-
-
 @pytest.mark.parametrize(("signature", "output"), [("serving_default", "images"), ("attention", "attention_map")])
-def test_latents_that_overflow(loaded: LoadedExport, signature: str, output: str) -> None:
-    """The latents are finite, but sums of them are not."""
+def test_latents_with_nan_or_inf_or_overflow(loaded, signature, output):
+    """Finite latents may have sums that are not."""
+    for value in (np.nan, np.inf, -np.inf):
+        found = loaded.reason(signature, replace_value(CALLS[signature], "latents", (2, 5), value))
+        assert found.startswith("latents: ") and "NaN or Inf" in found
     large = CALLS[signature] | {"latents": np.full_like(CALLS[signature]["latents"], 3e38)}
-    found = loaded.reason(signature, large)
-    assert found.startswith(f"{output}: ") and "too large" in found
+    assert loaded.reason(signature, large).startswith(f"{output}: ")
 
 
-@pytest.mark.parametrize("value", [-0.001, -np.inf, np.nan])
-def test_truncation_below_zero_or_nan(loaded: LoadedExport, value: float) -> None:
-    found = loaded.reason("generate", replace_value(GENERATE, "truncation", (1,), value))
-    assert found.startswith("truncation: ") and found.endswith(f"received {value:g}")
+def test_truncation_below_zero_or_nan(loaded):
+    for value in (-0.001, -np.inf, np.nan):
+        found = loaded.reason("generate", replace_value(GENERATE, "truncation", (1,), value))
+        assert found.startswith("truncation: ") and found.endswith(f"received {value:g}")
 
 
-@pytest.mark.parametrize("query", [(16, 0), (0, 16), (-1, 0), (0, -1), (2**31 - 1, 2**31 - 1)])
-def test_queries_outside_the_feature_map(loaded: LoadedExport, query: tuple[int, int]) -> None:
+def test_queries_outside_the_feature_map(loaded):
     """Positions do not overflow, and a column out of range does not lead to another row."""
-    found = loaded.reason("attention", replace_value(CALLS["attention"], "queries", (1,), query))
-    assert re.match(r"queries:? .*(0|16)", found), found
+    for query in ((16, 0), (0, 16), (-1, 0), (0, -1), (2**31 - 1, 2**31 - 1)):
+        found = loaded.reason("attention", replace_value(CALLS["attention"], "queries", (1,), query))
+        assert re.match(r"queries:? .*(0|16)", found), found
 
 
 @every_signature
-def test_the_maximum_batch_size_and_one_row_more(loaded: LoadedExport, signature: str) -> None:
-    found = loaded.reason(signature, make_rows(CALLS[signature], MAX_BATCH_SIZE + 1))
-    assert found == f"labels: expected 1 to {MAX_BATCH_SIZE} rows, received {MAX_BATCH_SIZE + 1}"
+def test_limits_of_the_batch_size(loaded, signature):
+    """For an empty batch, TensorFlow's convolutions return a wrong number of channels."""
+    for rows in (0, MAX_BATCH_SIZE + 1):
+        found = loaded.reason(signature, make_rows(CALLS[signature], rows))
+        assert found.startswith("labels: ") and found.endswith(f"1 to {MAX_BATCH_SIZE} rows, received {rows}")
     assert len(loaded.exported.call(signature, **make_rows(CALLS[signature], MAX_BATCH_SIZE))) == MAX_BATCH_SIZE
 
 
-@every_signature
-def test_an_empty_batch_is_an_error(loaded: LoadedExport, signature: str) -> None:
-    """For an empty batch, TensorFlow's convolutions return a wrong number of channels."""
-    found = loaded.reason(signature, make_rows(CALLS[signature], 0))
-    assert found == f"labels: expected 1 to {MAX_BATCH_SIZE} rows, received 0"
-
-
-@pytest.mark.parametrize(
+every_input = pytest.mark.parametrize(
     ("signature", "name"), [(signature, name) for signature, arrays in CALLS.items() for name in arrays]
 )
-def test_inputs_with_different_numbers_of_rows(loaded: LoadedExport, signature: str, name: str) -> None:
+
+
+@every_input
+def test_inputs_with_different_numbers_of_rows(loaded, signature, name):
     arrays = CALLS[signature]
     found = loaded.reason(signature, arrays | {name: arrays[name][:2]})
-    received = "received 3 and 2" if name == "labels" else "received 2 and 3"
-    assert re.fullmatch(
-        rf"{name if name != 'labels' else '[a-z]+'}: expected as many rows as labels, {received}", found
-    )
+    subject, received = ("[a-z]+", "3 and 2") if name == "labels" else (name, "2 and 3")
+    assert re.fullmatch(f"{subject}: .* rows as labels, received {received}", found)
 
 
-@pytest.mark.parametrize(
-    ("signature", "name"), [(signature, name) for signature, arrays in CALLS.items() for name in arrays]
-)
-def test_inputs_with_a_wrong_rank(loaded: LoadedExport, signature: str, name: str) -> None:
+@every_input
+def test_inputs_with_a_wrong_rank(loaded, signature, name):
     """The rank is one too high, one too low, and 0."""
     arrays = CALLS[signature]
     for value in (arrays[name][..., np.newaxis], arrays[name][0], arrays[name].ravel()[0].reshape(())):
@@ -159,39 +141,35 @@ def test_inputs_with_a_wrong_rank(loaded: LoadedExport, signature: str, name: st
             assert re.match(rf"{'[a-z]+' if name == 'labels' else name}: expected ", found), (value.shape, found)
 
 
-def test_rows_with_a_wrong_length(loaded: LoadedExport) -> None:
-    for size in (0, 5, 7):
-        found = loaded.reason("serving_default", GENERATOR | {"latents": np.zeros((3, size), np.float32)})
-        assert found == f"latents: expected the shape batch, 6, received 3 {size}"
-    for size in (1, 3):
-        found = loaded.reason("attention", CALLS["attention"] | {"queries": np.zeros((3, size), np.int32)})
-        assert found == f"queries: expected the shape batch, 2, received 3 {size}"
+def test_rows_with_a_wrong_length(loaded):
+    for name, size in (("latents", 0), ("latents", 5), ("latents", 7), ("queries", 1), ("queries", 3)):
+        rows: np.ndarray = np.zeros((3, size), CALLS["attention"][name].dtype)
+        found = loaded.reason("attention", CALLS["attention"] | {name: rows})
+        assert found.startswith(f"{name}: ") and found.endswith(f"received 3 {size}")
 
 
-def test_without_classes_the_only_label_is_zero(tmp_path: pathlib.Path) -> None:
+def test_without_classes_the_only_label_is_zero(tmp_path):
     loaded = LoadedExport(save_generator(tmp_path, conditioning="none", attention_resolutions=()))
     arrays = inputs_for(loaded.exported.config)
     assert loaded.exported.call("serving_default", **arrays).shape == (3, 32, 32, 3)
     found = loaded.reason("serving_default", replace_value(arrays, "labels", (0,), 1))
-    assert found == "labels: expected classes from 0 to 0, received 1"
+    assert found.startswith("labels: ") and found.endswith("0 to 0, received 1")
 
 
-def test_inputs_of_a_discriminator(tmp_path: pathlib.Path) -> None:
+def test_inputs_of_a_discriminator(tmp_path):
     loaded = LoadedExport(save_discriminator(tmp_path))
     arrays = {"images": images(), "labels": GENERATOR["labels"]}
-    assert loaded.reason("serving_default", replace_value(arrays, "images", (0, 3, 4, 0), np.nan)) == (
-        "images: expected finite numbers, received NaN or Inf"
-    )
-    assert loaded.reason("serving_default", arrays | {"images": images()[:, :31]}) == (
-        "images: expected the shape batch, 32, 32, 3, received 3 31 32 3"
-    )
-    assert loaded.reason("serving_default", replace_value(arrays, "labels", (1,), 3)).startswith(
-        "labels: expected classes"
-    )
-    assert loaded.reason("serving_default", make_rows(arrays, 0)).startswith("labels: expected ")
+    for invalid, name, received in (
+        (replace_value(arrays, "images", (0, 3, 4, 0), np.nan), "images", "NaN or Inf"),
+        (arrays | {"images": images()[:, :31]}, "images", "3 31 32 3"),
+        (replace_value(arrays, "labels", (1,), 3), "labels", "3"),
+        (make_rows(arrays, 0), "labels", "0"),
+    ):
+        found = loaded.reason("serving_default", invalid)
+        assert found.startswith(f"{name}: ") and found.endswith(f"received {received}")
 
 
-def test_shape_checks_use_tensors_without_static_shape() -> None:
+def test_shape_checks_use_tensors_without_static_shape():
     """Graph optimizers would replace a check by the static shape, but servers feed any shape."""
     specs = {"latents": tf.TensorSpec([None, 6]), "labels": tf.TensorSpec([None], tf.int32)}
     with tf.Graph().as_default() as graph:

@@ -1,8 +1,5 @@
 """Signatures of loaded exports, compared with the Keras network whose weights they have."""
 
-from __future__ import annotations
-
-import pathlib
 from typing import Any
 
 import keras
@@ -11,37 +8,17 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.data.images.preprocessing import to_uint8
-from sagan_tf.exporting.signatures import (
-    build_input_specs,
-    export_generator,
-    find_attention_layer,
-    get_discriminator_sizes,
-    get_generator_sizes,
-)
+from sagan_tf.exporting import signatures as module
 from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.layers import SelfAttention2D
 from sagan_tf.networks import build_generator
 from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.serving.contract import DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES, SignatureContract
-from tests.exporting.small_export import (
-    DISCRIMINATORS,
-    GENERATORS,
-    Exported,
-    export_config,
-    inputs_for,
-    make_generator,
-    save_discriminator,
-    save_generator,
-)
+from tests.exporting import small_export
 from tests.networks.small_networks import images, labels
 
 SEEDS, LABELS = np.array([5, -9, 2**40, 7, 5]), np.array([0, 1, 2, 0, 1], np.int32)
 TRUNCATION = np.array([8.0, 0.5, np.inf, 0.0, 1.0], np.float32)
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return save_generator(tmp_path_factory.mktemp("exports"))
 
 
 def describe(signature: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -54,13 +31,10 @@ def describe(signature: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def resolve_contract(contract: SignatureContract, sizes: dict[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
-    values = {"batch": None, **sizes}
+    values: dict[Any, int | None] = {"batch": None, **sizes}
     inputs, outputs = (
-        {
-            name: (tensor.dtype, tuple(values.get(size, size) for size in tensor.shape))
-            for name, tensor in tensors.items()
-        }
-        for tensors in (contract.inputs, contract.outputs)
+        {name: (spec.dtype, tuple(values.get(size, size) for size in spec.shape)) for name, spec in specs.items()}
+        for specs in (contract.inputs, contract.outputs)
     )
     return inputs, outputs
 
@@ -81,8 +55,8 @@ def compute_expected_map(layer: SelfAttention2D, features: np.ndarray, query: np
     return powers / powers.sum()
 
 
-def assert_maps(exported: Exported, layer: SelfAttention2D) -> None:
-    inputs, side = inputs_for(exported.config), layer.input.shape[1]
+def assert_maps(exported: small_export.Exported, layer: SelfAttention2D) -> None:
+    inputs, side = small_export.inputs_for(exported.config), layer.input.shape[1]
     queries = np.array([[0, 0], [side - 1, side - 1], [3, side - 2]], np.int32)
     found = exported.call("attention", **inputs, queries=queries)
     network = exported.network
@@ -93,15 +67,15 @@ def assert_maps(exported: Exported, layer: SelfAttention2D) -> None:
     np.testing.assert_allclose(found, expected, atol=min(1e-5, 0.01 * np.ptp(expected)))
 
 
-@pytest.mark.parametrize("name", GENERATORS)
-def test_images_and_attention_maps_of_a_loaded_generator(name: str, tmp_path: pathlib.Path) -> None:
-    exported = save_generator(tmp_path, **GENERATORS[name])
-    inputs, network = inputs_for(exported.config), exported.network
+@pytest.mark.parametrize("name", small_export.GENERATORS)
+def test_images_and_attention_maps_of_a_loaded_generator(name, tmp_path):
+    exported = small_export.save_generator(tmp_path, **small_export.GENERATORS[name])
+    inputs, network = small_export.inputs_for(exported.config), exported.network
     expected = network(list(inputs.values()), training=False).numpy()
     assert np.ptp(expected) > 0.3 and np.abs(expected).max() < 0.99
     np.testing.assert_allclose(exported.call("serving_default", **inputs), expected, atol=1e-4)
     layers = [layer for layer in network.layers if isinstance(layer, SelfAttention2D)]
-    signatures, sizes = exported.model.signatures, get_generator_sizes(network)
+    signatures, sizes = exported.model.signatures, module.get_generator_sizes(network)
     assert set(signatures) == {"serving_default", "generate", *(["attention"] if layers else [])}
     for signature in signatures:
         assert describe(signatures[signature]) == resolve_contract(GENERATOR_SIGNATURES[signature], sizes)
@@ -111,13 +85,13 @@ def test_images_and_attention_maps_of_a_loaded_generator(name: str, tmp_path: pa
     assert tf.io.decode_png(png).shape == expected.shape[1:]
 
 
-@pytest.mark.parametrize("name", DISCRIMINATORS)
-def test_logits_of_a_loaded_discriminator(name: str, tmp_path: pathlib.Path) -> None:
-    exported = save_discriminator(tmp_path, **DISCRIMINATORS[name])
+@pytest.mark.parametrize("name", small_export.DISCRIMINATORS)
+def test_logits_of_a_loaded_discriminator(name, tmp_path):
+    exported = small_export.save_discriminator(tmp_path, **small_export.DISCRIMINATORS[name])
     batch = {"images": images(config=exported.config), "labels": labels() % max(count_used_classes(exported.config), 1)}
     expected = exported.network(list(batch.values()), training=False)
     signature = exported.model.signatures["serving_default"]
-    found = signature(**{name: tf.constant(array) for name, array in batch.items()})
+    found = signature(**small_export.tensors(batch))
     names = ["logits", "class_logits"] if name == "auxiliary classifier" else ["logits"]
     assert sorted(found) == sorted(names)
     for output, wanted in zip(names, expected if len(names) > 1 else [expected], strict=True):
@@ -125,43 +99,32 @@ def test_logits_of_a_loaded_discriminator(name: str, tmp_path: pathlib.Path) -> 
         np.testing.assert_allclose(found[output], wanted, atol=1e-4 * scale)
         assert np.ptp(wanted) > 1e-3
     (contract,) = DISCRIMINATOR_SIGNATURES.values()
-    inputs, outputs = resolve_contract(contract, get_discriminator_sizes(exported.network))
+    inputs, outputs = resolve_contract(contract, module.get_discriminator_sizes(exported.network))
     assert describe(signature)[0] == inputs and outputs.items() <= describe(signature)[1].items()
 
 
-def test_seed_label_and_truncation_determine_the_file(exported: Exported) -> None:
+def test_seed_label_and_truncation_determine_the_file(exported):
     """The file does not depend on the batch, nor on saving and loading."""
     inputs = {"seeds": SEEDS, "labels": LABELS, "truncation": TRUNCATION}
     together = exported.call("generate", **inputs).tolist()
-    order = np.array([3, 0, 4, 2, 1, 0])
-    assert exported.call("generate", **{name: array[order] for name, array in inputs.items()}).tolist() == [
-        together[row] for row in order
-    ]
-    alone = [
-        exported.call("generate", **{name: array[row : row + 1] for name, array in inputs.items()})[0]
-        for row in range(5)
-    ]
-    assert alone == together and len(set(together)) == 5
-    unsaved = export_generator(exported.network, 3).signatures["generate"]
-    again = tf.saved_model.load(str(exported.path))
-    for signature in (unsaved, again.signatures["generate"]):
-        found = signature(**{name: tf.constant(array) for name, array in inputs.items()})["png_bytes"]
-        assert found.numpy().tolist() == together
+    assert len(set(together)) == 5
+    for rows in ([3, 0, 4, 2, 1, 0], *([row] for row in range(5))):
+        some = {name: array[rows] for name, array in inputs.items()}
+        assert exported.call("generate", **some).tolist() == [together[row] for row in rows]
+    unsaved = module.export_generator(exported.network, 3).signatures["generate"]
+    assert unsaved(**small_export.tensors(inputs))["png_bytes"].numpy().tolist() == together
 
 
-def test_each_image_of_a_request_is_generated_separately(exported: Exported) -> None:
+def test_each_image_of_a_request_is_generated_separately(exported):
     """On some machines kernels round differently for other batch sizes."""
     functions = exported.model.signatures["generate"].graph.as_graph_def().library.function
-    bodies = {
-        node.attr["body"].func.name for function in functions for node in function.node_def if node.op.endswith("While")
-    }
-    convolving = {
-        function.signature.name for function in functions if any(node.op == "Conv2D" for node in function.node_def)
-    }
+    nodes = [(function.signature.name, node) for function in functions for node in function.node_def]
+    bodies = {node.attr["body"].func.name for _, node in nodes if node.op.endswith("While")}
+    convolving = {name for name, node in nodes if node.op == "Conv2D"}
     assert convolving and convolving <= bodies
 
 
-def test_a_file_has_the_image_of_the_network(exported: Exported) -> None:
+def test_a_file_has_the_image_of_the_network(exported):
     files = exported.call("generate", seeds=SEEDS, labels=LABELS, truncation=TRUNCATION)
     found = np.stack([tf.io.decode_png(file).numpy() for file in files])
     latents = draw_latents_from_seeds(SEEDS, exported.config.latent_dim, TRUNCATION)
@@ -171,33 +134,22 @@ def test_a_file_has_the_image_of_the_network(exported: Exported) -> None:
     assert np.ptp(found.astype(int)) > 50 and np.abs(found[0].astype(int) - found[4]).max() > 2
 
 
-def test_the_attention_signature_uses_the_largest_feature_map() -> None:
-    network = build_generator(export_config(attention_resolutions=(16, 8)))
-    layer = find_attention_layer(network)
+def test_the_attention_signature_uses_the_largest_feature_map():
+    network = build_generator(small_export.export_config(attention_resolutions=(16, 8), image_channels=1))
+    layer = module.find_attention_layer(network)
     assert layer is not None and layer.name == "attention_16"
-    assert find_attention_layer(build_generator(export_config(attention_resolutions=()))) is None
-
-
-def test_sizes_of_the_contract() -> None:
-    network = build_generator(export_config(image_channels=1))
     sizes = {"latent_dim": 6, "resolution": 32, "image_channels": 1}
     attention = {"query_height": 16, "query_width": 16, "attention_height": 8, "attention_width": 8}
-    assert get_generator_sizes(network) == sizes | attention
-    specs = build_input_specs(GENERATOR_SIGNATURES["attention"], sizes)
-    assert specs == {
-        "latents": tf.TensorSpec([None, 6], tf.float32),
-        "labels": tf.TensorSpec([None], tf.int32),
-        "queries": tf.TensorSpec([None, 2], tf.int32),
-    }
+    assert module.get_generator_sizes(network) == sizes | attention
 
 
-def test_exporting_does_not_change_the_network() -> None:
+def test_exporting_does_not_change_the_network():
     """Neither its weights nor its calls change, and nothing stays folded."""
-    config = export_config()
-    network = make_generator(config)
-    inputs = list(inputs_for(config).values())
+    config = small_export.export_config()
+    network = small_export.make_generator(config)
+    inputs = list(small_export.inputs_for(config).values())
     before, images_before = [variable.numpy() for variable in network.variables], network(inputs, training=False)
-    export_generator(network, 3)
+    module.export_generator(network, 3)
     for variable, value in zip(network.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     np.testing.assert_array_equal(network(inputs, training=False), images_before)

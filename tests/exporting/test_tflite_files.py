@@ -1,7 +1,5 @@
 """The directory of TFLite models: its models, its parity report, and errors that leave it unchanged."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging
@@ -15,39 +13,33 @@ from PIL import Image
 
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.errors import UserError
-from sagan_tf.exporting import tflite_files
 from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.exporting.model_card import Origin
 from sagan_tf.exporting.options import PRECISIONS, ExportOptions
 from sagan_tf.exporting.tflite import TFLiteGenerator
 from sagan_tf.exporting.tflite_files import write_tflite
-from sagan_tf.features.extractors import PACKAGED_EXTRACTORS
 from tests.exporting.small_export import export_config, inputs_for, list_files, make_generator, make_origin
 
-GRAY = {"image_channels": 1, "attention_resolutions": ()}
+CONFIG = export_config(image_channels=1, attention_resolutions=())
+ORIGIN = make_origin(CONFIG)
 
 
 @pytest.fixture(scope="module")
-def network() -> keras.Model:
-    return make_generator(export_config(**GRAY))
+def network():
+    return make_generator(CONFIG)
 
 
 @pytest.fixture(scope="module")
-def origin() -> Origin:
-    return make_origin(export_config(**GRAY))
-
-
-@pytest.fixture(scope="module")
-def directory(network: keras.Model, origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def directory(network, tmp_path_factory):
     """Write models of all precisions over an existing directory."""
     path = tmp_path_factory.mktemp("exports") / "tflite"
     path.mkdir()
     (path / "older").touch()
-    write(network, origin, make_options(parity_samples=10), path)
+    write(network, make_options(parity_samples=10), path)
     return path
 
 
-def write(network: keras.Model, origin: Origin, options: ExportOptions, path: pathlib.Path) -> None:
+def write(network: keras.Model, options: ExportOptions, path: pathlib.Path, origin: Origin = ORIGIN) -> None:
     with replace_directories_atomically([path]) as (directory,):
         write_tflite(network, origin, options, directory)
 
@@ -60,32 +52,26 @@ def read_report(directory: pathlib.Path) -> dict[str, Any]:
     return json.loads((directory / "parity.json").read_text())
 
 
-def test_a_model_of_every_precision(directory: pathlib.Path, network: keras.Model) -> None:
+def test_a_model_of_every_precision(directory, network):
     models = [f"generator_{precision}.tflite" for precision in PRECISIONS]
     assert list_files(directory) == sorted([*models, "model_card.json", "parity.json", "parity.png"])
-    inputs = inputs_for(export_config(**GRAY))
-    expected = network(list(inputs.values()), training=False)
-    for name in models:
-        found = TFLiteGenerator((directory / name).read_bytes())(**inputs)
-        assert np.abs(found - expected).mean() < 0.05, name
+    inputs = inputs_for(CONFIG)
+    found = TFLiteGenerator((directory / "generator_float32.tflite").read_bytes())(**inputs)
+    np.testing.assert_allclose(found, network(list(inputs.values()), training=False), atol=1e-4)
     assert json.loads((directory / "model_card.json").read_text())["class_names"] == ["apple", "banana", "cherry"]
 
 
-def test_the_parity_report(directory: pathlib.Path) -> None:
+def test_the_parity_report(directory):
     report = read_report(directory)
     assert list(report) == list(PRECISIONS)
     for precision, found in report.items():
-        assert (
-            found["num_samples"] == 10
-            and found["kept"]
-            and found["features"] == "means of a 4 x 4 grid of image regions"
-        )
+        assert found["num_samples"] == 10 and found["kept"] and "4 x 4" in found["features"]
         assert found["bytes"] == (directory / f"generator_{precision}.tflite").stat().st_size
         assert 0 <= found["mean_error"] <= found["max_error"] and abs(found["frechet_distance"]) < 0.05
     assert report["float32"]["max_error"] < 1e-4 < report["int8"]["max_error"]
 
 
-def test_the_image_of_the_comparison(directory: pathlib.Path) -> None:
+def test_the_image_of_the_comparison(directory):
     """It has rows of eight images; the first is that of the generator, and that of float32 is the same."""
     with Image.open(directory / "parity.png") as image:
         pixels = np.asarray(image).astype(int)
@@ -95,67 +81,30 @@ def test_the_image_of_the_comparison(directory: pathlib.Path) -> None:
     assert 0 < np.abs(rows[0] - rows[4]).mean() < 8
 
 
-def test_a_model_above_the_largest_mean_error_is_left_out(
-    network: keras.Model, origin: Origin, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    options = make_options(tflite_precisions=("int8", "float32"), largest_mean_error=1e-5)
+def test_a_model_above_the_largest_mean_error_is_left_out(network, tmp_path, caplog):
     logger = logging.getLogger("sagan_tf")
     logger.addHandler(caplog.handler)
+    options = make_options(tflite_precisions=("int8", "float32"), largest_mean_error=1e-5)
     try:
         with caplog.at_level(logging.INFO, "sagan_tf"):
-            write(network, origin, options, tmp_path / "tflite")
+            write(network, options, tmp_path / "tflite")
     finally:
         logger.removeHandler(caplog.handler)
-    assert list_files(tmp_path / "tflite") == [
-        "generator_float32.tflite",
-        "model_card.json",
-        "parity.json",
-        "parity.png",
-    ]
-    assert {precision: entry["kept"] for precision, entry in read_report(tmp_path / "tflite").items()} == {
-        "int8": False,
-        "float32": True,
-    }
-    assert "left out" in caplog.text and "--largest_mean_error" in caplog.text
+    assert [path.name for path in (tmp_path / "tflite").glob("*.tflite")] == ["generator_float32.tflite"]
+    kept = {precision: entry["kept"] for precision, entry in read_report(tmp_path / "tflite").items()}
+    assert kept == {"int8": False, "float32": True} and "--largest_mean_error" in caplog.text
 
 
-def test_no_model_within_the_largest_mean_error_is_an_error(
-    network: keras.Model, origin: Origin, tmp_path: pathlib.Path
-) -> None:
+def test_no_model_within_the_largest_mean_error_is_an_error(network, tmp_path):
     with pytest.raises(UserError, match="^largest_mean_error: .*1e-09.*int8"):
-        write(network, origin, make_options(tflite_precisions=("int8",), largest_mean_error=1e-9), tmp_path / "tflite")
+        write(network, make_options(tflite_precisions=("int8",), largest_mean_error=1e-9), tmp_path / "tflite")
     assert list_files(tmp_path) == []
 
 
-@pytest.mark.parametrize("extractor", PACKAGED_EXTRACTORS)
-def test_packaged_extractors_of_a_run_compute_the_features(
-    extractor: str, network: keras.Model, origin: Origin, tmp_path: pathlib.Path
-) -> None:
-    config = dataclasses.replace(origin.config, evaluation=EvaluationConfig(extractor=extractor))
-    write(
-        network,
-        dataclasses.replace(origin, config=config),
-        make_options(tflite_precisions=("float32",), parity_samples=17),
-        tmp_path / "tflite",
-    )
+def test_a_packaged_extractor_of_a_run_computes_the_features(network, tmp_path):
+    config = dataclasses.replace(ORIGIN.config, evaluation=EvaluationConfig(extractor="fashion_mnist"))
+    options = make_options(tflite_precisions=("float32",), parity_samples=17)
+    write(network, options, tmp_path / "tflite", dataclasses.replace(ORIGIN, config=config))
     found = read_report(tmp_path / "tflite")["float32"]
-    assert extractor in found["features"] and found["num_samples"] == 17
+    assert "fashion_mnist" in found["features"] and found["num_samples"] == 17
     assert abs(found["frechet_distance"]) < 1e-2
-
-
-@pytest.mark.parametrize("error", [UserError("converter"), RuntimeError("converter")])
-def test_an_error_leaves_the_old_directory(
-    error: Exception, network: keras.Model, origin: Origin, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def convert(*given: Any) -> Any:
-        yield "float32", b"half"
-        raise error
-
-    path = tmp_path / "tflite"
-    path.mkdir()
-    (path / "older").write_text("older")
-    monkeypatch.setattr(tflite_files, "convert_generator", convert)
-    monkeypatch.setattr(tflite_files, "TFLiteGenerator", lambda model: lambda latents, labels: np.zeros((2, 32, 32, 1)))
-    with pytest.raises(type(error), match="converter"):
-        write(network, origin, make_options(), path)
-    assert list_files(tmp_path) == ["tflite", "tflite/older"]

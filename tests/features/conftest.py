@@ -1,16 +1,12 @@
 """Fixtures of the tests of extractors."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 
-from tests.features.fake_extractors import FakeNetwork, save_extractor
+from tests.features.fake_extractors import save_extractor
 
 
 @pytest.fixture(scope="session")
-def hub_module(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FakeNetwork]:
+def hub_module(tmp_path_factory):
     """The directory of a SavedModel with the interface of TF-GAN's Inception, and its network; tests only read it."""
     directory = tmp_path_factory.mktemp("hub") / "module"
     return directory, save_extractor(directory)

@@ -1,7 +1,5 @@
 """Cheap extractors: SavedModels with an interface like that of TF-GAN's Inception, and an extractor that counts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +15,16 @@ INCEPTION_LOGITS = 1008
 
 
 class FakeNetwork(tf.Module):
-    """A random layer on means, squares and gradients of the channels, whose outputs depend on every pixel.
+    """A random layer on means, squares and gradients of the channels, whose outputs depend on every pixel."""
 
-    Args:
-        channels: Channels of the images.
-        features: Length of a feature vector.
-        logits: Number of classes.
-        seed: Seed of the weights.
-    """
-
-    def __init__(
-        self,
-        channels: int = 3,
-        features: int = INCEPTION_FEATURES,
-        logits: int = INCEPTION_LOGITS,
-        *,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, channels: int = 3, *, seed: int = 0) -> None:
         super().__init__()
         random = np.random.default_rng(seed)
-        self.kernel = tf.Variable(random.normal(size=(4 * channels, features)), dtype=tf.float32)
-        self.logits_kernel = tf.Variable(random.normal(size=(4 * channels, logits)), dtype=tf.float32)
+        self.kernel = tf.Variable(random.normal(size=(4 * channels, INCEPTION_FEATURES)), dtype=tf.float32)
+        self.logits_kernel = tf.Variable(random.normal(size=(4 * channels, INCEPTION_LOGITS)), dtype=tf.float32)
 
     def outputs(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return features `[batch, features]`, at least 0, and logits `[batch, logits]`.
-
-        Args:
-            images: `[batch, height, width, channels]`.
-        """
+        """Return features, at least 0, and logits of images `[batch, height, width, channels]`."""
         down = tf.linspace(-1.0, 1.0, tf.shape(images)[1])[:, None, None]
         across = tf.linspace(-1.0, 1.0, tf.shape(images)[2])[:, None]
         weighted = [images, tf.square(images), images * down, images * across]
@@ -89,9 +69,6 @@ def save_extractor(
         has_call: Whether it has a `__call__`, like the modules of TensorFlow Hub.
         signature_dtype: Dtype of the images of its signature `serving_default`; None for no signature.
         seed: Seed of the weights.
-
-    Returns:
-        The network, whose `outputs` are the outputs of the SavedModel.
     """
     network = FakeNetwork((image_shape or (3,))[-1] or 3, seed=seed)
 

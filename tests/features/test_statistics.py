@@ -1,36 +1,25 @@
 """Statistics that are accumulated batch by batch, against NumPy's on all images."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
-from sagan_tf.features.statistics import (
-    AGREEMENT,
-    FEATURES,
-    MOMENTS,
-    PROBABILITIES,
-    FeatureStatistics,
-    ImageSetStatistics,
-    ProbabilityStatistics,
-    StatisticsAccumulator,
-)
+from sagan_tf.features import statistics as module
 
-ALL = (MOMENTS, PROBABILITIES, FEATURES, AGREEMENT)
+ALL = (module.MOMENTS, module.PROBABILITIES, module.FEATURES, module.AGREEMENT)
 
 
-def images(count: int = 50, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features [n, 6], logits [n, 4] and labels."""
-    random = np.random.default_rng(seed)
-    features = random.normal(3.0, 2.0, size=(count, 6)).astype(np.float32)
-    logits = random.normal(0.0, 3.0, size=(count, 4)).astype(np.float32)
-    return features, logits, random.integers(0, 4, size=count).astype(np.int32)
+def images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features [50, 6], logits [50, 4] and labels."""
+    random = np.random.default_rng(1)
+    features = random.normal(3.0, 2.0, size=(50, 6)).astype(np.float32)
+    logits = random.normal(0.0, 3.0, size=(50, 4)).astype(np.float32)
+    return features, logits, random.integers(0, 4, size=50).astype(np.int32)
 
 
 def accumulate(
     max_images: int | None, required: tuple[str, ...], batch: int, max_features: int | None = None
-) -> ImageSetStatistics:
-    accumulator = StatisticsAccumulator(max_images, required, max_features)
+) -> module.ImageSetStatistics:
+    accumulator = module.StatisticsAccumulator(max_images, required, max_features)
     features, logits, labels = images()
     for start in range(0, 50, batch):
         rows = slice(start, start + batch)
@@ -38,29 +27,19 @@ def accumulate(
     return accumulator.result()
 
 
-@pytest.mark.parametrize("batch", [1, 7, 50])
-def test_mean_and_unbiased_covariance(batch: int) -> None:
-    features = images()[0].astype(np.float64)
-    statistics = FeatureStatistics(6)
-    for start in range(0, 50, batch):
-        statistics.add(features[start : start + batch].astype(np.float32))
-    assert statistics.count == 50
-    np.testing.assert_allclose(statistics.mean, features.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(statistics.covariance, np.cov(features, rowvar=False), rtol=1e-10)
-
-
-def test_covariance_of_features_far_from_zero() -> None:
+def test_covariance_of_features_far_from_zero():
     """With a mean of 1e9 times the deviation, only the digits that the features have lost are lost."""
-    features = 1e9 + np.random.default_rng(1).normal(size=(1000, 3))
-    statistics = FeatureStatistics(3)
+    features: np.ndarray = 1e9 + np.random.default_rng(1).normal(size=(1000, 3))
+    statistics = module.FeatureStatistics(3)
     for start in range(0, 1000, 100):
         statistics.add(features[start : start + 100])
+        statistics.add(features[:0])  # an empty batch changes nothing
     np.testing.assert_allclose(statistics.covariance, np.cov(features - 1e9, rowvar=False), rtol=1e-9, atol=1e-9)
 
 
-def test_probabilities_in_float64_and_without_overflow() -> None:
+def test_probabilities_in_float64_and_without_overflow():
     logits = np.array([[1e4, 0.0, -1e4], [0.0, 0.0, 0.0]], np.float32)
-    statistics = ProbabilityStatistics(3)
+    statistics = module.ProbabilityStatistics(3)
     statistics.add(logits[:1])
     statistics.add(logits[1:])
     np.testing.assert_allclose(statistics.mean, [(1 + 1 / 3) / 2, 1 / 6, 1 / 6], rtol=1e-12)
@@ -69,12 +48,13 @@ def test_probabilities_in_float64_and_without_overflow() -> None:
 
 @pytest.mark.parametrize("batch", [1, 8, 50])
 @pytest.mark.parametrize("max_images", [None, 20])
-def test_statistics_of_the_first_images_do_not_depend_on_the_batch_size(max_images: int | None, batch: int) -> None:
+def test_statistics_of_the_first_images_do_not_depend_on_the_batch_size(max_images, batch):
     features, logits, labels = (array[:max_images] for array in images())
     found = accumulate(max_images, ALL, batch)
     assert found.count == found.moments.count == found.probabilities.count == (max_images or 50)
     np.testing.assert_array_equal(found.features, features)
     np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_allclose(found.moments.mean, features.astype(np.float64).mean(0), rtol=1e-12)
     np.testing.assert_allclose(found.moments.covariance, np.cov(features.astype(np.float64), rowvar=False), rtol=1e-10)
     agrees = logits.argmax(1) == labels
     assert found.agreement == np.mean(agrees)
@@ -83,20 +63,10 @@ def test_statistics_of_the_first_images_do_not_depend_on_the_batch_size(max_imag
     np.testing.assert_array_equal(found.class_agreement, class_agreement)
 
 
-def test_statistics_that_are_not_required_are_empty() -> None:
-    found = accumulate(None, (PROBABILITIES,), 10)
-    assert found.features.size == found.moments.count == 0 and np.isnan(found.agreement)
-    assert found.probabilities.count == 50
-
-
-def test_moments_are_of_all_images_and_features_of_the_first() -> None:
-    found = accumulate(None, (MOMENTS, FEATURES), 8, max_features=19)
+def test_moments_are_of_all_images_and_features_of_the_first():
+    """Statistics that are not required are empty."""
+    found = accumulate(None, (module.MOMENTS, module.FEATURES), 8, max_features=19)
     np.testing.assert_array_equal(found.features, images()[0][:19])
     assert len(found.labels) == 19 and found.moments.count == found.count == 50
-
-
-def test_an_empty_batch_changes_nothing() -> None:
-    statistics = FeatureStatistics(2)
-    statistics.add(np.zeros((0, 2)))
-    statistics.add(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    assert (statistics.count, statistics.mean.tolist()) == (2, [2.0, 3.0])
+    assert found.probabilities.count == 0 and np.isnan(found.agreement)
+    assert accumulate(None, (module.PROBABILITIES,), 10).features.size == 0

@@ -1,7 +1,5 @@
 """TF-GAN's kernel distance, imported without the package's `__init__`, and TensorFlow Hub without pkg_resources."""
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import sys
@@ -16,15 +14,8 @@ from packaging import version
 from sagan_tf.errors import UserError
 from sagan_tf.features import tf_gan
 
-MAX_BLOCK_SIZE = 1024
-
 # setuptools 67.5 to 80 warn when tensorflow_hub imports pkg_resources.
 pytestmark = pytest.mark.filterwarnings("ignore:pkg_resources is deprecated")
-
-
-def block_sizes(count: int, blocks: int) -> list[int]:
-    """Return block sizes that differ by at most 1, in ascending order."""
-    return [count // blocks + (block >= blocks - count % blocks) for block in range(blocks)]
 
 
 def kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -36,16 +27,16 @@ def mean_off_diagonal(matrix: np.ndarray) -> float:
 
 
 def block_estimates(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the unbiased estimate of the squared distance of means in the kernel's space for each block, float64."""
-    blocks = math.ceil(max(len(first), len(second)) / MAX_BLOCK_SIZE)
-    estimates, first_start, second_start = [], 0, 0
-    for first_size, second_size in zip(block_sizes(len(first), blocks), block_sizes(len(second), blocks), strict=True):
-        x = first[first_start : first_start + first_size].astype(np.float64)
-        y = second[second_start : second_start + second_size].astype(np.float64)
+    """Return the unbiased estimate of the squared distance of means in the kernel's space for each block, float64.
+
+    Blocks have at most 1,024 features, and sizes that differ by at most 1, in ascending order.
+    """
+    blocks = math.ceil(max(len(first), len(second)) / 1024)
+    parts = [np.array_split(features[::-1].astype(np.float64), blocks)[::-1] for features in (first, second)]
+    estimates = []
+    for x, y in zip(*parts, strict=True):
         within = mean_off_diagonal(kernel(x, x)) + mean_off_diagonal(kernel(y, y))
         estimates.append(within - 2.0 * kernel(x, y).mean())
-        first_start, second_start = first_start + first_size, second_start + second_size
-    assert (first_start, second_start) == (len(first), len(second))
     return np.array(estimates)
 
 
@@ -53,7 +44,7 @@ def features(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(shift, 1.0, size=(count, 12)).astype(np.float32)
 
 
-def test_no_estimator_is_needed() -> None:
+def test_no_estimator_is_needed():
     """TensorFlow has no Estimators, and TF-GAN's `__init__`, which needs them, has not run."""
     assert not hasattr(tf, "estimator")
     assert tf_gan.compute_kernel_distance(np.eye(3), np.eye(3))[0] <= 0.0
@@ -61,8 +52,8 @@ def test_no_estimator_is_needed() -> None:
     assert "tensorflow_gan.python.estimator" not in sys.modules
 
 
-@pytest.mark.parametrize("counts", [(40, 40), (1024, 30), (1025, 1025), (2500, 2500), (2500, 1301), (700, 3077)])
-def test_the_kernel_distance_is_the_block_estimate(counts: tuple[int, int]) -> None:
+@pytest.mark.parametrize("counts", [(40, 40), (1024, 30), (1025, 1025), (2500, 1301), (700, 3077)])
+def test_the_kernel_distance_is_the_block_estimate(counts):
     first, second = features(counts[0], 1), features(counts[1], 2, shift=0.3)
     expected = block_estimates(first, second)
     distance, error = tf_gan.compute_kernel_distance(first, second)
@@ -73,19 +64,9 @@ def test_the_kernel_distance_is_the_block_estimate(counts: tuple[int, int]) -> N
         assert error == pytest.approx(expected.std(ddof=1) / math.sqrt(len(expected)), rel=1e-6)
 
 
-def test_the_kernel_distance_detects_a_shift() -> None:
-    """It is about 0 for two sets of one distribution, and far above its standard error for a shifted set."""
-    same, _ = tf_gan.compute_kernel_distance(features(4096, 1), features(4096, 2))
-    shifted, error = tf_gan.compute_kernel_distance(features(4096, 1), features(4096, 2, shift=0.3))
-    assert shifted > 20.0 * error
-    assert abs(same) < 0.02 * shifted
-
-
-def test_a_directory_is_its_own_hub_module(tmp_path: Path) -> None:
+def test_a_missing_hub_module_raises_a_documented_exception(tmp_path):
+    """A directory is its own module."""
     assert tf_gan.fetch_from_hub(str(tmp_path)) == str(tmp_path)
-
-
-def test_a_missing_hub_module_raises_a_documented_exception(tmp_path: Path) -> None:
     with pytest.raises((OSError, RuntimeError, ValueError, tf.errors.OpError), match="nothing"):
         tf_gan.fetch_from_hub(str(tmp_path / "nothing"))
 
@@ -98,7 +79,7 @@ def forget(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
 
 
 @pytest.fixture
-def no_pkg_resources(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pkg_resources(monkeypatch):
     """Remove pkg_resources, as setuptools 81 does."""
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: find_spec(name) if name != "pkg_resources" else None)
@@ -107,7 +88,7 @@ def no_pkg_resources(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_pkg_resources")
-def test_the_hub_works_without_pkg_resources(tmp_path: Path) -> None:
+def test_the_hub_works_without_pkg_resources(tmp_path):
     assert tf_gan.fetch_from_hub(str(tmp_path)) == str(tmp_path)
     stand_in = sys.modules["pkg_resources"]
     assert not hasattr(stand_in, "__path__")
@@ -115,7 +96,7 @@ def test_the_hub_works_without_pkg_resources(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pkg_resources")
-def test_an_existing_pkg_resources_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_pkg_resources_is_not_replaced(tmp_path, monkeypatch):
     existing = types.ModuleType("pkg_resources")
     monkeypatch.setattr(existing, "parse_version", version.parse, raising=False)
     monkeypatch.setitem(sys.modules, "pkg_resources", existing)
@@ -124,12 +105,12 @@ def test_an_existing_pkg_resources_is_not_replaced(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", ["tensorflow_nothing", "this"])
-def test_a_missing_package_or_a_module_without_a_directory_is_rejected(name: str) -> None:
+def test_a_missing_package_or_a_module_without_a_directory_is_rejected(name):
     with pytest.raises(ModuleNotFoundError, match=f"no package {name}"):
         tf_gan._create_package_without_init(name)
 
 
-def test_handle_and_image_size_are_tf_gans() -> None:
+def test_handle_and_image_size_are_tf_gans():
     """They are read from its source, since importing their module would load tensorflow_hub."""
     (directory,) = tf_gan._create_package_without_init("tensorflow_gan").__path__
     source = Path(directory, "python", "eval", "inception_metrics.py").read_text(encoding="utf-8")
@@ -138,8 +119,7 @@ def test_handle_and_image_size_are_tf_gans() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(2050, 5), (3, 5000)])
-def test_too_different_sizes_are_rejected(first: int, second: int) -> None:
+def test_too_different_sizes_are_rejected(first, second):
     """TF-GAN returns NaN if a block has less than two features."""
-    sets = np.zeros((first, 2), np.float32), np.zeros((second, 2), np.float32)
-    with pytest.raises(UserError, match=rf"^metrics: .* kernel distance, received {first} and {second} "):
-        tf_gan.compute_kernel_distance(*sets)
+    with pytest.raises(UserError, match=rf"^metrics: .*{first} and {second} "):
+        tf_gan.compute_kernel_distance(np.ones((first, 2), np.float32), np.ones((second, 2), np.float32))

@@ -1,7 +1,5 @@
 """A set of tiny gray images, and functions that write it and read directories."""
 
-from __future__ import annotations
-
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +13,8 @@ from sagan_tf.sampling.image_files import write_images
 from sagan_tf.sampling.image_set import ImageSet
 from sagan_tf.visualization.png import encode_pngs
 
-CLASS_DIRECTORIES = ("boot", "bag", "coat")
-SET = ImageSet("run, step 2", 10, 11, (2, 0), CLASS_DIRECTORIES, None)
+Draw = Callable[[np.ndarray, np.ndarray], tf.Tensor]
+SET = ImageSet("run, step 2", 10, 11, (2, 0), ("boot", "bag", "coat"), None)
 
 
 def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
@@ -25,12 +23,18 @@ def draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
     return encode_pngs(tf.constant(rows.reshape(-1, 2, 2, 1)))
 
 
-def write(
-    directory: pathlib.Path,
-    image_set: ImageSet = SET,
-    draw: Callable[[np.ndarray, np.ndarray], tf.Tensor] = draw,
-    **options: Any,
-) -> int:
+def make_recording_draw() -> tuple[list[int], Draw]:
+    """Return a list, and a function that draws images and appends their seeds to the list."""
+    drawn: list[int] = []
+
+    def record_and_draw(seeds: np.ndarray, labels: np.ndarray) -> tf.Tensor:
+        drawn.extend(seeds.tolist())
+        return draw(seeds, labels)
+
+    return drawn, record_and_draw
+
+
+def write(directory: pathlib.Path, image_set: ImageSet = SET, draw: Draw = draw, **options: Any) -> int:
     """Write a set with batches of 2 images, as one shard unless the options say otherwise."""
     defaults = {"shard": 0, "num_shards": 1, "batch_size": 2, "overwrite": False}
     return write_images(image_set, draw, directory, **(defaults | options))

@@ -1,9 +1,7 @@
 """Tests of archives of images: reading them with NumPy, and errors while they are written."""
 
-from __future__ import annotations
-
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -12,20 +10,23 @@ from sagan_tf.errors import UserError
 from sagan_tf.sampling.image_archive import write_archive
 
 NAMES = ("Ankle boot", "日本")
+SHAPE = (4, 6, 3)
 
 
-def make_images(count: int, shape: tuple[int, int, int] = (4, 6, 3)) -> np.ndarray:
+def make_images(count: int, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, *shape), np.uint8)
 
 
-def write(path: pathlib.Path, batches: object, count: int, shape: tuple[int, int, int] = (4, 6, 3)) -> None:
+def write(path: pathlib.Path, batches: Iterable[np.ndarray], count: int, shape: tuple[int, int, int] = SHAPE) -> None:
     write_archive(path, batches, shape, 100 + np.arange(count), np.arange(count, dtype=np.int32) % 2, NAMES)
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 3), (5, 5, 1), (2, 3, 4)])
-def test_round_trip(shape: tuple[int, int, int], tmp_path: pathlib.Path) -> None:
+def test_round_trip(shape, tmp_path):
+    """The second batch is not contiguous in memory."""
     path, expected = tmp_path / "new" / "a.npz", make_images(7, shape)
-    write(path, (expected[start : start + 3] for start in (0, 3, 6)), 7, shape)
+    reversed_copy = expected[3:6][::-1].copy()
+    write(path, [expected[:3], reversed_copy[::-1], expected[6:]], 7, shape)
     with np.load(path, allow_pickle=False) as read:
         assert sorted(read.files) == ["class_names", "images", "labels", "seeds"]
         np.testing.assert_array_equal(read["images"], expected)
@@ -36,21 +37,14 @@ def test_round_trip(shape: tuple[int, int, int], tmp_path: pathlib.Path) -> None
     assert [file.name for file in path.parent.iterdir()] == ["a.npz"]
 
 
-def test_images_that_are_not_contiguous_in_memory(tmp_path: pathlib.Path) -> None:
-    expected = make_images(6)
-    write(tmp_path / "a.npz", [expected[::-1][:4], expected[:2].transpose(0, 2, 1, 3).copy().transpose(0, 2, 1, 3)], 6)
-    with np.load(tmp_path / "a.npz") as read:
-        np.testing.assert_array_equal(read["images"], np.concatenate([expected[::-1][:4], expected[:2]]))
-
-
-def test_an_archive_without_images(tmp_path: pathlib.Path) -> None:
+def test_an_archive_without_images(tmp_path):
     """This is a shard of a set with fewer images than shards."""
     write_archive(tmp_path / "a.npz", [], (4, 6, 3), np.zeros(0, np.int64), np.zeros(0, np.int32), ())
     with np.load(tmp_path / "a.npz") as read:
         assert read["images"].shape == (0, 4, 6, 3) and read["class_names"].shape == (0,)
 
 
-def test_an_error_keeps_the_old_archive(tmp_path: pathlib.Path) -> None:
+def test_an_error_keeps_the_old_archive(tmp_path):
     def batches(error: Exception) -> Iterator[np.ndarray]:
         yield make_images(2)
         raise error
@@ -66,17 +60,10 @@ def test_an_error_keeps_the_old_archive(tmp_path: pathlib.Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.npz"] and (tmp_path / "a.npz").read_bytes() == before
 
 
-def test_a_path_that_cannot_be_written(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "file").write_text("content")
-    with pytest.raises(UserError, match=r"^output: .*Not a directory"):
-        write(tmp_path / "file" / "a.npz", [make_images(1)], 1)
-    assert (tmp_path / "file").read_text() == "content"
-
-
-def test_too_little_disk_space_is_an_error_before_the_first_image(tmp_path: pathlib.Path) -> None:
-    def batches() -> Iterator[np.ndarray]:
+def test_too_little_disk_space_is_an_error_before_the_first_image(tmp_path):
+    def make_image() -> np.ndarray:
         raise RuntimeError("made an image")
-        yield
 
+    batches = (make_image() for _ in range(1))
     with pytest.raises(UserError, match="^output: .*space"):
-        write_archive(tmp_path / "a.npz", batches(), (2**20, 2**20, 3), np.arange(2**10), np.arange(2**10), ())
+        write_archive(tmp_path / "a.npz", batches, (2**20, 2**20, 3), np.arange(2**10), np.arange(2**10), ())

@@ -1,7 +1,5 @@
 """Tests of standing statistics, against moments in NumPy."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -14,13 +12,13 @@ from sagan_tf.generation.inference import freeze_for_inference
 from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.layers.batch_normalization import BatchNormalization
 from sagan_tf.sampling.standing_statistics import BATCH_SIZE, use_standing_statistics
-from tests.sampling.tiny_generator import make_tiny_generator
+from tests.sampling.tiny_generator import get_network, make_tiny_generator
 
 LATENT_DIM = 5
 
 
 def network(**options: Any) -> keras.Model:
-    return make_tiny_generator(**options).network
+    return get_network(make_tiny_generator(**options))
 
 
 def find_normalization_layers(generator: keras.Model) -> list[BatchNormalization]:
@@ -36,13 +34,13 @@ def read_statistics(generator: keras.Model) -> list[np.ndarray]:
 
 
 def make_inputs(batch: int, labels: list[int], truncation: float) -> list[tf.Tensor]:
-    indices = batch * BATCH_SIZE + np.arange(BATCH_SIZE)
+    indices: np.ndarray = batch * BATCH_SIZE + np.arange(BATCH_SIZE)
     latents = draw_latents_from_seeds(2**62 + indices, LATENT_DIM, truncation)
     return [latents, tf.constant(np.array(labels)[indices % len(labels)], tf.int32)]
 
 
-@pytest.mark.parametrize(("truncation", "batches"), [(math.inf, 1), (0.5, 3)])
-def test_statistics_are_means_over_batches(truncation: float, batches: int) -> None:
+@pytest.mark.parametrize(("truncation", "batches"), [(math.inf, 1), (0.5, 2)])
+def test_statistics_are_means_over_batches(truncation, batches):
     """Check the first layer, whose inputs precede all normalization, and the last layer."""
     labels = [2, 0, 0]
     generator, fresh = network(), network()
@@ -63,7 +61,7 @@ def test_statistics_are_means_over_batches(truncation: float, batches: int) -> N
 
 
 @pytest.mark.parametrize("synchronized", [False, True])
-def test_a_second_call_gives_equal_statistics(synchronized: bool) -> None:
+def test_a_second_call_gives_equal_statistics(synchronized):
     generator = network(synchronized_batch_norm=synchronized)
     before = read_statistics(generator)
     use_standing_statistics(generator, [0, 1, 2], 2, 1.0, LATENT_DIM)
@@ -74,34 +72,14 @@ def test_a_second_call_gives_equal_statistics(synchronized: bool) -> None:
         assert np.abs(first - old).max() > 1e-2
 
 
-def test_statistics_depend_on_truncation_and_classes() -> None:
-    found = []
-    generator = network()
-    for labels, truncation in (([0], 1.0), ([1], 1.0), ([0], 0.2)):
-        use_standing_statistics(generator, labels, 1, truncation, LATENT_DIM)
-        layers = generator.get_layer("block_1").normalization_1, generator.get_layer("normalization")
-        found.append((layers[0].moving_variance.numpy(), layers[1].moving_mean.numpy()))
-    # Before the first gains and biases, classes have no effect, and truncated latents vary less.
-    first = [variance for variance, _ in found]
-    np.testing.assert_allclose(first[0], first[1], rtol=1e-5)
-    assert np.all(first[2] < first[0])
-    last = [mean for _, mean in found]
-    assert np.abs(last[0] - last[1]).max() > 1e-2
-
-
-def test_further_variables_do_not_change() -> None:
-    """Vectors of power iterations, kernels, gains and momenta stay equal."""
+def test_further_variables_do_not_change():
+    """Vectors of power iterations, kernels, gains and momenta stay equal; momenta also after an error."""
     generator = network(batch_norm_momentum=0.7)
     unchanged = [variable for variable in generator.variables if "moving" not in variable.name]
     before = [variable.numpy() for variable in unchanged]
-    use_standing_statistics(generator, [0, 1], 2, math.inf, LATENT_DIM)
+    use_standing_statistics(generator, [0, 1], 1, math.inf, LATENT_DIM)
     for variable, value in zip(unchanged, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
-    assert {layer.momentum for layer in find_normalization_layers(generator)} == {0.7}
-
-
-def test_momenta_are_restored_after_an_error() -> None:
-    generator = network(batch_norm_momentum=0.7)
     with pytest.raises(Exception, match="latents|shape|incompatible|Matrix"):
         use_standing_statistics(generator, [0], 1, math.inf, LATENT_DIM + 1)
     assert {layer.momentum for layer in find_normalization_layers(generator)} == {0.7}

@@ -1,9 +1,6 @@
 """Tests of opening the training images of a run."""
 
-from __future__ import annotations
-
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
@@ -11,8 +8,7 @@ import pytest
 from sagan_tf.config import Config, DataConfig, ModelConfig
 from sagan_tf.data.sources.packaged import load_arrays
 from sagan_tf.errors import UserError
-from sagan_tf.generation.generators import Generator
-from sagan_tf.sampling.training_images import get_run_config, open_training_images
+from sagan_tf.sampling.training_images import open_training_images
 from tests.data.sample_folders import build_class_directories
 from tests.sampling.tiny_generator import make_sample_options
 
@@ -22,7 +18,7 @@ def config(data_dir: str) -> Config:
     return dataclasses.replace(Config(), model=model, data=DataConfig(dataset="folder", data_dir=data_dir))
 
 
-def test_images_have_the_resolution_of_the_run(tmp_path: pathlib.Path) -> None:
+def test_images_have_the_resolution_of_the_run(tmp_path):
     directory = str(tmp_path / "images")
     build_class_directories(tmp_path / "images")
     for data_dir, given in ((directory, ""), ("moved", directory), (str(tmp_path), directory)):
@@ -33,19 +29,12 @@ def test_images_have_the_resolution_of_the_run(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "reference"])
-def test_images_are_of_the_split_of_the_run(split: str) -> None:
+def test_images_are_of_the_split_of_the_run(split):
     data = DataConfig(dataset="fashion_mnist_10k", split=split)
     source = open_training_images(dataclasses.replace(config(""), data=data), make_sample_options(mode="nearest"))
     assert source.num_examples == len(load_arrays(split)[0])
 
 
-def test_missing_training_images() -> None:
+def test_missing_training_images():
     with pytest.raises(UserError, match="^data_dir: "):
         open_training_images(config("moved"), make_sample_options())
-
-
-def test_an_export_has_no_training_images() -> None:
-    export = Generator("model", 2, 0, (), (32, 32, 1), "", lambda latents, labels: latents)
-    with pytest.raises(UserError, match="^saved_model: .*--mode=nearest"):
-        get_run_config(export, make_sample_options(mode="nearest"))
-    assert get_run_config(dataclasses.replace(export, config=config("a")), make_sample_options()) == config("a")

@@ -1,7 +1,5 @@
 """A generator of three classes with random weights, and a reader of the tiles of sheets."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import keras
@@ -32,6 +30,12 @@ def make_tiny_generator(strategy: tf.distribute.Strategy | None = None, **option
     return create_generator_from_network(network, config, names, "tiny", strategy)
 
 
+def get_network(generator: Generator) -> keras.Model:
+    """Return the Keras network of a generator that is not exported."""
+    assert generator.network is not None
+    return generator.network
+
+
 def make_sample_options(**options: Any) -> SampleOptions:
     return SampleOptions(**{"run_dir": "run", "output": "out", **options})
 
@@ -52,7 +56,7 @@ def read_tiles(sheet: Image.Image, rows: int, columns: int, *, factor: int = 2, 
         Images, uint8 [rows, columns, 32, 32].
     """
     pixels, side = np.asarray(sheet), 32 * factor
-    found = np.zeros((rows, columns, 32, 32), np.uint8)
+    found: np.ndarray = np.zeros((rows, columns, 32, 32), np.uint8)
     for row, column in np.ndindex(rows, columns):
         top = pixels.shape[0] - 2 - (rows - row) * (side + 2 + line) + 2
         left = pixels.shape[1] - 2 - (columns - column) * (side + 2) + 2

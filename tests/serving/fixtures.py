@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagan_tf.serving import grpc_transport, http_requests
+from sagan_tf.serving import retries
 from tests.serving.model_server import TENSORFLOW_SERVING, ModelServer, is_installed, start_server
 from tests.serving.served_model import ServedModel
 from tests.serving.small_model import save_small_model
@@ -58,5 +58,4 @@ def interface(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits between attempts."""
-    for module in (grpc_transport, http_requests):
-        monkeypatch.setattr(module, "INITIAL_WAIT_S", 0.01)
+    monkeypatch.setattr(retries, "INITIAL_WAIT_S", 0.01)

@@ -16,6 +16,7 @@ from sagan_tf.serving.client import run
 from tests.serving.model_server import ModelServer
 from tests.serving.served_model import Fault, ServedModel
 from tests.serving.small_model import read_color
+from tests.workers import find_free_ports
 
 ROOT = pathlib.Path(__file__).parents[2]
 TILE = 48
@@ -91,12 +92,14 @@ def test_a_directory_has_one_file_per_image(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--output=", "output: .*''"),
+        ("--output=", "output: "),
         ("--output=a --server=", "server: "),
         ("--output=a --labels=,", "--labels=,: "),
         ("--output=a.jpg", "output: .*a.jpg"),
-        ("--output=a --columns=3", "columns: --columns=3"),
-        ("--output=a.png --num_samples=3", "num_samples: --num_samples=3"),
+        ("--output=a --columns=8", "columns: --columns=8"),
+        ("--output=.png --columns=8", "columns: --columns=8"),
+        ("--output=a.png --num_samples=100", "num_samples: --num_samples=100"),
+        ("--output=a.png/ --num_samples=100", "num_samples: --num_samples=100"),
         ("--output=a --num_samples=0", "num_samples: .*received 0"),
         ("--output=a.png --columns=0", "columns: .*received 0"),
         ("--output=a.png --columns=9999", "columns: .*received 9999"),
@@ -154,6 +157,26 @@ def test_the_command_as_a_user_runs_it(server: ModelServer, tmp_path: pathlib.Pa
     command += [f"--output={tmp_path / 'a.png'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("flags", [["--rest"], []], ids=["rest", "grpc"])
+def test_a_server_that_cannot_be_reached_gives_one_line(tmp_path: pathlib.Path, flags: list[str]) -> None:
+    command = [sys.executable, "-m", "sagan_tf.serving.client", f"--server=127.0.0.1:{find_free_ports(1)[0]}", *flags]
+    command += [f"--output={tmp_path / 'a.png'}", "--timeout=2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "server: " in line and "Connection refused" in line
+
+
+def test_a_malformed_header_of_a_server_prints_nothing(
+    double: ModelServer, model: ServedModel, tmp_path: pathlib.Path
+) -> None:
+    """urllib3 would log a warning."""
+    model.faults.append(Fault(500, headers={"a b": "c"}))
+    command = [sys.executable, "-m", "sagan_tf.serving.client", f"--server={double.rest}", "--rest"]
+    command += [f"--output={tmp_path / 'a.png'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
 def test_help_and_wrong_flags_load_no_transport() -> None:

@@ -117,6 +117,14 @@ def test_invalid_options(option: str, value: Any) -> None:
         Client("localhost:1", rest=True, **{option: value})
 
 
+@pytest.mark.parametrize("address", ["http://user:secret@host:1", "user:secret@host:1"])
+@pytest.mark.parametrize("rest", [False, True])
+def test_an_address_with_a_password_is_refused_and_not_repeated(address: str, rest: bool) -> None:
+    with pytest.raises(UserError, match="^server: ") as caught:
+        Client(address, rest=rest)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("interface", "missing"),
     [("rest", ("tensorflow", "keras", "grpc", "google.protobuf")), ("grpc", ("tensorflow", "keras", "requests"))],

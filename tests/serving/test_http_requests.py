@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pathlib
 import time
+from typing import Any
 
 import pytest
+import requests
 
 from sagan_tf.serving.http_requests import send
 from tests.serving.model_server import ModelServer
@@ -18,27 +20,17 @@ def url(double: ModelServer) -> str:
     return f"http://{double.rest}/v1/models/sagan/metadata"
 
 
-@pytest.mark.usefixtures("short_waits")
-@pytest.mark.parametrize("fault", [Fault(is_lost=True), Fault(status=502), Fault(14, headers={"Retry-After": "9"})])
-def test_a_request_is_sent_again_after_a_short_wait(model: ServedModel, url: str, fault: Fault) -> None:
-    model.faults += [fault] * 2
-    begin = time.monotonic()
-    assert send(url, None, 20.0, max_attempts=3)[0] == 200
-    assert time.monotonic() - begin < 3.0 and len(model.requests) == 3
-
-
-@pytest.mark.parametrize("max_attempts", [1, 2])
-def test_lost_connections_are_an_error_after_the_last_attempt(model: ServedModel, url: str, max_attempts: int) -> None:
-    model.faults += [Fault(is_lost=True)] * 9
+def test_a_lost_connection_is_an_error(model: ServedModel, url: str) -> None:
+    model.faults.append(Fault(is_lost=True))
     with pytest.raises(ConnectionError, match="closed connection"):
-        send(url, b"{}", 20.0, max_attempts)
-    assert len(model.requests) == max_attempts
+        send(url, b"{}", 20.0)
+    assert len(model.requests) == 1
 
 
 def test_a_connection_that_is_lost_inside_the_answer(model: ServedModel, url: str) -> None:
     model.faults.append(Fault(headers={"Content-Length": "999"}, chunks=(b"{}",)))
     with pytest.raises(ConnectionError):
-        send(url, None, 20.0, 1)
+        send(url, None, 20.0)
 
 
 @pytest.mark.parametrize("chunks", [(b"{}",), (b" ",) * 8], ids=["late", "slow"])
@@ -46,26 +38,27 @@ def test_an_answer_after_the_deadline(model: ServedModel, url: str, chunks: tupl
     model.faults.append(Fault(chunks=chunks, seconds=0.8 / len(chunks)))
     begin = time.monotonic()
     with pytest.raises(TimeoutError):
-        send(url, None, 0.25, 1)
+        send(url, None, 0.25)
     assert time.monotonic() - begin < 0.6
 
 
-def test_a_refusal_that_arrives_slowly(model: ServedModel, url: str) -> None:
-    model.faults.append(Fault(status=400, chunks=(b" ",) * 20, seconds=0.1))
+@pytest.mark.parametrize(("status", "reason"), [(400, b"Bad Request"), (503, b"Service Unavailable")])
+def test_a_refusal_that_arrives_slowly(model: ServedModel, url: str, status: int, reason: bytes) -> None:
+    model.faults.append(Fault(status=status, chunks=(b" ",) * 20, seconds=0.1))
     begin = time.monotonic()
-    assert send(url, None, 0.25, 1) == (400, b"Bad Request")
+    assert send(url, None, 0.25) == (status, reason)
     assert time.monotonic() - begin < 1.0
 
 
 def test_of_a_long_refusal_only_the_beginning_is_read(model: ServedModel, url: str) -> None:
     model.faults.append(Fault(status=400, chunks=(b"x" * 2**25,)))
-    status, content = send(url, None, 20.0, 1)
+    status, content = send(url, None, 20.0)
     assert status == 400 and 2**16 <= len(content) < 2**22
 
 
 def test_redirects_are_not_followed(model: ServedModel, url: str) -> None:
     model.faults.append(Fault(status=307, headers={"Location": url}))
-    assert send(url, b"{}", 20.0, 5)[0] == 307 and len(model.requests) == 1
+    assert send(url, b"{}", 20.0)[0] == 307 and len(model.requests) == 1
 
 
 def test_requests_carry_no_credentials(
@@ -73,7 +66,7 @@ def test_requests_carry_no_credentials(
 ) -> None:
     (tmp_path / "netrc").write_text("default login user password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    send(url, None, 20.0, 1)
+    send(url, None, 20.0)
     ((_, headers, _),) = model.requests
     assert "Authorization" not in headers
 
@@ -84,20 +77,52 @@ def test_the_proxy_of_the_environment_is_used(
     monkeypatch.setenv("http_proxy", f"http://{double.rest}")
     monkeypatch.setenv("no_proxy", "nowhere.invalid")
     with pytest.raises(ConnectionError):
-        send("http://nowhere.invalid/a", None, 5.0, 1)
-    assert send("http://elsewhere.invalid/a", None, 5.0, 1)[0] == 400
+        send("http://nowhere.invalid/a", None, 5.0)
+    assert send("http://elsewhere.invalid/a", None, 5.0)[0] == 400
     assert [path for path, _, _ in model.requests] == ["http://elsewhere.invalid/a"]
 
 
 @pytest.mark.parametrize("address", ["a..b:1", "127.0.0.1:port", "[::1", "127.0.0.1:99999"])
 def test_an_address_that_is_not_valid(address: str) -> None:
     with pytest.raises(OSError, match=r".+"):
-        send(f"http://{address}/", None, 0.5, 1)
+        send(f"http://{address}/", None, 0.5)
 
 
 def test_a_server_that_does_not_speak_http(double: ModelServer) -> None:
     with pytest.raises(ConnectionError):
-        send(f"http://{double.grpc}/", None, 20.0, 1)
+        send(f"http://{double.grpc}/", None, 20.0)
     (unused_port,) = find_free_ports(1)
     with pytest.raises(OSError, match=r".+"):
-        send(f"https://127.0.0.1:{unused_port}/", None, 20.0, 1)
+        send(f"https://127.0.0.1:{unused_port}/", None, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("directory/12ab34cd.0", "file"), "file"),
+        (("directory/12ab34cd.0",), "directory"),
+        (("directory/README",), True),
+        ((), True),
+    ],
+    ids=["file", "directory", "directory without certificates", "nothing"],
+)
+def test_the_certificates_of_the_system_are_used_if_there_are_any(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], expected: str | bool
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "file"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "directory"))
+    used: list[str | bool] = []
+
+    def refuse(*args: Any, verify: str | bool, **options: Any) -> None:
+        used.append(verify)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", refuse)
+    with pytest.raises(OSError, match=r".+"):
+        send("https://localhost:1/", None, 20.0)
+    assert used == [expected if isinstance(expected, bool) else str(tmp_path / expected)]

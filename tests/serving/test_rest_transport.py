@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
 
 from sagan_tf.errors import UserError
 from sagan_tf.serving.rest_transport import RestTransport
-from sagan_tf.serving.transports import RequestRefusedError
+from sagan_tf.serving.transports import RequestRefusedError, ServerBusyError
 from tests.serving.model_server import ModelServer
 from tests.serving.served_model import Fault, ServedModel
 
@@ -36,6 +37,23 @@ def test_numbers_are_sent_exactly(model: ServedModel, transport: RestTransport) 
         "inputs": {"seeds": [2**62 - 1, 258], "labels": [2, 0], "truncation": [0.5, 8.0]},
     }
     np.testing.assert_array_equal(np.array(json.loads(second)["inputs"]["latents"]).astype(np.float32), latents)
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("fault", [Fault(is_lost=True), Fault(status=502), Fault(14, headers={"Retry-After": "9"})])
+def test_a_request_is_sent_again_after_a_short_wait(model: ServedModel, transport: RestTransport, fault: Fault) -> None:
+    model.faults += [fault] * 2
+    begin = time.monotonic()
+    assert transport.metadata(20.0).version == 3
+    assert time.monotonic() - begin < 3.0 and len(model.requests) == 3
+
+
+def test_the_timeout_holds_for_a_busy_server_that_answers_slowly(model: ServedModel, transport: RestTransport) -> None:
+    model.faults += [Fault(status=503, chunks=(b" ",) * 40, seconds=0.1)] * 5
+    begin = time.monotonic()
+    with pytest.raises(ServerBusyError, match="503"):
+        transport.metadata(0.5)
+    assert time.monotonic() - begin < 1.5
 
 
 def test_a_named_output_among_several(model: ServedModel, transport: RestTransport) -> None:

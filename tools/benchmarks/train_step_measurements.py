@@ -37,7 +37,6 @@ def prepare_train_step(
         takes, with tracing, and how many floating-point operations an image needs.
     """
     from sagan_tf.distribution.strategy import create_strategy
-    from tools.benchmarks.arithmetic import count_multiply_adds
 
     model = ModelConfig(
         resolution=resolution,
@@ -55,18 +54,23 @@ def prepare_train_step(
     trainer.train(1)
     first_step = time.perf_counter() - start
     trainer.train(1)
-    graph = trainer.trace_loop()
-    flops, with_transforms = (
-        2 * count_multiply_adds(graph, transforms=transforms) / batch_size for transforms in (False, True)
-    )
+    flops = _count_flops_per_image(trainer, batch_size)
 
     def measure() -> dict[str, Any]:
         start = time.perf_counter()
         trainer.train(1)
         return {"seconds": time.perf_counter() - start, "peak_memory_bytes": read_peak_memory_bytes()}
 
-    about = {"flops_per_image": flops, "flops_per_image_with_transforms": with_transforms}
-    return Measurement(measure, about | {"seconds_to_first_step": first_step})
+    return Measurement(measure, flops | {"seconds_to_first_step": first_step})
+
+
+def _count_flops_per_image(trainer: Trainer, batch_size: int) -> dict[str, float]:
+    """Count the floating-point operations of a step, without and with the transforms of minimal convolutions."""
+    from tools.benchmarks.arithmetic import count_multiply_adds
+
+    graph = trainer.trace_loop()
+    names = {"flops_per_image": False, "flops_per_image_with_transforms": True}
+    return {name: 2 * count_multiply_adds(graph, transforms=value) / batch_size for name, value in names.items()}
 
 
 def create_trainer(config: Config, strategy: tf.distribute.Strategy) -> Trainer:

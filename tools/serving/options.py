@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from sagan_tf.config.option import check_positive, option
+from sagan_tf.config.option import check_given, check_positive, option
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MAX_BATCH_SIZE, MODEL_NAME
 
@@ -26,8 +26,7 @@ class LoadOptions:
     json: str = option("", "File to write the result to; empty: none.")
 
     def __post_init__(self) -> None:
-        if not self.server:
-            raise UserError("server: expected HOST:PORT, received none")
+        check_given(self, "server")
         check_positive(self, "num_classes", "requests", "concurrency")
         wrong = [size for size in self.batch_sizes if not 1 <= size <= MAX_BATCH_SIZE]
         if wrong or not self.batch_sizes:

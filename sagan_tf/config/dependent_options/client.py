@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sagan_tf.config.dependent_options.dependency import Dependency
 
+# `is_sheet` is a fact, which `ClientOptions.is_sheet` computes.
 CLIENT = (
-    Dependency(("columns",), "an --output that ends in .png", lambda options: options.output.lower().endswith(".png")),
-    Dependency(
-        ("num_samples",), "an --output that is a directory", lambda options: not options.output.lower().endswith(".png")
-    ),
+    Dependency(("columns",), "an --output that ends in .png", lambda options: options.is_sheet),
+    Dependency(("num_samples",), "an --output that is a directory", lambda options: not options.is_sheet),
 )

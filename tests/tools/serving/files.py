@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import pathlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from sagan_tf.serving.contract import MODEL_NAME
-
 SERVING = pathlib.Path(__file__).parents[3] / "tools" / "serving"
 KUBERNETES = SERVING / "kubernetes"
-STATUS_PATH = f"/v1/models/{MODEL_NAME}"
-SERVER = "tensorflow_model_server"
 CONFIGURATION_FILES = {
     f"/etc/sagan-serving/{name}" for name in ("models.config", "batching_parameters.txt", "monitoring.config")
 }
@@ -64,23 +59,3 @@ def parse_flags(arguments: list[str]) -> dict[str, str]:
     assert all(equals and value for _, equals, value in pairs), arguments
     assert len({name for name, _, _ in pairs}) == len(pairs), arguments
     return {name: value for name, _, value in pairs}
-
-
-def get_keys(tree: object) -> object:
-    """Return the keys of nested mappings; the items of a list of mappings are merged."""
-    if isinstance(tree, dict):
-        return {key: get_keys(value) for key, value in tree.items()}
-    if isinstance(tree, list) and tree and all(isinstance(item, dict) for item in tree):
-        return [get_keys({key: value for item in tree for key, value in item.items()})]
-    return None
-
-
-def iterate_key_paths(tree: object, except_below: set[str], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every key, except below the names in `except_below`, whose keys a user chooses."""
-    if isinstance(tree, dict) and not (path and path[-1] in except_below):
-        for key, value in tree.items():
-            yield (*path, key)
-            yield from iterate_key_paths(value, except_below, (*path, key))
-    elif isinstance(tree, list):
-        for index, item in enumerate(tree):
-            yield from iterate_key_paths(item, except_below, (*path, index))

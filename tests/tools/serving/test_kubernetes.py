@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import pathlib
-import re
 import shutil
 import subprocess
 from typing import Any
 
 import pytest
 import yaml
-from kubernetes_validate import ValidationError, validate
+from kubernetes_validate import validate
 from kubernetes_validate.utils import all_versions
 
 from tests.tools.serving.configuration import read_configuration
-from tests.tools.serving.files import (
-    CONFIGURATION_FILES,
-    KNOWN_FLAGS,
-    KUBERNETES,
-    SERVER,
-    SERVING,
-    STATUS_PATH,
-    get_keys,
-    iterate_key_paths,
-    parse_flags,
-    read_yaml,
-)
+from tests.tools.serving.files import CONFIGURATION_FILES, KNOWN_FLAGS, KUBERNETES, SERVING, parse_flags, read_yaml
 
 MANIFESTS = sorted(KUBERNETES.glob("*.yaml"))
 # A pod that an operator starts manually.
 MANUAL = {"kubernetes/upload.yaml"}
 VERSIONS = all_versions()
-# Mappings whose keys a user chooses.
-USER_NAMES = {"labels", "annotations", "matchLabels", "requests", "limits", "selector"}
-
-every_manifest = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 
 
 def read_manifest(name: str) -> Any:
@@ -58,35 +41,14 @@ def flags(container: Any) -> dict[str, str]:
     return parse_flags(container["args"])
 
 
-@every_manifest
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 def test_every_manifest_is_valid(path: pathlib.Path, version: str) -> None:
     validate(read_yaml(path), version, strict=True)
 
 
-@every_manifest
-def test_a_misspelled_key_is_an_error(path: pathlib.Path) -> None:
-    document = read_yaml(path)
-    for *parents, key in iterate_key_paths(document["spec"], USER_NAMES):
-        misspelled = copy.deepcopy(document)
-        place = misspelled["spec"]
-        for parent in parents:
-            place = place[parent]
-        place[f"{key}s"] = place.pop(key)
-        with pytest.raises(ValidationError):
-            validate(misspelled, VERSIONS[-1], strict=True)
-
-
 def test_kustomization_names_every_manifest_and_the_configuration() -> None:
     kustomization = read_yaml(SERVING / "kustomization.yaml")
-    assert get_keys(kustomization) == {
-        "apiVersion": None,
-        "kind": None,
-        "resources": None,
-        "labels": [{"pairs": {"app.kubernetes.io/part-of": None}}],
-        "configMapGenerator": [{"name": None, "files": None}],
-    }
-    assert (kustomization["apiVersion"], kustomization["kind"]) == ("kustomize.config.k8s.io/v1beta1", "Kustomization")
     assert set(kustomization["resources"]) == {f"kubernetes/{path.name}" for path in MANIFESTS} - MANUAL
     (generator,) = kustomization["configMapGenerator"]
     for name in generator["files"]:
@@ -101,23 +63,16 @@ def test_the_configuration_is_mounted_where_flags_point(pod: Any, container: Any
     (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
     found = {f"{mount['mountPath']}/{name}" for name in generator["files"]}
     assert found == CONFIGURATION_FILES > {flags["model_config_file"], flags["monitoring_config_file"]}
-    assert mount["readOnly"] is True
-
-
-def test_every_mount_has_its_volume(pod: Any, container: Any) -> None:
-    mounted = [mount["name"] for mount in container["volumeMounts"]]
-    assert sorted(mounted) == sorted(volume["name"] for volume in pod["spec"]["volumes"])
 
 
 def test_the_exports_are_mounted_where_the_server_looks(pod: Any, container: Any) -> None:
     claim = read_manifest("persistent_volume_claim")["metadata"]["name"]
     upload = read_manifest("upload")["spec"]
-    for spec, is_read_only in ((pod["spec"], True), (upload, False)):
+    for spec in (pod["spec"], upload):
         (volume,) = [volume for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
         assert volume["persistentVolumeClaim"]["claimName"] == claim
         (mount,) = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
         assert mount["mountPath"] == read_configuration("models.config").model_config_list.config[0].base_path
-        assert mount.get("readOnly", False) is is_read_only
     assert upload["securityContext"] == pod["spec"]["securityContext"], (
         "the server must be able to read what the upload writes"
     )
@@ -126,7 +81,7 @@ def test_the_exports_are_mounted_where_the_server_looks(pod: Any, container: Any
 def test_the_deployment_runs_what_compose_runs(container: Any, flags: dict[str, str]) -> None:
     service = read_yaml(SERVING / "compose.yaml")["services"]["serving"]
     assert container["image"] == service["image"]
-    assert container["command"] == service["entrypoint"] == [SERVER]
+    assert container["command"] == service["entrypoint"]
     assert flags == parse_flags(service["command"])
     assert set(flags) <= KNOWN_FLAGS
 
@@ -139,28 +94,16 @@ def test_ports_agree(pod: Any, container: Any, flags: dict[str, str]) -> None:
     assert all(port["targetPort"] == port["name"] for port in service["ports"])
 
 
-def test_probes_request_the_status_of_the_model(container: Any) -> None:
-    probes = [container[name] for name in ("readinessProbe", "livenessProbe", "startupProbe")]
-    assert all(probe["httpGet"] == {"path": STATUS_PATH, "port": "rest"} for probe in probes)
-    ready, alive, started = (probe["periodSeconds"] * probe["failureThreshold"] for probe in probes)
-    assert ready < alive <= started
-
-
 def test_prometheus_annotations_match_the_configuration(pod: Any, flags: dict[str, str]) -> None:
-    assert pod["metadata"]["annotations"] == {
-        "prometheus.io/scrape": "true",
-        "prometheus.io/port": flags["rest_api_port"],
-        "prometheus.io/path": read_configuration("monitoring.config").prometheus_config.path,
-    }
+    annotations = pod["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == flags["rest_api_port"]
+    assert annotations["prometheus.io/path"] == read_configuration("monitoring.config").prometheus_config.path
 
 
 def test_selectors_match_the_pods(pod: Any) -> None:
     labels = pod["metadata"]["labels"]
-    deployment = read_manifest("deployment")
-    assert deployment["spec"]["selector"] == {"matchLabels": labels}
     assert read_manifest("service")["spec"]["selector"] == labels
     assert read_manifest("pod_disruption_budget")["spec"]["selector"] == {"matchLabels": labels}
-    assert pod["spec"]["topologySpreadConstraints"][0]["labelSelector"] == {"matchLabels": labels}
     assert read_manifest("upload")["metadata"]["labels"] != labels
 
 
@@ -183,25 +126,8 @@ def test_the_autoscaler_can_reach_its_target(container: Any, flags: dict[str, st
 
 
 def test_requests_are_answered_before_the_server_ends(pod: Any, container: Any, flags: dict[str, str]) -> None:
-    command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert command == "sleep"
+    _, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert int(flags["rest_api_timeout_in_ms"]) / 1000 <= int(seconds) < pod["spec"]["terminationGracePeriodSeconds"]
-    assert pod["spec"]["shareProcessNamespace"] is True, "process 1 does not end on SIGTERM"
-
-
-@pytest.mark.parametrize("name", ["deployment", "upload"])
-def test_the_containers_have_few_permissions(name: str) -> None:
-    spec = read_manifest(name)["spec"]
-    spec = spec["template"]["spec"] if name == "deployment" else spec
-    assert spec["automountServiceAccountToken"] is False
-    assert spec["securityContext"]["runAsNonRoot"] is True and spec["securityContext"]["runAsUser"] > 0
-    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert spec["containers"][0]["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+", spec["containers"][0]["image"])
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
