@@ -107,6 +107,7 @@ TESTED_ELSEWHERE = {
     "sagan_tf/training/actions/preemption.py": "tests/faults/test_several_workers.py stops several workers by it",
     "sagan_tf/train.py": "tests/test_end_to_end.py runs this command as a user does",
     "tools/train_fashion_mnist_classifier.py": "tests/features/test_fashion_mnist_classifier.py tests its classifier",
+    "tools/data_sets.py": "tests/tools/test_scaling.py checks the number of classes of a data set",
     "tools/tf_gan.py": "tests/parity runs TF-GAN with it",
     "tools/make_efficientnet_lite0.py": "tests/features/test_efficientnet_lite0.py reproduces the packaged file",
     "tools/make_fashion_mnist_10k.py": "tests/data/sources/test_packaged.py reproduces the packaged file",

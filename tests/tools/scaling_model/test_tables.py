@@ -66,7 +66,7 @@ def test_the_assumed_utilization_depends_on_the_number_format(device: str, expec
 def test_strong_and_weak_scaling() -> None:
     made = make_communicating_tables(workers=(1, 2, 3), batch=2, num_steps=86400)
     title, rows = made.strong()
-    assert title == "Strong scaling: global batch 2, 86,400 steps (can't be cut for 3 workers)"
+    assert title == "Strong scaling: global batch 2, 86,400 steps (not divisible for 3 workers)"
     assert rows == [
         ["workers", "GPUs", "images each", "compute", "8 Gbit/s"],
         ["1", "1", "2", "2.00 s", "100.0%, 2.00 days"],
