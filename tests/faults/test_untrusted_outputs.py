@@ -113,7 +113,7 @@ def test_link_in_place_of_unfinished_work(tmp_path, elsewhere, name, capsys):
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere)
     assert prepare(tmp_path) == 2
-    assert f"error: --output: {link} is a symbolic link" in capsys.readouterr().err
+    assert f"error: output: {link} is a symbolic link" in capsys.readouterr().err
     assert_untouched(elsewhere)
 
 
@@ -143,4 +143,4 @@ def test_invalid_settings(tmp_path, text, capsys):
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     assert prepare(tmp_path) == 2
-    assert f"error: --output: {path}" in capsys.readouterr().err
+    assert f"error: output: {path}" in capsys.readouterr().err
