@@ -22,8 +22,8 @@ _WHITESPACE = re.compile(r"\s*")
 _LIST_ELEMENT = re.compile(r'(?:"((?:[^"]|"")*)"\s*|((?!")[^,]*))(,|\Z)')
 """An element of a comma-separated list, with or without quotation marks, and the comma or the end after it."""
 # Characters that set the direction of the text after them hide text as control characters do. A surrogate represents a
-# byte that cannot be written as text.
-_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# byte that cannot be written as text. XML has neither surrogates nor U+FFFE and U+FFFF.
+_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def format_python_command(*arguments: str) -> str:

@@ -10,16 +10,18 @@ import tensorflow as tf
 
 from sagan_tf.augmentation import AUGMENTATIONS, create_augmentation
 from sagan_tf.augmentation.augmentations import Augmentation
-from sagan_tf.config import Config, DataConfig, ModelConfig, option_names
+from sagan_tf.cli.flags import parse_config
+from sagan_tf.config import DataConfig, ModelConfig, option_names
 from sagan_tf.data.sources.registry import DATASETS, open_source
+from sagan_tf.errors import UserError
 from sagan_tf.evaluation.metrics import METRICS, find_metrics
 from sagan_tf.features.extractors import EXTRACTORS, ExtractorOptions, open_extractor
 from sagan_tf.layers import SelfAttention2D
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS, AttentionForm
-from sagan_tf.losses import LOSSES, AdversarialLoss
+from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import ARCHITECTURES, Architecture, Stages, find_stages
 from sagan_tf.networks.attention_blocks import ATTENTION_BLOCKS
-from sagan_tf.networks.discriminator import POOLINGS
+from sagan_tf.networks.discriminator import POOLINGS, build_discriminator
 from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.schedules import LEARNING_RATE_SCHEDULES
 from sagan_tf.training.validation import check_config
@@ -37,12 +39,33 @@ def test_help_lists_the_names_of_the_registry(names, registry):
     assert sorted(names) == sorted(registry)
 
 
+@pytest.mark.parametrize(
+    ("option", "registry"),
+    [("attention_block", ATTENTION_BLOCKS), ("attention_form", ATTENTION_FORMS), ("loss", LOSSES),
+     ("discriminator_pooling", POOLINGS), ("learning_rate_schedule", LEARNING_RATE_SCHEDULES)],
+)  # fmt: skip
+def test_the_registry_alone_decides_which_names_a_run_accepts(option, registry, monkeypatch):
+    config = parse_config([f"--{option}=dummy", "--learning_rate_decay_steps=1"])
+    with pytest.raises(UserError, match=f"^{option}: .*{', '.join(registry)}.*'dummy'$"):
+        check_config(config)
+    monkeypatch.setitem(registry, "dummy", next(iter(registry.values())))
+    check_config(config)
+
+
+@pytest.mark.parametrize("option", ["attention_block", "attention_form", "discriminator_pooling"])
+def test_a_network_with_an_unknown_name_is_an_error(option):
+    sizes = ["--resolution=32", "--num_classes=2", "--base_channels=2", "--attention_resolutions=16"]
+    config = parse_config([*sizes, f"--{option}=dummy"])
+    with pytest.raises(UserError, match=f"^{option}: .*'dummy'$"):
+        build_discriminator(config.model)
+
+
 def test_attention_form(monkeypatch):
-    form = AttentionForm(value_divisor=4, has_output=True, key_stride=2, query_divisor=2)
+    form = AttentionForm(value_divisor=4, key_stride=2)
     monkeypatch.setitem(ATTENTION_FORMS, "dummy", form)
     layer = SelfAttention2D("dummy")
     _, attention_map = layer(tf.ones([1, 4, 4, 16]), return_attention_map=True)
-    assert (layer.key.filters, layer.value.filters, *attention_map.shape[3:]) == (8, 4, 2, 2)
+    assert (layer.key.filters, layer.value.filters, *attention_map.shape[3:]) == (2, 4, 2, 2)
     assert layer.count_params() == form.count_parameters(16)
 
 
@@ -56,14 +79,6 @@ def test_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = Stages(2, (2, 1, 1), (1, 2), (True, True))
     monkeypatch.setitem(ARCHITECTURES, "dummy", Architecture("residual", {32: stages}))
     assert find_stages(ModelConfig(architecture="dummy", resolution=32, attention_resolutions=(16,))) == stages
-
-
-def test_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = dataclasses.replace(Config(), training=dataclasses.replace(Config().training, loss="dummy"))
-    with pytest.raises(ValueError, match="loss: .*hinge.*dummy"):
-        check_config(config)
-    monkeypatch.setitem(LOSSES, "dummy", AdversarialLoss(lambda real, fake: real - fake, tf.reduce_mean))
-    check_config(config)
 
 
 def test_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:

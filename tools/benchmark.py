@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sagan_tf.cli.command_line import HELP_FLAGS, run_command_line
 from sagan_tf.cli.console import run_command
 from sagan_tf.config.option import option
-from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.text import make_single_line
 from tools.benchmarks import attention, evaluation, image_files, pipeline, quality, sampling, startup, train_step
@@ -89,10 +88,7 @@ def main(name: str, *options: Any) -> None:
         check_can_write_file(path, "json")
     about = collect_machine_facts()
     print(describe_machine(about), flush=True)
-    try:
-        result = BENCHMARKS[name].run(*parameters)
-    except OSError as error:
-        raise UserError(str(error)) from error
+    result = BENCHMARKS[name].run(*parameters)
     print(format_table(BENCHMARKS[name].format_rows(result)))
     if path is not None:
         content = json.dumps({"benchmark": name, "machine": about, **result}, indent=1, default=str) + "\n"
@@ -104,6 +100,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name not in BENCHMARKS:
         return run_command(_PROGRAM, lambda: _describe_names(name), prints_result=True, restart=argv is None)
+    if name == "startup":
+        arguments = startup.add_default_flags(arguments)
     return run_command_line(
         f"{_PROGRAM} {name}",
         BENCHMARKS[name].__doc__,

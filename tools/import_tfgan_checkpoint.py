@@ -1,10 +1,10 @@
 """Import of a checkpoint of TF-GAN's SAGAN example, or of the official SAGAN code, as a run of this project.
 
-    python tools/import_tfgan_checkpoint.py --checkpoint=model.ckpt-1000000 --run_dir=RUN_DIR [--FLAG=VALUE ...]
+    python tools/import_tfgan_checkpoint.py --checkpoint=model.ckpt-1000000 --run_dir=DIR [--TRAINING_FLAG=value ...]
 
 The run can be sampled, evaluated, exported and trained further like any other run:
 
-    python -m sagan_tf.sample --run_dir=RUN_DIR --mode=grid --output=grid.png
+    python -m sagan_tf.sample --run_dir=DIR --mode=grid --output=grid.png
 
 The names and shapes of the variables show which code wrote the checkpoint, the image size, width, classes, length of
 the latents and attention. All other options have the defaults of that code (tools/importing/tfgan_names.py), unless
@@ -18,7 +18,6 @@ imports the generator beside a new discriminator.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
 import sys
@@ -155,8 +154,6 @@ def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names
     """
     from sagan_tf.runs.checkpoints import Checkpoints
 
-    with contextlib.suppress(FileNotFoundError):
-        path.rmdir()  # fails if files have appeared there since the check
     with replace_directories_atomically([path], overwrite=False, option="run_dir") as (new,):
         unfinished = RunDirectory(new)
         unfinished.create()
@@ -204,7 +201,8 @@ def _describe_network(config: Config) -> str:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     program = "tools/import_tfgan_checkpoint.py"
-    return run_command_line(program, __doc__, main, ImportOptions, argv=argv, takes_other_arguments=True)
+    training_flags = "[--TRAINING_FLAG=value ...]"
+    return run_command_line(program, __doc__, main, ImportOptions, argv=argv, other_arguments=training_flags)
 
 
 if __name__ == "__main__":

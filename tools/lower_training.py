@@ -42,6 +42,7 @@ from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 
 _ACTIONS = ("write", "updates", "collect")
+_ACTIONS_AND_DIRECTORY = f"{'|'.join(_ACTIONS)} DIR"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +159,8 @@ def main(options: LoweringOptions, arguments: Sequence[str]) -> None:
         UserError: The arguments are invalid, or an action fails.
     """
     if len(arguments) < 2 or arguments[0] not in _ACTIONS or arguments[1].startswith("-"):
-        expected = f"{'|'.join(_ACTIONS)} DIR"
-        raise FlagError(f"expected {expected} [--name=value ...], received {' '.join(arguments) or 'no arguments'}")
+        received = " ".join(arguments) or "no arguments"
+        raise FlagError(f"expected {_ACTIONS_AND_DIRECTORY} [--name=value ...], received {received}")
     action, path, *flags = arguments
     if action != "write" and options != LoweringOptions():
         raise FlagError(f"--steps_per_call={options.steps_per_call} has no effect here; it needs the action write")
@@ -176,7 +177,8 @@ def main(options: LoweringOptions, arguments: Sequence[str]) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     program = "tools/lower_training.py"
-    return run_command_line(program, __doc__, main, LoweringOptions, argv=argv, takes_other_arguments=True)
+    arguments = f"{_ACTIONS_AND_DIRECTORY} [--TRAINING_FLAG=value ...]"
+    return run_command_line(program, __doc__, main, LoweringOptions, argv=argv, other_arguments=arguments)
 
 
 if __name__ == "__main__":

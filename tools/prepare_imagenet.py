@@ -22,6 +22,7 @@ from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config.dependent_options import PREPARE_IMAGENET, check_dependent_fields
 from sagan_tf.config.option import check_at_least_zero, check_every_field, check_given, check_positive, option
+from sagan_tf.config.shared_options import data_dir_option
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
@@ -33,7 +34,7 @@ class PreparationOptions:
     """The data set, and how it is stored."""
 
     dataset: str = option("imagenet2012", "folder, or the name of a prepared TFDS data set.")
-    data_dir: str = option("", "Directory of the data; empty: the default directory of TFDS.")
+    data_dir: str = data_dir_option("the default directory of TFDS")
     split: str = option("train", "Split to read, and name of the directory in --output.")
     output: str = option("", "Directory to write to.")
     resolution: int = option(128, "Height and width to store.")

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # Makes `tools` importable from this script.
 
 from sagan_tf.cli.command_line import run_command_line
-from sagan_tf.config.option import option
+from sagan_tf.config.option import check_given, option
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_file, write_atomically, write_result
 from sagan_tf.runs.run_directory import RunDirectory
@@ -27,8 +27,11 @@ from sagan_tf.runs.run_directory import RunDirectory
 class ReportOptions:
     """Options of the report."""
 
-    run_dir: str = option("", "Directory of the run. Required.")
+    run_dir: str = option("", "Directory of the run.")
     output: str = option("", "File of the page; empty: report.html in the run's directory.")
+
+    def __post_init__(self) -> None:
+        check_given(self, "run_dir")
 
 
 def main(options: ReportOptions) -> None:
@@ -41,10 +44,8 @@ def main(options: ReportOptions) -> None:
         UserError: There is no run in `run_dir`, it cannot be read, or the page cannot be written.
     """
     directory = RunDirectory(options.run_dir)
-    if not options.run_dir or not directory.flags.is_file():
-        raise UserError(
-            f"run_dir: expected the directory of a run, with flags.cfg in it, received {options.run_dir or 'nothing'}"
-        )
+    if not directory.flags.is_file():
+        raise UserError(f"run_dir: expected the directory of a run, with flags.cfg in it, received {options.run_dir}")
     output = Path(os.path.expanduser(options.output)) if options.output else directory.path / "report.html"
     check_can_write_file(output, "output")
     # The libraries for charts and pages are imported here, so that `--help` and errors in flags do not wait for them.
@@ -53,7 +54,8 @@ def main(options: ReportOptions) -> None:
     try:
         page = format_page(directory)
     except OSError as error:
-        raise UserError(f"run_dir: cannot read {error.filename} ({error.strerror})") from error
+        reason = error.strerror or error
+        raise UserError(f"run_dir: cannot read {error.filename or directory.path} ({reason})") from error
     write_result(output, "output", lambda path: write_atomically(path, page))
     sys.stdout.write(f"report of {directory.path} in {output}\n")
 

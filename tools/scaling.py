@@ -24,11 +24,11 @@ from sagan_tf.config import Config
 from sagan_tf.config.option import option
 from sagan_tf.errors import UserError
 from tools.benchmark import format_table
+from tools.data_sets import NUM_CLASSES
 from tools.scaling_model.prediction import DEVICES
 
-TABLES = ("step", "reductions", "device", "strong", "weak", "input", "memory", "run")
-NUM_CLASSES_BY_DATASET = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
-"""Classes of known data sets, which therefore do not have to be available."""
+TABLE_NAMES = ("step", "reductions", "device", "strong", "weak", "input", "memory", "run")
+"""Keys of `tables.TABLES`, whose module imports TensorFlow, which `--help` must not load."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ScalingOptions:
         None, "Share of the GPU's peak that products reach; unset: 0.25 with tensor cores, 0.6 without."
     )
     price_per_hour: float | None = option(None, "Price of --device for an hour, in any currency; unset: no prices.")
-    tables: tuple[str, ...] = option(TABLES, "Comma list of the tables to print.", choices=TABLES)
+    tables: tuple[str, ...] = option(TABLE_NAMES, "Comma list of the tables to print.", choices=TABLE_NAMES)
 
     def __post_init__(self) -> None:
         for name in ("workers", "gpus_per_worker", "link_gbits", "utilization", "price_per_hour", "tables"):
@@ -73,13 +73,13 @@ def main(options: ScalingOptions, config: Config) -> None:
     load_tensorflow()
     from sagan_tf.distribution.strategy import check_batch_size
     from sagan_tf.training.validation import check_config
-    from tools.scaling_model.tables import Tables
+    from tools.scaling_model.tables import TABLES, Tables
 
     check_config(config)
     check_batch_size(config.training, 1, config.model.discriminator_minibatch_statistics)
     tables = Tables(options, config)
     for name in dict.fromkeys(options.tables):
-        title, rows = getattr(tables, name)()
+        title, rows = TABLES[name](tables)
         sys.stdout.write(f"{title}\n{format_table(rows)}\n\n")
         sys.stdout.flush()
 
@@ -93,17 +93,17 @@ def resolve_num_classes(config: Config) -> Config:
     model, dataset = config.model, config.data.dataset
     if model.num_classes or model.conditioning == "none":
         return config
-    if dataset not in NUM_CLASSES_BY_DATASET:
-        known = ", ".join(NUM_CLASSES_BY_DATASET)
+    if dataset not in NUM_CLASSES:
+        known = ", ".join(NUM_CLASSES)
         raise UserError(
             f"num_classes: expected a number above 0 for a data set other than {known}, received 0 for {dataset}"
         )
-    return dataclasses.replace(config, model=dataclasses.replace(model, num_classes=NUM_CLASSES_BY_DATASET[dataset]))
+    return dataclasses.replace(config, model=dataclasses.replace(model, num_classes=NUM_CLASSES[dataset]))
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command_line("tools.scaling", __doc__, main, ScalingOptions, Config, prints_result=True, argv=argv)
+    return run_command_line("tools/scaling.py", __doc__, main, ScalingOptions, Config, prints_result=True, argv=argv)
 
 
 if __name__ == "__main__":

@@ -28,12 +28,12 @@ def run_command_line(
     argv: Sequence[str] | None = None,
     check: Callable[..., None] | None = None,
     prints_result: bool = False,
-    takes_other_arguments: bool = False,
+    other_arguments: str = "",
     restart: bool | None = None,
 ) -> int:
     """Parse the flags of a command, run it and report user errors.
 
-    An error of the user is reported in one line on standard error.
+    An error of the user or of the operating system is reported in one line on standard error.
 
     Args:
         program: The name of the module, as in `python -m <program>`, or the path of a script and an
@@ -45,51 +45,66 @@ def run_command_line(
         check: A function that is called before `main`, with the same objects and `Flags.flagfiles`. It raises UserError
             to end the program.
         prints_result: Whether standard output is the result of the command; see `console.run_command`.
-        takes_other_arguments: Whether the command line may have arguments that are no flags of `option_classes`. `main`
-            is then called with a list of them, after the objects.
+        other_arguments: The arguments besides the flags of `option_classes`, as the usage shows them. `main` is called
+            with a list of them, after the objects. Empty: there are none, and `main` is called without a list.
         restart: Whether the process may restart in UTF-8 mode; see `console.run_command`. None: if `argv` is None.
 
     Returns:
-        The exit status: 0; 1 if the result could not be written to standard output; 2 for an error of the user; 75 if
-        another worker was lost; 130 if interrupted from the keyboard; 128 + number for another signal.
+        The exit status: 0; 1 if the result could not be written to standard output; 2 for an error of the user or of
+        the operating system; 75 if another worker was lost; 130 if interrupted from the keyboard; 128 + number for
+        another signal.
     """
     arguments = sys.argv[1:] if argv is None else argv
     is_help = any(argument in HELP_FLAGS for argument in arguments)
-    script = program if ".py" in program else f"-m {program}"
-    usage = f"usage: python {script} [--flagfile=FILE] [--name=value ...]"
+    usage = _format_usage(program, other_arguments)
 
-    def run() -> int:
-        try:
-            flags = Flags(*option_classes)
-            if is_help:
-                sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.format_help()}")
-            else:
-                own, others = flags.split(arguments) if takes_other_arguments else (arguments, [])
-                objects = flags.parse(own)
-                if check is not None:
-                    check(*objects, flags.flagfiles)
-                main(*objects, *([others] if takes_other_arguments else []))
-        except UserError as error:
-            if isinstance(error, FlagError):
-                sys.stderr.write(f"{usage}; --help shows every flag\n")
-            sys.stderr.write(f"{program}: error: {_shorten(make_single_line(str(error)))}\n")
-            return 2
-        except RunEndedError as ended:
-            sys.stderr.write(f"{program}: {ended}\n")
-            return ended.status
-        except KeyboardInterrupt:
-            sys.stderr.write(f"{program}: interrupted\n")
-            return 130
-        return 0
+    def run() -> None:
+        flags = Flags(*option_classes)
+        if is_help:
+            sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.format_help()}")
+            return
+        own, others = flags.split(arguments) if other_arguments else (arguments, [])
+        objects = flags.parse(own)
+        if check is not None:
+            check(*objects, flags.flagfiles)
+        main(*objects, *([others] if other_arguments else []))
 
-    restart = argv is None if restart is None else restart
-    return run_command(program, run, prints_result=prints_result or is_help, restart=restart)
+    return run_command(
+        program,
+        lambda: _report_errors(program, usage, run),
+        prints_result=prints_result or is_help,
+        restart=argv is None if restart is None else restart,
+    )
 
 
-def _shorten(line: str) -> str:
-    """Return a message without its middle if it is too long.
+def _report_errors(program: str, usage: str, run: Callable[[], None]) -> int:
+    """Run a function, report how it ends on standard error, and return the exit status."""
+    try:
+        run()
+    except (UserError, OSError) as error:
+        if isinstance(error, FlagError):
+            sys.stderr.write(f"{usage}; --help shows every flag\n")
+        sys.stderr.write(f"{program}: error: {_format_error(error)}\n")
+        return 2
+    except RunEndedError as ended:
+        sys.stderr.write(f"{program}: {ended}\n")
+        return ended.status
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{program}: interrupted\n")
+        return 130
+    return 0
+
+
+def _format_usage(program: str, other_arguments: str) -> str:
+    script = program if program.split()[0].endswith(".py") else f"-m {program}"
+    return " ".join(filter(None, ["usage: python", script, other_arguments, "[--flagfile=FILE] [--name=value ...]"]))
+
+
+def _format_error(error: Exception) -> str:
+    """Return the message of an error in one line, without its middle if it is too long.
 
     A message is usually long because of one word, and its reason comes after that word.
     """
+    line = make_single_line(str(error) or repr(error))
     half = _MAX_MESSAGE_LENGTH // 2
     return line if len(line) <= _MAX_MESSAGE_LENGTH else f"{line[:half]} ... {line[-half:]}"

@@ -59,13 +59,9 @@ class ModelConfig:
     discriminator_attention_resolutions: tuple[int, ...] | None = option(
         None, "Replaces attention_resolutions in the discriminator; unset: attention_resolutions."
     )
-    attention_form: str = option(
-        "pooled", f"Form of self-attention: {describe_names(ATTENTION_FORMS)}.", choices=tuple(ATTENTION_FORMS)
-    )
+    attention_form: str = option("pooled", f"Form of self-attention: {describe_names(ATTENTION_FORMS)}.")
     attention_block: str = option(
-        "self_attention",
-        f"Block at attention_resolutions: {describe_names(ATTENTION_BLOCKS)}.",
-        choices=tuple(ATTENTION_BLOCKS),
+        "self_attention", f"Block at attention_resolutions: {describe_names(ATTENTION_BLOCKS)}."
     )
     generator_spectral_norm: bool = option(True, "Spectral normalization in the generator.")
     discriminator_spectral_norm: bool = option(True, "Spectral normalization in the discriminator.")
@@ -90,7 +86,6 @@ class ModelConfig:
         f"{describe_names(DISCRIMINATOR_POOLINGS)}. At high learning rates, every unit can stay at 0 forever with sum. "
         "This did not happen with mean and scaled_sum in the one setting and seed in which they were tried "
         "(docs/results/dead_discriminator.md).",
-        choices=tuple(DISCRIMINATOR_POOLINGS),
         added_later=True,
     )
     discriminator_base_channels: int = option(

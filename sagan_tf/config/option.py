@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from sagan_tf.errors import UserError
@@ -69,6 +70,12 @@ def check_fraction_above_zero(options: Any, *names: str) -> None:
     for name in names:
         if not 0 < getattr(options, name) <= 1:
             raise UserError(f"{name}: expected above 0 and at most 1, received {getattr(options, name)}")
+
+
+def check_registered(option: str, name: str, registry: Collection[str]) -> None:
+    """Raise UserError for the value of an option that a registry lacks."""
+    if name not in registry:
+        raise UserError(f"{option}: expected one of {', '.join(registry)}, received {name!r}")
 
 
 def check_every_field(options: Any) -> None:

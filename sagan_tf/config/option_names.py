@@ -1,8 +1,8 @@
 """Names that options accept, each with its explanation for `--help`.
 
 An explanation may be empty. Names of registries are here too, because a registry imports TensorFlow, which `--help`
-must not load. The registry decides which names a run accepts; tests/test_registries.py checks that it has the names
-that are listed here.
+must not load. The registry alone decides which names a run accepts; tests/test_registries.py checks that the names
+listed here are those of the registry.
 """
 
 from collections.abc import Mapping
@@ -44,6 +44,7 @@ EXTRACTORS = {
 }
 PACKAGED_EXTRACTORS = tuple(name for name in EXTRACTORS if name != "inception")
 LEARNING_RATE_SCHEDULES = {"constant": "no decay", "linear": "SNGAN's published runs", "cosine": ""}
+PRECISIONS = {"float32": "", "mixed_bfloat16": "", "mixed_float16": "with loss scaling"}
 LOSSES = {
     "hinge": "",
     "non_saturating": "",

@@ -11,7 +11,7 @@ from sagan_tf.config.option import (
     check_positive,
     option,
 )
-from sagan_tf.config.option_names import AUGMENTATIONS, LEARNING_RATE_SCHEDULES, LOSSES, describe_names
+from sagan_tf.config.option_names import AUGMENTATIONS, LEARNING_RATE_SCHEDULES, LOSSES, PRECISIONS, describe_names
 from sagan_tf.config.shared_options import logical_cpus_option, seed_option, strategy_option
 from sagan_tf.errors import UserError
 
@@ -59,7 +59,6 @@ class TrainingConfig:
         "constant",
         f"Decay of both learning rates to 0 after learning_rate_decay_start: {describe_names(LEARNING_RATE_SCHEDULES)}."
         " It depends on the step only; metrics.jsonl has the learning rates.",
-        choices=tuple(LEARNING_RATE_SCHEDULES),
         added_later=True,
     )
     learning_rate_decay_start: int = option(0, "Step at which the learning rates start to fall.", added_later=True)
@@ -93,9 +92,8 @@ class TrainingConfig:
     )
     precision: str = option(
         "float32",
-        "Precision of the computation: float32, mixed_bfloat16 or mixed_float16 (with loss scaling). Sigma and "
-        "statistics are always float32.",
-        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        f"Precision of the computation: {describe_names(PRECISIONS)}. Sigma and statistics are always float32.",
+        choices=tuple(PRECISIONS),
     )
     tf32: bool = option(
         True,

@@ -31,14 +31,14 @@ def replace_directories_atomically(
 
     Args:
         paths: The final paths of the directories. Existing directories are replaced.
-        overwrite: Whether a directory may exist already.
+        overwrite: Whether a directory with files may exist already.
         option: The option that names the directories, for the message of an error of the file system.
 
     Yields:
         The temporary directories, in the order of `paths`.
 
     Raises:
-        UserError: If a directory cannot be written, or exists and `overwrite` is False.
+        UserError: If a directory cannot be written, or exists with files in it and `overwrite` is False.
     """
     missing_parents = {parent for path in paths for parent in path.parents if not parent.exists()}
     try:
@@ -79,8 +79,8 @@ def _move_into_place(new: pathlib.Path, path: pathlib.Path, overwrite: bool) -> 
 
     Where the system can exchange two names in one step, `path` exists at every moment.
     """
-    if not path.exists():
-        os.rename(new, path)
+    if not path.exists() or (not overwrite and _is_empty_directory(path)):
+        os.rename(new, path)  # fails if files have appeared in `path` since the check
         return
     if not overwrite:
         raise UserError(f"output: {path} already exists; choose another --output or replace it with --overwrite")
@@ -94,6 +94,10 @@ def _move_into_place(new: pathlib.Path, path: pathlib.Path, overwrite: bool) -> 
         os.rename(old, path)
         raise
     os.rename(old, new)
+
+
+def _is_empty_directory(path: pathlib.Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _exchange_names(first: pathlib.Path, second: pathlib.Path) -> bool:

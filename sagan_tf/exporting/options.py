@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 
 from sagan_tf.config.dependent_options import EXPORT, check_dependent_fields
-from sagan_tf.config.option import option
+from sagan_tf.config.option import check_given, option
 from sagan_tf.config.option_names import describe_names
 from sagan_tf.config.shared_options import (
     check_checkpoint,
@@ -59,8 +59,7 @@ class ExportOptions:
     overwrite: bool = overwrite_option("existing exports")
 
     def __post_init__(self) -> None:
-        if not self.run_dir:
-            raise UserError("run_dir: missing; give the directory of a run with --run_dir")
+        check_given(self, "run_dir")
         _check_names("formats", self.formats, FORMATS)
         _check_names("tflite_precisions", self.tflite_precisions, PRECISIONS)
         check_checkpoint(self.checkpoint)

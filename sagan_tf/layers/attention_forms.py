@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+_QUERY_DIVISOR = 8
+"""Queries and keys have C / 8 channels in every form (paper section 3)."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionForm:
@@ -11,19 +14,20 @@ class AttentionForm:
 
     Attributes:
         value_divisor: Values have C / `value_divisor` channels.
-        has_output: Whether a 1x1 convolution follows that returns to C channels. Without it, values have C channels.
         key_stride: Keys and values are max-pooled over squares of this side; 1 for no pooling.
-        query_divisor: Queries and keys have C / `query_divisor` channels.
     """
 
     value_divisor: int
-    has_output: bool
     key_stride: int
-    query_divisor: int = 8
+
+    @property
+    def has_output(self) -> bool:
+        """Whether a 1x1 convolution follows that returns from the channels of the values to C channels."""
+        return self.value_divisor > 1
 
     def count_query_channels(self, channels: int) -> int:
         """Return the number of channels of queries and of keys."""
-        return max(channels // self.query_divisor, 1)
+        return max(channels // _QUERY_DIVISOR, 1)
 
     def count_value_channels(self, channels: int) -> int:
         """Return the number of channels of values."""
@@ -45,7 +49,7 @@ class AttentionForm:
 
 
 ATTENTION_FORMS: dict[str, AttentionForm] = {
-    "pooled": AttentionForm(value_divisor=2, has_output=True, key_stride=2),
-    "paper": AttentionForm(value_divisor=8, has_output=True, key_stride=1),
-    "full": AttentionForm(value_divisor=1, has_output=False, key_stride=1),
+    "pooled": AttentionForm(value_divisor=2, key_stride=2),
+    "paper": AttentionForm(value_divisor=8, key_stride=1),
+    "full": AttentionForm(value_divisor=1, key_stride=1),
 }

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from sagan_tf.config import ModelConfig, Resolutions
+from sagan_tf.config.option import check_registered
 from sagan_tf.errors import UserError
 
 INITIAL_RESOLUTION = 4
@@ -97,8 +98,7 @@ def find_stages(config: ModelConfig) -> Stages:
         UserError: If the architecture or image size is unknown, the widths or the downsampling do not match it, an
             attention resolution is not the size of a feature map, or `latent_dim` cannot be split.
     """
-    if config.architecture not in ARCHITECTURES:
-        raise UserError(f"architecture: expected one of {', '.join(ARCHITECTURES)}, received {config.architecture!r}")
+    check_registered("architecture", config.architecture, ARCHITECTURES)
     architecture = ARCHITECTURES[config.architecture]
     if config.resolution not in architecture.stages:
         sizes = ", ".join(map(str, architecture.stages))

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.config.option import check_registered
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.layers.blockwise_attention import has_large_map
 from sagan_tf.layers.self_attention import SelfAttention2D
@@ -62,7 +63,12 @@ def apply_attention_block(config: ModelConfig, features: Any, spectral_norm: dic
 
     Returns:
         A tensor of the shape of the features.
+
+    Raises:
+        UserError: The kind of block or the form of attention is unknown.
     """
+    check_registered("attention_block", config.attention_block, ATTENTION_BLOCKS)
+    check_registered("attention_form", config.attention_form, ATTENTION_FORMS)
     # TF-GAN's example divides attention kernels by sigma even where it divides other kernels by max(1, sigma).
     if spectral_norm is not None:
         spectral_norm = {**spectral_norm, "constraint": "equal"}

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.config.option import check_registered
 from sagan_tf.environment.keras_settings import keras_defaults
 from sagan_tf.layers.minibatch_statistics import MinibatchStatistics
 from sagan_tf.layers.spectral_normalization import apply_spectral_normalization
@@ -69,6 +70,7 @@ def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> k
         UserError: If the architecture does not have the image size or a feature map of the model.
         ValueError: If `num_classes` is 0 and the conditioning needs classes.
     """
+    check_registered("discriminator_pooling", config.discriminator_pooling, POOLINGS)
     stages = find_stages(config)
     count_used_classes(config)  # raises an error if classes are needed and there are none
     spectral_norm = get_spectral_norm_options(config) if config.discriminator_spectral_norm else None

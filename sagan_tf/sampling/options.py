@@ -19,7 +19,6 @@ from sagan_tf.config.shared_options import (
     logical_cpus_option,
     overwrite_option,
     run_dir_option,
-    seed_option,
 )
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MAX_BATCH_SIZE
@@ -63,8 +62,9 @@ class SampleOptions:
         "Comma list of classes by number or name. A name with a comma needs double quotes, as in "
         """--labels='"tench, Tinca tinca",3'. Empty: all classes; modes with one row per class show at most ten.""",
     )
-    seed: int = seed_option(
-        "the first image; the next images have the seeds after it. Seed, class and truncation decide an image"
+    seed: int = option(
+        0,
+        "Seed of the first image; the next images have the seeds after it. Seed, class and truncation decide an image.",
     )
     truncation: float | None = option(
         None, "Truncate the latents at +-this value (BigGAN's truncation trick); unset: no truncation."

@@ -8,11 +8,15 @@ from collections.abc import Collection
 from sagan_tf.augmentation import AUGMENTATIONS
 from sagan_tf.config import Config
 from sagan_tf.config.dependent_options import TRAIN, check_dependent_fields
+from sagan_tf.config.option import check_registered
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
+from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.losses import LOSSES
 from sagan_tf.networks.architectures import find_stages
-from sagan_tf.networks.attention_blocks import is_attention_blockwise
+from sagan_tf.networks.attention_blocks import ATTENTION_BLOCKS, is_attention_blockwise
+from sagan_tf.networks.discriminator import POOLINGS
+from sagan_tf.schedules import LEARNING_RATE_SCHEDULES
 
 
 def check_config(config: Config) -> None:
@@ -25,8 +29,11 @@ def check_config(config: Config) -> None:
         UserError: The configuration cannot work.
     """
     find_stages(config.model)
-    if config.training.loss not in LOSSES:
-        raise UserError(f"loss: expected one of {', '.join(LOSSES)}, received {config.training.loss!r}")
+    check_registered("attention_block", config.model.attention_block, ATTENTION_BLOCKS)
+    check_registered("attention_form", config.model.attention_form, ATTENTION_FORMS)
+    check_registered("discriminator_pooling", config.model.discriminator_pooling, POOLINGS)
+    check_registered("loss", config.training.loss, LOSSES)
+    check_registered("learning_rate_schedule", config.training.learning_rate_schedule, LEARNING_RATE_SCHEDULES)
     _check_gradient_penalty(config)
     schedule = config.training.learning_rate_schedule
     if schedule != "constant" and not config.training.learning_rate_decay_steps:

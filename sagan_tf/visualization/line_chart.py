@@ -7,9 +7,11 @@ import itertools
 import math
 import re
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagan_tf.text import make_printable
 from sagan_tf.visualization.colors import MARKER_COLORS
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _MAX_LINE_LENGTH = 60
 """Characters of a line of the title or of the legend that fit into the width of a chart."""
 _COLORS = tuple(f"#{bytes(MARKER_COLORS[index]).hex()}" for index in (5, 0, 3, 4, 6, 1))
 """Marker colors that are visible on white, that is all except yellow."""
+_MAX_VALUE = 1e300
 _LINE_STYLES = ("-", "--", ":")
 _STYLE = {
     "axes.grid": True,
@@ -57,23 +60,27 @@ def draw_line_charts(charts: Mapping[str, Mapping[str, Points]]) -> str:
 
     Args:
         charts: Curves of each chart by its title, and points (step, value) of each curve by its name, in order of
-            steps. A curve has a gap at a value that is not finite; a curve without a finite value is left out.
+            steps. A curve has a gap at a value that is not finite or beyond 1e300; a curve without any other value is
+            left out. Control characters in titles and names are shown as escapes.
 
     Returns:
         An <svg> element. Its ids differ from those of charts with other titles.
 
     Raises:
-        ValueError: A chart has no finite value.
+        ValueError: A chart has no value that can be drawn.
     """
     import matplotlib.style
     from matplotlib.figure import Figure
 
     prepared = [_prepare_chart(title, series) for title, series in charts.items()]
     heights = [chart.compute_height() for chart in prepared]
-    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type")) | {"Title": "; ".join(charts)}
+    title = "; ".join(map(make_printable, charts))
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type")) | {"Title": title}
     file = io.StringIO()
     # A user's matplotlibrc does not change the charts, and the charts do not change the program's settings.
-    with matplotlib.style.context({**_STYLE, "svg.hashsalt": "\n".join(charts)}, after_reset=True):
+    with matplotlib.style.context({**_STYLE, "svg.hashsalt": title}, after_reset=True), warnings.catch_warnings():
+        # The browser draws the text, with its own fonts.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), layout="constrained")
         parts = figure.subfigures(len(prepared), 1, squeeze=False, height_ratios=heights)
         for part, chart in zip(parts.flat, prepared, strict=True):
@@ -98,16 +105,21 @@ class _Chart(NamedTuple):
 
 
 def _prepare_chart(title: str, series: Mapping[str, Points]) -> _Chart:
-    """Lay out the texts of a chart, and leave out curves without a finite value."""
+    """Lay out the texts of a chart, and leave out curves without a value that can be drawn."""
     labels, curves = [], []
     for name, points in series.items():
-        finite = [value for _, value in points if math.isfinite(value)]
-        if finite:
-            labels.append(textwrap.fill(f"{name}: {finite[-1]:.4g}", _MAX_LINE_LENGTH))
+        drawn = [value for _, value in points if _can_draw(value)]
+        if drawn:
+            labels.append(textwrap.fill(f"{make_printable(name)}: {drawn[-1]:.4g}", _MAX_LINE_LENGTH))
             curves.append(points)
     if not curves:
-        raise ValueError(f"`series` must have a finite value. Received: {len(series)} curves without one")
-    return _Chart(textwrap.fill(title, _MAX_LINE_LENGTH), labels, curves)
+        raise ValueError(f"`series` must have a value that can be drawn. Received: {len(series)} curves without one")
+    return _Chart(textwrap.fill(make_printable(title), _MAX_LINE_LENGTH), labels, curves)
+
+
+def _can_draw(value: float) -> bool:
+    """Return whether a value is finite and not so large that sums and ticks of the axis overflow."""
+    return abs(value) <= _MAX_VALUE  # NaN is not.
 
 
 def _draw_chart(figure: SubFigure, chart: _Chart) -> None:
@@ -129,7 +141,7 @@ def _draw_chart(figure: SubFigure, chart: _Chart) -> None:
 
 def _draw_curve(axes: Axes, points: Points, line_style: str, color: str) -> Line2D:
     """Draw a curve, with a marker at each point between two gaps, where there is no line."""
-    values = [value if math.isfinite(value) else math.nan for _, value in points]
+    values = [value if _can_draw(value) else math.nan for _, value in points]
     known = [False, *map(math.isfinite, values), False]
     alone = [here and not (before or after) for before, here, after in zip(known, known[1:], known[2:], strict=False)]
     marker = "o" if any(alone) else ""

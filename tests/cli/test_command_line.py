@@ -46,9 +46,8 @@ def test_main_receives_other_arguments() -> None:
     def main(*arguments: object) -> None:
         received.extend(arguments)
 
-    run_command_line(
-        "tool.py", None, main, SampleOptions, argv=["write", "--rows=3", "--seed=1"], takes_other_arguments=True
-    )
+    argv = ["write", "--rows=3", "--seed=1"]
+    run_command_line("tool.py", None, main, SampleOptions, argv=argv, other_arguments="ACTION [--seed=SEED]")
     assert received == [SampleOptions(rows=3), ["write", "--seed=1"]]
 
 
@@ -67,6 +66,21 @@ def test_user_error_is_printed_in_one_line(capsys):
 
     assert run_command_line("sagan_tf.sample", None, main, SampleOptions, argv=[]) == 2
     assert capsys.readouterr().err == "sagan_tf.sample: error: run_dir: expected a run, received nothing\n"
+
+
+def test_arguments_besides_the_flags_are_in_the_usage(capsys):
+    run_command_line("tool.py", None, print, SampleOptions, argv=["--help"], other_arguments="ACTION DIR")
+    assert capsys.readouterr().out.startswith("usage: python tool.py ACTION DIR [--flagfile=FILE]")
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "absent/\nfile"), ConnectionResetError()])
+def test_an_error_of_the_operating_system_is_printed_in_one_line(error, capsys):
+    def main(options: SampleOptions) -> None:
+        raise error
+
+    assert run_command_line("sagan_tf.sample", None, main, SampleOptions, argv=[]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sagan_tf.sample: error: ") and ("absent" in line or "ConnectionResetError" in line)
 
 
 def test_interrupt_exits_with_130_and_a_bug_keeps_its_traceback(capsys):

@@ -47,6 +47,19 @@ def test_an_error_leaves_nothing_behind(error, raised, message, tmp_path):
     assert_files(tmp_path, "older")
 
 
+def test_an_empty_directory_may_exist_without_overwrite(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "2").mkdir()
+    with pytest.raises(RuntimeError), replace_directories_atomically([tmp_path / "2"], overwrite=False):
+        raise RuntimeError("of something else")
+    assert list_files(tmp_path) == ["2"]
+    with replace_directories_atomically([tmp_path / "2"], overwrite=False) as (directory,):
+        (directory / "a").write_text("new")
+    assert (tmp_path / "2" / "a").read_text() == "new"
+    with pytest.raises(UserError), replace_directories_atomically([tmp_path / "2"], overwrite=False):
+        pass
+    assert list_files(tmp_path) == ["2", "2/a"]
+
+
 @pytest.fixture(params=[True, False])
 def exchanges(request, monkeypatch):
     """Return whether the system can exchange two names in one step."""

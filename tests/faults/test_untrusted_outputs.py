@@ -103,7 +103,7 @@ def test_link_in_place_of_unfinished_work(tmp_path, elsewhere, name, capsys):
     link.symlink_to(elsewhere)
     build_class_directories(tmp_path / "images")
     assert prepare_folder(tmp_path / "images", tmp_path / "output") == 2
-    assert f"error: --output: {link} is a symbolic link" in capsys.readouterr().err
+    assert f"error: output: {link} is a symbolic link" in capsys.readouterr().err
     assert_untouched(elsewhere)
 
 
@@ -134,4 +134,4 @@ def test_invalid_settings(tmp_path, text, capsys):
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     build_class_directories(tmp_path / "images")
     assert prepare_folder(tmp_path / "images", tmp_path / "output") == 2
-    assert f"error: --output: {path}" in capsys.readouterr().err
+    assert f"error: output: {path}" in capsys.readouterr().err

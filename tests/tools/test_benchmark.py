@@ -103,6 +103,13 @@ def test_help_with_and_without_a_name(capsys: pytest.CaptureFixture) -> None:
         assert f"benchmark.py {name} " in printed and "--json=" in printed
 
 
+@pytest.mark.parametrize("flags", [["--seed=0"], ["--flagfile=run.cfg"], ["--flagfile", "run.cfg"], ["--notf32"]])
+def test_startup_starts_the_quickstart_only_without_a_flag_of_a_run(flags: list[str]) -> None:
+    assert startup.add_default_flags(["--rounds=1", *flags]) == ["--rounds=1", *flags]
+    *_, added = startup.add_default_flags(["--rounds=1", "--json=FILE"])
+    assert added.startswith("--flagfile=") and added.endswith("quickstart.cfg")
+
+
 def test_startup_times_the_line_it_waits_for() -> None:
     program = ["-c", "print('step 0/1'); print('step 1/1', flush=True); import time; time.sleep(60)"]
     assert 0.0 < startup._measure_seconds_to_line(program, "step 1/") < 30.0

@@ -118,9 +118,19 @@ def test_grids_are_spread_over_the_run(tmp_path: pathlib.Path) -> None:
 def test_errors(flags: list[str], option: str, value: str, run_dir: pathlib.Path, capsys) -> None:
     (run_dir / "samples" / "step_00000003.png").mkdir()  # It cannot be read.
     assert report.run([flag.replace("RUN", str(run_dir)) for flag in flags]) == 2
-    error = capsys.readouterr().err
-    assert f"error: {option}: " in error and value in error and error.count("\n") == 1
+    *usage, error = capsys.readouterr().err.splitlines()
+    assert f"error: {option}: " in error and value in error and len(usage) == (not flags)
     assert not (run_dir / "report.html").exists()
+
+
+def test_an_error_without_a_file_name_names_the_run(run_dir: pathlib.Path, capsys, monkeypatch) -> None:
+    def fail(directory: object) -> str:
+        raise OSError("no file name")
+
+    monkeypatch.setattr("tools.reporting.page.format_page", fail)
+    assert report.run([f"--run_dir={run_dir}"]) == 2
+    error = capsys.readouterr().err
+    assert "run_dir: " in error and str(run_dir) in error and "no file name" in error and "None" not in error
 
 
 def test_help_loads_no_large_library() -> None:

@@ -40,7 +40,11 @@ def _count_each_configuration_once() -> Iterator[None]:
 
 def test_the_document_has_every_table() -> None:
     shown = ",".join(re.findall(r"--tables=(\S+)", " ".join(arguments for arguments, _ in EXAMPLES)))
-    assert set(shown.split(",")) == set(scaling.TABLES)
+    assert set(shown.split(",")) == set(scaling.TABLE_NAMES)
+
+
+def test_the_tool_offers_every_table() -> None:
+    assert list(scaling.TABLE_NAMES) == list(tables.TABLES)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ def test_errors_are_one_line_with_the_option_and_the_value(
     printed = capsys.readouterr()
     assert printed.out == ""
     (line,) = (line for line in printed.err.splitlines() if not line.startswith("usage: "))
-    assert line.startswith("tools.scaling: error: ") and all(part in line for part in named)
+    assert line.startswith("tools/scaling.py: error: ") and all(part in line for part in named)
 
 
 @pytest.mark.parametrize(("flags", "expected"), [("--num_classes=7", 7), ("--conditioning=none", 0), ("", 1000)])
@@ -106,7 +110,7 @@ def test_help_does_not_load_tensorflow() -> None:
         "from tools import scaling\n"
         "from sagan_tf.cli.command_line import run_command_line\n"
         "classes = scaling.ScalingOptions, scaling.Config\n"
-        "status = run_command_line('tools.scaling', scaling.__doc__, scaling.main, *classes)\n"
+        "status = run_command_line('tools/scaling.py', scaling.__doc__, scaling.main, *classes)\n"
         "assert 'tensorflow' not in sys.modules\n"
         "sys.exit(status)\n"
     )
@@ -118,4 +122,4 @@ def test_the_tool_runs_as_a_program() -> None:
     command = [sys.executable, "tools/scaling.py", "--device=K80"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "tools.scaling: error: --device=K80" in done.stderr and not done.stdout
+    assert "tools/scaling.py: error: --device=K80" in done.stderr and not done.stdout

@@ -8,6 +8,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import warnings
 from xml.etree import ElementTree
 
 import matplotlib
@@ -60,6 +61,23 @@ def test_curves_have_gaps_at_values_that_are_not_finite() -> None:
     lines, markers = read_first_curve(draw_line_chart("t", {"a": list(enumerate(values))}))
     assert list(map(len, lines)) == [2, 2] and markers == 1
     assert read_first_curve(draw_line_chart("t", {"a": [(4, 2.0)]})) == ([], 1)
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.1e300, math.inf])
+def test_values_that_cannot_be_drawn_are_gaps(value: float) -> None:
+    lines, _ = read_first_curve(draw_line_chart("t", {"a": list(enumerate([0.0, 1.0, value, 1e300, -1e300]))}))
+    assert list(map(len, lines)) == [2, 2]
+    assert not any(label in draw_line_chart("t", {"only": [(0, value)], "b": [(0, 0.0)]}) for label in ("only", "inf"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\x00\x1b", r"a\x00\x1b"), ("a\udcff", r"a\udcff"), ("a\uffff", r"a\uffff"), ("猫é", "猫é")]
+)
+def test_names_of_any_characters_give_valid_xml_without_warnings(name: str, shown: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        texts = read_texts(draw_line_chart(name, {name: [(0, 1.0)]}))
+    assert {shown, f"{shown}: 1"} <= texts.keys()
 
 
 @pytest.mark.parametrize("name", ['"><script>&', "$x^2$", "$\\frac{"])

@@ -8,7 +8,14 @@ import time
 from typing import Any
 
 from sagan_tf.config.option import check_positive, option
-from tools.benchmarks.measure import Measurement, Timing, compute_median_ratio, read_peak_memory_bytes
+from sagan_tf.config.option_names import ATTENTION_FORMS
+from tools.benchmarks.measure import (
+    Measurement,
+    Timing,
+    compute_median_ratio,
+    read_peak_memory_bytes,
+    read_resident_memory_bytes,
+)
 from tools.benchmarks.worker_process import Worker
 
 _IS_BLOCKWISE = {"dense": False, "blockwise": True}
@@ -19,7 +26,7 @@ _MEBIBYTE = 2**20
 class AttentionOptions:
     """Options of the layer and its inputs; the defaults are those of the README's table."""
 
-    form: str = option("paper", "Form of the layer.", choices=("pooled", "paper", "full"))
+    form: str = option("paper", "Form of the layer.", choices=tuple(ATTENTION_FORMS))
     locations: int = option(128, "Height and width of the features.")
     channels: int = option(64, "Channels of the features.")
     batch: int = option(1, "Images in a batch.")
@@ -103,7 +110,7 @@ def prepare_attention(*, form: str, locations: int, channels: int, batch: int, b
         return tf.stack([tf.norm(gradient) for gradient in tape.gradient(loss, sources)])
 
     traced = gradient_norms.get_concrete_function(inputs)
-    initial_bytes = _read_resident_bytes()
+    initial_bytes = read_resident_memory_bytes()
 
     def measure() -> dict[str, Any]:
         start = time.perf_counter()
@@ -112,12 +119,3 @@ def prepare_attention(*, form: str, locations: int, channels: int, batch: int, b
         return {"seconds": seconds, "peak_extra_bytes": read_peak_memory_bytes() - initial_bytes}
 
     return Measurement(measure, {"gradient_norms": traced(inputs).numpy().tolist()})
-
-
-def _read_resident_bytes() -> int:
-    """Read the resident memory of this process, or its peak on systems other than Linux."""
-    try:
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
-    except (OSError, StopIteration):
-        return read_peak_memory_bytes()

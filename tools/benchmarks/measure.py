@@ -67,12 +67,22 @@ def check_rounds(rounds: int) -> None:
         raise UserError(f"rounds: expected at least {_MIN_ROUNDS}, received {rounds}")
 
 
+def read_resident_memory_bytes() -> int:
+    """Read the resident memory of this process, or its peak on systems other than Linux."""
+    return _read_memory_bytes("VmRSS")
+
+
 def read_peak_memory_bytes() -> int:
     """Read the peak resident memory of this process so far."""
+    return _read_memory_bytes("VmHWM")
+
+
+def _read_memory_bytes(field: str) -> int:
+    """Read a field of the status of this process, or the peak resident memory on systems other than Linux."""
     # Avoid ru_maxrss on Linux, where a child process inherits the maximum of its parent.
     try:
         with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -48,7 +48,7 @@ class QualityOptions:
     )
     evaluate_every: int = option(0, "Steps between points of the plot; 0: no plot.")
     run_dir: str = option("runs/quality", "Directory of all runs.")
-    dry_run: bool = option(False, "Whether the commands are only printed.")
+    dry_run: bool = option(False, "Only print the commands.")
 
     def __post_init__(self) -> None:
         limits = [name for name in ("minutes", "steps") if getattr(self, name) is not None]

@@ -97,7 +97,7 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
 
 def _find_recall(line: Mapping[str, Any]) -> float | None:
     """Return the recall in a line of `metrics.jsonl`, or None."""
-    values = flatten_metrics(dict(line)) if line["kind"] == "evaluation" else {}
+    values = flatten_metrics(line) if line["kind"] == "evaluation" else {}
     return next((value for name, value in values.items() if name.endswith("/recall")), None)
 
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.cli.flags import parse_config
+from sagan_tf.cli.flags import Flags
 from sagan_tf.config import Config
 from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
@@ -35,12 +35,20 @@ class StartupOptions:
 OPTIONS = (StartupOptions, Config)
 
 
+def add_default_flags(arguments: list[str]) -> list[str]:
+    """Add configs/quickstart.cfg to command-line arguments without a flag of a run."""
+    run_flags, others = Flags(Config).split(arguments)
+    if run_flags or any(argument.lstrip("-").partition("=")[0] == "flagfile" for argument in others):
+        return arguments
+    return [*arguments, f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"]
+
+
 def run(options: StartupOptions, config: Config) -> dict[str, Any]:
     """Time the commands one after the other, each time in a new directory.
 
     Args:
         options: The options of the benchmark.
-        config: The configuration to start; that without any flag: `configs/quickstart.cfg`.
+        config: The configuration to start.
 
     Returns:
         The median and all seconds for `first_step` and `help`.
@@ -48,8 +56,6 @@ def run(options: StartupOptions, config: Config) -> dict[str, Any]:
     Raises:
         UserError: A command failed.
     """
-    if config == Config():
-        config = parse_config([f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"])
     first_steps, helps = [], []
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as directory:

@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 from sagan_tf.config.option import check_at_least_zero, check_positive, option
+from sagan_tf.config.option_names import PRECISIONS
 from sagan_tf.errors import UserError
 from tools.benchmarks.measure import Timing, check_rounds, compute_median_ratio
 from tools.benchmarks.worker_process import Worker
@@ -25,10 +26,8 @@ class TrainStepOptions:
     num_classes: int = option(1000, "Number of classes.")
     attention_resolution: int = option(32, "Resolution of self-attention; 0: none.")
     batch_size: int = option(8, "Images of an update.")
-    precision: str = option(
-        "float32", "Precision of the computation.", choices=("float32", "mixed_bfloat16", "mixed_float16")
-    )
-    jit_compile: bool = option(False, "Whether the updates are compiled with XLA.")
+    precision: str = option("float32", "Precision of the computation.", choices=tuple(PRECISIONS))
+    jit_compile: bool = option(False, "Compile the updates with XLA.")
     peer: str = option(
         "none",
         "tf_gan: TF-GAN's example; plain: this project with --resampling=plain; default: this project in float32 "

@@ -27,7 +27,7 @@ RUN = "run"
 """Line that requests one measurement from a worker."""
 _PROGRAM = "tools.benchmarks.worker"
 _LOG_LEVEL = {"TF_CPP_MIN_LOG_LEVEL": "2"}
-"""TensorFlow logs only errors: a worker's log is shown only if it fails. The user's environment overrides this."""
+"""TensorFlow logs only errors: the log is read only if a worker fails. The user's environment overrides this."""
 _MAX_SECONDS_TO_STOP = 30.0
 """Time that a worker with a limit has to stop before it is killed."""
 _MAX_LOG_LINES = 40

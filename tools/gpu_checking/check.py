@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from sagan_tf.config import Config
+from tools.data_sets import NUM_CLASSES
 from tools.gpu_checking.ask import Answer, ask_worker
 from tools.gpu_checking.forms import FORMS, apply_form
 from tools.gpu_checking.options import GpuCheckOptions
 from tools.gpu_checking.recommendation import compare_steps, recommend
 from tools.gpu_checking.timing import Report, list_flags, measure_forms
 
-_NUM_CLASSES = {"imagenet2012": 1000, "cifar10": 10, "fashion_mnist_10k": 10}
-"""Number of classes of data sets that may be absent from this machine."""
 _DEFAULT_NUM_CLASSES = 10
 _COMPARED_BATCH_SIZE = 8
 _CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "-1"}
@@ -92,7 +91,7 @@ def _set_num_classes(config: Config, decoding: Answer) -> Config:
     model = config.model
     if model.conditioning == "none" or model.num_classes:
         return config
-    assumed = _NUM_CLASSES.get(config.data.dataset, _DEFAULT_NUM_CLASSES)
+    assumed = NUM_CLASSES.get(config.data.dataset, _DEFAULT_NUM_CLASSES)
     classes = decoding.get("num_classes") or assumed
     return dataclasses.replace(config, model=dataclasses.replace(model, num_classes=classes))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.config.option_names import PRECISIONS
 from sagan_tf.distribution.gpu_preflight import collect_findings
 from sagan_tf.environment.tpu import has_tpu
 from sagan_tf.errors import UserError
@@ -22,7 +23,6 @@ _DRIVER = pathlib.Path("/proc/driver/nvidia/version")
 _VARIABLES = ("CUDA_", "LD_LIBRARY_PATH", "NCCL_", "NVIDIA_", "SAGAN_TF_", "TF_", "TPU_", "XLA_")
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu", "libtpu")
 _PACKAGES = ("sagan-tf", *_TENSORFLOW, "keras", "numpy", "nvidia-cudnn-cu12", "nvidia-nccl-cu12")
-_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _QUERIED_PROPERTIES = "uuid,name,memory.total,memory.used,driver_version,utilization.gpu"
 
 
@@ -91,7 +91,7 @@ def describe_gpus() -> list[dict[str, Any]]:
 
 def _collect_preflight_messages() -> list[str]:
     """Collect the messages of the check before a run, for all precisions."""
-    findings = [finding.message for precision in _PRECISIONS for finding in collect_findings(precision)]
+    findings = [finding.message for precision in PRECISIONS for finding in collect_findings(precision)]
     return list(dict.fromkeys(findings))
 
 

@@ -1,1 +1,1 @@
-"""Parts of `tools/prepare_imagenet.py`: unfinished work on disk, shards, and the processes that write them."""
+"""Parts of three tools that prepare data sets: record files by several processes, and the images of Fashion-MNIST."""

@@ -96,7 +96,7 @@ def _explain_write_errors(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"--output: cannot write {output}: {error}; run the same command again to continue") from error
+        raise UserError(f"output: cannot write {output}: {error}; run the same command again to continue") from error
 
 
 def _write_unfinished_shards(

@@ -120,7 +120,7 @@ class UnfinishedWork:
         flags = shlex.join(f"{key}={began_with[key]}" for key in changed if key.startswith("--") and key in began_with)
         advice = f"continue it with {flags}, or " if flags else "it cannot be continued with these; "
         raise UserError(
-            f"--output: the unfinished work in {self.directory} began with other settings, received {received}; "
+            f"output: the unfinished work in {self.directory} began with other settings, received {received}; "
             f"{advice}remove that directory to start again"
         )
 
@@ -169,7 +169,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
         return dict(json.loads(read_text(path)))
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"--output: {path} does not contain the settings of unfinished work; remove {path.parent} to start again"
+            f"output: {path} does not contain the settings of unfinished work; remove {path.parent} to start again"
         ) from error
 
 
@@ -190,7 +190,7 @@ def _read_finished_shard(path: Path) -> FinishedShard | None:
 
 def _reject_symbolic_link(directory: Path) -> None:
     if directory.is_symlink():
-        raise UserError(f"--output: {directory} is a symbolic link, but expected a directory of this tool; remove it")
+        raise UserError(f"output: {directory} is a symbolic link, but expected a directory of this tool; remove it")
 
 
 def _check_output_is_new(output: Path, directory: Path) -> None:
@@ -198,7 +198,7 @@ def _check_output_is_new(output: Path, directory: Path) -> None:
         if not (directory / "files").exists():  # interrupted between the two steps of publishing
             shutil.rmtree(directory, ignore_errors=True)
         raise UserError(
-            f"--output: {output} already exists; remove that directory to prepare the data again, or pass another "
+            f"output: {output} already exists; remove that directory to prepare the data again, or pass another "
             "--output"
         )
 
@@ -213,5 +213,5 @@ def _lock_directory(descriptor: int, output: Path) -> None:
             )
             return
         raise UserError(
-            f"--output: another process is preparing {output}; wait for its end, or stop it and run this command again"
+            f"output: another process is preparing {output}; wait for its end, or stop it and run this command again"
         ) from None

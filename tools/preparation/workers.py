@@ -138,6 +138,6 @@ def _create_worker_error(process: BaseProcess) -> WorkerError:
     process.join()
     code = process.exitcode or 0
     return WorkerError(
-        f"--num_workers: a process ended unexpectedly with {f'signal {-code}' if code < 0 else f'status {code}'}; run "
+        f"num_workers: a process ended unexpectedly with {f'signal {-code}' if code < 0 else f'status {code}'}; run "
         "the same command again to continue, with fewer workers if memory is short"
     )

@@ -107,7 +107,7 @@ def count_step(config: Config, state: TrainState) -> dict[str, BatchWork]:
     parts = count_parts(images)
     per_image = (count_parts(2 * images) - parts) / images
     lines = zip((parts - images * per_image).tolist(), per_image.tolist(), strict=True)
-    names = "update of the discriminator", "update of the generator", "averaged generator", "step"
+    names = "update of the discriminator", "update of the generator", "EMA generator", "step"
     return {name: BatchWork(Work(*fixed), Work(*slope)) for name, (fixed, slope) in zip(names, lines, strict=True)}
 
 
@@ -148,7 +148,7 @@ def list_reductions(config: Config, state: TrainState, bytes_per_pack: int | Non
         ),
         Reduction("gradients of the generator", 1, len(generator), sum(generator)),
         Reduction("moving means and variances", is_normalized, is_normalized, statistics_bytes),
-        Reduction("what is logged", updates, updates, logged * _BYTES_PER_FLOAT32),
+        Reduction("logged values", updates, updates, logged * _BYTES_PER_FLOAT32),
     ]
     if config.model.synchronized_batch_norm:
         # The generator runs a forward pass in every update, and a backward pass in its own update.

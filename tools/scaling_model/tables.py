@@ -29,7 +29,7 @@ PREPARED_IMAGES_PER_CORE = 4790 / 2
 
 
 class Tables:
-    """Tables of a configuration and the machines that train it, with a method for each name of a table."""
+    """Tables of a configuration and the machines that train it, with a method for each entry of `TABLES`."""
 
     def __init__(self, options: ScalingOptions, config: Config) -> None:
         self.options, self.config = options, config
@@ -101,7 +101,7 @@ class Tables:
 
     def device(self) -> tuple[str, Rows]:
         """Return where the time of one GPU goes, with the whole batch, its half, its quarter and so on."""
-        rows = [["images of a replica", "products", "the rest", "launching, beside", "step", "images/s"]]
+        rows = [["images of a replica", "products", "other operations", "launching (in parallel)", "step", "images/s"]]
         for images in (self.batch // 2**n for n in range(self.batch.bit_length()) if self.batch % 2**n == 0):
             step = self.model.predict(images, Cluster())
             times = [format_seconds(time) for time in (step.products, step.traffic, step.launching, step.compute)]
@@ -117,7 +117,7 @@ class Tables:
         divided = {row[0].cluster.workers for row in steps}
         left_out = [str(workers) for workers in self.options.workers if workers not in divided]
         title = f"Strong scaling: global batch {self.batch}, {self.num_steps:,} steps"
-        title += f" (can't be cut for {', '.join(left_out)} workers)" if left_out else ""
+        title += f" (not divisible for {', '.join(left_out)} workers)" if left_out else ""
         return title, self._list_efficiencies(steps, self.batch, lambda s: format_seconds(self.num_steps * s.seconds))
 
     def weak(self) -> tuple[str, Rows]:
@@ -198,6 +198,19 @@ class Tables:
             gpu_hours = cluster.replicas * seconds / 3600
             cost = f"{format_seconds(seconds)}{'' if fits else '*'}, {format_number(gpu_hours)} GPU-h"
             yield cost if price is None else f"{cost}, price {format_number(gpu_hours * price)}"
+
+
+TABLES: dict[str, Callable[[Tables], tuple[str, Rows]]] = {
+    "step": Tables.step,
+    "reductions": Tables.reductions,
+    "device": Tables.device,
+    "strong": Tables.strong,
+    "weak": Tables.weak,
+    "input": Tables.input,
+    "memory": Tables.memory,
+    "run": Tables.run,
+}
+"""Functions that return a table, by value of `--tables`."""
 
 
 def format_seconds(seconds: float) -> str:

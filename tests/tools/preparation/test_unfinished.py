@@ -63,7 +63,7 @@ def test_two_simultaneous_processes_are_rejected(tmp_path: Path) -> None:
     output = tmp_path / "train"
     with lock_unfinished_work(output) as work:
         work.begin(SETTINGS)
-        assert catch_message(output).startswith(f"--output: another process is preparing {output}")
+        assert catch_message(output).startswith(f"output: another process is preparing {output}")
         with lock_unfinished_work(tmp_path / "validation"):
             pass
     leave_unfinished_work(output)  # the lock ends with the context

@@ -32,7 +32,7 @@ def test_the_signal_that_ends_a_process_is_reported(tmp_path: Path) -> None:
         for process in multiprocessing.active_children():
             process.kill()
 
-    with pytest.raises(WorkerError, match="--num_workers: .*signal 9"):
+    with pytest.raises(WorkerError, match="num_workers: .*signal 9"):
         write_shards_with_two_workers(tmp_path / "images", tmp_path / "records", observe)
     assert multiprocessing.active_children() == []
 

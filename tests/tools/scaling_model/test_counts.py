@@ -133,7 +133,7 @@ def test_a_step_is_the_sum_of_its_parts(step: dict[str, BatchWork]) -> None:
 
 
 def test_averaging_does_not_depend_on_the_batch(state: TrainState, step: dict[str, BatchWork]) -> None:
-    averaging = step["averaged generator"]
+    averaging = step["EMA generator"]
     assert averaging.per_image == Work()
     # At least the weights and their averages are read, and the averages written.
     assert averaging.fixed.traffic_bytes > 3 * sum(pack_gradients(state.generator, 0))

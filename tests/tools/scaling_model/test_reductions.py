@@ -97,7 +97,7 @@ def test_all_reduces_by_name() -> None:
         "gradients of the discriminator": (5, 10, 5 * 400),
         "gradients of the generator": (1, 2, 4000),
         "moving means and variances": (1, 1, 160),
-        "what is logged": (6, 6, 4 * (5 * 5 + 2)),
+        "logged values": (6, 6, 4 * (5 * 5 + 2)),
         "batch statistics": (7 * 3, 7 * 3, 7 * 160),
         "whether gradients overflowed": (6, 6, 24),
     }
