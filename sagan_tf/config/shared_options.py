@@ -134,3 +134,30 @@ def overwrite_option(output: str) -> Any:
         output: The output, for the help text.
     """
     return option(False, f"Replace {output}.")
+
+
+def labels_option(classes: str, default: str) -> Any:
+    """Return the option that chooses classes.
+
+    Args:
+        classes: How a class can be given, for the help text.
+        default: The classes if the option is empty, for the help text.
+    """
+    return option(
+        (),
+        f"Comma list of classes by {classes}. A name with a comma needs double quotes, as in "
+        f"""--labels='"tench, Tinca tinca",3'. Empty: {default}.""",
+    )
+
+
+def first_seed_option() -> Any:
+    """Return the option that chooses the first of several images."""
+    return option(
+        0,
+        "Seed of the first image; the next images have the seeds after it. Seed, class and truncation decide an image.",
+    )
+
+
+def truncation_option() -> Any:
+    """Return the option that truncates latents."""
+    return option(None, "Truncate the latents at +-this value (BigGAN's truncation trick); unset: no truncation.")

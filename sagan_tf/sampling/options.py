@@ -13,12 +13,15 @@ from sagan_tf.config.shared_options import (
     checkpoint_option,
     data_dir_option,
     extractor_option,
+    first_seed_option,
     generator_weights_option,
     inception_dir_option,
+    labels_option,
     local_strategy_option,
     logical_cpus_option,
     overwrite_option,
     run_dir_option,
+    truncation_option,
 )
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MAX_BATCH_SIZE
@@ -57,18 +60,11 @@ class SampleOptions:
         0, "Number of images, or of rows in modes whose rows are not classes; 0: the default of the mode."
     )
     columns: int = option(0, "Number of images in a row; 0: the default of the mode, mostly 8.")
-    labels: tuple[str, ...] = option(
-        (),
-        "Comma list of classes by number or name. A name with a comma needs double quotes, as in "
-        """--labels='"tench, Tinca tinca",3'. Empty: all classes; modes with one row per class show at most ten.""",
+    labels: tuple[str, ...] = labels_option(
+        "number or name", "all classes; modes with one row per class show at most ten"
     )
-    seed: int = option(
-        0,
-        "Seed of the first image; the next images have the seeds after it. Seed, class and truncation decide an image.",
-    )
-    truncation: float | None = option(
-        None, "Truncate the latents at +-this value (BigGAN's truncation trick); unset: no truncation."
-    )
+    seed: int = first_seed_option()
+    truncation: float | None = truncation_option()
     truncations: tuple[float, ...] = option(
         (),
         "For mode truncation: comma list of truncations; 0 is the mean, 8 or more is none. Empty: none, 2, 1.5, 1, "

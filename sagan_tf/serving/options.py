@@ -8,6 +8,7 @@ import pathlib
 
 from sagan_tf.config.dependent_options import CLIENT, check_dependent_fields
 from sagan_tf.config.option import check_given, option
+from sagan_tf.config.shared_options import first_seed_option, labels_option, overwrite_option, truncation_option
 from sagan_tf.errors import UserError
 from sagan_tf.serving.contract import MAX_BATCH_SIZE, MODEL_NAME
 
@@ -29,21 +30,17 @@ class ClientOptions:
     rest: bool = option(False, "Use REST instead of gRPC.")
     model: str = option(MODEL_NAME, "Name of the model.")
     version: int | None = option(None, "Version of the model; unset: the newest.")
-    labels: tuple[str, ...] = option(
-        (),
-        "Comma list of classes by number or, with --model_card, by name. A name with a comma needs double quotes, as "
-        f"""in --labels='"tench, Tinca tinca",3'. Empty: all classes of the card, in a sheet at most {MAX_ROWS}; """
-        "without a card class 0.",
+    labels: tuple[str, ...] = labels_option(
+        "number or, with --model_card, by name",
+        f"all classes of the card, in a sheet at most {MAX_ROWS}; without a card class 0",
     )
     model_card: str = option("", "model_card.json of the exported model, with the classes and their names.")
-    seed: int = option(0, "Seed of the first image; the next images have the seeds after it.")
+    seed: int = first_seed_option()
     columns: int | None = option(None, f"Number of images in a row of a sheet; unset: {DEFAULT_COLUMNS}.")
     num_samples: int | None = option(None, f"Number of images in a directory; unset: {DEFAULT_NUM_SAMPLES}.")
-    truncation: float | None = option(
-        None, "Truncate the latents at +-this value (BigGAN's truncation trick); unset: no truncation."
-    )
+    truncation: float | None = truncation_option()
     timeout: float = option(60.0, f"Seconds to wait for {MAX_BATCH_SIZE} images.")
-    overwrite: bool = option(False, "Replace an existing output.")
+    overwrite: bool = overwrite_option("an existing output")
 
     def __post_init__(self) -> None:
         check_given(self, "server", "output")
