@@ -113,7 +113,10 @@ def test_option_values_of_a_config():
 
 
 def test_every_option_has_a_help_text_and_a_valid_default():
-    for name, (_, field) in get_option_fields().items():
+    assert len(FIELDS) == sum(
+        len(dataclasses.fields(group)) for group in OPTION_GROUPS.values()
+    )  # no name occurs twice
+    for name, (_, field) in FIELDS.items():
         assert field.metadata["help"].endswith("."), name
         assert not field.metadata["choices"] or field.default in field.metadata["choices"], name
 

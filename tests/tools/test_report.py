@@ -51,6 +51,9 @@ def run_dir(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def test_the_page_of_a_run_in_a_browser(run_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert report.run([f"--run_dir={run_dir}"]) == 0
+    page = (run_dir / "report.html").read_text()  # checked without a browser, too
+    assert "precision 0.5000, recall 0.2500" in page and "<script" not in page
+    assert page.count("data:image/png;base64,") == 3
     with browser_page(str(tmp_path / "profile")) as browser:
         browser.open(f"file://{run_dir}/report.html")
         browser.wait_for_text("Run run", "after 150 steps", "12.3457", "precision 0.5000, recall 0.2500", "step 2")
