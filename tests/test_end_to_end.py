@@ -93,8 +93,10 @@ def test_record_files_on_two_logical_cpus(tmp_path):
     assert json.loads((tmp_path / "run" / "startup.json").read_text())["replicas"] == 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("config", ["acgan", "sngan_projection", "dcgan", "imagenet_official", "imagenet_paper"])
+OTHER_SYSTEMS = ("sngan_projection", "dcgan", "imagenet_official", "imagenet_paper")
+
+
+@pytest.mark.parametrize("config", ["acgan", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_SYSTEMS)])
 def test_configs_of_the_compared_systems(tmp_path, config):
     build_image_directory(tmp_path / "fruit")
     flags = [f"--flagfile={ROOT / 'configs' / config}.cfg", "--dataset=folder", f"--data_dir={tmp_path / 'fruit'}"]
