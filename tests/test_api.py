@@ -38,6 +38,7 @@ def describe_surface() -> str:
 
 def test_the_public_surface_changes_only_on_purpose():
     assert describe_surface() == SURFACE.read_text()
+    assert {*sagan_tf.__all__} == {*api.__all__, "__version__"}
 
 
 def test_examples(monkeypatch):

@@ -17,6 +17,7 @@ from sagan_tf.train import run
 from tests.data.miniature_imagenet import SYNSETS, build_miniature_imagenet
 from tests.data.sample_folders import build_record_files
 from tests.training.tiny import PLAIN_FLAGS
+from tools import prepare_imagenet
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = ["--base_channels=2", "--global_batch_size=8", "--num_steps=4", "--steps_per_loop=2", "--strategy=one_device"]
@@ -58,6 +59,11 @@ def test_imagenet_config_with_a_miniature_data_set(tmp_path):
     assert len(histogram) == 1000 and [count for count in histogram.values() if count] == [6] * len(SYNSETS)
     flagfile = (tmp_path / "run" / "flags.cfg").read_text()
     assert "--attention_resolutions=64\n" in flagfile and "--num_classes=1000\n" in flagfile
+    flags = ["--dataset=imagenet2012", flags[1], f"--output={tmp_path / 'records'}", "--resolution=16"]
+    assert prepare_imagenet.run([*flags, "--num_shards=4", "--num_workers=1"]) == 0
+    prepared = json.loads((tmp_path / "records" / "train" / "dataset.json").read_text())
+    assert sum(count for _, count in prepared["files"]) == 18 and len(prepared["class_names"]) == 1000
+    assert prepared["class_counts"] == [*[6] * len(SYNSETS), *[0] * 997]
 
 
 def test_directory_of_color_images(tmp_path):
@@ -87,8 +93,10 @@ def test_record_files_on_two_logical_cpus(tmp_path):
     assert json.loads((tmp_path / "run" / "startup.json").read_text())["replicas"] == 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("config", ["acgan", "sngan_projection", "dcgan", "imagenet_official", "imagenet_paper"])
+OTHER_SYSTEMS = ("sngan_projection", "dcgan", "imagenet_official", "imagenet_paper")
+
+
+@pytest.mark.parametrize("config", ["acgan", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_SYSTEMS)])
 def test_configs_of_the_compared_systems(tmp_path, config):
     build_image_directory(tmp_path / "fruit")
     flags = [f"--flagfile={ROOT / 'configs' / config}.cfg", "--dataset=folder", f"--data_dir={tmp_path / 'fruit'}"]

@@ -140,6 +140,14 @@ def measure_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.name, lines
 
 
+def test_examples_of_the_import_rules():
+    allowed = "training networks, layers layers, cli config, exporting serving, config errors, train training"
+    forbidden = "training evaluation, layers losses, networks training, train evaluate, errors config, cli training"
+    assert all(may_import("", *pair.split()) for pair in allowed.split(", "))
+    assert not any(may_import("", *pair.split()) for pair in forbidden.split(", "))
+    assert may_import("train.py", "train", "cli") and not may_import("networks/generator.py", "networks", "cli")
+
+
 @every_library_file
 def test_imports_follow_the_layers(path):
     unit = find_unit(path)

@@ -14,16 +14,17 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
-def start_workers(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess.Popen[str]]]:
+def start_workers(
+    commands: Sequence[Sequence[str]], variables: Sequence[dict[str, str]] = ()
+) -> Iterator[list[subprocess.Popen[str]]]:
     """Start a worker for each list of Python arguments, and kill the workers at the end of the context.
 
-    The standard output and standard error of each worker can be read from `stdout`.
+    The environment variables in `variables` describe each worker, TF_CONFIG by default. The standard output and
+    standard error of each worker can be read from `stdout`.
     """
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in find_free_ports(len(commands))]}
     workers = []
-    for index, command in enumerate(commands):
-        config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
-        environment = os.environ | {"TF_CONFIG": json.dumps(config)}
+    for command, described in zip(commands, variables or _create_tf_configs(len(commands)), strict=True):
+        environment = os.environ | described
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         workers.append(subprocess.Popen([sys.executable, *command], cwd=_ROOT, env=environment, **streams))
     try:
@@ -36,12 +37,18 @@ def start_workers(commands: Sequence[Sequence[str]]) -> Iterator[list[subprocess
                 worker.stdout.close()
 
 
-def run_workers(commands: Sequence[Sequence[str]], timeout: float = 300) -> list[str]:
-    """Run a worker for each list of Python arguments to its end, and return the outputs."""
-    with start_workers(commands) as workers:
-        printed = [worker.communicate(timeout=timeout)[0] for worker in workers]
+def run_workers(commands: Sequence[Sequence[str]], variables: Sequence[dict[str, str]] = ()) -> list[str]:
+    """Run the workers of `start_workers` to their end, and return the outputs."""
+    with start_workers(commands, variables) as workers:
+        printed = [worker.communicate(timeout=300)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * len(workers), "\n".join(printed)
     return printed
+
+
+def _create_tf_configs(count: int) -> list[dict[str, str]]:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in find_free_ports(count)]}
+    tasks = ({"type": "worker", "index": index} for index in range(count))
+    return [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})} for task in tasks]
 
 
 def find_free_ports(count: int) -> list[int]:

@@ -20,6 +20,10 @@ def test_import_is_silent_and_later_errors_are_shown_with_a_gpu(has_gpu):
         "print('after the import', file=sys.stderr)\n"
         "import tensorflow as tf\n"
         "assert tf.config.list_physical_devices('GPU') == []\n"
+        "from sagan_tf.config import DataConfig\n"
+        "from sagan_tf.data.sources.registry import open_source\n"
+        "open_source(DataConfig(dataset='fashion_mnist_10k'), resolution=32, image_channels=1)\n"
+        "assert 'tensorflow_datasets' not in sys.modules\n"
         "print(tf.test.is_built_with_cuda())\n"
     )
     environment = {"PATH": "", "CUDA_VISIBLE_DEVICES": "-1"}

@@ -1,5 +1,6 @@
 """Tests of the configuration: invalid values are rejected with the option's name and value."""
 
+import dataclasses
 import typing
 from typing import Any
 
@@ -108,6 +109,9 @@ def test_option_values_of_a_config():
 
 
 def test_every_option_has_a_help_text_and_a_valid_default():
-    for name, (_, field) in get_option_fields().items():
+    assert len(FIELDS) == sum(
+        len(dataclasses.fields(group)) for group in OPTION_GROUPS.values()
+    )  # no name occurs twice
+    for name, (_, field) in FIELDS.items():
         assert field.metadata["help"].endswith("."), name
         assert not field.metadata["choices"] or field.default in field.metadata["choices"], name

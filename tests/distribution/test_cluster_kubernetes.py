@@ -167,7 +167,7 @@ def test_ipv6_and_the_address_of_the_host_name(own: str, api: ApiServer, monkeyp
 @pytest.mark.parametrize("pods", [TWO[:1], [*TWO, pod("c", "10.0.0.3")]], ids=len)
 def test_wrong_number_of_pods(pods: list[dict[str, Any]], api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too few pods are an error at the time limit, and too many at once."""
-    monkeypatch.setattr(cluster_kubernetes, "_MAX_WAIT_SECONDS", 0.05 if len(pods) < 2 else 1e6)
+    monkeypatch.setattr(cluster_kubernetes, "_MAX_WAIT_SECONDS", 0.05 if len(pods) < 2 else 5.0)
     api.lists = [pods]
     with pytest.raises(UserError, match=f"SAGAN_TF_PODS: .* 2 .*job-name=train, received {len(pods)}"):
         find_workers()

@@ -1,5 +1,6 @@
 """Tests of errors about TPUs, and of the training loop as it is traced for a TPU."""
 
+import logging
 import types
 import unittest.mock
 import urllib.error
@@ -85,6 +86,17 @@ def test_local_tpu_is_used(name: str | None, monkeypatch: pytest.MonkeyPatch, co
     assert connections == ["local", "local"]
     with pytest.raises(UserError, match="precision: .*mixed_float16"):
         create_strategy(TrainingConfig(strategy="tpu", precision="mixed_float16"))
+
+
+@pytest.mark.parametrize("packages", [[], ["tensorflow-tpu"]])
+def test_unused_tpu_is_logged(packages: list[str], monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(logging.getLogger("sagan_tf"), "propagate", True)
+    monkeypatch.setattr(tpu, "has_tpu", lambda: True)
+    monkeypatch.setattr(tpu, "_is_installed", lambda package: package in packages)
+    create_strategy(TrainingConfig(strategy="one_device"))  # The user has chosen not to use a TPU.
+    assert "TPU" not in caplog.text
+    create_strategy(TrainingConfig())
+    assert "tensorflow-tpu" in caplog.text and ("tpu-requirements.txt" in caplog.text) == (not packages)
 
 
 ERRORS = [tf.errors.NotFoundError(None, None, "TPUs not found\nin the cluster"), ValueError("no name")]

@@ -138,9 +138,9 @@ def assert_killed_run_equals_whole(
     assert_equal_runs(directory / "killed", directory / "whole", num_steps)
 
 
-def test_a_kill_during_a_save_leaves_no_trace(tmp_path, capsys):
-    moment = functools.partial(during_save_after_step, EVERY + 1, 0.002)
-    assert_killed_run_equals_whole(tmp_path, [moment], 4 * EVERY, capsys)
+def test_two_kills_leave_no_trace(tmp_path, capsys):
+    moments = [functools.partial(after_seconds, 3.0), functools.partial(during_save_after_step, EVERY + 1, 0.002)]
+    assert_killed_run_equals_whole(tmp_path, moments, 4 * EVERY, capsys)
 
 
 @pytest.mark.slow

@@ -84,9 +84,11 @@ def test_names_of_files_and_directories_are_escaped_in_the_log(tmp_path, capsys)
     try:
         source = open_source(DataConfig(dataset="folder", data_dir=str(tmp_path)), resolution=8, image_channels=3)
         assert len(list(source.preview(400))) == 300
+        logger.info("\x1b[2J\r\x9b")
     finally:
         logger.handlers, logger.level, logger.propagate = before
     lines = capsys.readouterr().out.splitlines()
+    assert lines.pop() == r"\x1b[2J\x0d\x9b"
     assert len(lines) == 4 and all(line.isprintable() for line in lines)
     for name in (r"empty\nerror: folder", r"\x1b[2J.png", r"a\nerror: file.png", r"\udce9.png"):
         assert sum(name in line for line in lines) == 1

@@ -180,6 +180,13 @@ def test_16384_locations() -> None:
     assert max_tensor_bytes(list_nodes(blockwise_attention, *shapes)) == IMAGE_BLOCKS.max_bytes == 2**30 // 128
 
 
+def test_batch_blocks_on_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks are chosen by the size of the batch: 32 images of 64x64 have a map of 2 GiB."""
+    monkeypatch.setattr(accelerators, "has_accelerator", lambda: True)
+    shapes = [32, 4096, 8], [32, 4096, 8], [32, 4096, 8]
+    assert max_tensor_bytes(list_nodes(blockwise_attention, *shapes)) == BATCH_BLOCKS.max_bytes == 2**31 // 8
+
+
 MAPS = [(1024, 256), (1024, 1024), (4096, 1024), (4097, 1024), (4096, 4096), (16384, 4096), (16384, 16384)]
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.layers.power_iteration import estimate_bounded_sigma, estimate_bounded_sigma_compiled, estimate_sigma
+from tests.layers.replicas import two_replicas
 
 EPSILON = 1e-8
 FORMS: dict[str, Callable[..., Any]] = {
@@ -76,6 +77,20 @@ def test_matrix_of_zeros_keeps_u_and_gives_the_minimum(form: str) -> None:
     sigma, next_u = FORMS[form](w, u, 1, EPSILON, 0.25)
     assert float(sigma) == 0.25
     np.testing.assert_array_equal(next_u, u)
+
+
+def test_replicas_and_graphs_share_one_compiled_function() -> None:
+    """The function is not placed on a device, so it is traced once for all devices."""
+
+    def step(w: tf.Tensor, u: tf.Tensor) -> Any:
+        return two_replicas().run(estimate_bounded_sigma_compiled, (w, u, 1, EPSILON, EPSILON))
+
+    operands = make_matrix(6, 4), make_vector(6)
+    graphs = [tf.function(step, autograph=False).get_concrete_function(*operands).graph for _ in range(2)]
+    calls = [op for graph in graphs for op in graph.get_operations() if "_XlaMustCompile" in op.node_def.attr]
+    assert [call.device[-5:] for call in calls] == 2 * ["CPU:0", "CPU:1"]
+    (name,) = {call.get_attr("f").name for call in calls}
+    assert {op.device for op in graphs[0]._get_function(name).graph.get_operations()} == {""}
 
 
 def test_compiled_form_inside_compiled_functions_and_loops() -> None:

@@ -163,6 +163,16 @@ def test_inputs_of_other_dtypes_are_divided_in_float32(dtype: str) -> None:
     np.testing.assert_allclose(outputs.numpy(), expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("units", "divides_inputs"), [(16, False), (17, True)])
+def test_division_of_inputs_does_not_depend_on_the_batch_size(units: int, divides_inputs: bool) -> None:
+    layer = SpectralNormalization(keras.layers.Dense(units))
+    layer.build((None, 9))
+    for batch in (None, 1, 16, 1000):
+        graph = tf.function(layer, autograph=False).get_concrete_function(tf.TensorSpec([batch, 9])).graph
+        divided = [op.inputs[0].shape.as_list() for op in graph.get_operations() if op.type == "RealDiv"]
+        assert ([batch, 9] in divided) == divides_inputs
+
+
 def test_inputs_of_unknown_size_are_not_divided() -> None:
     wrapper, inputs = make_wrapper("wide_conv")
     call = tf.function(wrapper, input_signature=[tf.TensorSpec([None, None, None, 3])], autograph=False)

@@ -26,11 +26,15 @@ def test_count_attention_parameters(form: str, channels: int) -> None:
     assert ATTENTION_FORMS[form].count_parameters(channels) == count_parameters(SelfAttention2D(form), channels)
 
 
+def test_widths_of_the_attention_forms() -> None:
+    counts = {form: widths.count_parameters(16) for form, widths in ATTENTION_FORMS.items()}
+    assert counts == {"pooled": 321, "paper": 129, "full": 321}
+
+
 @every_form
 @pytest.mark.parametrize("channels", [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024])
-def test_shape_is_within_five_percent_of_attention(form: str, channels: int) -> None:
-    inner, (first, second) = choose_matched_shape(channels, form)
-    count = inner * channels * (first**2 + second**2)
+def test_block_is_within_five_percent_of_attention(form: str, channels: int) -> None:
+    count = count_parameters(ParameterMatchedBlock(channels, form), channels)
     assert abs(count / ATTENTION_FORMS[form].count_parameters(channels) - 1.0) <= 0.05
 
 

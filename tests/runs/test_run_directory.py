@@ -21,6 +21,7 @@ def test_records(tmp_path):
     run_directory.write_records("--seed=3\n")
     assert (tmp_path / "a" / "run" / "flags.cfg").read_text() == "--seed=3\n"
     versions = json.loads((tmp_path / "a" / "run" / "versions.json").read_text())
+    assert RunDirectory("~/run").path == pathlib.Path.home() / "run"
     assert versions["keras"].startswith("3.") and "tensorflow" in versions and "python" in versions
 
 

@@ -73,6 +73,7 @@ def test_the_command_is_valid(name: str) -> None:
     assert config.training.strategy == "multi_worker"
     mounts = {mount["mountPath"] for mount in read_container(name)["volumeMounts"]}
     assert {f"/{path.split('/')[1]}" for path in (config.data.data_dir, config.training.run_dir)} <= mounts
+    assert read_template(name)["spec"]["terminationGracePeriodSeconds"] >= 120  # time to save
     document = read_manifest(name)
     workers = get_workers(document)["replicas"] if name == "tfjob" else document["spec"]["completions"]
     gpus = int(read_container(name)["resources"]["limits"]["nvidia.com/gpu"])

@@ -42,6 +42,7 @@ def read_requirements(name: str) -> dict[str, SpecifierSet]:
 
 @pytest.fixture(scope="module")
 def pins() -> dict[str, Version]:
+    assert "--constraint gpu-constraints.txt" in (ROOT / "tools" / "launch" / "Dockerfile").read_text()
     specifiers = read_requirements("gpu-constraints.txt")
     return {name: Version(str(specifier).removeprefix("==")) for name, specifier in specifiers.items()}
 

@@ -34,6 +34,14 @@ def test_bash_and_shellcheck_accept_the_script() -> None:
     subprocess.run([beside_python if beside_python.exists() else "shellcheck", SCRIPT], check=True)
 
 
+def test_the_options_of_the_script_let_it_resume() -> None:
+    lines = [line.removeprefix("#SBATCH --") for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
+    options = {name: value for name, _, value in (line.partition("=") for line in lines)}
+    assert "requeue" in options and options["open-mode"] == "append" and "%j" in options["output"]
+    name, _, seconds = options["signal"].partition("@")
+    assert name == "USR1" and int(seconds) >= 120
+
+
 def run_script(
     directory: pathlib.Path, status: int, arguments: list[str], **environment: str
 ) -> tuple[int, list[str], list[str]]:

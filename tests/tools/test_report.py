@@ -67,6 +67,13 @@ def test_the_page_of_a_run_in_a_browser(run_dir: pathlib.Path, browser: Page) ->
     assert browser.evaluate("document.scripts.length") == 0
 
 
+def test_the_page_of_a_run(run_dir: pathlib.Path) -> None:
+    assert report.run([f"--run_dir={run_dir}"]) == 0
+    page = (run_dir / "report.html").read_text()
+    assert "precision 0.5000, recall 0.2500" in page and "<script" not in page
+    assert page.count("data:image/png;base64,") == 3
+
+
 def test_a_report_without_attention_maps_has_the_reason(run_dir: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise UserError("there are <none>")

@@ -21,7 +21,7 @@ from tests.training.tiny import (
 @pytest.mark.parametrize(
     ("updates", "options"),
     [
-        pytest.param(1, {}, marks=pytest.mark.slow),
+        (1, {}),
         (2, ADAPTIVE | PLAIN_NETWORKS),
         pytest.param(2, NETWORK_OPTIONS, marks=pytest.mark.slow),
         pytest.param(2, {"loss": "relativistic", **PLAIN_NETWORKS}, marks=pytest.mark.slow),
@@ -33,7 +33,7 @@ def test_two_replicas_equal_one_on_the_same_global_batch(updates, options):
     options = {"discriminator_steps_per_step": updates, "ema_decay": 0.5, **options}
     config = tiny_config(synchronized_batch_norm=True, **options)
     trainers = [make_trainer(config, make(), lambda: keras.optimizers.SGD(0.02)) for make in (one_device, two_replicas)]
-    steps = 5 if "ada_target" in options else 3
+    steps = 5 if "ada_target" in options else 2
     metrics = [trainer.train(steps) for trainer in trainers]
     for part in ("generator", "discriminator", "generator_ema"):
         one, two = (read_values(getattr(trainer.state, part)) for trainer in trainers)

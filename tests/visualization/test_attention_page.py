@@ -88,7 +88,9 @@ def test_keys_that_do_not_cover_the_whole_image() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_the_page_contains_the_images(channels: int) -> None:
     image = np.random.default_rng(2).integers(0, 256, (*IMAGE_SIZE, channels), np.uint8)
-    found = read_data(make_attention_page("t", [ImageAttention(image, "name", (random_layer(),))]))["images"][0]
+    page = make_attention_page("<b>t", [ImageAttention(image, "</script><b>", (random_layer(),))])
+    (found,) = read_data(page)["images"]
+    assert found["name"] == "</script><b>" and "<b>" not in page  # checked without a browser, too
     np.testing.assert_array_equal(decode(found["image"]), image[..., [0, 0, 0] if channels == 1 else [0, 1, 2]])
     assert (found["height"], found["width"]) == (256, 128)  # enlarged by a whole factor to the minimum height
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.sources.decoding import MAX_CHUNK_IMAGES, decode_chunks, decode_readable_images
+from sagan_tf.data.sources.decoding import MAX_CHUNK_IMAGES, decode_chunks, decode_in_python, decode_readable_images
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 
@@ -39,6 +39,13 @@ def test_unreadable_image_and_deleted_file(source: Source, tmp_path: Path) -> No
     images, readable = decode_readable_images(files[:1], source)
     assert images.shape == (0, 4, 4, 3) and images.dtype == np.uint8
     assert readable.shape == (0,) and readable.dtype == np.int64
+
+
+def test_decoding_is_stateless() -> None:
+    """Otherwise TensorFlow's deterministic mode would decode one chunk at a time."""
+    function = tf.function(lambda number: decode_in_python(lambda number: number, [number]), autograph=False)
+    operations = function.get_concrete_function(tf.TensorSpec([], tf.int64)).graph.get_operations()
+    assert [op.op_def.is_stateful for op in operations if "PyFunc" in op.type] == [False]
 
 
 def test_keeps_the_order_when_images_are_left_out(source: Source) -> None:

@@ -1,5 +1,6 @@
 """Directories as users have them: layouts that are accepted, and errors for all others."""
 
+import contextlib
 import logging
 import os
 import shlex
@@ -43,6 +44,16 @@ def test_order_does_not_depend_on_the_unicode_form_of_names(tmp_path: Path) -> N
     linux, macos = (read_directory_layout(str(tmp_path / system)) for system in ("linux", "macos"))
     assert linux.class_names == ("cafz", "caf\u00e9") and macos.class_names == ("cafz", "cafe\u0301")
     assert normalize_names(macos.paths) == linux.paths
+
+
+def test_names_with_equal_nfc_forms_have_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("cafe\u0301.png", "caf\u00e9.png")
+    for name in names:
+        write_image(tmp_path / name, RED)
+    entries = list(os.scandir(tmp_path))
+    for listed in (entries, entries[::-1]):  # The file system may list the names in any order.
+        monkeypatch.setattr(os, "scandir", unittest.mock.Mock(return_value=contextlib.nullcontext(listed)))
+        assert read_directory_layout(str(tmp_path)).paths == names
 
 
 def test_images_in_one_directory_are_unlabeled(tmp_path: Path) -> None:

@@ -25,6 +25,14 @@ def test_shards_by_file_read_only_their_own_files(record_files: Path) -> None:
     assert len(set.union(*files)) == 3
 
 
+def test_shards_of_unequal_files_read_only_their_own_files(tmp_path: Path) -> None:
+    build_record_files(tmp_path, records_per_file=(20, 21, 20, 20), num_classes=0, resolution=4)
+    for path in sorted((tmp_path / "train").glob("*.tfrecord"))[2:]:
+        path.unlink()
+    examples = open_files(tmp_path).examples(seed=0, position=0, shard_index=0, num_shards=2)
+    assert len({example["name"] for example in examples.take(100).as_numpy_iterator()}) == 41
+
+
 def open_files(data_dir: Path, stored_at_random: bool = True) -> SequentialSource:
     """Open the files of `build_record_files` without labels, with a small shuffle buffer."""
     metadata = TFRecordMetadata.read(str(data_dir / "train"))

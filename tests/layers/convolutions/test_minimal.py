@@ -144,6 +144,16 @@ def test_backward_pass_computes_features_and_taps_again(resampling: str, tile: i
 
 
 @every_minimal
+def test_taps_wait_for_the_features(resampling: str, tile: int) -> None:
+    """Otherwise a network would compute the taps of all kernels at the start of a step and keep them until used."""
+    spec = [tf.TensorSpec([2, 8, 8, 5]), tf.TensorSpec([3, 3, 5, 7])]
+    graph = tf.function(get_form(resampling, tile), input_signature=spec, autograph=False).get_concrete_function().graph
+    products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2")]
+    assert len(products) == 4  # for windows, taps, their products, and results
+    assert all(graph.inputs[0].op.name in find_predecessors(op) for op in products)
+
+
+@every_minimal
 def test_second_derivatives(resampling: str, tile: int) -> None:
     """Differentiate a loss of the gradients of both operands."""
     x, kernel = map(tf.constant, make_operands((8, 4), 2))

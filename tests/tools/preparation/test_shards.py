@@ -13,6 +13,7 @@ from PIL import Image
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
+from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_directories
 from tools.preparation import shards
 from tools.preparation.shards import Shard, encode_image, write_shard
@@ -46,6 +47,16 @@ def test_a_shard_and_its_description_agree(tmp_path: Path) -> None:
     done = [report[0] for report in reports]
     assert done == sorted(done)
     assert (done[-1], reports[-1][1]) == (100, finished.skipped)
+
+
+def test_skipped_images_are_reported_before_a_failure(tmp_path: Path) -> None:
+    build_class_directories(tmp_path / "images")
+    for path in (tmp_path / "images").glob("*/*.png"):
+        path.write_bytes(b"no image")
+    reports: list[Any] = []
+    with pytest.raises(UserError, match="1 of 12"):
+        write_first_of_two(tmp_path / "images", tmp_path / "train", reports)
+    assert len(reports[-1][1]) == 1
 
 
 def test_a_full_disk_raises_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

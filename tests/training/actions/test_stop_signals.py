@@ -1,7 +1,6 @@
 """Tests of signals that stop a run."""
 
 import json
-import os
 import signal
 import threading
 import time
@@ -9,12 +8,11 @@ import time
 import pytest
 
 from sagan_tf.errors import StoppedBySignalError
-from sagan_tf.train import run
 from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
 from tests import waiting
 from tests.faults.processes import read_output, start_training, wait_until
-from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
+from tests.training.tiny import PLAIN_FLAGS
 
 
 class FakeCheckpoints:
@@ -56,23 +54,18 @@ def test_signals_are_not_handled_in_a_thread():
     assert received == [None] and signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_stopped_run_has_saved_its_last_step(tmp_path, capsys):
-    metrics = tmp_path / "metrics.jsonl"
-
-    def stop() -> None:
-        waiting.wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 2)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=stop)
-    thread.start()
-    often = ["--steps_per_loop=1", "--log_every=1", "--num_steps=10000"]
-    assert run([*RUN_FLAGS, *PLAIN_FLAGS, *often, f"--run_dir={tmp_path}"]) == 143
-    thread.join()
+def test_a_stopped_run_has_saved_its_last_step(tmp_path):
+    run_dir = tmp_path / "run"
+    metrics = run_dir / "metrics.jsonl"
+    with start_training(run_dir, "--steps_per_loop=1", "--log_every=1", "--num_steps=10000", *PLAIN_FLAGS) as process:
+        wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 2, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=120) == 143
     step = json.loads(metrics.read_text().splitlines()[-1])["step"]
-    printed = capsys.readouterr()
-    assert "SIGTERM: " in printed.out
-    assert f"step {step} " in printed.err and f"{tmp_path}/checkpoints/step-{step}; " in printed.err
-    assert (tmp_path / "checkpoints" / f"step-{step}.index").exists()
+    error = read_output(run_dir, "err")
+    assert "SIGTERM: " in read_output(run_dir) and "Traceback" not in error
+    assert f"step {step} " in error and f"{run_dir}/checkpoints/step-{step}; " in error
+    assert (run_dir / "checkpoints" / f"step-{step}.index").exists()
 
 
 def test_a_second_signal_stops_the_run_at_once(tmp_path):
