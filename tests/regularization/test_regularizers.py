@@ -33,7 +33,7 @@ WEIGHTS = {
     "r2_weight": 1.0,
     "lecam_weight": 0.05,
     "class_margin_weight": 0.5,
-    "consistency_weight": 0.6,
+    "consistency_weight": 1.2,
     "fake_consistency_weight": 0.4,
     "latent_consistency_weight": 1.0,
     "orthogonal_regularization": 0.5,
