@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 from tests import waiting
-from tests.training.tiny import RUN_FLAGS
+from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS
 
 ROOT = pathlib.Path(__file__).parents[2]
-SMALL = (*RUN_FLAGS, "--attention_resolutions=16", "--loss=wasserstein", "--architecture=dcgan")
+SMALL = (*RUN_FLAGS, *PLAINEST_FLAGS, "--attention_resolutions=16", "--loss=wasserstein")
 """Flags of a run that is traced fast, takes hundredths of a second for a step and has checkpoints of 0.5 MB. With the
 hinge loss, its first steps would not depend on the images."""
 

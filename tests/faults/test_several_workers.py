@@ -9,11 +9,11 @@ import time
 import pytest
 
 from tests.faults.outcomes import read_metrics, read_tensors
-from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
+from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS
 from tests.waiting import wait_until
 from tests.workers import run_workers, start_workers
 
-FLAGS = ["-m", "sagan_tf.train", *RUN_FLAGS, *PLAIN_FLAGS, "--strategy=multi_worker", "--loss=wasserstein"]
+FLAGS = ["-m", "sagan_tf.train", *RUN_FLAGS, *PLAINEST_FLAGS, "--strategy=multi_worker", "--loss=wasserstein"]
 FLAGS += ["--steps_per_loop=2", "--log_every=2", "--sample_every=100000"]
 MAX_DISCONNECT_SECONDS = 30.0
 """Time within which a broken connection ends the other worker; usually it takes a few seconds."""

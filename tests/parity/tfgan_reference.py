@@ -135,9 +135,9 @@ def is_well_conditioned(tf: Any, real_logits: Any, fake_logits: Any) -> Any:
 
 
 def set_variables(session: Any, variables: dict[str, Any], values: Arrays) -> None:
-    """Assign each variable its value."""
-    for name, variable in variables.items():
-        variable.load(values[name], session)
+    """Assign each variable its value, in one call, because the session prepares the graph again for each operation."""
+    initializers = {name: variable.initializer for name, variable in variables.items()}
+    session.run(list(initializers.values()), {op.inputs[1]: values[name] for name, op in initializers.items()})
 
 
 def compute_reference(batch_size: int, base_channels: int, num_classes: int, seed: int) -> Arrays:

@@ -49,7 +49,9 @@ def penalty_and_gradients(network: keras.Model, images: tf.Tensor, labels: tf.Te
     return float(penalty), tape.gradient(penalty, [variable.value for variable in network.trainable_variables])
 
 
-@pytest.mark.parametrize(("parts", "normalized"), [(1, True), (2, True), (1, False)])
+@pytest.mark.parametrize(
+    ("parts", "normalized"), [pytest.param(1, True, marks=pytest.mark.slow), (2, True), (1, False)]
+)
 def test_gradients_equal_those_of_calls_with_every_label(parts: int, normalized: bool) -> None:
     """The difference between updates with and without the term is the gradient of the term."""
     after, found = [], []

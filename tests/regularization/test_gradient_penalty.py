@@ -29,7 +29,7 @@ def update(**options: float) -> tuple[list[np.ndarray], dict[str, float], list[A
     Returns:
         The applied gradient, the metrics, and the network with its real and fake images before the update.
     """
-    config = tiny_config(**options)
+    config = tiny_config(architecture="dcgan", **options)
     updates = make_updates(config, lambda: keras.optimizers.SGD(1.0, name="sgd"))
     discriminator, (images, labels) = updates.state.discriminator, make_real_batch(config)
     latents, fake_labels = updates.sampler.draw(DRAW)

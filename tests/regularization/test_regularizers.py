@@ -17,7 +17,7 @@ from sagan_tf.training.state import TrainState
 from tests.regularization.batches import discriminator_batch, make_images
 from tests.training.tiny import (
     NETWORK_OPTIONS,
-    PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
     find_differences,
     make_real_batch,
     make_trainer,
@@ -33,7 +33,7 @@ WEIGHTS = {
     "r2_weight": 1.0,
     "lecam_weight": 0.05,
     "class_margin_weight": 0.5,
-    "consistency_weight": 0.6,
+    "consistency_weight": 1.2,
     "fake_consistency_weight": 0.4,
     "latent_consistency_weight": 1.0,
     "orthogonal_regularization": 0.5,
@@ -41,7 +41,7 @@ WEIGHTS = {
 }
 """Weights with which each term changes a variable by more than 100 * `TOLERANCE` in one update by `sgd`."""
 TOLERANCE = 1e-4
-ALL = {**PLAIN_NETWORKS, **WEIGHTS, "latent_noise": 1.0}
+ALL = {**PLAINEST_NETWORKS, **WEIGHTS, "latent_noise": 1.0}
 ALL |= {"gradient_penalty_final_fraction": 0.1, "gradient_penalty_anneal_steps": 3}
 ALL |= {"learning_rate_schedule": "linear", "learning_rate_decay_steps": 9, "ema_half_life_images": 50}
 

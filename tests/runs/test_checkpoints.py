@@ -8,7 +8,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, restore_latest
 from sagan_tf.runs.load_networks import find_checkpoint, load_generator
 from tests.training.tiny import (
-    PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
     find_differences,
     make_state,
     make_trainer,
@@ -21,14 +21,14 @@ from tests.training.tiny import (
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_restored_state_is_bit_identical(tmp_path, precision):
-    config = tiny_config(precision=precision)  # with attention and residual blocks: every kind of variable
+    config = tiny_config(architecture="dcgan", precision=precision)  # with attention and spectral normalization
     trainer = make_trainer(config, one_device())
     trainer.train(2)
     saved = read_all_values(trainer.state)
     path = Checkpoints(tmp_path, trainer.state, keep=2).save()
     assert path.endswith("step-2")
 
-    restored = make_state(tiny_config(precision=precision, seed=1), one_device())
+    restored = make_state(tiny_config(architecture="dcgan", precision=precision, seed=1), one_device())
     fresh = read_all_values(restored)
     assert len(find_differences(fresh, saved)) > len(saved) / 2
     assert restore_latest(restored, tmp_path) == 2
@@ -39,7 +39,7 @@ def test_restored_state_is_bit_identical(tmp_path, precision):
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):
     """Step 1 is removed, but step 10, whose name has the same beginning, is kept."""
-    state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
+    state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
     checkpoints = Checkpoints(tmp_path, state, keep=2)
     for step in (1, 10, 11):
         state.step.assign(step)
@@ -50,15 +50,15 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path):
 
 @pytest.mark.parametrize("options", [{"base_channels": 4}, {"attention_resolutions": (8,)}])
 def test_a_checkpoint_of_different_networks_is_rejected(tmp_path, options):
-    Checkpoints(tmp_path, make_state(tiny_config(**PLAIN_NETWORKS), one_device()), keep=1).save()
-    restored = make_state(tiny_config(**(PLAIN_NETWORKS | options)), one_device())
+    Checkpoints(tmp_path, make_state(tiny_config(**PLAINEST_NETWORKS), one_device()), keep=1).save()
+    restored = make_state(tiny_config(**(PLAINEST_NETWORKS | options)), one_device())
     with pytest.raises(UserError, match="^checkpoint: .*step-0.*configuration"):
         restore_latest(restored, tmp_path)
 
 
 def test_load_generators_by_the_name_of_the_checkpoint(tmp_path):
     """Find the newest, the best and those of a step, of which one exists only as the best checkpoint."""
-    config = tiny_config(ema_decay=0.5, **PLAIN_NETWORKS)
+    config = tiny_config(ema_decay=0.5, **PLAINEST_NETWORKS)
     trainer = make_trainer(config, one_device())
     checkpoints = Checkpoints(tmp_path, trainer.state, keep=2)
     trainer.train(1)
@@ -78,7 +78,7 @@ def test_load_generators_by_the_name_of_the_checkpoint(tmp_path):
     with pytest.raises(UserError, match=r"^checkpoint: .*best .*--evaluate_every"):
         find_checkpoint(tmp_path / "nowhere", "best")
     with pytest.raises(UserError, match="^checkpoint: .*step-3"):
-        load_generator(tiny_config(base_channels=4, **PLAIN_NETWORKS), tmp_path)
+        load_generator(tiny_config(base_channels=4, **PLAINEST_NETWORKS), tmp_path)
     with pytest.raises(UserError, match="^checkpoint: .*nowhere"):
         load_generator(config, tmp_path / "nowhere")
 
@@ -92,7 +92,7 @@ def test_the_error_about_a_missing_list_names_the_last_step(tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "list", "empty list", "no list"])
 def test_damage_is_an_error_and_never_starts_a_new_run(tmp_path, damage):
-    state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
+    state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
     assert restore_latest(state, tmp_path) is None
     Checkpoints(tmp_path, state, keep=1).save()
     listing = tmp_path / "checkpoint"
@@ -122,7 +122,7 @@ def damage_data(prefix: pathlib.Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["gone", "flipped", "flipped in the index"])
 def test_the_checkpoint_before_a_damaged_one_is_restored(tmp_path, kind, caplog):
     """All values are restored, and the run then saves over the damaged checkpoints."""
-    state = make_state(tiny_config(**PLAIN_NETWORKS), one_device())
+    state = make_state(tiny_config(**PLAINEST_NETWORKS), one_device())
     checkpoints, saved = Checkpoints(tmp_path, state, keep=3), {}
     for step in (1, 2, 3):
         for variable in state.generator.trainable_variables:
@@ -132,7 +132,7 @@ def test_the_checkpoint_before_a_damaged_one_is_restored(tmp_path, kind, caplog)
         saved[step] = read_all_values(state)
     damage_data(tmp_path / "step-2", "cut")
     damage_data(tmp_path / "step-3", kind)
-    restored = make_state(tiny_config(seed=1, **PLAIN_NETWORKS), one_device())
+    restored = make_state(tiny_config(seed=1, **PLAINEST_NETWORKS), one_device())
     with caplog.at_level("WARNING", "sagan_tf"):
         assert restore_latest(restored, tmp_path) == 1
     assert find_differences(read_all_values(restored), saved[1]) == set()

@@ -9,6 +9,7 @@ from sagan_tf.training.gradients import apply_gradients
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.training.tiny import (
     PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
     find_differences,
     make_real_batch,
     make_updates,
@@ -34,7 +35,7 @@ def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size):
     augment = ("color", "translation", "cutout", "flip")
     for parts in (1, 2) if group_size else (1, 4):
         options = {"gradient_accumulation_steps": parts, "discriminator_minibatch_statistics": group_size}
-        config = tiny_config(augment=augment, **options, **({} if group_size else PLAIN_NETWORKS))
+        config = tiny_config(augment=augment, **options, **PLAINEST_NETWORKS)
         updates = make_updates(config, sgd)
         for variable in updates.state.generator.trainable_variables:
             if variable.name == "kernel":
@@ -53,7 +54,7 @@ def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size):
 
 
 def test_u_is_updated_once_in_an_update_of_several_parts():
-    config = tiny_config(gradient_accumulation_steps=2)
+    config = tiny_config(gradient_accumulation_steps=2, **PLAIN_NETWORKS)
     updates = make_updates(config)
     layer = updates.state.generator.get_layer("block_1").convolution_1
     w, u = layer.layer.kernel.numpy().reshape(-1, layer.layer.filters), layer.u.numpy()
@@ -64,7 +65,7 @@ def test_u_is_updated_once_in_an_update_of_several_parts():
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_half_precision_updates_both_networks(precision):
-    config = tiny_config(precision=precision, augment=("color", "translation", "cutout", "flip"))
+    config = tiny_config(architecture="dcgan", precision=precision, augment=("color", "translation", "cutout", "flip"))
     updates = make_updates(config)
     state = updates.state
     before = read_values(state.generator), read_values(state.discriminator)

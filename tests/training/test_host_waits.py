@@ -12,7 +12,14 @@ import tensorflow as tf
 from sagan_tf.layers.accelerators import assume_device
 from tests.graph_placement import find_host_waits, has_gpu_kernels
 from tests.graphs import find_loop_body
-from tests.training.tiny import NETWORK_OPTIONS, PLAIN_NETWORKS, make_trainer, one_device, tiny_config
+from tests.training.tiny import (
+    NETWORK_OPTIONS,
+    PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
+    make_trainer,
+    one_device,
+    tiny_config,
+)
 
 pytestmark = pytest.mark.skipif(not has_gpu_kernels(), reason="this TensorFlow was built without kernels for GPUs")
 
@@ -22,10 +29,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "jit_compile": {"jit_compile": True, **PLAIN_NETWORKS},
     "auxiliary_classifier": {"conditioning": "auxiliary_classifier", "loss": "non_saturating", **PLAIN_NETWORKS},
     "without_classes": {"conditioning": "none", "num_classes": 0, **PLAIN_NETWORKS},
-    "pairs": {"loss": "relativistic", "generator_top_k": 0.5, "generator_top_k_decay_steps": 3, **PLAIN_NETWORKS},
+    "pairs": {
+        "loss": "relativistic",
+        "generator_top_k": 0.5,
+        "generator_top_k_decay_steps": 3,
+        "discriminator_steps_per_step": 2,
+        **PLAIN_NETWORKS,
+    },
     "updates": {
         "gradient_accumulation_steps": 2,
-        "discriminator_steps_per_step": 2,
         "learning_rate_schedule": "linear",
         "learning_rate_decay_steps": 9,
         "augment": ("color", "translation", "cutout", "flip"),
@@ -35,7 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "consistency_weight": 1.0,
         "latent_consistency_weight": 1.0,
         "orthogonal_regularization": 0.1,
-        **PLAIN_NETWORKS,
+        **PLAINEST_NETWORKS,
     },
 }
 """Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""

@@ -58,7 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     often = dict.fromkeys(("log_every", "sample_every", "checkpoint_every", "steps_per_loop"), 2)
     rates = {"generator_learning_rate": 0.1, "discriminator_learning_rate": 0.02, "ema_decay": 0.75}
-    config = run_config(directory, 2, seed=SEED, **often, **rates)
+    config = run_config(directory, 2, seed=SEED, architecture="dcgan", **often, **rates)
     config = dataclasses.replace(config, evaluation=EvaluationConfig(evaluate_every=2))
     train(config, lambda config, source, strategy: evaluate)
     return Run(directory, config, evaluated)

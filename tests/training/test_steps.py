@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.training.tiny import (
     PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
     find_differences,
     make_real_batch,
     make_updates,
@@ -45,7 +46,7 @@ def test_an_update_changes_only_its_network(network, other, endings):
 
 @pytest.mark.parametrize("conditioning", ["none", "auxiliary_classifier"])
 def test_every_conditioning_trains(conditioning):
-    config = tiny_config(conditioning=conditioning, **PLAIN_NETWORKS)
+    config = tiny_config(conditioning=conditioning, **PLAINEST_NETWORKS)
     updates = make_updates(config)
     metrics = run_in_replica(updates.discriminator_step, *make_real_batch(config), DRAW)
     metrics |= run_in_replica(updates.generator_step, *make_real_batch(config), DRAW)

@@ -1,5 +1,6 @@
 """Tests of whole training runs."""
 
+import functools
 import json
 import logging
 import pathlib
@@ -92,8 +93,9 @@ def test_records_are_written_at_their_steps_and_continue_after_resuming(tmp_path
 
 
 def test_a_run_writes_the_documented_files(tmp_path, caplog):
+    config = functools.partial(run_config, tmp_path, architecture="dcgan", sample_every=4)
     caplog.set_level(logging.INFO, logger="sagan_tf")
-    train(two_updates_config(tmp_path, 4, num_classes=0))  # the number of classes is that of the data
+    train(config(4, num_classes=0))  # the number of classes is that of the data
     names = "checkpoints .lock flags.cfg metrics.jsonl samples startup.json tensorboard versions.json"
     assert {path.name for path in tmp_path.iterdir()} == set(names.split())
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["step_00000004.png"]
@@ -105,11 +107,11 @@ def test_a_run_writes_the_documented_files(tmp_path, caplog):
     expected |= {"gamma/generator/attention_16", "gamma/discriminator/attention_16", "sigma/generator/dense"}
     assert expected <= line.keys() and "10000 images" in caplog.text
     # After the end the same command changes nothing.
-    before = restore_values(two_updates_config(tmp_path, 4))
-    train(two_updates_config(tmp_path, 4))
-    assert find_differences(before, restore_values(two_updates_config(tmp_path, 4))) == set()
+    before = restore_values(config(4))
+    train(config(4))
+    assert find_differences(before, restore_values(config(4))) == set()
     with pytest.raises(UserError, match=r"adam_beta2.*0\.9"):
-        train(two_updates_config(tmp_path, 9, adam_beta2=0.9))
+        train(config(9, adam_beta2=0.9))
 
 
 def test_images_come_in_the_order_of_seed_and_rollbacks_from_the_position_on(tmp_path):

@@ -15,7 +15,6 @@ from tests.graphs import find_loop_body, find_predecessors
 from tests.training.step_oracle import StepOracle
 from tests.training.tiny import (
     NETWORK_OPTIONS,
-    PLAIN_NETWORKS,
     PLAINEST_NETWORKS,
     find_differences,
     make_iterator,
@@ -34,9 +33,9 @@ AUXILIARY_CLASSIFIER = {"conditioning": "auxiliary_classifier", "loss": "non_sat
 @pytest.mark.parametrize(
     ("steps", "replicas", "options"),
     [
-        (3, 1, {"discriminator_steps_per_step": 2, "ema_start_step": 2}),
-        (2, 1, AUXILIARY_CLASSIFIER | PLAIN_NETWORKS),
-        (2, 2, {"loss": "least_squares", **PLAIN_NETWORKS}),
+        (3, 1, {"architecture": "dcgan", "discriminator_steps_per_step": 2, "ema_start_step": 2}),
+        (2, 1, AUXILIARY_CLASSIFIER | PLAINEST_NETWORKS),
+        (2, 2, {"loss": "least_squares", **PLAINEST_NETWORKS}),
         (2, 2, {"augment": ("color", "translation", "flip", "cutout"), **PLAINEST_NETWORKS}),
     ],
     ids=["projection", "auxiliary_classifier", "two_replicas", "augmented"],

@@ -25,6 +25,8 @@ PLAINEST_NETWORKS = PLAIN_NETWORKS | {"generator_spectral_norm": False, "discrim
 """`PLAIN_NETWORKS` without spectral normalization, which takes half the time."""
 PLAIN_FLAGS = ("--architecture=dcgan", "--attention_resolutions=")
 """`PLAIN_NETWORKS` as flags."""
+PLAINEST_FLAGS = (*PLAIN_FLAGS, "--nogenerator_spectral_norm", "--nodiscriminator_spectral_norm")
+"""`PLAINEST_NETWORKS` as flags."""
 DATA_FLAGS = ("--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1")
 RUN_FLAGS = (*DATA_FLAGS, "--base_channels=2", "--global_batch_size=8", "--strategy=one_device")
 """Flags of a run with small networks."""

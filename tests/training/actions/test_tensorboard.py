@@ -20,7 +20,7 @@ from tests.training.actions.reports import read_summaries
 from tests.training.tiny import RUN_FLAGS
 from tests.workers import find_free_ports
 
-SMALL = [*RUN_FLAGS, "--attention_resolutions=16", "--steps_per_loop=2", "--num_steps=4"]
+SMALL = [*RUN_FLAGS, "--architecture=dcgan", "--attention_resolutions=16", "--steps_per_loop=2", "--num_steps=4"]
 SMALL += ["--log_every=2", "--sample_every=2", "--histogram_every=4", "--profile_steps=2,3", "--adam_beta1=0.3125"]
 
 
