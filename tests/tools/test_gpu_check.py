@@ -14,17 +14,43 @@ from typing import Any
 import pytest
 
 from tools import gpu_check
-from tools.gpu_checking import check
+from tools.benchmarks.worker import MEASUREMENTS
+from tools.gpu_checking import ask, check, measurements
 from tools.gpu_checking.ask import Answer, ask_worker
 
 ROOT = Path(__file__).parents[2]
 DATA = ["--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1"]
 SMALL = ["--base_channels=2", "--global_batch_size=4", "--architecture=dcgan", "--attention_resolutions="]
 SMALL += ["--nogenerator_spectral_norm", "--nodiscriminator_spectral_norm"]
-FLAGS = [*DATA, *SMALL, "--forms=float32", "--steps=2"]
+FLAGS = [*DATA, *SMALL, "--strategy=one_device", "--forms=float32", "--steps=2"]
 
 
-def test_results_are_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class WorkerInThisProcess:
+    """A worker that does not load TensorFlow again."""
+
+    def __init__(self, measurement: str, parameters: dict[str, Any], *_: Any) -> None:
+        self._measurement = MEASUREMENTS[measurement](**json.loads(json.dumps(parameters)))
+
+    def __enter__(self) -> WorkerInThisProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def wait_until_ready(self) -> Answer:
+        return json.loads(json.dumps(self._measurement.about))
+
+    def run(self) -> Answer:
+        return json.loads(json.dumps(self._measurement.run()))
+
+
+@pytest.mark.parametrize("has_processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_results_are_printed_and_written(
+    has_processes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not has_processes:
+        monkeypatch.setattr(ask, "Worker", WorkerInThisProcess)
+        monkeypatch.setattr(measurements, "_DECODING_SECONDS", 0.1)
     assert gpu_check.run([*FLAGS, f"--json={tmp_path / 'found.json'}"]) == 0
     printed = capsys.readouterr()
     assert "Traceback" not in printed.err

@@ -186,8 +186,7 @@ def test_layers_are_counted_in_their_forms_for_a_gpu(
     monkeypatch.setattr(counts, "assume_device", lambda kind: assume_device("CPU"))
     discriminator, generator = counts.count_updates(CONFIG, state, 4)
     for part, work in (("update of the discriminator", discriminator), ("update of the generator", generator)):
-        assert step[part].evaluate(4).operations < 0.9 * work.operations
-        print(step[part].evaluate(4).operations / work.operations)
+        assert step[part].evaluate(4).operations < 0.8 * work.operations
 
 
 @pytest.mark.parametrize("parts", [1, 3])
@@ -247,5 +246,5 @@ def test_size_of_a_prepared_record_agrees_with_the_tool(tmp_path: Path) -> None:
 
 
 def test_alpha_is_stored_as_png() -> None:
-    assert counts.measure_prepared_bytes(32, 1) < counts.measure_prepared_bytes(32, 3)
-    assert counts.measure_prepared_bytes(32, 4) > counts.measure_prepared_bytes(32, 3)
+    gray, color, with_alpha = (counts.measure_prepared_bytes(32, channels) for channels in (1, 3, 4))
+    assert gray < color < with_alpha
