@@ -205,7 +205,7 @@ def is_running(process: Path) -> bool:
 
 
 def test_a_killed_and_restarted_run_gives_the_same_bytes_as_one_process(tmp_path: Path, capsys: Printed) -> None:
-    images = write_photographs(tmp_path / "images", 72)
+    images = write_photographs(tmp_path / "images", 120)
     process = start(images, tmp_path / "killed")
     workers = find_children(process)
     process.kill()
@@ -220,7 +220,7 @@ def test_a_killed_and_restarted_run_gives_the_same_bytes_as_one_process(tmp_path
     assert run([*command, f"--output={tmp_path / 'killed'}"]) == 0
     assert run([*command, f"--output={tmp_path / 'whole'}"]) == 0
     assert read_files(tmp_path / "killed" / "train") == read_files(tmp_path / "whole" / "train")
-    assert capsys.readouterr().out.count("71 images of 2 classes in 24 files; 1 unreadable images left out") == 2
+    assert capsys.readouterr().out.count("119 images of 2 classes in 24 files; 1 unreadable images left out") == 2
 
 
 @pytest.mark.slow
