@@ -107,11 +107,13 @@ def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path):
     generator, discriminator = build_networks(config.model)
     networks: Any = types.SimpleNamespace(generator=generator, discriminator=discriminator)
     batch_size = config.training.global_batch_size
-    memory = {
-        parts: estimate_replica_memory(config, networks, batch_size // parts)
-        for parts in range(1, batch_size + 1)
-        if batch_size % parts == 0
-    }
+
+    @functools.cache
+    def estimate_memory(parts: int) -> float:
+        return estimate_replica_memory(config, networks, batch_size // parts)
+
+    divisors = [parts for parts in range(1, batch_size + 1) if batch_size % parts == 0]
     # A part may take at most nine tenths of the memory.
-    fewest = [min(parts for parts in memory if memory[parts] <= 0.9 * size * 1e9) for size in (12, 16, 24, 80)]
+    limits = [0.9 * size * 1e9 for size in (12, 16, 24, 80)]
+    fewest = [next(parts for parts in divisors if estimate_memory(parts) <= limit) for limit in limits]
     assert written == fewest
