@@ -1,16 +1,18 @@
 """Tests that every file in configs/ is a valid experiment record without default values."""
 
 import dataclasses
+import functools
 import pathlib
 import re
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import pytest
 
 from sagan_tf.cli.flags import parse_config
-from sagan_tf.config import Config, get_option_values
+from sagan_tf.config import Config, ModelConfig, get_option_values
 from sagan_tf.networks import build_discriminator, build_generator
 from tools.scaling_model.counts import estimate_replica_memory
 
@@ -27,18 +29,35 @@ def option_name(line: str) -> str:
     return name if name in get_option_values(Config()) else name.removeprefix("no")
 
 
-@every_config
-def test_networks_can_be_built(path):
-    config = parse_config([f"--flagfile={path}"]).model
-    num_classes = 0 if config.conditioning == "none" else 1000
-    config = dataclasses.replace(config, num_classes=num_classes)
+def read_config(path: pathlib.Path) -> Config:
+    """Read a configuration, and set the number of classes, which training reads from the data."""
+    config = parse_config([f"--flagfile={path}"])
+    num_classes = 10 if config.data.dataset == "cifar10" else 1000
+    num_classes = 0 if config.model.conditioning == "none" else num_classes
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=num_classes))
+
+
+@functools.cache
+def build_networks(config: ModelConfig) -> tuple[keras.Model, keras.Model]:
     # Variables that are created in this scope are not allocated; they only have a shape.
     with keras.StatelessScope(initialize_variables=False):
-        generator, discriminator = build_generator(config), build_discriminator(config)
+        return build_generator(config), build_discriminator(config)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_networks() -> Iterator[None]:
+    yield
+    build_networks.cache_clear()
+
+
+@every_config
+def test_networks_can_be_built(path):
+    config = read_config(path).model
+    generator, discriminator = build_networks(config)
     image_shape = (None, config.resolution, config.resolution, config.image_channels)
     assert generator.output_shape == image_shape
     assert discriminator.input_shape == [image_shape, (None,)]
-    logits = {"auxiliary_classifier": [(None, 1), (None, 1000)]}.get(config.conditioning, (None, 1))
+    logits = {"auxiliary_classifier": [(None, 1), (None, config.num_classes)]}.get(config.conditioning, (None, 1))
     assert discriminator.output_shape == logits
     assert all(variable._value is None for variable in generator.variables + discriminator.variables)
 
@@ -84,19 +103,17 @@ GPU_CONFIGS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
 def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path):
     (steps,) = ACCUMULATION.findall(path.read_text())
     written = [int(number) for number in re.findall(r"\d+", steps)]
-    config = parse_config([f"--flagfile={path}"])
-    classes = 10 if config.data.dataset == "cifar10" else 1000
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))
-    with keras.StatelessScope(initialize_variables=False):
-        networks: Any = types.SimpleNamespace(
-            generator=build_generator(config.model), discriminator=build_discriminator(config.model)
-        )
+    config = read_config(path)
+    generator, discriminator = build_networks(config.model)
+    networks: Any = types.SimpleNamespace(generator=generator, discriminator=discriminator)
     batch_size = config.training.global_batch_size
-    memory = {
-        parts: estimate_replica_memory(config, networks, batch_size // parts)
-        for parts in range(1, batch_size + 1)
-        if batch_size % parts == 0
-    }
+
+    @functools.cache
+    def estimate_memory(parts: int) -> float:
+        return estimate_replica_memory(config, networks, batch_size // parts)
+
+    divisors = [parts for parts in range(1, batch_size + 1) if batch_size % parts == 0]
     # A part may take at most nine tenths of the memory.
-    fewest = [min(parts for parts in memory if memory[parts] <= 0.9 * size * 1e9) for size in (12, 16, 24, 80)]
+    limits = [0.9 * size * 1e9 for size in (12, 16, 24, 80)]
+    fewest = [next(parts for parts in divisors if estimate_memory(parts) <= limit) for limit in limits]
     assert written == fewest

@@ -25,15 +25,16 @@ NAMES = ("apple", "banana", "cherry")
 
 GENERATORS: dict[str, dict[str, Any]] = {
     "conditional": {},
-    "gray and unconditional": {"conditioning": "none", "image_channels": 1},
-    "without attention and spectral normalization": {"attention_resolutions": (), "generator_spectral_norm": False},
-    "sngan": {"architecture": "sngan"},
+    "gray and unconditional": {"architecture": "sngan", "conditioning": "none", "image_channels": 1},
     "dcgan": {"architecture": "dcgan", "base_channels": 4},
     "latents to every block": {"attention_form": "paper", "latents_to_every_block": True, "latent_dim": 8},
     "two layers of full attention": {"attention_form": "full", "attention_resolutions": (8, 16)},
     "parameter-matched block": {"attention_block": "residual"},
 }
-"""Options of the tested generators. The first has attention, three classes and colors."""
+"""Options of the tested generators.
+
+The first has attention, spectral normalization, three classes and colors, the second and the third only a part of them.
+"""
 DISCRIMINATORS: dict[str, dict[str, Any]] = {
     "projection": {},
     "auxiliary classifier": {"conditioning": "auxiliary_classifier", "image_channels": 1},

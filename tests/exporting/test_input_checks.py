@@ -149,7 +149,7 @@ def test_rows_with_a_wrong_length(loaded):
 
 
 def test_without_classes_the_only_label_is_zero(tmp_path):
-    loaded = LoadedExport(save_generator(tmp_path, conditioning="none", attention_resolutions=()))
+    loaded = LoadedExport(save_generator(tmp_path, architecture="dcgan", conditioning="none"))
     arrays = inputs_for(loaded.exported.config)
     assert loaded.exported.call("serving_default", **arrays).shape == (3, 32, 32, 3)
     found = loaded.reason("serving_default", replace_value(arrays, "labels", (0,), 1))
@@ -157,7 +157,7 @@ def test_without_classes_the_only_label_is_zero(tmp_path):
 
 
 def test_inputs_of_a_discriminator(tmp_path):
-    loaded = LoadedExport(save_discriminator(tmp_path))
+    loaded = LoadedExport(save_discriminator(tmp_path, architecture="dcgan"))
     arrays = {"images": images(), "labels": GENERATOR["labels"]}
     for invalid, name, received in (
         (replace_value(arrays, "images", (0, 3, 4, 0), np.nan), "images", "NaN or Inf"),

@@ -25,7 +25,7 @@ for name, first in (("generator", "latents"), ("discriminator", "images")):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # warning of Keras
 def test_custom_objects_are_registered(tmp_path: pathlib.Path) -> None:
-    config = small_config()
+    config = small_config(base_channels=2)
     inputs: dict[str, Any] = {"latents": latents(config=config), "images": images(config=config), "labels": labels()}
     np.savez(tmp_path / "inputs.npz", **inputs)
     networks = {"generator": build_generator(config), "discriminator": build_discriminator(config)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@functools.cache
 def first_batch(data: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     batch = next(iter(PIPELINES[name].open(Batches(data, SMALL.resolution, SMALL.batch))))
     images, labels = (batch["images"], batch["labels"]) if isinstance(batch, dict) else batch

@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 FLAGS = [
     *("--dataset=fashion_mnist_10k", "--resolution=32", "--image_channels=1", "--architecture=dcgan"),
     *("--base_channels=2", "--attention_resolutions=", "--global_batch_size=4", "--ema_start_step=0"),
+    *("--nogenerator_spectral_norm", "--nodiscriminator_spectral_norm"),
 ]
 
 

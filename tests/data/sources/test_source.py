@@ -39,7 +39,10 @@ def opened(
 
 def stream(source: Source, count: int, *, seed: int = 1, position: int = 0, **shard: int) -> list[dict[str, Any]]:
     examples = source.examples(seed=seed, position=position, **shard)
-    batch = next(examples.batch(count).as_numpy_iterator())  # many times faster than single examples
+    options = tf.data.Options()
+    options.autotune.enabled = False  # deleting an iterator waits for the autotune thread
+    batches = examples.batch(count).with_options(options)  # many times faster than single examples
+    batch = next(batches.as_numpy_iterator())
     return [{key: values[index] for key, values in batch.items()} for index in range(count)]
 
 

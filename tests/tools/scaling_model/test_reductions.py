@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import functools
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,17 +12,18 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.distribution.strategy import create_communication_options
+from sagan_tf.training.trainer import Trainer
 from tests.graphs import find_loop_body, find_predecessors
-from tests.training.tiny import PLAINEST_NETWORKS, make_trainer, tiny_config
+from tests.training.tiny import PLAIN_NETWORKS, PLAINEST_NETWORKS, make_trainer, tiny_config
 from tools.benchmarks.arithmetic import find_called_graphs
 from tools.scaling_model.counts import list_reductions, pack_gradients
 
 SYNCHRONIZED_IN_PARTS = {"synchronized_batch_norm": True, "gradient_accumulation_steps": 2} | PLAINEST_NETWORKS
-CASES: tuple[tuple[int, dict[str, Any]], ...] = (
-    (2000, {}),
-    (1000, {**SYNCHRONIZED_IN_PARTS, "discriminator_steps_per_step": 2, "precision": "mixed_bfloat16"}),
-    (0, {**PLAINEST_NETWORKS, "precision": "mixed_float16", "conditioning": "none", "num_classes": 0}),
-)
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "spectral norm": (1000, PLAIN_NETWORKS),
+    "synchronized": (1000, {**SYNCHRONIZED_IN_PARTS, "discriminator_steps_per_step": 2, "precision": "mixed_bfloat16"}),
+    "float16": (0, {**PLAINEST_NETWORKS, "precision": "mixed_float16", "conditioning": "none", "num_classes": 0}),
+}
 """Bytes of a pack, and options of the run."""
 
 
@@ -46,13 +49,24 @@ def count_sent_bytes(operation: tf.Operation) -> int:
     return tensor.shape.num_elements() * 4
 
 
-@pytest.mark.parametrize(("bytes_per_pack", "options"), CASES, ids=["sagan", "synchronized", "float16"])
-def test_all_reduces_equal_those_of_the_compiled_graph_of_two_replicas(
-    bytes_per_pack: int, options: dict[str, Any]
-) -> None:
-    config = tiny_config(**options)
-    trainer = make_trainer(config, make_workers_strategy(bytes_per_pack))
-    found = list(map(count_sent_bytes, find_all_reduces(trainer.trace_loop())))
+@functools.cache
+def trace(case: str) -> tuple[Trainer, tf.Graph]:
+    bytes_per_pack, options = CASES[case]
+    trainer = make_trainer(tiny_config(**options), make_workers_strategy(bytes_per_pack))
+    return trainer, trainer.trace_loop()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_graphs() -> Iterator[None]:
+    yield
+    trace.cache_clear()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_reduces_equal_those_of_the_compiled_graph_of_two_replicas(case: str) -> None:
+    bytes_per_pack, options = CASES[case]
+    config, (trainer, graph) = tiny_config(**options), trace(case)
+    found = list(map(count_sent_bytes, find_all_reduces(graph)))
     expected = list_reductions(config, trainer.state, bytes_per_pack)
     assert len(found) == sum(reduction.worker_messages for reduction in expected)
     assert sum(found) == sum(reduction.num_bytes for reduction in expected)
@@ -65,8 +79,8 @@ def test_all_reduces_equal_those_of_the_compiled_graph_of_two_replicas(
 
 def test_packs_do_not_wait_for_the_last_gradient() -> None:
     """The first pack does not wait for the gradients of the first layers."""
-    trainer = make_trainer(tiny_config(**PLAINEST_NETWORKS), make_workers_strategy(1000))
-    body = find_loop_body(trainer.trace_loop())
+    trainer, graph = trace("spectral norm")
+    body = find_loop_body(graph)
     reductions = [operation for operation in body.get_operations() if operation.type == "CollectiveReduceV2"]
     packs = [operation for operation in reductions if operation.device.endswith("CPU:0")]
     num_packs = len(pack_gradients(trainer.state.discriminator, 1000))
