@@ -47,7 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "consistency_weight": 1.0,
         "latent_consistency_weight": 1.0,
         "orthogonal_regularization": 0.1,
-        **PLAINEST_NETWORKS,
+        **PLAIN_NETWORKS,
     },
 }
 """Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""
