@@ -15,7 +15,6 @@ from tests.graphs import find_loop_body
 from tests.training.tiny import (
     NETWORK_OPTIONS,
     PLAIN_NETWORKS,
-    PLAINEST_NETWORKS,
     make_trainer,
     one_device,
     tiny_config,
