@@ -17,7 +17,7 @@ from sagan_tf.distribution.strategy import create_strategy, is_chief
 from sagan_tf.training import train as training
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from tests.training.tiny import PLAINEST_NETWORKS, make_state, read_all_values, tiny_config
+from tests.training.tiny import PLAIN_NETWORKS, make_state, read_all_values, tiny_config
 
 STEPS = 3
 
@@ -32,7 +32,7 @@ def train(output: pathlib.Path, strategy_name: str = "auto") -> None:
         random_flip=True,
         discriminator_steps_per_step=2,
         strategy=strategy_name,
-        **PLAINEST_NETWORKS,
+        **PLAIN_NETWORKS,
     )
     strategy = create_strategy(config.training)
     source = open_source(config.data, resolution=32, image_channels=1)

@@ -8,7 +8,6 @@ import tensorflow as tf
 from sagan_tf.training.gradients import apply_gradients
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.training.tiny import (
-    PLAIN_NETWORKS,
     PLAINEST_NETWORKS,
     find_differences,
     make_real_batch,
@@ -54,7 +53,7 @@ def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size):
 
 
 def test_u_is_updated_once_in_an_update_of_several_parts():
-    config = tiny_config(gradient_accumulation_steps=2, **PLAIN_NETWORKS)
+    config = tiny_config(gradient_accumulation_steps=2)
     updates = make_updates(config)
     layer = updates.state.generator.get_layer("block_1").convolution_1
     w, u = layer.layer.kernel.numpy().reshape(-1, layer.layer.filters), layer.u.numpy()

@@ -15,7 +15,6 @@ from tests.graphs import find_loop_body
 from tests.training.tiny import (
     NETWORK_OPTIONS,
     PLAIN_NETWORKS,
-    PLAINEST_NETWORKS,
     make_trainer,
     one_device,
     tiny_config,
@@ -47,7 +46,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "consistency_weight": 1.0,
         "latent_consistency_weight": 1.0,
         "orthogonal_regularization": 0.1,
-        **PLAINEST_NETWORKS,
+        **PLAIN_NETWORKS,
     },
 }
 """Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""

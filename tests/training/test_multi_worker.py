@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.distribution.test_cluster import slurm_task
 from tests.training import small_training
-from tests.training.tiny import PLAINEST_NETWORKS, make_state, one_device, tiny_config
+from tests.training.tiny import PLAIN_NETWORKS, make_state, one_device, tiny_config
 from tests.workers import run_workers
 
 
@@ -21,5 +21,5 @@ def test_two_workers_equal_one_process(tmp_path):
         largest = {name: np.abs(one[name].astype(np.float64) - two[name]).max() for name in one.files}
         kernel = next(one[name] for name in one.files if name.endswith("image|image|kernel"))
     assert {name: error for name, error in largest.items() if error > 1e-5} == {}
-    initial = make_state(tiny_config(**PLAINEST_NETWORKS), one_device()).generator.get_layer("image").layer.kernel
+    initial = make_state(tiny_config(**PLAIN_NETWORKS), one_device()).generator.get_layer("image").layer.kernel
     assert np.abs(kernel - initial).max() > 1e-3
