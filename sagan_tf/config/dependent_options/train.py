@@ -69,7 +69,7 @@ TRAIN = (
     Dependency(("ema_ramp_up",), "--ema_half_life_images above 0", lambda options: options.ema_half_life_images),
     Dependency(
         ("learning_rate_decay_start", "learning_rate_decay_steps"),
-        "--learning_rate_schedule=linear or cosine",
+        "a --learning_rate_schedule other than constant",
         lambda options: options.learning_rate_schedule != "constant",
     ),
     Dependency(("ada_target",), "a non-empty --augment", lambda options: options.augment),
