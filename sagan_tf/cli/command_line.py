@@ -45,8 +45,8 @@ def run_command_line(
         check: A function that is called before `main`, with the same objects and `Flags.flagfiles`. It raises UserError
             to end the program.
         prints_result: Whether standard output is the result of the command; see `console.run_command`.
-        other_arguments: The arguments besides the flags of `option_classes`, as the usage shows them. `main` is called
-            with a list of them, after the objects. Empty: there are none, and `main` is called without a list.
+        other_arguments: The arguments besides the flags of `option_classes`, as the usage shows them. `main` then
+            receives the list of these arguments after the objects. If empty, such arguments are errors.
         restart: Whether the process may restart in UTF-8 mode; see `console.run_command`. None: if `argv` is None.
 
     Returns:

@@ -22,7 +22,7 @@ class AttentionForm:
 
     @property
     def has_output(self) -> bool:
-        """Whether a 1x1 convolution follows that returns from the channels of the values to C channels."""
+        """Whether a 1x1 convolution follows, which has C output channels."""
         return self.value_divisor > 1
 
     def count_query_channels(self, channels: int) -> int:

@@ -14,7 +14,7 @@ _MAX_GRIDS = 6
 
 
 class AttentionSheet(NamedTuple):
-    """Attention maps of a generator, or the reason why there are none.
+    """Attention maps of a generator, or the reason why they are missing.
 
     Attributes:
         url: The sheet as a data URL; empty if the generator has no attention layers.

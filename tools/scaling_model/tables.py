@@ -68,7 +68,7 @@ class Tables:
         return self.batch % (cluster.replicas * self.config.training.gradient_accumulation_steps) == 0
 
     def predict_strong_scaling(self) -> list[list[StepPrediction]]:
-        """Predict the step of the clusters among which the global batch can be divided; UserError if there are none."""
+        """Predict the step of each cluster that divides the global batch; UserError if no cluster does."""
         rows = [row for row in self.list_clusters() if self.can_divide_batch(row[0])]
         if not rows:
             parts = f"{self.options.gpus_per_worker} GPUs, {self.config.training.gradient_accumulation_steps} parts"
