@@ -86,10 +86,9 @@ def _free_graphs_of_test() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _free_graphs_of_module() -> Iterator[None]:
-    """Free graphs, and exclude the remaining objects, such as TensorFlow's, from garbage collection."""
+    """Free graphs, and exclude the remaining objects, such as TensorFlow's, from garbage collection for good."""
     with _forget_custom_gradients():
         yield
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

@@ -79,7 +79,7 @@ def compute_results(architecture: str, policy: str) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "policy"), [("sagan", "float32"), ("sagan", "mixed_bfloat16"), ("dcgan", "float32")]
+    ("architecture", "policy"), [("sagan", "mixed_bfloat16"), pytest.param("dcgan", "float32", marks=pytest.mark.slow)]
 )
 def test_results_do_not_depend_on_the_callers_settings(architecture: str, policy: str) -> None:
     expected = compute_results(architecture, policy)

@@ -67,7 +67,14 @@ def assert_maps(exported: small_export.Exported, layer: SelfAttention2D) -> None
     np.testing.assert_allclose(found, expected, atol=min(1e-5, 0.01 * np.ptp(expected)))
 
 
-@pytest.mark.parametrize("name", small_export.GENERATORS)
+SLOW = ("gray and unconditional", "parameter-matched block")
+"""Generators whose exports other tests call too."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in small_export.GENERATORS],
+)
 def test_images_and_attention_maps_of_a_loaded_generator(name, exported, tmp_path):
     if options := small_export.GENERATORS[name]:
         exported = small_export.save_generator(tmp_path, **options)

@@ -29,7 +29,7 @@ def empty(path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "ending"),
     [
-        (flip_bit, DATA),
+        pytest.param(flip_bit, DATA, marks=pytest.mark.slow),
         pytest.param(truncate, DATA, marks=pytest.mark.slow),
         pytest.param(truncate, ".index", marks=pytest.mark.slow),
         pytest.param(empty, ".index", marks=pytest.mark.slow),

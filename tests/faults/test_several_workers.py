@@ -81,7 +81,8 @@ def assert_resumed_run_equals_whole(directory: pathlib.Path, begun: int, num_ste
     assert steps == sorted(set(steps))  # only one worker writes
 
 
-@pytest.mark.parametrize("signaled", [[1], pytest.param([0, 1], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("signaled", [[1], [0, 1]])
 def test_a_signal_stops_both_workers(tmp_path, signaled):
     """TensorFlow's PreemptionCheckpointHandler stops both workers at the same step, which is saved.
 

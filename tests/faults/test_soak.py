@@ -62,6 +62,7 @@ def count_evaluations(run_dir: pathlib.Path) -> int:
     return sum('"kind": "evaluation"' in line for line in lines)
 
 
+@pytest.mark.slow
 def test_written_scalars_do_not_take_memory(tmp_path):
     """TensorFlow caches tensors of Python numbers, which would take 30 kB for each line, or 70 MB in half an hour."""
     generator = np.random.default_rng(0)

@@ -89,7 +89,12 @@ def test_features_do_not_depend_on_batch_size_and_replicas(count, batch_size, st
 
 @pytest.mark.parametrize(
     ("count", "batch_size", "strategy"),
-    [(12, 4, "one_device"), (12, 12, "one_device"), (5, 7, "one_device"), (11, 4, "two_replicas")],
+    [
+        (12, 4, "one_device"),
+        pytest.param(12, 12, "one_device", marks=pytest.mark.slow),
+        (5, 7, "one_device"),
+        (11, 4, "two_replicas"),
+    ],
 )
 def test_a_generated_image_does_not_depend_on_number_batch_size_and_replicas(count, batch_size, strategy):
     expected = samples(12, 7)

@@ -120,6 +120,7 @@ def test_effect_of_each_regularizer_is_larger_than_the_tolerance(network: str):
         assert effect > 100 * TOLERANCE, name
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one():
     config = tiny_config(synchronized_batch_norm=True, loss="relativistic", **ALL, **NETWORK_OPTIONS)
     trainers = [make_trainer(config, strategy, sgd) for strategy in (one_device(), two_replicas())]

@@ -93,6 +93,7 @@ def collect(directory: pathlib.Path, run_dir: pathlib.Path) -> int:
     return lower_training.run(["collect", str(directory), f"--run_dir={run_dir}"])
 
 
+@pytest.mark.slow
 def test_collected_checkpoints_hold_the_saved_variables(saved: pathlib.Path, tmp_path: pathlib.Path, capsys) -> None:
     run = RunDirectory(tmp_path / "run")
     (saved / "variables-00000004 (1).npz").write_bytes(b"")  # a copy that a browser made

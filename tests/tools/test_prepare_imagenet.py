@@ -204,6 +204,7 @@ def is_running(process: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_killed_and_restarted_run_gives_the_same_bytes_as_one_process(tmp_path: Path, capsys: Printed) -> None:
     images = write_photographs(tmp_path / "images", 120)
     process = start(images, tmp_path / "killed")

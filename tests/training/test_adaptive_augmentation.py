@@ -20,7 +20,7 @@ def compute_probabilities(signs: np.ndarray, **options: Any) -> list[float]:
     return probabilities
 
 
-@pytest.mark.parametrize("updates_per_step", [1, 2])
+@pytest.mark.parametrize("updates_per_step", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_probability_follows_the_rule_of_the_paper(updates_per_step):
     signs = np.concatenate([np.linspace(1, -1, 24), np.full(32, 0.9), np.random.default_rng(0).uniform(0, 1, 16)])
     schedule = {"discriminator_steps_per_step": updates_per_step, "global_batch_size": 50}

@@ -26,7 +26,7 @@ def sgd() -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(0.1)
 
 
-@pytest.mark.parametrize("group_size", [0, 2])
+@pytest.mark.parametrize("group_size", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_accumulation_in_parts_gives_the_update_of_the_whole_batch(group_size):
     # The discriminator has at most group statistics, so it does not depend on the parts. The generator's batch
     # normalization does, so its kernels are 0 and its images do not depend on the batch.

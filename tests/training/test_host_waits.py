@@ -52,10 +52,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Options by name. Float16 is missing, because its dynamic loss scale decides on the host if an update is applied."""
 
 
-QUICK = [("GPU", "default"), ("GPU", "pairs"), ("GPU", "updates"), ("TPU", "bfloat16")]
+OTHER = [*(("GPU", name) for name in OPTIONS if name != "default"), ("TPU", "default"), ("TPU", "bfloat16")]
 """Layers use their TPU forms on a GPU that XLA cannot compile for."""
-OTHER = [*(("GPU", name) for name in OPTIONS), ("TPU", "default")]
-CASES = [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHER if case not in QUICK)]
+CASES = [("GPU", "default"), *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHER)]
 
 
 def trace_step(kind: str, options: dict[str, Any], strategy: tf.distribute.Strategy) -> tf.Graph:

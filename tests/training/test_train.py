@@ -53,7 +53,7 @@ def two_updates_config(run_dir: pathlib.Path, num_steps: int, **options: Any) ->
     # tests/faults/test_kills.py interrupts a run without augmentation too.
     [
         pytest.param({}, marks=pytest.mark.slow, id="plain"),
-        pytest.param(ADAPTIVE | PLAINEST_NETWORKS, id="adaptive_augmentation"),
+        pytest.param(ADAPTIVE | PLAINEST_NETWORKS, marks=pytest.mark.slow, id="adaptive_augmentation"),
     ],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, options):

@@ -70,10 +70,10 @@ def read_names_by_position(source: SequentialSource, position: int, stop: int, n
     [
         ((20, 21), 2, True),
         ((20, 21), 2, False),
-        ((39, 40, 41), 3, True),
-        ((10, 3, 11, 17), 2, True),
+        pytest.param((39, 40, 41), 3, True, marks=pytest.mark.slow),
+        pytest.param((10, 3, 11, 17), 2, True, marks=pytest.mark.slow),
         ((7, 3, 11, 2, 9), 3, True),
-        ((5,), 3, True),
+        pytest.param((5,), 3, True, marks=pytest.mark.slow),
         ((1, 1), 3, True),
     ],
 )

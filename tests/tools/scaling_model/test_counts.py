@@ -245,6 +245,7 @@ def test_size_of_a_prepared_record_agrees_with_the_tool(tmp_path: Path) -> None:
     assert counts.measure_prepared_bytes(64, 3) == pytest.approx(file.stat().st_size / 8, rel=0.02)
 
 
+@pytest.mark.slow
 def test_alpha_is_stored_as_png() -> None:
     gray, color, with_alpha = (counts.measure_prepared_bytes(32, channels) for channels in (1, 3, 4))
     assert gray < color < with_alpha
