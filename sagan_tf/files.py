@@ -137,6 +137,11 @@ def write_result(path: pathlib.Path, option: str, write: Callable[[pathlib.Path]
         raise UserError(f"{option}: cannot write {path} ({_get_reason(error)}); {hint}") from error
 
 
+def write_result_atomically(path: pathlib.Path, option: str, content: str | bytes) -> None:
+    """Write the result of long work by `write_atomically`; see `write_result`."""
+    write_result(path, option, lambda target: write_atomically(target, content))
+
+
 def _save_elsewhere(suffix: str, write: Callable[[pathlib.Path], None]) -> str:
     """Write a result to the system's temporary directory; return a hint."""
     with contextlib.suppress(OSError):

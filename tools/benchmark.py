@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sagan_tf.cli.command_line import HELP_FLAGS, run_command_line
 from sagan_tf.cli.console import run_command
 from sagan_tf.config.option import option
-from sagan_tf.files import check_can_write_file, write_atomically, write_result
+from sagan_tf.files import check_can_write_file, write_result_atomically
 from sagan_tf.text import make_single_line
 from tools.benchmarks import attention, evaluation, image_files, pipeline, quality, sampling, startup, train_step
 from tools.benchmarks.measure import collect_machine_facts
@@ -92,7 +92,7 @@ def main(name: str, *options: Any) -> None:
     print(format_table(BENCHMARKS[name].format_rows(result)))
     if path is not None:
         content = json.dumps({"benchmark": name, "machine": about, **result}, indent=1, default=str) + "\n"
-        write_result(path, "json", lambda path: write_atomically(path, content))
+        write_result_atomically(path, "json", content)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

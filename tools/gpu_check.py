@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # Makes `tools` im
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
-from sagan_tf.files import check_can_write_file, write_atomically, write_result
+from sagan_tf.files import check_can_write_file, write_result_atomically
 from tools.benchmark import describe_machine, format_table
 from tools.benchmarks.measure import collect_machine_facts
 from tools.gpu_checking.check import run_check
@@ -71,7 +71,7 @@ def main(options: GpuCheckOptions, config: Config) -> None:
 
 def _write(output: Path, found: dict[str, Any]) -> None:
     content = json.dumps(found, indent=1) + "\n"
-    write_result(output, "json", lambda path: write_atomically(path, content))
+    write_result_atomically(output, "json", content)
 
 
 def _print(text: str) -> None:

@@ -11,7 +11,6 @@ package's `LICENSE` are written next to it. Neither PyTorch nor a network connec
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import importlib.resources
 import io
@@ -29,7 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config.option import check_given, option
 from sagan_tf.errors import UserError
-from sagan_tf.files import check_can_write_directory, write_atomically, write_result
+from sagan_tf.files import check_can_write_directory, write_result_atomically
 from tools.importing.torch_file import read_tensors
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
@@ -182,7 +181,7 @@ def main(options: WeightsOptions) -> None:
     )
     files = {OUTPUT_FILE: content, "LICENSE": members["LICENSE"], "PROVENANCE.md": provenance.encode()}
     for name, data in files.items():
-        write_result(output / name, "output", functools.partial(write_atomically, content=data))
+        write_result_atomically(output / name, "output", data)
     print(f"{output / OUTPUT_FILE}: {len(content):,} bytes, sha256 {digest}")
 
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config.option import check_positive, option
-from sagan_tf.files import check_can_write_directory, write_atomically, write_result
+from sagan_tf.files import check_can_write_directory, write_result_atomically
 from tools.preparation.fashion_mnist import (
     CLASS_NAMES,
     DEBIAN_DIRECTORY,
@@ -122,9 +122,9 @@ def main(options: PackagingOptions) -> None:
     arrays = make_arrays(source, options.images_per_class, options.reference_images_per_class)
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
-    write_result(output / OUTPUT_FILE, "output", lambda path: write_atomically(path, content.getvalue()))
+    write_result_atomically(output / OUTPUT_FILE, "output", content.getvalue())
     provenance = format_provenance(source, output, options)
-    write_result(output / "PROVENANCE.md", "output", lambda path: write_atomically(path, provenance))
+    write_result_atomically(output / "PROVENANCE.md", "output", provenance)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # Makes `tools` im
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config.option import check_given, option
 from sagan_tf.errors import UserError
-from sagan_tf.files import check_can_write_file, write_atomically, write_result
+from sagan_tf.files import check_can_write_file, write_result_atomically
 from sagan_tf.runs.run_directory import RunDirectory
 
 
@@ -56,7 +56,7 @@ def main(options: ReportOptions) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"run_dir: cannot read {error.filename or directory.path} ({reason})") from error
-    write_result(output, "output", lambda path: write_atomically(path, page))
+    write_result_atomically(output, "output", page)
     sys.stdout.write(f"report of {directory.path} in {output}\n")
 
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
-from sagan_tf.files import check_can_write_file, write_atomically, write_result
+from sagan_tf.files import check_can_write_file, write_result_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -116,7 +116,7 @@ def main(options: ClassifierOptions) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **{f"weight_{index:02d}": weight for index, weight in enumerate(rounded)})
     print(f"{correct.mean():.2%} of {len(labels)} test images")
-    write_result(output, "output", lambda path: write_atomically(path, content.getvalue()))
+    write_result_atomically(output, "output", content.getvalue())
     print(f"{len(content.getvalue()):,} bytes in {output}")
 
 

@@ -154,7 +154,8 @@ def first_seed_option() -> Any:
     """Return the option that chooses the first of several images."""
     return option(
         0,
-        "Seed of the first image; the next images have the seeds after it. Seed, class and truncation decide an image.",
+        "Seed of the first image; the next images have the seeds after it. Seed, class and truncation determine an "
+        "image.",
     )
 
 

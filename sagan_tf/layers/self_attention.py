@@ -26,9 +26,16 @@ class SelfAttention2D(keras.layers.Layer):
     `query`, `key` and `value`, beta is `attention_map` and W_v is `output`. gamma starts at 0, so a new layer is the
     identity. The logits have no 1/sqrt(d) scale, and the 1x1 convolutions have no biases.
 
+    Forms for inputs with C channels (`attention_forms.ATTENTION_FORMS`):
+
+    | form     | query, key channels | value channels              | keys and values       |
+    |----------|---------------------|-----------------------------|-----------------------|
+    | `pooled` | C/8                 | C/2, then 1x1 back to C     | 2x2 max-pooled        |
+    | `paper`  | C/8                 | C/8, then 1x1 back to C     | at full resolution    |
+    | `full`   | C/8                 | C, no output convolution    | at full resolution    |
+
     Args:
-        form: A key of `attention_forms.ATTENTION_FORMS`, which has the widths of the convolutions and the size of keys:
-            `pooled` (the official code), `paper` (the paper's equations) or `full` (values of full width).
+        form: `pooled` (the official code), `paper` (the paper's equations) or `full` (values of full width).
         spectral_norm: Options of `SpectralNormalization` for the 1x1 convolutions; None turns it off.
         kernel_initializer: Initializer of the 1x1 convolutions.
         blockwise: Whether to compute attention in blocks of queries, so that memory grows linearly with the number of
@@ -61,7 +68,7 @@ class SelfAttention2D(keras.layers.Layer):
         if form not in ATTENTION_FORMS:
             raise ValueError(f"`form` must be one of {tuple(ATTENTION_FORMS)}. Received: {form!r}")
         self.form = form
-        self._form = ATTENTION_FORMS[form]
+        self._widths = ATTENTION_FORMS[form]
         self.spectral_norm = None if spectral_norm is None else dict(spectral_norm)
         self.kernel_initializer = kernel_initializer
         self.blockwise = blockwise
@@ -69,20 +76,20 @@ class SelfAttention2D(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create the 1x1 convolutions and gamma."""
         _, height, width, channels = input_shape
-        minimum = self._form.key_stride
+        minimum = self._widths.key_stride
         if not all(isinstance(size, int) and size >= minimum for size in (height, width)):
             raise ValueError(
                 f"Inputs must have a known size of at least {minimum}x{minimum}. Received: {height}x{width}"
             )
-        query_channels = self._form.count_query_channels(channels)
-        value_channels = self._form.count_value_channels(channels)
+        query_channels = self._widths.count_query_channels(channels)
+        value_channels = self._widths.count_value_channels(channels)
         self.query = self._create_convolution(query_channels, "query")
         self.key = self._create_convolution(query_channels, "key")
         self.value = self._create_convolution(value_channels, "value")
         for convolution in (self.query, self.key, self.value):
             convolution.build(input_shape)
         self.output_convolution = None
-        if self._form.has_output:
+        if self._widths.has_output:
             self.output_convolution = self._create_convolution(channels, "output")
             self.output_convolution.build((*input_shape[:-1], value_channels))
         self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros")
@@ -142,7 +149,7 @@ class SelfAttention2D(keras.layers.Layer):
         Args:
             size: Height or width of the inputs.
         """
-        return self._form.compute_key_size(size)
+        return self._widths.compute_key_size(size)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the inputs."""
@@ -176,7 +183,7 @@ class SelfAttention2D(keras.layers.Layer):
         return is_blockwise(query_shape[0], math.prod(query_shape[1:3]), math.prod(key_shape[1:3]))
 
     def _pool(self, features: tf.Tensor) -> tf.Tensor:
-        stride = self._form.key_stride
+        stride = self._widths.key_stride
         return features if stride == 1 else tf.nn.max_pool2d(features, stride, stride, "VALID")
 
 

@@ -12,7 +12,7 @@ from sagan_tf.class_labels import find_labels
 from sagan_tf.config import Config
 from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import create_local_strategy
-from sagan_tf.files import write_atomically, write_result
+from sagan_tf.files import write_result_atomically
 from sagan_tf.generation.exported_generators import load_generator_from_saved_model
 from sagan_tf.generation.generators import Generator, load_generator_from_run
 from sagan_tf.keras_backend import keras
@@ -59,7 +59,7 @@ def make_samples(options: SampleOptions) -> pathlib.Path:
     generator = _open_generator(options)
     if path.suffix.lower() == ".html":
         page = make_attention_html(generator, options)
-        write_result(path, "output", lambda target: write_atomically(target, page))
+        write_result_atomically(path, "output", page)
     else:
         write_image(SHEETS[options.mode](generator, options), path)
     _logger.info("%s of %s in %s", options.mode, generator.name, path)

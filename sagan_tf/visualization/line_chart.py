@@ -108,7 +108,7 @@ def _prepare_chart(title: str, series: Mapping[str, Points]) -> _Chart:
     """Lay out the texts of a chart, and leave out curves without a value that can be drawn."""
     labels, curves = [], []
     for name, points in series.items():
-        drawn = [value for _, value in points if _can_draw(value)]
+        drawn = [value for _, value in points if can_draw(value)]
         if drawn:
             labels.append(textwrap.fill(f"{make_printable(name)}: {drawn[-1]:.4g}", _MAX_LINE_LENGTH))
             curves.append(points)
@@ -117,7 +117,7 @@ def _prepare_chart(title: str, series: Mapping[str, Points]) -> _Chart:
     return _Chart(textwrap.fill(make_printable(title), _MAX_LINE_LENGTH), labels, curves)
 
 
-def _can_draw(value: float) -> bool:
+def can_draw(value: float) -> bool:
     """Return whether a value is finite and not so large that sums and ticks of the axis overflow."""
     return abs(value) <= _MAX_VALUE  # NaN is not.
 
@@ -141,7 +141,7 @@ def _draw_chart(figure: SubFigure, chart: _Chart) -> None:
 
 def _draw_curve(axes: Axes, points: Points, line_style: str, color: str) -> Line2D:
     """Draw a curve, with a marker at each point between two gaps, where there is no line."""
-    values = [value if _can_draw(value) else math.nan for _, value in points]
+    values = [value if can_draw(value) else math.nan for _, value in points]
     known = [False, *map(math.isfinite, values), False]
     alone = [here and not (before or after) for before, here, after in zip(known, known[1:], known[2:], strict=False)]
     marker = "o" if any(alone) else ""

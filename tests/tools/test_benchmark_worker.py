@@ -14,7 +14,7 @@ import tensorflow as tf
 from sagan_tf.errors import UserError
 from tools.benchmarks import worker
 from tools.benchmarks.measure import Measurement
-from tools.benchmarks.worker import MEASUREMENTS
+from tools.benchmarks.worker import import_measurement
 from tools.benchmarks.worker_process import ROOT, Worker
 
 SIZES = {"batch_size": 2, "base_channels": 4, "num_classes": 3}
@@ -33,7 +33,7 @@ SLOW = [
 
 def measure(name: str, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the facts that are known before a measurement, and its result."""
-    measurement = MEASUREMENTS[name](**parameters)
+    measurement = import_measurement(name)(**parameters)
     return measurement.about, measurement.run()
 
 
@@ -72,7 +72,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, prepare: worker.Prepare, **parameters
     monkeypatch.setattr(sys, "stdin", io.StringIO("run\nrun\n"))
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", output)
-        worker.main({"example": prepare})
+        worker.main(lambda name: prepare)
     return [json.loads(line) for line in output.getvalue().splitlines()]
 
 
@@ -109,5 +109,8 @@ def test_an_error_is_the_last_answer(
 
 
 def test_only_measurements_load_tensorflow() -> None:
-    program = "import sys, tools.benchmark, tools.benchmarks.worker; sys.exit('tensorflow' in sys.modules)"
+    program = "import sys, tools.benchmark\n"
+    program += "from tools.benchmarks.worker import MEASUREMENTS, import_measurement\n"
+    program += "assert all(map(import_measurement, MEASUREMENTS))\n"
+    program += "sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

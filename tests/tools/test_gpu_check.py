@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tools import gpu_check
-from tools.benchmarks.worker import MEASUREMENTS
+from tools.benchmarks.worker import import_measurement
 from tools.gpu_checking import ask, check, measurements
 from tools.gpu_checking.ask import Answer, ask_worker
 
@@ -29,7 +29,7 @@ class WorkerInThisProcess:
     """A worker that does not load TensorFlow again."""
 
     def __init__(self, measurement: str, parameters: dict[str, Any], *_: Any) -> None:
-        self._measurement = MEASUREMENTS[measurement](**json.loads(json.dumps(parameters)))
+        self._measurement = import_measurement(measurement)(**json.loads(json.dumps(parameters)))
 
     def __enter__(self) -> WorkerInThisProcess:
         return self

@@ -34,7 +34,16 @@ def run_python(image: pathlib.Path, *arguments: str) -> str:
     """Return the output of Python in the image, without another copy of this project."""
     command = [sys.executable, *arguments]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, cwd=image, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command,
+        cwd=image,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -45,3 +54,12 @@ def test_the_commands_start(image: pathlib.Path) -> None:
     print_files = "import tools.gpu_check, sagan_tf; print(sagan_tf.__file__, tools.gpu_check.__file__)"
     assert run_python(image, "-c", print_files).count(str(image)) == 2
     assert (image / "configs" / "imagenet.cfg").is_file()
+
+
+def test_every_part_of_the_gpu_check_starts(image: pathlib.Path) -> None:
+    program = "from tools.benchmarks.worker import MEASUREMENTS, import_measurement\n"
+    program += "names = [name for name in MEASUREMENTS if name.startswith('gpu_')]\n"
+    program += "print(len(list(map(import_measurement, names))))"
+    assert run_python(image, "-c", program) == "4\n"
+    request = '{"measurement": "gpu_environment", "parameters": {}}'
+    assert '"error"' not in run_python(image, "-m", "tools.benchmarks.worker", request)

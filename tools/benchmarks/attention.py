@@ -30,7 +30,7 @@ class AttentionOptions:
     locations: int = option(128, "Height and width of the features.")
     channels: int = option(64, "Channels of the features.")
     batch: int = option(1, "Images in a batch.")
-    rounds: int = option(7, "Measurements of each form, in turns.")
+    rounds: int = option(7, "Number of measurements of each form; the forms alternate.")
 
     def __post_init__(self) -> None:
         check_positive(self, "locations", "channels", "batch", "rounds")

@@ -23,7 +23,7 @@ class ImageFilesOptions:
     run_dir: str = option("", "Directory of a run; empty: an untrained generator, whose noise is slow to compress.")
     images: int = option(10_000, "Images in a measurement.")
     batch_size: int = option(64, "Images in a batch.")
-    rounds: int = option(5, "Measurements of each, in turns.")
+    rounds: int = option(5, "Number of measurements of each generator; the generators alternate.")
 
     def __post_init__(self) -> None:
         check_positive(self, "images", "batch_size", "rounds")

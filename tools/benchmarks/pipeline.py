@@ -26,7 +26,7 @@ class PipelineOptions:
     batches: int = option(20, "Batches in a round.")
     warm_up: int = option(8, "Batches before a round that are not counted.")
     images: int = option(1024, "JPEGs of 500 x 375 pixels, 32 of them distinct.")
-    rounds: int = option(7, "Measurements of each pipeline, in turns.")
+    rounds: int = option(7, "Number of measurements of each pipeline; the pipelines alternate.")
 
     def __post_init__(self) -> None:
         check_rounds(self.rounds)

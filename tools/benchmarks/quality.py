@@ -113,11 +113,9 @@ def _find_directory(options: QualityOptions) -> Path:
 
 def _create_cells(options: QualityOptions) -> list[Cell]:
     base = options.base if (ROOT / options.base).is_file() else str(Path(options.base).expanduser().absolute())
-    settings, flags = (
-        find_settings(options.settings),
-        [f"--flagfile={base}", *_collect_common_flags(options, ROOT / base)],
-    )
-    configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *flags[1:]])
+    settings, common_flags = find_settings(options.settings), _collect_common_flags(options, ROOT / base)
+    configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *common_flags])
+    flags = [f"--flagfile={base}", *common_flags]
     limit, directory = Limit(options.steps or 0, options.minutes or 0.0), _find_directory(options)
     _check_schedules(settings, configs, limit)
     pairs = list(zip(settings, configs, strict=True))

@@ -91,7 +91,7 @@ class Cell:
     def num_steps(self) -> int:
         """Return the steps after which training ends by itself.
 
-        These are the steps of the limit, but none in which the learning rates are 0.
+        This is the limit, but at most the step at which the learning rates reach 0.
         """
         end = self.config.training.learning_rate_end
         return min(self.limit.steps or _STEPS_WITHOUT_END, end or _STEPS_WITHOUT_END)

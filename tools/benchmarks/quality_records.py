@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sagan_tf.config import Config
 from sagan_tf.config.flagfile import parse_flagfile
 from sagan_tf.errors import UserError
+from sagan_tf.runs.metrics_log import read_metrics
 from sagan_tf.text import read_text
 from sagan_tf.training.health.signs import HELD_OUT_GAP, LATENT_RANK, OVERFITTING
 
@@ -135,10 +136,8 @@ def describe_failure(status: int, output: str) -> dict[str, str]:
 
 
 def read_run_records(run_dir: Path) -> list[dict[str, Any]]:
-    """Read the complete lines of `metrics.jsonl`; empty if there is no file."""
-    path = run_dir / "metrics.jsonl"
-    lines = read_text(path).split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines if line]
+    """Read the complete lines of a run's `metrics.jsonl`; empty if there is no file."""
+    return read_metrics(run_dir / "metrics.jsonl")
 
 
 def compute_training_seconds(run_dir: Path, log: Path) -> float:

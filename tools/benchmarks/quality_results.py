@@ -32,7 +32,8 @@ HEADINGS = {
     "density_coverage/density": "density",
     "density_coverage/coverage": "coverage",
 }
-"""Headings of metrics, by the metric's name without its number of images; a metric that is not here is its own."""
+"""Headings of metrics, by the metric's name without its number of images; a metric without an entry has its own name
+as its heading."""
 _OMITTED_METRICS = ("class_agreement/mean",)
 _RANK_TITLE = "stable rank of the generator's first layer"
 _COUNTS = ("images_seen", "training_seconds", "cpu_seconds")

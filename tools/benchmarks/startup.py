@@ -26,7 +26,7 @@ from tools.benchmarks.worker_process import ROOT
 class StartupOptions:
     """Options of the measurement."""
 
-    rounds: int = option(3, "Measurements of each.")
+    rounds: int = option(3, "Number of measurements of each command; the commands alternate.")
 
     def __post_init__(self) -> None:
         check_positive(self, "rounds")

@@ -8,61 +8,66 @@ measures once and prints the result as one line of JSON. After an error it print
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from sagan_tf.environment.cuda import load_cuda_libraries
 from sagan_tf.errors import UserError
 from sagan_tf.text import make_single_line
-from tools.benchmarks import (
-    attention,
-    evaluation,
-    image_files,
-    pipelines,
-    sampling,
-    tf_gan_peer,
-    train_step_measurements,
-)
 from tools.benchmarks.measure import Measurement
 from tools.benchmarks.worker_process import RUN
-from tools.gpu_checking import measurements as gpu_checking
 
 Prepare = Callable[..., Measurement]
 
-MEASUREMENTS: dict[str, Prepare] = {
-    "attention": attention.prepare_attention,
-    "evaluation": evaluation.prepare_evaluation,
-    "statistics": evaluation.prepare_statistics,
-    "image_files": image_files.prepare_image_files,
-    "pipeline": pipelines.prepare_pipeline,
-    "sampling": sampling.prepare_sampling,
-    "train_step": train_step_measurements.prepare_train_step,
-    "matrix_product": train_step_measurements.prepare_matrix_product,
-    "tf_gan_train_step": tf_gan_peer.prepare_train_step,
-    "tf_gan_sampling": tf_gan_peer.prepare_sampling,
-    "gpu_environment": gpu_checking.prepare_environment,
-    "gpu_all_reduce": gpu_checking.prepare_all_reduce,
-    "gpu_decoding": gpu_checking.prepare_decoding,
-    "gpu_steps": gpu_checking.prepare_steps,
+MEASUREMENTS = {
+    "attention": "tools.benchmarks.attention:prepare_attention",
+    "evaluation": "tools.benchmarks.evaluation:prepare_evaluation",
+    "statistics": "tools.benchmarks.evaluation:prepare_statistics",
+    "image_files": "tools.benchmarks.image_files:prepare_image_files",
+    "pipeline": "tools.benchmarks.pipelines:prepare_pipeline",
+    "sampling": "tools.benchmarks.sampling:prepare_sampling",
+    "train_step": "tools.benchmarks.train_step_measurements:prepare_train_step",
+    "matrix_product": "tools.benchmarks.train_step_measurements:prepare_matrix_product",
+    "tf_gan_train_step": "tools.benchmarks.tf_gan_peer:prepare_train_step",
+    "tf_gan_sampling": "tools.benchmarks.tf_gan_peer:prepare_sampling",
+    "gpu_environment": "tools.gpu_checking.measurements:prepare_environment",
+    "gpu_all_reduce": "tools.gpu_checking.measurements:prepare_all_reduce",
+    "gpu_decoding": "tools.gpu_checking.measurements:prepare_decoding",
+    "gpu_steps": "tools.gpu_checking.measurements:prepare_steps",
 }
-"""Functions that prepare measurements. They import TensorFlow themselves: TF-GAN needs it with Keras 2."""
+"""Modules and functions that prepare measurements.
+
+Only the module of the requested measurement is imported, because the container image does not have all of them. The
+functions import TensorFlow themselves: TF-GAN needs it with Keras 2.
+"""
 
 _MAX_MESSAGE_LENGTH = 300
 
 
-def main(measurements: Mapping[str, Prepare] = MEASUREMENTS) -> None:
+def import_measurement(name: str) -> Prepare:
+    """Import the function that prepares a measurement.
+
+    Args:
+        name: A key of `MEASUREMENTS`.
+    """
+    module, _, function = MEASUREMENTS[name].partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def main(import_function: Callable[[str], Prepare] = import_measurement) -> None:
     """Serve the measurement that the command line requests.
 
     Args:
-        measurements: The functions that prepare measurements, by name.
+        import_function: Function that returns the function that prepares a measurement, from its name.
     """
     request = json.loads(sys.argv[1])
     load_cuda_libraries()  # TensorFlow lists the GPUs once, and finds none without the CUDA libraries of pip.
     try:
-        measurement = measurements[request["measurement"]](**request["parameters"])
+        measurement = import_function(request["measurement"])(**request["parameters"])
         _print_answer(measurement.about)
         for line in sys.stdin:
             if line.strip() == RUN:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sagan_tf.data.sources.tfrecord import TFRecordMetadata
     from tools.preparation.shards import Shard
 
+IMAGE_FORMAT, JPEG_QUALITY = "jpeg", 95
+"""Default format of the stored images."""
 IMAGES_PER_FILE = 5000
 """Default size of a file, about 70 MB at 128 pixels. ImageNet has 256 files, for up to 256 workers."""
 

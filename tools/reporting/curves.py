@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagan_tf.visualization.charts import CHARTS
-from sagan_tf.visualization.line_chart import Points, draw_line_chart
+from sagan_tf.visualization.line_chart import Points, can_draw, draw_line_chart
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -17,7 +17,7 @@ _MAX_CURVES = 8
 
 
 def draw_charts(lines: Lines) -> list[str]:
-    """Draw the charts of `CHARTS` for which training logged finite values.
+    """Draw the charts of `CHARTS` for which training logged values that can be drawn.
 
     Args:
         lines: Lines of `metrics.jsonl`.
@@ -33,7 +33,7 @@ def draw_charts(lines: Lines) -> list[str]:
         series = {name: _collect_points(lines, name) for name in names}
         if len(names) > _MAX_CURVES:
             series = _find_extremes(series)
-        if any(math.isfinite(value) for points in series.values() for _, value in points):
+        if any(can_draw(value) for points in series.values() for _, value in points):
             charts.append(draw_line_chart(title, series))
     return charts
 
@@ -52,7 +52,7 @@ def _find_extremes(series: Mapping[str, Points]) -> dict[str, Points]:
     values: dict[float, list[float]] = {}
     for points in series.values():
         for step, value in points:
-            values.setdefault(step, []).extend([value] if math.isfinite(value) else [])
+            values.setdefault(step, []).extend([value] if can_draw(value) else [])
     return {
         f"{word} of {len(series)}": [(step, pick(values[step], default=math.nan)) for step in sorted(values)]
         for word, pick in (("largest", max), ("smallest", min))

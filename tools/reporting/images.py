@@ -53,9 +53,9 @@ def draw_attention_sheet(directory: RunDirectory) -> AttentionSheet | None:
     from sagan_tf.sampling.options import SampleOptions
     from sagan_tf.visualization.attention_page import encode_png_data_url
 
-    generator = load_generator_from_run(str(directory.path))
     options = SampleOptions(run_dir=str(directory.path), mode="attention", output="attention.png")
     try:
+        generator = load_generator_from_run(str(directory.path))
         sheet = np.asarray(make_attention_sheet(generator, options))
     except UserError as error:  # A report is useful without attention maps, too.
         return AttentionSheet(reason=str(error))

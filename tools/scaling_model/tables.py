@@ -78,8 +78,8 @@ class Tables:
             )
         return [[self.model.predict(self.batch // cluster.replicas, cluster) for cluster in row] for row in rows]
 
-    def step(self) -> tuple[str, Rows]:
-        """Return the work of a replica in a step."""
+    def make_step_table(self) -> tuple[str, Rows]:
+        """Make the table of the work of a replica in a step."""
         rows = [["", "GFLOP an image", "fixed", "traffic an image", "fixed", "operations"]]
         updates = f" ({self.config.training.discriminator_steps_per_step} + 1 updates)"
         for name, work in self.work.items():
@@ -90,8 +90,8 @@ class Tables:
         generator, discriminator = count_parameters(self.state.generator), count_parameters(self.state.discriminator)
         return f"Step: {generator:,} parameters of the generator, {discriminator:,} of the discriminator", rows
 
-    def reductions(self) -> tuple[str, Rows]:
-        """Return the all-reduces of a step."""
+    def make_reductions_table(self) -> tuple[str, Rows]:
+        """Make the table of the all-reduces of a step."""
         kinds = counts.list_reductions(self.config, self.state)
         total = Reduction("together", *(sum(column) for column in list(zip(*kinds, strict=True))[1:]))
         rows = [["all-reduced in a step", "messages, one worker", "several workers", "bytes", ""]]
@@ -99,8 +99,8 @@ class Tables:
             rows.append([name, str(messages), str(worker_messages), f"{num_bytes:,}", format_bytes(num_bytes)])
         return "Communication", rows
 
-    def device(self) -> tuple[str, Rows]:
-        """Return where the time of one GPU goes, with the whole batch, its half, its quarter and so on."""
+    def make_device_table(self) -> tuple[str, Rows]:
+        """Make the table of the times of the parts of a step on one GPU, with the whole batch, its half and so on."""
         rows = [["images of a replica", "products", "other operations", "launching (in parallel)", "step", "images/s"]]
         for images in (self.batch // 2**n for n in range(self.batch.bit_length()) if self.batch % 2**n == 0):
             step = self.model.predict(images, Cluster())
@@ -111,8 +111,8 @@ class Tables:
         bandwidth = f"{prediction.BANDWIDTH_UTILIZATION:g} of {gpu.memory_bandwidth / 1e9:g} GB/s"
         return f"One {gpu.name}: {products}, {bandwidth}", rows
 
-    def strong(self) -> tuple[str, Rows]:
-        """Return the efficiency of the same global batch on more replicas, and the duration of the run."""
+    def make_strong_scaling_table(self) -> tuple[str, Rows]:
+        """Make the table of the efficiency of the same global batch on more replicas, and the duration of the run."""
         steps = self.predict_strong_scaling()
         divided = {row[0].cluster.workers for row in steps}
         left_out = [str(workers) for workers in self.options.workers if workers not in divided]
@@ -120,8 +120,8 @@ class Tables:
         title += f" (not divisible for {', '.join(left_out)} workers)" if left_out else ""
         return title, self._list_efficiencies(steps, self.batch, lambda s: format_seconds(self.num_steps * s.seconds))
 
-    def weak(self) -> tuple[str, Rows]:
-        """Return the efficiency of a fixed number of images per replica, and images per second."""
+    def make_weak_scaling_table(self) -> tuple[str, Rows]:
+        """Make the table of the efficiency of a fixed number of images per replica, and images per second."""
         steps = [[self.model.predict(REPLICA_IMAGES, cluster) for cluster in row] for row in self.list_clusters()]
 
         def format_speed(step: StepPrediction) -> str:
@@ -142,8 +142,8 @@ class Tables:
             rows.append([*map(str, sizes), format_seconds(row[0].compute), *cells])
         return rows
 
-    def input(self) -> tuple[str, Rows]:
-        """Return what strong scaling reads with the last of the given speeds of the network."""
+    def make_input_table(self) -> tuple[str, Rows]:
+        """Make the table of the images that strong scaling reads, with the last of the given speeds of the network."""
         prepared_bytes = counts.measure_prepared_bytes(self.config.model.resolution, self.config.model.image_channels)
         inputs = {
             "original JPEGs": (JPEG_BYTES, ORIGINAL_IMAGES_PER_CORE),
@@ -161,8 +161,8 @@ class Tables:
         sizes = ", ".join(f"{name} of {format_bytes(image_bytes)}" for name, (image_bytes, _) in inputs.items())
         return f"Input at {self.options.link_gbits[-1]:g} Gbit/s: {sizes}", rows
 
-    def memory(self) -> tuple[str, Rows]:
-        """Return the memory of a replica at each resolution."""
+    def make_memory_table(self) -> tuple[str, Rows]:
+        """Make the table of the memory of a replica at each resolution."""
         columns = ["images of", "attention at", "parameters", "weights", "an image", f"with {REPLICA_IMAGES} images"]
         rows = [[*columns, f"{self.gpu.name} holds at most"]]
         for config in counts.list_resolutions(self.config):
@@ -175,8 +175,8 @@ class Tables:
             rows.append([f"{model.resolution} px", attention, " + ".join(parameters), *sizes, f"{images:,} images"])
         return "Memory of a replica (training's estimate)", rows
 
-    def run(self) -> tuple[str, Rows]:
-        """Return the time and GPU-hours of the run on every GPU or, with a price, on the chosen one."""
+    def make_run_table(self) -> tuple[str, Rows]:
+        """Make the table of the time and GPU-hours of the run on every GPU or, with a price, on the chosen one."""
         precision, price = self.config.training.precision, self.options.price_per_hour
         clusters = [Cluster(1, gpus) for gpus in GPU_COUNTS if self.can_divide_batch(Cluster(1, gpus))]
         rows = [["", "multiplies in", *(f"{c.replicas} GPU{'s' * (c.replicas > 1)}" for c in clusters)]]
@@ -201,14 +201,14 @@ class Tables:
 
 
 TABLES: dict[str, Callable[[Tables], tuple[str, Rows]]] = {
-    "step": Tables.step,
-    "reductions": Tables.reductions,
-    "device": Tables.device,
-    "strong": Tables.strong,
-    "weak": Tables.weak,
-    "input": Tables.input,
-    "memory": Tables.memory,
-    "run": Tables.run,
+    "step": Tables.make_step_table,
+    "reductions": Tables.make_reductions_table,
+    "device": Tables.make_device_table,
+    "strong": Tables.make_strong_scaling_table,
+    "weak": Tables.make_weak_scaling_table,
+    "input": Tables.make_input_table,
+    "memory": Tables.make_memory_table,
+    "run": Tables.make_run_table,
 }
 """Functions that return a table, by value of `--tables`."""
 

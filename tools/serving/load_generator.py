@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import RunEndedError, UserError
-from sagan_tf.files import check_can_write_file, write_atomically, write_result
+from sagan_tf.files import check_can_write_file, write_result_atomically
 from sagan_tf.serving.classes import read_classes
 from sagan_tf.serving.connection import Client
 from sagan_tf.serving.contract import GENERATE, GENERATOR_SIGNATURES, SERVING_DEFAULT
@@ -164,7 +164,7 @@ def main(options: LoadOptions) -> None:
     print(format_report(result))
     if options.json:
         content = json.dumps({"options": dataclasses.asdict(options), **result}, indent=2) + "\n"
-        write_result(output, "json", lambda path: write_atomically(path, content))
+        write_result_atomically(output, "json", content)
     if result["failed"]:
         raise RunEndedError(f"{result['failed']} requests failed or had wrong answers", status=1)
 

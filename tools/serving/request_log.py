@@ -8,8 +8,8 @@ import threading
 from collections.abc import Sequence
 
 GOOD_ANSWERED, BAD_REFUSED = "good requests answered", "bad requests refused"
-COMPARED = "pictures compared with an earlier one"
-GOOD_FAILED, WRONG_IMAGES = "good requests that failed", "wrong pictures"
+COMPARED = "images compared with an earlier one"
+GOOD_FAILED, WRONG_IMAGES = "good requests that failed", "wrong images"
 BAD_ANSWERED, BAD_FAILED = "bad requests answered", "bad requests that failed otherwise"
 
 _SUCCESSES = (GOOD_ANSWERED, BAD_REFUSED, COMPARED)

@@ -34,7 +34,7 @@ def test_cuda_libraries_are_loaded_before_gpus_are_listed(name: str, monkeypatch
     monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
     monkeypatch.setattr(worker, "load_cuda_libraries", lambda: events.append("load"))
     monkeypatch.setattr(sys, "argv", ["worker", json.dumps({"measurement": name, "parameters": PARAMETERS[name]})])
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys, "stdin", io.StringIO("run\n"))
     for lister in ("list_physical_devices", "list_logical_devices"):
         monkeypatch.setattr(tf.config, lister, listing)
     worker.main()

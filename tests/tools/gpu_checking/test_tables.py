@@ -37,7 +37,8 @@ def test_figures_of_gpus_and_errors_of_parts_are_shown() -> None:
     }
     tables = [table(found) for table in (format_environment, format_throughput, format_forms, format_conclusion)]
     shown = "\n".join("  ".join(row) for table in tables for row in table)
-    for part in ("NVIDIA A100", "40960", "too old", "200.0 GB/s", "no data", "1,024.0", "out of memory", "--a --b=2"):
+    parts = ["NVIDIA A100", "40960", "too old", "200.0 GB/s", "no data", "1,024.0", "out of memory", "--a --b=2"]
+    for part in [*parts, "DIFFERS", "2.0e-02", "48 images"]:
         assert part in shown
     assert "2048" not in shown and "TPU" not in shown  # TensorFlow does not use this GPU.
 

@@ -28,7 +28,7 @@ def test_throughput_and_latency_of_a_correct_server(
         assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["max_ms"]
         assert row["images_per_second"] == pytest.approx(row["requests_per_second"] * row["batch_size"])
     assert result["counts"]["good requests answered"] == 48 and result["counts"]["bad requests refused"] == 32
-    assert result["counts"]["pictures compared with an earlier one"] >= 24 + 120 - 64
+    assert result["counts"]["images compared with an earlier one"] >= 24 + 120 - 64
     assert result["failed"] == 0 and result["options"]["malformed"] == 0.4
 
 
@@ -46,7 +46,7 @@ def test_the_same_images_are_requested_in_different_batches() -> None:
         (Fault(outputs={"png_bytes": np.array([b"\x89PNG"], object)}), 1.0, "bad requests answered"),
         (Fault(13), 1.0, "bad requests that failed otherwise"),
         (Fault(13), 0.0, "good requests that failed"),
-        (Fault(outputs={"png_bytes": np.array([b"GIF"], object)}), 0.0, "wrong pictures"),
+        (Fault(outputs={"png_bytes": np.array([b"GIF"], object)}), 0.0, "wrong images"),
     ],
 )
 def test_a_faulty_server_fails(

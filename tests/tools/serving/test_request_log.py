@@ -9,10 +9,10 @@ def test_files_are_compared_with_earlier_files_of_the_same_key() -> None:
     log = RequestLog()
     keys = [(1, 0, 0.5), (2, 0, 8.0), (1, 0, 0.5)]
     log.check_files(keys, [b"\x89PNG %d %d %g" % key for key in keys])
-    assert log.counts == {"pictures compared with an earlier one": 1} and log.num_failures == 0
+    assert log.counts == {"images compared with an earlier one": 1} and log.num_failures == 0
     log.check_files([(1, 0, 0.5)], [b"\x89PNG 1 0 0.6"])
     log.check_files([(3, 0, 0.5)], [b"GIF"])
-    assert log.counts["wrong pictures"] == 2 and log.num_failures == 2
+    assert log.counts["wrong images"] == 2 and log.num_failures == 2
     assert "(1, 0, 0.5)" in log.messages[0]
 
 
