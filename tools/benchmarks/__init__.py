@@ -1,0 +1,1 @@
+"""Benchmarks of `tools/benchmark.py`, with TF-GAN beside this project."""

@@ -1,0 +1,1 @@
+"""Counts, predictions and tables of `tools/scaling.py`."""
