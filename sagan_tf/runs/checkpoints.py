@@ -202,7 +202,8 @@ def explain_restore_errors(prefix: str) -> Iterator[str]:
         except (AssertionError, ValueError) as error:
             reason = (str(error).splitlines() or ["different variables"])[0].replace(path, prefix)
             raise UserError(
-                f"checkpoint: {prefix} does not fit this configuration ({reason}); use the flags of its own run"
+                f"checkpoint: {prefix} does not fit this configuration ({reason}); use the flags of its own run, and "
+                "the version of sagan_tf in the run's versions.json"
             ) from error
         except (IndexError, RuntimeError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0].replace(path, prefix)

@@ -130,7 +130,7 @@ class RunDirectory:
         ]
         if differences:
             raise UserError(
-                f"{self.path} holds a run with different hyper-parameters: {'; '.join(differences)}. "
+                f"{self.path} holds a run with different hyperparameters: {'; '.join(differences)}. "
                 "Resume with the run's own flags, or choose another --run_dir"
             )
 

@@ -23,7 +23,7 @@ class CheckpointDescription:
         naming: The names of the code that wrote the checkpoint.
         scopes: The scope above each network, by network; a missing discriminator has no entry.
         has_averages: Whether there is a moving average of the generator.
-        model: The hyper-parameters of `ModelConfig` that the shapes determine.
+        model: The hyperparameters of `ModelConfig` that the shapes determine.
         ambiguity: What the shapes do not determine, and the choice that was made; empty: nothing.
     """
 

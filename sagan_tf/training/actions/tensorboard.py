@@ -76,7 +76,7 @@ def _create_layout() -> layout_pb2.Layout:
 
 
 def _select_hyperparameters(config: Config) -> dict[str, bool | int | float | str]:
-    """Return every hyper-parameter that influences the weights, with lists as text."""
+    """Return every hyperparameter that influences the weights, with lists as text."""
     fields, values = get_option_fields(), get_option_values(config)
     names = [name for name, (_, field) in fields.items() if not field.metadata["changeable"]]
     return {name: _to_plain_value(values[name]) for name in names}

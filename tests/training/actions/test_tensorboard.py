@@ -91,7 +91,7 @@ def test_pages_in_a_browser(run_dir, browser):
         browser.wait_for_text("attention_maps", "samples", "small_run/tensorboard")
         browser.open("about:blank")
         browser.open(f"{address}/#hparams")
-        # The page has the names of all hyper-parameters and the values of the first five.
+        # The page has the names of all hyperparameters and the values of the first five.
         browser.wait_for_text("adam_beta1", "0.3125", "architecture", "matching session groups: 1", str(run_dir))
         browser.open("about:blank")
         browser.open(f"{address}/#custom_scalars")
