@@ -9,10 +9,8 @@ class UserError(ValueError):
     """
 
 
-class RunEndedError(Exception):
-    """The end of a run before its last step, without an error of the user.
-
-    The run can be resumed.
+class CommandEndedError(Exception):
+    """The end of a command with an exit status other than 0, without an error of the user.
 
     Args:
         message: One line for the user.
@@ -22,6 +20,10 @@ class RunEndedError(Exception):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class RunEndedError(CommandEndedError):
+    """The end of a run before its last step. The run can be resumed."""
 
 
 class StoppedBySignalError(RunEndedError):

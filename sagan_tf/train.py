@@ -30,13 +30,14 @@ def main(config: Config) -> None:
     train(config, create_training_evaluation)
 
 
-def _check_flagfiles(config: Config, flagfiles: Mapping[str, pathlib.Path | None]) -> None:
+def _check_and_train(config: Config, flagfiles: Mapping[str, pathlib.Path | None]) -> None:
     RunDirectory(config.training.run_dir).check_not_moved(flagfiles.get("run_dir"))
+    main(config)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command_line("sagan_tf.train", __doc__, main, Config, argv=argv, check=_check_flagfiles)
+    return run_command_line("sagan_tf.train", __doc__, _check_and_train, Config, argv=argv, passes_flagfiles=True)
 
 
 make_callable(__name__)

@@ -26,11 +26,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.command_line import HELP_FLAGS, run_command_line
+from sagan_tf.cli.command_line import report_unknown_action, run_command_line
 from sagan_tf.cli.console import run_command
 from sagan_tf.config.option import option
 from sagan_tf.files import check_can_write_file, write_result_atomically
-from sagan_tf.text import make_single_line
 from tools.benchmarks import attention, evaluation, image_files, pipeline, quality, sampling, startup, train_step
 from tools.benchmarks.measure import collect_machine_facts
 
@@ -99,7 +98,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name not in BENCHMARKS:
-        return run_command(_PROGRAM, lambda: _describe_names(name), prints_result=True, restart=argv is None)
+        names = {known: (module.__doc__ or "").splitlines()[0] for known, module in BENCHMARKS.items()}
+        describe = functools.partial(report_unknown_action, _PROGRAM, __doc__, names, name)
+        return run_command(_PROGRAM, describe, prints_result=True, restart=argv is None)
     if name == "startup":
         arguments = startup.add_default_flags(arguments)
     return run_command_line(
@@ -112,17 +113,6 @@ def run(argv: Sequence[str] | None = None) -> int:
         prints_result=True,
         restart=argv is None,
     )
-
-
-def _describe_names(name: str) -> int:
-    """Print the names of the benchmarks, as help or as an error; return the exit status."""
-    if name in HELP_FLAGS:
-        rows = [[f"  {known}", (module.__doc__ or "").splitlines()[0]] for known, module in BENCHMARKS.items()]
-        sys.stdout.write(f"usage: python {_PROGRAM} NAME [--name=value ...]\n\n{__doc__}\n{format_table(rows)}\n")
-        return 0
-    received = repr(make_single_line(name)[:100]) if name else "none"
-    sys.stderr.write(f"{_PROGRAM}: error: expected NAME, one of {', '.join(BENCHMARKS)}, received {received}\n")
-    return 2
 
 
 if __name__ == "__main__":

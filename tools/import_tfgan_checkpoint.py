@@ -9,7 +9,8 @@ The run can be sampled, evaluated, exported and trained further like any other r
 The names and shapes of the variables show which code wrote the checkpoint, the image size, width, classes, length of
 the latents and attention. All other options have the defaults of that code (tools/importing/tfgan_names.py), unless
 they are given as flags of `python -m sagan_tf.train`: --dataset and --data_dir, which evaluation and training read,
-learning rates, batch size, --spectral_norm_constraint, --batch_norm_epsilon ...
+learning rates, batch size, --spectral_norm_constraint, --batch_norm_epsilon ... The defaults that --help lists for
+these flags are those of `sagan_tf.train` and do not apply here. --run_dir must be given, a new or empty directory.
 
 The tool imports the networks, the moving averages of the generator, Adam's moments and the step, and lists the
 variables that it does not use. A checkpoint without a discriminator is refused, unless --generator_only is given, which
@@ -21,18 +22,19 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from sagan_tf.cli.command_line import run_command_line
-from sagan_tf.cli.flags import parse_config
+from sagan_tf.cli.flags import FlagError
 from sagan_tf.cli.load_tensorflow import load_tensorflow
-from sagan_tf.config import Config
+from sagan_tf.config import Config, get_option_values
+from sagan_tf.config.flag_text import build_options
 from sagan_tf.config.option import check_given, option
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.atomic_directories import replace_directories_atomically
+from sagan_tf.exporting.atomic_directories import check_is_new_or_empty, replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
@@ -46,29 +48,31 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ImportOptions:
-    """Options of the import; all other flags are those of `python -m sagan_tf.train`."""
+    """The checkpoint; the options of the run, such as --run_dir, follow."""
 
     checkpoint: str = option("", "Prefix of the checkpoint: its path without .index.")
-    run_dir: str = option("", "Directory of the new run; must be new or empty.")
     class_names: str = option("", "Text file with a class name on each line; empty: the classes have numbers.")
     generator_only: bool = option(False, "Import no discriminator; create a new one.")
 
     def __post_init__(self) -> None:
-        check_given(self, "checkpoint", "run_dir")
+        check_given(self, "checkpoint")
 
 
-def main(options: ImportOptions, flags: Sequence[str]) -> None:
+def main(options: ImportOptions, flags: Config, given: Collection[str]) -> None:
     """Create the run, and print what has been imported.
 
     Args:
         options: Options of the tool.
-        flags: Flags of `python -m sagan_tf.train`, which override the values from the checkpoint.
+        flags: The options of the run that were given as flags; the others have their defaults.
+        given: The names of the options that were given, which override the values from the checkpoint.
 
     Raises:
         UserError: A file or variable is missing, or a value is inconsistent; nothing has been written then.
     """
-    directory = RunDirectory(options.run_dir)
-    _check_new_directory(directory.path)
+    if "run_dir" not in given:
+        raise FlagError("run_dir: missing; set it with --run_dir")
+    directory = RunDirectory(flags.training.run_dir)
+    check_is_new_or_empty(directory.path, "run_dir")
     for path in (directory.path, directory.path.parent):  # `write_run` writes to the parent first.
         check_can_write_directory(path, "run_dir")
     names = read_class_names(options.class_names) if options.class_names else ()
@@ -83,7 +87,7 @@ def main(options: ImportOptions, flags: Sequence[str]) -> None:
 
     checkpoint = Tf1Checkpoint(prefix)
     found = describe_checkpoint(checkpoint.shapes, options.generator_only)
-    config = apply_flags(create_config(found, options.run_dir), flags)
+    config = apply_flags(create_config(found, flags.training.run_dir), flags, given)
     check_config(config)
     if names and len(names) != config.model.num_classes:
         raise UserError(f"class_names: expected {config.model.num_classes} names, received {len(names)}")
@@ -136,11 +140,10 @@ def read_class_names(path: str) -> tuple[str, ...]:
     return names
 
 
-def apply_flags(config: Config, flags: Sequence[str]) -> Config:
-    """Apply flags of `sagan_tf.train`, except `--run_dir`, to a configuration."""
-    lines = [line for line in config.to_flagfile().splitlines() if line.startswith("-")]
-    run_dir = [line for line in lines if line.startswith("--run_dir=")]
-    return parse_config([*lines, *flags, *run_dir])  # Repeat run_dir at the end: a flagfile may set another one.
+def apply_flags(config: Config, flags: Config, given: Collection[str]) -> Config:
+    """Return a configuration with the values of the options in `given` from `flags`, and all others from `config`."""
+    overrides = {name: value for name, value in get_option_values(flags).items() if name in given}
+    return build_options(Config, get_option_values(config) | overrides)
 
 
 def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names: tuple[str, ...]) -> None:
@@ -162,13 +165,6 @@ def write_run(path: pathlib.Path, config: Config, state: TrainState, class_names
             data = {"num_examples": None, "label_histogram": dict.fromkeys(class_names)}
             unfinished.write_json(unfinished.startup, {"data": data})
         Checkpoints(unfinished.checkpoints, state, config.training.keep_checkpoints).save()
-
-
-def _check_new_directory(path: pathlib.Path) -> None:
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UserError(
-            f"run_dir: expected a new or an empty directory, received {path}, which exists and is not empty"
-        )
 
 
 def _list_differences(config: Config, checkpoint: Tf1Checkpoint, found: CheckpointDescription) -> list[str]:
@@ -201,8 +197,7 @@ def _describe_network(config: Config) -> str:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     program = "tools/import_tfgan_checkpoint.py"
-    training_flags = "[--TRAINING_FLAG=value ...]"
-    return run_command_line(program, __doc__, main, ImportOptions, argv=argv, other_arguments=training_flags)
+    return run_command_line(program, __doc__, main, ImportOptions, Config, argv=argv, passes_flagfiles=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config.option import check_given, check_positive, option
 from sagan_tf.data.images.file_names import is_ignored, is_image
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.atomic_directories import replace_directories_atomically
+from sagan_tf.exporting.atomic_directories import check_is_new_or_empty, replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.text import make_printable
 
@@ -101,6 +101,7 @@ def main(options: LayoutOptions) -> None:
     """
     source, output = Path(os.path.expanduser(options.source)), Path(os.path.expanduser(options.output))
     check_can_write_directory(output, "output")
+    check_is_new_or_empty(output, "output")
     found = find_classes(source)
     if unknown := [name for name in options.classes if name not in found]:
         raise UserError(f"classes: {source} has no directory {unknown[0]!r}")

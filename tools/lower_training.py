@@ -26,14 +26,17 @@ compiles them for a TPU and reports the memory that they take there.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sagan_tf.cli.command_line import run_command_line
-from sagan_tf.cli.flags import FlagError, Flags, parse_config
+from sagan_tf.cli.command_line import report_unknown_action, run_command_line
+from sagan_tf.cli.console import run_command
+from sagan_tf.cli.flags import FlagError
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.config.option import check_positive, option
@@ -41,13 +44,12 @@ from sagan_tf.errors import UserError
 from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 
-_ACTIONS = ("write", "updates", "collect")
-_ACTIONS_AND_DIRECTORY = f"{'|'.join(_ACTIONS)} DIR"
+_PROGRAM = "tools/lower_training.py"
 
 
 @dataclasses.dataclass(frozen=True)
 class LoweringOptions:
-    """Option of `write`; all other flags of `write` and `updates` are those of `python -m sagan_tf.train`."""
+    """The program."""
 
     steps_per_call: int = option(50, "Training steps of one call of the program.")
 
@@ -57,17 +59,17 @@ class LoweringOptions:
 
 @dataclasses.dataclass(frozen=True)
 class CollectionOptions:
-    """Option of `collect`."""
+    """The run that receives the checkpoints."""
 
     run_dir: str = option("", "Directory of the run; empty: the one that was given to `write`.")
 
 
-def write_program(directory: Path, steps_per_call: int, config: Config) -> str:
+def write_program(directory: Path, options: LoweringOptions, config: Config) -> str:
     """Write the program of a configuration to a new directory.
 
     Args:
         directory: New directory, which appears complete or not at all.
-        steps_per_call: Training steps of one call of the program.
+        options: Options of the program.
         config: Configuration of the run.
 
     Returns:
@@ -83,11 +85,11 @@ def write_program(directory: Path, steps_per_call: int, config: Config) -> str:
     from tools.lowering.storage import write_directory
 
     run = prepare_run(config)
-    program = lower_training_steps(run.config, run.state, len(run.labels), steps_per_call)
+    program = lower_training_steps(run.config, run.state, len(run.labels), options.steps_per_call)
     with replace_directories_atomically([directory], overwrite=False, option="DIR") as (new,):
         write_directory(new, program, run)
     return (
-        f"{directory}: from step {int(run.state.step.numpy())}, {steps_per_call} steps a call, "
+        f"{directory}: from step {int(run.state.step.numpy())}, {options.steps_per_call} steps a call, "
         f"{len(program.module):,} bytes, {len(program.inputs)} variables, {len(run.labels):,} images"
     )
 
@@ -122,12 +124,12 @@ def write_updates(directory: Path, config: Config) -> str:
     return f"{directory}: {sizes}"
 
 
-def collect_checkpoints(directory: Path, run_dir: str) -> str:
+def collect_checkpoints(directory: Path, options: CollectionOptions) -> str:
     """Add a checkpoint to a run for each step whose variables were saved.
 
     Args:
         directory: Directory that `write` has made, with the variables that the program has saved.
-        run_dir: Directory of the run; empty: the one that was given to `write`.
+        options: Options of the collection.
 
     Returns:
         A line that describes what was added.
@@ -138,7 +140,7 @@ def collect_checkpoints(directory: Path, run_dir: str) -> str:
     load_tensorflow()
     from tools.lowering.collection import add_checkpoints
 
-    run_directory, steps = add_checkpoints(directory, run_dir)
+    run_directory, steps = add_checkpoints(directory, options.run_dir)
     return f"{run_directory}: added {len(steps)} checkpoints, of steps {', '.join(map(str, steps))}"
 
 
@@ -148,37 +150,61 @@ def _check_is_new(directory: Path) -> None:
         raise UserError(f"DIR: {directory} exists; choose the name of a new directory")
 
 
-def main(options: LoweringOptions, arguments: Sequence[str]) -> None:
-    """Write or collect, and print a line that describes the result.
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """An action of the tool.
+
+    Attributes:
+        perform: Function that receives DIR and one object for each of `option_classes`, and returns a line that
+            describes its result.
+        option_classes: The dataclasses that the flags are made from; see `Flags`.
+        description: One line for `--help`.
+    """
+
+    perform: Callable[..., str]
+    option_classes: tuple[type, ...]
+    description: str
+
+
+ACTIONS = {
+    "write": Action(write_program, (LoweringOptions, Config), "Store a program that trains, and its data, in DIR."),
+    "updates": Action(write_updates, (Config,), "Store both updates of a configuration in DIR."),
+    "collect": Action(collect_checkpoints, (CollectionOptions,), "Add checkpoints to a run from the variables in DIR."),
+}
+
+
+def main(name: str, directory: str, *options: Any) -> None:
+    """Perform an action, and print a line that describes the result.
 
     Args:
-        options: Options of the tool.
-        arguments: The action, DIR, and flags of `python -m sagan_tf.train`.
+        name: Name of the action.
+        directory: DIR; empty if it was not given.
+        *options: One object for each of the option classes of the action.
 
     Raises:
-        UserError: The arguments are invalid, or an action fails.
+        UserError: The arguments are invalid, or the action fails.
     """
-    if len(arguments) < 2 or arguments[0] not in _ACTIONS or arguments[1].startswith("-"):
-        received = " ".join(arguments) or "no arguments"
-        raise FlagError(f"expected {_ACTIONS_AND_DIRECTORY} [--name=value ...], received {received}")
-    action, path, *flags = arguments
-    if action != "write" and options != LoweringOptions():
-        raise FlagError(f"--steps_per_call={options.steps_per_call} has no effect here; it needs the action write")
-    directory = Path(path).expanduser()
-    if action == "collect":
-        (collection,) = Flags(CollectionOptions).parse(flags)
-        print(collect_checkpoints(directory, collection.run_dir))
-    elif action == "updates":
-        print(write_updates(directory, parse_config(flags)))
-    else:
-        print(write_program(directory, options.steps_per_call, parse_config(flags)))
+    if not directory:
+        raise FlagError(f"expected {name} DIR, received {name} without a directory")
+    print(ACTIONS[name].perform(Path(directory).expanduser(), *options))
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    program = "tools/lower_training.py"
-    arguments = f"{_ACTIONS_AND_DIRECTORY} [--TRAINING_FLAG=value ...]"
-    return run_command_line(program, __doc__, main, LoweringOptions, argv=argv, other_arguments=arguments)
+    name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or [""]
+    if name not in ACTIONS:
+        descriptions = {known: action.description for known, action in ACTIONS.items()}
+        describe = functools.partial(report_unknown_action, _PROGRAM, __doc__, descriptions, name)
+        return run_command(_PROGRAM, describe, restart=argv is None)
+    directory = arguments.pop(0) if arguments and not arguments[0].startswith("-") else ""
+    return run_command_line(
+        f"{_PROGRAM} {name} DIR",
+        __doc__,
+        functools.partial(main, name, directory),
+        *ACTIONS[name].option_classes,
+        argv=arguments,
+        restart=argv is None,
+    )
 
 
 if __name__ == "__main__":

@@ -8,16 +8,20 @@ A command is written as follows:
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sagan_tf.cli.console import run_command
 from sagan_tf.cli.flags import FlagError, Flags
-from sagan_tf.errors import RunEndedError, UserError
+from sagan_tf.errors import CommandEndedError, UserError
+from sagan_tf.log import DEBUG_VARIABLE, is_debug_requested, log_to_console
 from sagan_tf.text import make_single_line
 
-HELP_FLAGS = ("--help", "-help", "-h")
+_HELP_FLAGS = ("--help", "-help", "-h")
 _MAX_MESSAGE_LENGTH = 4000
+_MAX_ACTION_LENGTH = 100
+_logger = logging.getLogger("sagan_tf")
 
 
 def run_command_line(
@@ -26,9 +30,8 @@ def run_command_line(
     main: Callable[..., None],
     *option_classes: type,
     argv: Sequence[str] | None = None,
-    check: Callable[..., None] | None = None,
     prints_result: bool = False,
-    other_arguments: str = "",
+    passes_flagfiles: bool = False,
     restart: bool | None = None,
 ) -> int:
     """Parse the flags of a command, run it and report user errors.
@@ -36,57 +39,70 @@ def run_command_line(
     An error of the user or of the operating system is reported in one line on standard error.
 
     Args:
-        program: The name of the module, as in `python -m <program>`, or the path of a script and an
-            argument that it takes before its flags.
+        program: The name of the module, as in `python -m <program>`, or the path of a script and the arguments that it
+            takes before its flags.
         summary: The description of the command that `--help` shows: the docstring of its module.
         main: The command. It is called with one object for each of `option_classes`.
         *option_classes: The dataclasses that the flags are made from; see `Flags`.
-        argv: The arguments without the name of the program; None for those of the process.
-        check: A function that is called before `main`, with the same objects and `Flags.flagfiles`. It raises UserError
-            to end the program.
+        argv: The flags; None: the arguments of the process.
         prints_result: Whether standard output is the result of the command; see `console.run_command`.
-        other_arguments: The arguments besides the flags of `option_classes`, as the usage shows them. `main` then
-            receives the list of these arguments after the objects. If empty, such arguments are errors.
+        passes_flagfiles: Whether `main` also receives `Flags.flagfiles`, after the objects.
         restart: Whether the process may restart in UTF-8 mode; see `console.run_command`. None: if `argv` is None.
 
     Returns:
         The exit status: 0; 1 if the result could not be written to standard output; 2 for an error of the user or of
-        the operating system; 75 if another worker was lost; 130 if interrupted from the keyboard; 128 + number for
-        another signal.
+        the operating system; the status of a `CommandEndedError`, such as 1 if a check of the command failed, 75 if
+        another worker was lost, or 128 + number for a signal; 130 if interrupted from the keyboard.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    is_help = any(argument in HELP_FLAGS for argument in arguments)
-    usage = _format_usage(program, other_arguments)
+    is_help = any(argument in _HELP_FLAGS for argument in arguments)
 
     def run() -> None:
         flags = Flags(*option_classes)
         if is_help:
-            sys.stdout.write(f"{usage}\n\n{(summary or '').strip()}\n\n{flags.format_help()}")
+            sys.stdout.write(f"{_format_usage(program)}\n\n{(summary or '').strip()}\n\n{flags.format_help()}")
             return
-        own, others = flags.split(arguments) if other_arguments else (arguments, [])
-        objects = flags.parse(own)
-        if check is not None:
-            check(*objects, flags.flagfiles)
-        main(*objects, *([others] if other_arguments else []))
+        objects = flags.parse(arguments)
+        main(*objects, *([flags.flagfiles] if passes_flagfiles else []))
 
     return run_command(
         program,
-        lambda: _report_errors(program, usage, run),
+        lambda: _report_errors(program, run),
         prints_result=prints_result or is_help,
         restart=argv is None if restart is None else restart,
     )
 
 
-def _report_errors(program: str, usage: str, run: Callable[[], None]) -> int:
+def report_unknown_action(program: str, summary: str | None, actions: Mapping[str, str], argument: str) -> int:
+    """Print the actions of a command that is given none of them, and return the exit status.
+
+    Args:
+        program: The path of a script whose first argument is the name of an action.
+        summary: The description of the script that `--help` shows: its docstring.
+        actions: The description of each action, by name.
+        argument: The first argument; empty if there is none.
+    """
+    if argument in _HELP_FLAGS:
+        width = max(map(len, actions))
+        table = "".join(f"  {name.ljust(width)}  {description}\n" for name, description in actions.items())
+        sys.stdout.write(f"usage: python {program} NAME [--name=value ...]\n\n{(summary or '').strip()}\n\n{table}")
+        return 0
+    received = repr(make_single_line(argument)[:_MAX_ACTION_LENGTH]) if argument else "none"
+    sys.stderr.write(f"{program}: error: expected NAME, one of {', '.join(actions)}, received {received}\n")
+    return 2
+
+
+def _report_errors(program: str, run: Callable[[], None]) -> int:
     """Run a function, report how it ends on standard error, and return the exit status."""
     try:
         run()
     except (UserError, OSError) as error:
         if isinstance(error, FlagError):
-            sys.stderr.write(f"{usage}; --help shows every flag\n")
-        sys.stderr.write(f"{program}: error: {_format_error(error)}\n")
+            sys.stderr.write(f"{_format_usage(program)}; --help shows every flag\n")
+        advice = _explain_system_error(error) if isinstance(error, OSError) else ""
+        sys.stderr.write(f"{program}: error: {_format_error(error)}{advice}\n")
         return 2
-    except RunEndedError as ended:
+    except CommandEndedError as ended:
         sys.stderr.write(f"{program}: {ended}\n")
         return ended.status
     except KeyboardInterrupt:
@@ -95,9 +111,18 @@ def _report_errors(program: str, usage: str, run: Callable[[], None]) -> int:
     return 0
 
 
-def _format_usage(program: str, other_arguments: str) -> str:
+def _explain_system_error(error: OSError) -> str:
+    """Log where an error of the operating system was raised, and return what the user can do about it."""
+    if is_debug_requested():
+        log_to_console()  # A command that has failed early has not done so.
+    _logger.debug("This error of the operating system ends the command:", exc_info=error)
+    cause = "the path, its permissions and the free space" if error.filename else "the free space and the network"
+    return f"; check {cause}, or set {DEBUG_VARIABLE}=1 to see where the error occurred"
+
+
+def _format_usage(program: str) -> str:
     script = program if program.split()[0].endswith(".py") else f"-m {program}"
-    return " ".join(filter(None, ["usage: python", script, other_arguments, "[--flagfile=FILE] [--name=value ...]"]))
+    return f"usage: python {script} [--flagfile=FILE] [--name=value ...]"
 
 
 def _format_error(error: Exception) -> str:

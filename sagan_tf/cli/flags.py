@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import itertools
 import pathlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
 
 from sagan_tf.config import Config
 from sagan_tf.config.flag_text import build_options, list_option_texts, list_sections
-from sagan_tf.config.flagfile import FlagError, expand_flagfiles
+from sagan_tf.config.flagfile import FlagError, expand_flagfiles, split_flag
 from sagan_tf.config.option_text import OptionText
 
 __all__ = ["FlagError", "Flags", "parse_config"]
@@ -53,8 +52,8 @@ class Flags:
             may occur twice.
 
     Attributes:
-        flagfiles: The flagfile that set each flag, by the name of the flag, after `parse`; None for a flag that was
-            given on the command line. Flags that were not given are missing.
+        flagfiles: The flagfile that set each option, by the name of the option, after `parse`; None for an option that
+            was set on the command line. Options that were not set are missing.
     """
 
     def __init__(self, *option_classes: type) -> None:
@@ -84,30 +83,15 @@ class Flags:
         """
         self._values.unparse_flags()
         expanded = list(expand_flagfiles(argv))
-        arguments = [argument for argument, _ in expanded]
-        self.flagfiles = {argument.lstrip("-").partition("=")[0]: path for argument, path in expanded}
-        self._check_names(arguments)
+        self.flagfiles = self._find_flagfiles(expanded)
         try:
-            leftover = self._values(["", *arguments])[1:]
+            leftover = self._values(["", *(argument for argument, _ in expanded)])[1:]
             if leftover:
                 raise FlagError(f"expected --name=value, received {leftover[0]!r}")
             values = {name: self._values[name].value for name in self._values if self._values[name].present}
             return tuple(build_options(option_class, values) for option_class in self._option_classes)
         except (absl_flags.Error, ValueError) as error:
             raise FlagError(str(error).removeprefix("flag ")) from error
-
-    def split(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Split command-line arguments into those of these flags and all others."""
-        own: list[str] = []
-        others: list[str] = []
-        remaining = iter(argv)
-        for argument in remaining:
-            name, equals, _ = argument.removeprefix("-").removeprefix("-").partition("=")
-            is_own = argument.startswith("-") and name in self._list_spellings()
-            (own if is_own else others).append(argument)
-            if is_own and not equals and self._takes_value(name):
-                own += itertools.islice(remaining, 1)
-        return own, others
 
     def format_help(self) -> str:
         """Return the text of `--help` below the summary, which describes all flags."""
@@ -124,30 +108,27 @@ class Flags:
     def _list_sections(self) -> list[tuple[str, type]]:
         return [section for option_class in self._option_classes for section in list_sections(option_class)]
 
-    def _list_spellings(self) -> set[str]:
-        """Return the names of all flags, and those that set a boolean flag to false."""
-        return {*self._values, *(f"no{name}" for name in self._values if self._values[name].boolean)}
-
-    def _takes_value(self, name: str) -> bool:
-        return name in self._values and not self._values[name].boolean
-
-    def _check_names(self, arguments: Sequence[str]) -> None:
-        """Raise FlagError for an unknown flag.
+    def _find_flagfiles(self, arguments: Iterable[tuple[str, pathlib.Path | None]]) -> dict[str, pathlib.Path | None]:
+        """Return the flagfile of the last flag of each option, and raise FlagError for an unknown flag.
 
         absl itself would accept its own flags. One of them, --undefok, makes it accept unknown flags.
         """
-        known = self._list_spellings()
+        options = {name: name for name in self._values}
+        options |= {f"no{name}": name for name in self._values if self._values[name].boolean}
+        flagfiles = {}
         remaining = iter(arguments)
-        for argument in remaining:
-            name, equals, _ = argument.removeprefix("-").removeprefix("-").partition("=")
-            if not argument.startswith("-") or not name:
-                return  # `parse` reports an argument that is not a flag.
-            if name not in known:
+        for argument, path in remaining:
+            name, value = split_flag(argument)
+            if not name:
+                break  # `parse` reports an argument that is not a flag.
+            if name not in options:
                 shown = name[:_MAX_NAME_LENGTH]
-                close = difflib.get_close_matches(shown, ["flagfile", "help", *sorted(known)], n=1)
+                close = difflib.get_close_matches(shown, ["flagfile", "help", *sorted(options)], n=1)
                 raise FlagError(f"unknown flag --{shown}" + (f"; did you mean --{close[0]}?" if close else ""))
-            if not equals and self._takes_value(name):
+            flagfiles[options[name]] = path
+            if value is None and not self._values[options[name]].boolean:
                 next(remaining, None)  # The next argument is the value of this flag.
+        return flagfiles
 
 
 class _OptionTextParser(absl_flags.ArgumentParser):

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from sagan_tf.config.flagfile import FlagError, expand_flagfiles
+from sagan_tf.config.flagfile import FlagError, expand_flagfiles, split_flag
 from sagan_tf.config.option_text import OptionText
 
 _Options = TypeVar("_Options")
@@ -125,8 +125,8 @@ def _list_values(options: Any) -> Iterator[tuple[str, Any]]:
 def _split_arguments(arguments: Iterable[str], texts: Mapping[str, OptionText]) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each `--name=value`; a boolean may also be written `--name` or `--noname`."""
     for argument in arguments:
-        name, equals, text = argument.removeprefix("-").removeprefix("-").partition("=")
-        if equals:
+        name, text = split_flag(argument)
+        if text is not None:
             yield name, text
         elif name in texts and texts[name].is_bool:
             yield name, "true"

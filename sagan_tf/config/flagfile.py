@@ -22,6 +22,21 @@ class FlagError(UserError):
     """Raised for an error on the command line or in a flagfile."""
 
 
+def split_flag(argument: str) -> tuple[str, str | None]:
+    """Split a command-line argument into the name and the value of a flag.
+
+    Args:
+        argument: An argument such as `--name=value` or `--name`. One hyphen is as good as two.
+
+    Returns:
+        The name, which is empty if the argument is not a flag, and the value, which is None without `=`.
+    """
+    if not argument.startswith("-"):
+        return "", None
+    name, equals, value = argument.removeprefix("-").removeprefix("-").partition("=")
+    return name, value if equals else None
+
+
 def expand_flagfiles(
     argv: Sequence[str], including: tuple[pathlib.Path, ...] = (), remaining: Iterator[int] | None = None
 ) -> Iterator[tuple[str, pathlib.Path | None]]:
@@ -45,11 +60,11 @@ def expand_flagfiles(
     remaining = iter(range(MAX_FLAGFILES)) if remaining is None else remaining
     arguments = iter(argv)
     for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if name not in ("--flagfile", "-flagfile"):
+        name, value = split_flag(argument)
+        if name != "flagfile":
             yield argument, including[-1] if including else None
             continue
-        value = value if equals else next(arguments, "")
+        value = next(arguments, "") if value is None else value
         if not value:
             raise FlagError("--flagfile: no file is given; write --flagfile=FILE")
         directory = including[-1].parent if including else pathlib.Path()

@@ -16,13 +16,14 @@ from sagan_tf.errors import UserError
 _TEMPORARY_PREFIX = ".unfinished_"
 _MAX_TEMPORARY_AGE_S = 24 * 3600
 """An older temporary directory was left behind by a program that was killed, and is removed."""
+NEW_DIRECTORY_ADVICE = "choose the name of a new directory"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Constants of Linux for the system call renameat2."""
 
 
 @contextlib.contextmanager
 def replace_directories_atomically(
-    paths: Sequence[pathlib.Path], overwrite: bool = True, option: str = "output"
+    paths: Sequence[pathlib.Path], overwrite: bool = True, option: str = "output", advice: str = NEW_DIRECTORY_ADVICE
 ) -> Iterator[list[pathlib.Path]]:
     """Create or replace several directories, all of them or none.
 
@@ -32,7 +33,8 @@ def replace_directories_atomically(
     Args:
         paths: The final paths of the directories. Existing directories are replaced.
         overwrite: Whether a directory with files may exist already.
-        option: The option that names the directories, for the message of an error of the file system.
+        option: The option that names the directories, for error messages.
+        advice: What the user can do about a directory that exists, for the error message.
 
     Yields:
         The temporary directories, in the order of `paths`.
@@ -47,6 +49,8 @@ def replace_directories_atomically(
             yield new_directories
             with contextlib.ExitStack() as undo:
                 for new, path in zip(new_directories, paths, strict=True):
+                    if not overwrite:
+                        check_is_new_or_empty(path, option, advice)
                     _move_into_place(new, path, overwrite)
                     undo.callback(_move_into_place, path, new, True)
                 undo.pop_all()
@@ -56,6 +60,21 @@ def replace_directories_atomically(
         for parent in sorted(missing_parents, reverse=True):  # parents that were created here and are still empty
             with contextlib.suppress(OSError):
                 parent.rmdir()
+
+
+def check_is_new_or_empty(path: pathlib.Path, option: str, advice: str = NEW_DIRECTORY_ADVICE) -> None:
+    """Check that a directory can be created without replacing anything.
+
+    Args:
+        path: The directory.
+        option: The option that names it, for the error message.
+        advice: What the user can do about a directory that exists, for the error message.
+
+    Raises:
+        UserError: The path exists and is not an empty directory.
+    """
+    if path.exists() and not _is_empty_directory(path):
+        raise UserError(f"{option}: {path} already exists; {advice}")
 
 
 def _create_sibling_directory(path: pathlib.Path, stack: contextlib.ExitStack) -> pathlib.Path:
@@ -79,11 +98,9 @@ def _move_into_place(new: pathlib.Path, path: pathlib.Path, overwrite: bool) -> 
 
     Where the system can exchange two names in one step, `path` exists at every moment.
     """
-    if not path.exists() or (not overwrite and _is_empty_directory(path)):
+    if not path.exists() or not overwrite:
         os.rename(new, path)  # fails if files have appeared in `path` since the check
         return
-    if not overwrite:
-        raise UserError(f"output: {path} already exists; choose another --output or replace it with --overwrite")
     if _exchange_names(new, path):
         return
     old = new.with_name("old")

@@ -35,6 +35,7 @@ from sagan_tf.runs.run_directory import RunDirectory, open_run
 from sagan_tf.serving.contract import AUXILIARY_CLASSIFIER_SIGNATURES, DISCRIMINATOR_SIGNATURES, GENERATOR_SIGNATURES
 from sagan_tf.tensorflow_paths import check_tensorflow_path, is_pattern
 
+_EXISTING_ADVICE = "choose another --output or replace it with --overwrite"
 _logger = logging.getLogger("sagan_tf")
 _PNG_CHANNELS = (1, 3, 4)
 SAVED_MODEL, TFLITE, DISCRIMINATOR = "saved_model", "tflite", "discriminator"
@@ -136,7 +137,7 @@ def _choose_output_paths(
         raise UserError(f"output: expected a directory, received the file {files[0]}")
     check_can_write_directory(base, "output", num_bytes=num_bytes)
     if existing and not options.overwrite:
-        raise UserError(f"output: {existing[0]} already exists; choose another --output or replace it with --overwrite")
+        raise UserError(f"output: {existing[0]} already exists; {_EXISTING_ADVICE}")
     return paths
 
 
@@ -171,7 +172,8 @@ def _write_exports(
     paths: dict[str, pathlib.Path],
 ) -> None:
     """Write all exports, or none of them if one fails."""
-    with replace_directories_atomically(list(paths.values()), options.overwrite) as new_directories:
+    directories = list(paths.values())
+    with replace_directories_atomically(directories, options.overwrite, advice=_EXISTING_ADVICE) as new_directories:
         new = dict(zip(paths, new_directories, strict=True))
         if SAVED_MODEL in new:
             _export_saved_model(generator, origin, new[SAVED_MODEL])

@@ -8,6 +8,7 @@ An image is determined by seed, class and truncation. Programs use `Client`; see
 from __future__ import annotations
 
 import io
+import logging
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def main(options: ClientOptions) -> None:
     Raises:
         UserError: If an option is wrong, the server gives no images or they cannot be written.
     """
+    # An error is reported by an exception, and this command prints one line for it, without the warnings of urllib3.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     output = options.get_path()
     _check_output(output, options)
     classes = read_classes(options.model_card) if options.model_card else Classes()
@@ -43,7 +46,7 @@ def main(options: ClientOptions) -> None:
     with Client(
         options.server, rest=options.rest, model=options.model, version=options.version, timeout_s=options.timeout
     ) as client:
-        if options.is_sheet():
+        if options.is_sheet:
             rows = labels if options.labels else labels[:MAX_ROWS]
             names = [classes.get_name(label) for label in rows] if options.labels or classes.count else []
             write_image(_request_sheet(client, rows, names, options), output)
@@ -97,7 +100,7 @@ def _decode_png(file: bytes) -> np.ndarray:
 
 def _check_output(path: pathlib.Path, options: ClientOptions) -> None:
     """Check that the output can be written."""
-    is_sheet = options.is_sheet()
+    is_sheet = options.is_sheet
     if path.is_dir() if is_sheet else path.exists() and not path.is_dir():
         expected = ".png file" if is_sheet else "directory"
         raise UserError(f"output: expected a {expected}, received {options.output!r}")

@@ -8,7 +8,7 @@ It needs no TensorFlow; for gRPC it needs grpcio and protobuf, for REST requests
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -25,6 +25,7 @@ from sagan_tf.serving.contract import (
     NO_TRUNCATION,
     SERVING_DEFAULT,
     SignatureContract,
+    TensorContract,
 )
 from sagan_tf.serving.inputs import validate_inputs
 from sagan_tf.serving.transports import ModelMetadata, Transport
@@ -155,13 +156,14 @@ class Client:
         """Return the inputs and outputs of a signature.
 
         Raises:
-            UserError: If the model does not have this signature of a generator.
+            UserError: If the model does not have this signature of a generator. The message names the input or output
+                that is missing or has another number of axes.
         """
-        signatures, contract = self.signatures(), GENERATOR_SIGNATURES[name]
-        if name not in signatures or not _fits(signatures[name], contract):
-            raise UserError(
-                f"model: expected a generator with the signature {name}, received a model with {', '.join(signatures)}"
-            )
+        signatures = self.signatures()
+        if name not in signatures:
+            raise _make_model_error(f"a generator with the signature {name}", f"a model with {', '.join(signatures)}")
+        _check_tensors(name, "input", signatures[name].inputs, GENERATOR_SIGNATURES[name].inputs)
+        _check_tensors(name, "output", signatures[name].outputs, GENERATOR_SIGNATURES[name].outputs)
         return signatures[name]
 
     def is_ready(self) -> bool:
@@ -197,14 +199,22 @@ class Client:
         return answer
 
 
-def _fits(signature: SignatureContract, contract: SignatureContract) -> bool:
-    """Return whether a signature has every input and output of the contract, each with as many axes."""
-    pairs = ((signature.inputs, contract.inputs), (signature.outputs, contract.outputs))
-    return all(
-        name in found and len(found[name].shape) == len(tensor.shape)
-        for found, expected in pairs
-        for name, tensor in expected.items()
-    )
+def _check_tensors(
+    signature: str, kind: str, found: Mapping[str, TensorContract], expected: Mapping[str, TensorContract]
+) -> None:
+    """Raise UserError unless each expected input or output exists with as many axes."""
+    for name, tensor in expected.items():
+        if name not in found:
+            raise _make_model_error(f"the {kind} {name} of {signature}", ", ".join(found) or "none")
+        if len(found[name].shape) != len(tensor.shape):
+            raise _make_model_error(
+                f"{len(tensor.shape)} axes of the {kind} {name} of {signature}",
+                f"{len(found[name].shape)} in shape {list(found[name].shape)}",
+            )
+
+
+def _make_model_error(expected: str, received: str) -> UserError:
+    return UserError(f"model: expected {expected}, received {received}; serve a model that sagan_tf.export has written")
 
 
 def _import_transport(rest: bool) -> Callable[[str, str, int | None], Transport]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import functools
 import math
 import pathlib
 import ssl
@@ -13,9 +13,6 @@ from typing import Any
 import requests
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, ProxyError
-
-# An error is reported by an exception, and a command prints one line for it, without the warnings of urllib3.
-logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 _BUSY_ERRORS = (NewConnectionError, ProtocolError, ProxyError)
 _TIMEOUT_ERRORS = (requests.Timeout, urllib3.exceptions.TimeoutError)
@@ -67,7 +64,7 @@ def _send(url: str, body: bytes | None, timeout_s: float) -> tuple[int, bytes]:
     # TensorFlow Serving does not redirect, and another server must not receive the request.
     options: dict[str, Any] = {"timeout": timeout, "allow_redirects": False, "stream": True}
     with (
-        _create_session() as session,
+        _create_session(url) as session,
         session.request(method, url, data=body, headers=_HEADERS, **options) as answer,
     ):
         if answer.status_code == 200:
@@ -78,10 +75,11 @@ def _send(url: str, body: bytes | None, timeout_s: float) -> tuple[int, bytes]:
         return answer.status_code, content or answer.reason.encode()
 
 
-def _create_session() -> requests.Session:
+def _create_session(url: str) -> requests.Session:
     session = requests.Session()
     session.auth = lambda request: request  # By default, requests sends the passwords in ~/.netrc.
-    session.verify = _find_certificates()
+    if url.startswith("https:"):
+        session.verify = _find_certificates()
     return session
 
 
@@ -93,8 +91,13 @@ def _find_certificates() -> str | bool:
     paths = ssl.get_default_verify_paths()
     if paths.cafile:
         return paths.cafile
+    return paths.capath if paths.capath and _has_certificates(paths.capath) else True
+
+
+@functools.cache  # The directory may have hundreds of files, and is needed for every request.
+def _has_certificates(directory: str) -> bool:
     # OpenSSL reads only files that are named after a hash, such as 5ed36f99.0.
-    return paths.capath if paths.capath and any(pathlib.Path(paths.capath).glob("*.[0-9]")) else True
+    return any(pathlib.Path(directory).glob("*.[0-9]"))
 
 
 def _read(answer: Any, deadline: float, max_bytes: float = math.inf) -> bytes:

@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from sagan_tf.config.dependent_options import CLIENT, check_dependent_fields
+from sagan_tf.config.dependent_options.client import is_sheet_path
 from sagan_tf.config.option import check_given, option
 from sagan_tf.config.shared_options import first_seed_option, labels_option, overwrite_option, truncation_option
 from sagan_tf.errors import UserError
@@ -23,7 +24,7 @@ _UNSUPPORTED_SUFFIXES = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
 
 @dataclasses.dataclass(frozen=True)
 class ClientOptions:
-    """Options of `python -m sagan_tf.serving.client`; each field has its description."""
+    """The server, the images and the output."""
 
     server: str = option("", "HOST:PORT of the gRPC interface, or with --rest of the REST interface.")
     output: str = option("", "A .png file for a sheet with one row per class, or a directory for one file per image.")
@@ -46,7 +47,7 @@ class ClientOptions:
         check_given(self, "server", "output")
         if self.get_path().suffix.lower() in _UNSUPPORTED_SUFFIXES:
             raise UserError(f"output: expected a .png file or a directory, received {self.output!r}")
-        check_dependent_fields(CLIENT, self, facts={"is_sheet": self.is_sheet()})
+        check_dependent_fields(CLIENT, self)
         for name in ("columns", "num_samples"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -58,6 +59,7 @@ class ClientOptions:
         """Return the path of the output."""
         return pathlib.Path(os.path.expanduser(self.output))
 
+    @property
     def is_sheet(self) -> bool:
-        """Return whether the output is one file."""
-        return self.get_path().suffix.lower() == ".png"
+        """Whether the output is one file."""
+        return is_sheet_path(self.output)

@@ -35,16 +35,18 @@ def send_until_answered(
         ServerBusyError: If the last attempt raises it. There is no attempt that would begin after the timeout.
     """
     deadline = time.monotonic() + timeout_s
-    attempt = 1
+    attempt = 0
     while True:
+        attempt += 1
         try:
             return send(deadline - time.monotonic())
         except ServerBusyError as error:
             wait_s = _draw_wait_s(attempt)
-            if attempt == max_attempts or time.monotonic() + wait_s >= deadline:
+            is_last = attempt == max_attempts or time.monotonic() + wait_s >= deadline
+            if not is_last:
+                time.sleep(wait_s)
+            if is_last or time.monotonic() >= deadline:  # A sleep may take longer than it should.
                 raise ServerBusyError(f"{error} (attempts: {attempt})") from error
-        time.sleep(wait_s)
-        attempt += 1
 
 
 def _draw_wait_s(attempt: int) -> float:

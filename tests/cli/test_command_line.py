@@ -1,6 +1,7 @@
 """Tests of the command line of a module: help, results and errors."""
 
 import dataclasses
+import logging
 import pathlib
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config import Config, get_option_fields
 from sagan_tf.config.option import option
-from sagan_tf.errors import UserError
+from sagan_tf.errors import CommandEndedError, UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -40,15 +41,14 @@ def test_help_shows_every_flag_with_values_default_and_meaning(capsys):
     assert "--generator_attention_resolutions=INTEGER,... (default: unset)" in shown
 
 
-def test_main_receives_other_arguments() -> None:
+def test_main_receives_the_flagfiles() -> None:
     received: list[object] = []
 
     def main(*arguments: object) -> None:
         received.extend(arguments)
 
-    argv = ["write", "--rows=3", "--seed=1"]
-    run_command_line("tool.py", None, main, SampleOptions, argv=argv, other_arguments="ACTION [--seed=SEED]")
-    assert received == [SampleOptions(rows=3), ["write", "--seed=1"]]
+    assert run_command_line("tool.py", None, main, SampleOptions, argv=["--rows=3"], passes_flagfiles=True) == 0
+    assert received == [SampleOptions(rows=3), {"rows": None}]
 
 
 def test_invalid_flag_prints_usage_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def test_user_error_is_printed_in_one_line(capsys):
 
 
 def test_arguments_besides_the_flags_are_in_the_usage(capsys):
-    run_command_line("tool.py", None, print, SampleOptions, argv=["--help"], other_arguments="ACTION DIR")
+    run_command_line("tool.py ACTION DIR", None, print, SampleOptions, argv=["--help"])
     assert capsys.readouterr().out.startswith("usage: python tool.py ACTION DIR [--flagfile=FILE]")
 
 
@@ -81,6 +81,29 @@ def test_an_error_of_the_operating_system_is_printed_in_one_line(error, capsys):
     assert run_command_line("sagan_tf.sample", None, main, SampleOptions, argv=[]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("sagan_tf.sample: error: ") and ("absent" in line or "ConnectionResetError" in line)
+    assert "SAGAN_TF_DEBUG" in line and ("permissions" if error.filename else "network") in line
+
+
+@pytest.mark.parametrize("value", ["", "1"])
+def test_the_traceback_of_an_error_of_the_operating_system_is_shown_on_request(value, monkeypatch, capsys):
+    for name in ("handlers", "level", "propagate"):  # The command changes them.
+        monkeypatch.setattr(logging.getLogger("sagan_tf"), name, getattr(logging.getLogger("sagan_tf"), name))
+    monkeypatch.setenv("SAGAN_TF_DEBUG", value)
+
+    def fail_in_this_function(options: SampleOptions) -> None:
+        raise OSError(28, "No space left on device")
+
+    assert run_command_line("sagan_tf.sample", None, fail_in_this_function, SampleOptions, argv=[]) == 2
+    captured = capsys.readouterr()
+    assert ("in fail_in_this_function" in captured.out) == (value == "1") and captured.err.count("\n") == 1
+
+
+def test_a_command_ends_with_a_status_of_its_own(capsys):
+    def main(options: SampleOptions) -> None:
+        raise CommandEndedError("3 checks failed", status=1)
+
+    assert run_command_line("sagan_tf.sample", None, main, SampleOptions, argv=[]) == 1
+    assert capsys.readouterr().err == "sagan_tf.sample: 3 checks failed\n"
 
 
 def test_interrupt_exits_with_130_and_a_bug_keeps_its_traceback(capsys):

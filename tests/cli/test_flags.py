@@ -51,10 +51,18 @@ def test_several_dataclasses_and_repeated_parsing():
     assert flags.parse([]) == (SampleOptions(), Config())
 
 
-def test_arguments_are_split_into_own_flags_and_others() -> None:
-    own = ["--seed", "2", "--norandom_flip", "--random_flip", "--seed=3"]
-    others = ["write", "DIR", "--rows", "5", "--flagfile=a"]
-    assert Flags(Config).split([*others[:3], *own, *others[3:]]) == (own, others)
+def test_the_flagfile_of_every_option_that_is_set(tmp_path) -> None:
+    flagfile = tmp_path / "a.cfg"
+    flagfile.write_text("--seed=1\n--norandom_flip\n--num_steps=5\n")
+    flags = Flags(SampleOptions, Config)
+    flags.parse(["--dataset", "folder", f"--flagfile={flagfile}", "-num_steps=3", "--rows", "2"])
+    assert flags.flagfiles == {
+        "dataset": None,
+        "seed": flagfile,
+        "random_flip": flagfile,
+        "num_steps": None,
+        "rows": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -135,11 +135,11 @@ def test_a_replaced_version_is_never_missing(tmp_path):
 
 def test_a_directory_created_in_the_meantime_is_kept(tmp_path):
     def race() -> None:
-        with replace_directories_atomically([tmp_path / "2"], overwrite=False) as (directory,):
+        with replace_directories_atomically([tmp_path / "2"], False, "DIR", "take another") as (directory,):
             (directory / "a").write_text("new")
             fill(tmp_path / "2", text="earlier")
 
-    with pytest.raises(UserError, match="^output: .*/2 already exists.*--overwrite"):
+    with pytest.raises(UserError, match="^DIR: .*/2 already exists.*take another"):
         race()
     assert_files(tmp_path, "earlier")
 

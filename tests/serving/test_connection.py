@@ -98,14 +98,37 @@ def test_invalid_arguments_are_not_sent(
     assert not model.requests
 
 
-@pytest.mark.parametrize("shape", [{"unknown_rank": True}, {"dim": [{"size": "-1"}]}])
-def test_a_model_that_is_not_a_generator(double: ModelServer, model: ServedModel, shape: Any) -> None:
-    tensor = {"dtype": "DT_FLOAT", "tensor_shape": shape}
-    signature = {"inputs": {"latents": tensor, "labels": tensor}, "outputs": {"images": tensor}}
-    metadata = {"signature_def": {"signature_def": {"serving_default": signature}}}
+@pytest.mark.parametrize(
+    ("name", "axes", "message"),
+    [
+        ("serving_default", {"latents": 0, "labels": 1, "images": 4}, "2 .*latents.* 0 "),
+        ("serving_default", {"latents": 2, "labels": 1, "images": 2}, "4 .*images.* 2 "),
+        ("serving_default", {"latents": 2, "images": 4}, "labels .*latents"),
+        ("other", {"latents": 2, "labels": 1, "images": 4}, "serving_default.* other"),
+    ],
+)
+def test_a_model_that_is_not_a_generator(
+    double: ModelServer, model: ServedModel, name: str, axes: dict[str, int], message: str
+) -> None:
+    """The error names what is different and what to do; 0 axes are an unknown shape."""
+    tensors = {
+        tensor: {
+            "dtype": "DT_FLOAT",
+            "tensor_shape": {"dim": [{"size": "-1"}] * count} if count else {"unknown_rank": True},
+        }
+        for tensor, count in axes.items()
+    }
+    signature = {
+        "inputs": {tensor: info for tensor, info in tensors.items() if tensor != "images"},
+        "outputs": {"images": tensors["images"]},
+    }
+    metadata = {"signature_def": {"signature_def": {name: signature}}}
     answer = {"model_spec": {"name": "sagan", "version": "1"}, "metadata": metadata}
     model.faults.append(Fault(chunks=(json.dumps(answer).encode(),)))
-    with Client(double.rest, rest=True) as client, pytest.raises(UserError, match="^model: .*serving_default"):
+    with (
+        Client(double.rest, rest=True) as client,
+        pytest.raises(UserError, match=f"^model: .*{message}.*sagan_tf.export"),
+    ):
         client.signature("serving_default")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -94,6 +96,31 @@ def test_a_server_that_does_not_speak_http(double: ModelServer) -> None:
     (unused_port,) = find_free_ports(1)
     with pytest.raises(OSError, match=r".+"):
         send(f"https://127.0.0.1:{unused_port}/", None, 20.0)
+
+
+def test_an_import_does_not_change_the_log_of_urllib3() -> None:
+    program = "import logging, sagan_tf.serving.http_requests; assert logging.getLogger('urllib3').level == 0"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=pathlib.Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(("scheme", "expected"), [("http", 0), ("https", 1)])
+def test_the_directory_of_certificates_is_read_once_and_only_for_https(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, scheme: str, expected: int
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    read: list[pathlib.Path] = []
+
+    def glob(path: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+        read.append(path)
+        return []
+
+    monkeypatch.setattr(pathlib.Path, "glob", glob)
+    (unused_port,) = find_free_ports(1)
+    for _ in range(3):
+        with pytest.raises(OSError, match=r".+"):
+            send(f"{scheme}://127.0.0.1:{unused_port}/", None, 20.0)
+    assert read == [tmp_path] * expected
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ class Clock:
     def __init__(self) -> None:
         self.now = 100.0
         self.waits: list[float] = []
+        self.oversleep_s = 0.0
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
-        self.now += seconds
+        self.now += seconds + self.oversleep_s
 
 
 class BusyServer:
@@ -75,3 +76,11 @@ def test_no_attempt_begins_after_the_timeout(clock: Clock) -> None:
     with pytest.raises(ServerBusyError):
         send_until_answered(server.send, 2.1)
     assert len(server.remaining_s) == 2 and clock.now < 102.3  # the second attempt ends after the timeout
+
+
+def test_no_attempt_begins_after_a_wait_that_takes_too_long(clock: Clock) -> None:
+    server = BusyServer(clock, 9)
+    clock.oversleep_s = 2.0
+    with pytest.raises(ServerBusyError, match=r"^server: busy .*1"):
+        send_until_answered(server.send, 2.0)
+    assert server.remaining_s == [2.0]

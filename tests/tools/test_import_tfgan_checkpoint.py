@@ -29,6 +29,7 @@ from sagan_tf.runs.load_networks import load_discriminator
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.sample import run as sample
 from sagan_tf.training.state import create_state
+from tools import import_tfgan_checkpoint
 from tools.import_tfgan_checkpoint import read_class_names, run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -117,10 +118,10 @@ def test_flags_and_class_names(checkpoints: pathlib.Path, tmp_path: pathlib.Path
     names.write_text("cat\ndog\nbird\n")
     run_dir, flagfile = tmp_path / "run [1]", tmp_path / "another_run.cfg"
     run_dir.mkdir()  # An empty directory is accepted.
-    flagfile.write_text("--run_dir=elsewhere\n--ema_decay=0.5\n")
+    flagfile.write_text("--run_dir=elsewhere\n--ema_decay=0.5\n--generator_only\n")
     own = [f"--checkpoint={checkpoints / 'plain'}", f"--run_dir={run_dir}", f"--class_names={names}"]
-    others = ["--dataset", "folder", "--spectral_norm_constraint=equal", f"--flagfile={flagfile}"]
-    assert run([*own, "--generator_only", *others]) == 0
+    others = ["--dataset", "folder", "--spectral_norm_constraint=equal"]
+    assert run([f"--flagfile={flagfile}", *own, *others]) == 0  # The last value of --run_dir is used.
     config = read_config(run_dir / "flags.cfg")
     assert (config.data.dataset, config.model.spectral_norm_constraint) == ("folder", "equal")
     assert (config.training.ema_decay, config.training.run_dir) == (0.5, str(run_dir))
@@ -148,6 +149,23 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return captured.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--checkpiont=a"], "--checkpiont.*--checkpoint"),
+        (["--checkpoint=a", "--basechannels=4"], "--basechannels.*--base_channels"),
+        (["--checkpoint=a", "--base_channels=many"], "base_channels.*many"),
+        (["--checkpoint=a"], "run_dir: .*--run_dir"),
+        (["--run_dir=a"], "checkpoint: .*--checkpoint"),
+    ],
+)
+def test_invalid_flags_do_not_load_tensorflow(
+    arguments: list[str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(import_tfgan_checkpoint, "load_tensorflow", lambda: pytest.fail("TensorFlow was loaded"))
+    assert re.search(named, refused(capsys, *arguments))
+
+
 def test_invalid_options_write_nothing(
     checkpoints: pathlib.Path, imported: Imported, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,14 +175,12 @@ def test_invalid_options_write_nothing(
     for arguments, named in [
         ([f"--checkpoint={checkpoints}"], f"checkpoint: .*{checkpoints}: official, plain, trained-2"),
         ([f"{plain}.index"], r"checkpoint: .*plain\.index"),
-        ([plain, "--basechannels=4"], "--basechannels.*--base_channels"),
         ([plain, "--base_channels=4"], "checkpoint: .* shapes"),
         ([plain, "--attention_resolutions=7"], "attention_resolutions: .*7"),
         ([plain, "--loss=huge"], "loss.*huge"),
         ([plain, f"--class_names={two}"], "class_names: .*2"),
         ([plain, f"--class_names={tmp_path / 'none'}"], "class_names: .*none"),
         ([f"--checkpoint={imported('plain')[0]}/checkpoints/step-0"], "checkpoint: .*TensorFlow 2"),
-        ([], "checkpoint"),
         *(([plain, f"--run_dir={path}"], f"run_dir: .*{path}") for path in (tmp_path, two)),  # This one exists.
     ]:
         assert re.search(named, refused(capsys, run_dir, *arguments))

@@ -48,7 +48,7 @@ def test_classes_are_top_level_directories(nested: Path, tmp_path: Path, capsys)
         (["--classes=cat"], "source: "),
         (["--classes=cat,,dog"], "--classes"),
         (["--output=/proc/absent"], "output"),
-        (["--output={nested}"], "nested"),
+        (["--output={nested}", "--source=/absent"], "/nested already exists"),
         ([], "tabby__000.png"),
     ],
 )
@@ -57,4 +57,6 @@ def test_errors_leave_nothing_behind(options: list[str], named: str, nested: Pat
     if named == "tabby__000.png":  # Two images of a class would have the same link.
         (nested / "cat" / named).write_bytes(b"")
     assert run([f"--source={nested}", f"--output={tmp_path / 'out'}", *options]) == 2
-    assert named in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["nested"]
+    error = capsys.readouterr().err
+    assert named in error and "--overwrite" not in error  # The tool has no such flag.
+    assert [path.name for path in tmp_path.iterdir()] == ["nested"]

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.cli.flags import Flags
-from sagan_tf.config import Config
+from sagan_tf.config import Config, get_option_fields
+from sagan_tf.config.flagfile import split_flag
 from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
 from tools.benchmarks.measure import Timing
@@ -37,8 +37,9 @@ OPTIONS = (StartupOptions, Config)
 
 def add_default_flags(arguments: list[str]) -> list[str]:
     """Add configs/quickstart.cfg to command-line arguments without a flag of a run."""
-    run_flags, others = Flags(Config).split(arguments)
-    if run_flags or any(argument.lstrip("-").partition("=")[0] == "flagfile" for argument in others):
+    names = {split_flag(argument)[0] for argument in arguments}
+    run_names = {"flagfile", *get_option_fields()}
+    if names & run_names or {name.removeprefix("no") for name in names} & run_names:
         return arguments
     return [*arguments, f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"]
 

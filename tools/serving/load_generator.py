@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sagan_tf.cli.command_line import run_command_line
-from sagan_tf.errors import RunEndedError, UserError
+from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_file, write_result_atomically
 from sagan_tf.serving.classes import read_classes
 from sagan_tf.serving.connection import Client
@@ -153,7 +153,7 @@ def main(options: LoadOptions) -> None:
 
     Raises:
         UserError: If an option is wrong, the server cannot be reached or the result cannot be written.
-        RunEndedError: If the server failed a check.
+        CommandEndedError: If the server failed a check.
     """
     output = Path(os.path.expanduser(options.json))
     if options.json:
@@ -166,7 +166,7 @@ def main(options: LoadOptions) -> None:
         content = json.dumps({"options": dataclasses.asdict(options), **result}, indent=2) + "\n"
         write_result_atomically(output, "json", content)
     if result["failed"]:
-        raise RunEndedError(f"{result['failed']} requests failed or had wrong answers", status=1)
+        raise CommandEndedError(f"{result['failed']} requests failed or had wrong answers", status=1)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

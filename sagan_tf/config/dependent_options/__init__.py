@@ -9,7 +9,7 @@ A new option that depends on other options is one row in the table of its comman
 """
 
 from sagan_tf.config.dependent_options.client import CLIENT
-from sagan_tf.config.dependent_options.dependency import check_dependent_fields, check_dependent_options
+from sagan_tf.config.dependent_options.dependency import check_dependent_fields
 from sagan_tf.config.dependent_options.evaluate import EVALUATE
 from sagan_tf.config.dependent_options.export import EXPORT
 from sagan_tf.config.dependent_options.prepare_imagenet import PREPARE_IMAGENET
@@ -24,5 +24,4 @@ __all__ = [
     "SAMPLE",
     "TRAIN",
     "check_dependent_fields",
-    "check_dependent_options",
 ]

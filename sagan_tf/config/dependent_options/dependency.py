@@ -27,23 +27,39 @@ class Dependency:
     is_met: Callable[[Any], bool]
 
 
-def check_dependent_options(
+def check_dependent_fields(
     table: tuple[Dependency, ...],
-    values: Mapping[str, Any],
-    defaults: Mapping[str, Any],
+    *dataclass_instances: Any,
     unchecked: Collection[str] = (),
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Check that every option with a value other than its default has an effect.
 
     Args:
         table: The rows of the command.
-        values: The value of every option, by name, and the facts that the conditions use.
-        defaults: The default values of the options to check, by name.
+        *dataclass_instances: Objects whose fields are the options.
         unchecked: The names of options that are not checked.
+        facts: Further values that the conditions use, by name.
 
     Raises:
         UserError: An option has no effect. The message names the option and the condition for its effect.
     """
+    fields = {
+        field.name: (field, getattr(instance, field.name))
+        for instance in dataclass_instances
+        for field in dataclasses.fields(instance)
+    }
+    values = {name: value for name, (_, value) in fields.items()} | dict(facts or {})
+    _check_values(table, values, {name: field.default for name, (field, _) in fields.items()}, unchecked)
+
+
+def _check_values(
+    table: tuple[Dependency, ...],
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    unchecked: Collection[str],
+) -> None:
+    """Check the options in `defaults`; `values` has every option and the facts that the conditions use."""
     namespace = types.SimpleNamespace(**values)
     for dependency in table:
         for name in dependency.options:
@@ -53,32 +69,6 @@ def check_dependent_options(
                     f"{name}: --{name}={_format_value(values[name])} has no effect here; it needs "
                     f"{dependency.condition}"
                 )
-
-
-def check_dependent_fields(
-    table: tuple[Dependency, ...],
-    *dataclass_instances: Any,
-    unchecked: Collection[str] = (),
-    facts: Mapping[str, Any] | None = None,
-) -> None:
-    """Check the fields of option dataclasses with `check_dependent_options`.
-
-    Args:
-        table: The rows of the command.
-        *dataclass_instances: Objects whose fields are the options.
-        unchecked: The names of options that are not checked.
-        facts: Further values that the conditions use, by name.
-
-    Raises:
-        UserError: An option has no effect.
-    """
-    fields = {
-        field.name: (field, getattr(instance, field.name))
-        for instance in dataclass_instances
-        for field in dataclasses.fields(instance)
-    }
-    values = {name: value for name, (_, value) in fields.items()} | dict(facts or {})
-    check_dependent_options(table, values, {name: field.default for name, (field, _) in fields.items()}, unchecked)
 
 
 def _format_value(value: Any) -> str:
