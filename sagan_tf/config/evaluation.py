@@ -17,7 +17,7 @@ class EvaluationConfig:
     metrics: tuple[str, ...] = option(
         (),
         f"Comma list of metrics: {', '.join(METRICS)}, each alone or with a "
-        "number of thousands of images, such as fid50k,is50k (README, Evaluate); empty: those of the run. If the run "
+        "number of thousands of images, such as fid50k,is50k (docs/evaluation.md); empty: those of the run. If the run "
         "has none: fid50k,is50k with Inception, or fcd10k,classifier_score10k with a packaged extractor, and with "
         "fashion_mnist also label_agreement10k.",
         changeable=True,

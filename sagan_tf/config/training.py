@@ -126,7 +126,7 @@ class TrainingConfig:
     sample_every: int = option(1000, "Steps between sample grids and attention maps.", changeable=True)
     health_every: int | None = option(
         None,
-        "Steps between checks of the run's health (README, Health); 0: no checks; unset: sample_every.",
+        "Steps between checks of the run's health (docs/training.md); 0: no checks; unset: sample_every.",
         changeable=True,
     )
     on_unhealthy: str = option(

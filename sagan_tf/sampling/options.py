@@ -42,7 +42,7 @@ _SHARD = re.compile(r"(\d+)/(\d+)")
 
 @dataclasses.dataclass(frozen=True)
 class SampleOptions:
-    """Options of `python -m sagan_tf.sample`; each field has its description."""
+    """Options of `python -m sagan_tf.sample`."""
 
     run_dir: str = run_dir_option("makes the images")
     saved_model: str = option("", "Directory of an exported SavedModel, instead of --run_dir.")

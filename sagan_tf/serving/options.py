@@ -23,7 +23,7 @@ _UNSUPPORTED_SUFFIXES = (".jpg", ".jpeg", ".html", ".npz", ".npy", ".zip")
 
 @dataclasses.dataclass(frozen=True)
 class ClientOptions:
-    """Options of `python -m sagan_tf.serving.client`; each field has its description."""
+    """Options of `python -m sagan_tf.serving.client`."""
 
     server: str = option("", "HOST:PORT of the gRPC interface, or with --rest of the REST interface.")
     output: str = option("", "A .png file for a sheet with one row per class, or a directory for one file per image.")
