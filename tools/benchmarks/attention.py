@@ -24,7 +24,7 @@ _MEBIBYTE = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class AttentionOptions:
-    """Options of the layer and its inputs; the defaults are those of the README's table."""
+    """Options of the layer and its inputs; the defaults are those of docs/performance.md."""
 
     form: str = option("paper", "Form of the layer.", choices=tuple(ATTENTION_FORMS))
     locations: int = option(128, "Height and width of the features.")

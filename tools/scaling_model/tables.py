@@ -23,7 +23,7 @@ REPLICA_IMAGES = 32
 GPU_COUNTS = (1, 4, 8)
 """Numbers of GPUs in the machine that computes a whole run."""
 JPEG_BYTES = 110e3  # about the mean of ImageNet: 138 GB for 1.28M images
-# README, "Speed": `tools/benchmark.py pipeline` on two cores, at 128 px from JPEGs of 500 x 375 pixels.
+# docs/performance.md: `tools/benchmark.py pipeline` on two cores, at 128 px from JPEGs of 500 x 375 pixels.
 ORIGINAL_IMAGES_PER_CORE = 1126 / 2
 PREPARED_IMAGES_PER_CORE = 4790 / 2
 

@@ -11,7 +11,7 @@ from sagan_tf.serving.contract import MAX_BATCH_SIZE, MODEL_NAME
 
 @dataclasses.dataclass(frozen=True)
 class LoadOptions:
-    """Options of `tools/serving/load_generator.py`; each field has its description."""
+    """Options of `tools/serving/load_generator.py`."""
 
     server: str = option("", "HOST:PORT of the gRPC interface, or with --rest of the REST interface.")
     rest: bool = option(False, "Use REST instead of gRPC.")
