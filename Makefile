@@ -1,6 +1,9 @@
 # make quickstart   trains a small SAGAN on the packaged images, on a CPU, measures and exports it
 # make test         lint, types and tests
 # make test-slow    the tests that take long
+# make coverage     the share of the package that the tests run, which has to be 90 % or more
+# make docs         builds the documentation into site/; a warning is an error
+# make reference    writes docs/reference/ anew from --help of the commands and tools
 # make clean        removes what the others made, runs excepted
 
 PYTHON ?= python3
@@ -16,7 +19,7 @@ IN_PARALLEL := --numprocesses=$(PROCESSES) --maxprocesses=4 --dist=loadfile
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow clean
+.PHONY: help quickstart test test-slow coverage docs reference clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -47,8 +50,18 @@ test: $(VENV)/installed-dev
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow
 
+coverage: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Open site/index.html, or for the search: python3 -m http.server --directory site"
+
+reference: $(VENV)/installed
+	$(BIN)/python tools/write_command_reference.py
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .coverage .coverage.* *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are older than what says what to install when that has changed: it is then installed again.
@@ -61,4 +74,9 @@ $(VENV)/installed: setup.py pyproject.toml
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing what the tests need"
 	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "Installing what builds the documentation"
+	$(PIP_INSTALL) --editable '.[docs]'
 	@touch $@

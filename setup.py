@@ -54,15 +54,23 @@ EXTRAS_REQUIRE = {
         "nvidia-cudnn-cu12<9.11",  # 9.11 has no code for P100 and V100, and ends a program there without a message
     ],
     "tflite": ["ai-edge-litert>=2"],
+    "docs": ["mkdocs-material>=9.7,<10", "mkdocstrings-python>=2"],
     "kubernetes": ["kubernetes>=27"],  # for pods that no operator tells of each other; tested with 35
     "dev": [
         "ai-edge-litert>=2",
         "hypothesis>=6.100",
+        "ipykernel>=6",  # runs the notebooks
         "kubeflow-training>=1.9,<2",
         "kubernetes>=27",
         "kubernetes-validate>=1.37",
+        "mkdocs-material>=9.7,<10",
+        "mkdocstrings-python>=2",
         "mypy>=1.11",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
+        "pre-commit>=4",
         "pytest>=8",
+        "pytest-cov>=7",
         "pytest-xdist>=3.6",
         "PyYAML>=6",
         "ruff>=0.12",
@@ -100,6 +108,7 @@ setup(
     classifiers=[
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",  # the version that the tests were run with
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sagan_tf.api import Config, evaluate, export, load_generator, sample, train
+    from sagan_tf.api import Config, evaluate, export, load_generator, open_data, read_metrics, sample, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-_FUNCTIONS = ("Config", "load_generator")
+_FUNCTIONS = ("Config", "load_generator", "open_data", "read_metrics")
 _MODULES = (
     "evaluate",  # the modules of the commands are also the functions of the same names in `api`
     "export",
@@ -26,7 +26,17 @@ _MODULES = (
     "visualization",
 )
 
-__all__ = ["Config", "__version__", "evaluate", "export", "load_generator", "sample", "train"]
+__all__ = [
+    "Config",
+    "__version__",
+    "evaluate",
+    "export",
+    "load_generator",
+    "open_data",
+    "read_metrics",
+    "sample",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Python interface: train, evaluate, sample and export without a command line.
+"""The Python interface: train, evaluate, sample, export, and read data and metrics, without a command line.
 
 TensorFlow is imported by the first call. Logs are shown on standard output if the program has not configured the
 logger `sagan_tf`.
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from sagan_tf.config import Config, EvaluationConfig
 from sagan_tf.config.flag_text import check_values
+from sagan_tf.errors import UserError
 from sagan_tf.log import show_log
 
 if TYPE_CHECKING:
+    from sagan_tf.data.sources.source import Source
     from sagan_tf.generation.generators import Generator
 
-__all__ = ["Config", "evaluate", "export", "load_generator", "sample", "train"]
+__all__ = ["Config", "evaluate", "export", "load_generator", "open_data", "read_metrics", "sample", "train"]
 
 _Path = str | os.PathLike[str]
+_KINDS = ("train", "health", "evaluation")
 
 
 def train(config: Config) -> pathlib.Path:
@@ -49,6 +52,59 @@ def train(config: Config) -> pathlib.Path:
     return pathlib.Path(config.training.run_dir).expanduser()
 
 
+def open_data(config: Config) -> Source:
+    """Open the training images of a configuration, to look at them before training.
+
+    Args:
+        config: The configuration of a run.
+
+    Returns:
+        The images as the networks receive them, but as 8-bit numbers: cropped, resized, with the channels of the
+        configuration. `num_examples`, `class_names` and `class_counts` describe them. `preview(count)` is a
+        `tf.data.Dataset` of the first images, and `examples(seed=0, position=0)` an endless one in random order; an
+        element has an `image` uint8 [resolution, resolution, image_channels] and a `label`.
+
+    Raises:
+        UserError: The images do not exist, or their directory has another layout.
+
+    Examples:
+        >>> config = sagan_tf.Config.from_flagfile("configs/quickstart.cfg")
+        >>> sagan_tf.open_data(config).num_examples  # doctest: +SKIP
+        10000
+    """
+    from sagan_tf.data.sources.registry import open_source
+
+    with show_log():
+        return open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
+
+
+def read_metrics(run_dir: _Path, kind: str = "") -> list[dict[str, Any]]:
+    """Read the records of a run from its `metrics.jsonl`.
+
+    Args:
+        run_dir: The run directory.
+        kind: `train` (losses, logits and other scalars of training), `health` (checks of the run's health) or
+            `evaluation` (metrics); empty: all.
+
+    Returns:
+        The records in the order of the file. Each has a `step`, a `kind`, and values by name.
+
+    Raises:
+        UserError: It is not the directory of a run, or there is no such kind.
+
+    Examples:
+        >>> [record["generator_loss"] for record in sagan_tf.read_metrics("runs/quickstart", "train")]  # doctest: +SKIP
+        [0.083, 0.127, 0.204]
+    """
+    from sagan_tf.runs.metrics_log import read_metrics as read_records
+    from sagan_tf.runs.run_directory import open_run
+
+    if kind not in ("", *_KINDS):
+        raise UserError(f"kind: expected one of {', '.join(_KINDS)}, received {kind!r}")
+    directory, _ = open_run(run_dir)
+    return [record for record in read_records(directory.metrics) if kind in ("", record.get("kind"))]
+
+
 def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: str = "ema") -> Generator:
     """Load the generator of a run, of a checkpoint or of an export.
 
@@ -72,11 +128,12 @@ def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: st
     from sagan_tf.generation.generators import load_generator_from_run
 
     place = pathlib.Path(path).expanduser()
-    if (place / "saved_model.pb").is_file():
-        return load_generator_from_saved_model(str(place))
-    if place.parent.name == "checkpoints" and place.name.startswith("step-"):
-        place, checkpoint = place.parent.parent, place.name.removesuffix(".index").removeprefix("step-")
-    return load_generator_from_run(str(place), str(checkpoint), weights)
+    with show_log():
+        if (place / "saved_model.pb").is_file():
+            return load_generator_from_saved_model(str(place))
+        if place.parent.name == "checkpoints" and place.name.startswith("step-"):
+            place, checkpoint = place.parent.parent, place.name.removesuffix(".index").removeprefix("step-")
+        return load_generator_from_run(str(place), str(checkpoint), weights)
 
 
 def evaluate(path: _Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Any]:

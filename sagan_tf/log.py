@@ -44,11 +44,14 @@ def show_log() -> Iterator[None]:
     if logger.hasHandlers():
         yield
         return
-    level, propagate = logger.level, logger.propagate
+    level, propagate, root_handlers = logger.level, logger.propagate, list(logging.root.handlers)
     log_to_console()
     try:
         yield
     finally:
+        # At its first message, absl, which TensorFlow logs with, configures a root logger without handlers. The next
+        # call would take this for a configuration of the program, and hide the log.
+        logging.root.handlers = root_handlers
         logger.handlers, logger.propagate = [], propagate
         logger.setLevel(level)
 

@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import json
 import logging
 import pathlib
 import re
@@ -30,7 +31,10 @@ def run_dir(tmp_path: pathlib.Path) -> pathlib.Path:
 def describe_surface() -> str:
     """Return the public names of the package with their signatures, one in each line."""
     lines = [f"{name}{inspect.signature(getattr(api, name))}" for name in sorted(api.__all__) if name != "Config"]
-    members = {"Config": (sagan_tf.Config, ("from_flagfile", "to_flagfile")), "Generator": (Generator, ("__call__",))}
+    members = {
+        "Config": (sagan_tf.Config, ("from_flagfile", "from_options", "to_flagfile")),
+        "Generator": (Generator, ("__call__",)),
+    }
     for name, (kind, methods) in members.items():
         lines += [f"{name}.{method}{inspect.signature(getattr(kind, method))}" for method in methods]
     return "\n".join(lines) + "\n"
@@ -94,6 +98,38 @@ def test_sampling_and_evaluating(run_dir, tmp_path):
 def test_wrong_options_are_named(options, name):
     with pytest.raises(UserError, match=name):
         sagan_tf.Config.from_flagfile(ROOT / "configs" / "quickstart.cfg", **options)
+
+
+def test_options_make_a_configuration():
+    config = sagan_tf.Config.from_options(dataset="folder", resolution=64, augment=["color", "flip"])
+    assert (config.data.dataset, config.model.resolution) == ("folder", 64)
+    assert config.training.augment == ("color", "flip")
+    with pytest.raises(UserError, match="resolutoin.*resolution"):
+        sagan_tf.Config.from_options(resolutoin=64)
+
+
+def test_data_can_be_opened_before_training(class_directories):
+    options = {"dataset": "folder", "data_dir": str(class_directories), "resolution": 32}
+    data = sagan_tf.open_data(sagan_tf.Config.from_options(**options))
+    assert dict(zip(data.class_names, data.class_counts, strict=True)) == {"cat": 6, "dog": 6}
+    (example,) = data.examples(seed=0, position=0).take(1).as_numpy_iterator()
+    assert example["image"].shape == (32, 32, 3) and example["image"].dtype == np.uint8
+    with pytest.raises(UserError, match="absent"):
+        sagan_tf.open_data(sagan_tf.Config.from_options(**options | {"data_dir": "absent"}))
+
+
+def test_metrics_of_a_run_are_read_by_kind(run_dir):
+    health = {"step": 150, "kind": "health", "health/dead_units": 0.0}
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(health) + "\n")
+    records = sagan_tf.read_metrics(run_dir, kind="train")
+    assert [record["step"] for record in records] == [50, 100, 150] and all("generator_loss" in r for r in records)
+    assert sagan_tf.read_metrics(run_dir, kind="health") == [health]
+    assert sagan_tf.read_metrics(run_dir) == [*records, health]
+    with pytest.raises(UserError, match="trian"):
+        sagan_tf.read_metrics(run_dir, kind="trian")
+    with pytest.raises(UserError, match="absent"):
+        sagan_tf.read_metrics(run_dir / "absent")
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path):

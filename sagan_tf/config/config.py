@@ -8,7 +8,7 @@ from typing import Any
 
 from sagan_tf.config.data import DataConfig
 from sagan_tf.config.evaluation import EvaluationConfig
-from sagan_tf.config.flag_text import format_options, read_options
+from sagan_tf.config.flag_text import build_options, check_values, format_options, read_options
 from sagan_tf.config.model import ModelConfig
 from sagan_tf.config.regularization import RegularizationConfig
 from sagan_tf.config.training import TrainingConfig
@@ -51,6 +51,22 @@ class Config:
             UserError: The flagfile cannot be read, or an option is unknown or has an invalid value.
         """
         return read_options(cls, path, overrides)
+
+    @classmethod
+    def from_options(cls, **options: Any) -> Config:
+        """Create a configuration from values of options by name.
+
+        Args:
+            **options: Values; an option that is not given has its default value.
+
+        Raises:
+            UserError: An option is unknown or has an invalid value.
+
+        Examples:
+            >>> Config.from_options(dataset="folder", data_dir="my_images", resolution=64).model.resolution
+            64
+        """
+        return build_options(cls, check_values(cls, options))
 
     def to_flagfile(self) -> str:
         """Return the text of a flagfile with every option, from which `from_flagfile` reads an equal configuration."""

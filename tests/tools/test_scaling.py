@@ -18,7 +18,7 @@ from tools.scaling_model import counts, tables
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "scaling.md"
-EXAMPLE = r"```\n\$ python tools/scaling\.py ((?:[^\n]*\\\n)*[^\n]*)\n(.*?)\n```"
+EXAMPLE = r"```console\n\$ python tools/scaling\.py ((?:[^\n]*\\\n)*[^\n]*)\n(.*?)\n```"
 EXAMPLES = re.findall(EXAMPLE, DOCUMENT.read_text(encoding="utf-8"), re.S)
 # Small networks, which are counted quickly.
 TINY = ["--dataset=cifar10", "--architecture=dcgan", "--resolution=32", "--attention_resolutions=", "--base_channels=2"]
