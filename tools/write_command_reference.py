@@ -49,6 +49,7 @@ TOOLS = (
         )
     ),
     "tools/lower_training.py",
+    *(f"tools/lower_training.py {name}" for name in ("write", "updates", "collect")),
     "tools/run_lowered_training.py",
     "tools/compile_for_tpu.py",
     "tools/serving/load_generator.py",
@@ -157,7 +158,9 @@ def format_page(title: str, introduction: str, programs: Sequence[str]) -> str:
         usage, summary, sections = parse_help(helps[program])
         name = program.removeprefix("sagan_tf.").removeprefix("tools/").removeprefix("serving.")
         parts += [f"## {name}", f"```text\n{usage.removeprefix('usage: ').strip()}\n```"]
-        parts += [summary.strip()] if summary else []
+        script = program.split()[0]
+        is_repeated = script != program and summary in helps.get(script, "")
+        parts += [summary.strip()] if summary and not is_repeated else []
         if program != COMMANDS[0] and training.issubset(sections):
             sections = [section for section in sections if section not in training]
             sections.append(Section("The flags of [train](commands.md#train).", ()))

@@ -19,7 +19,6 @@ TRAIN = COMMANDS[0]
 ALIASES = {"tools/launch/train.sbatch": TRAIN} | {f"sagan-{name.split('.')[1]}": name for name in COMMANDS[:4]}
 """Programs that pass their arguments to a command."""
 ARGPARSE_TOOLS = ("tools/compile_for_tpu.py", "tools/run_lowered_training.py")
-TAKES_TRAINING_FLAGS = ("tools/import_tfgan_checkpoint.py", "tools/lower_training.py")
 OTHER_FLAGS = {
     "name": "stands for any flag",
     "noname": "stands for any flag",
@@ -90,8 +89,6 @@ def find_flags(program: str) -> frozenset[str]:
     text = read_every_help()[program]
     found = re.findall(r"(?m)^  (?:-\w, )?--(\[no\])?(\w+)", text)
     names = {name for _, name in found} | {f"no{name}" for negative, name in found if negative}
-    if program in TAKES_TRAINING_FLAGS:
-        names |= find_flags(TRAIN)
     return frozenset(names | {"help", "flagfile"})
 
 
