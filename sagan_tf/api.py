@@ -61,8 +61,8 @@ def open_data(config: Config) -> Source:
     Returns:
         The images as the networks receive them, but as 8-bit numbers: cropped, resized, with the channels of the
         configuration. `num_examples`, `class_names` and `class_counts` describe them. `preview(count)` is a
-        `tf.data.Dataset` of the first images, and `examples(seed=0, position=0)` an endless one in random order; an
-        element has an `image` uint8 [resolution, resolution, image_channels] and a `label`.
+        `tf.data.Dataset` of the first images, and `examples(seed=0, position=0)` an endless `tf.data.Dataset` in random
+        order; an element has an `image` uint8 [resolution, resolution, image_channels] and a `label`.
 
     Raises:
         UserError: The images do not exist, or their directory has another layout.
@@ -90,7 +90,7 @@ def read_metrics(run_dir: _Path, kind: str = "") -> list[dict[str, Any]]:
         The records in the order of the file. Each has a `step`, a `kind`, and values by name.
 
     Raises:
-        UserError: It is not the directory of a run, or there is no such kind.
+        UserError: `run_dir` is not a run directory, or `kind` is unknown.
 
     Examples:
         >>> [record["generator_loss"] for record in sagan_tf.read_metrics("runs/quickstart", "train")]  # doctest: +SKIP

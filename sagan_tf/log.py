@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator
 
-DEBUG_VARIABLE = "SAGAN_TF_DEBUG"
-"""Environment variable that shows messages of level DEBUG, such as the traceback of an error, if it is not empty."""
 _LOGGER_NAME = "sagan_tf"
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 """Control characters except the newline, so that a traceback keeps its lines."""
-
-
-def is_debug_requested() -> bool:
-    """Return whether the environment asks for messages of level DEBUG."""
-    return bool(os.environ.get(DEBUG_VARIABLE))
 
 
 def log_to_console() -> None:
@@ -30,7 +22,7 @@ def log_to_console() -> None:
     handler.setFormatter(_ConsoleFormatter())
     logger = logging.getLogger(_LOGGER_NAME)
     logger.handlers = [handler]
-    logger.setLevel(logging.DEBUG if is_debug_requested() else logging.INFO)
+    logger.setLevel(logging.INFO)
     logger.propagate = False
 
 
@@ -51,7 +43,9 @@ def show_log() -> Iterator[None]:
     finally:
         # At its first message, absl, which TensorFlow logs with, configures a root logger without handlers. The next
         # call would take this for a configuration of the program, and hide the log.
-        logging.root.handlers = root_handlers
+        if not root_handlers:
+            for handler in [handler for handler in logging.root.handlers if type(handler) is logging.StreamHandler]:
+                logging.root.removeHandler(handler)
         logger.handlers, logger.propagate = [], propagate
         logger.setLevel(level)
 

@@ -12,6 +12,7 @@ def remove_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the handlers that pytest and commands that ran before have left."""
     for name in (None, "sagan_tf"):
         monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("sagan_tf"), "propagate", True)
 
 
 def test_the_log_is_shown_again_after_a_message_of_absl(capsys, monkeypatch):

@@ -41,7 +41,7 @@ from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.atomic_directories import replace_directories_atomically
+from sagan_tf.exporting.atomic_directories import check_is_new_or_empty, replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 
 _PROGRAM = "tools/lower_training.py"
@@ -49,7 +49,7 @@ _PROGRAM = "tools/lower_training.py"
 
 @dataclasses.dataclass(frozen=True)
 class LoweringOptions:
-    """The program."""
+    """Options of the program that trains."""
 
     steps_per_call: int = option(50, "Training steps of one call of the program.")
 
@@ -146,8 +146,7 @@ def collect_checkpoints(directory: Path, options: CollectionOptions) -> str:
 
 def _check_is_new(directory: Path) -> None:
     check_can_write_directory(directory, "DIR")
-    if directory.exists():
-        raise UserError(f"DIR: {directory} exists; choose the name of a new directory")
+    check_is_new_or_empty(directory, "DIR")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,8 +193,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     name, *arguments = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name not in ACTIONS:
         descriptions = {known: action.description for known, action in ACTIONS.items()}
-        describe = functools.partial(report_unknown_action, _PROGRAM, __doc__, descriptions, name)
-        return run_command(_PROGRAM, describe, restart=argv is None)
+        describe = functools.partial(report_unknown_action, _PROGRAM, __doc__, descriptions, name, "NAME DIR")
+        return run_command(_PROGRAM, describe, prints_result=True, restart=argv is None)
     directory = arguments.pop(0) if arguments and not arguments[0].startswith("-") else ""
     return run_command_line(
         f"{_PROGRAM} {name} DIR",

@@ -27,9 +27,9 @@ from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
 from tools.preparation.record_set import (
-    IMAGE_FORMAT,
+    DEFAULT_IMAGE_FORMAT,
+    DEFAULT_JPEG_QUALITY,
     IMAGES_PER_FILE,
-    JPEG_QUALITY,
     RecordFormat,
     describe_record_set,
     write_record_set,
@@ -47,8 +47,8 @@ class PreparationOptions:
     resolution: int = option(128, "Height and width to store.")
     image_channels: int = option(3, "1: gray, 3: color, 4: color and alpha.")
     num_shards: int = option(0, f"Number of files; 0: one per {IMAGES_PER_FILE} images.")
-    format: str = option(IMAGE_FORMAT, "png is lossless and larger.", choices=("jpeg", "png"))
-    quality: int = option(JPEG_QUALITY, "JPEG quality, 1 to 100.")
+    format: str = option(DEFAULT_IMAGE_FORMAT, "png is lossless and larger.", choices=("jpeg", "png"))
+    quality: int = option(DEFAULT_JPEG_QUALITY, "JPEG quality, 1 to 100.")
     shuffle_buffer_size: int = option(16384, "Records to shuffle if TFDS has not shuffled them.")
     num_workers: int | None = option(None, "Number of processes; unset: one per core.")
 

@@ -115,7 +115,7 @@ def read_help(program: str) -> str:
 def read_every_help() -> dict[str, str]:
     """Return what every program prints for `--help`, by program."""
     programs = COMMANDS + TOOLS
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as executor:
+    with concurrent.futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as executor:
         return dict(zip(programs, executor.map(read_help, programs), strict=True))
 
 

@@ -8,20 +8,21 @@ A command is written as follows:
 
 from __future__ import annotations
 
-import logging
+import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 from sagan_tf.cli.console import run_command
 from sagan_tf.cli.flags import FlagError, Flags
 from sagan_tf.errors import CommandEndedError, UserError
-from sagan_tf.log import DEBUG_VARIABLE, is_debug_requested, log_to_console
-from sagan_tf.text import make_single_line
+from sagan_tf.text import make_printable, make_single_line
 
 _HELP_FLAGS = ("--help", "-help", "-h")
 _MAX_MESSAGE_LENGTH = 4000
 _MAX_ACTION_LENGTH = 100
-_logger = logging.getLogger("sagan_tf")
+_DEBUG_VARIABLE = "SAGAN_TF_DEBUG"
+"""Environment variable; if it is not empty, the traceback of an error of the operating system is printed."""
 
 
 def run_command_line(
@@ -73,21 +74,28 @@ def run_command_line(
     )
 
 
-def report_unknown_action(program: str, summary: str | None, actions: Mapping[str, str], argument: str) -> int:
-    """Print the actions of a command that is given none of them, and return the exit status.
+def report_unknown_action(
+    program: str, summary: str | None, actions: Mapping[str, str], argument: str, usage: str = "NAME"
+) -> int:
+    """Print the actions of a command, as help or as an error.
 
     Args:
         program: The path of a script whose first argument is the name of an action.
         summary: The description of the script that `--help` shows: its docstring.
         actions: The description of each action, by name.
         argument: The first argument; empty if there is none.
+        usage: The arguments of the script before its flags.
+
+    Returns:
+        The exit status: 0 for help, otherwise 2.
     """
     if argument in _HELP_FLAGS:
         width = max(map(len, actions))
         table = "".join(f"  {name.ljust(width)}  {description}\n" for name, description in actions.items())
-        sys.stdout.write(f"usage: python {program} NAME [--name=value ...]\n\n{(summary or '').strip()}\n\n{table}")
+        sys.stdout.write(f"usage: python {program} {usage} [--name=value ...]\n\n{(summary or '').strip()}\n\n{table}")
         return 0
     received = repr(make_single_line(argument)[:_MAX_ACTION_LENGTH]) if argument else "none"
+    sys.stderr.write(f"usage: python {program} {usage} [--name=value ...]; --help describes each NAME\n")
     sys.stderr.write(f"{program}: error: expected NAME, one of {', '.join(actions)}, received {received}\n")
     return 2
 
@@ -112,12 +120,12 @@ def _report_errors(program: str, run: Callable[[], None]) -> int:
 
 
 def _explain_system_error(error: OSError) -> str:
-    """Log where an error of the operating system was raised, and return what the user can do about it."""
-    if is_debug_requested():
-        log_to_console()  # A command that has failed early has not done so.
-    _logger.debug("This error of the operating system ends the command:", exc_info=error)
+    """Return what the user can do about an error of the operating system; on request, print where it was raised."""
+    if os.environ.get(_DEBUG_VARIABLE):
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        sys.stderr.writelines(f"{make_printable(line)}\n" for line in lines)
     cause = "the path, its permissions and the free space" if error.filename else "the free space and the network"
-    return f"; check {cause}, or set {DEBUG_VARIABLE}=1 to see where the error occurred"
+    return f"; check {cause}, or set {_DEBUG_VARIABLE}=1 to see where the error occurred"
 
 
 def _format_usage(program: str) -> str:

@@ -26,7 +26,7 @@ def split_flag(argument: str) -> tuple[str, str | None]:
     """Split a command-line argument into the name and the value of a flag.
 
     Args:
-        argument: An argument such as `--name=value` or `--name`. One hyphen is as good as two.
+        argument: An argument such as `--name=value` or `--name`. One hyphen is equivalent to two.
 
     Returns:
         The name, which is empty if the argument is not a flag, and the value, which is None without `=`.

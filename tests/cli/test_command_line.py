@@ -1,7 +1,6 @@
 """Tests of the command line of a module: help, results and errors."""
 
 import dataclasses
-import logging
 import pathlib
 import subprocess
 import sys
@@ -86,8 +85,6 @@ def test_an_error_of_the_operating_system_is_printed_in_one_line(error, capsys):
 
 @pytest.mark.parametrize("value", ["", "1"])
 def test_the_traceback_of_an_error_of_the_operating_system_is_shown_on_request(value, monkeypatch, capsys):
-    for name in ("handlers", "level", "propagate"):  # The command changes them.
-        monkeypatch.setattr(logging.getLogger("sagan_tf"), name, getattr(logging.getLogger("sagan_tf"), name))
     monkeypatch.setenv("SAGAN_TF_DEBUG", value)
 
     def fail_in_this_function(options: SampleOptions) -> None:
@@ -95,7 +92,9 @@ def test_the_traceback_of_an_error_of_the_operating_system_is_shown_on_request(v
 
     assert run_command_line("sagan_tf.sample", None, fail_in_this_function, SampleOptions, argv=[]) == 2
     captured = capsys.readouterr()
-    assert ("in fail_in_this_function" in captured.out) == (value == "1") and captured.err.count("\n") == 1
+    assert ("in fail_in_this_function" in captured.err) == (value == "1") and captured.out == ""
+    assert captured.err.splitlines()[-1].startswith("sagan_tf.sample: error: ")
+    assert value or captured.err.count("\n") == 1
 
 
 def test_a_command_ends_with_a_status_of_its_own(capsys):

@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("has_gpu", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("has_gpu", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_import_is_silent_and_later_errors_are_shown_with_a_gpu(has_gpu):
     program = (
         "import os, sys\n"

@@ -76,9 +76,8 @@ def find_command(words: list[str]) -> Command | None:
             return Command(f"{name} {rest[0]}", rest[1:])
         if name in TOOLS:
             return Command(name, rest)
-        # A tool may be copied to another machine, and the text may name a command without its package.
-        for tool in TOOLS + COMMANDS:
-            if word in (tool.rpartition("/")[2], tool.removeprefix("sagan_tf.")) and word.endswith(".py"):
+        for tool in TOOLS:  # A tool may be copied to another machine, without its directory.
+            if word == tool.rpartition("/")[2]:
                 return Command(tool, rest)
     return None
 
@@ -106,12 +105,12 @@ def find_unknown_flags(span: str) -> list[str]:
     command = find_command(words)
     if command is None and (not words or not (words[0].startswith("--") or words[0] in TOOLS)):
         return []
-    known = find_flags(command.program) if command else find_all_flags()
+    known = find_flags(command.program) | {"name", "noname"} if command else find_all_flags() | set(OTHER_FLAGS)
     named = [name for word in words for name in _NAME.findall(word.partition("=")[0])]
-    return [name for name in named if name not in known and name not in OTHER_FLAGS]
+    return [name for name in named if name not in known]
 
 
-def parse(command: Command, monkeypatch: pytest.MonkeyPatch) -> str:
+def find_argument_error(command: Command, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let a program parse the arguments and check its options, without doing its work.
 
     Returns:

@@ -67,7 +67,7 @@ def make_environment(home: pathlib.Path) -> dict[str, str]:
     for name in ("python", "python3"):
         (programs / name).write_text(_PYTHON.format(python=sys.executable, flags=" ".join(TOY_FLAGS)))
         (programs / name).chmod(0o755)
-    # tests/conftest.py and coverage set variables, but users do not.
+    # Variables of the test run that a user does not have.
     own = ("TF_CPP_MIN_LOG_LEVEL", "PYTHONPATH", "XDG_CACHE_HOME")
     environment = {name: value for name, value in os.environ.items() if name not in own}
     path = os.pathsep.join([str(programs), str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")])

@@ -1,9 +1,10 @@
 """Every command and every Python block of the pages runs, at toy size, in a directory that is made for it.
 
-A block that cannot run there has a comment with its reason. `-s` shows how many blocks run.
+A block that cannot run there has a comment with its reason.
 """
 
 import collections
+import os
 import pathlib
 import shutil
 import subprocess
@@ -55,17 +56,17 @@ def test_blocks_run(page, prepared, tmp_path):
 
 def test_changes_of_pages_can_be_applied():
     changes = [block for page in PAGES for block in find_blocks(page) if block.info == "diff"]
+    # In a copy inside of another repository, git would check nothing.
+    environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(ROOT.parent)}
     for block in changes:
         command = ["git", "apply", "--check", "-"]
-        done = subprocess.run(command, cwd=ROOT, input=block.text, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, env=environment, input=block.text, capture_output=True, text=True)
         assert done.returncode == 0, f"{block.place}: {done.stderr}"
     assert changes
 
 
-def test_most_blocks_run(capsys):
+def test_most_blocks_run():
     blocks = [block for page in PAGES if page.parent != RECORDS for block in find_blocks(page)]
     blocks = [block for block in blocks if block.info in EXECUTED]
     reasons = collections.Counter(block.comment[1] for block in blocks if not is_run(block))
-    with capsys.disabled():
-        print(f"\n{len(blocks) - reasons.total()} blocks of the pages run, {reasons.total()} do not: {dict(reasons)}")
-    assert reasons.total() < len(blocks) / 2
+    assert reasons.total() < 0.4 * len(blocks), f"{reasons.total()} of {len(blocks)} blocks do not run: {dict(reasons)}"

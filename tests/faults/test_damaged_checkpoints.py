@@ -48,6 +48,15 @@ def test_run_resumes_from_the_previous_checkpoint(damage, ending, tmp_path, unin
     assert_equal_runs(run_dir, uninterrupted_run, STEPS)
 
 
+def test_a_run_resumes_before_a_damaged_checkpoint(tmp_path, uninterrupted_run, capsys):
+    """The slow tests also compare the results."""
+    run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
+    flip_bit(run_dir / "checkpoints" / f"{NEWEST}{DATA}")
+    assert run_training(run_dir, f"--num_steps={STEPS - 1}") == 0
+    output = capsys.readouterr().out
+    assert f"{run_dir}/checkpoints/{NEWEST} is damaged" in output and f"resumed at step {STEPS - 2}" in output
+
+
 def test_run_without_an_intact_checkpoint_is_an_error_and_is_not_changed(tmp_path, uninterrupted_run, capsys):
     run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
     for name in (NEWEST, BEFORE):

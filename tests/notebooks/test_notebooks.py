@@ -11,7 +11,6 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import sagan_tf
 from sagan_tf import api
@@ -136,6 +135,8 @@ def test_text_names_options_and_files_that_exist(path):
 @pytest.mark.filterwarnings("default")  # Jupyter's packages warn of each other
 @every_notebook
 def test_notebook_runs(path, tmp_path, monkeypatch):
+    from nbclient import NotebookClient  # Its warnings would end the collection of the tests.
+
     notebook = read_notebook(path)
     (parameters,) = (cell for cell in notebook.cells if cell.id == "parameters")
     values = TOY_PARAMETERS[path.stem]

@@ -37,11 +37,11 @@ def test_a_connection_that_is_lost_inside_the_answer(model: ServedModel, url: st
 
 @pytest.mark.parametrize("chunks", [(b"{}",), (b" ",) * 8], ids=["late", "slow"])
 def test_an_answer_after_the_deadline(model: ServedModel, url: str, chunks: tuple[bytes, ...]) -> None:
-    model.faults.append(Fault(chunks=chunks, seconds=0.8 / len(chunks)))
+    model.faults.append(Fault(chunks=chunks, seconds=4.0 / len(chunks)))
     begin = time.monotonic()
     with pytest.raises(TimeoutError):
         send(url, None, 0.25)
-    assert time.monotonic() - begin < 0.6
+    assert time.monotonic() - begin < 2.0
 
 
 @pytest.mark.parametrize(("status", "reason"), [(400, b"Bad Request"), (503, b"Service Unavailable")])
@@ -49,7 +49,7 @@ def test_a_refusal_that_arrives_slowly(model: ServedModel, url: str, status: int
     model.faults.append(Fault(status=status, chunks=(b" ",) * 20, seconds=0.1))
     begin = time.monotonic()
     assert send(url, None, 0.25) == (status, reason)
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < 1.8
 
 
 def test_of_a_long_refusal_only_the_beginning_is_read(model: ServedModel, url: str) -> None:

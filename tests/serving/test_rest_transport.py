@@ -53,7 +53,7 @@ def test_the_timeout_holds_for_a_busy_server_that_answers_slowly(model: ServedMo
     begin = time.monotonic()
     with pytest.raises(ServerBusyError, match="503"):
         transport.metadata(0.5)
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 3.0
 
 
 def test_a_named_output_among_several(model: ServedModel, transport: RestTransport) -> None:

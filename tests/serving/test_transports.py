@@ -85,15 +85,15 @@ def test_retries_end_at_the_timeout(model: ServedModel, connect: Connect) -> Non
     begin = time.monotonic()
     with pytest.raises(ServerBusyError, match="^server: .*its reason"):
         connect(timeout_s=0.8).generate([1], [0])
-    assert time.monotonic() - begin < 1.0 and 1 < len(model.requests) < MAX_ATTEMPTS
+    assert time.monotonic() - begin < 1.3 and 1 < len(model.requests) < MAX_ATTEMPTS
 
 
 def test_a_late_answer(model: ServedModel, connect: Connect) -> None:
-    model.faults.append(Fault(seconds=0.6))
+    model.faults.append(Fault(seconds=3.0))
     begin = time.monotonic()
     with pytest.raises(UserError, match=r"^timeout: .* 0\.2 s"):
         connect(timeout_s=0.2).generate([1], [0])
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 2.0
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from sagan_tf.data.sources.tfrecord import TFRecordMetadata
     from tools.preparation.shards import Shard
 
-IMAGE_FORMAT, JPEG_QUALITY = "jpeg", 95
+DEFAULT_IMAGE_FORMAT = "jpeg"
 """Default format of the stored images."""
+DEFAULT_JPEG_QUALITY = 95
+"""Default quality of stored JPEGs, 1 to 100."""
 IMAGES_PER_FILE = 5000
 """Default size of a file, about 70 MB at 128 pixels. ImageNet has 256 files, for up to 256 workers."""
 

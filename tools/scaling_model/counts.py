@@ -23,7 +23,7 @@ from sagan_tf.training.steps import DISCRIMINATOR_METRICS, GENERATOR_METRICS
 from sagan_tf.training.updates import create_updates
 from tools.benchmarks.arithmetic import count_multiply_adds, find_called_graphs, find_used_operations
 from tools.benchmarks.pipeline_data import create_photograph, encode_jpeg
-from tools.preparation.record_set import IMAGE_FORMAT, JPEG_QUALITY
+from tools.preparation.record_set import DEFAULT_IMAGE_FORMAT, DEFAULT_JPEG_QUALITY
 from tools.preparation.shards import encode_image
 from tools.scaling_model.prediction import BatchWork, Device, Reduction, Work
 
@@ -231,11 +231,11 @@ def list_resolutions(config: Config) -> list[Config]:
 
 def measure_prepared_bytes(resolution: int, image_channels: int) -> float:
     """Measure the mean bytes of a record that `tools/prepare_imagenet.py` makes of an image like a photograph."""
-    image_format = "png" if image_channels == 4 else IMAGE_FORMAT
+    image_format = "png" if image_channels == 4 else DEFAULT_IMAGE_FORMAT
 
     def measure(seed: int) -> int:
         image = decode_image(encode_jpeg(create_photograph(seed)), resolution=resolution, image_channels=image_channels)
-        encoded = encode_image(image, image_format, JPEG_QUALITY)
+        encoded = encode_image(image, image_format, DEFAULT_JPEG_QUALITY)
         return len(serialize_record(encoded, seed, b"n01440764/n01440764_10026.JPEG")) + _RECORD_FRAME_BYTES
 
     return statistics.mean(map(measure, range(8)))

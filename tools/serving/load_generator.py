@@ -13,6 +13,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import logging
 import os
 import sys
 import time
@@ -155,6 +156,7 @@ def main(options: LoadOptions) -> None:
         UserError: If an option is wrong, the server cannot be reached or the result cannot be written.
         CommandEndedError: If the server failed a check.
     """
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # The report counts failures; warnings would interrupt it.
     output = Path(os.path.expanduser(options.json))
     if options.json:
         check_can_write_file(output, "json")

@@ -216,4 +216,5 @@ def test_a_run_that_stops_for_a_sign_saves_and_resumes(tmp_path, monkeypatch):
     assert (tmp_path / "stopped/checkpoints/step-2.index").exists()
     config = run_config(tmp_path / "stopped", 4, on_unhealthy="warn", **options)
     train(config)
-    assert restore_values(config)["step"] == 4
+    received = restore_values(config)
+    assert received["step"] == 4
