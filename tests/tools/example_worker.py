@@ -44,4 +44,4 @@ def prepare(*, task: str = "", output: str = "") -> Measurement:
 
 
 if __name__ == "__main__":
-    worker.main({"example": prepare})
+    worker.main(lambda name: prepare)
