@@ -66,6 +66,7 @@ def test_images_of_every_precision(converted, precision):
     assert precision == "float32" or errors.max() > 1e-6  # otherwise the model does not have this precision
 
 
+@pytest.mark.slow
 def test_int8_models_use_no_sums_of_kernels():
     """The fastest forms of wide layers, from 192 channels on, sum kernels; their errors are three times as large."""
     config = export_config(base_channels=64, resolution=32, attention_resolutions=())

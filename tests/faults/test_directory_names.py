@@ -68,6 +68,7 @@ def test_warning_about_a_damaged_checkpoint_has_its_path(tmp_path, state, caplog
     assert str(directory / "step-2") in line and "sagan_tf_" not in line
 
 
+@pytest.mark.slow
 def test_every_command_in_a_directory_with_special_characters(tmp_path, uninterrupted_run):
     place = tmp_path / "p[a] *?\\{b,c} \u00fc"
     run_dir, exports, images = place / "exp [lr=1e-4]", place / "out[1]", place / "images[2]"

@@ -43,6 +43,7 @@ def assert_intact(directory: pathlib.Path) -> None:
         assert all(reader.get_tensor(name) is not None for name in reader.get_variable_to_shape_map())
 
 
+@pytest.mark.slow
 def test_disk_that_fills_up_during_training(tmp_path, uninterrupted_run):
     """Training runs in a process of its own, so that messages at the end of the process are included."""
     run_dir = tmp_path / "run"

@@ -52,6 +52,7 @@ def test_run_is_complete_and_records_the_names(place, run_dir):
     assert tuple(json.loads((run_dir / "startup.json").read_text())["data"]["label_histogram"]) == CLASSES
 
 
+@pytest.mark.slow
 def test_commands_accept_the_names(place, run_dir, tmp_path, capfd):
     out = place / "out"
     run, images = f"--run_dir={run_dir}", place / "images"

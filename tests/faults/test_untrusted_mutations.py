@@ -51,7 +51,7 @@ def assert_records_are_read_or_reported(path: Path, found: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("images", "records", "seconds"), [(40, 10, 120), pytest.param(700, 300, 900, marks=pytest.mark.slow)]
+    ("images", "records", "seconds"), [(20, 6, 120), pytest.param(700, 300, 900, marks=pytest.mark.slow)]
 )
 def test_mutated_files(tmp_path, images, records, seconds):
     answers = read_mutated(tmp_path, images, records, seconds, seed=1)

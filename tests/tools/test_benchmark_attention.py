@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tools.benchmarks import attention
 from tools.benchmarks.attention import AttentionOptions
 
 
+@pytest.mark.slow
 def test_both_forms_are_measured_and_give_the_same_gradients() -> None:
     result = attention.run(AttentionOptions(locations=48, channels=8, batch=2, rounds=3))
     assert json.loads(json.dumps(result)) == result

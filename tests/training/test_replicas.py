@@ -10,6 +10,7 @@ from tests.training.tiny import (
     ADAPTIVE,
     NETWORK_OPTIONS,
     PLAIN_NETWORKS,
+    PLAINEST_NETWORKS,
     make_trainer,
     one_device,
     read_values,
@@ -22,12 +23,12 @@ from tests.training.tiny import (
     ("updates", "options"),
     [
         pytest.param(1, {}, marks=pytest.mark.slow),
-        (2, {"architecture": "dcgan", "lecam_weight": 0.1, **ADAPTIVE}),
+        (2, {"lecam_weight": 0.1, **ADAPTIVE, **PLAINEST_NETWORKS}),
         pytest.param(2, ADAPTIVE | PLAIN_NETWORKS, marks=pytest.mark.slow),
         pytest.param(2, NETWORK_OPTIONS, marks=pytest.mark.slow),
         pytest.param(2, {"loss": "relativistic", **PLAIN_NETWORKS}, marks=pytest.mark.slow),
     ],
-    ids=["defaults", "dcgan", "adaptive_augmentation", "network_options", "relativistic"],
+    ids=["defaults", "plain_networks", "adaptive_augmentation", "network_options", "relativistic"],
 )
 def test_two_replicas_equal_one_on_the_same_global_batch(updates, options):
     # SGD, because Adam with beta1 = 0 would hide a wrong factor in the gradients.
@@ -51,7 +52,9 @@ def test_two_replicas_equal_one_on_the_same_global_batch(updates, options):
             np.testing.assert_allclose([value.numpy() for value in mirrored.values], variable.numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "precision", [pytest.param(name, marks=pytest.mark.slow) for name in ("float32", "mixed_float16")]
+)
 def test_replicas_stay_equal_with_their_own_batch_statistics(precision):
     config = tiny_config(precision=precision, gradient_accumulation_steps=2, **PLAIN_NETWORKS)
     trainer = make_trainer(config, two_replicas())

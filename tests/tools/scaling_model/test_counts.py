@@ -141,6 +141,7 @@ def test_averaging_does_not_depend_on_the_batch(state: TrainState, step: dict[st
     assert averaging.fixed.traffic_bytes > 3 * sum(pack_gradients(state.generator, 0))
 
 
+@pytest.mark.slow
 def test_accumulation_computes_sigma_in_every_part() -> None:
     """Each part reads the kernels for sigma.
 
@@ -167,6 +168,7 @@ def test_accumulation_computes_sigma_in_every_part() -> None:
     assert normalized.traffic_bytes - plain.traffic_bytes > 2 * kernel_bytes
 
 
+@pytest.mark.slow
 def test_attention_in_blocks_is_counted_as_a_whole() -> None:
     networks = {"resolution": 64, "base_channels": 1, "attention_form": "paper"}
     networks |= {"generator_spectral_norm": False, "discriminator_spectral_norm": False}

@@ -68,6 +68,7 @@ def test_a_stopped_run_has_saved_its_last_step(tmp_path):
     assert (run_dir / "checkpoints" / f"step-{step}.index").exists()
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_the_run_at_once(tmp_path):
     """It also stops a long call of the inner loop, in which Python does nothing."""
     run_dir, options = (
