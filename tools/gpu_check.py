@@ -5,9 +5,9 @@
 
 The tool describes devices, driver and libraries; times all-reduce, decoding and some training steps in several forms of
 computation (float32, TensorFloat-32, half precision, XLA); compares the first step with the CPU's; and recommends
-flags. It checks the GPUs of one machine, or its CPU if there are none; TPUs and other machines are not used. The JSON
-file is written after every part, so that the results are kept if a later part hangs or is interrupted. No run is
-started, and no other file is written.
+flags. It checks the GPUs of one machine, or the CPU of a machine without GPUs; TPUs and other machines are not used.
+The JSON file is written after every part, so that the results are kept if a later part hangs or is interrupted. No run
+is started, and no other file is written.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def report_unknown_action(
         program: The path of a script whose first argument is the name of an action.
         summary: The description of the script that `--help` shows: its docstring.
         actions: The description of each action, by name.
-        argument: The first argument; empty if there is none.
+        argument: The first argument of the command; empty if it was called without arguments.
         usage: The arguments of the script before its flags.
 
     Returns:

@@ -22,7 +22,7 @@ class AttentionForm:
 
     @property
     def has_output(self) -> bool:
-        """Whether a 1x1 convolution follows, which has C output channels."""
+        """Whether a 1x1 convolution with C output channels follows the attention."""
         return self.value_divisor > 1
 
     def count_query_channels(self, channels: int) -> int:

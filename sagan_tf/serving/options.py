@@ -61,5 +61,5 @@ class ClientOptions:
 
     @property
     def is_sheet(self) -> bool:
-        """Whether the output is one file."""
+        """Whether the output is one file with a sheet of images, and not a directory."""
         return is_sheet_path(self.output)

@@ -27,7 +27,7 @@ class Block:
         info: The info string: `bash`, `python`, `text`, ...
         text: The text.
         comment: The kind and the value of the comment before the block, such as `("not tested", "needs Docker")`; empty
-            strings if there is none.
+            strings for a block without such a comment.
     """
 
     page: pathlib.Path
