@@ -160,7 +160,7 @@ def _describe_origin(options: ExportOptions, directory: RunDirectory, config: Co
         weights=options.generator_weights,
         metrics=find_evaluation(directory.metrics, step, options.generator_weights),
         versions=directory.read_versions(),
-        data_licence=options.data_licence,
+        data_license=options.data_license,
     )
 
 

@@ -20,7 +20,7 @@ _LICENSES = {
     "fashion_mnist_10k": "MIT (Fashion-MNIST, Zalando Research)",
     "imagenet2012": "ImageNet's terms of access: non-commercial research and education",
 }
-"""Licenses by data set. The license of any other data set is given by `--data_licence`."""
+"""Licenses by data set. The license of any other data set is given by `--data_license`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Origin:
         weights: `ema` or `live`.
         metrics: The run's evaluation of exactly these weights; None if they were not evaluated.
         versions: The versions of Python and of the packages that trained the network.
-        data_licence: The license of the training data, as the user gave it; empty: use the license that is known.
+        data_license: The license of the training data, as the user gave it; empty: use the license that is known.
     """
 
     run: str
@@ -45,7 +45,7 @@ class Origin:
     weights: str
     metrics: dict[str, Any] | None
     versions: dict[str, Any]
-    data_licence: str = ""
+    data_license: str = ""
 
 
 def build_model_card(
@@ -69,7 +69,7 @@ def build_model_card(
     """
     is_generator = network == "generator"
     dataset = origin.config.data.dataset
-    license_ = origin.data_licence or _LICENSES.get(dataset, "not stated")
+    license_ = origin.data_license or _LICENSES.get(dataset, "not stated")
     return {
         "model": f"{network} of a self-attention GAN, run {origin.run}, step {origin.step}",
         "num_classes": num_classes,
@@ -80,7 +80,7 @@ def build_model_card(
         "step": origin.step,
         "generator_weights": origin.weights if is_generator else None,
         "metrics": _replace_non_finite(origin.metrics) if is_generator else None,
-        "data": {"dataset": dataset, "licence": license_},
+        "data": {"dataset": dataset, "license": license_},
         "configuration": get_option_values(origin.config),
         "trained_with": origin.versions,
         "git_revision": _read_git_revision(),

@@ -53,7 +53,7 @@ class ExportOptions:
         "Largest mean absolute difference between the pixels of a TFLite model and those of the generator, in the "
         "range -1 to 1; a model above it is left out.",
     )
-    data_licence: str = option(
+    data_license: str = option(
         "", "License of the training data, for the model card; empty: the known license of the data set."
     )
     overwrite: bool = overwrite_option("existing exports")

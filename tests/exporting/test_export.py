@@ -122,14 +122,14 @@ def test_live_weights_and_resampling(run_dir, exports, tmp_path, monkeypatch):
     directory = copy / "exports" / "2"
     directory.mkdir(parents=True)
     (directory / "model_card.json").write_text("older")
-    flags = ["--generator_weights=live", "--checkpoint=2", "--data_licence=CC0", "--resampling=plain", "--overwrite"]
+    flags = ["--generator_weights=live", "--checkpoint=2", "--data_license=CC0", "--resampling=plain", "--overwrite"]
     assert run_export([f"--run_dir={copy}", *flags]) == 0
     assert ([], "GPU") in hidden and [path.name for path in directory.parent.iterdir()] == ["2"]
     expected = compute_expected_images(load_network(run_dir, "generator"))
     np.testing.assert_allclose(generate_images(directory), expected, atol=1e-4)
     card = read_card(directory)
     assert card["generator_weights"] == "live" and card["metrics"]["fcd10k"] == 7.0
-    assert card["data"]["licence"] == "CC0" and card["configuration"]["resampling"] == "auto"  # that of the run
+    assert card["data"]["license"] == "CC0" and card["configuration"]["resampling"] == "auto"  # that of the run
     sizes = [sum(path.stat().st_size for path in (at / "variables").iterdir()) for at in (directory, exports / "2")]
     assert sizes[0] < sizes[1]
 

@@ -74,8 +74,8 @@ def test_every_configuration_file_gives_a_card(tmp_path):
 )
 def test_the_license_of_the_data(dataset, given, expected):
     config = parse_config([f"--dataset={dataset}"])
-    origin = dataclasses.replace(make_origin(export_config()), config=config, data_licence=given)
-    assert make_card(origin)["data"] == {"dataset": dataset, "licence": expected}
+    origin = dataclasses.replace(make_origin(export_config()), config=config, data_license=given)
+    assert make_card(origin)["data"] == {"dataset": dataset, "license": expected}
 
 
 def test_unusual_class_names_and_metrics(tmp_path):

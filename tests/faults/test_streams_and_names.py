@@ -63,7 +63,7 @@ def test_commands_accept_the_names(place, run_dir, tmp_path, capfd):
     assert commands.train([f"--flagfile={flagfile}", "--num_steps=3"]) == 0
     assert commands.sample([run, "--mode=grid", f"--labels={CLASSES[1]}", f"--output={out / 'grid.png'}"]) == 0
     assert commands.evaluate([run, *measured, f"--output={out / 'record.json'}"]) == 0
-    assert commands.export([run, f"--data_licence={NAME}"]) == 0
+    assert commands.export([run, f"--data_license={NAME}"]) == 0
     assert prepare_imagenet.run([*prepared, f"--data_dir={images}"]) == 0
     page = format_page(RunDirectory(run_dir))
     assert "Logging error" not in "".join(capfd.readouterr())
