@@ -49,6 +49,7 @@ def build_image_directory(directory: pathlib.Path, classes: tuple[str, ...] = ("
             Image.fromarray(pixels).save(directory / name / f"{index}.{('png', 'jpg', 'webp')[index % 3]}")
 
 
+@pytest.mark.slow
 def test_imagenet_config_with_a_miniature_data_set(tmp_path):
     build_miniature_imagenet(tmp_path / "tfds")
     flags = [f"--flagfile={ROOT / 'configs' / 'imagenet.cfg'}", f"--data_dir={tmp_path / 'tfds'}"]
@@ -66,6 +67,7 @@ def test_imagenet_config_with_a_miniature_data_set(tmp_path):
     assert prepared["class_counts"] == [*[6] * len(SYNSETS), *[0] * 997]
 
 
+@pytest.mark.slow
 def test_directory_of_color_images(tmp_path):
     build_image_directory(tmp_path / "fruit")
     flags = ["--dataset=folder", f"--data_dir={tmp_path / 'fruit'}", "--resolution=32", *PLAIN_FLAGS]
@@ -85,6 +87,7 @@ def test_directory_without_class_directories_needs_no_conditioning(tmp_path):
     check_run(tmp_path / "run", 32)
 
 
+@pytest.mark.slow
 def test_record_files_on_two_logical_cpus(tmp_path):
     build_record_files(tmp_path / "records", resolution=32)
     flags = ["--dataset=tfrecord", f"--data_dir={tmp_path / 'records'}", "--resolution=32", *PLAIN_FLAGS]

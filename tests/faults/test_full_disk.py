@@ -103,6 +103,7 @@ def test_no_space_for_the_files_of_a_new_run(pages, tmp_path, capsys):
         assert set(list_files(tmp_path)) <= {"run", "run/.lock", "other files"}
 
 
+@pytest.mark.slow
 def test_read_only_disk(tmp_path, uninterrupted_run, capsys):
     run_dir = tmp_path / "run"
     with small_disk(run_dir, 10_000) as disk:

@@ -36,7 +36,12 @@ AUXILIARY_CLASSIFIER = {"conditioning": "auxiliary_classifier", "loss": "non_sat
         (3, 1, {"architecture": "dcgan", "discriminator_steps_per_step": 2, "ema_start_step": 2}),
         (2, 1, AUXILIARY_CLASSIFIER | PLAINEST_NETWORKS),
         (2, 2, {"loss": "least_squares", **PLAINEST_NETWORKS}),
-        (2, 2, {"augment": ("color", "translation", "flip", "cutout"), **PLAINEST_NETWORKS}),
+        pytest.param(
+            2,
+            2,
+            {"augment": ("color", "translation", "flip", "cutout"), **PLAINEST_NETWORKS},
+            marks=pytest.mark.slow,  # tests/training/test_augmented_updates.py has shorter tests
+        ),
     ],
     ids=["projection", "auxiliary_classifier", "two_replicas", "augmented"],
 )

@@ -2,7 +2,7 @@
 
 TF-GAN needs TF1 graphs and Keras 2, hence a process of its own.
 
-    python -m tests.tools.importing.tfgan_checkpoints DIRECTORY
+    python -m tests.tools.importing.tfgan_checkpoints DIRECTORY CHECKPOINT
 
 | checkpoint     | content                                                                                         |
 |----------------|-------------------------------------------------------------------------------------------------|
@@ -199,16 +199,15 @@ def official_name_and_shape(name: str, shape: tuple[int, ...]) -> tuple[str, tup
 
 
 def main() -> None:
-    """Write the three checkpoints."""
-    directory = pathlib.Path(sys.argv[1])
+    """Write the checkpoint that the arguments name."""
+    directory, name = pathlib.Path(sys.argv[1]), sys.argv[2]
     modules = import_tensorflow_gan()
-    sizes = {"trained": (4, 5), "plain": (8, 3, 16), "official": (4, 4)}  # The last one changes TF-GAN.
-    for name, size in sizes.items():
-        with modules[0].Graph().as_default():
-            codes = Codes(modules, *size)
-            found = getattr(codes, f"save_{name}")(str(directory / name))
-            inputs = {"latents": codes.feeds[codes.latents], "labels": codes.feeds[codes.labels]}
-            np.savez(directory / f"{name}.npz", **inputs, **found)
+    sizes = {"trained": (4, 5), "plain": (8, 3, 16), "official": (4, 4)}
+    with modules[0].Graph().as_default():
+        codes = Codes(modules, *sizes[name])
+        found = getattr(codes, f"save_{name}")(str(directory / name))
+        inputs = {"latents": codes.feeds[codes.latents], "labels": codes.feeds[codes.labels]}
+        np.savez(directory / f"{name}.npz", **inputs, **found)
 
 
 if __name__ == "__main__":

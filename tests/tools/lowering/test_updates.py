@@ -52,6 +52,7 @@ def check_updates(modules: dict[str, str], precision: str) -> None:
         assert not has_large_values(module)
 
 
+@pytest.mark.slow
 def test_updates_are_static_and_never_call_the_host() -> None:
     config = tiny_config(precision="mixed_bfloat16")
     check_updates(lower_updates(config, create_state(config)), "mixed_bfloat16")

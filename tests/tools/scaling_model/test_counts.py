@@ -119,6 +119,7 @@ def count(config: Config) -> dict[str, BatchWork]:
     return count_step(config, create_state(config))
 
 
+@pytest.mark.slow
 def test_work_is_linear_in_the_number_of_images(state: TrainState, step: dict[str, BatchWork]) -> None:
     with assume_device("CPU"):  # Layers are counted in their forms for a GPU on every machine.
         discriminator, generator = counts.count_updates(CONFIG, state, 7)
