@@ -8,7 +8,7 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from tools.benchmarks.quality_processes import STOPPED
+from tools.comparisons.processes import STOPPED
 
 RECALL = {"plain": 0.2, "wide": 0.4}
 SIGKILLED = -9

@@ -1,4 +1,4 @@
-"""Records of the quality benchmark: those of its cells, and those of the training runs that they describe."""
+"""Records of a comparison: those of its cells, and those of the training runs that they describe."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
         differences = list(_find_differences(record, identity)) if is_begun else []
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"run_dir: {path} is not a valid record of this benchmark; remove it, or give another --run_dir"
+            f"run_dir: {path} is not a valid record of a comparison; remove it, or give another --run_dir"
         ) from error
     if differences:
         name, expected, received = differences[0]

@@ -1,4 +1,4 @@
-"""Table, CSV file and charts of the quality benchmark, from the records of its cells."""
+"""Table, CSV file and charts of a comparison, from the records of its cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from sagan_tf.training.health.signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import draw_line_charts
-from tools.benchmarks.quality_records import (
+from tools.comparisons.records import (
     FAILED,
     FINISHED,
     READINGS,
@@ -45,19 +45,17 @@ def format_rows(records: Sequence[Record]) -> list[list[str]]:
     A row has the mean and the standard deviation of each figure over the finished cells.
     """
     names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
-    names = [name for name in names if _remove_sample_count(name) not in _OMITTED_METRICS]
-    headings = [HEADINGS.get(_remove_sample_count(name), _remove_sample_count(name)) for name in names]
+    names = [name for name in names if remove_sample_count(name) not in _OMITTED_METRICS]
+    headings = [HEADINGS.get(remove_sample_count(name), remove_sample_count(name)) for name in names]
     readings = [name for name in READINGS if any(record.get(name) is not None for record in records)]
     headings += [READINGS[name].heading for name in readings]
     result = [["setting", *headings, "images seen", "seconds", "CPU seconds", "runs"]]
-    for setting, cells in _group_by_setting(records).items():
+    for setting, cells in group_by_setting(records).items():
         finished = [record for record in cells if record["status"] == FINISHED]
-        row = [setting, *(_format_mean([record["values"].get(name) for record in finished], ".3f") for name in names)]
-        row += [
-            _format_mean([record.get(name) for record in finished], READINGS[name].format_spec) for name in readings
-        ]
-        row += [_format_mean([record[name] for record in finished], ",.0f") for name in _COUNTS]
-        result.append([*row, _format_counts(cells)])
+        row = [setting, *(format_mean([record["values"].get(name) for record in finished], ".3f") for name in names)]
+        row += [format_mean([record.get(name) for record in finished], READINGS[name].format_spec) for name in readings]
+        row += [format_mean([record[name] for record in finished], ",.0f") for name in _COUNTS]
+        result.append([*row, format_counts(cells)])
     return result
 
 
@@ -86,9 +84,9 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
     """
     recorded = [(setting, read_run_records(run_dir)) for setting, run_dir in runs]
     charts = {
-        "recall": _average_curves(recorded, _find_recall),
-        _RANK_TITLE: _average_curves(recorded, lambda line: line.get(LATENT_RANK)),
-        "overfitting of the discriminator": _average_curves(recorded, lambda line: line.get(OVERFITTING)),
+        "recall": average_curves(recorded, _find_recall),
+        _RANK_TITLE: average_curves(recorded, lambda line: line.get(LATENT_RANK)),
+        "overfitting of the discriminator": average_curves(recorded, lambda line: line.get(OVERFITTING)),
     }
     drawn = {title: curves for title, curves in charts.items() if max(map(len, curves.values()), default=0) > 1}
     if not drawn.keys() - {_RANK_TITLE}:
@@ -102,7 +100,7 @@ def _find_recall(line: Mapping[str, Any]) -> float | None:
     return next((value for name, value in values.items() if name.endswith("/recall")), None)
 
 
-def _average_curves(
+def average_curves(
     recorded: Iterable[tuple[str, list[dict[str, Any]]]], read: Callable[[Mapping[str, Any]], float | None]
 ) -> dict[str, Points]:
     """Average a quantity over the runs of each setting, at the steps that all have.
@@ -126,19 +124,22 @@ def _average_curve(by_step: Sequence[Mapping[float, float]]) -> Points:
     return [(step, statistics.fmean(values[step] for values in by_step)) for step in steps]
 
 
-def _group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
+def group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Return the records of each setting."""
     cells: dict[str, list[Record]] = {}
     for record in records:
         cells.setdefault(record["setting"], []).append(record)
     return cells
 
 
-def _remove_sample_count(name: str) -> str:
+def remove_sample_count(name: str) -> str:
+    """Return the name of a metric without its number of images: `fcd` for `fcd10k`."""
     family, slash, part = name.partition("/")
     return re.sub(r"\d+k$", "", family) + slash + part
 
 
-def _format_mean(values: Sequence[float | None], spec: str) -> str:
+def format_mean(values: Sequence[float | None], spec: str) -> str:
+    """Format the mean and the standard deviation of the values that are known; `-` if there are none."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"
@@ -146,7 +147,7 @@ def _format_mean(values: Sequence[float | None], spec: str) -> str:
     return f"{mean} ± {statistics.stdev(known):{spec}}" if len(known) > 1 else mean
 
 
-def _format_counts(cells: Sequence[Record]) -> str:
+def format_counts(cells: Sequence[Record]) -> str:
     """Format the number of finished cells, and of unhealthy and failed ones if any."""
     counts = {state: sum(cell["status"] == state for cell in cells) for state in (FINISHED, UNHEALTHY, FAILED)}
     problems = [f"{counts[state]} {state}" for state in (UNHEALTHY, FAILED) if counts[state]]

@@ -1,4 +1,4 @@
-"""Processes of the quality benchmark, which save when they are stopped and end together with this process."""
+"""Processes of a comparison, which save when they are stopped and end together with this process."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | Non
                     stopped = True
                     process.terminate()
         except BaseException:
-            process.terminate()  # The run saves; the benchmark can continue it later.
+            process.terminate()  # The run saves; the comparison can continue it later.
             raise
     status = process.returncode
     if status == STOPPED and not stopped:
