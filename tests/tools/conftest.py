@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the quality benchmark."""
+"""Fixtures of the tests of comparisons."""
 
 from __future__ import annotations
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.config import Config
 from sagan_tf.config.option import check_at_least_zero, check_positive, option
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
@@ -19,7 +17,7 @@ from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.processes import exit_on_sigterm
 from tools.comparisons.settings import (
     SETTINGS_FILE,
-    Setting,
+    check_schedules,
     collect_common_flags,
     find_base,
     find_settings,
@@ -125,21 +123,10 @@ def _create_cells(options: QualityOptions) -> list[Cell]:
     configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *common_flags])
     flags = [f"--flagfile={base}", *common_flags]
     limit, directory = Limit(options.steps or 0, options.minutes or 0.0), _find_directory(options)
-    _check_schedules(settings, configs, limit)
+    check_schedules(settings, configs, limit.steps)
     pairs = list(zip(settings, configs, strict=True))
     return [
         Cell(setting, seed, limit, tuple(flags), directory, config)
         for seed in range(options.seeds)
         for setting, config in pairs
     ]
-
-
-def _check_schedules(settings: Sequence[Setting], configs: Sequence[Config], limit: Limit) -> None:
-    """Raise UserError if the learning rates of a setting reach 0 before `limit.steps`."""
-    for setting, config in zip(settings, configs, strict=True):
-        end = config.training.learning_rate_end
-        if end is not None and limit.steps > end:
-            raise UserError(
-                f"steps: expected at most {end} for setting {setting.name}, whose learning rates are 0 after that, "
-                f"received {limit.steps}; change --learning_rate_decay_steps of the setting"
-            )

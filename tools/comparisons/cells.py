@@ -21,6 +21,7 @@ from typing import Any
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
+from tools.benchmarks.measure import collect_machine_facts, describe_machine
 from tools.comparisons.processes import STOPPED, run_process
 from tools.comparisons.records import (
     FAILED,
@@ -149,7 +150,8 @@ class Cell:
         record = self.read_record()
         if record is None or record["status"] in (UNFINISHED, FAILED):
             seconds = record["cpu_seconds"] if record else 0.0
-            record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds}
+            machine = describe_machine(collect_machine_facts())
+            record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds, "machine": machine}
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
             record |= self._train_and_evaluate(record)
             self._write_record(record)

@@ -20,6 +20,8 @@ UNHEALTHY = "unhealthy"
 """A health sign or a non-finite number stopped the run. It would stop again."""
 FAILED = "failed"
 """A command failed for another reason, such as a wrong flag or a full disk. It is tried again."""
+NOT_STARTED = "not started"
+"""Status of a cell that has no record."""
 _UNHEALTHY = re.compile(r"error: (on_unhealthy: |training: expected finite )")
 """Beginning of the error of a run that is `UNHEALTHY`."""
 _SET_BY_CELL = ("run_dir", "seed", "num_steps")

@@ -34,7 +34,8 @@ HEADINGS = {
 }
 """Headings of metrics, by the metric's name without its number of images; a metric without an entry has its own name
 as its heading."""
-_OMITTED_METRICS = ("class_agreement/mean",)
+OMITTED_METRICS = ("class_agreement/mean",)
+"""Metrics that tables leave out."""
 _RANK_TITLE = "stable rank of the generator's first layer"
 _COUNTS = ("images_seen", "training_seconds", "cpu_seconds")
 
@@ -45,7 +46,7 @@ def format_rows(records: Sequence[Record]) -> list[list[str]]:
     A row has the mean and the standard deviation of each figure over the finished cells.
     """
     names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
-    names = [name for name in names if remove_sample_count(name) not in _OMITTED_METRICS]
+    names = [name for name in names if remove_sample_count(name) not in OMITTED_METRICS]
     headings = [HEADINGS.get(remove_sample_count(name), remove_sample_count(name)) for name in names]
     readings = [name for name in READINGS if any(record.get(name) is not None for record in records)]
     headings += [READINGS[name].heading for name in readings]
@@ -63,12 +64,17 @@ def format_csv(records: Sequence[Record]) -> str:
     """Format a line for each cell, whether it has finished or not."""
     names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
     columns = ["setting", "seed", "status", "step", *_COUNTS, *READINGS, "worst_class", "message"]
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow([*columns, *names])
+    rows = [[*columns, *names]]
     for record in records:
         values = record.get("values", {})
-        writer.writerow([*(record.get(name, "") for name in columns), *(values.get(name, "") for name in names)])
+        rows.append([*(record.get(name, "") for name in columns), *(values.get(name, "") for name in names)])
+    return format_csv_rows(rows)
+
+
+def format_csv_rows(rows: Iterable[Sequence[Any]]) -> str:
+    """Format rows as the text of a CSV file."""
+    output = io.StringIO()
+    csv.writer(output, lineterminator="\n").writerows(rows)
     return output.getvalue()
 
 

@@ -103,6 +103,17 @@ def parse_settings(settings: Sequence[Setting], flags: Sequence[str]) -> list[Co
     return configs
 
 
+def check_schedules(settings: Sequence[Setting], configs: Sequence[Config], steps: int) -> None:
+    """Raise UserError if the learning rates of a setting reach 0 before `steps` steps."""
+    for setting, config in zip(settings, configs, strict=True):
+        end = config.training.learning_rate_end
+        if end is not None and steps > end:
+            raise UserError(
+                f"steps: expected at most {end} for setting {setting.name}, whose learning rates are 0 after that, "
+                f"received {steps}; change --learning_rate_decay_steps of the setting"
+            )
+
+
 def _check_config(config: Config) -> None:
     # TensorFlow is loaded here, and not at import, so that `--help` is fast.
     load_tensorflow()
