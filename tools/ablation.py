@@ -36,21 +36,22 @@ def main(options: AblationOptions) -> None:
         CommandEndedError: A cell has not finished, because it failed or was interrupted.
     """
     plan = create_plan(options)
-    for note in plan.notes:
-        print(note, flush=True)
     selected = _select_cells(options, plan)
+    for note in () if options.cell else plan.notes:
+        print(note, flush=True)
     if options.dry_run:
         _print_commands(options, plan)
         return
     check_can_write_directory(plan.directory, "run_dir")
-    if not options.collect:
-        if len(options.devices) > 1:
-            run_on_devices(options, len(plan.cells))
-        else:
-            run_cells(selected, "".join(options.devices))
+    if len(options.devices) > 1:
+        run_on_devices(options, len(plan.cells))
+    elif not options.collect:
+        own = run_cells(selected, "".join(options.devices))
+        # Each of several processes that share the cells reports how its own cells have ended.
+        selected = own if options.cell else selected
     if not options.cell:
         _write_results(plan)
-    _check_ended(selected)
+    _check_ended(selected, prints_counts=not options.cell)
 
 
 def _select_cells(options: AblationOptions, plan: Plan) -> list[Cell]:
@@ -80,16 +81,17 @@ def _write_results(plan: Plan) -> None:
     print(f"results in {plan.directory / RESULTS}", flush=True)
 
 
-def _check_ended(cells: Sequence[Cell]) -> None:
-    """Print how many cells have ended; raise CommandEndedError if some have not."""
+def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
+    """Raise CommandEndedError if some cells have not finished, and print how many have each status if wanted."""
     by_status: dict[str, list[str]] = {}
     for cell in cells:
         record = cell.read_record()
         by_status.setdefault(record["status"] if record else NOT_STARTED, []).append(cell.name)
-    counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
-    print(f"{len(cells)} cells: {counts}", flush=True)
-    for name in by_status.get(UNHEALTHY, ()):
-        print(f"died: {name}", flush=True)
+    if prints_counts:
+        counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
+        print(f"{len(cells)} cells: {counts}", flush=True)
+        for name in by_status.get(UNHEALTHY, ()):
+            print(f"died: {name}", flush=True)
     remaining = [name for status, names in by_status.items() if status not in (FINISHED, UNHEALTHY) for name in names]
     if remaining:
         raise CommandEndedError(f"not finished: {'; '.join(remaining)}; run the same command to continue", 1)

@@ -20,24 +20,30 @@ from tools.comparisons.records import FINISHED, UNHEALTHY
 PROGRAM = "tools/ablation.py"
 
 
-def run_cells(cells: Iterable[Cell], device: str) -> None:
+def run_cells(cells: Iterable[Cell], device: str) -> list[Cell]:
     """Train and evaluate cells one after the other, without those that have ended or that another process runs.
 
     Args:
         cells: The cells.
         device: The device that they use, see `devices.use_device`.
 
+    Returns:
+        The cells without those that another process runs.
+
     Raises:
         UserError: The record of a cell is damaged, or has another configuration or other steps.
     """
+    own = []
     with exit_on_sigterm(), use_device(device):
         for cell in cells:
             cell.run_dir.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with lock_file(cell.path_with_suffix(".lock"), cell.name):
                     _run_cell(cell)
+                own.append(cell)
             except InUseError as error:
                 print(f"{cell.name}: skipped: {str(error).removeprefix('run_dir: ')}", flush=True)
+    return own
 
 
 def _run_cell(cell: Cell) -> None:
