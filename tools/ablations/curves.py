@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sagan_tf.visualization.line_chart import can_draw, draw_line_charts
 from tools.ablations.outcomes import Outcome, group_by_setting
-from tools.ablations.tables import get_heading, list_metrics
+from tools.ablations.tables import list_metrics
 from tools.comparisons.records import read_run_records
 from tools.comparisons.results import Points
 
@@ -20,7 +20,7 @@ def draw_metric_charts(outcomes: Sequence[Outcome]) -> str:
     """Draw a chart of each metric with a curve of each setting; empty if no run was evaluated."""
     charts = {}
     for metric in list_metrics(outcomes):
-        charts[get_heading(metric)] = {
+        charts[metric] = {
             setting: [{step: values[metric] for step, values in cell.evaluations.items() if metric in values}
                       for cell in cells]
             for setting, cells in group_by_setting(outcomes).items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,13 +82,13 @@ def make_differences_table(outcomes: Sequence[Outcome], metric: str, moment: str
 def compare_settings(
     outcomes: Sequence[Outcome], first: str, second: str, metric: str, moment: str
 ) -> PairedTest | None:
-    """Compare a metric of two settings over the seeds for which both have it; None for fewer than two seeds."""
+    """Compare a metric of two settings over the seeds for which both have a number; None for fewer than two seeds."""
     groups = group_by_setting(outcomes)
     by_seed = [
-        {cell.cell.seed: getattr(cell, moment)[metric] for cell in groups[name] if metric in getattr(cell, moment)}
+        {cell.cell.seed: getattr(cell, moment).get(metric, math.nan) for cell in groups[name]}
         for name in (first, second)
     ]
-    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    seeds = [seed for seed in by_seed[0] if all(math.isfinite(values.get(seed, math.nan)) for values in by_seed)]
     return compare_pairs(*([values[seed] for seed in seeds] for values in by_seed))
 
 

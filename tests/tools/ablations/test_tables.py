@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import pathlib
 import re
 
@@ -83,6 +84,14 @@ def test_a_run_that_died_has_a_best_step_and_no_last_step(tmp_path):
     rows = list(csv.DictReader(format_cells_csv(outcomes).splitlines()))
     assert [row["status"] for row in rows] == ["finished", "finished", "unhealthy"]
     assert (rows[2]["best/fcd10k"], rows[2]["last/fcd10k"], rows[2]["last_step"]) == ("0.25", "", "")
+
+
+def test_a_value_that_is_not_finite_is_left_out_of_differences(tmp_path):
+    wide = [[1.0, 1.0, 2.0], [1.0, 1.0, math.nan], [1.0, 1.0, 4.0]]
+    cells = [write_cell(tmp_path, "plain", seed, [1.0, 1.0, 1.0]) for seed in range(3)]
+    cells += [write_cell(tmp_path, "wide", seed, values) for seed, values in enumerate(wide)]
+    (_, row) = make_differences_table(read_outcomes(cells, "fcd10k"), "fcd10k", LAST)
+    assert row[1] == "+2.000 ± 1.414" and row[-1] == "2"
 
 
 def test_curves_are_means_over_seeds_with_bands(outcomes):
