@@ -31,7 +31,7 @@ from sagan_tf.cli.console import run_command
 from sagan_tf.config.option import option
 from sagan_tf.files import check_can_write_file, write_result_atomically
 from tools.benchmarks import attention, evaluation, image_files, pipeline, quality, sampling, startup, train_step
-from tools.benchmarks.measure import collect_machine_facts
+from tools.benchmarks.measure import collect_machine_facts, describe_machine
 
 BENCHMARKS: dict[str, ModuleType] = {
     "train_step": train_step,
@@ -60,15 +60,6 @@ def format_table(rows: list[list[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     return "\n".join("  ".join(line).rstrip() for line in lines)
-
-
-def describe_machine(about: dict[str, Any]) -> str:
-    """Return one line about the machine that `collect_machine_facts` describes."""
-    memory = about["memory_bytes"] / 2**30
-    return (
-        f"{about['processor']}, {about['cores']} cores, {memory:.0f} GiB; Python {about['python']}, "
-        f"TensorFlow {about['tensorflow']}, Keras {about['keras']}"
-    )
 
 
 def main(name: str, *options: Any) -> None:

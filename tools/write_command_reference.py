@@ -48,6 +48,7 @@ TOOLS = (
             "quality",
         )
     ),
+    "tools/ablation.py",
     "tools/lower_training.py",
     *(f"tools/lower_training.py {name}" for name in ("write", "updates", "collect")),
     "tools/run_lowered_training.py",

@@ -20,13 +20,13 @@ fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl
 LOCK_FILE = ".lock"
 
 
+class InUseError(UserError):
+    """Raised for a lock that another process has."""
+
+
 @contextlib.contextmanager
 def lock_run_directory(run_dir: pathlib.Path) -> Iterator[None]:
     """Lock a run directory inside a context, so that no other process can train in it.
-
-    The system releases the lock when the process ends, even if it is killed. The lock file describes the process for
-    people. At the end the file is emptied and not removed, because removing it could remove the lock of the next
-    process.
 
     Args:
         run_dir: Run directory, which exists.
@@ -35,17 +35,41 @@ def lock_run_directory(run_dir: pathlib.Path) -> Iterator[None]:
         None.
 
     Raises:
-        UserError: Another process has the lock, and the message names it; or the lock file cannot be opened.
+        InUseError: Another process has the lock, and the message names it.
+        UserError: The lock file cannot be opened.
+    """
+    with lock_file(run_dir / LOCK_FILE, str(run_dir)):
+        yield
+
+
+@contextlib.contextmanager
+def lock_file(path: pathlib.Path, locked: str) -> Iterator[None]:
+    """Hold the lock of a lock file inside a context.
+
+    The system releases the lock when the process ends, even if it is killed. The lock file describes the process for
+    people. At the end the file is emptied and not removed, because removing it could remove the lock of the next
+    process.
+
+    Args:
+        path: Lock file, which is created if it does not exist.
+        locked: Name of what the lock protects, for messages.
+
+    Yields:
+        None.
+
+    Raises:
+        InUseError: Another process has the lock, and the message names it.
+        UserError: The lock file cannot be opened.
     """
     if fcntl is None:
         yield
         return
-    with _open_lock(run_dir / LOCK_FILE) as file:
+    with _open_lock(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(
-                f"run_dir: {run_dir} is in use by {_describe_owner(file)}; wait for it or stop it, or pass another "
+            raise InUseError(
+                f"run_dir: {locked} is in use by {_describe_owner(file)}; wait for it or stop it, or pass another "
                 "--run_dir"
             ) from error
         except OSError:  # a file system without locks

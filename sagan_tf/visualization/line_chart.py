@@ -30,6 +30,7 @@ _MAX_LINE_LENGTH = 60
 """Characters of a line of the title or of the legend that fit into the width of a chart."""
 _COLORS = tuple(f"#{bytes(MARKER_COLORS[index]).hex()}" for index in (5, 0, 3, 4, 6, 1))
 """Marker colors that are visible on white, that is all except yellow."""
+_BAND_OPACITY = 0.15
 _MAX_VALUE = 1e300
 _LINE_STYLES = ("-", "--", ":")
 _STYLE = {
@@ -53,7 +54,9 @@ def draw_line_chart(title: str, series: Mapping[str, Points]) -> str:
     return draw_line_charts({title: series})
 
 
-def draw_line_charts(charts: Mapping[str, Mapping[str, Points]]) -> str:
+def draw_line_charts(
+    charts: Mapping[str, Mapping[str, Points]], deviations: Mapping[str, Mapping[str, Points]] | None = None
+) -> str:
     """Draw charts of curves over steps, one below the other, with the last value of each curve in the legend.
 
     The result depends only on the arguments and on the version of matplotlib.
@@ -62,6 +65,8 @@ def draw_line_charts(charts: Mapping[str, Mapping[str, Points]]) -> str:
         charts: Curves of each chart by its title, and points (step, value) of each curve by its name, in order of
             steps. A curve has a gap at a value that is not finite or beyond 1e300; a curve without any other value is
             left out. Control characters in titles and names are shown as escapes.
+        deviations: Half the width of a band around curves, as points (step, deviation) by the title of the chart and
+            the name of the curve. A curve without an entry, and a step without a point, has no band.
 
     Returns:
         An <svg> element. Its ids differ from those of charts with other titles.
@@ -72,7 +77,8 @@ def draw_line_charts(charts: Mapping[str, Mapping[str, Points]]) -> str:
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    prepared = [_prepare_chart(title, series) for title, series in charts.items()]
+    bands = deviations or {}
+    prepared = [_prepare_chart(title, series, bands.get(title, {})) for title, series in charts.items()]
     heights = [chart.compute_height() for chart in prepared]
     title = "; ".join(map(make_printable, charts))
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type")) | {"Title": title}
@@ -92,11 +98,12 @@ def draw_line_charts(charts: Mapping[str, Mapping[str, Points]]) -> str:
 
 
 class _Chart(NamedTuple):
-    """The texts of a chart, in lines that fit into its width, and its curves."""
+    """The texts of a chart, in lines that fit into its width, its curves and the deviation of each by step."""
 
     title: str
     labels: list[str]
     curves: list[Points]
+    bands: list[dict[float, float]]
 
     def compute_height(self) -> float:
         """Compute the height in inches."""
@@ -104,17 +111,18 @@ class _Chart(NamedTuple):
         return _PLOT_INCHES + _LINE_INCHES * num_lines
 
 
-def _prepare_chart(title: str, series: Mapping[str, Points]) -> _Chart:
+def _prepare_chart(title: str, series: Mapping[str, Points], deviations: Mapping[str, Points]) -> _Chart:
     """Lay out the texts of a chart, and leave out curves without a value that can be drawn."""
-    labels, curves = [], []
+    labels, curves, bands = [], [], []
     for name, points in series.items():
         drawn = [value for _, value in points if can_draw(value)]
         if drawn:
             labels.append(textwrap.fill(f"{make_printable(name)}: {drawn[-1]:.4g}", _MAX_LINE_LENGTH))
             curves.append(points)
+            bands.append(dict(deviations.get(name, ())))
     if not curves:
         raise ValueError(f"`series` must have a value that can be drawn. Received: {len(series)} curves without one")
-    return _Chart(textwrap.fill(make_printable(title), _MAX_LINE_LENGTH), labels, curves)
+    return _Chart(textwrap.fill(make_printable(title), _MAX_LINE_LENGTH), labels, curves, bands)
 
 
 def can_draw(value: float) -> bool:
@@ -132,7 +140,10 @@ def _draw_chart(figure: SubFigure, chart: _Chart) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     styles = itertools.cycle(itertools.product(_LINE_STYLES, _COLORS))
-    lines = [_draw_curve(axes, points, *style) for points, style in zip(chart.curves, styles, strict=False)]
+    lines = []
+    for points, band, style in zip(chart.curves, chart.bands, styles, strict=False):
+        _draw_band(axes, points, band, style[1])
+        lines.append(_draw_curve(axes, points, *style))
     title = figure.suptitle(chart.title, x=0.01, horizontalalignment="left")
     legend = figure.legend(lines, chart.labels, loc="outside lower left")
     for text in (title, *legend.get_texts()):
@@ -148,3 +159,12 @@ def _draw_curve(axes: Axes, points: Points, line_style: str, color: str) -> Line
     steps = [step for step, _ in points]
     (line,) = axes.plot(steps, values, linestyle=line_style, color=color, marker=marker, markevery=alone)
     return line
+
+
+def _draw_band(axes: Axes, points: Points, deviations: Mapping[float, float], color: str) -> None:
+    """Fill the area of one deviation above and below a curve, between steps that both have one."""
+    if not deviations:
+        return
+    halves = [deviations.get(step, math.nan) if can_draw(value) else math.nan for step, value in points]
+    low, high = ([value + sign * half for (_, value), half in zip(points, halves, strict=True)] for sign in (-1, 1))
+    axes.fill_between([step for step, _ in points], low, high, color=color, alpha=_BAND_OPACITY, linewidth=0)

@@ -16,7 +16,11 @@ from sagan_tf.config import Config
 from tools.write_command_reference import COMMANDS, TOOLS, read_every_help
 
 TRAIN = COMMANDS[0]
-ALIASES = {"tools/launch/train.sbatch": TRAIN} | {f"sagan-{name.split('.')[1]}": name for name in COMMANDS[:4]}
+ALIASES = {
+    "tools/launch/train.sbatch": TRAIN,
+    "tools/launch/ablation.sbatch": "tools/ablation.py",
+    **{f"sagan-{name.split('.')[1]}": name for name in COMMANDS[:4]},
+}
 """Programs that pass their arguments to a command."""
 ARGPARSE_TOOLS = ("tools/compile_for_tpu.py", "tools/run_lowered_training.py")
 OTHER_FLAGS = {

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the quality benchmark."""
+"""Fixtures of the tests of comparisons."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pathlib
 import pytest
 
 from tests.tools.fake_processes import FakeProcesses, flags_of_two_settings
-from tools.benchmarks import quality_cells
+from tools.comparisons import cells
 
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
     """Return the replacement of the processes that train and evaluate."""
     fake = FakeProcesses()
-    monkeypatch.setattr(quality_cells, "run_process", fake)
+    monkeypatch.setattr(cells, "run_process", fake)
     return fake
 
 

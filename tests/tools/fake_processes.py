@@ -1,4 +1,4 @@
-"""Replacements of the processes that the quality benchmark runs, and a benchmark of two settings."""
+"""Replacements of the processes that a comparison runs, and a benchmark of two settings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from tools.benchmarks.quality_processes import STOPPED
+from tools.comparisons.processes import STOPPED
 
 RECALL = {"plain": 0.2, "wide": 0.4}
+FCD_DURING_TRAINING = {100: 3.0, 200: 0.5}
 SIGKILLED = -9
 
 
@@ -65,7 +66,8 @@ class FakeProcesses:
             },
             {
                 "kind": "evaluation",
-                "num_samples": {"precision_recall10k": 1},
+                "num_samples": {"fcd10k": 1, "precision_recall10k": 1},
+                "fcd10k": FCD_DURING_TRAINING.get(step, 9.0),
                 "precision_recall10k": {"recall": recall},
             },
         ]

@@ -11,7 +11,8 @@ import pytest
 
 from tests.tools.fake_processes import FakeProcesses, rows_of
 from tools import benchmark
-from tools.benchmarks import quality, quality_results
+from tools.benchmarks import quality
+from tools.comparisons import results
 
 
 def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path, capsys) -> None:
@@ -46,7 +47,7 @@ def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path
 def test_a_plot_without_evaluations(scalar: str, is_drawn: bool, tmp_path: pathlib.Path) -> None:
     lines = [json.dumps({"kind": "health", "step": step, scalar: 0.5}) for step in (10, 20)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    assert bool(quality_results.draw_charts([("plain", tmp_path)])) == is_drawn
+    assert bool(results.draw_charts([("plain", tmp_path)])) == is_drawn
 
 
 def test_minutes_limit_training_without_tracing(processes: FakeProcesses, flags: list[str], tmp_path) -> None:

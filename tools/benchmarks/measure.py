@@ -102,6 +102,15 @@ def collect_machine_facts() -> dict[str, Any]:
     }
 
 
+def describe_machine(about: dict[str, Any]) -> str:
+    """Return one line about the machine that `collect_machine_facts` describes."""
+    memory = about["memory_bytes"] / 2**30
+    return (
+        f"{about['processor']}, {about['cores']} cores, {memory:.0f} GiB; Python {about['python']}, "
+        f"TensorFlow {about['tensorflow']}, Keras {about['keras']}"
+    )
+
+
 def _find_tensorflow_version() -> str:
     """Return the version of TensorFlow, which several packages provide."""
     from importlib import metadata

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sagan_tf.cli.flags import parse_config
-from sagan_tf.config import Config
 from sagan_tf.config.option import check_at_least_zero, check_positive, option
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from sagan_tf.runs.run_lock import lock_run_directory
-from tools.benchmarks import quality_results
-from tools.benchmarks.quality_cells import Cell, Limit
-from tools.benchmarks.quality_processes import exit_on_sigterm
-from tools.benchmarks.quality_records import FAILED, FINISHED, UNHEALTHY
-from tools.benchmarks.quality_settings import SETTINGS_FILE, Setting, find_settings, parse_settings
 from tools.benchmarks.worker_process import ROOT
+from tools.comparisons import results
+from tools.comparisons.cells import Cell, Limit
+from tools.comparisons.processes import exit_on_sigterm
+from tools.comparisons.settings import (
+    SETTINGS_FILE,
+    check_schedules,
+    collect_common_flags,
+    find_base,
+    find_settings,
+    has_metrics,
+    parse_settings,
+)
 
 _SETTINGS = SETTINGS_FILE.relative_to(ROOT)
 DEFAULT_METRICS = "fcd10k,label_agreement10k,class_agreement10k,precision_recall10k,density_coverage10k"
@@ -89,9 +93,9 @@ def run(options: QualityOptions) -> dict[str, Any]:
         records = []
         for cell in cells:
             records.append(cell.run())
-            print(_describe_cell(cell, records[-1]), flush=True)
-            write_atomically(directory / "quality.csv", quality_results.format_csv(records))
-            chart = quality_results.draw_charts([(cell.setting.name, cell.run_dir) for cell in cells])
+            print(cell.describe(records[-1]), flush=True)
+            write_atomically(directory / "quality.csv", results.format_csv(records))
+            chart = results.draw_charts([(cell.setting.name, cell.run_dir) for cell in cells])
             if chart:
                 write_atomically(directory / "quality.svg", chart)
     return {"cells": records}
@@ -104,7 +108,7 @@ def format_rows(result: dict[str, Any]) -> list[list[str]]:
     """
     if "commands" in result:
         return [[command] for command in result["commands"]]
-    return quality_results.format_rows(result["cells"])
+    return results.format_rows(result["cells"])
 
 
 def _find_directory(options: QualityOptions) -> Path:
@@ -112,52 +116,17 @@ def _find_directory(options: QualityOptions) -> Path:
 
 
 def _create_cells(options: QualityOptions) -> list[Cell]:
-    base = options.base if (ROOT / options.base).is_file() else str(Path(options.base).expanduser().absolute())
-    settings, common_flags = find_settings(options.settings), _collect_common_flags(options, ROOT / base)
+    base = find_base(options.base)
+    settings = find_settings(options.settings)
+    metrics = options.metrics or ("" if has_metrics(ROOT / base) else DEFAULT_METRICS)
+    common_flags = collect_common_flags(metrics, options.data_dir, options.evaluate_every)
     configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *common_flags])
     flags = [f"--flagfile={base}", *common_flags]
     limit, directory = Limit(options.steps or 0, options.minutes or 0.0), _find_directory(options)
-    _check_schedules(settings, configs, limit)
+    check_schedules(settings, configs, limit.steps)
     pairs = list(zip(settings, configs, strict=True))
     return [
         Cell(setting, seed, limit, tuple(flags), directory, config)
         for seed in range(options.seeds)
         for setting, config in pairs
     ]
-
-
-def _collect_common_flags(options: QualityOptions, base: Path) -> list[str]:
-    """Return the flags of all settings that follow the flagfile `base`."""
-    flags = []
-    if options.metrics or not parse_config([f"--flagfile={base}"]).evaluation.metrics:
-        flags.append(f"--metrics={options.metrics or DEFAULT_METRICS}")
-    if options.data_dir:
-        is_remote = "://" in options.data_dir
-        flags.append(f"--data_dir={options.data_dir if is_remote else Path(options.data_dir).expanduser().absolute()}")
-    if options.evaluate_every:
-        flags.append(f"--evaluate_every={options.evaluate_every}")
-    return flags
-
-
-def _check_schedules(settings: Sequence[Setting], configs: Sequence[Config], limit: Limit) -> None:
-    """Raise UserError if the learning rates of a setting reach 0 before `limit.steps`."""
-    for setting, config in zip(settings, configs, strict=True):
-        end = config.training.learning_rate_end
-        if end is not None and limit.steps > end:
-            raise UserError(
-                f"steps: expected at most {end} for setting {setting.name}, whose learning rates are 0 after that, "
-                f"received {limit.steps}; change --learning_rate_decay_steps of the setting"
-            )
-
-
-def _describe_cell(cell: Cell, record: dict[str, Any]) -> str:
-    if record["status"] == FINISHED:
-        values = ", ".join(f"{name} {value:.4g}" for name, value in record["values"].items())
-        early = ", when its learning rates were 0" if cell.has_ended_early(record) else ""
-        return f"{cell.name}: {record['step']} steps in {record['training_seconds']:.0f} s{early}: {values}"
-    if record["status"] == UNHEALTHY:
-        path = cell.path_with_suffix(".json")
-        return f"{cell.name}: stopped: unhealthy: {record['message']} (remove {path} to try again)"
-    if record["status"] == FAILED:
-        return f"{cell.name}: failed: {record['message']}; run the same command to try again"
-    return f"{cell.name}: unfinished: {record['message']}; run the same command to continue"

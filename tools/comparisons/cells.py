@@ -1,4 +1,4 @@
-"""Cells of the quality benchmark. A cell is one setting, trained with one seed and evaluated.
+"""Cells of a comparison. A cell is one setting, trained with one seed and evaluated.
 
 RUN_DIR/SETTING/seed_0/                  the training run
 RUN_DIR/SETTING/seed_0.log               the output of `sagan_tf.train` and `sagan_tf.evaluate`
@@ -21,12 +21,14 @@ from typing import Any
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
-from tools.benchmarks.quality_processes import STOPPED, run_process
-from tools.benchmarks.quality_records import (
+from tools.benchmarks.measure import collect_machine_facts, describe_machine
+from tools.comparisons.processes import STOPPED, run_process
+from tools.comparisons.records import (
     FAILED,
     FINISHED,
     READINGS,
     UNFINISHED,
+    UNHEALTHY,
     compute_training_seconds,
     describe_failure,
     find_last_reading,
@@ -35,7 +37,7 @@ from tools.benchmarks.quality_records import (
     read_record,
     read_run_records,
 )
-from tools.benchmarks.quality_settings import Setting
+from tools.comparisons.settings import Setting
 
 _STEPS_WITHOUT_END = 10_000_000
 
@@ -62,7 +64,7 @@ class Cell:
         seed: The seed of the run.
         limit: The end of training.
         flags: The flags of all cells, which precede those of the setting.
-        directory: The directory of the benchmark.
+        directory: The directory of the comparison.
         config: The configuration that `flags` and the flags of the setting describe.
     """
 
@@ -111,6 +113,31 @@ class Cell:
         output = self.path_with_suffix(".evaluation.json")
         return [sys.executable, "-m", "sagan_tf.evaluate", f"--run_dir={self.run_dir}", f"--output={output}"]
 
+    def describe(self, record: dict[str, Any]) -> str:
+        """Return one line that says how the cell ended, and what to do if it has not finished.
+
+        Args:
+            record: The record of the cell.
+        """
+        if record["status"] == FINISHED:
+            values = ", ".join(f"{name} {value:.4g}" for name, value in record["values"].items())
+            early = ", when its learning rates were 0" if self.has_ended_early(record) else ""
+            return f"{self.name}: {record['step']} steps in {record['training_seconds']:.0f} s{early}: {values}"
+        if record["status"] == UNHEALTHY:
+            path = self.path_with_suffix(".json")
+            return f"{self.name}: stopped: unhealthy: {record['message']} (remove {path} to try again)"
+        if record["status"] == FAILED:
+            return f"{self.name}: failed: {record['message']}; run the same command to try again"
+        return f"{self.name}: unfinished: {record['message']}; run the same command to continue"
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Read the record of the cell; None if the cell has not been started.
+
+        Raises:
+            UserError: The record is damaged, or has another configuration or another limit.
+        """
+        return read_record(self.path_with_suffix(".json"), self.run_dir, self._describe_identity())
+
     def run(self) -> dict[str, Any]:
         """Train and evaluate, unless the record shows that this has been done.
 
@@ -120,10 +147,11 @@ class Cell:
         Raises:
             UserError: The record is damaged, or has another configuration or another limit.
         """
-        record = read_record(self.path_with_suffix(".json"), self.run_dir, self._describe_identity())
+        record = self.read_record()
         if record is None or record["status"] in (UNFINISHED, FAILED):
             seconds = record["cpu_seconds"] if record else 0.0
-            record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds}
+            machine = describe_machine(collect_machine_facts())
+            record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds, "machine": machine}
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
             record |= self._train_and_evaluate(record)
             self._write_record(record)
@@ -182,7 +210,7 @@ class Cell:
     def _is_trained(self) -> bool:
         """Return whether training has reached its minutes and has been saved.
 
-        This is so if the benchmark was interrupted during the evaluation.
+        This is so if the comparison was interrupted during the evaluation.
         """
         saved = [int(path.stem.rpartition("-")[2]) for path in (self.run_dir / "checkpoints").glob("step-*.index")]
         records = read_run_records(self.run_dir)

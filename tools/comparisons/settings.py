@@ -1,4 +1,4 @@
-"""Settings of the quality benchmark, read from text files whose lines are a name and the flags of a training run."""
+"""Settings of a comparison, read from text files whose lines are a name and the flags of a training run."""
 
 from __future__ import annotations
 
@@ -42,16 +42,39 @@ def find_settings(names_or_file: str) -> list[Setting]:
         UserError: The file or a name does not exist, or a line of the file is wrong.
     """
     if not names_or_file:
-        return _read_settings(SETTINGS_FILE)
+        return read_settings(SETTINGS_FILE)
     path = Path(names_or_file).expanduser()
     if path.is_file():
-        return _read_settings(path)
-    known = {setting.name: setting for setting in _read_settings(SETTINGS_FILE)}
+        return read_settings(path)
+    known = {setting.name: setting for setting in read_settings(SETTINGS_FILE)}
     names = list(dict.fromkeys(names_or_file.split(",")))
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"settings: expected a file, or names of {', '.join(known)}, received {unknown[0]!r}")
     return [known[name] for name in names]
+
+
+def find_base(flagfile: str) -> str:
+    """Return the path of the flagfile of all settings, relative to the repository if the flagfile is in it.
+
+    Args:
+        flagfile: A path relative to the repository or to the current directory, or an absolute path.
+    """
+    return flagfile if (ROOT / flagfile).is_file() else str(Path(flagfile).expanduser().absolute())
+
+
+def has_metrics(base: Path) -> bool:
+    """Return whether a flagfile sets metrics."""
+    return bool(parse_config([f"--flagfile={base}"]).evaluation.metrics)
+
+
+def collect_common_flags(metrics: str, data_dir: str, evaluate_every: int) -> list[str]:
+    """Return the flags of all settings that follow their flagfile; an empty value or 0 adds no flag."""
+    flags = [f"--metrics={metrics}"] if metrics else []
+    if data_dir:
+        is_remote = "://" in data_dir
+        flags.append(f"--data_dir={data_dir if is_remote else Path(data_dir).expanduser().absolute()}")
+    return flags + ([f"--evaluate_every={evaluate_every}"] if evaluate_every else [])
 
 
 def parse_settings(settings: Sequence[Setting], flags: Sequence[str]) -> list[Config]:
@@ -80,6 +103,17 @@ def parse_settings(settings: Sequence[Setting], flags: Sequence[str]) -> list[Co
     return configs
 
 
+def check_schedules(settings: Sequence[Setting], configs: Sequence[Config], steps: int) -> None:
+    """Raise UserError if the learning rates of a setting reach 0 before `steps` steps."""
+    for setting, config in zip(settings, configs, strict=True):
+        end = config.training.learning_rate_end
+        if end is not None and steps > end:
+            raise UserError(
+                f"steps: expected at most {end} for setting {setting.name}, whose learning rates are 0 after that, "
+                f"received {steps}; change --learning_rate_decay_steps of the setting"
+            )
+
+
 def _check_config(config: Config) -> None:
     # TensorFlow is loaded here, and not at import, so that `--help` is fast.
     load_tensorflow()
@@ -94,7 +128,12 @@ def _check_config(config: Config) -> None:
     check_metrics_match_extractor(evaluation.extractor, find_metrics(evaluation.metrics))
 
 
-def _read_settings(path: Path) -> list[Setting]:
+def read_settings(path: Path) -> list[Setting]:
+    """Read a settings file.
+
+    Raises:
+        UserError: The file cannot be read, has no settings, or a line is wrong; the message names the line.
+    """
     settings: dict[str, Setting] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Processes of the quality benchmark, which save when they are stopped and end together with this process."""
+"""Processes of a comparison, which save when they are stopped and end together with this process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | Non
     """
     before = _read_cpu_seconds()
     stopped = False
-    with log.open("ab") as output, _start_process(command, output) as process:
+    with log.open("ab") as output, start_process(command, output) as process:
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -47,7 +47,7 @@ def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | Non
                     stopped = True
                     process.terminate()
         except BaseException:
-            process.terminate()  # The run saves; the benchmark can continue it later.
+            process.terminate()  # The run saves; the comparison can continue it later.
             raise
     status = process.returncode
     if status == STOPPED and not stopped:
@@ -72,10 +72,17 @@ def exit_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _start_process(command: list[str], output: Any) -> subprocess.Popen[bytes]:
+def start_process(command: list[str], output: Any = None, directory: Path = ROOT) -> subprocess.Popen[bytes]:
+    """Start a process that receives a SIGTERM when this process ends, and no Ctrl-C.
+
+    Args:
+        command: A command of this project.
+        output: The file of its standard output and standard error; None: those of this process.
+        directory: The current directory of the process.
+    """
     return subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=directory,
         env=environment_without_keras_settings() | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=subprocess.DEVNULL,
         stdout=output,

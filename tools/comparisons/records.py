@@ -1,4 +1,4 @@
-"""Records of the quality benchmark: those of its cells, and those of the training runs that they describe."""
+"""Records of a comparison: those of its cells, and those of the training runs that they describe."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ UNHEALTHY = "unhealthy"
 """A health sign or a non-finite number stopped the run. It would stop again."""
 FAILED = "failed"
 """A command failed for another reason, such as a wrong flag or a full disk. It is tried again."""
+NOT_STARTED = "not started"
+"""Status of a cell that has no record."""
 _UNHEALTHY = re.compile(r"error: (on_unhealthy: |training: expected finite )")
 """Beginning of the error of a run that is `UNHEALTHY`."""
 _SET_BY_CELL = ("run_dir", "seed", "num_steps")
@@ -76,7 +78,7 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
         differences = list(_find_differences(record, identity)) if is_begun else []
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"run_dir: {path} is not a valid record of this benchmark; remove it, or give another --run_dir"
+            f"run_dir: {path} is not a valid record of a comparison; remove it, or give another --run_dir"
         ) from error
     if differences:
         name, expected, received = differences[0]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tools.benchmarks.quality_processes import STOPPED, exit_on_sigterm, run_process
+from tools.comparisons.processes import STOPPED, exit_on_sigterm, run_process
 
 SAVES = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(143))); "
 WAITS = "print('began', flush=True); time.sleep(60)"
@@ -53,12 +53,12 @@ def test_sigterm_ends_this_process_after_the_child_has_saved(tmp_path: pathlib.P
 def test_a_process_ends_when_its_parent_is_killed(tmp_path: pathlib.Path):
     log = tmp_path / "log"
     program = (
-        "import os, pathlib, signal; from tools.benchmarks.quality_processes import run_process\n"
+        "import os, pathlib, signal; from tools.comparisons.processes import run_process\n"
         f"log = pathlib.Path({str(log)!r})\n"
         "kill = lambda: 'began' in log.read_text() and os.kill(os.getpid(), signal.SIGKILL)\n"
         f"run_process({python(SAVES + WAITS)!r}, log, kill)"
     )
-    ended = subprocess.run(python(program), cwd=pathlib.Path(__file__).parents[2], check=False)
+    ended = subprocess.run(python(program), cwd=pathlib.Path(__file__).parents[3], check=False)
     assert ended.returncode == -signal.SIGKILL
     for _ in range(300):
         if "saved" in log.read_text():

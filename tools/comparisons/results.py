@@ -1,4 +1,4 @@
-"""Table, CSV file and charts of the quality benchmark, from the records of its cells."""
+"""Table, CSV file and charts of a comparison, from the records of its cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from sagan_tf.training.health.signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import draw_line_charts
-from tools.benchmarks.quality_records import (
+from tools.comparisons.records import (
     FAILED,
     FINISHED,
     READINGS,
@@ -34,7 +34,8 @@ HEADINGS = {
 }
 """Headings of metrics, by the metric's name without its number of images; a metric without an entry has its own name
 as its heading."""
-_OMITTED_METRICS = ("class_agreement/mean",)
+OMITTED_METRICS = ("class_agreement/mean",)
+"""Metrics that tables leave out."""
 _RANK_TITLE = "stable rank of the generator's first layer"
 _COUNTS = ("images_seen", "training_seconds", "cpu_seconds")
 
@@ -45,19 +46,17 @@ def format_rows(records: Sequence[Record]) -> list[list[str]]:
     A row has the mean and the standard deviation of each figure over the finished cells.
     """
     names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
-    names = [name for name in names if _remove_sample_count(name) not in _OMITTED_METRICS]
-    headings = [HEADINGS.get(_remove_sample_count(name), _remove_sample_count(name)) for name in names]
+    names = [name for name in names if remove_sample_count(name) not in OMITTED_METRICS]
+    headings = [HEADINGS.get(remove_sample_count(name), remove_sample_count(name)) for name in names]
     readings = [name for name in READINGS if any(record.get(name) is not None for record in records)]
     headings += [READINGS[name].heading for name in readings]
     result = [["setting", *headings, "images seen", "seconds", "CPU seconds", "runs"]]
-    for setting, cells in _group_by_setting(records).items():
+    for setting, cells in group_by_setting(records).items():
         finished = [record for record in cells if record["status"] == FINISHED]
-        row = [setting, *(_format_mean([record["values"].get(name) for record in finished], ".3f") for name in names)]
-        row += [
-            _format_mean([record.get(name) for record in finished], READINGS[name].format_spec) for name in readings
-        ]
-        row += [_format_mean([record[name] for record in finished], ",.0f") for name in _COUNTS]
-        result.append([*row, _format_counts(cells)])
+        row = [setting, *(format_mean([record["values"].get(name) for record in finished], ".3f") for name in names)]
+        row += [format_mean([record.get(name) for record in finished], READINGS[name].format_spec) for name in readings]
+        row += [format_mean([record[name] for record in finished], ",.0f") for name in _COUNTS]
+        result.append([*row, format_counts(cells)])
     return result
 
 
@@ -65,12 +64,17 @@ def format_csv(records: Sequence[Record]) -> str:
     """Format a line for each cell, whether it has finished or not."""
     names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
     columns = ["setting", "seed", "status", "step", *_COUNTS, *READINGS, "worst_class", "message"]
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow([*columns, *names])
+    rows = [[*columns, *names]]
     for record in records:
         values = record.get("values", {})
-        writer.writerow([*(record.get(name, "") for name in columns), *(values.get(name, "") for name in names)])
+        rows.append([*(record.get(name, "") for name in columns), *(values.get(name, "") for name in names)])
+    return format_csv_rows(rows)
+
+
+def format_csv_rows(rows: Iterable[Sequence[Any]]) -> str:
+    """Format rows as the text of a CSV file."""
+    output = io.StringIO()
+    csv.writer(output, lineterminator="\n").writerows(rows)
     return output.getvalue()
 
 
@@ -86,9 +90,9 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
     """
     recorded = [(setting, read_run_records(run_dir)) for setting, run_dir in runs]
     charts = {
-        "recall": _average_curves(recorded, _find_recall),
-        _RANK_TITLE: _average_curves(recorded, lambda line: line.get(LATENT_RANK)),
-        "overfitting of the discriminator": _average_curves(recorded, lambda line: line.get(OVERFITTING)),
+        "recall": average_curves(recorded, _find_recall),
+        _RANK_TITLE: average_curves(recorded, lambda line: line.get(LATENT_RANK)),
+        "overfitting of the discriminator": average_curves(recorded, lambda line: line.get(OVERFITTING)),
     }
     drawn = {title: curves for title, curves in charts.items() if max(map(len, curves.values()), default=0) > 1}
     if not drawn.keys() - {_RANK_TITLE}:
@@ -102,7 +106,7 @@ def _find_recall(line: Mapping[str, Any]) -> float | None:
     return next((value for name, value in values.items() if name.endswith("/recall")), None)
 
 
-def _average_curves(
+def average_curves(
     recorded: Iterable[tuple[str, list[dict[str, Any]]]], read: Callable[[Mapping[str, Any]], float | None]
 ) -> dict[str, Points]:
     """Average a quantity over the runs of each setting, at the steps that all have.
@@ -126,19 +130,22 @@ def _average_curve(by_step: Sequence[Mapping[float, float]]) -> Points:
     return [(step, statistics.fmean(values[step] for values in by_step)) for step in steps]
 
 
-def _group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
+def group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Return the records of each setting."""
     cells: dict[str, list[Record]] = {}
     for record in records:
         cells.setdefault(record["setting"], []).append(record)
     return cells
 
 
-def _remove_sample_count(name: str) -> str:
+def remove_sample_count(name: str) -> str:
+    """Return the name of a metric without its number of images: `fcd` for `fcd10k`."""
     family, slash, part = name.partition("/")
     return re.sub(r"\d+k$", "", family) + slash + part
 
 
-def _format_mean(values: Sequence[float | None], spec: str) -> str:
+def format_mean(values: Sequence[float | None], spec: str) -> str:
+    """Format the mean and the standard deviation of the values that are known; `-` if there are none."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"
@@ -146,7 +153,7 @@ def _format_mean(values: Sequence[float | None], spec: str) -> str:
     return f"{mean} ± {statistics.stdev(known):{spec}}" if len(known) > 1 else mean
 
 
-def _format_counts(cells: Sequence[Record]) -> str:
+def format_counts(cells: Sequence[Record]) -> str:
     """Format the number of finished cells, and of unhealthy and failed ones if any."""
     counts = {state: sum(cell["status"] == state for cell in cells) for state in (FINISHED, UNHEALTHY, FAILED)}
     problems = [f"{counts[state]} {state}" for state in (UNHEALTHY, FAILED) if counts[state]]

@@ -1,0 +1,125 @@
+"""Tests of the command without processes: results, cells that die or are interrupted, and errors."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import re
+
+import pytest
+
+from sagan_tf.runs.run_lock import lock_file
+from tests.tools.fake_processes import SIGKILLED, FakeProcesses
+from tools import ablation
+
+
+@pytest.fixture
+def flags(tmp_path: pathlib.Path) -> list[str]:
+    """Return the flags of a study of two settings with two seeds."""
+    (tmp_path / "study.txt").write_text("# Two widths.\nplain\nwide --base_channels=32\n")
+    flags = [f"--study={tmp_path / 'study.txt'}", f"--run_dir={tmp_path / 'runs'}", "--seeds=2", "--steps=300"]
+    return [*flags, "--base=configs/quickstart.cfg"]
+
+
+def read_rows(tmp_path: pathlib.Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((tmp_path / "runs" / "results.csv").read_text().splitlines()))
+
+
+def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    assert ablation.run(flags) == 0
+    assert "4 cells: 4 finished" in capsys.readouterr().out
+    rows = read_rows(tmp_path)
+    assert [(row["setting"], row["seed"]) for row in rows] == [(n, s) for s in "01" for n in ("plain", "wide")]
+    assert {(row["best_step"], row["best/fcd10k"], row["last_step"]) for row in rows} == {("200", "0.5", "300")}
+    assert [row["last/fcd10k"] for row in rows] == ["1.0", "1.0", "2.0", "2.0"]
+    page = (tmp_path / "runs" / "results.md").read_text()
+    assert "Two widths." in page and "| wide | 1.500 ± 0.707 |" in page and "curves.svg" in page
+    commands = (tmp_path / "runs" / "commands.txt").read_text().splitlines()
+    assert [command.split()[2] for command in commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 4
+    assert {"--base_channels=32", "--seed=0", "--num_steps=300"} <= set(commands[2].split())
+    processes.commands.clear()
+    for again in ([], ["--collect"]):
+        (tmp_path / "runs" / "results.md").unlink()
+        assert ablation.run([*flags, *again]) == 0
+        assert (tmp_path / "runs" / "results.md").read_text() == page and processes.commands == []
+
+
+def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    processes.statuses["wide/seed_1"], processes.error = [2, 0], "on_unhealthy: the discriminator is dead"
+    assert ablation.run(flags) == 0
+    printed = capsys.readouterr().out
+    assert "died: wide, seed 1" in printed and "1 unhealthy" in printed
+    page = (tmp_path / "runs" / "results.md").read_text()
+    assert "1 of 2, 1 unhealthy" in page and re.search("wide, seed 1: .*the discriminator is dead", page)
+    processes.commands.clear()
+    assert ablation.run(flags) == 0 and processes.commands == []
+
+
+@pytest.mark.parametrize("status", [SIGKILLED, 2])
+def test_interrupted_and_failed_cells_continue(status: int, processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    processes.statuses["plain/seed_1"] = [status, 0]
+    assert ablation.run(flags) == 1
+    assert "plain, seed 1" in capsys.readouterr().err and read_rows(tmp_path)[2]["last_step"] == ""
+    processes.commands.clear()
+    assert ablation.run(flags) == 0
+    assert len(processes.commands) == 2 and all("plain/seed_1" in " ".join(c) for c in processes.commands)
+    assert {row["status"] for row in read_rows(tmp_path)} == {"finished"}
+
+
+def test_single_cells_write_no_results(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    assert ablation.run([*flags, "--cell=3,0"]) == 0
+    trained = [command for command in processes.commands if "sagan_tf.train" in command]
+    assert re.findall(r"--run_dir=\S+?(\w+/seed_\d)", str(trained)) == ["wide/seed_1", "plain/seed_0"]
+    assert not (tmp_path / "runs" / "results.md").exists() and "cells:" not in capsys.readouterr().out
+    assert ablation.run([*flags, "--collect"]) == 1  # two cells have not been started
+    assert "2 not started" in capsys.readouterr().out
+    assert [row["status"] for row in read_rows(tmp_path)] == ["finished", "not started", "not started", "finished"]
+
+
+def test_a_cell_of_another_process_is_skipped(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    (tmp_path / "runs" / "plain").mkdir(parents=True)
+    with lock_file(tmp_path / "runs" / "plain" / "seed_0.lock", "the cell"):
+        assert ablation.run(flags) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"plain, seed 0: skipped: .*process \d+", printed) and "1 not started" in printed
+    assert not any("plain/seed_0" in " ".join(command) for command in processes.commands)
+    assert ablation.run(flags) == 0
+
+
+def test_a_dry_run_prints_numbered_commands(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    assert ablation.run([*flags, "--dry_run", "--seconds_per_step=3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3] == "# cell 1: wide, seed 0" and "--base_channels=32" in lines[4]
+    assert sum("sagan_tf.train" in line for line in lines) == 4
+    # The quickstart updates the discriminator twice in a step: 4 x 300 x 3 s x 3 / 2 are 1.5 h.
+    assert "1.5 h" in lines[-1] and "not measured" in lines[-1]
+    assert processes.commands == [] and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (["--study="], "study"),
+        (["--study=absent"], "'absent'"),
+        (["--settings=plain,odd"], "'odd'"),
+        (["--seeds=0"], "seeds"),
+        (["--steps=0"], "steps"),
+        (["--steps=2000"], "1350"),  # the learning rates of the quickstart are 0 from there on
+        (["--evaluate_every=-1"], "evaluate_every"),
+        (["--devices=tpu"], "'tpu'"),
+        (["--cell=4"], "0 to 3"),
+        (["--cell=0", "--collect"], "cell"),
+        (["--devices=cpu", "--dry_run"], "devices"),
+        (["--collect", "--dry_run"], "collect"),
+        (["--collect"], "run_dir"),  # there are no runs
+        (["--seconds_per_step=1"], "seconds_per_step"),
+        (["--metrics=label_agreement10k"], "fid or fcd"),
+        (["--study=attention", "--settings=attention_64"], "attention_64"),
+        (["--base=absent.cfg"], "absent.cfg"),
+    ],
+)
+def test_wrong_options_get_one_line(wrong: list[str], named: str, processes: FakeProcesses, flags, tmp_path, capsys):
+    assert ablation.run([*flags, *wrong]) == 2
+    error = capsys.readouterr().err
+    assert named in error and "Traceback" not in error
+    assert processes.commands == [] and not (tmp_path / "runs").exists()

@@ -1,0 +1,106 @@
+"""Studies of the SAGAN paper and of other options: settings that are trained with several seeds and compared.
+
+    python tools/ablation.py --study=stabilization --data_dir=FASHION_MNIST
+    python tools/ablation.py --study=attention --base=configs/ablations/imagenet_128.cfg --data_dir=DIR --dry_run
+    python tools/ablation.py --study=FILE --seeds=5 --devices=gpu:0,gpu:1
+    python tools/ablation.py --study=stabilization --collect
+
+The same command continues after an interruption. The results are a page, tables, charts and images in --run_dir.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sagan_tf.cli.command_line import run_command_line
+from sagan_tf.errors import CommandEndedError, UserError
+from sagan_tf.files import check_can_write_directory
+from tools.ablations.cost import describe_cost
+from tools.ablations.execution import PROGRAM, run_cells, run_on_devices
+from tools.ablations.options import AblationOptions
+from tools.ablations.plan import Plan, create_plan
+from tools.comparisons.cells import Cell
+from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY
+
+
+def main(options: AblationOptions) -> None:
+    """Run a study, or print its commands, or collect its results.
+
+    Raises:
+        UserError: A setting is wrong, or a stored record belongs to another configuration.
+        CommandEndedError: A cell has not finished, because it failed or was interrupted.
+    """
+    plan = create_plan(options)
+    selected = _select_cells(options, plan)
+    for note in () if options.cell else plan.notes:
+        print(note, flush=True)
+    if options.dry_run:
+        _print_commands(options, plan)
+        return
+    check_can_write_directory(plan.directory, "run_dir")
+    if len(options.devices) > 1:
+        run_on_devices(options, len(plan.cells))
+    elif not options.collect:
+        own = run_cells(selected, "".join(options.devices))
+        # Each of several processes that share the cells reports how its own cells have ended.
+        selected = own if options.cell else selected
+    if not options.cell:
+        _write_results(plan)
+    _check_ended(selected, prints_counts=not options.cell)
+
+
+def _select_cells(options: AblationOptions, plan: Plan) -> list[Cell]:
+    outside = [index for index in options.cell if not 0 <= index < len(plan.cells)]
+    if outside:
+        raise UserError(f"cell: expected numbers from 0 to {len(plan.cells) - 1}, received {outside[0]}")
+    return [plan.cells[index] for index in options.cell] or list(plan.cells)
+
+
+def _print_commands(options: AblationOptions, plan: Plan) -> None:
+    """Print the commands of all cells as a shell script, with the number of each cell in a comment."""
+    for index, cell in enumerate(plan.cells):
+        print(f"# cell {index}: {cell.name}")
+        print(shlex.join(cell.create_train_command()))
+        print(shlex.join(cell.create_evaluate_command()))
+    if options.seconds_per_step:
+        print(f"# {describe_cost(plan.cells, options.seconds_per_step)}")
+
+
+def _write_results(plan: Plan) -> None:
+    # It imports TensorFlow and matplotlib, for which errors in flags and --dry_run should not wait.
+    from tools.ablations.report import RESULTS, write_results
+
+    if all(cell.read_record() is None for cell in plan.cells):
+        raise UserError(f"run_dir: expected the runs of {plan.study.name}, found none in {plan.directory}")
+    write_results(plan)
+    print(f"results in {plan.directory / RESULTS}", flush=True)
+
+
+def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
+    """Raise CommandEndedError if some cells have not finished, and print how many have each status if wanted."""
+    by_status: dict[str, list[str]] = {}
+    for cell in cells:
+        record = cell.read_record()
+        by_status.setdefault(record["status"] if record else NOT_STARTED, []).append(cell.name)
+    if prints_counts:
+        counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
+        print(f"{len(cells)} cells: {counts}", flush=True)
+        for name in by_status.get(UNHEALTHY, ()):
+            print(f"died: {name}", flush=True)
+    remaining = [name for status, names in by_status.items() if status not in (FINISHED, UNHEALTHY) for name in names]
+    if remaining:
+        raise CommandEndedError(f"not finished: {'; '.join(remaining)}; run the same command to continue", 1)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    return run_command_line(PROGRAM, __doc__, main, AblationOptions, argv=argv, prints_result=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,1 @@
+"""Studies of `tools/ablation.py`, their cells, devices and results."""

@@ -1,0 +1,154 @@
+"""Plan of a study: its cells, and the settings that its base cannot have."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from sagan_tf.cli.flags import parse_config
+from sagan_tf.cli.load_tensorflow import load_tensorflow
+from sagan_tf.config import Config, ModelConfig
+from sagan_tf.errors import UserError
+from tools.ablations.options import AblationOptions
+from tools.ablations.studies import Study, find_study, replace_equal_rate, select_settings
+from tools.benchmarks.worker_process import ROOT
+from tools.comparisons.cells import Cell, Limit
+from tools.comparisons.settings import (
+    Setting,
+    check_schedules,
+    collect_common_flags,
+    find_base,
+    parse_settings,
+)
+
+_SELECTING_FAMILIES = ("fid", "fcd")
+"""Metrics that select the best step, as in the paper and with extractors other than Inception."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that a study trains.
+
+    Attributes:
+        study: The study, with the settings that are compared.
+        base: Path of the flagfile of all settings.
+        base_config: Its configuration, with the flags that all settings have in common.
+        cells: The cells, seed by seed, so that a slow hour of the machine affects all settings alike.
+        metric: Name of the metric that selects the best step; lower is better.
+        directory: Directory of the runs and of the results.
+        notes: A line for each setting that is left out or changed.
+    """
+
+    study: Study
+    base: str
+    base_config: Config
+    cells: tuple[Cell, ...]
+    metric: str
+    directory: Path
+    notes: tuple[str, ...]
+
+
+def create_plan(options: AblationOptions) -> Plan:
+    """Create the plan of a study, and check every setting as training does.
+
+    Raises:
+        UserError: A setting is wrong, none is left, or no metric can select the best step.
+    """
+    load_tensorflow()
+    study, base = find_study(options.study), find_base(options.base)
+    common_flags = collect_common_flags(options.metrics, options.data_dir, options.evaluate_every)
+    common = parse_config([f"--flagfile={ROOT / base}", *common_flags])
+    rates = common.training.generator_learning_rate, common.training.discriminator_learning_rate
+    settings = [replace_equal_rate(setting, *rates) for setting in select_settings(study, options.settings)]
+    settings, notes = _leave_out_impossible(settings, common_flags, ROOT / base)
+    configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *common_flags])
+    pairs = [_remove_class_metrics(*pair, notes) for pair in zip(settings, configs, strict=True)]
+    steps = options.steps or common.training.num_steps
+    check_schedules([setting for setting, _ in pairs], configs, steps)
+    directory = Path(options.run_dir or f"runs/ablations/{study.name}").expanduser().absolute()
+    flags, limit = (f"--flagfile={base}", *common_flags), Limit(steps, 0.0)
+    cells = tuple(
+        Cell(setting, seed, limit, flags, directory, config)
+        for seed in range(options.seeds)
+        for setting, config in pairs
+    )
+    kept = dataclasses.replace(study, settings=tuple(setting for setting, _ in pairs))
+    return Plan(kept, base, common, cells, _find_selecting_metric(cells), directory, tuple(notes))
+
+
+def _leave_out_impossible(
+    settings: Sequence[Setting], common_flags: Sequence[str], base: Path
+) -> tuple[list[Setting], list[str]]:
+    """Return the settings whose attention is at feature maps that both networks have, and a line for each other."""
+    kept, notes = [], []
+    for setting in settings:
+        try:
+            model = parse_config([f"--flagfile={base}", *common_flags, *setting.flags]).model
+        except UserError as error:
+            raise UserError(f"setting {setting.name}: {error}") from error
+        reason = _find_missing_feature_map(model)
+        if reason:
+            notes.append(f"{setting.name}: left out: {reason}")
+        else:
+            kept.append(setting)
+    if not kept:
+        raise UserError(f"study: the networks of {base} can have no setting of it; {notes[0]}")
+    return kept, notes
+
+
+def _find_missing_feature_map(model: ModelConfig) -> str:
+    """Return which attention resolution is not the size of a feature map; empty if all are."""
+    from sagan_tf.networks.architectures import find_stages
+
+    without_attention = dataclasses.replace(
+        model, generator_attention_resolutions=(), discriminator_attention_resolutions=()
+    )
+    try:
+        stages = find_stages(without_attention)
+    except UserError:
+        return ""  # `parse_settings` reports it with the name of the setting.
+    networks = {
+        "generator": (model.generator_attention, stages.compute_generator_resolutions()),
+        "discriminator": (model.discriminator_attention, stages.compute_discriminator_resolutions(model.resolution)),
+    }
+    for network, (wanted, sizes) in networks.items():
+        for size in wanted:
+            if size not in sizes:
+                available = ", ".join(map(str, dict.fromkeys(sizes)))
+                return f"the {network} has no feature map of {size} px for attention, only {available}"
+    return ""
+
+
+def _remove_class_metrics(setting: Setting, config: Config, notes: list[str]) -> tuple[Setting, Config]:
+    """Remove the metrics that need classes from a setting without them, and add a note."""
+    from sagan_tf.evaluation.metrics import find_metrics
+    from sagan_tf.evaluation.settings import resolve_settings
+    from sagan_tf.features.statistics import AGREEMENT
+
+    if config.model.conditioning != "none":
+        return setting, config
+    metrics = find_metrics(resolve_settings(config.evaluation).metrics)
+    removed = [m.name for m in metrics if m.family.is_per_class or AGREEMENT in m.family.required]
+    if not removed:
+        return setting, config
+    kept = [metric.name for metric in metrics if metric.name not in removed]
+    notes.append(f"{setting.name}: without {', '.join(removed)}, as the setting uses no classes")
+    evaluation = dataclasses.replace(config.evaluation, metrics=tuple(kept))
+    setting = dataclasses.replace(setting, flags=(*setting.flags, f"--metrics={','.join(kept)}"))
+    return setting, dataclasses.replace(config, evaluation=evaluation)
+
+
+def _find_selecting_metric(cells: Sequence[Cell]) -> str:
+    from sagan_tf.evaluation.settings import resolve_settings
+    from tools.comparisons.results import remove_sample_count
+
+    found = {}
+    for cell in cells:
+        metrics = resolve_settings(cell.config.evaluation).metrics
+        selecting = (name for name in metrics if remove_sample_count(name) in _SELECTING_FAMILIES)
+        found[next(selecting, "none")] = cell.setting.name
+    if len(found) > 1 or "none" in found:
+        names = ", ".join(f"{metric} in {setting}" for metric, setting in found.items())
+        raise UserError(f"metrics: expected the same first fid or fcd in all settings, received {names}")
+    return next(iter(found))
