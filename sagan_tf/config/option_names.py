@@ -43,6 +43,12 @@ EXTRACTORS = {
     "efficientnet_lite0": "packaged, for color images; Tan and Le 2019",
 }
 PACKAGED_EXTRACTORS = tuple(name for name in EXTRACTORS if name != "inception")
+LABEL_SAMPLINGS = {
+    "uniform": "real images as in the data, fake labels uniform over the classes",
+    "data": "fake labels as frequent as in the data, as in the equations of the SAGAN paper",
+    "balanced": "real images of every class equally often, so that those of small classes return sooner, and uniform "
+    "fake labels",
+}
 LEARNING_RATE_SCHEDULES = {"constant": "no decay", "linear": "SNGAN's published runs", "cosine": ""}
 PRECISIONS = {"float32": "", "mixed_bfloat16": "", "mixed_float16": "with loss scaling"}
 LOSSES = {
