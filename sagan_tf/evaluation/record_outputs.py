@@ -12,7 +12,9 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.metrics import Metric, to_scalar_values
+from sagan_tf.evaluation.class_values import format_class_table
+from sagan_tf.evaluation.metrics import Metric
+from sagan_tf.evaluation.record_values import to_scalar_values
 from sagan_tf.files import (
     append_line,
     check_can_append,
@@ -101,7 +103,7 @@ def _write_scalars(record: dict[str, Any], metrics: list[Metric], directory: pat
 
 
 def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
-    """Log a record as a table with a line for each metric."""
+    """Log a record as a table with a line for each metric, and a table with a line for each class."""
     subject = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
     labels = record.get("evaluation_labels")
     details = f"; labels {labels}" if labels else ""
@@ -115,6 +117,8 @@ def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
         count = record["num_samples"][metric.name]
         text = _format_value(metric.name, record)
         _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, text, count, direction)
+    for line in format_class_table(record.get("classes", {}), record.get("worst_class", {})):
+        _logger.info("  %s", line)
 
 
 def _format_value(name: str, record: dict[str, Any]) -> str:
