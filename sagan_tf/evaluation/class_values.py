@@ -103,18 +103,20 @@ def format_class_table(table: Mapping[str, Sequence[Any]], worst_classes: Mappin
         worst_classes: The name of the worst class by the name of the metric.
 
     Returns:
-        A heading and a line for each class; of many classes, the first ones and the worst ones. No lines if there is
-        only one value for each class, whose worst class the line of the metric names.
+        A heading and a line for each class; of many classes, the first ones and the worst ones. A heading has the name
+        of the metric only if several columns would have the same heading. No lines if there is only one value for each
+        class, whose worst class the line of the metric names.
     """
     columns = [name for name in table if name != "name"]
     if sum("/" in name and not name.endswith("/images") for name in columns) < 2:
         return []
     rows = list(zip(table["name"], *(table[name] for name in columns), strict=True))
     shown = [row for index, row in enumerate(rows) if index < _MAX_SHOWN_CLASSES or row[0] in worst_classes.values()]
-    widths = [max(len(name), 8) for name in columns]
-    lines = [
-        f"{'class':{_MAX_NAME_WIDTH}} " + " ".join(f"{name:>{w}}" for name, w in zip(columns, widths, strict=True))
-    ]
+    short = [name.rpartition("/")[2] for name in columns]
+    titles = [part if short.count(part) == 1 else name for name, part in zip(columns, short, strict=True)]
+    widths = [max(len(title), 8) for title in titles]
+    heading = " ".join(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True))
+    lines = [f"{'class':{_MAX_NAME_WIDTH}} {heading}"]
     for name, *cells in shown:
         texts = [f"{_format_cell(cell):>{width}}" for cell, width in zip(cells, widths, strict=True)]
         worst = [metric for metric, worst_class in worst_classes.items() if worst_class == name]

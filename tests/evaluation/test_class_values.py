@@ -18,11 +18,17 @@ def make_table(num_classes: int) -> dict[str, list[Any]]:
 def test_every_class_is_a_line_and_the_worst_are_marked() -> None:
     lines = format_class_table(make_table(3), {"class_agreement": "class_1", "class_precision_recall": "class_1"})
     cells = [line.split() for line in lines]
-    assert cells[0] == ["class", *list(make_table(3))[1:]]
+    assert cells[0] == ["class", "agreement", "recall", "images"]
     assert cells[1] == ["class_0", "1.0000", "-", "0"]
     assert cells[2][:4] == ["class_1", "1.0000", "0.0100", "1"]
     assert "class_agreement, class_precision_recall" in lines[2] and "worst" not in lines[1] + lines[3]
     assert len({len(line) for line in (lines[0], lines[1], lines[3])}) == 1  # the columns are aligned
+
+
+def test_columns_with_the_same_name_are_told_apart_by_the_metric() -> None:
+    table = make_table(2) | {"class_precision_recall1k/recall": [0.5, 0.5]}
+    heading = format_class_table(table, {})[0].split()
+    assert heading[2::2] == ["class_precision_recall/recall", "class_precision_recall1k/recall"]
 
 
 def test_of_many_classes_the_first_and_the_worst_are_shown() -> None:
