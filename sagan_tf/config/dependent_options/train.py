@@ -111,10 +111,10 @@ TRAIN = (
     Dependency(
         ("generator_top_k_decay_steps",), "--generator_top_k below 1", lambda options: options.generator_top_k < 1
     ),
-    # Without labels for the networks, the images can still be balanced.
+    # Images can be balanced for networks without labels too.
     Dependency(
         ("label_sampling",),
-        "a --conditioning other than none, or balanced",
+        "a --conditioning other than none",
         lambda options: options.conditioning != "none" or options.label_sampling == "balanced",
     ),
     Dependency(("max_rollbacks",), "--on_non_finite=rollback", lambda options: options.on_non_finite == "rollback"),
