@@ -2,8 +2,8 @@
 
     python tools/report.py --run_dir=RUN_DIR [--output=report.html]
 
-The page has the metrics, health, curves, sample grids during training, attention maps of the EMA generator,
-configuration and versions of the run. It needs no other file and no network.
+The page has the metrics, the values of each class, health, curves, sample grids during training, attention maps of the
+EMA generator, configuration and versions of the run. It needs no other file and no network.
 """
 
 from __future__ import annotations

@@ -43,6 +43,12 @@ EXTRACTORS = {
     "efficientnet_lite0": "packaged, for color images; Tan and Le 2019",
 }
 PACKAGED_EXTRACTORS = tuple(name for name in EXTRACTORS if name != "inception")
+LABEL_SAMPLINGS = {
+    "uniform": "real images as in the data, fake labels uniform over the classes",
+    "data": "fake labels as frequent as in the data, as in the equations of the SAGAN paper",
+    "balanced": "real images of every class equally often, so that those of small classes return sooner, and uniform "
+    "fake labels",
+}
 LEARNING_RATE_SCHEDULES = {"constant": "no decay", "linear": "SNGAN's published runs", "cosine": ""}
 PRECISIONS = {"float32": "", "mixed_bfloat16": "", "mixed_float16": "with loss scaling"}
 LOSSES = {
@@ -52,7 +58,10 @@ LOSSES = {
     "wasserstein": "",
     "relativistic": "compares each real image with a fake image of the same label; R3GAN, Huang et al. 2024",
 }
-METRICS_WITH_REFERENCE = ("fid", "kid", "intra_fid", "fcd", "kcd", "intra_fcd", "precision_recall", "density_coverage")
+METRICS_WITH_REFERENCE = (
+    "fid", "kid", "intra_fid", "fcd", "kcd", "intra_fcd", "precision_recall", "density_coverage",
+    "class_precision_recall",
+)  # fmt: skip
 METRICS_WITHOUT_REFERENCE = ("is", "classifier_score", "label_agreement", "class_agreement")
 METRICS = METRICS_WITH_REFERENCE + METRICS_WITHOUT_REFERENCE
 

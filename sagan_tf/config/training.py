@@ -11,7 +11,14 @@ from sagan_tf.config.option import (
     check_positive,
     option,
 )
-from sagan_tf.config.option_names import AUGMENTATIONS, LEARNING_RATE_SCHEDULES, LOSSES, PRECISIONS, describe_names
+from sagan_tf.config.option_names import (
+    AUGMENTATIONS,
+    LABEL_SAMPLINGS,
+    LEARNING_RATE_SCHEDULES,
+    LOSSES,
+    PRECISIONS,
+    describe_names,
+)
 from sagan_tf.config.shared_options import logical_cpus_option, seed_option, strategy_option
 from sagan_tf.errors import UserError
 
@@ -25,6 +32,13 @@ class TrainingConfig:
     )
     seed: int = seed_option("the weights, the order of the data, the latents and the fake labels")
     loss: str = option("hinge", f"Loss: {describe_names(LOSSES)}.")
+    label_sampling: str = option(
+        "uniform",
+        f"How the labels of real and fake images are drawn: {describe_names(LABEL_SAMPLINGS)}. For classes with "
+        "different numbers of images.",
+        choices=tuple(LABEL_SAMPLINGS),
+        added_later=True,
+    )
     augment: tuple[str, ...] = option(
         (),
         f"Comma list of differentiable augmentations (Zhao et al. 2020): {', '.join(AUGMENTATIONS)}. They are applied "

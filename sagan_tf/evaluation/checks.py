@@ -99,12 +99,13 @@ def _find_reference_classes(metric: Metric, class_names: tuple[str, ...], refere
     """Return the reference's index of each class.
 
     Raises:
-        UserError: Classes differ, or the reference has fewer than two images of a class.
+        UserError: Classes differ, or the reference has too few images of a class.
     """
     reference_class_names = reference.provenance.class_names
     indices = find_class_indices(metric.name, class_names, reference_class_names, "the reference")
-    check_every_class_has_images(metric.name, indices, reference_class_names)
-    check_class_counts(metric.name, "reference", reference.statistics.labels, reference_class_names)
+    if not metric.family.omits_small_classes:
+        check_every_class_has_images(metric.name, indices, reference_class_names)
+    check_class_counts(metric, "reference", reference.statistics.labels, reference_class_names)
     return indices
 
 
@@ -164,22 +165,22 @@ def count_reference_images(metric: Metric, num_images: int, reference: ImageSetS
     return min(num_images, num_features) if metric.family.has_equal_sizes else num_features
 
 
-def check_class_counts(metric: str, subject: str, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
-    """Raise UserError unless there are two images of every class.
-
-    A covariance within a class needs two images.
+def check_class_counts(metric: Metric, subject: str, labels: np.ndarray, class_names: tuple[str, ...]) -> None:
+    """Raise UserError unless there are enough images of every class, or of one class if small ones are omitted.
 
     Args:
-        metric: Name of the metric, for messages.
+        metric: The metric, which says how many images are enough. A covariance within a class needs two.
         subject: The images that have these labels, for messages.
         labels: Labels of the images, int `[n]`.
         class_names: Names of all classes.
     """
     counts = np.bincount(labels, minlength=len(class_names))
-    few = np.flatnonzero(counts < 2)
-    if len(few):
+    family, name = metric.family, metric.name
+    few = np.flatnonzero(counts < family.min_class_images)
+    if len(few) > (len(counts) - 1 if family.omits_small_classes else 0):
+        classes = "one class" if family.omits_small_classes else "every class"
         raise UserError(
-            f"{subject}: expected at least 2 images of every class for {metric}, received {counts[few[0]]} of "
-            f"{class_names[few[0]]} ({len(few)} of {len(class_names)} classes have too few); use more images, or "
-            f"leave {metric} out of --metrics"
+            f"{subject}: expected at least {family.min_class_images} images of {classes} for {name}, received "
+            f"{counts[few[0]]} of {class_names[few[0]]} ({len(few)} of {len(class_names)} classes have too few); use "
+            f"more images, or leave {name} out of --metrics"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from sagan_tf.evaluation.checks import (
     check_reference_extractor,
     require_reference,
 )
+from sagan_tf.evaluation.class_values import ClassValues, make_class_table
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, count_classes
 from sagan_tf.evaluation.metrics import Metric, has_reference_metric
 from sagan_tf.evaluation.protocol import describe_protocol, get_compute_precision
@@ -84,7 +86,7 @@ class Evaluator:
         protocol: dict[str, Any] = {"seed": seed, "precision": get_compute_precision(generator)}
         if config.num_classes:
             protocol["evaluation_labels"] = self._labels
-        return self._evaluate(metrics, batches, indices, protocol)
+        return self._evaluate(metrics, batches, class_names, indices, protocol)
 
     def check_generator(
         self, config: ModelConfig, class_names: tuple[str, ...], num_samples: int, seed: int
@@ -125,7 +127,7 @@ class Evaluator:
                 labels: np.ndarray = np.repeat(np.arange(len(source.class_names)), source.class_counts)
                 self._check_class_counts(metric, "images", labels, indices)
         batches = self._extraction.extract_from_source(source, max(num_images for _, num_images in metrics))
-        return self._evaluate(metrics, _reject_unreadable_images(batches, source), indices, {})
+        return self._evaluate(metrics, _reject_unreadable_images(batches, source), source.class_names, indices, {})
 
     def _list_metrics(self, num_available: int) -> list[tuple[Metric, int]]:
         """Return the metrics with their numbers of images.
@@ -144,30 +146,55 @@ class Evaluator:
         return count_classes(class_names, self._reference)
 
     def _check_class_counts(self, metric: Metric, subject: str, labels: np.ndarray, indices: ClassIndices) -> None:
-        """Raise UserError unless labels contain each reference class at least twice."""
+        """Raise UserError unless labels contain enough images of the reference's classes."""
         labels = labels if indices.in_reference is None else indices.in_reference[labels]
         class_names = require_reference(self._reference).provenance.class_names
-        check_class_counts(metric.name, subject, labels, class_names)
+        check_class_counts(metric, subject, labels, class_names)
 
     def _evaluate(
         self,
         metrics: Sequence[tuple[Metric, int]],
         batches: Iterable[FeatureBatch],
+        class_names: tuple[str, ...],
         indices: ClassIndices,
         protocol: dict[str, Any],
     ) -> EvaluationResult:
         """Return the values of the metrics on batches of features, with the protocol."""
         statistics = _accumulate(metrics, batches, indices)
         reference = self._reference.statistics if self._reference is not None else ImageSetStatistics()
-        values = {}
+        values, class_values = {}, {}
         for metric, num_images in metrics:
             if metric.family.is_per_class:
-                class_names = require_reference(self._reference).provenance.class_names
-                check_class_counts(metric.name, "images", statistics[num_images].labels, class_names)
-            values[metric.name] = metric.family.compute(statistics[num_images], reference)
-        protocol |= _find_worst_classes(metrics, statistics, self._extractor.class_names)
+                known = require_reference(self._reference).provenance.class_names
+                check_class_counts(metric, "images", statistics[num_images].labels, known)
+            value = metric.family.compute(statistics[num_images], reference)
+            if isinstance(value, ClassValues):
+                class_values[metric] = value
+                value = value.summary
+            values[metric.name] = value
+        protocol |= self._describe_classes(class_values, class_names, indices)
         protocol = describe_protocol(metrics, self._extractor, self._reference) | protocol
         return EvaluationResult(values, protocol, metrics[0][0].family.lower_is_better)
+
+    def _describe_classes(
+        self, values: Mapping[Metric, ClassValues], class_names: tuple[str, ...], indices: ClassIndices
+    ) -> dict[str, Any]:
+        """Return the record entries `worst_class` and `classes`, or nothing without values of classes."""
+        columns, worst_classes, names = {}, {}, class_names
+        for metric, class_values in values.items():
+            known, in_known = self._extractor.class_names, indices.in_extractor
+            if metric.family.is_per_class:
+                known, in_known = require_reference(self._reference).provenance.class_names, indices.in_reference
+            if in_known is not None:
+                names = tuple(known[index] for index in in_known)  # the images may have indices in place of names
+                columns[metric.name] = class_values, in_known
+                worst_classes[metric.name] = known[class_values.worst_class]
+        if not columns:
+            return {}
+        counts: tuple[int, ...] = ()
+        with contextlib.suppress(UserError):  # the reference may have other classes
+            counts = count_classes(class_names, self._reference) if self._reference else ()
+        return {"worst_class": worst_classes, "classes": make_class_table(names, counts, columns)}
 
 
 def _accumulate(
@@ -193,17 +220,3 @@ def _reject_unreadable_images(batches: Iterable[FeatureBatch], source: Source) -
         yield batch
     if source.skipped.count:
         raise UserError(f"images: {source.skipped.names[0]} cannot be read; repair or remove it")
-
-
-def _find_worst_classes(
-    metrics: Sequence[tuple[Metric, int]],
-    statistics: Mapping[int, ImageSetStatistics],
-    class_names: tuple[str, ...],
-) -> dict[str, dict[str, str]]:
-    """Return the record entry `worst_class`, or nothing without metrics that find one."""
-    worst_classes = {
-        metric.name: class_names[metric.family.find_worst_class(statistics[num_images])]
-        for metric, num_images in metrics
-        if metric.family.find_worst_class is not None
-    }
-    return {"worst_class": worst_classes} if worst_classes else {}

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 
 import numpy as np
 
-from sagan_tf.class_labels import check_every_class_has_images, find_class_indices
+from sagan_tf.class_labels import (
+    MAX_IMBALANCE,
+    check_every_class_has_images,
+    compute_imbalance,
+    find_class_indices,
+)
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.reference import Reference
 
 _logger = logging.getLogger("sagan_tf")
 AUTO, UNIFORM, REFERENCE = "auto", "uniform", "reference"
 """Values of the option `evaluation_labels`."""
-MAX_DISTANCE_FROM_UNIFORM = 0.1
-"""Total variation distance of a reference's classes from uniform, beyond the distance that is expected of a random
-sample, above which a warning is logged."""
 
 
 def match_classes(
@@ -60,10 +61,7 @@ def warn_if_unbalanced(class_names: tuple[str, ...], reference: Reference) -> No
         return
     shares = counts / counts.sum()
     distance = float(np.abs(shares - 1.0 / len(shares)).sum()) / 2.0
-    # In a random sample of n images of K balanced classes, each |share - 1/K| is sqrt(2 / (pi K n)) on average, and the
-    # distance is K / 2 times as much.
-    expected_distance = math.sqrt((len(shares) - 1) / (2.0 * math.pi * counts.sum()))
-    if distance - expected_distance > MAX_DISTANCE_FROM_UNIFORM:
+    if compute_imbalance(counts) > MAX_IMBALANCE:
         _logger.warning(
             "labels of generated images are drawn uniformly, but the reference is unbalanced (total variation distance "
             "%.2f; %.1f %% of %s are of class %s), so that metrics that compare with it also measure this difference; "

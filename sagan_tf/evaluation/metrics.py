@@ -14,6 +14,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sagan_tf.errors import UserError
+from sagan_tf.evaluation.class_values import (
+    MIN_CLASS_IMAGES,
+    ClassValues,
+    compute_class_agreement,
+    compute_class_precision_recall,
+)
 from sagan_tf.features import distances, tf_gan
 from sagan_tf.features.statistics import AGREEMENT, FEATURES, MOMENTS, PROBABILITIES, ImageSetStatistics
 
@@ -26,7 +32,7 @@ class MetricFamily:
     """Metrics that differ only in the number of images.
 
     Attributes:
-        compute: Computes the value from the statistics of the images and of the reference.
+        compute: Computes the value from the statistics of the images and of the reference, or the values of classes.
         required: Statistics of the images that the metric requires.
         has_reference: Whether the metric compares the images with the reference, and requires the same statistics of
             it.
@@ -38,11 +44,11 @@ class MetricFamily:
         is_per_class: Whether images are compared with the reference within each class.
         has_equal_sizes: Whether as many reference images are used as there are images.
         is_kernel_distance: Whether it is TF-GAN's kernel distance, which works in blocks.
-        find_worst_class: Finds the class with the worst value, which a record names; None for a metric without values
-            of classes.
+        min_class_images: Smallest number of images of each class, on each side, for a metric within classes.
+        omits_small_classes: Whether a class with fewer images has no value; otherwise it is an error.
     """
 
-    compute: Callable[[ImageSetStatistics, ImageSetStatistics], Value]
+    compute: Callable[[ImageSetStatistics, ImageSetStatistics], Value | ClassValues]
     required: tuple[str, ...]
     has_reference: bool = False
     lower_is_better: bool
@@ -52,7 +58,8 @@ class MetricFamily:
     is_per_class: bool = False
     has_equal_sizes: bool = False
     is_kernel_distance: bool = False
-    find_worst_class: Callable[[ImageSetStatistics], int] | None = None
+    min_class_images: int = 2
+    omits_small_classes: bool = False
 
     @property
     def required_of_reference(self) -> tuple[str, ...]:
@@ -99,14 +106,6 @@ def _compute_class_distance(images: ImageSetStatistics, reference: ImageSetStati
 
 def _get_agreement(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
     return images.agreement
-
-
-def _get_class_agreement(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
-    return {"mean": float(np.nanmean(images.class_agreement)), "worst": float(np.nanmin(images.class_agreement))}
-
-
-def _find_worst_class(images: ImageSetStatistics) -> int:
-    return int(np.nanargmin(images.class_agreement))
 
 
 _FRECHET_DISTANCE = MetricFamily(
@@ -174,12 +173,23 @@ METRICS: dict[str, MetricFamily] = {
         min_images=1,
     ),
     "class_agreement": MetricFamily(
-        compute=_get_class_agreement,
+        compute=compute_class_agreement,
         required=(AGREEMENT,),
         lower_is_better=False,
         protocol="label_agreement within each class that has images: mean and least over these classes",
         min_images=1,
-        find_worst_class=_find_worst_class,
+    ),
+    "class_precision_recall": MetricFamily(
+        compute=compute_class_precision_recall,
+        required=(FEATURES,),
+        has_reference=True,
+        lower_is_better=False,
+        protocol=f"improved precision and recall within each class of {MIN_CLASS_IMAGES} images or more, k = 3: mean "
+        "over these classes, and least recall",
+        min_images=MIN_CLASS_IMAGES,
+        is_per_class=True,
+        min_class_images=MIN_CLASS_IMAGES,
+        omits_small_classes=True,
     ),
 }
 """Families by name."""
@@ -219,27 +229,6 @@ def _find_metric(name: str) -> Metric:
             f"received {name!r}"
         )
     return Metric(name, METRICS[family], int(thousands) * 1000 if thousands else None)
-
-
-def to_record_values(name: str, value: Value) -> dict[str, Value]:
-    """Return the entries of a metric in a record.
-
-    The name of the metric is a key; a standard error has a key of its own.
-    """
-    if isinstance(value, dict) and "value" in value:
-        return {name if part == "value" else f"{name}_{part}": number for part, number in value.items()}
-    return {name: value}
-
-
-def to_scalar_values(name: str, value: Value) -> dict[str, float]:
-    """Return the entries of a metric as scalars, with a name for each part of a value."""
-    scalars: dict[str, float] = {}
-    for key, entry in to_record_values(name, value).items():
-        if isinstance(entry, dict):
-            scalars |= {f"{key}/{part}": number for part, number in entry.items()}
-        else:
-            scalars[key] = entry
-    return scalars
 
 
 def has_reference_metric(metrics: Sequence[Metric]) -> bool:

@@ -12,7 +12,9 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.metrics import Metric, to_scalar_values
+from sagan_tf.evaluation.class_values import format_class_table
+from sagan_tf.evaluation.metrics import Metric
+from sagan_tf.evaluation.record_values import to_scalar_values
 from sagan_tf.files import (
     append_line,
     check_can_append,
@@ -24,6 +26,8 @@ from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.runs.system_errors import explain_write_errors
 
 _logger = logging.getLogger("sagan_tf")
+_MIN_NAME_WIDTH, _MIN_VALUE_WIDTH = 22, 36
+"""Characters of the columns of a table."""
 
 
 class RecordOutputs:
@@ -101,7 +105,7 @@ def _write_scalars(record: dict[str, Any], metrics: list[Metric], directory: pat
 
 
 def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
-    """Log a record as a table with a line for each metric."""
+    """Log a record as a table with a line for each metric, and a table with a line for each class."""
     subject = f"step {record['step']}, {record['generator_weights']} weights" if "step" in record else record["images"]
     labels = record.get("evaluation_labels")
     details = f"; labels {labels}" if labels else ""
@@ -110,11 +114,15 @@ def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
     _logger.info("%s; extractor %s%s", subject, record["extractor"], details)
     if record["reference"]:
         _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
+    texts = {metric.name: _format_value(metric.name, record) for metric in metrics}
+    widths = max(_MIN_NAME_WIDTH, *map(len, texts)), max(_MIN_VALUE_WIDTH, *map(len, texts.values()))
     for metric in metrics:
         direction = "lower is better" if metric.family.lower_is_better else "higher is better"
         count = record["num_samples"][metric.name]
-        text = _format_value(metric.name, record)
-        _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, text, count, direction)
+        name, text = metric.name.ljust(widths[0]), texts[metric.name].ljust(widths[1])
+        _logger.info("  %s %s %8d images  (%s)", name, text, count, direction)
+    for line in format_class_table(record.get("classes", {}), record.get("worst_class", {})):
+        _logger.info("  %s", line)
 
 
 def _format_value(name: str, record: dict[str, Any]) -> str:

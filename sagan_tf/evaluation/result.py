@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sagan_tf.evaluation.metrics import Value, to_record_values, to_scalar_values
+from sagan_tf.evaluation.metrics import Value
+from sagan_tf.evaluation.record_values import to_record_values, to_scalar_values
 
 
 @dataclasses.dataclass(frozen=True)

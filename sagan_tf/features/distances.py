@@ -93,6 +93,42 @@ def compute_precision_and_recall(fake: np.ndarray, real: np.ndarray, neighbors: 
     return float(np.concatenate(precise).mean()), float(np.logical_or.reduce(recalled).mean())
 
 
+def compute_class_precision_and_recall(
+    fake: np.ndarray,
+    fake_labels: np.ndarray,
+    real: np.ndarray,
+    real_labels: np.ndarray,
+    min_images: int,
+    neighbors: int = 3,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the precision and recall within each class.
+
+    The features of a class are compared with those of the same class only, as many of them on both sides as the smaller
+    side has. The values of two classes can be compared if these numbers are alike, because the balls of
+    `compute_precision_and_recall` get smaller as a set gets larger.
+
+    Args:
+        fake: `[n, d]`, in random order.
+        fake_labels: Integers `[n]`.
+        real: `[m, d]`, in random order.
+        real_labels: Integers `[m]`.
+        min_images: Number of images on both sides that a class needs, above `neighbors`.
+        neighbors: 3 in the paper.
+
+    Returns:
+        Precision and recall, float64 `[classes]`, NaN for a class with fewer images; and the number of features of each
+        class that were compared on each side, int64 `[classes]`.
+    """
+    num_classes = 1 + max(fake_labels.max(initial=-1), real_labels.max(initial=-1))
+    counts = np.minimum(*(np.bincount(labels, minlength=num_classes) for labels in (fake_labels, real_labels)))
+    counts = np.where(counts >= min_images, counts, 0)
+    values = np.full((2, num_classes), np.nan)
+    for label in np.flatnonzero(counts):
+        sets = fake[fake_labels == label][: counts[label]], real[real_labels == label][: counts[label]]
+        values[:, label] = compute_precision_and_recall(*sets, neighbors)
+    return values[0], values[1], counts
+
+
 def compute_density_and_coverage(fake: np.ndarray, real: np.ndarray, neighbors: int = 5) -> tuple[float, float]:
     """Return the density and coverage of fake features.
 

@@ -75,7 +75,8 @@ class LatentSampler:
         # Draw one of the counted images uniformly and take its label.
         ends = np.cumsum(self.class_counts, dtype=np.int64)
         indices = tf.random.stateless_uniform(shape, seed, 0, ends[-1], tf.int64, alg="philox")
-        return tf.searchsorted(ends, indices, side="right", out_type=tf.int32)
+        # Search in int64, because a GPU reshapes int32 tensors in host memory; see `draw_for_replica`.
+        return tf.cast(tf.searchsorted(ends, indices, side="right", out_type=tf.int64), tf.int32)
 
     def draw_for_replica(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Draw a global batch and return this replica's rows.

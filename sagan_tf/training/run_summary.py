@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.class_labels import MAX_IMBALANCE, compute_imbalance
 from sagan_tf.config import Config, ModelConfig, Resolutions, get_option_values
 from sagan_tf.data.sources.source import Source
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.layers.blockwise_attention import has_large_map, is_blockwise
 from sagan_tf.networks.architectures import find_stages
+from sagan_tf.training.label_sampling import UNIFORM
 from sagan_tf.training.network_scalars import count_parameters
 from sagan_tf.training.state import TrainState
 
@@ -23,6 +25,9 @@ _FIXED_MEMORY_BYTES = 830_000_000
 """Memory of TensorFlow and its kernels: 580 MB measured before any network is built; the rest is a fit to the
 measurements in `estimate_memory`."""
 _MAX_SHOWN_CLASSES = 10
+_MAX_CLASS_RATIO = 10
+"""Largest class count relative to the smallest. Among many classes, a few small ones hardly change the distance from
+equal counts."""
 
 
 def describe_run(
@@ -64,7 +69,7 @@ def describe_run(
 
 
 def log_description(description: dict[str, Any]) -> None:
-    """Log the description, and warn if one label dominates."""
+    """Log the description, and warn if one label dominates or if classes are unbalanced."""
     data, parameters = description["data"], description["parameters"]
     low, high = data["image_range"]
     histogram = data["label_histogram"]
@@ -83,6 +88,7 @@ def log_description(description: dict[str, Any]) -> None:
     for line in textwrap.wrap(f"configuration: {settings}", 118, subsequent_indent="  ", break_on_hyphens=False):
         _logger.info("%s", line)
     _warn_if_label_dominates(histogram)
+    _warn_if_unbalanced(description)
 
 
 def _format_value(value: Any) -> str:
@@ -196,4 +202,25 @@ def _warn_if_label_dominates(histogram: dict[str, int]) -> None:
             "too low, all images get one label, and the samples of a class-conditional GAN collapse. Check --data_dir.",
             100 * share,
             name,
+        )
+
+
+def _warn_if_unbalanced(description: dict[str, Any]) -> None:
+    """Suggest `label_sampling` if the networks learn classes of very different sizes with its default."""
+    data, options = description["data"], description["configuration"]
+    counts = np.array(list(data["label_histogram"].values()))
+    if len(counts) < 2 or not counts.any() or options["conditioning"] == "none" or options["label_sampling"] != UNIFORM:
+        return
+    is_exact = data["label_histogram_sample_size"] == data["num_examples"]  # counts of a small sample differ by chance
+    has_small_class = is_exact and counts.max() > _MAX_CLASS_RATIO * counts.min()
+    if compute_imbalance(counts) > MAX_IMBALANCE or has_small_class:
+        names = list(data["label_histogram"])
+        _logger.warning(
+            "UNBALANCED CLASSES: %d images of class %r, and %d of class %r. The labels of fake images are uniform, and "
+            "those of real images are not. To draw both alike, start the run with --label_sampling=balanced or data "
+            "(docs/own_images.md).",
+            counts.max(),
+            names[counts.argmax()],
+            counts.min(),
+            names[counts.argmin()],
         )

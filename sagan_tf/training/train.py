@@ -33,6 +33,7 @@ from sagan_tf.training.actions.preemption import StopAllWorkers
 from sagan_tf.training.actions.schedule import Action
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
 from sagan_tf.training.health.overfitting import open_overfitting_reader
+from sagan_tf.training.label_sampling import sample_labels
 from sagan_tf.training.run_actions import is_evaluation_missing, run_training
 from sagan_tf.training.run_summary import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
@@ -92,16 +93,17 @@ def _train(
         _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
         return
     run_on_chief(strategy, run_directory.check_can_write)  # before the reference of an evaluation, which may take a day
+    sampled = sample_labels(config, source)
     overfitting = run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
     evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
-    iterator = _create_training_iterator(config, source, strategy, state)
+    iterator = _create_training_iterator(config, sampled.source, strategy, state)
     with contextlib.ExitStack() as stack:
         run_directory = _open_run_directory(run_directory, flagfile, strategy, stack)
         _record_run_description(config, source, state, strategy, run_directory)
         if restored is not None:
             _logger.info("resumed at step %d", restored)
-            _log_reread_bytes(source, int(state.data_position.numpy()))
-        trainer = Trainer(create_updates(config, state), strategy, iterator, config.training)
+            _log_reread_bytes(sampled.source, int(state.data_position.numpy()))
+        trainer = Trainer(create_updates(config, state, sampled.class_counts), strategy, iterator, config.training)
         checkpoints = Checkpoints(run_directory.checkpoints, state, config.training.keep_checkpoints)
         stop = _create_stop_action(config, strategy, checkpoints, stack)
         replicas = strategy.num_replicas_in_sync
@@ -109,9 +111,7 @@ def _train(
         run = functools.partial(
             run_training, config, source, trainer, run_directory, checkpoints, evaluation, overfitting, stop
         )
-        _run_with_rollbacks(run, config, source, trainer)
-    if source.skipped.count:
-        _logger.warning("skipped %d unreadable images; the messages above name them", source.skipped.count)
+        _run_with_rollbacks(run, config, sampled.source, trainer)
     _logger.info("done: %d steps in %s", num_steps, config.training.run_dir)
 
 
@@ -152,13 +152,16 @@ def _open_run_directory(
 
 def _run_with_rollbacks(run: Callable[[], None], config: Config, source: Source, trainer: Trainer) -> None:
     """Train, and start again from the last good checkpoint after a non-finite value."""
-    while True:
+    is_done = False
+    while not is_done:
         try:
             with source.skipped.raise_user_errors():
                 run()
-            return
+            is_done = True
         except NonFiniteError as error:
             _roll_back(error, config, source, trainer)
+    if source.skipped.count:
+        _logger.warning("skipped %d unreadable images; the messages above name them", source.skipped.count)
 
 
 def _log_reread_bytes(source: Source, position: int) -> None:

@@ -20,18 +20,20 @@ from sagan_tf.training.state import TrainState
 from sagan_tf.training.steps import AlternatingUpdates
 
 
-def create_updates(config: Config, state: TrainState) -> AlternatingUpdates:
+def create_updates(config: Config, state: TrainState, class_counts: tuple[int, ...] = ()) -> AlternatingUpdates:
     """Create the two updates that a configuration describes.
 
     Args:
         config: The run.
         state: The state that the updates change.
+        class_counts: If not empty, fake labels are drawn in proportion to these counts, one per class.
     """
     sampler = LatentSampler(
         seed=config.training.seed,
         latent_dim=config.model.latent_dim,
         num_classes=config.model.num_classes,
         global_batch_size=config.training.global_batch_size,
+        class_counts=class_counts,
     )
     loss, regularization = LOSSES[config.training.loss], config.regularization
     updates_class = PairedUpdates if isinstance(loss, PairedLoss) else AlternatingUpdates

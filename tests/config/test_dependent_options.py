@@ -119,6 +119,7 @@ train --attention_block=residual | | --architecture=dcgan --attention_resolution
 train --spectral_norm_constraint=at_most | --nogenerator_spectral_norm | NO_NORM
 train --spectral_norm_power_iterations=2 | --nodiscriminator_spectral_norm | NO_NORM
 train --spectral_norm_epsilon=1 | | NO_NORM
+train --label_sampling=data | | --conditioning=none
 train --ada_target=0.6 | --augment=color,flip | --augment=
 train --gradient_penalty_final_fraction=0.1 | --r1_weight=1 --gradient_penalty_anneal_steps=9 |
 train --gradient_penalty_anneal_steps=9 | --r2_weight=1 --gradient_penalty_final_fraction=0.1 |

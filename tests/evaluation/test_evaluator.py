@@ -1,6 +1,7 @@
 """The evaluator: values of metrics on images and generators, errors before extraction, and records."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.label_distribution import REFERENCE
 from sagan_tf.evaluation.metrics import find_metrics
 from sagan_tf.evaluation.reference import Provenance, Reference
-from sagan_tf.features.distances import compute_frechet_distance
+from sagan_tf.features.distances import compute_frechet_distance, compute_precision_and_recall
 from sagan_tf.features.extraction import Extraction
 from sagan_tf.features.extractors import Extractor, ExtractorOutputs
 from sagan_tf.features.statistics import CLASS_COUNTS, FEATURES, MOMENTS, StatisticsAccumulator
@@ -199,3 +200,49 @@ def test_extractor_and_reference_may_have_different_orders_of_classes(metrics, t
     assert together["label_agreement"] == 1.0
     alone = evaluator("intra_fid", real=reference(), by=by).evaluate_images(source).values
     assert together["intra_fid"] == alone["intra_fid"]
+
+
+@pytest.mark.parametrize("image_names", [("apple", "banana", "cherry"), ("1", "2", "0")])
+def test_the_record_has_the_values_of_each_class(image_names, tmp_path):
+    """Extractor and reference have other orders of classes, and the images may have indices in place of names."""
+    write_images(tmp_path, 12, image_names)
+    for path in sorted((tmp_path / image_names[2]).iterdir())[:3]:
+        path.unlink()
+    names = ("cherry", "apple", "banana")
+    real = reference(30, 11, 20, names=names)  # without the features of three bananas
+    by = dataclasses.replace(
+        extractor(class_names=("cherry", "apple", "banana")),
+        network=lambda images: network(images)._replace(logits=tf.gather(network(images).logits, [2, 0, 1], axis=1)),
+    )
+    source = open_square_images(str(tmp_path))
+    record = (
+        evaluator("class_precision_recall", "class_agreement", real=real, by=by).evaluate_images(source).to_record()
+    )
+    table = record["classes"]
+    parts = [f"class_precision_recall/{part}" for part in ("precision", "recall", "images")]
+    rows = dict(zip(table["name"], zip(*(table[name] for name in table if name != "name"), strict=True), strict=True))
+    assert list(table) == ["name", "reference_images", *parts, "class_agreement/agreement"]
+    assert set(rows) == set(CLASSES) and rows["cherry"] == (30, None, None, 0, 1.0)
+    assert rows["banana"][0] == 20 and rows["banana"][3] == 12 and rows["apple"][3] == 11
+    features = {label: real.statistics.features[real.statistics.labels == label] for label in (1, 2)}
+    for label, name, folder in ((1, "apple", image_names[0]), (2, "banana", image_names[1])):
+        files = [source._directory / path for path in source.layout.paths if path.startswith(f"{folder}/")]
+        pixels = np.stack([np.asarray(Image.open(path)) / 127.5 - 1.0 for path in files])
+        fake = pixels.reshape(len(files), -1).astype(np.float32) @ RANDOM
+        count = min(len(fake), len(features[label]))
+        expected = compute_precision_and_recall(fake[:count], features[label][:count])
+        np.testing.assert_allclose(rows[name][1:3], expected, atol=1e-6)
+    recalls = {name: row[2] for name, row in rows.items() if row[2] is not None}
+    assert record["worst_class"]["class_precision_recall"] == min(recalls, key=lambda name: recalls[name])
+    assert record["class_precision_recall"]["recall"] == pytest.approx(np.mean(list(recalls.values())), abs=1e-6)
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_small_classes_are_omitted_but_not_all_classes_may_be_small(failing):
+    for counts, is_rejected in (((5000, 2, 9), False), ((9, 9, 9), True)):
+        rejecting = evaluator("class_precision_recall1k", real=reference(*counts), by=failing)
+        if not is_rejected:
+            rejecting.check_generator(CONFIG, CLASSES, 40, seed=0)
+            continue
+        with pytest.raises(UserError, match=r"^reference: .* 10 images of one class .*received 9 of apple"):
+            rejecting.check_generator(CONFIG, CLASSES, 40, seed=0)

@@ -1,10 +1,14 @@
 """Metrics: names, required statistics, and entries in records."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.metrics import METRICS, find_metrics, to_record_values, to_scalar_values
+from sagan_tf.evaluation.class_values import ClassValues
+from sagan_tf.evaluation.metrics import METRICS, find_metrics
+from sagan_tf.evaluation.record_values import to_record_values, to_scalar_values
 from sagan_tf.features.statistics import FEATURES, ImageSetStatistics, StatisticsAccumulator
 
 
@@ -42,7 +46,8 @@ def test_a_family_is_computed_from_its_required_statistics_alone(name):
     reference = ImageSetStatistics()
     if family.required_of_reference:
         reference = statistics(2, 60, family.required_of_reference)
-    scalars = to_scalar_values(name, family.compute(statistics(1, 60, family.required), reference))
+    value = family.compute(statistics(1, 60, family.required), reference)
+    scalars = to_scalar_values(name, value.summary if isinstance(value, ClassValues) else value)
     assert scalars and np.isfinite(list(scalars.values())).all()
 
 
@@ -52,6 +57,18 @@ def test_precision_and_density_use_equally_many_images_and_reference_images():
     short = ImageSetStatistics(20, features=many.features[:20], labels=many.labels[:20])
     for family in ("precision_recall", "density_coverage"):
         assert METRICS[family].compute(few, many) == METRICS[family].compute(few, short)
+
+
+def test_precision_and_recall_need_a_class_that_is_large_enough_on_both_sides():
+    images, real = statistics(1, 60, (FEATURES,)), statistics(2, 60, (FEATURES,))
+    compute = METRICS["class_precision_recall"].compute
+    labels: np.ndarray = np.repeat([0, 1], [9, 51]).astype(np.int32)
+    few = dataclasses.replace(images, labels=labels), dataclasses.replace(real, labels=1 - labels)
+    with pytest.raises(UserError, match="^metrics: class_precision_recall .* 10 "):
+        compute(*few)
+    value = compute(few[0], few[0])
+    assert isinstance(value, ClassValues) and value.worst_class == 1
+    assert value.summary == {"precision": 1.0, "recall": 1.0, "worst_recall": 1.0}
 
 
 def test_record_entries_and_scalars():

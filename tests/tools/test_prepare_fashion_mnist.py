@@ -11,7 +11,7 @@ from PIL import Image
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
-from tools.preparation.fashion_mnist import CLASS_NAMES, SPLIT_FILES
+from tools.preparation.fashion_mnist import CLASS_NAMES, SPLIT_FILES, compute_tail_counts
 from tools.prepare_fashion_mnist import run
 
 COUNTS = {"train": 30, "test": 20}
@@ -109,3 +109,38 @@ def test_number_of_training_images_of_each_class(source: Path, tmp_path: Path) -
     assert (len(stored["train"]), len(stored["test"])) == (20, COUNTS["test"])
     for count in (-1, 1, 4):
         assert prepare(source, output, f"--images_per_class={count}", "--resolution=28") == 2
+
+
+def test_the_numbers_of_images_of_a_tail_fall_exponentially() -> None:
+    # The CIFAR-10 of Cui et al. with 5,000 images of the largest class and an imbalance of 100 has these numbers.
+    assert compute_tail_counts(5000, 100) == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    assert compute_tail_counts(6000, 100)[-1] == 60 and compute_tail_counts(7, 1) == [7] * 10
+
+
+def test_a_tail_of_training_images(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (80, 28, 28)).astype(np.uint8)
+    labels: np.ndarray = np.repeat(np.arange(10, dtype=np.uint8), 8)
+    for name, array in zip(SPLIT_FILES["train"], (images, labels), strict=True):
+        (source / name).write_bytes(encode_idx(array))
+    for options, counts in (
+        (["--tail_ratio=8"], [8, 6, 5, 4, 3, 2, 2, 1, 1, 1]),
+        (["--tail_ratio=3", "--images_per_class=3"], [3, 2, 2, 2, 1, 1, 1, 1, 1, 1]),
+    ):
+        output = tmp_path / options[0]
+        assert prepare(source, output, "--resolution=28", *options) == 0
+        config = DataConfig(dataset="tfrecord", data_dir=str(output))
+        records = open_source(config, resolution=28, image_channels=1)
+        assert records.class_counts.tolist() == counts
+        found = {example["image"].tobytes() for example in records.preview(80).as_numpy_iterator()}
+        first = [images[8 * label + index] for label, count in enumerate(counts) for index in range(count)]
+        assert found == {image.tobytes() for image in first}
+        test = open_source(
+            DataConfig(dataset="tfrecord", data_dir=str(output), split="test"), resolution=28, image_channels=1
+        )
+        assert test.num_examples == COUNTS["test"]
+    capsys.readouterr()
+    for value in ("0.5", "nan", "inf", "9"):
+        assert prepare(source, tmp_path / "refused", f"--tail_ratio={value}") == 2
+        error = capsys.readouterr().err
+        assert "tail_ratio" in error and value in error and not list(tmp_path.glob("refused/*"))

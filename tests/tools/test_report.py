@@ -29,7 +29,15 @@ EVALUATION: dict[str, Any] = {
     "kind": "evaluation",
     "fcd": 12.34567,
     "precision_recall": {"precision": 0.5, "recall": 0.25},
-    "formulas": {"fcd": "", "precision_recall": ""},
+    "class_agreement": {"mean": 0.7, "worst": 0.4},
+    "worst_class": {"class_agreement": "<Coat>"},
+    "classes": {
+        "name": ["Bag", "<Coat>"],
+        "reference_images": [1200, 7],
+        "class_agreement/agreement": [1.0, 0.4],
+        "class_precision_recall/recall": [0.625, None],
+    },
+    "formulas": {"fcd": "", "precision_recall": "", "class_agreement": ""},
     "reference": {"images": "<script>document.title = 1</script>"},
 }
 
@@ -54,6 +62,7 @@ def test_the_page_of_a_run_in_a_browser(run_dir: pathlib.Path, browser: Page) ->
     assert report.run([f"--run_dir={run_dir}"]) == 0
     browser.open(f"file://{run_dir}/report.html")
     browser.wait_for_text("Run run", "after 150 steps", "12.3457", "precision 0.5000, recall 0.2500", "step 2")
+    browser.wait_for_text("worst 0.4000 (<Coat>)", "at step 150", "0.6250", "1,200")
     browser.wait_for_text(EVALUATION["reference"]["images"], "dead discriminator", "discriminator_loss: ")
     browser.wait_for_text("base_channels", "tensorflow", "Where the generator looks")
     assert browser.evaluate("document.title") == "Run run"
@@ -72,6 +81,7 @@ def test_the_page_of_a_run(run_dir: pathlib.Path) -> None:
     assert report.run([f"--run_dir={run_dir}"]) == 0
     page = (run_dir / "report.html").read_text()
     assert "precision 0.5000, recall 0.2500" in page and "<script" not in page
+    assert "<td>&lt;Coat&gt;</td><td>7</td><td>0.4000</td><td></td><td>class_agreement</td>" in page
     assert page.count("data:image/png;base64,") == 3
 
 

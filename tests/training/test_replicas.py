@@ -82,10 +82,11 @@ def test_checkpoints_of_two_replicas_and_of_one_are_interchangeable(tmp_path):
             np.testing.assert_array_equal(copy.numpy(), expected.numpy(), err_msg=ours.path)
 
 
-def test_the_latents_of_the_replicas_together_are_the_global_draw():
+@pytest.mark.parametrize("class_counts", [(), (1, 0, 3)])
+def test_the_latents_of_the_replicas_together_are_the_global_draw(class_counts):
     config = tiny_config(**PLAIN_NETWORKS)
     trainer = make_trainer(config, two_replicas())
-    sampler = create_updates(config, trainer.state).sampler
+    sampler = create_updates(config, trainer.state, class_counts).sampler
     strategy = trainer.strategy
     drawn = strategy.run(tf.function(sampler.draw_for_replica), (tf.constant(5, tf.int64),))
     latents = [part.numpy() for part in strategy.experimental_local_results(drawn[0])]

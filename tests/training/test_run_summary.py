@@ -22,13 +22,51 @@ def state() -> TrainState:
     return make_state(tiny_config(), one_device())
 
 
+def fake_source(counts: Any, **options: Any) -> Any:
+    names = tuple("abc"[: len(counts)]) if len(counts) < 4 else tuple(map(str, range(len(counts))))
+    attributes: dict[str, Any] = {"name": "images", "num_examples": int(np.sum(counts)), "class_names": names}
+    attributes |= {"class_counts": np.array(counts, np.int64), "class_counts_sample_size": int(np.sum(counts))}
+    return types.SimpleNamespace(**attributes | options)
+
+
+@pytest.mark.parametrize(
+    ("counts", "options", "warned"),
+    [
+        ([40, 20], {}, True),
+        ([40, 20], {"label_sampling": "balanced"}, False),
+        ([40, 20], {"conditioning": "none", "num_classes": 0}, False),
+        ([16, 14], {}, False),
+        ([1000] * 30 + [90], {}, True),  # a small class among many
+        ([1000] * 30 + [110], {}, False),
+        ([2, 1], {}, False),  # no evidence
+        ([9], {}, False),
+        ([0, 0], {}, False),
+    ],
+)
+def test_unbalanced_classes_lead_to_a_suggestion(counts, options, warned, state, caplog):
+    images = np.zeros((1, 32, 32, 1))
+    description = describe_run(tiny_config(**options), fake_source(counts), state, one_device(), images)
+    log_description(description)
+    assert ("--label_sampling=balanced" in caplog.text) == warned
+    if warned:
+        names = [f"class '{name}'" for name in description["data"]["label_histogram"]]
+        assert f"{max(counts)} images of {names[0]}" in caplog.text
+        assert f"{min(counts)} of {names[-1]}" in caplog.text
+
+
+def test_counts_of_a_small_sample_are_no_evidence_of_a_small_class(state, caplog):
+    counts = np.random.default_rng(0).poisson(4, 1000)
+    for num_examples, warned in ((10**6, False), (int(counts.sum()), True)):
+        source = fake_source(counts, num_examples=num_examples)
+        log_description(describe_run(tiny_config(), source, state, one_device(), np.zeros((1, 32, 32, 1))))
+        assert ("--label_sampling" in caplog.text) == warned
+
+
 @pytest.mark.parametrize(
     ("counts", "warned"), [([10, 12, 8], False), ([1, 28, 1], True), ([15, 15], False), ([], False)]
 )
 def test_the_description_of_a_run_warns_of_a_dominant_label(counts, warned, state, caplog):
-    names = tuple("abc"[: len(counts)])
-    source: Any = types.SimpleNamespace(name="images", num_examples=30, class_counts_sample_size=30, class_names=names)
-    source.class_counts = np.array(counts, np.int64)
+    names, source = tuple("abc"[: len(counts)]), fake_source(counts)
     config, images = tiny_config(), np.linspace(-0.5, 1, 4 * 32 * 32).reshape(4, 32, 32, 1)
     description = describe_run(config, source, state, one_device(), images)
     assert description["data"]["label_histogram"] == dict(zip(names, counts, strict=True))

@@ -54,6 +54,8 @@ def two_updates_config(run_dir: pathlib.Path, num_steps: int, **options: Any) ->
     [
         pytest.param({}, marks=pytest.mark.slow, id="plain"),
         pytest.param(ADAPTIVE | PLAINEST_NETWORKS, marks=pytest.mark.slow, id="adaptive_augmentation"),
+        pytest.param({"label_sampling": "balanced"} | PLAINEST_NETWORKS, marks=pytest.mark.slow, id="balanced"),
+        pytest.param({"label_sampling": "data"} | PLAINEST_NETWORKS, marks=pytest.mark.slow, id="labels_of_the_data"),
     ],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, options):
@@ -68,7 +70,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, options):
     assert find_differences(expected, received) == set()
     lines = [json.loads(line) for line in (parts / "metrics.jsonl").read_text().splitlines()]
     line = [line for line in lines if line["kind"] == "train"][-1]
-    assert ("augment_probability" in line) == ("real_logit_signs" in line) == bool(options)
+    assert ("augment_probability" in line) == ("real_logit_signs" in line) == ("ada_target" in options)
     assert received["step"] == 6 and received["data_position"] == 6 * 2 * 4
 
 

@@ -61,24 +61,53 @@ def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def find_first_of_each_class(labels: np.ndarray, count: int, option: str = "images_per_class") -> np.ndarray:
-    """Return the ascending indices of the first `count` examples of every class.
+def compute_tail_counts(largest: int, tail_ratio: float) -> list[int]:
+    """Return numbers of images that fall exponentially from the first class to the last.
+
+    Args:
+        largest: Number of images of the first class.
+        tail_ratio: The number of images of the first class divided by that of the last class, at least 1.
+
+    Returns:
+        The number of images of each class, rounded down.
+
+    Raises:
+        UserError: The last class would have no images.
+
+    Reference: Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019 (long-tailed CIFAR).
+    """
+    last = len(CLASS_NAMES) - 1
+    # The small number keeps a count that is whole, such as 6000 / 100, from being rounded below itself.
+    counts = [int(largest * tail_ratio ** (-label / last) + 1e-9) for label in range(len(CLASS_NAMES))]
+    if not counts[-1]:
+        raise UserError(
+            f"tail_ratio: expected at most {largest}, the images of the first class, received {tail_ratio:g}"
+        )
+    return counts
+
+
+def find_first_of_each_class(
+    labels: np.ndarray, count: int, option: str = "images_per_class", tail_ratio: float = 1.0
+) -> np.ndarray:
+    """Return the ascending indices of the first examples of every class.
 
     Args:
         labels: Integers [n].
-        count: Number of examples of each class.
+        count: Number of examples of each class, or of the first class.
         option: The option that sets `count`, for the message.
+        tail_ratio: See `compute_tail_counts`.
 
     Returns:
-        int64 [classes * count].
+        int64 [examples].
 
     Raises:
         UserError: A class has fewer examples.
     """
-    chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
-    smallest = min(map(len, chosen))
+    smallest = int(np.bincount(labels, minlength=len(CLASS_NAMES)).min())
     if smallest < count:
         raise UserError(f"{option}: expected at most {smallest}, the images of the smallest class, received {count}")
+    counts = compute_tail_counts(count, tail_ratio)
+    chosen = [np.flatnonzero(labels == label)[:number] for label, number in enumerate(counts)]
     return np.sort(np.concatenate(chosen))
 
 

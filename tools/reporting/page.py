@@ -12,7 +12,7 @@ from sagan_tf.text import read_text
 from sagan_tf.visualization.html_page import render_page
 from tools.reporting.curves import draw_charts
 from tools.reporting.images import draw_attention_sheet, read_sample_grids
-from tools.reporting.tables import make_health_table, make_metric_table
+from tools.reporting.tables import make_class_table, make_health_table, make_metric_table
 
 
 def format_page(directory: RunDirectory) -> str:
@@ -34,6 +34,7 @@ def format_page(directory: RunDirectory) -> str:
         title=directory.path.resolve().name,
         steps=max((line["step"] for line in lines), default=0),
         metrics=make_metric_table(lines),
+        classes=make_class_table(lines),
         health=make_health_table(lines),
         charts=draw_charts([line for line in lines if line.get("kind") in ("train", "health")]),
         grids=read_sample_grids(directory.samples),

@@ -1,4 +1,4 @@
-"""Tables of the report: evaluations, and health signs with their meaning, their state in the run and advice."""
+"""Tables of the report: evaluations, classes, and health signs with their meaning, state in the run and advice."""
 
 from __future__ import annotations
 
@@ -29,14 +29,44 @@ def make_metric_table(lines: Lines) -> Table:
     for line in evaluations:
         about = [line.get("generator_weights", "ema"), line.get("extractor", "")]
         about.append((line.get("reference") or {}).get("images", ""))
-        rows.append((f"{line['step']:,}", *(_format_metric(line.get(name)) for name in names), *map(str, about)))
+        values = (_format_metric(line.get(name), line.get("worst_class", {}).get(name)) for name in names)
+        rows.append((f"{line['step']:,}", *values, *map(str, about)))
     return [("step", *names, "weights", "extractor", "reference"), *rows] if rows else []
 
 
-def _format_metric(value: Any) -> str:
+def _format_metric(value: Any, worst_class: str | None = None) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_format_metric(part)}" for name, part in value.items())
+        parts = ", ".join(f"{name} {_format_metric(part)}" for name, part in value.items())
+        return parts if worst_class is None else f"{parts} ({worst_class})"
     return "" if value is None else f"{value:.4f}"
+
+
+def make_class_table(lines: Lines) -> Table:
+    """Make a table of the classes in the newest evaluation that has values of classes.
+
+    Args:
+        lines: The lines of `metrics.jsonl`.
+
+    Returns:
+        The table, in which each class is a row; the last column has the metrics in which it is the worst class.
+    """
+    for line in reversed(lines):
+        if line.get("kind") == "evaluation" and "classes" in line:
+            columns = [(name, values) for name, values in line["classes"].items() if name != "name"]
+            titles = [name.replace("_images", " images").replace("/", ": ") for name, _ in columns]
+            worst = line.get("worst_class", {})
+            rows = [
+                (name, *cells, ", ".join(metric for metric, worst_class in worst.items() if worst_class == name))
+                for name, *cells in zip(
+                    line["classes"]["name"], *(map(_format_cell, values) for _, values in columns), strict=True
+                )
+            ]
+            return [(f"class, at step {line['step']:,}", *titles, "worst class in"), *rows]
+    return []
+
+
+def _format_cell(value: float | int | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def make_health_table(lines: Lines) -> Table:

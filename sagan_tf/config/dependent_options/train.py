@@ -111,6 +111,12 @@ TRAIN = (
     Dependency(
         ("generator_top_k_decay_steps",), "--generator_top_k below 1", lambda options: options.generator_top_k < 1
     ),
+    # Images can be balanced for networks without labels too.
+    Dependency(
+        ("label_sampling",),
+        "a --conditioning other than none",
+        lambda options: options.conditioning != "none" or options.label_sampling == "balanced",
+    ),
     Dependency(("max_rollbacks",), "--on_non_finite=rollback", lambda options: options.on_non_finite == "rollback"),
     # The other options of evaluations also have an effect on sagan_tf.evaluate, which takes them from the run.
     Dependency(

@@ -42,6 +42,11 @@ class DirectorySource(IndexedSource):
         self._directory = directory
         self.layout = layout
 
+    @property
+    def labels(self) -> np.ndarray:
+        """See `IndexedSource.labels`."""
+        return self.layout.labels
+
     def digest(self) -> str:
         """See `Source.digest`."""
         digest = hashlib.sha256()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import abc
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.data.images.skipped import SkippedImages
+from sagan_tf.data.sources.balanced import BalancedSource
 from sagan_tf.data.sources.shard import Shard
 from sagan_tf.data.sources.source import Source, make_epoch_seed
 
@@ -21,15 +24,31 @@ class IndexedSource(Source):
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
         """See `Source.chunks`."""
         shard = Shard(shard_index, num_shards, self.num_examples)
+        return self.read_in_order(shard, position, functools.partial(self._shuffle_indices, seed))
+
+    def read_in_order(
+        self, shard: Shard, position: int, get_indices: Callable[[tf.Tensor], tf.Tensor]
+    ) -> tf.data.Dataset:
+        """Read the images of an endless stream.
+
+        Args:
+            shard: The positions to read. Its epochs are the parts for which `get_indices` is called.
+            position: Where in the stream of all shards to start.
+            get_indices: Maps an epoch, int64 scalar, to the indices of the images at its positions, int64
+                [positions of all shards in an epoch].
+
+        Returns:
+            A dataset as in `Source.chunks`.
+        """
         first = shard.find_first_position(position)
 
         def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             start, stop = shard.get_epoch_positions(epoch)
-            positions = tf.range(tf.maximum(start, first), stop, num_shards)
-            indices = tf.gather(self._shuffle_indices(seed, epoch), positions - epoch * self.num_examples)
+            positions = tf.range(tf.maximum(start, first), stop, shard.count)
+            indices = tf.gather(get_indices(epoch), positions - epoch * shard.num_examples)
             return tf.data.Dataset.from_tensor_slices((positions, indices))
 
-        return self._read(tf.data.Dataset.range(first // self.num_examples, tf.int64.max).flat_map(make_epoch))
+        return self._read(tf.data.Dataset.range(first // shard.num_examples, tf.int64.max).flat_map(make_epoch))
 
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """See `Source.stored_chunks`."""
@@ -40,6 +59,15 @@ class IndexedSource(Source):
         part = self._select(self._shuffle_indices(seed=0, epoch=tf.constant(0)).numpy()[index::count])
         part.skipped = SkippedImages(self.num_examples, log=False)
         return part
+
+    def balance(self) -> Source:
+        """See `Source.balance`."""
+        return BalancedSource(self, self.labels, self.read_in_order)
+
+    @property
+    @abc.abstractmethod
+    def labels(self) -> np.ndarray:
+        """The label of each image by its index, integers [num_examples]."""
 
     def _shuffle_indices(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
         """Return the indices in the order of an epoch, int64 [num_examples]."""

@@ -60,6 +60,12 @@ class EmbeddedSource(IndexedSource):
             self._numbers = tf.range(len(images), dtype=tf.int64)
         self._split = split
 
+    @property
+    def labels(self) -> np.ndarray:
+        """See `IndexedSource.labels`."""
+        labels: np.ndarray = self._labels.numpy()
+        return labels
+
     def digest(self) -> str:
         """See `Source.digest`."""
         return f"{self.name}/{self._split}"

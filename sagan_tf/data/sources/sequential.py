@@ -16,11 +16,13 @@ from sagan_tf.data.records.damaged_records import SkippedRecords
 from sagan_tf.data.records.image_records import ImageRecord
 from sagan_tf.data.records.record_files import FileCheck, RecordFile, count_records
 from sagan_tf.data.sources.decoding import decode_chunks, decode_in_python, decode_readable_images
+from sagan_tf.data.sources.records_in_memory import load_records
 from sagan_tf.data.sources.shard import Shard
 from sagan_tf.data.sources.source import Source, make_epoch_seed
 from sagan_tf.errors import UserError
 
 _MAX_INTERLEAVED_FILES = 16
+_RECORDS_PER_BATCH = 64
 _MAX_SHARE_IMBALANCE = 0.05
 """Maximum relative difference between the record counts of the shards at which each shard reads a range of records.
 With few files, or files of very different sizes, the ranges of several shards would lie in the same files."""
@@ -124,6 +126,17 @@ class SequentialSource(Source):
         part.num_examples = count_records(part._files)
         part.skipped = self._create_skipped_records(log=False)
         return part
+
+    def balance(self) -> Source:
+        """See `Source.balance`. Holds all records in memory, since record files can only be read in sequence."""
+
+        def name_records(indices: tf.Tensor, numbers: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return record_files.format_record_names(self._files, indices, numbers), serialized
+
+        records = record_files.read_records_in_order(self._files, self.skipped.check_file)
+        named = records.batch(_RECORDS_PER_BATCH).map(name_records).unbatch()
+        with self.skipped.raise_user_errors():
+            return load_records(self, named.as_numpy_iterator(), self._parse).balance()
 
     def digest(self) -> str:
         """See `Source.digest`."""

@@ -133,6 +133,16 @@ class Source(abc.ABC):
         """
 
     @abc.abstractmethod
+    def balance(self) -> Source:
+        """Return a source whose `chunks` have every class equally often.
+
+        Its positions are those of its own stream, which can be entered anywhere without reading anything again.
+
+        Raises:
+            UserError: The images have no labels, a class has no images, or the images cannot be read in any order.
+        """
+
+    @abc.abstractmethod
     def digest(self) -> str:
         """Return a digest of the names, sizes and modification times of the files."""
 
