@@ -32,6 +32,9 @@ from sagan_tf.training.actions.non_finite import NonFiniteError, roll_back
 from sagan_tf.training.actions.preemption import StopAllWorkers
 from sagan_tf.training.actions.schedule import Action
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
+from sagan_tf.training.fine_tuning.initialization import initialize_state
+from sagan_tf.training.fine_tuning.origin import record_origin
+from sagan_tf.training.fine_tuning.source_run import check_source_differs
 from sagan_tf.training.health.overfitting import open_overfitting_reader
 from sagan_tf.training.run_actions import is_evaluation_missing, run_training
 from sagan_tf.training.run_summary import describe_run, log_description
@@ -66,7 +69,10 @@ def train(config: Config, make_evaluation: EvaluationFactory | None = None) -> N
     """
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
-    check_flags(config, unchecked=run_directory.find_equal_flags(config.to_flagfile()))
+    equal_flags = run_directory.find_equal_flags(config.to_flagfile())
+    check_flags(config, unchecked=equal_flags)
+    if "init_from" not in equal_flags:  # a run may have been moved to the place of its source
+        check_source_differs(config.initialization.init_from, run_directory)
     strategy = create_strategy(config.training)
     with explain_system_errors(run_directory.path, num_workers=count_workers(strategy)):
         _train(config, make_evaluation, run_directory, strategy)
@@ -87,6 +93,7 @@ def _train(
     run_directory.check_flags(flagfile, Config().to_flagfile())
     check_readable_path(run_directory.checkpoints)  # checkpoints that TensorFlow cannot read later
     state, restored = _restore_state(config, source, strategy, run_directory)
+    origin = initialize_state(config, source.class_names, state, strategy) if restored is None else None
     num_steps = config.training.num_steps
     if restored is not None and restored >= num_steps and not is_evaluation_missing(config, restored):
         _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
@@ -98,6 +105,7 @@ def _train(
     with contextlib.ExitStack() as stack:
         run_directory = _open_run_directory(run_directory, flagfile, strategy, stack)
         _record_run_description(config, source, state, strategy, run_directory)
+        record_origin(origin, run_directory)
         if restored is not None:
             _logger.info("resumed at step %d", restored)
             _log_reread_bytes(source, int(state.data_position.numpy()))
