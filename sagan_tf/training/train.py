@@ -33,7 +33,7 @@ from sagan_tf.training.actions.preemption import StopAllWorkers
 from sagan_tf.training.actions.schedule import Action
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
 from sagan_tf.training.fine_tuning.initialization import initialize_state
-from sagan_tf.training.fine_tuning.origin import record_origin
+from sagan_tf.training.fine_tuning.origin import Origin, record_origin
 from sagan_tf.training.fine_tuning.source_run import check_source_differs
 from sagan_tf.training.health.overfitting import open_overfitting_reader
 from sagan_tf.training.run_actions import is_evaluation_missing, run_training
@@ -94,8 +94,7 @@ def _train(
     check_readable_path(run_directory.checkpoints)  # checkpoints that TensorFlow cannot read later
     state, restored = _restore_state(config, source, strategy, run_directory)
     origin = initialize_state(config, source.class_names, state, strategy) if restored is None else None
-    num_steps = config.training.num_steps
-    if restored is not None and restored >= num_steps and not is_evaluation_missing(config, restored):
+    if restored is not None and restored >= config.training.num_steps and not is_evaluation_missing(config, restored):
         _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
         return
     run_on_chief(strategy, run_directory.check_can_write)  # before the reference of an evaluation, which may take a day
@@ -104,8 +103,7 @@ def _train(
     iterator = _create_training_iterator(config, source, strategy, state)
     with contextlib.ExitStack() as stack:
         run_directory = _open_run_directory(run_directory, flagfile, strategy, stack)
-        _record_run_description(config, source, state, strategy, run_directory)
-        record_origin(origin, run_directory)
+        _record_run_description(config, source, state, strategy, run_directory, origin)
         if restored is not None:
             _logger.info("resumed at step %d", restored)
             _log_reread_bytes(source, int(state.data_position.numpy()))
@@ -120,7 +118,7 @@ def _train(
         _run_with_rollbacks(run, config, source, trainer)
     if source.skipped.count:
         _logger.warning("skipped %d unreadable images; the messages above name them", source.skipped.count)
-    _logger.info("done: %d steps in %s", num_steps, config.training.run_dir)
+    _logger.info("done: %d steps in %s", config.training.num_steps, config.training.run_dir)
 
 
 def _restore_state(
@@ -224,9 +222,14 @@ def _create_training_iterator(
 
 
 def _record_run_description(
-    config: Config, source: Source, state: TrainState, strategy: tf.distribute.Strategy, run_directory: RunDirectory
+    config: Config,
+    source: Source,
+    state: TrainState,
+    strategy: tf.distribute.Strategy,
+    run_directory: RunDirectory,
+    origin: Origin | None,
 ) -> None:
-    """Log and write the description of the run, with the range of its first images."""
+    """Log and write the description of the run, with the range of its first images and the origin of its weights."""
     with source.skipped.raise_user_errors():
         examples = list(source.preview(_NUM_PREVIEWED_IMAGES).as_numpy_iterator())
     if not examples:
@@ -237,4 +240,5 @@ def _record_run_description(
     description = describe_run(config, source, state, strategy, images)
     run_directory.write_json(run_directory.startup, description)
     log_description(description)
+    record_origin(origin, run_directory)
     warn_if_rates_reach_zero(config.training)
