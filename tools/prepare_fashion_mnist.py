@@ -4,6 +4,7 @@
     python tools/prepare_fashion_mnist.py --output=DIR
 
 `--images_per_class=5` keeps only the first 5 training images of each class, to study training with few images.
+`--classes=Dress,Bag` keeps only these classes in both splits, to study fine-tuning on other classes.
 
 Training then reads DIR with `--dataset=tfrecord --data_dir=DIR`. A split appears when all of it has been written. The
 same command continues interrupted work, and skips a split that already has these images at this resolution.
@@ -20,11 +21,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sagan_tf.class_labels import find_labels
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
+from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
+from sagan_tf.text import join_comma_list
 from tools.preparation.fashion_mnist import (
     CLASS_NAMES,
     DEBIAN_DIRECTORY,
@@ -32,6 +36,7 @@ from tools.preparation.fashion_mnist import (
     check_source,
     find_first_of_each_class,
     read_split,
+    select_classes,
 )
 from tools.preparation.record_set import RecordFormat, describe_record_set, write_record_set
 
@@ -43,15 +48,21 @@ class PreparationOptions:
     source: str = option(str(DEBIAN_DIRECTORY), "Directory of the four original files.")
     output: str = option("", "Directory to write to.")
     resolution: int = option(32, "Height and width to store; the original is 28.")
+    classes: tuple[str, ...] = option((), "Comma list of the classes to keep, by name or number; empty: all.")
     images_per_class: int = option(0, "Training images of each class, the first ones; 0: all.")
 
     def __post_init__(self) -> None:
         check_given(self, "output")
         check_positive(self, "resolution")
         check_at_least_zero(self, "images_per_class")
+        labels = find_labels(self.classes, len(CLASS_NAMES), CLASS_NAMES, "classes")
+        if len(set(labels)) < len(labels):
+            raise UserError(f"classes: expected each class once, received {join_comma_list(self.classes)}")
 
 
-def prepare(source: Path, split: str, output: Path, resolution: int, images_per_class: int = 0) -> str:
+def prepare(
+    source: Path, split: str, output: Path, resolution: int, images_per_class: int = 0, classes: Sequence[str] = ()
+) -> str:
     """Write a split to DIR/SPLIT unless it exists.
 
     Args:
@@ -60,6 +71,7 @@ def prepare(source: Path, split: str, output: Path, resolution: int, images_per_
         output: DIR.
         resolution: Height and width to store.
         images_per_class: Number of images of each class to keep, the first ones; 0: all.
+        classes: Classes to keep, by name or number; empty: all.
 
     Returns:
         A line that describes the split.
@@ -68,30 +80,33 @@ def prepare(source: Path, split: str, output: Path, resolution: int, images_per_
     from sagan_tf.data.sources.packaged import EmbeddedSource
     from sagan_tf.data.sources.tfrecord import TFRecordMetadata
 
-    images, labels = read_split(source, split)
+    selected = find_labels(classes, len(CLASS_NAMES), CLASS_NAMES, "classes")
+    images, labels, class_names = select_classes(*read_split(source, split), selected)
     if images_per_class:
-        indices = find_first_of_each_class(labels, images_per_class)
+        indices = find_first_of_each_class(labels, images_per_class, num_classes=len(class_names))
         images, labels = images[indices], labels[indices]
     directory = output / split
     if (directory / "dataset.json").exists():
         stored = TFRecordMetadata.read(str(directory))
-        if (stored.num_examples, stored.resolution, stored.class_names) == (len(images), resolution, CLASS_NAMES):
+        if (stored.num_examples, stored.resolution, stored.class_names) == (len(images), resolution, class_names):
             return f"{directory}: {stored.num_examples} images already exist"
     embedded = EmbeddedSource(
         name="fashion_mnist",
         split=split,
         images=images,
         labels=labels,
-        class_names=CLASS_NAMES,
+        class_names=class_names,
         resolution=resolution,
         image_channels=1,
     )
     settings: dict[str, Any] = {"--source": str(source), "--resolution": resolution}
     if images_per_class:
         settings["--images_per_class"] = images_per_class
+    if classes:
+        settings["--classes"] = join_comma_list(class_names)
     # More processes would not be faster, since nothing is decoded.
     metadata = write_record_set(embedded, directory, RecordFormat(split), settings, num_workers=1)
-    counts = ", ".join(f"{name} {count}" for name, count in zip(CLASS_NAMES, metadata.class_counts, strict=True))
+    counts = ", ".join(f"{name} {count}" for name, count in zip(class_names, metadata.class_counts, strict=True))
     return f"{describe_record_set(directory, metadata, embedded)} ({counts})"
 
 
@@ -107,7 +122,8 @@ def main(options: PreparationOptions) -> None:
     check_can_write_directory(output, "output")
     images_per_class = {"train": options.images_per_class, "test": 0}
     for split in SPLIT_FILES:
-        print(prepare(source, split, output, options.resolution, images_per_class[split]), flush=True)
+        described = prepare(source, split, output, options.resolution, images_per_class[split], options.classes)
+        print(described, flush=True)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -109,3 +109,22 @@ def test_number_of_training_images_of_each_class(source: Path, tmp_path: Path) -
     assert (len(stored["train"]), len(stored["test"])) == (20, COUNTS["test"])
     for count in (-1, 1, 4):
         assert prepare(source, output, f"--images_per_class={count}", "--resolution=28") == 2
+
+
+def test_selected_classes_get_new_labels_in_both_splits(source: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "records"
+    options = ("--classes=Ankle boot,0", "--images_per_class=2", "--resolution=28")
+    assert prepare(source, output, *options) == 0 and prepare(source, output, *options) == 0
+    for split, count in (("train", 2), ("test", 2)):
+        config = DataConfig(dataset="tfrecord", data_dir=str(output), split=split)
+        records = open_source(config, resolution=28, image_channels=1)
+        assert records.class_names == ("Ankle boot", "T-shirt/top") and list(records.class_counts) == [count] * 2
+        images, labels = draw_split(split)
+        for example in records.preview(100).as_numpy_iterator():
+            expected = images[labels == (9, 0)[example["label"]]][:count]
+            assert (example["image"][..., 0] == expected).all(axis=(1, 2)).any()
+    assert prepare(source, output, "--classes=Bag,Dress", "--resolution=28") == 2
+    for classes in ("Bagg", "10", "Bag,8"):
+        capsys.readouterr()
+        assert prepare(source, tmp_path / "other", f"--classes={classes}") == 2
+        assert "classes: " in capsys.readouterr().err and not (tmp_path / "other").exists()

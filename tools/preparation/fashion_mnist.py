@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +62,35 @@ def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def find_first_of_each_class(labels: np.ndarray, count: int, option: str = "images_per_class") -> np.ndarray:
+def select_classes(
+    images: np.ndarray, labels: np.ndarray, selected: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the examples of some classes.
+
+    Args:
+        images: Images [n, ...].
+        labels: Labels, integers [n].
+        selected: Labels of the classes to keep, in the order of their new labels 0, 1, ...
+
+    Returns:
+        The images, the new labels and the names of the classes.
+    """
+    new_labels = np.full(len(CLASS_NAMES), -1)
+    new_labels[list(selected)] = np.arange(len(selected))
+    is_kept = new_labels[labels] >= 0
+    return images[is_kept], new_labels[labels[is_kept]], tuple(CLASS_NAMES[label] for label in selected)
+
+
+def find_first_of_each_class(
+    labels: np.ndarray, count: int, option: str = "images_per_class", num_classes: int = len(CLASS_NAMES)
+) -> np.ndarray:
     """Return the ascending indices of the first `count` examples of every class.
 
     Args:
         labels: Integers [n].
         count: Number of examples of each class.
         option: The option that sets `count`, for the message.
+        num_classes: Number of classes.
 
     Returns:
         int64 [classes * count].
@@ -75,7 +98,7 @@ def find_first_of_each_class(labels: np.ndarray, count: int, option: str = "imag
     Raises:
         UserError: A class has fewer examples.
     """
-    chosen = [np.flatnonzero(labels == label)[:count] for label in range(len(CLASS_NAMES))]
+    chosen = [np.flatnonzero(labels == label)[:count] for label in range(num_classes)]
     smallest = min(map(len, chosen))
     if smallest < count:
         raise UserError(f"{option}: expected at most {smallest}, the images of the smallest class, received {count}")
