@@ -126,14 +126,14 @@ def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: st
     """
     from sagan_tf.generation.exported_generators import load_generator_from_saved_model
     from sagan_tf.generation.generators import load_generator_from_run
+    from sagan_tf.runs.load_networks import split_checkpoint_path
 
     place = pathlib.Path(path).expanduser()
     with show_log():
         if (place / "saved_model.pb").is_file():
             return load_generator_from_saved_model(str(place))
-        if place.parent.name == "checkpoints" and place.name.startswith("step-"):
-            place, checkpoint = place.parent.parent, place.name.removesuffix(".index").removeprefix("step-")
-        return load_generator_from_run(str(place), str(checkpoint), weights)
+        run_dir, named = split_checkpoint_path(place)
+        return load_generator_from_run(str(run_dir), str(checkpoint if run_dir == place else named), weights)
 
 
 def evaluate(path: _Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ on ImageNet-128 (IS 69.54, FID 12.83; mmgeneration, "BigGAN schedule").
 from sagan_tf.config.config import OPTION_GROUPS, Config, get_option_fields, get_option_values
 from sagan_tf.config.data import DataConfig
 from sagan_tf.config.evaluation import EvaluationConfig
+from sagan_tf.config.initialization import InitializationConfig
 from sagan_tf.config.model import ModelConfig, Resolutions
 from sagan_tf.config.regularization import RegularizationConfig
 from sagan_tf.config.training import TrainingConfig
@@ -17,6 +18,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "EvaluationConfig",
+    "InitializationConfig",
     "ModelConfig",
     "RegularizationConfig",
     "Resolutions",

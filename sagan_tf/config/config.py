@@ -9,6 +9,7 @@ from typing import Any
 from sagan_tf.config.data import DataConfig
 from sagan_tf.config.evaluation import EvaluationConfig
 from sagan_tf.config.flag_text import build_options, check_values, format_options, read_options
+from sagan_tf.config.initialization import InitializationConfig
 from sagan_tf.config.model import ModelConfig
 from sagan_tf.config.regularization import RegularizationConfig
 from sagan_tf.config.training import TrainingConfig
@@ -23,6 +24,7 @@ class Config:
         data: Options of the training images.
         training: Options of losses, optimizers, schedule and output.
         regularization: Options of the terms that are added to the losses.
+        initialization: Options of the weights that the run starts with.
         evaluation: Options of the metrics.
 
     Examples:
@@ -37,6 +39,7 @@ class Config:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     regularization: RegularizationConfig = dataclasses.field(default_factory=RegularizationConfig)
+    initialization: InitializationConfig = dataclasses.field(default_factory=InitializationConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     @classmethod

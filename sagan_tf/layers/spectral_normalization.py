@@ -42,7 +42,7 @@ class SpectralNormalization(keras.layers.Wrapper):
 
     Call arguments:
         inputs: Inputs of `layer`.
-        training: Whether to update `u`.
+        training: Whether to update `u`. It is never updated if the layer is not `trainable`.
 
     Returns:
         The outputs of `layer`.
@@ -102,7 +102,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         compiled = training and can_compile_for_gpu()
         estimate = estimate_bounded_sigma_compiled if compiled else estimate_bounded_sigma
         divisor, u = self._estimate_sigma(estimate, self._min_divisor)
-        if training:
+        if training and self.trainable:
             self.u.assign(u)
         # In half precision the kernel is always divided, before it is rounded, and quotients of it cannot overflow.
         in_float32 = self.layer.compute_dtype == "float32"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import re
 
 import tensorflow as tf
 
@@ -52,6 +54,29 @@ def _restore_network(network: keras.Model, name: str, prefix: str) -> int:
         restored = tf.train.Checkpoint(state=part).restore(path)
         restored.expect_partial().assert_existing_objects_matched()
     return int(step.numpy())
+
+
+def split_checkpoint_path(path: str | os.PathLike[str]) -> tuple[pathlib.Path, str]:
+    """Split the path of a run or of one of its checkpoints.
+
+    Args:
+        path: A run directory, or the path of a checkpoint: `RUN/checkpoints/step-100` or `RUN/checkpoints/best`.
+
+    Returns:
+        The run directory, and the checkpoint for `find_checkpoint`; `latest` if `path` does not name one.
+
+    Examples:
+        >>> split_checkpoint_path("runs/a/checkpoints/step-100")
+        (PosixPath('runs/a'), '100')
+    """
+    place = pathlib.Path(path).expanduser()
+    if match := re.fullmatch(r"step-(\d+)(?:\.index)?", place.name, re.ASCII):
+        directory = place.parent.parent if place.parent.name == BEST_DIRECTORY else place.parent
+        if directory.name == "checkpoints":
+            return directory.parent, match[1]
+    if (place.parent.name, place.name) == ("checkpoints", BEST_DIRECTORY):
+        return place.parent.parent, "best"
+    return place, "latest"
 
 
 def find_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:

@@ -45,6 +45,7 @@ class RunDirectory:
         self.flags = self.path / "flags.cfg"
         self.versions = self.path / "versions.json"
         self.startup = self.path / "startup.json"
+        self.initialization = self.path / "initialization.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"

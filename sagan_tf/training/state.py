@@ -17,6 +17,7 @@ from sagan_tf.schedules import create_learning_rate
 from sagan_tf.training.adam import Adam
 from sagan_tf.training.adaptive_augmentation import AdaptiveProbability
 from sagan_tf.training.ema import copy_variables
+from sagan_tf.training.fine_tuning.frozen_blocks import freeze_lowest_blocks
 
 
 class TrainState(tf.Module):
@@ -105,6 +106,7 @@ def _create_state(config: Config) -> TrainState:
     precision = config.training.precision
     generator = build_generator(config.model, dtype_policy=precision)
     discriminator = build_discriminator(config.model, dtype_policy=precision)
+    freeze_lowest_blocks(discriminator, config.initialization.freeze_discriminator)
     generator_ema = build_generator(config.model, dtype_policy="float32")
     copy_variables(generator.variables, generator_ema.variables)
     step = _create_counter("step")

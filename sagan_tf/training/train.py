@@ -32,6 +32,9 @@ from sagan_tf.training.actions.non_finite import NonFiniteError, roll_back
 from sagan_tf.training.actions.preemption import StopAllWorkers
 from sagan_tf.training.actions.schedule import Action
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
+from sagan_tf.training.fine_tuning.initialization import initialize_state
+from sagan_tf.training.fine_tuning.origin import Origin, record_origin
+from sagan_tf.training.fine_tuning.source_run import check_source_differs
 from sagan_tf.training.health.overfitting import open_overfitting_reader
 from sagan_tf.training.label_sampling import sample_labels
 from sagan_tf.training.run_actions import is_evaluation_missing, run_training
@@ -67,7 +70,10 @@ def train(config: Config, make_evaluation: EvaluationFactory | None = None) -> N
     """
     check_config(config)
     run_directory = RunDirectory(config.training.run_dir)
-    check_flags(config, unchecked=run_directory.find_equal_flags(config.to_flagfile()))
+    equal_flags = run_directory.find_equal_flags(config.to_flagfile())
+    check_flags(config, unchecked=equal_flags)
+    if "init_from" not in equal_flags:  # a run may have been moved to the place of its source
+        check_source_differs(config.initialization.init_from, run_directory)
     strategy = create_strategy(config.training)
     with explain_system_errors(run_directory.path, num_workers=count_workers(strategy)):
         _train(config, make_evaluation, run_directory, strategy)
@@ -88,8 +94,8 @@ def _train(
     run_directory.check_flags(flagfile, Config().to_flagfile())
     check_readable_path(run_directory.checkpoints)  # checkpoints that TensorFlow cannot read later
     state, restored = _restore_state(config, source, strategy, run_directory)
-    num_steps = config.training.num_steps
-    if restored is not None and restored >= num_steps and not is_evaluation_missing(config, restored):
+    origin = initialize_state(config, source.class_names, state, strategy) if restored is None else None
+    if restored is not None and restored >= config.training.num_steps and not is_evaluation_missing(config, restored):
         _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
         return
     run_on_chief(strategy, run_directory.check_can_write)  # before the reference of an evaluation, which may take a day
@@ -99,7 +105,7 @@ def _train(
     iterator = _create_training_iterator(config, sampled.source, strategy, state)
     with contextlib.ExitStack() as stack:
         run_directory = _open_run_directory(run_directory, flagfile, strategy, stack)
-        _record_run_description(config, source, state, strategy, run_directory)
+        _record_run_description(config, source, state, strategy, run_directory, origin)
         if restored is not None:
             _logger.info("resumed at step %d", restored)
             _log_reread_bytes(sampled.source, int(state.data_position.numpy()))
@@ -112,7 +118,7 @@ def _train(
             run_training, config, source, trainer, run_directory, checkpoints, evaluation, overfitting, stop
         )
         _run_with_rollbacks(run, config, sampled.source, trainer)
-    _logger.info("done: %d steps in %s", num_steps, config.training.run_dir)
+    _logger.info("done: %d steps in %s", config.training.num_steps, config.training.run_dir)
 
 
 def _restore_state(
@@ -219,9 +225,14 @@ def _create_training_iterator(
 
 
 def _record_run_description(
-    config: Config, source: Source, state: TrainState, strategy: tf.distribute.Strategy, run_directory: RunDirectory
+    config: Config,
+    source: Source,
+    state: TrainState,
+    strategy: tf.distribute.Strategy,
+    run_directory: RunDirectory,
+    origin: Origin | None,
 ) -> None:
-    """Log and write the description of the run, with the range of its first images."""
+    """Log and write the description of the run, with the range of its first images and the origin of its weights."""
     with source.skipped.raise_user_errors():
         examples = list(source.preview(_NUM_PREVIEWED_IMAGES).as_numpy_iterator())
     if not examples:
@@ -232,4 +243,5 @@ def _record_run_description(
     description = describe_run(config, source, state, strategy, images)
     run_directory.write_json(run_directory.startup, description)
     log_description(description)
+    record_origin(origin, run_directory)
     warn_if_rates_reach_zero(config.training)

@@ -17,6 +17,7 @@ from sagan_tf.networks.architectures import find_stages
 from sagan_tf.networks.attention_blocks import ATTENTION_BLOCKS, is_attention_blockwise
 from sagan_tf.networks.discriminator import POOLINGS
 from sagan_tf.schedules import LEARNING_RATE_SCHEDULES
+from sagan_tf.training.fine_tuning.frozen_blocks import check_number_of_frozen_blocks
 from sagan_tf.training.label_sampling import check_label_sampling
 
 
@@ -35,6 +36,7 @@ def check_config(config: Config) -> None:
     check_registered("discriminator_pooling", config.model.discriminator_pooling, POOLINGS)
     check_registered("loss", config.training.loss, LOSSES)
     check_registered("learning_rate_schedule", config.training.learning_rate_schedule, LEARNING_RATE_SCHEDULES)
+    check_number_of_frozen_blocks(config)
     _check_gradient_penalty(config)
     check_label_sampling(config)
     schedule = config.training.learning_rate_schedule

@@ -31,6 +31,7 @@ histogram_every ema_half_life_images ema_ramp_up learning_rate_decay_start learn
 learning_rate_warmup_steps evaluate_every r1_weight r2_weight gradient_penalty_anneal_steps lecam_weight
 lecam_start_step class_margin_weight orthogonal_regularization consistency_weight fake_consistency_weight
 latent_consistency_weight latent_diversity_weight generator_top_k_decay_steps
+freeze_discriminator
 """
 FRACTIONS_BELOW_ONE = "batch_norm_momentum adam_beta1 adam_beta2 ema_decay ada_target lecam_decay"
 FRACTIONS_ABOVE_ZERO = "gradient_penalty_final_fraction generator_top_k"

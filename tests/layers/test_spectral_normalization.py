@@ -111,6 +111,17 @@ def test_number_of_power_iterations_per_call(kind: str, power_iterations: int) -
     np.testing.assert_allclose(wrapper.u.numpy(), u, atol=1e-5)
 
 
+def test_u_of_a_layer_that_is_not_trainable_does_not_change() -> None:
+    wrapper, inputs = make_wrapper("dense")
+    before, sigma = wrapper.u.numpy(), wrapper.sigma().numpy()
+    wrapper.trainable = False
+    wrapper(inputs, training=True)
+    np.testing.assert_array_equal(wrapper.u.numpy(), before)
+    wrapper.trainable = True
+    wrapper(inputs, training=True)
+    assert np.abs(wrapper.u.numpy() - before).max() > 1e-3 and wrapper.sigma().numpy() >= sigma
+
+
 def kernel_gradient(layer: keras.layers.Layer, variable: keras.Variable, inputs: np.ndarray) -> np.ndarray:
     """Return the dense gradient of a fixed, nonlinear function of the outputs."""
     with tf.GradientTape() as tape:

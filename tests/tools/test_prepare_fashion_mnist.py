@@ -144,3 +144,34 @@ def test_a_tail_of_training_images(source: Path, tmp_path: Path, capsys: pytest.
         assert prepare(source, tmp_path / "refused", f"--tail_ratio={value}") == 2
         error = capsys.readouterr().err
         assert "tail_ratio" in error and value in error and not list(tmp_path.glob("refused/*"))
+
+
+def test_selected_classes_get_new_labels_in_both_splits(source: Path, tmp_path: Path, capsys) -> None:
+    output = tmp_path / "records"
+    options = ("--classes=Ankle boot,0", "--images_per_class=2", "--resolution=28")
+    assert prepare(source, output, *options) == 0 and prepare(source, output, *options) == 0
+    for split, count in (("train", 2), ("test", 2)):
+        config = DataConfig(dataset="tfrecord", data_dir=str(output), split=split)
+        records = open_source(config, resolution=28, image_channels=1)
+        assert records.class_names == ("Ankle boot", "T-shirt/top") and list(records.class_counts) == [count] * 2
+        images, labels = draw_split(split)
+        for example in records.preview(100).as_numpy_iterator():
+            expected = images[labels == (9, 0)[example["label"]]][:count]
+            assert (example["image"][..., 0] == expected).all(axis=(1, 2)).any()
+    assert prepare(source, output, "--classes=Bag,Dress", "--resolution=28") == 2
+    for classes in ("Bagg", "10", "Bag,8"):
+        capsys.readouterr()
+        assert prepare(source, tmp_path / "other", f"--classes={classes}") == 2
+        assert "classes: " in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def test_a_tail_over_selected_classes(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--classes=Bag,Dress", "--tail_ratio=3", "--images_per_class=3", "--resolution=28")
+    for repeated in ("", "already exist"):
+        assert prepare(source, tmp_path / "records", *options) == 0
+        assert repeated in capsys.readouterr().out
+    config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path / "records"))
+    records = open_source(config, resolution=28, image_channels=1)
+    assert records.class_names == ("Bag", "Dress") and records.class_counts.tolist() == [3, 1]
+    assert prepare(source, tmp_path / "other", "--classes=Bag", "--tail_ratio=3") == 2
+    assert "tail_ratio" in capsys.readouterr().err and not (tmp_path / "other").exists()

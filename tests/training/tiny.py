@@ -9,7 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.config import Config, DataConfig, ModelConfig, RegularizationConfig, TrainingConfig
+from sagan_tf.config import (
+    Config,
+    DataConfig,
+    InitializationConfig,
+    ModelConfig,
+    RegularizationConfig,
+    TrainingConfig,
+)
 from sagan_tf.distribution.strategy import create_strategy
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.steps import AlternatingUpdates
@@ -49,7 +56,7 @@ def tiny_config(**options: Any) -> Config:
     }
     options = defaults | options
     parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
-    parts["regularization"] = RegularizationConfig
+    parts |= {"regularization": RegularizationConfig, "initialization": InitializationConfig}
 
     def select(part: type) -> dict[str, Any]:
         return {field.name: options[field.name] for field in dataclasses.fields(part) if field.name in options}

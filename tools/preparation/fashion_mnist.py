@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,32 @@ def read_split(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def compute_tail_counts(largest: int, tail_ratio: float) -> list[int]:
+def select_classes(
+    images: np.ndarray, labels: np.ndarray, selected: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return the examples of some classes.
+
+    Args:
+        images: Images [n, ...].
+        labels: Labels, integers [n].
+        selected: Labels of the classes to keep, in the order of their new labels 0, 1, ...
+
+    Returns:
+        The images, the new labels and the names of the classes.
+    """
+    new_labels = np.full(len(CLASS_NAMES), -1)
+    new_labels[list(selected)] = np.arange(len(selected))
+    is_kept = new_labels[labels] >= 0
+    return images[is_kept], new_labels[labels[is_kept]], tuple(CLASS_NAMES[label] for label in selected)
+
+
+def compute_tail_counts(largest: int, tail_ratio: float, num_classes: int = len(CLASS_NAMES)) -> list[int]:
     """Return numbers of images that fall exponentially from the first class to the last.
 
     Args:
         largest: Number of images of the first class.
         tail_ratio: The number of images of the first class divided by that of the last class, at least 1.
+        num_classes: Number of classes. The number of images of a single class is `largest`.
 
     Returns:
         The number of images of each class, rounded down.
@@ -76,9 +97,9 @@ def compute_tail_counts(largest: int, tail_ratio: float) -> list[int]:
 
     Reference: Cui et al., Class-Balanced Loss Based on Effective Number of Samples, CVPR 2019 (long-tailed CIFAR).
     """
-    last = len(CLASS_NAMES) - 1
+    last = max(num_classes - 1, 1)
     # The small number keeps a count that is whole, such as 6000 / 100, from being rounded below itself.
-    counts = [int(largest * tail_ratio ** (-label / last) + 1e-9) for label in range(len(CLASS_NAMES))]
+    counts = [int(largest * tail_ratio ** (-label / last) + 1e-9) for label in range(num_classes)]
     if not counts[-1]:
         raise UserError(
             f"tail_ratio: expected at most {largest}, the images of the first class, received {tail_ratio:g}"
@@ -87,7 +108,12 @@ def compute_tail_counts(largest: int, tail_ratio: float) -> list[int]:
 
 
 def find_first_of_each_class(
-    labels: np.ndarray, count: int, option: str = "images_per_class", tail_ratio: float = 1.0
+    labels: np.ndarray,
+    count: int,
+    option: str = "images_per_class",
+    *,
+    num_classes: int = len(CLASS_NAMES),
+    tail_ratio: float = 1.0,
 ) -> np.ndarray:
     """Return the ascending indices of the first examples of every class.
 
@@ -95,6 +121,7 @@ def find_first_of_each_class(
         labels: Integers [n].
         count: Number of examples of each class, or of the first class.
         option: The option that sets `count`, for the message.
+        num_classes: Number of classes.
         tail_ratio: See `compute_tail_counts`.
 
     Returns:
@@ -103,10 +130,10 @@ def find_first_of_each_class(
     Raises:
         UserError: A class has fewer examples.
     """
-    smallest = int(np.bincount(labels, minlength=len(CLASS_NAMES)).min())
+    smallest = int(np.bincount(labels, minlength=num_classes).min())
     if smallest < count:
         raise UserError(f"{option}: expected at most {smallest}, the images of the smallest class, received {count}")
-    counts = compute_tail_counts(count, tail_ratio)
+    counts = compute_tail_counts(count, tail_ratio, num_classes)
     chosen = [np.flatnonzero(labels == label)[:number] for label, number in enumerate(counts)]
     return np.sort(np.concatenate(chosen))
 

@@ -1,0 +1,101 @@
+"""Start of a run with the weights of a trained run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+import tensorflow as tf
+
+from sagan_tf.config import Config, ModelConfig, TrainingConfig
+from sagan_tf.errors import UserError
+from sagan_tf.keras_backend import keras
+from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.networks.architectures import count_used_classes
+from sagan_tf.training.fine_tuning.class_mapping import ClassMapping, map_classes
+from sagan_tf.training.fine_tuning.frozen_blocks import list_frozen_variables
+from sagan_tf.training.fine_tuning.origin import Origin
+from sagan_tf.training.fine_tuning.source_run import SourceRun, open_source_run
+from sagan_tf.training.fine_tuning.weight_transfer import Transfer, find_class_axes, transfer_variables
+from sagan_tf.training.state import TrainState
+
+_logger = logging.getLogger("sagan_tf")
+_NETWORKS: tuple[tuple[Callable[[ModelConfig], keras.Model], tuple[str, ...]], ...] = (
+    (build_generator, ("generator", "generator_ema")),
+    (build_discriminator, ("discriminator",)),
+)
+"""The functions that build networks, and the names of these networks in `TrainState`."""
+
+
+def initialize_state(
+    config: Config, class_names: Sequence[str], state: TrainState, strategy: tf.distribute.Strategy
+) -> Origin | None:
+    """Assign the weights of `--init_from` to the networks of a new run.
+
+    The EMA generator starts with the EMA generator of the source, and the generator with the generator. Optimizers and
+    counters are not changed.
+
+    Args:
+        config: The run, with its number of classes.
+        class_names: The names of the classes of the data.
+        state: The state of the run at step 0.
+        strategy: The strategy in whose scope the state was created.
+
+    Returns:
+        The origin of the weights; None without `--init_from`.
+
+    Raises:
+        UserError: The source cannot be read, or its weights do not fit.
+    """
+    options = config.initialization
+    if not options.init_from:
+        return None
+    source = open_source_run(options.init_from)
+    names = tuple(class_names) if count_used_classes(config.model) else ()
+    mapping = map_classes(names, source.class_names, source.num_classes, options.class_map)
+    with strategy.scope():
+        transfers = _transfer_networks(config, source, state, mapping)
+    frozen = tuple(list_frozen_variables(state.discriminator))
+    _warn_if_average_is_lost(config.training)
+    _check_kernels_fit(options.init_from, transfers.values())
+    _check_frozen_fit(options.init_from, transfers["discriminator"], frozen)
+    return Origin(source, names, mapping, transfers, frozen)
+
+
+def _transfer_networks(
+    config: Config, source: SourceRun, state: TrainState, mapping: ClassMapping
+) -> dict[str, Transfer]:
+    transfers = {}
+    for build, names in _NETWORKS:
+        source_axes, axes = find_class_axes(build, source.model), find_class_axes(build, config.model)
+        for name in names:
+            network = getattr(state, name)
+            transfers[name] = transfer_variables(source.networks[name], network, source_axes, axes, mapping)
+    return transfers
+
+
+def _warn_if_average_is_lost(training: TrainingConfig) -> None:
+    """Warn if the first step replaces the EMA generator of the source by the generator."""
+    starts_late = training.ema_decay and training.ema_start_step > 1
+    if training.ema_ramp_up if training.ema_half_life_images else starts_late:
+        option = "ema_ramp_up" if training.ema_half_life_images else "ema_start_step"
+        _logger.warning(
+            "the first step replaces the EMA generator of --init_from by the generator; --%s=0 keeps it", option
+        )
+
+
+def _check_kernels_fit(init_from: str, transfers: Collection[Transfer]) -> None:
+    if not any(transfer.num_kernels for transfer in transfers):
+        raise UserError(
+            f"init_from: no kernel of {init_from} has the name and shape of one of this run; use the source's "
+            "--architecture, --resolution, --base_channels and other flags of the networks"
+        )
+
+
+def _check_frozen_fit(init_from: str, discriminator: Transfer, frozen: Sequence[str]) -> None:
+    missing = [name for name in frozen if name in discriminator.initialized]
+    if missing:
+        raise UserError(
+            f"freeze_discriminator: expected blocks whose weights come from --init_from={init_from}, which has no "
+            f"{missing[0]} of the same shape; lower --freeze_discriminator"
+        )

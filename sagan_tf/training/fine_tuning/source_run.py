@@ -1,0 +1,110 @@
+"""The trained run whose weights a new run starts with."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from sagan_tf.config import ModelConfig
+from sagan_tf.errors import UserError
+from sagan_tf.keras_backend import keras
+from sagan_tf.networks.architectures import count_used_classes
+from sagan_tf.runs.load_networks import load_discriminator, load_generator, split_checkpoint_path
+from sagan_tf.runs.run_directory import RunDirectory, open_run
+from sagan_tf.serving.contract import MODEL_CARD
+
+Values = dict[str, np.ndarray]
+"""The variables of a network by path, such as `block_1/normalization_1/gain`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceRun:
+    """The weights of a trained run.
+
+    Attributes:
+        path: The path as the user gave it.
+        step: The step of the checkpoint.
+        model: The options of the networks.
+        num_classes: The number of classes; 0 for networks without classes.
+        class_names: The names of the classes; empty if they are not known.
+        networks: The variables of `generator`, `generator_ema` and `discriminator`.
+    """
+
+    path: str
+    step: int
+    model: ModelConfig
+    num_classes: int
+    class_names: tuple[str, ...]
+    networks: dict[str, Values]
+
+
+def check_source_differs(init_from: str, run_directory: RunDirectory) -> None:
+    """Raise UserError if a run would start with its own weights."""
+    source, _ = split_checkpoint_path(init_from)
+    if init_from and source.resolve() == run_directory.path.resolve():
+        raise UserError(
+            f"init_from: {init_from} is the run in --run_dir itself; to resume this run, leave --init_from out; to "
+            "start a new run with its weights, choose another --run_dir"
+        )
+
+
+def open_source_run(init_from: str) -> SourceRun:
+    """Read the weights of a trained run.
+
+    Args:
+        init_from: The run directory, for the newest checkpoint, or the path of a checkpoint.
+
+    Returns:
+        The weights.
+
+    Raises:
+        UserError: It is not a run or a checkpoint, or the checkpoint is damaged or not finite.
+    """
+    run_dir, checkpoint = split_checkpoint_path(init_from)
+    _check_is_run(init_from, run_dir)
+    try:
+        # On the CPU, because the networks of the source and of the run may not fit into the memory of a GPU together.
+        with tf.device("CPU:0"):
+            directory, config = open_run(run_dir)
+            generator, step = load_generator(config, directory.checkpoints, checkpoint, use_ema=False)
+            generator_ema, _ = load_generator(config, directory.checkpoints, str(step))
+            discriminator = load_discriminator(config, directory.checkpoints, str(step))
+    except UserError as error:
+        raise UserError(f"init_from: {error}") from error
+    networks = {"generator": generator, "generator_ema": generator_ema, "discriminator": discriminator}
+    num_classes = count_used_classes(config.model)
+    return SourceRun(
+        path=init_from,
+        step=step,
+        model=config.model,
+        num_classes=num_classes,
+        class_names=directory.read_class_names(num_classes) if num_classes else (),
+        networks={name: _read_values(network, init_from) for name, network in networks.items()},
+    )
+
+
+def _check_is_run(init_from: str, run_dir: pathlib.Path) -> None:
+    if any((run_dir / name).is_file() for name in ("saved_model.pb", MODEL_CARD)):
+        raise UserError(
+            f"init_from: {init_from} is an export, from which training cannot continue: its kernels are divided by "
+            "sigma, and its batch statistics are part of its gains; pass the run directory or a checkpoint"
+        )
+    if not (run_dir / "flags.cfg").is_file():
+        raise UserError(
+            f"init_from: expected the directory of a run, or a checkpoint such as RUN/checkpoints/step-100, received "
+            f"{init_from}, which has no flags.cfg"
+        )
+
+
+def _read_values(network: keras.Model, init_from: str) -> Values:
+    values = {variable.path: variable.numpy() for variable in network.variables}
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise UserError(
+                f"init_from: {name} of the {network.name} in {init_from} has values that are not finite (NaN or "
+                "infinity); choose an earlier checkpoint"
+            )
+    return values
