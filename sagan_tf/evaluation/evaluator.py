@@ -21,12 +21,18 @@ from sagan_tf.evaluation.checks import (
     require_reference,
 )
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, count_classes
+from sagan_tf.evaluation.metric_family import ClassValues, Value
 from sagan_tf.evaluation.metrics import Metric, has_reference_metric
-from sagan_tf.evaluation.protocol import describe_protocol, get_compute_precision
+from sagan_tf.evaluation.protocol import (
+    describe_class_values,
+    describe_protocol,
+    drop_class_values,
+    get_compute_precision,
+)
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.result import EvaluationResult
 from sagan_tf.features.extraction import Extraction, FeatureBatch, draw_labels, show_progress
-from sagan_tf.features.statistics import ImageSetStatistics, StatisticsAccumulator
+from sagan_tf.features.statistics import IMAGES, ImageSetStatistics, StatisticsAccumulator
 from sagan_tf.keras_backend import keras
 
 
@@ -37,6 +43,7 @@ class Evaluator:
         extraction: Runs the extractor.
         metrics: The metrics to compute.
         reference: The reference to compare with; None if no metric needs one.
+        held_out: Real images that were not trained on; None if no metric needs them.
         labels: Distribution of the labels of generated images: `UNIFORM`, or `REFERENCE`, which needs a reference.
 
     Raises:
@@ -50,11 +57,13 @@ class Evaluator:
         metrics: Sequence[Metric],
         reference: Reference | None,
         labels: str = UNIFORM,
+        held_out: Reference | None = None,
     ) -> None:
         self._extraction = extraction
         self._extractor = extraction.extractor
         self._metrics = list(metrics)
         self._reference = reference
+        self._held_out = held_out
         self._labels = labels
         check_metrics_match_extractor(self._extractor.name, metrics)
         if has_reference_metric(metrics) or labels == REFERENCE:
@@ -78,8 +87,9 @@ class Evaluator:
         indices = self.check_generator(config, class_names, num_samples, seed)
         metrics = self._list_metrics(num_samples)
         count = max(num_images for _, num_images in metrics)
+        with_images = any(IMAGES in metric.family.required for metric, _ in metrics)
         batches = self._extraction.extract_from_generator(
-            generator, config.latent_dim, config.num_classes, count, seed, self._count_classes(class_names)
+            generator, config.latent_dim, config.num_classes, count, seed, self._count_classes(class_names), with_images
         )
         protocol: dict[str, Any] = {"seed": seed, "precision": get_compute_precision(generator)}
         if config.num_classes:
@@ -158,16 +168,19 @@ class Evaluator:
     ) -> EvaluationResult:
         """Return the values of the metrics on batches of features, with the protocol."""
         statistics = _accumulate(metrics, batches, indices)
-        reference = self._reference.statistics if self._reference is not None else ImageSetStatistics()
-        values = {}
+        reference, held_out = (
+            real.statistics if real is not None else ImageSetStatistics() for real in (self._reference, self._held_out)
+        )
+        values: dict[str, Value | ClassValues] = {}
         for metric, num_images in metrics:
             if metric.family.is_per_class:
                 class_names = require_reference(self._reference).provenance.class_names
-                check_class_counts(metric.name, "images", statistics[num_images].labels, class_names)
-            values[metric.name] = metric.family.compute(statistics[num_images], reference)
-        protocol |= _find_worst_classes(metrics, statistics, self._extractor.class_names)
-        protocol = describe_protocol(metrics, self._extractor, self._reference) | protocol
-        return EvaluationResult(values, protocol, metrics[0][0].family.lower_is_better)
+                check_class_counts(metric.name, "images", statistics[num_images].known_labels, class_names)
+            values[metric.name] = metric.family.compute_value(statistics[num_images], reference, held_out)
+        worst_classes = _find_worst_classes(metrics, statistics, self._extractor.class_names)
+        protocol |= describe_class_values(values, self._reference, worst_classes)
+        protocol = describe_protocol(metrics, self._extractor, self._reference, self._held_out) | protocol
+        return EvaluationResult(drop_class_values(values), protocol, metrics[0][0].family.lower_is_better)
 
 
 def _accumulate(
@@ -181,7 +194,7 @@ def _accumulate(
     for batch in show_progress(batches, max(accumulators), "images"):
         labels, classes = (batch.labels if array is None else array[batch.labels] for array in indices)
         for accumulator in accumulators.values():
-            accumulator.add(batch.features, batch.logits, labels, classes)
+            accumulator.add(batch.features, batch.logits, labels, classes, batch.images)
     return {num_images: accumulator.result() for num_images, accumulator in accumulators.items()}
 
 
@@ -199,11 +212,10 @@ def _find_worst_classes(
     metrics: Sequence[tuple[Metric, int]],
     statistics: Mapping[int, ImageSetStatistics],
     class_names: tuple[str, ...],
-) -> dict[str, dict[str, str]]:
-    """Return the record entry `worst_class`, or nothing without metrics that find one."""
-    worst_classes = {
+) -> dict[str, str]:
+    """Return the worst class by the name of the metric, for metrics that find one of the extractor's classes."""
+    return {
         metric.name: class_names[metric.family.find_worst_class(statistics[num_images])]
         for metric, num_images in metrics
         if metric.family.find_worst_class is not None
     }
-    return {"worst_class": worst_classes} if worst_classes else {}

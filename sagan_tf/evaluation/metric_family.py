@@ -26,6 +26,12 @@ class ClassValues:
     by_class: dict[str, np.ndarray]
     worst_class: int
 
+    def list_classes(self) -> list[int]:
+        """Return the classes that have every value, from the lowest first value to the highest."""
+        numbers = np.array(list(self.by_class.values()))
+        known = np.flatnonzero(np.isfinite(numbers).all(0))
+        return known[np.argsort(numbers[0, known], kind="stable")].tolist()
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricFamily:

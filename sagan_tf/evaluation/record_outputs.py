@@ -22,8 +22,10 @@ from sagan_tf.files import (
 )
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.runs.system_errors import explain_write_errors
+from sagan_tf.text import make_printable
 
 _logger = logging.getLogger("sagan_tf")
+_MAX_CLASSES_IN_TABLE = 10
 
 
 class RecordOutputs:
@@ -110,11 +112,25 @@ def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
     _logger.info("%s; extractor %s%s", subject, record["extractor"], details)
     if record["reference"]:
         _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
+    if "held_out" in record:
+        _logger.info("held out: %s, %d images", record["held_out"]["images"], record["held_out"]["num_samples"])
     for metric in metrics:
         direction = "lower is better" if metric.family.lower_is_better else "higher is better"
         count = record["num_samples"][metric.name]
         text = _format_value(metric.name, record)
         _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, text, count, direction)
+        _print_class_values(record.get("class_values", {}).get(metric.name, {}))
+
+
+def _print_class_values(values: dict[str, dict[str, float]]) -> None:
+    """Log the values of classes as a table, the classes with the lowest first value first."""
+    for row, (class_name, parts) in enumerate(values.items()):
+        if row == 0:
+            _logger.info("    %-20s %s", "class", "".join(f"{part:>11}" for part in parts))
+        if row == _MAX_CLASSES_IN_TABLE:
+            _logger.info("    and %d more classes, in the record", len(values) - row)
+            return
+        _logger.info("    %-20s %s", make_printable(class_name), "".join(f"{value:11.4f}" for value in parts.values()))
 
 
 def _format_value(name: str, record: dict[str, Any]) -> str:

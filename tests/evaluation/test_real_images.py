@@ -1,0 +1,120 @@
+"""Metrics that need held-out images, as a user calls them: records, tables, and errors of one line."""
+
+import functools
+import json
+import logging
+import pathlib
+import shutil
+
+import pytest
+from PIL import Image
+
+from sagan_tf.data.sources.packaged import load_arrays
+from sagan_tf.evaluate import run as run_evaluate
+from sagan_tf.evaluation import image_classifier, settings
+from sagan_tf.train import run as run_train
+from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS
+
+
+@pytest.fixture(autouse=True)
+def console():
+    """Remove the command's log handler, which writes to the standard output of an earlier test."""
+    logging.getLogger("sagan_tf").handlers = []
+
+
+def write_images(directory: pathlib.Path, count: int, first: int) -> str:
+    images, labels, _ = load_arrays("reference")
+    for index in range(first, first + count):
+        (directory / str(labels[index])).mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(images[index]).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(directory / str(labels[index]) / f"{index}.png")
+    return str(directory)
+
+
+def read_error(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    assert run_evaluate(flags) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[-1].startswith("sagan_tf.evaluate: error: ") and "Traceback" not in "".join(printed)
+    return printed[-1].removeprefix("sagan_tf.evaluate: error: ")
+
+
+@pytest.fixture
+def real_images(tmp_path):
+    """Flags with directories of 200 training images and of 60 held-out images."""
+    training, held_out = write_images(tmp_path / "training", 200, 0), write_images(tmp_path / "held_out", 60, 200)
+    return [f"--reference={training}", f"--held_out={held_out}", f"--output={tmp_path / 'result.json'}"]
+
+
+def test_copies_are_not_authentic_and_other_real_images_are(real_images, tmp_path):
+    """The reference and the held-out images are kept."""
+    flags = [
+        *real_images,
+        "--extractor=fashion_mnist",
+        "--metrics=authenticity",
+        f"--reference_dir={tmp_path / 'kept'}",
+    ]
+    records = []
+    for name, first in (("copies", 0), ("other", 260)):
+        assert run_evaluate([f"--images={write_images(tmp_path / name, 100, first)}", *flags]) == 0
+        records.append(json.loads((tmp_path / "result.json").read_text()))
+    copies, other = (record["authenticity"] for record in records)
+    assert copies["authenticity"] == 0.0 and copies["near_copies"] == 1.0
+    assert copies["held_out"] == other["held_out"] and abs(other["authenticity"] - other["held_out"]) < 0.2
+    assert other["near_copies"] < 0.1
+    assert records[0]["held_out"]["images"] == str(tmp_path / "held_out")
+    assert records[0]["held_out"]["num_samples"] == 60 and len(list((tmp_path / "kept").iterdir())) == 2
+
+
+@pytest.fixture
+def few_updates(monkeypatch):
+    train = functools.partial(image_classifier.train_classifier, num_updates=25)
+    monkeypatch.setattr(image_classifier, "train_classifier", train)
+
+
+def test_the_accuracy_of_classifiers_of_a_run_and_of_images(real_images, few_updates, tmp_path, capsys, monkeypatch):
+    """The extractor is not opened, and images of two classes only are an error."""
+    monkeypatch.setattr(settings, "open_extractor", None)
+    metric, output = "classification_accuracy_score", tmp_path / "result.json"
+    flags = [*real_images, f"--metrics={metric}"]
+    training = [*RUN_FLAGS, *PLAINEST_FLAGS]
+    run_dir = tmp_path / "run"
+    assert run_train([*training, "--split=reference", "--num_steps=1", f"--run_dir={run_dir}"]) == 0
+    assert run_evaluate([f"--run_dir={run_dir}", "--num_samples=150", *flags]) == 0
+    record = json.loads(output.read_text())
+    assert record["extractor"] == "none" and record["reference"]["num_samples_used"] == {metric: 150}
+    value, classes = record[metric], record["class_values"][metric]
+    # An untrained generator teaches nothing; 150 real images and 25 updates are enough for most garments.
+    assert value["gan_train"] < 0.35 < 0.5 < value["real"] and value["worst"] <= value["gan_train"]
+    worst_class = record["worst_class"][metric]
+    assert next(iter(classes)) == worst_class and classes[worst_class]["gan_train"] == value["worst"]
+    printed = capsys.readouterr().out
+    assert f"({worst_class})" in printed and "gan_test" in printed
+    assert run_evaluate([f"--images={write_images(tmp_path / 'images', 200, 260)}", *flags]) == 0
+    assert json.loads(output.read_text())[metric]["gan_train"] > 0.5
+    two = tmp_path / "images"
+    for label in range(2, 10):
+        shutil.rmtree(two / str(label))
+    assert metric in read_error(capsys, f"--images={two}", *flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "option", "value"),
+    [
+        ("--metrics=authenticity --reference=TRAINING", "held_out", "authenticity"),
+        ("--metrics=authenticity --held_out=HELD_OUT", "reference", "none"),
+        ("--metrics=authenticity --reference=TRAINING --held_out=nowhere", "held_out", "nowhere"),
+        ("--metrics=authenticity --reference=TRAINING --held_out=TRAINING", "held_out", "training"),
+        ("--metrics=label_agreement --held_out=HELD_OUT", "held_out", "held_out"),
+        ("--metrics=classification_accuracy_score --reference=kept.npz --held_out=HELD_OUT", "reference", "kept.npz"),
+        ("--metrics=classification_accuracy_score1k --reference=TRAINING --held_out=HELD_OUT", "images", "1000"),
+        ("--metrics=classification_accuracy_score --extractor=fashion_mnist", "extractor", "fashion_mnist"),
+    ],
+)
+def test_errors_in_real_images(flags, option, value, tmp_path, monkeypatch, capsys):
+    for name, first in (("training", 0), ("held_out", 30)):
+        write_images(tmp_path / name, 30, first)
+        flags = flags.replace(name.upper(), str(tmp_path / name))
+    extractor = [] if "classification" in flags else ["--extractor=fashion_mnist"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    message = read_error(capsys, f"--images={tmp_path / 'training'}", *flags.split(), *extractor)
+    assert message.startswith(option) and value in message
