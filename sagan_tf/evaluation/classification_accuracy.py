@@ -27,9 +27,10 @@ def describe_classifier() -> str:
     widths = ", ".join(map(str, image_classifier.WIDTHS))
     return (
         f"accuracy of a convolutional classifier (widths {widths}, stride 2, batch normalization; "
-        f"{image_classifier.NUM_UPDATES} updates of {image_classifier.BATCH_SIZE} images, Adam, cosine decay from "
-        f"{image_classifier.LEARNING_RATE:g}, seed 0) trained on generated, as many real, or both sets of images and "
-        "tested on held-out images; gan_test: trained on real and tested on generated images"
+        f"an update of {image_classifier.BATCH_SIZE} images for every {image_classifier.IMAGES_PER_UPDATE} generated "
+        f"images, at least {image_classifier.MIN_UPDATES}; Adam, cosine decay from {image_classifier.LEARNING_RATE:g}, "
+        "seed 0) trained on generated, as many real, or both sets of images and tested on held-out images; "
+        "gan_test: trained on real and tested on generated images"
     )
 
 
@@ -44,11 +45,12 @@ def compute_classification_accuracy(
         held_out: Real images to test on.
     """
     count = min(len(images.images), len(reference.images))
+    num_updates = image_classifier.count_updates(count)
     generated = images.images[:count], images.image_labels[:count]
     real = reference.images[:count], reference.image_labels[:count]
     test = held_out.images, held_out.image_labels
     num_classes = 1 + max(int(labels.max()) for _, labels in (generated, real, test))
-    train = functools.partial(image_classifier.train_classifier, num_classes=num_classes)
+    train = functools.partial(image_classifier.train_classifier, num_classes=num_classes, num_updates=num_updates)
     both = [np.concatenate(parts) for parts in zip(generated, real, strict=True)]
     is_correct, labels_by_name = {}, {}
     for name, training_set, test_set in ((GAN_TRAIN, generated, test), (REAL, real, test), (BOTH, both, test)):

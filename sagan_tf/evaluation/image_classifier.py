@@ -14,9 +14,10 @@ from sagan_tf.environment.keras_settings import keras_defaults
 from sagan_tf.keras_backend import keras
 from sagan_tf.progress import progress_bar
 
-NUM_UPDATES = 1000
-"""Equal for all sets, so that a larger set gains by its images alone and not by a longer training."""
 BATCH_SIZE = 128
+MIN_UPDATES = 200
+IMAGES_PER_UPDATE = 10
+"""Number of generated images for each update beyond `MIN_UPDATES`: each image is used 13 times."""
 LEARNING_RATE = 1e-3
 """Learning rate of Adam at the first update; it falls to 0 along a cosine."""
 WIDTHS = (32, 64, 128)
@@ -67,8 +68,8 @@ def train_classifier(
     labels: np.ndarray,
     num_classes: int,
     *,
+    num_updates: int,
     seed: int = 0,
-    num_updates: int = NUM_UPDATES,
     description: str = "classifier",
 ) -> keras.Model:
     """Train a classifier on images.
@@ -77,8 +78,8 @@ def train_classifier(
         images: uint8 `[n, height, width, channels]`.
         labels: Integers `[n]` below `num_classes`.
         num_classes: Number of classes.
+        num_updates: Number of updates.
         seed: Seed of the initial weights and of the order of the images.
-        num_updates: Number of updates; the protocol has `NUM_UPDATES`.
         description: Text before the progress bar.
 
     Returns:
@@ -94,6 +95,14 @@ def train_classifier(
                 classifier.train_on_batch(images[rows], labels[rows])
                 bar.update()
     return classifier
+
+
+def count_updates(num_images: int) -> int:
+    """Return the number of updates for a comparison of sets with `num_images` images each.
+
+    It is the same for both sets together, which thus gain by their images alone and not by a longer training.
+    """
+    return max(MIN_UPDATES, num_images // IMAGES_PER_UPDATE)
 
 
 def draw_rows(count: int, num_updates: int, seed: int) -> Iterator[np.ndarray]:

@@ -31,12 +31,13 @@ def compute(generated: tuple[np.ndarray, np.ndarray]) -> ClassValues:
 def trained_on(monkeypatch):
     """Train for few updates, and return a list that receives the number of images of each training set."""
     numbers: list[int] = []
-    train = functools.partial(image_classifier.train_classifier, num_updates=40)
+    train = image_classifier.train_classifier
 
-    def count_and_train(images, labels, num_classes, description):
+    def count_and_train(images, *arguments, **options):
         numbers.append(len(images))
-        return train(images, labels, num_classes)
+        return train(images, *arguments, **options)
 
+    monkeypatch.setattr(image_classifier, "count_updates", lambda num_images: 40)
     monkeypatch.setattr(image_classifier, "train_classifier", count_and_train)
     return numbers
 
@@ -71,6 +72,7 @@ def test_a_classifier_is_a_function_of_images_and_seed(side, channels):
 
 
 def test_every_image_is_used_equally_often():
+    assert image_classifier.count_updates(300) == 200 and image_classifier.count_updates(50_000) == 5000
     rows = np.concatenate(list(image_classifier.draw_rows(100, 25, seed=1)))
     assert len(rows) == 25 * image_classifier.BATCH_SIZE
     assert set(np.bincount(rows)) == {32} and not np.array_equal(rows[:100], rows[100:200])

@@ -1,6 +1,5 @@
 """Metrics that need held-out images, as a user calls them: records, tables, and errors of one line."""
 
-import functools
 import json
 import logging
 import pathlib
@@ -67,15 +66,14 @@ def test_copies_are_not_authentic_and_other_real_images_are(real_images, tmp_pat
 
 @pytest.fixture
 def few_updates(monkeypatch):
-    train = functools.partial(image_classifier.train_classifier, num_updates=25)
-    monkeypatch.setattr(image_classifier, "train_classifier", train)
+    monkeypatch.setattr(image_classifier, "count_updates", lambda num_images: 25)
 
 
 def test_the_accuracy_of_classifiers_of_a_run_and_of_images(real_images, few_updates, tmp_path, capsys, monkeypatch):
     """The extractor is not opened, and images of two classes only are an error."""
     monkeypatch.setattr(settings, "open_extractor", None)
     metric, output = "classification_accuracy_score", tmp_path / "result.json"
-    flags = [*real_images, f"--metrics={metric}"]
+    flags = [*real_images, "--reference=fashion_mnist_10k:reference", f"--metrics={metric}"]
     training = [*RUN_FLAGS, *PLAINEST_FLAGS]
     run_dir = tmp_path / "run"
     assert run_train([*training, "--split=reference", "--num_steps=1", f"--run_dir={run_dir}"]) == 0
