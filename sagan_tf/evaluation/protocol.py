@@ -40,7 +40,7 @@ def describe_protocol(
         protocol["held_out"] = {
             "images": held_out.provenance.images,
             "fingerprint": held_out.provenance.fingerprint,
-            "num_samples": held_out.statistics.count - len(held_out.unreadable),
+            "num_samples": held_out.statistics.count,
             "unreadable": list(held_out.unreadable),
         }
     return protocol

@@ -136,14 +136,16 @@ def _find_images(
             f"{flag}: expected DATASET:SPLIT or a directory for a metric that needs the images themselves, received "
             f"{text}, which has statistics only"
         )
+    images, labels = _read_images(source, min(num_images, MAX_FEATURES), flag)
     if has_statistics:
         found = find_reference(text, source, extraction, directory, flag)
     else:
-        statistics = ImageSetStatistics(source.num_examples, class_counts=source.class_counts)
-        found = Reference(describe_images(text, source, extraction.extractor), statistics)
-    images, labels = _read_images(source, min(num_images, MAX_FEATURES), flag)
+        num_readable = source.num_examples - source.skipped.count
+        statistics = ImageSetStatistics(num_readable, class_counts=source.class_counts)
+        provenance = describe_images(text, source, extraction.extractor)
+        found = Reference(provenance, statistics, source.skipped.names)
     statistics = dataclasses.replace(found.statistics, images=images, image_labels=labels)
-    return Reference(found.provenance, statistics, source.skipped.names)
+    return dataclasses.replace(found, statistics=statistics)
 
 
 def _read_images(source: Source, count: int, description: str) -> tuple[np.ndarray, np.ndarray]:

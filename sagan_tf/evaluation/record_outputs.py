@@ -114,11 +114,12 @@ def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
         _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
     if "held_out" in record:
         _logger.info("held out: %s, %d images", record["held_out"]["images"], record["held_out"]["num_samples"])
+    texts = {metric.name: _format_value(metric.name, record) for metric in metrics}
+    name_width, text_width = max(22, *map(len, texts)), max(36, *map(len, texts.values()))
     for metric in metrics:
         direction = "lower is better" if metric.family.lower_is_better else "higher is better"
-        count = record["num_samples"][metric.name]
-        text = _format_value(metric.name, record)
-        _logger.info("  %-22s %-36s %8d images  (%s)", metric.name, text, count, direction)
+        count, text = record["num_samples"][metric.name], texts[metric.name].ljust(text_width)
+        _logger.info("  %s %s %8d images  (%s)", metric.name.ljust(name_width), text, count, direction)
         _print_class_values(record.get("class_values", {}).get(metric.name, {}))
 
 

@@ -5,14 +5,21 @@ import logging
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from sagan_tf.data.sources.packaged import load_arrays
 from sagan_tf.evaluate import run as run_evaluate
 from sagan_tf.evaluation import image_classifier, settings
+from sagan_tf.evaluation.metrics import find_metrics
+from sagan_tf.evaluation.real_images import find_held_out_images, open_held_out
+from sagan_tf.evaluation.reference import Provenance, Reference
+from sagan_tf.features.extraction import Extraction
+from sagan_tf.features.extractor import NO_EXTRACTOR
+from sagan_tf.features.statistics import ImageSetStatistics
 from sagan_tf.train import run as run_train
-from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS
+from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS, one_device
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +100,24 @@ def test_the_accuracy_of_classifiers_of_a_run_and_of_images(real_images, few_upd
     for label in range(2, 10):
         shutil.rmtree(two / str(label))
     assert metric in read_error(capsys, f"--images={two}", *flags)
+
+
+def test_labels_of_held_out_images_are_those_of_the_order_of_the_reference(tmp_path):
+    """Held-out images need not have every class. No extractor is used."""
+    text = write_images(tmp_path, 60, 0)
+    for label in set("0123456789") - {"3", "7"}:
+        shutil.rmtree(tmp_path / label)
+    counts = [len(list((tmp_path / label).iterdir())) for label in ("3", "7")]
+    names = tuple(reversed("0123456789"))
+    reference = Reference(Provenance("real", "f", 60, 32, 1, "none", "", names), ImageSetStatistics())
+    metrics = find_metrics(["classification_accuracy_score"])
+    source = open_held_out(metrics, text, data_dir="", resolution=32, image_channels=1)
+    extraction = Extraction(NO_EXTRACTOR, one_device(), 16)
+    found = find_held_out_images(text, source, extraction, "", metrics, reference)
+    assert found is not None and found.statistics.images.shape == (sum(counts), 32, 32, 1)
+    found_counts = np.bincount(found.statistics.image_labels, minlength=10)
+    assert [found_counts[names.index(name)] for name in ("3", "7")] == counts
+    assert open_held_out(find_metrics(["fid"]), "", data_dir="") is None
 
 
 @pytest.mark.parametrize(
