@@ -10,7 +10,7 @@ from sagan_tf.config.option_names import METRICS_WITH_HELD_OUT
 _SIZED_METRIC = re.compile(r"\dk$")
 _SIZE = re.compile(r"\d+k$")
 UNSIZED_METRIC_CONDITION = "a metric without a number in --metrics, such as fid"
-HELD_OUT_METRIC_CONDITION = f"a metric that needs held-out images ({' or '.join(METRICS_WITH_HELD_OUT)})"
+HELD_OUT_METRIC_CONDITION = f"{' or '.join(METRICS_WITH_HELD_OUT)} in --metrics"
 PACKAGED_DATASET = "fashion_mnist_10k"
 DEVICE_DEPENDENCIES = (
     Dependency(
