@@ -123,8 +123,8 @@ def prepare(
     directory = output / split
     if (directory / "dataset.json").exists():
         stored = TFRecordMetadata.read(str(directory))
-        counts = tuple(np.bincount(labels, minlength=len(class_names)).tolist())
-        if (stored.class_counts, stored.resolution, stored.class_names) == (counts, resolution, class_names):
+        found = tuple(np.bincount(labels, minlength=len(class_names)).tolist()), resolution, class_names
+        if (stored.class_counts, stored.resolution, stored.class_names) == found:
             return f"{directory}: {stored.num_examples} images already exist"
     embedded = EmbeddedSource(
         name="fashion_mnist",
@@ -136,16 +136,13 @@ def prepare(
         image_channels=1,
     )
     settings: dict[str, Any] = {"--source": str(source), "--resolution": resolution}
-    if classes:
-        settings["--classes"] = join_comma_list(class_names)
-    if images_per_class:
-        settings["--images_per_class"] = images_per_class
-    if tail_ratio > 1:
-        settings["--tail_ratio"] = tail_ratio
+    settings |= {"--classes": join_comma_list(class_names)} if classes else {}
+    settings |= {"--images_per_class": images_per_class} if images_per_class else {}
+    settings |= {"--tail_ratio": tail_ratio} if tail_ratio > 1 else {}
     # More processes would not be faster, since nothing is decoded.
     metadata = write_record_set(embedded, directory, RecordFormat(split), settings, num_workers=1)
-    described = ", ".join(f"{name} {count}" for name, count in zip(class_names, metadata.class_counts, strict=True))
-    return f"{describe_record_set(directory, metadata, embedded)} ({described})"
+    counts = ", ".join(f"{name} {count}" for name, count in zip(class_names, metadata.class_counts, strict=True))
+    return f"{describe_record_set(directory, metadata, embedded)} ({counts})"
 
 
 def main(options: PreparationOptions) -> None:

@@ -21,7 +21,8 @@ class DataConfig:
     held_out: str = option(
         "",
         "Directory of real images that are not used for training, or DATASET:SPLIT in data_dir. The health check "
-        "measures with them how far the discriminator overfits. Empty: not measured.",
+        "measures with them how far the discriminator overfits, and some metrics compare with them. Empty: not "
+        "measured.",
         changeable=True,
     )
     random_flip: bool = option(

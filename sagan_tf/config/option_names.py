@@ -58,10 +58,12 @@ LOSSES = {
     "wasserstein": "",
     "relativistic": "compares each real image with a fake image of the same label; R3GAN, Huang et al. 2024",
 }
+METRICS_WITH_HELD_OUT = ("authenticity", "classification_accuracy_score")
 METRICS_WITH_REFERENCE = (
-    "fid", "kid", "intra_fid", "fcd", "kcd", "intra_fcd", "precision_recall", "density_coverage",
+    *("fid", "kid", "intra_fid", "fcd", "kcd", "intra_fcd", "precision_recall", "density_coverage"),
     "class_precision_recall",
-)  # fmt: skip
+    *METRICS_WITH_HELD_OUT,
+)
 METRICS_WITHOUT_REFERENCE = ("is", "classifier_score", "label_agreement", "class_agreement")
 METRICS = METRICS_WITH_REFERENCE + METRICS_WITHOUT_REFERENCE
 

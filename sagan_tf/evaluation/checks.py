@@ -15,7 +15,7 @@ from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.features import tf_gan
 from sagan_tf.features.extractor import Extractor
 from sagan_tf.features.extractors import EXTRACTORS
-from sagan_tf.features.statistics import AGREEMENT, FEATURES, ImageSetStatistics
+from sagan_tf.features.statistics import AGREEMENT, FEATURES, IMAGES, ImageSetStatistics
 
 
 class ClassIndices(NamedTuple):
@@ -105,7 +105,7 @@ def _find_reference_classes(metric: Metric, class_names: tuple[str, ...], refere
     indices = find_class_indices(metric.name, class_names, reference_class_names, "the reference")
     if not metric.family.omits_small_classes:
         check_every_class_has_images(metric.name, indices, reference_class_names)
-    check_class_counts(metric, "reference", reference.statistics.labels, reference_class_names)
+    check_class_counts(metric, "reference", reference.statistics.known_labels, reference_class_names)
     return indices
 
 
@@ -147,22 +147,30 @@ def check_reference_size(metric: Metric, num_images: int, reference: ImageSetSta
         reference: Statistics of the reference.
     """
     family = metric.family
-    if FEATURES not in family.required_of_reference:
+    num_kept = _count_kept_images(metric, reference)
+    if num_kept is None:
         return
     min_images = metric.num_images if metric.num_images and family.has_equal_sizes else family.min_images
-    num_features = len(reference.features)
-    if num_features < min_images:
-        raise UserError(f"reference: expected at least {min_images} images for {metric.name}, received {num_features}")
+    if num_kept < min_images:
+        raise UserError(f"reference: expected at least {min_images} images for {metric.name}, received {num_kept}")
     if family.is_kernel_distance:
-        tf_gan.check_kernel_sizes(num_images, num_features)
+        tf_gan.check_kernel_sizes(num_images, num_kept)
 
 
 def count_reference_images(metric: Metric, num_images: int, reference: ImageSetStatistics) -> int:
     """Return the number of reference images that a metric of `num_images` images uses."""
-    if FEATURES not in metric.family.required_of_reference:
+    num_kept = _count_kept_images(metric, reference)
+    if num_kept is None:
         return reference.count
-    num_features = len(reference.features)
-    return min(num_images, num_features) if metric.family.has_equal_sizes else num_features
+    return min(num_images, num_kept) if metric.family.has_equal_sizes else num_kept
+
+
+def _count_kept_images(metric: Metric, reference: ImageSetStatistics) -> int | None:
+    """Return the number of single features or images that a metric can use; None if it uses moments of all images."""
+    required = metric.family.required_of_reference
+    if IMAGES in required:
+        return len(reference.images)
+    return len(reference.features) if FEATURES in required else None
 
 
 def check_class_counts(metric: Metric, subject: str, labels: np.ndarray, class_names: tuple[str, ...]) -> None:

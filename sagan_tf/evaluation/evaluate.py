@@ -17,9 +17,8 @@ from sagan_tf.evaluation.metrics import Metric, find_metrics
 from sagan_tf.evaluation.options import EvaluateOptions
 from sagan_tf.evaluation.record_outputs import RecordOutputs, print_table
 from sagan_tf.evaluation.run_evaluation import Run, evaluate_run
-from sagan_tf.evaluation.settings import create_extractor_options, is_reference_needed, resolve_settings
+from sagan_tf.evaluation.settings import is_reference_needed, open_metric_extractor, resolve_settings, uses_extractor
 from sagan_tf.features.extraction import Extraction
-from sagan_tf.features.extractors import open_extractor
 from sagan_tf.runs.run_directory import open_run
 
 
@@ -51,7 +50,7 @@ def evaluate(options: EvaluateOptions, evaluation: EvaluationConfig) -> dict[str
     with explain_lost_workers(count_workers(strategy), "the same command evaluates from the beginning"):
         outputs = run_on_chief(strategy, lambda: RecordOutputs(options.output, run.directory if run else None))
         with strategy.scope():
-            extractor = open_extractor(create_extractor_options(evaluation))
+            extractor = open_metric_extractor(evaluation, metrics)
         extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
         if run:
             record = evaluate_run(run, options, evaluation, metrics, extraction, strategy)
@@ -78,6 +77,8 @@ def _check_effects(
         "resolved_metrics": resolved.metrics,
         "resolved_extractor": resolved.extractor,
         "resolved_reference": resolved.reference,
+        "resolved_held_out": options.held_out or (run.config.data.held_out if run else ""),
+        "uses_extractor": uses_extractor(metrics),
         "has_classes": run is None or run.config.model.conditioning != "none",
     }
     check_dependent_fields(EVALUATE, options, given, facts=facts)

@@ -28,7 +28,7 @@ from sagan_tf.evaluation.protocol import describe_protocol, get_compute_precisio
 from sagan_tf.evaluation.reference import Reference
 from sagan_tf.evaluation.result import EvaluationResult
 from sagan_tf.features.extraction import Extraction, FeatureBatch, draw_labels, show_progress
-from sagan_tf.features.statistics import ImageSetStatistics, StatisticsAccumulator
+from sagan_tf.features.statistics import IMAGES, ImageSetStatistics, StatisticsAccumulator
 from sagan_tf.keras_backend import keras
 
 
@@ -39,6 +39,7 @@ class Evaluator:
         extraction: Runs the extractor.
         metrics: The metrics to compute.
         reference: The reference to compare with; None if no metric needs one.
+        held_out: Real images that were not trained on; None if no metric needs them.
         labels: Distribution of the labels of generated images: `UNIFORM`, or `REFERENCE`, which needs a reference.
 
     Raises:
@@ -52,11 +53,13 @@ class Evaluator:
         metrics: Sequence[Metric],
         reference: Reference | None,
         labels: str = UNIFORM,
+        held_out: Reference | None = None,
     ) -> None:
         self._extraction = extraction
         self._extractor = extraction.extractor
         self._metrics = list(metrics)
         self._reference = reference
+        self._held_out = held_out
         self._labels = labels
         check_metrics_match_extractor(self._extractor.name, metrics)
         if has_reference_metric(metrics) or labels == REFERENCE:
@@ -80,8 +83,9 @@ class Evaluator:
         indices = self.check_generator(config, class_names, num_samples, seed)
         metrics = self._list_metrics(num_samples)
         count = max(num_images for _, num_images in metrics)
+        with_images = any(IMAGES in metric.family.required for metric, _ in metrics)
         batches = self._extraction.extract_from_generator(
-            generator, config.latent_dim, config.num_classes, count, seed, self._count_classes(class_names)
+            generator, config.latent_dim, config.num_classes, count, seed, self._count_classes(class_names), with_images
         )
         protocol: dict[str, Any] = {"seed": seed, "precision": get_compute_precision(generator)}
         if config.num_classes:
@@ -161,19 +165,21 @@ class Evaluator:
     ) -> EvaluationResult:
         """Return the values of the metrics on batches of features, with the protocol."""
         statistics = _accumulate(metrics, batches, indices)
-        reference = self._reference.statistics if self._reference is not None else ImageSetStatistics()
+        reference, held_out = (
+            real.statistics if real is not None else ImageSetStatistics() for real in (self._reference, self._held_out)
+        )
         values, class_values = {}, {}
         for metric, num_images in metrics:
             if metric.family.is_per_class:
                 known = require_reference(self._reference).provenance.class_names
-                check_class_counts(metric, "images", statistics[num_images].labels, known)
-            value = metric.family.compute(statistics[num_images], reference)
+                check_class_counts(metric, "images", statistics[num_images].known_labels, known)
+            value = metric.family.compute_value(statistics[num_images], reference, held_out)
             if isinstance(value, ClassValues):
                 class_values[metric] = value
                 value = value.summary
             values[metric.name] = value
         protocol |= self._describe_classes(class_values, class_names, indices)
-        protocol = describe_protocol(metrics, self._extractor, self._reference) | protocol
+        protocol = describe_protocol(metrics, self._extractor, self._reference, self._held_out) | protocol
         return EvaluationResult(values, protocol, metrics[0][0].family.lower_is_better)
 
     def _describe_classes(
@@ -192,8 +198,11 @@ class Evaluator:
         if not columns:
             return {}
         counts: tuple[int, ...] = ()
-        with contextlib.suppress(UserError):  # the reference may have other classes
-            counts = count_classes(class_names, self._reference) if self._reference else ()
+        real = self._reference
+        # Only a part of the labels may have been counted, and the reference may have other classes.
+        if real is not None and real.statistics.class_counts.sum() == real.statistics.count:
+            with contextlib.suppress(UserError):
+                counts = count_classes(class_names, real)
         return {"worst_class": worst_classes, "classes": make_class_table(names, counts, columns)}
 
 
@@ -208,7 +217,7 @@ def _accumulate(
     for batch in show_progress(batches, max(accumulators), "images"):
         labels, classes = (batch.labels if array is None else array[batch.labels] for array in indices)
         for accumulator in accumulators.values():
-            accumulator.add(batch.features, batch.logits, labels, classes)
+            accumulator.add(batch.features, batch.logits, labels, classes, batch.images)
     return {num_images: accumulator.result() for num_images, accumulator in accumulators.items()}
 
 

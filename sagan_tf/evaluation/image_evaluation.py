@@ -10,8 +10,8 @@ from sagan_tf.evaluation.checks import check_num_images
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.metrics import Metric, has_reference_metric
 from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.evaluation.real_images import find_held_out_images, find_reference_images, open_held_out
 from sagan_tf.evaluation.reference import Reference
-from sagan_tf.evaluation.reference_store import find_reference
 from sagan_tf.evaluation.result import EvaluationResult
 from sagan_tf.features.extraction import Extraction
 from sagan_tf.features.extractor import Extractor
@@ -23,10 +23,15 @@ def evaluate_image_set(
     """Evaluate the images that `options.images` names."""
     source = _open_source(options, extraction.extractor)
     check_num_images(metrics, source)
+    size = {"resolution": source.resolution, "image_channels": source.image_channels}
+    held_out_source = open_held_out(metrics, options.held_out, data_dir=options.data_dir, **size)
     reference = None
     if has_reference_metric(metrics) and evaluation.reference:
-        reference = _find_image_reference(evaluation, options.data_dir, source, extraction)
-    return Evaluator(extraction, metrics, reference).evaluate_images(source)
+        reference = _find_image_reference(evaluation, options.data_dir, source, extraction, metrics)
+    held_out = find_held_out_images(
+        options.held_out, held_out_source, extraction, evaluation.reference_dir, metrics, reference
+    )
+    return Evaluator(extraction, metrics, reference, held_out=held_out).evaluate_images(source)
 
 
 def _open_source(options: EvaluateOptions, extractor: Extractor) -> Source:
@@ -50,7 +55,7 @@ def _open_source(options: EvaluateOptions, extractor: Extractor) -> Source:
 
 
 def _find_image_reference(
-    evaluation: EvaluationConfig, data_dir: str, images: Source, extraction: Extraction
+    evaluation: EvaluationConfig, data_dir: str, images: Source, extraction: Extraction, metrics: list[Metric]
 ) -> Reference:
     """Return the named reference, with the size and channels of the images."""
     text = evaluation.reference
@@ -58,4 +63,4 @@ def _find_image_reference(
     if not text.endswith(".npz"):
         size = {"resolution": images.resolution, "image_channels": images.image_channels}
         source = open_images("reference", text, data_dir=data_dir, **size)
-    return find_reference(text, source, extraction, evaluation.reference_dir)
+    return find_reference_images(text, source, extraction, evaluation.reference_dir, metrics, images.num_examples)

@@ -9,62 +9,23 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.class_values import (
     MIN_CLASS_IMAGES,
-    ClassValues,
     compute_class_agreement,
     compute_class_precision_recall,
 )
+from sagan_tf.evaluation.classification_accuracy import compute_classification_accuracy, describe_classifier
+from sagan_tf.evaluation.metric_family import MetricFamily, Value
 from sagan_tf.features import distances, tf_gan
-from sagan_tf.features.statistics import AGREEMENT, FEATURES, MOMENTS, PROBABILITIES, ImageSetStatistics
+from sagan_tf.features.authenticity import compute_authenticity
+from sagan_tf.features.statistics import AGREEMENT, FEATURES, IMAGES, MOMENTS, PROBABILITIES, ImageSetStatistics
 
-Value = float | dict[str, float]
 _DENSITY_NEIGHBORS = 5
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MetricFamily:
-    """Metrics that differ only in the number of images.
-
-    Attributes:
-        compute: Computes the value from the statistics of the images and of the reference, or the values of classes.
-        required: Statistics of the images that the metric requires.
-        has_reference: Whether the metric compares the images with the reference, and requires the same statistics of
-            it.
-        lower_is_better: Whether lower values are better.
-        protocol: Description of the formula, for records.
-        uses_inception: True for a name that implies Inception features, False for one that implies other features,
-            None for a name without a fixed extractor.
-        min_images: Smallest number of images that the metric is defined for.
-        is_per_class: Whether images are compared with the reference within each class.
-        has_equal_sizes: Whether as many reference images are used as there are images.
-        is_kernel_distance: Whether it is TF-GAN's kernel distance, which works in blocks.
-        min_class_images: Smallest number of images of each class, on each side, for a metric within classes.
-        omits_small_classes: Whether a class with fewer images has no value; otherwise it is an error.
-    """
-
-    compute: Callable[[ImageSetStatistics, ImageSetStatistics], Value | ClassValues]
-    required: tuple[str, ...]
-    has_reference: bool = False
-    lower_is_better: bool
-    protocol: str
-    uses_inception: bool | None = None
-    min_images: int = 2
-    is_per_class: bool = False
-    has_equal_sizes: bool = False
-    is_kernel_distance: bool = False
-    min_class_images: int = 2
-    omits_small_classes: bool = False
-
-    @property
-    def required_of_reference(self) -> tuple[str, ...]:
-        """Statistics of the reference that the metric requires."""
-        return self.required if self.has_reference else ()
 
 
 def _compute_frechet_distance(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
@@ -102,6 +63,12 @@ def _cut_to_equal_sizes(images: ImageSetStatistics, reference: ImageSetStatistic
 
 def _compute_class_distance(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
     return distances.compute_mean_class_distance(images.features, images.labels, reference.features, reference.labels)
+
+
+def _compute_authenticity(
+    images: ImageSetStatistics, reference: ImageSetStatistics, held_out: ImageSetStatistics
+) -> Value:
+    return compute_authenticity(images.features, reference.features, held_out.features)
 
 
 def _get_agreement(images: ImageSetStatistics, reference: ImageSetStatistics) -> Value:
@@ -190,6 +157,26 @@ METRICS: dict[str, MetricFamily] = {
         is_per_class=True,
         min_class_images=MIN_CLASS_IMAGES,
         omits_small_classes=True,
+    ),
+    "authenticity": MetricFamily(
+        compute=_compute_authenticity,
+        required=(FEATURES,),
+        has_reference=True,
+        has_held_out=True,
+        lower_is_better=False,
+        protocol="AuthPct: fraction farther from its nearest reference image than that image from its nearest other; "
+        "the same of held-out images; fraction relatively nearer than 99 % of the held-out images",
+        min_images=1,
+    ),
+    "classification_accuracy_score": MetricFamily(
+        compute=compute_classification_accuracy,
+        required=(IMAGES,),
+        has_reference=True,
+        has_held_out=True,
+        lower_is_better=False,
+        protocol=describe_classifier(),
+        is_per_class=True,
+        has_equal_sizes=True,
     ),
 }
 """Families by name."""

@@ -30,6 +30,11 @@ class EvaluateOptions:
     )
     checkpoint: str = checkpoint_option()
     generator_weights: str = generator_weights_option()
+    held_out: str = option(
+        "",
+        "Real images that were not trained on, for the metrics authenticity and classification_accuracy_score: "
+        "DATASET:SPLIT or a directory; empty: those of the run.",
+    )
     output: str = option("", "JSON file for the result, with the names of the metrics as keys.")
     data_dir: str = data_dir_option("that of the run, or the default directory of TFDS")
     resolution: int = option(0, "Size that images of DATASET:SPLIT are resized to; 0 for that of the extractor.")

@@ -15,7 +15,10 @@ from sagan_tf.keras_backend import iterate_layers, keras
 
 
 def describe_protocol(
-    metrics: Sequence[tuple[Metric, int]], extractor: Extractor, reference: Reference | None
+    metrics: Sequence[tuple[Metric, int]],
+    extractor: Extractor,
+    reference: Reference | None,
+    held_out: Reference | None = None,
 ) -> dict[str, Any]:
     """Return the protocol: images, extractor, formulas and reference.
 
@@ -23,14 +26,23 @@ def describe_protocol(
         metrics: Metrics with their numbers of images.
         extractor: The extractor of the features.
         reference: The reference; None if no metric needs one.
+        held_out: Real images that were not trained on; None if no metric needs them.
     """
-    return {
+    protocol = {
         "num_samples": {metric.name: num_images for metric, num_images in metrics},
         "extractor": extractor.identifier,
         "preprocessing": extractor.preprocessing,
         "formulas": {metric.name: metric.family.protocol for metric, _ in metrics},
         "reference": None if reference is None else _describe_reference(metrics, reference),
     }
+    if held_out is not None:
+        protocol["held_out"] = {
+            "images": held_out.provenance.images,
+            "fingerprint": held_out.provenance.fingerprint,
+            "num_samples": held_out.statistics.count,
+            "unreadable": list(held_out.unreadable),
+        }
+    return protocol
 
 
 def _describe_reference(metrics: Sequence[tuple[Metric, int]], reference: Reference) -> dict[str, Any]:

@@ -114,6 +114,8 @@ def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
     _logger.info("%s; extractor %s%s", subject, record["extractor"], details)
     if record["reference"]:
         _logger.info("reference: %s, %d images", record["reference"]["images"], record["reference"]["num_samples"])
+    if "held_out" in record:
+        _logger.info("held out: %s, %d images", record["held_out"]["images"], record["held_out"]["num_samples"])
     texts = {metric.name: _format_value(metric.name, record) for metric in metrics}
     widths = max(_MIN_NAME_WIDTH, *map(len, texts)), max(_MIN_VALUE_WIDTH, *map(len, texts.values()))
     for metric in metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagan_tf.evaluation.metrics import Value
+from sagan_tf.evaluation.metric_family import Value
 
 
 def to_record_values(name: str, value: Value) -> dict[str, Value]:

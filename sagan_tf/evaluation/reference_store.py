@@ -20,7 +20,9 @@ _logger = logging.getLogger("sagan_tf")
 _CACHE_VARIABLE = "XDG_CACHE_HOME"
 
 
-def find_reference(text: str, source: Source | None, extraction: Extraction, directory: str) -> Reference:
+def find_reference(
+    text: str, source: Source | None, extraction: Extraction, directory: str, flag: str = "reference"
+) -> Reference:
     """Read, find in the store, or compute and store the reference of real images.
 
     Args:
@@ -28,6 +30,7 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
         source: The opened images; None for a file.
         extraction: Runs the extractor.
         directory: Directory of the store; empty for the user's cache.
+        flag: The flag that `text` is the value of, for messages.
 
     Raises:
         UserError: A file is not a reference or has the features of another extractor, or there are fewer than two
@@ -35,21 +38,21 @@ def find_reference(text: str, source: Source | None, extraction: Extraction, dir
     """
     if source is None:
         return _read_reference(text, extraction.extractor)
-    provenance = _describe(text, source, extraction.extractor)
+    provenance = describe_images(text, source, extraction.extractor)
     path = resolve_reference_directory(directory) / provenance.file_name
     stored = _find_stored(path, provenance)
     # Workers may have different stores. Extraction is a collective operation: a worker that alone lacks the reference
     # would wait forever for the other workers.
     if extraction.is_true_on_all_workers(stored is not None) and stored is not None:
-        _logger.info("reference: %s", path)
+        _logger.info("%s: %s", flag, path)
         return stored
     is_stored = extraction.is_writer and _try_to_store(functools.partial(check_can_write_file, path, "reference_dir"))
-    reference = Reference(provenance, _compute_statistics(source, extraction), source.skipped.names)
+    reference = Reference(provenance, _compute_statistics(source, extraction, flag), source.skipped.names)
     if is_stored:
         save = functools.partial(save_reference, reference)
         is_stored = _try_to_store(functools.partial(write_result, path, "reference_dir", save))
     suffix = f", kept in {path}" if is_stored else ""
-    _logger.info("reference: %d images of %s%s", reference.statistics.count, text, suffix)
+    _logger.info("%s: %d images of %s%s", flag, reference.statistics.count, text, suffix)
     return reference
 
 
@@ -64,7 +67,7 @@ def _read_reference(text: str, extractor: Extractor) -> Reference:
     return reference
 
 
-def _describe(text: str, source: Source, extractor: Extractor) -> Provenance:
+def describe_images(text: str, source: Source, extractor: Extractor) -> Provenance:
     """Return the provenance of the reference of images for an extractor."""
     return Provenance(
         text,
@@ -109,10 +112,10 @@ def _find_stored(path: pathlib.Path, provenance: Provenance) -> Reference | None
     return stored if stored.provenance == provenance else None
 
 
-def _compute_statistics(source: Source, extraction: Extraction) -> ImageSetStatistics:
+def _compute_statistics(source: Source, extraction: Extraction, flag: str) -> ImageSetStatistics:
     accumulator = StatisticsAccumulator(None, (MOMENTS, FEATURES, CLASS_COUNTS), MAX_FEATURES)
-    for batch in show_progress(extraction.extract_from_source(source), source.num_examples, "reference"):
-        accumulator.add(*batch)
+    for batch in show_progress(extraction.extract_from_source(source), source.num_examples, flag):
+        accumulator.add(batch.features, batch.logits, batch.labels)
     if accumulator.count < 2:
-        raise UserError(f"reference: expected at least 2 images, received {accumulator.count} in {source.name}")
+        raise UserError(f"{flag}: expected at least 2 images, received {accumulator.count} in {source.name}")
     return accumulator.result()

@@ -18,12 +18,11 @@ from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, match_classes, warn_if_unbalanced
 from sagan_tf.evaluation.metrics import Metric, find_metrics
 from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.evaluation.real_images import find_held_out_images, find_reference_images, open_held_out
 from sagan_tf.evaluation.reference import Reference
-from sagan_tf.evaluation.reference_store import find_reference
 from sagan_tf.evaluation.result import EvaluationResult
-from sagan_tf.evaluation.settings import create_extractor_options, is_reference_needed, resolve_settings
+from sagan_tf.evaluation.settings import is_reference_needed, open_metric_extractor, resolve_settings
 from sagan_tf.features.extraction import Extraction
-from sagan_tf.features.extractors import open_extractor
 from sagan_tf.keras_backend import keras
 from sagan_tf.runs.load_networks import load_generator
 from sagan_tf.runs.run_directory import RunDirectory
@@ -47,8 +46,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluate the generator of a checkpoint and return the record."""
     config = run.config
-    if options.data_dir:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=options.data_dir))
+    places = options.data_dir or config.data.data_dir, options.held_out or config.data.held_out
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=places[0], held_out=places[1]))
     with strategy.scope():
         generator, step = load_generator(
             config, run.directory.checkpoints, options.checkpoint, use_ema=options.generator_weights == "ema"
@@ -86,7 +85,7 @@ def create_training_evaluation(
     num_samples, seed = evaluation.num_samples, config.training.seed
     with exact_float32():
         with strategy.scope():
-            extractor = open_extractor(create_extractor_options(evaluation))
+            extractor = open_metric_extractor(evaluation, metrics)
         extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
         evaluator = _create_evaluator(config, source, evaluation, metrics, extraction, class_names)
         evaluator.check_generator(config.model, class_names, num_samples, seed)
@@ -125,10 +124,13 @@ def _create_evaluator(
         extraction: Runs the extractor.
         class_names: Names of the generator's classes.
     """
+    data, directory = config.data, evaluation.reference_dir
+    held_out_source = open_held_out(metrics, data.held_out, data_dir=data.data_dir, **_get_image_size(config))
     reference = _find_run_reference(config, source, evaluation, metrics, extraction, class_names)
+    held_out = find_held_out_images(data.held_out, held_out_source, extraction, directory, metrics, reference)
     if evaluation.evaluation_labels == UNIFORM and reference is not None and extraction.is_writer:
         warn_if_unbalanced(class_names, reference)
-    return Evaluator(extraction, metrics, reference, evaluation.evaluation_labels)
+    return Evaluator(extraction, metrics, reference, evaluation.evaluation_labels, held_out)
 
 
 def _find_run_reference(
@@ -145,15 +147,15 @@ def _find_run_reference(
     """
     if not is_reference_needed(evaluation, metrics):
         return None
-    text, directory = evaluation.reference, evaluation.reference_dir
+    text, directory, num_samples = evaluation.reference, evaluation.reference_dir, evaluation.num_samples
     if text.endswith(".npz"):
-        return find_reference(text, None, extraction, directory)
+        return find_reference_images(text, None, extraction, directory, metrics, num_samples)
     if text or source is None:
         source = open_images("reference", text, data_dir=config.data.data_dir, **_get_image_size(config))
     name = text or _format_name(config.data)
     if evaluation.evaluation_labels == REFERENCE:  # checked before the reference is computed, which may take hours
         match_classes(class_names, source.class_names, name)
-    return find_reference(name, source, extraction, directory)
+    return find_reference_images(name, source, extraction, directory, metrics, num_samples)
 
 
 def _get_image_size(config: Config) -> dict[str, int]:

@@ -7,7 +7,8 @@ import dataclasses
 from sagan_tf.config import EvaluationConfig
 from sagan_tf.evaluation.label_distribution import AUTO, REFERENCE, UNIFORM
 from sagan_tf.evaluation.metrics import Metric, has_reference_metric
-from sagan_tf.features.extractors import ExtractorOptions
+from sagan_tf.features.extractor import NO_EXTRACTOR, Extractor
+from sagan_tf.features.extractors import ExtractorOptions, open_extractor
 
 _DEFAULT_EXTRACTOR = "inception"
 _DEFAULT_METRICS = ("fid50k", "is50k")
@@ -39,11 +40,17 @@ def resolve_settings(evaluation: EvaluationConfig, run: EvaluationConfig | None 
     return dataclasses.replace(evaluation, **resolved)
 
 
-def create_extractor_options(evaluation: EvaluationConfig) -> ExtractorOptions:
-    """Return the extractor options of resolved options of an evaluation."""
-    return ExtractorOptions(
-        evaluation.extractor, evaluation.inception_dir, evaluation.extractor_features, evaluation.extractor_logits
-    )
+def open_metric_extractor(evaluation: EvaluationConfig, metrics: list[Metric]) -> Extractor:
+    """Open the extractor of resolved options of an evaluation, or none if no metric uses one."""
+    if not uses_extractor(metrics):
+        return NO_EXTRACTOR
+    names = evaluation.extractor_features, evaluation.extractor_logits
+    return open_extractor(ExtractorOptions(evaluation.extractor, evaluation.inception_dir, *names))
+
+
+def uses_extractor(metrics: list[Metric]) -> bool:
+    """Return whether a metric requires features or class probabilities, and not only images."""
+    return any(metric.family.uses_extractor for metric in metrics)
 
 
 def is_reference_needed(evaluation: EvaluationConfig, metrics: list[Metric]) -> bool:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
-import os
-from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.features.squared_distances import compute_squared_radii, map_squared_distances
 from sagan_tf.features.statistics import Moments, ProbabilityStatistics, compute_moments
-
-_MAX_DISTANCES_PER_THREAD = 2**22
-"""Squared distances that one thread holds at a time: 32 MiB."""
-_MAX_THREADS = 8
-_Part = TypeVar("_Part")
 
 
 def compute_frechet_distance(first: Moments, second: Moments) -> float:
@@ -83,13 +75,13 @@ def compute_precision_and_recall(fake: np.ndarray, real: np.ndarray, neighbors: 
 
     Reference: Kynkaanniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, NeurIPS 2019.
     """
-    real_radii, fake_radii = _compute_squared_radii(real, neighbors), _compute_squared_radii(fake, neighbors)
+    real_radii, fake_radii = compute_squared_radii(real, neighbors), compute_squared_radii(fake, neighbors)
 
     def compare(start: int, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         within_fake = squares <= fake_radii[start : start + len(squares), None]
         return (squares <= real_radii).any(1), within_fake.any(0)
 
-    precise, recalled = zip(*_map_squared_distances(compare, fake, real), strict=True)
+    precise, recalled = zip(*map_squared_distances(compare, fake, real), strict=True)
     return float(np.concatenate(precise).mean()), float(np.logical_or.reduce(recalled).mean())
 
 
@@ -138,13 +130,13 @@ def compute_density_and_coverage(fake: np.ndarray, real: np.ndarray, neighbors: 
 
     Reference: Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020.
     """
-    radii = _compute_squared_radii(real, neighbors)
+    radii = compute_squared_radii(real, neighbors)
 
     def compare(start: int, squares: np.ndarray) -> tuple[int, np.ndarray]:
         within = squares <= radii
         return int(within.sum()), within.any(0)
 
-    counts, covered = zip(*_map_squared_distances(compare, fake, real), strict=True)
+    counts, covered = zip(*map_squared_distances(compare, fake, real), strict=True)
     return sum(counts) / (neighbors * len(fake)), float(np.logical_or.reduce(covered).mean())
 
 
@@ -162,42 +154,3 @@ def compute_mean_class_distance(
     return float(
         np.mean([compute_frechet_distance(compute_moments(first), compute_moments(second)) for first, second in pairs])
     )
-
-
-def _compute_squared_radii(points: np.ndarray, neighbors: int) -> np.ndarray:
-    """Return the squared distance of each point to its `neighbors`-th nearest other."""
-
-    def find(start: int, squares: np.ndarray) -> np.ndarray:
-        squares.partition(neighbors, 1)  # a point's distance to itself, 0, comes first
-        return squares[:, neighbors].copy()
-
-    # Rounding may leave the square of a small distance below 0.
-    return np.maximum(np.concatenate(_map_squared_distances(find, points, points)), 0.0)
-
-
-def _map_squared_distances(
-    function: Callable[[int, np.ndarray], _Part], rows: np.ndarray, columns: np.ndarray
-) -> list[_Part]:
-    """Call a function for parts of the matrix of squared distances, on all cores.
-
-    Args:
-        function: Called with the index of the first row and float64 `[some rows, columns]`, which it may overwrite.
-            The square of a small distance may be rounded below 0.
-        rows: `[n, d]`.
-        columns: `[m, d]`.
-
-    Returns:
-        The results of the function, in the order of the rows.
-    """
-    columns = columns.astype(np.float64)  # in float32, the distance of nearby points would be lost in rounding
-    norms = np.sum(np.square(columns), 1)
-    rows_per_part = max(1, _MAX_DISTANCES_PER_THREAD // len(columns))
-
-    def compute(start: int) -> _Part:
-        part: np.ndarray = rows[start : start + rows_per_part].astype(np.float64)
-        squares = np.sum(np.square(part), 1)[:, None] + norms
-        squares -= 2.0 * part @ columns.T
-        return function(start, squares)
-
-    with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
-        return list(pool.map(compute, range(0, len(rows), rows_per_part)))

@@ -24,11 +24,19 @@ _LATENTS_PER_DRAW = 1000
 
 
 class FeatureBatch(NamedTuple):
-    """Features float32 `[n, d]`, logits float32 `[n, classes]` and labels int32 `[n]` of images."""
+    """Features of images, and the images if they are wanted.
+
+    Attributes:
+        features: float32 `[n, d]`.
+        logits: float32 `[n, classes]`.
+        labels: int32 `[n]`.
+        images: uint8 `[n, height, width, channels]`; empty if they are not wanted.
+    """
 
     features: np.ndarray
     logits: np.ndarray
     labels: np.ndarray
+    images: np.ndarray = np.zeros((0, 0, 0, 0), np.uint8)
 
 
 class Extraction:
@@ -47,7 +55,7 @@ class Extraction:
         self.batch_size = -(-batch_size // replicas) * replicas
         # Traced once: tracing an extractor takes as long as some images, and a run is evaluated often in training.
         self._extract = self._compile(extractor)
-        self._generator: keras.Model | None = None
+        self._compiled_for: tuple[keras.Model, bool] | None = None
 
     @property
     def is_writer(self) -> bool:
@@ -78,7 +86,7 @@ class Extraction:
                 images, labels = batch["images"][:remaining], batch["labels"][:remaining]
                 remaining -= len(images)
                 features, logits = self.extract_from_images(images)
-                yield FeatureBatch(features, logits, labels)
+                yield FeatureBatch(features, logits, labels, images)
                 if not remaining:
                     return
 
@@ -99,6 +107,7 @@ class Extraction:
         count: int,
         seed: int,
         class_counts: tuple[int, ...] = (),
+        with_images: bool = False,
     ) -> Iterator[FeatureBatch]:
         """Yield the features of images of a generator in inference mode.
 
@@ -112,17 +121,27 @@ class Extraction:
             count: Number of images.
             seed: Seed of the latents and labels.
             class_counts: Proportions of the labels; empty for uniform labels. The latents do not depend on it.
+            with_images: Whether the batches have the images, too.
         """
         self.extractor.check_channels(generator.output_shape[-1])
         sampler = LatentSampler(seed, latent_dim, num_classes, _LATENTS_PER_DRAW, class_counts)
-        if generator is not self._generator:
-            self._generator = generator
-            self._extract_from_latents = self._compile(
-                lambda latents, labels: self.extractor(to_uint8(generator([latents, labels], training=False)))
-            )
+        if self._compiled_for is None or self._compiled_for != (generator, with_images):
+            self._compiled_for = (generator, with_images)
+            self._extract_from_latents = self._compile(self._make_extraction(generator, with_images))
         for latents, labels in _draw_batches(sampler, count, self.batch_size):
-            features, logits = self._extract_from_latents(latents, labels)
-            yield FeatureBatch(features, logits, labels)
+            features, logits, *images = self._extract_from_latents(latents, labels)
+            yield FeatureBatch(features, logits, labels, *images)
+
+    def _make_extraction(self, generator: keras.Model, with_images: bool) -> Callable[..., tuple[tf.Tensor, ...]]:
+        """Return a function from latents and labels to features and logits, and to the images `with_images`."""
+
+        def extract(latents: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            images = to_uint8(generator([latents, labels], training=False))
+            outputs = self.extractor(images)
+            # Without need, the images are not returned: with several workers, each output is sent to all of them.
+            return (*outputs, images) if with_images else tuple(outputs)
+
+        return extract
 
     def _compile(self, function: Callable[..., tuple[tf.Tensor, ...]]) -> Callable[..., list[np.ndarray]]:
         """Compile a function of arrays whose rows are split over the replicas."""

@@ -62,3 +62,12 @@ class Extractor:
             raise UserError(
                 f"extractor: expected images of {self.channels} channels for {self.name}, received {image_channels}"
             )
+
+
+def _extract_nothing(images: tf.Tensor) -> ExtractorOutputs:
+    empty = tf.zeros([tf.shape(images)[0], 0])
+    return ExtractorOutputs(empty, empty)
+
+
+NO_EXTRACTOR = Extractor("none", "none", None, None, (), _extract_nothing)
+"""Stands for an extractor where no metric uses one: its features have no elements."""

@@ -11,6 +11,8 @@ import numpy as np
 MOMENTS, PROBABILITIES, FEATURES, AGREEMENT = "moments", "probabilities", "features", "agreement"
 """Statistics that a metric may require: mean and covariance of the features, mean class probabilities, the features
 themselves, and the counts of images whose most likely class is their label."""
+IMAGES = "images"
+"""The images themselves with their labels, for metrics that train a network on them."""
 CLASS_COUNTS = "class_counts"
 """The number of images of each label, which a reference also has, so that labels can be drawn in its proportions."""
 
@@ -116,6 +118,8 @@ class ImageSetStatistics:
         compared_counts: Images of each of the extractor's classes whose label was compared, int64 `[at most classes]`.
         agreeing_counts: Those of them whose most likely class is their label, int64 `[at most classes]`.
         class_counts: Images of each label, int64 `[at most classes]`; trailing labels without images are omitted.
+        images: Images, uint8 `[n, height, width, channels]`.
+        image_labels: Labels of `images`, int32 `[n]`.
     """
 
     count: int = 0
@@ -126,6 +130,13 @@ class ImageSetStatistics:
     compared_counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     agreeing_counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     class_counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    images: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 0, 0), np.uint8))
+    image_labels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
+
+    @property
+    def known_labels(self) -> np.ndarray:
+        """Labels of the features, or of the images if there are no features."""
+        return self.labels if len(self.labels) else self.image_labels
 
     @property
     def agreement(self) -> float:
@@ -148,7 +159,7 @@ class StatisticsAccumulator:
 
     Args:
         max_images: Number of images; None takes all.
-        required: Some of `MOMENTS`, `PROBABILITIES`, `FEATURES`, `AGREEMENT`, `CLASS_COUNTS`.
+        required: Some of `MOMENTS`, `PROBABILITIES`, `FEATURES`, `AGREEMENT`, `CLASS_COUNTS`, `IMAGES`.
         max_features: Number of feature vectors that are kept for `FEATURES`; None keeps all.
     """
 
@@ -164,9 +175,16 @@ class StatisticsAccumulator:
         self._compared_counts: np.ndarray = np.zeros(0, np.int64)
         self._agreeing_counts: np.ndarray = np.zeros(0, np.int64)
         self._class_counts: np.ndarray = np.zeros(0, np.int64)
+        self._images: list[np.ndarray] = []
+        self._image_labels: list[np.ndarray] = []
 
     def add(
-        self, features: np.ndarray, logits: np.ndarray, labels: np.ndarray, classes: np.ndarray | None = None
+        self,
+        features: np.ndarray,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        classes: np.ndarray | None = None,
+        images: np.ndarray | None = None,
     ) -> None:
         """Add a batch; images beyond `max_images` are ignored.
 
@@ -175,6 +193,7 @@ class StatisticsAccumulator:
             logits: `[n, classes]`.
             labels: `[n]`, kept with the features.
             classes: `[n]`, the index of the logit of each image's label; None if that is the label itself.
+            images: uint8 `[n, height, width, channels]`; needed for `IMAGES`.
         """
         count = len(features) if self._max_images is None else min(len(features), self._max_images - self.count)
         if count <= 0:
@@ -196,6 +215,9 @@ class StatisticsAccumulator:
             self._agreeing_counts = _add_counts(self._agreeing_counts, agreeing, len(self._compared_counts))
         if CLASS_COUNTS in self._required:
             self._class_counts = _add_counts(self._class_counts, labels)
+        if IMAGES in self._required and images is not None:
+            self._images.append(images[:count])
+            self._image_labels.append(labels.astype(np.int32))
 
     def _keep(self, features: np.ndarray, labels: np.ndarray) -> None:
         """Keep features and their labels, up to `max_features`."""
@@ -215,6 +237,8 @@ class StatisticsAccumulator:
             found |= {"features": np.concatenate(self._features), "labels": np.concatenate(self._labels)}
         if AGREEMENT in self._required:
             found |= {"compared_counts": self._compared_counts, "agreeing_counts": self._agreeing_counts}
+        if self._images:
+            found |= {"images": np.concatenate(self._images), "image_labels": np.concatenate(self._image_labels)}
         return ImageSetStatistics(self.count, class_counts=self._class_counts, **found)
 
 

@@ -60,6 +60,11 @@ class SampleOptions:
         0, "Number of images, or of rows in modes whose rows are not classes; 0: the default of the mode."
     )
     columns: int = option(0, "Number of images in a row; 0: the default of the mode, mostly 8.")
+    candidates: int = option(
+        0,
+        "For mode nearest: generate so many images and show the --num_samples likeliest copies of training images; 0: "
+        "show the first images.",
+    )
     labels: tuple[str, ...] = labels_option(
         "number or name", "all classes; modes with one row per class show at most ten"
     )
@@ -164,6 +169,7 @@ class SampleOptions:
         for name, minimum in {
             "num_samples": 0,
             "columns": 0,
+            "candidates": 0,
             "seed": 0,
             "batch_size": 1,
             "logical_cpus": 1,
@@ -172,7 +178,7 @@ class SampleOptions:
             value = getattr(self, name)
             if value < minimum:
                 raise UserError(f"{name}: expected {minimum} or more, received {value}")
-        if self.seed + max(self.num_samples, 1) > 2**62:
+        if self.seed + max(self.num_samples, self.candidates, 1) > 2**62:
             raise UserError(f"seed: expected seeds below 2^62, received {self.seed}")
         if self.truncation is not None and not self.truncation >= 0:
             raise UserError(f"truncation: expected 0 or more, received {self.truncation}")

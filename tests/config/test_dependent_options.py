@@ -23,6 +23,7 @@ from sagan_tf.config.dependent_options.dependency import Dependency
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.metrics import METRICS, find_metrics, has_reference_metric
 from sagan_tf.evaluation.options import EvaluateOptions
+from sagan_tf.evaluation.settings import uses_extractor
 from sagan_tf.exporting.options import ExportOptions
 from sagan_tf.sampling.options import SampleOptions
 from sagan_tf.serving.options import ClientOptions
@@ -46,6 +47,8 @@ def evaluate(*argv: str) -> None:
         "resolved_metrics": evaluation.metrics,
         "resolved_extractor": evaluation.extractor or "inception",
         "resolved_reference": evaluation.reference or ("file.npz" if options.run_dir == "with_reference" else ""),
+        "resolved_held_out": options.held_out,
+        "uses_extractor": uses_extractor(find_metrics(evaluation.metrics or ("fid",))),
         "has_classes": options.run_dir != "without_classes",
     }
     check_dependent_fields(EVALUATE, options, evaluation, facts=facts)
@@ -112,6 +115,7 @@ CASES = """
 train --data_dir=d | | --dataset=fashion_mnist_10k
 train --data_dir=d | PACKAGED_DATA --held_out=tfrecord:t | PACKAGED_DATA --held_out=fashion_mnist_10k:t
 train --data_dir=d | --dataset=fashion_mnist_10k --reference=cifar10:test --metrics=fid | --dataset=fashion_mnist_10k
+train --held_out=d | --health_every=0 --evaluate_every=1 --metrics=authenticity2k | --health_every=0
 train --shuffle_buffer_size=9 | --dataset=cifar10 | --dataset=folder
 train --attention_resolutions=8 | --generator_attention_resolutions=8 | NO_ATTENTION
 train --attention_form=full | --generator_attention_resolutions= | --attention_resolutions=
@@ -141,6 +145,12 @@ evaluate --data_dir=d | RUN | --images=d --metrics=is
 evaluate --data_dir=d | RUN --metrics=is --evaluation_labels=reference | RUN --metrics=is
 evaluate --data_dir=d | RUN --reference=a:b | RUN --reference=a
 evaluate --data_dir=d | --images=d --reference=a:b --metrics=fid | --images=d --reference=a --metrics=fid
+evaluate --data_dir=d | --images=d --reference=a --held_out=a:b --metrics=authenticity | --images=d --reference=a
+evaluate --data_dir=d | RUN --reference=a --held_out=a:b --metrics=authenticity | RUN --reference=a
+evaluate --held_out=d | RUN --metrics=fid,classification_accuracy_score10k | RUN --metrics=fid10k
+evaluate --extractor=fashion_mnist | RUN --metrics=authenticity | RUN --metrics=classification_accuracy_score
+evaluate --inception_dir=d | RUN --metrics=fid | RUN --metrics=classification_accuracy_score
+evaluate --reference_dir=d | RUN --metrics=authenticity | RUN --metrics=classification_accuracy_score
 evaluate --evaluate_every=5 | NEVER | RUN
 evaluate --collapse_patience=5 | NEVER | RUN
 evaluate --reference=a:b | --images=d --metrics=fid | --images=d --metrics=is

@@ -221,7 +221,7 @@ def test_outputs_are_checked_before_the_extractor_is_opened(evaluated_run, capsy
     printed, record = capsys.readouterr().out, json.loads(output.read_text())
     assert f"({record['worst_class']['class_agreement']})" in printed
     assert printed.count("warning: ") == 1 and "run_dir" in printed and "label_agreement" in record
-    monkeypatch.setattr(evaluate_module, "open_extractor", None)
+    monkeypatch.setattr(evaluate_module, "open_metric_extractor", None)
     assert "--output" in read_error(capsys, *flags)
     assert str(output / "below") in read_error(capsys, *flags, f"--output={output / 'below'}")
 

@@ -236,6 +236,12 @@ def test_the_record_has_the_values_of_each_class(image_names, tmp_path):
     assert record["worst_class"]["class_precision_recall"] == min(recalls, key=lambda name: recalls[name])
     assert record["class_precision_recall"]["recall"] == pytest.approx(np.mean(list(recalls.values())), abs=1e-6)
     assert json.loads(json.dumps(record)) == record
+    # A histogram of a part of the labels does not say how many images of a class there are.
+    counted = dataclasses.replace(
+        real, statistics=dataclasses.replace(real.statistics, class_counts=np.array([3, 1, 2]))
+    )
+    partial = evaluator("class_precision_recall", real=counted, by=by).evaluate_images(source).to_record()["classes"]
+    assert partial["name"] == table["name"] and "reference_images" not in partial
 
 
 def test_small_classes_are_omitted_but_not_all_classes_may_be_small(failing):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sagan_tf.errors import UserError
+from sagan_tf.evaluation import image_classifier
 from sagan_tf.evaluation.class_values import ClassValues
 from sagan_tf.evaluation.metrics import METRICS, find_metrics
 from sagan_tf.evaluation.record_values import to_record_values, to_scalar_values
@@ -16,7 +17,8 @@ def statistics(seed: int, count: int, required: tuple[str, ...]) -> ImageSetStat
     random = np.random.default_rng(seed)
     accumulator = StatisticsAccumulator(None, required)
     logits = random.normal(size=(count, 3)).astype(np.float32)
-    accumulator.add(random.normal(size=(count, 4)).astype(np.float32), logits, np.arange(count) % 3)
+    images = random.integers(0, 256, (count, 8, 8, 1), np.uint8)
+    accumulator.add(random.normal(size=(count, 4)).astype(np.float32), logits, np.arange(count) % 3, images=images)
     return accumulator.result()
 
 
@@ -41,12 +43,15 @@ def test_names_are_required_and_used_once():
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_family_is_computed_from_its_required_statistics_alone(name):
+def test_a_family_is_computed_from_its_required_statistics_alone(name, monkeypatch):
+    monkeypatch.setattr(image_classifier, "count_updates", lambda num_images: 2)
     family = METRICS[name]
-    reference = ImageSetStatistics()
+    reference = held_out = ImageSetStatistics()
     if family.required_of_reference:
         reference = statistics(2, 60, family.required_of_reference)
-    value = family.compute(statistics(1, 60, family.required), reference)
+    if family.has_held_out:
+        held_out = statistics(3, 60, family.required)
+    value = family.compute_value(statistics(1, 60, family.required), reference, held_out)
     scalars = to_scalar_values(name, value.summary if isinstance(value, ClassValues) else value)
     assert scalars and np.isfinite(list(scalars.values())).all()
 

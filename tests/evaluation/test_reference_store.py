@@ -179,9 +179,9 @@ def test_a_reference_that_cannot_be_stored_is_used(directory, images, tmp_path, 
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # the user of a container, without a home directory
     before, warnings_before, compute = sorted(tmp_path.iterdir()), [], reference_store._compute_statistics
 
-    def compute_statistics(source: Source, extraction: Extraction) -> ImageSetStatistics:
+    def compute_statistics(source: Source, extraction: Extraction, flag: str) -> ImageSetStatistics:
         warnings_before.append(len(caplog.messages))
-        return compute(source, extraction)
+        return compute(source, extraction, flag)
 
     monkeypatch.setattr(reference_store, "_compute_statistics", compute_statistics)
     if directory == "late":

@@ -201,7 +201,7 @@ def test_files_of_an_evaluated_run_stay_intact(part, tmp_path, uninterrupted_run
         assert json.loads(printed.out.splitlines()[-1])["label_agreement"] >= 0.0
         assert (metrics.read_bytes() == before) == (not part)
         before = metrics.read_bytes()
-        monkeypatch.setattr(evaluation, "open_extractor", None)
+        monkeypatch.setattr(evaluation, "open_metric_extractor", None)
         assert commands.evaluate([f"--run_dir={run_dir}", *EVALUATION]) == 2
         assert "--output" in read_error(capsys, "evaluate") and metrics.read_bytes() == before
         monkeypatch.undo()

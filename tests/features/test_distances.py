@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagan_tf.features import distances, tf_gan
+from sagan_tf.features import distances, squared_distances, tf_gan
 from sagan_tf.features.statistics import FeatureStatistics, Moments, ProbabilityStatistics, compute_moments
 
 
@@ -182,7 +182,7 @@ def test_precision_and_recall_within_classes_by_hand():
 
 
 def test_parts_of_the_matrix_of_distances_give_the_result_of_the_whole(monkeypatch):
-    monkeypatch.setattr(distances, "_MAX_DISTANCES_PER_THREAD", 100_000)
+    monkeypatch.setattr(squared_distances, "_MAX_DISTANCES_PER_THREAD", 100_000)
     fake, real = features(700, 3, seed=5), features(900, 3, seed=6)
 
     def compute_fraction_within(points: np.ndarray, centers: np.ndarray) -> float:

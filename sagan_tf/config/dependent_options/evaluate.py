@@ -6,8 +6,10 @@ from typing import Any
 
 from sagan_tf.config.dependent_options.common import (
     DEVICE_DEPENDENCIES,
+    HELD_OUT_METRIC_CONDITION,
     REFERENCE_DEPENDENCIES,
     UNSIZED_METRIC_CONDITION,
+    has_held_out_metric,
     has_unsized_metric,
 )
 from sagan_tf.config.dependent_options.dependency import Dependency
@@ -16,8 +18,13 @@ from sagan_tf.config.option_names import PACKAGED_EXTRACTORS
 
 def _reads_data_dir(options: Any) -> bool:
     if options.run_dir:  # Without --reference, the run is compared with its own reference or its training split.
-        return options.needs_real_images and (not options.resolved_reference or ":" in options.resolved_reference)
-    return not options.is_directory or ":" in options.reference
+        is_read = not options.resolved_reference or ":" in options.resolved_reference
+        return options.needs_real_images and (is_read or _is_held_out_in_data_dir(options))
+    return not options.is_directory or ":" in options.reference or _is_held_out_in_data_dir(options)
+
+
+def _is_held_out_in_data_dir(options: Any) -> bool:
+    return ":" in options.resolved_held_out and has_held_out_metric(options.resolved_metrics)
 
 
 EVALUATE = (
@@ -35,11 +42,17 @@ EVALUATE = (
         "--images=DATASET:SPLIT, --reference=DATASET:SPLIT, or a run that is compared with its own data",
         _reads_data_dir,
     ),
+    Dependency(("held_out",), HELD_OUT_METRIC_CONDITION, lambda options: has_held_out_metric(options.resolved_metrics)),
     Dependency(("evaluate_every", "collapse_patience"), "sagan_tf.train", lambda options: False),
     Dependency(
         ("num_samples",), UNSIZED_METRIC_CONDITION, lambda options: has_unsized_metric(options.resolved_metrics)
     ),
     *REFERENCE_DEPENDENCIES,
+    Dependency(
+        ("extractor", "inception_dir", "extractor_features", "extractor_logits", "reference_dir"),
+        "a metric other than classification_accuracy_score",
+        lambda options: options.uses_extractor,
+    ),
     Dependency(("inception_dir",), "--extractor=inception", lambda options: options.resolved_extractor == "inception"),
     Dependency(
         ("extractor_features", "extractor_logits"),
@@ -51,5 +64,6 @@ EVALUATE = (
     ),
 )
 """The conditions use these facts beside the options: whether --images is a directory (`is_directory`), whether the run
-has classes (`has_classes`), whether metrics or labels need real images (`needs_real_images`), and the values that apply
-in the end (`resolved_metrics`, `resolved_extractor`, `resolved_reference`)."""
+has classes (`has_classes`), whether metrics or labels need real images (`needs_real_images`), whether a metric uses an
+extractor (`uses_extractor`), and the values that apply in the end (`resolved_metrics`, `resolved_extractor`,
+`resolved_reference`, `resolved_held_out`)."""

@@ -27,7 +27,7 @@ SAMPLE = (
     _modes("between", "interpolation"),
     _modes("network queries", "attention"),
     _modes("data_dir", "nearest", "attention"),
-    _modes("extractor inception_dir", "nearest"),
+    _modes("extractor inception_dir candidates", "nearest"),
     _modes("shard", "images"),
     Dependency(("inception_dir",), "--extractor=inception", lambda options: options.extractor in ("", "inception")),
     Dependency(

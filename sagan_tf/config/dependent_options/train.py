@@ -6,9 +6,11 @@ from typing import Any
 
 from sagan_tf.config.dependent_options.common import (
     DEVICE_DEPENDENCIES,
+    HELD_OUT_METRIC_CONDITION,
     PACKAGED_DATASET,
     REFERENCE_DEPENDENCIES,
     UNSIZED_METRIC_CONDITION,
+    has_held_out_metric,
     has_unsized_metric,
     is_split_in_data_dir,
 )
@@ -45,7 +47,11 @@ TRAIN = (
         "--dataset=tfrecord or the name of a TFDS data set",
         lambda options: options.dataset not in ("folder", PACKAGED_DATASET),
     ),
-    Dependency(("held_out",), "a --health_every other than 0", lambda options: options.health_every != 0),
+    Dependency(
+        ("held_out",),
+        f"a --health_every other than 0, or {HELD_OUT_METRIC_CONDITION}",
+        lambda options: options.health_every != 0 or has_held_out_metric(options.metrics),
+    ),
     Dependency(
         ("attention_resolutions",),
         "--generator_attention_resolutions or --discriminator_attention_resolutions unset",
