@@ -209,12 +209,19 @@ def test_the_record_has_the_values_of_each_class(image_names, tmp_path):
     for path in sorted((tmp_path / image_names[2]).iterdir())[:3]:
         path.unlink()
     names = ("cherry", "apple", "banana")
+    source = open_square_images(str(tmp_path))
+    pixels = np.stack([np.asarray(Image.open(tmp_path / path)) / 127.5 - 1.0 for path in source.layout.paths])
+    folders = np.array([path.split("/")[0] for path in source.layout.paths])
+    features = pixels.reshape(len(pixels), -1).astype(np.float32) @ RANDOM
+    fake = [features[folders == folder] for folder in (image_names[2], *image_names[:2])]
     real = reference(30, 11, 20, names=names)  # without the features of three bananas
+    labels = real.statistics.labels
+    near = np.stack([fake[label].mean(0) for label in labels]) + 8.0 * real.statistics.features
+    real = dataclasses.replace(real, statistics=dataclasses.replace(real.statistics, features=near))
     by = dataclasses.replace(
         extractor(class_names=("cherry", "apple", "banana")),
         network=lambda images: network(images)._replace(logits=tf.gather(network(images).logits, [2, 0, 1], axis=1)),
     )
-    source = open_square_images(str(tmp_path))
     record = (
         evaluator("class_precision_recall", "class_agreement", real=real, by=by).evaluate_images(source).to_record()
     )
@@ -224,13 +231,9 @@ def test_the_record_has_the_values_of_each_class(image_names, tmp_path):
     assert list(table) == ["name", "reference_images", *parts, "class_agreement/agreement"]
     assert set(rows) == set(CLASSES) and rows["cherry"] == (30, None, None, 0, 1.0)
     assert rows["banana"][0] == 20 and rows["banana"][3] == 12 and rows["apple"][3] == 11
-    features = {label: real.statistics.features[real.statistics.labels == label] for label in (1, 2)}
-    for label, name, folder in ((1, "apple", image_names[0]), (2, "banana", image_names[1])):
-        files = [source._directory / path for path in source.layout.paths if path.startswith(f"{folder}/")]
-        pixels = np.stack([np.asarray(Image.open(path)) / 127.5 - 1.0 for path in files])
-        fake = pixels.reshape(len(files), -1).astype(np.float32) @ RANDOM
-        count = min(len(fake), len(features[label]))
-        expected = compute_precision_and_recall(fake[:count], features[label][:count])
+    for label, name, count in ((1, "apple", 11), (2, "banana", 12)):
+        expected = compute_precision_and_recall(fake[label][:count], near[labels == label][:count])
+        assert 0.0 < min(expected) < 1.0
         np.testing.assert_allclose(rows[name][1:3], expected, atol=1e-6)
     recalls = {name: row[2] for name, row in rows.items() if row[2] is not None}
     assert record["worst_class"]["class_precision_recall"] == min(recalls, key=lambda name: recalls[name])

@@ -168,13 +168,14 @@ def test_fractions_of_neighborhoods_by_hand():
 
 def test_precision_and_recall_within_classes_by_hand():
     """Within class 1 are the points of the test above; class 0 is reproduced exactly, and classes 2 and 3 are small."""
-    real: np.ndarray = np.array([[0.0], [5.0], [1.0], [7.0], [10.0], [9.0], [0.5], [0.4]])
-    real_labels = np.array([1, 0, 1, 0, 1, 0, 2, 3])
+    real: np.ndarray = np.array([[0.0], [5.0], [1.0], [7.0], [10.0], [9.0], [0.5], [0.4], [90.0]])
+    real_labels = np.array([1, 0, 1, 0, 1, 0, 2, 3, 0])
     fake: np.ndarray = np.array([[0.9], [5.0], [1.5], [9.0], [19.5], [7.0], [40.0], [3.0]])
     fake_labels = np.array([1, 0, 1, 0, 1, 0, 1, 2])
     arguments = fake, fake_labels, real, real_labels
     precision, recall, counts = distances.compute_class_precision_and_recall(*arguments, 3, neighbors=1)
-    # Class 1 has the first three fake points only: fake balls 0.9 +- 0.6, 1.5 +- 0.6, 19.5 +- 18 hold 1 and 10.
+    # The first three points only: not 90 of class 0, and not 40 of class 1. The balls of class 1 are 0.9 +- 0.6, 1.5 +-
+    # 0.6 and 19.5 +- 18, which hold 1 and 10.
     np.testing.assert_allclose(precision, [1, 2 / 3, np.nan, np.nan])
     np.testing.assert_allclose(recall, [1, 2 / 3, np.nan, np.nan])
     np.testing.assert_array_equal(counts, [3, 3, 0, 0])
