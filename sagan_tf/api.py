@@ -109,7 +109,8 @@ def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: st
     """Load the generator of a run, of a checkpoint or of an export.
 
     Args:
-        path: A run directory, the path of a checkpoint (`RUN/checkpoints/step-100`), or the directory of a SavedModel.
+        path: A run directory, the path of a checkpoint (`RUN/checkpoints/step-100` or `RUN/checkpoints/best`), or the
+            directory of a SavedModel.
         checkpoint: For a run directory: `latest`, `best` or a step.
         weights: For a run or a checkpoint: `ema` (the exponential moving average) or `live` (the trained weights).
 

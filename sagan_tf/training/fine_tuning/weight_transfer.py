@@ -26,7 +26,7 @@ class Transfer:
         initialized: Variables with new values: their shape, and the shape in the source or None if it has no such
             variable.
         unused: Variables of the source that the network does not have.
-        num_kernels: Number of copied kernels, which are trained variables with at least two axes.
+        num_kernels: Number of copied kernels.
     """
 
     copied: tuple[str, ...]
@@ -91,7 +91,7 @@ def transfer_variables(
             continue
         variable.assign(fitted)
         (mapped if is_table else copied).append(name)
-        num_kernels += not is_table and variable.trainable and fitted.ndim > 1
+        num_kernels += variable.name == "kernel" and not is_table
     unused = sorted(source.keys() - {variable.path for variable in network.variables})
     return Transfer(tuple(copied), tuple(mapped), initialized, tuple(unused), num_kernels)
 

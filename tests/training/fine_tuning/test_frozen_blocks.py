@@ -74,6 +74,7 @@ def test_a_run_is_fine_tuned_and_resumed_without_its_source(networks, tmp_path):
     written = (run_dir / "initialization.json").stat().st_mtime_ns
     whole = sagan_tf.train(run_config(tmp_path / "whole", 5, **run))
     shutil.rmtree(tmp_path / "source")
+    run_dir = run_dir.rename(tmp_path / "source")  # a run may be moved, even to the place of its source
     sagan_tf.train(run_config(run_dir, 5, **run))
     assert (run_dir / "initialization.json").stat().st_mtime_ns == written
     values = restore_values(run_config(run_dir, 5, **run))

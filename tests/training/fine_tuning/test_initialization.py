@@ -147,8 +147,6 @@ def test_what_does_not_fit_is_initialized_and_recorded(tmp_path, caplog):
         ({"init_from": "export"}, "init_from.*export"),
         ({"init_from": "damaged"}, "init_from.*damaged"),
         ({"init_from": "nan"}, "init_from.*finite"),
-        ({"init_from": "new"}, "init_from.*new"),
-        ({"init_from": "new/checkpoints/step-2"}, "init_from.*new"),
         ({"base_channels": 3, "latent_dim": 4}, "init_from.*kernel"),
         ({"class_map": ("cat:Bagg",)}, "class_map.*Bagg.*Bag"),
         ({"class_map": ("cat:Bag",), "conditioning": "none", "num_classes": 0}, "class_map.*conditioning"),
@@ -175,3 +173,10 @@ def test_invalid_options_are_refused_and_nothing_is_written(options, named, tmp_
     with pytest.raises(UserError, match=f"^{named}") as error:
         train(config)
     assert "\n" not in str(error.value) and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("checkpoint", ["", "checkpoints/step-2"])
+def test_a_run_cannot_start_with_its_own_weights(checkpoint, tmp_path):
+    write_run(tmp_path / "source")
+    with pytest.raises(UserError, match="^init_from.*source"):
+        train(fine_tune_config(tmp_path / "source" / checkpoint, run_dir=str(tmp_path / "source")))
