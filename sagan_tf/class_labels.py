@@ -45,7 +45,9 @@ def check_class_names(names: Iterable[str]) -> None:
         )
 
 
-def find_labels(wanted: Sequence[str], num_classes: int, class_names: Sequence[str]) -> list[int]:
+def find_labels(
+    wanted: Sequence[str], num_classes: int, class_names: Sequence[str], option: str = "labels"
+) -> list[int]:
     """Return the labels of classes that are given by name or by index.
 
     A name takes precedence over an index: if a class is called "3", the text "3" means that class. The Unicode form of
@@ -55,6 +57,7 @@ def find_labels(wanted: Sequence[str], num_classes: int, class_names: Sequence[s
         wanted: Class names or indices. Empty for every class, in order.
         num_classes: 0 for a generator without classes, whose only label is 0.
         class_names: The names of all classes. Empty if they are not known.
+        option: The option that gives the classes, for messages.
 
     Returns:
         One label for each text in `wanted`.
@@ -65,11 +68,11 @@ def find_labels(wanted: Sequence[str], num_classes: int, class_names: Sequence[s
     if not wanted:
         return list(range(max(num_classes, 1)))
     if not num_classes:
-        raise UserError(f"labels: the generator has no classes; leave the option empty, received {wanted[0]!r}")
-    return [_find_label(text, num_classes, class_names) for text in wanted]
+        raise UserError(f"{option}: the generator has no classes; leave the option empty, received {wanted[0]!r}")
+    return [_find_label(text, num_classes, class_names, option) for text in wanted]
 
 
-def _find_label(text: str, num_classes: int, class_names: Sequence[str]) -> int:
+def _find_label(text: str, num_classes: int, class_names: Sequence[str], option: str) -> int:
     if text in class_names:
         return class_names.index(text)
     for normalize in (normalize_name, _normalize_case):
@@ -79,14 +82,14 @@ def _find_label(text: str, num_classes: int, class_names: Sequence[str]) -> int:
     if text.isdecimal() and int(text) < num_classes:
         return int(text)
     if not class_names or text.lstrip("-").isdecimal():
-        raise UserError(f"labels: expected classes from 0 to {num_classes - 1}, received {text!r}")
+        raise UserError(f"{option}: expected classes from 0 to {num_classes - 1}, received {text!r}")
     similar = _find_similar_name(text, class_names)
     hint = (
         f"did you mean {format_names([similar], 1)}?"
         if similar
         else f"the classes are {format_names(class_names, _MAX_SHOWN_CLASSES)}"
     )
-    raise UserError(f"labels: expected a class by name or a number below {num_classes}, received {text!r}; {hint}")
+    raise UserError(f"{option}: expected a class by name or a number below {num_classes}, received {text!r}; {hint}")
 
 
 def _find_similar_name(text: str, class_names: Sequence[str]) -> str | None:

@@ -8,6 +8,7 @@ from sagan_tf.config.dependent_options.common import (
     DEVICE_DEPENDENCIES,
     PACKAGED_DATASET,
     REFERENCE_DEPENDENCIES,
+    SELECTION_DEPENDENCIES,
     UNSIZED_METRIC_CONDITION,
     has_unsized_metric,
     is_split_in_data_dir,
@@ -45,6 +46,7 @@ TRAIN = (
         "--dataset=tfrecord or the name of a TFDS data set",
         lambda options: options.dataset not in ("folder", PACKAGED_DATASET),
     ),
+    *SELECTION_DEPENDENCIES,
     Dependency(("held_out",), "a --health_every other than 0", lambda options: options.health_every != 0),
     Dependency(
         ("attention_resolutions",),

@@ -53,10 +53,17 @@ class DirectorySource(IndexedSource):
                 digest.update(os.fsencode(f"{path}\0missing\0"))
         return digest.hexdigest()[:16]
 
-    def _select(self, indices: np.ndarray) -> DirectorySource:
-        layout = self.layout
-        paths = tuple(layout.paths[index] for index in indices)
-        selected = DirectoryLayout(paths, layout.labels[indices], layout.class_names)
+    def get_labels(self) -> np.ndarray:
+        """See `IndexedSource.get_labels`."""
+        return self.layout.labels
+
+    def get_keys(self) -> tuple[str, ...]:
+        """See `IndexedSource.get_keys`."""
+        return self.layout.paths
+
+    def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> DirectorySource:
+        """See `IndexedSource.select`."""
+        selected = DirectoryLayout(tuple(self.layout.paths[index] for index in indices), labels, class_names)
         return DirectorySource(self.tree, selected, resolution=self.resolution, image_channels=self.image_channels)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
@@ -92,5 +99,5 @@ def open_directory(data_config: DataConfig, *, resolution: int, image_channels: 
             subdirectory per class.
     """
     tree = open_tree(data_config.data_dir)
-    layout = read_layout(tree)
+    layout = read_layout(tree, are_classes_named=bool(data_config.classes))
     return DirectorySource(tree, layout, resolution=resolution, image_channels=image_channels)
