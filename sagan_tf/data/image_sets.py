@@ -1,4 +1,4 @@
-"""Image sets that a flag names as DATASET:SPLIT or as a directory, opened as a `Source`."""
+"""Image sets that a flag names as DATASET:SPLIT or as a directory or archive, opened as a `Source`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sagan_tf.errors import UserError
 
 
 def is_directory(text: str) -> bool:
-    """Return whether `text` names a directory, and not `DATASET:SPLIT`."""
-    return os.path.isdir(os.path.expanduser(text)) or ":" not in text
+    """Return whether `text` names a directory or an archive, and not `DATASET:SPLIT`."""
+    return os.path.exists(os.path.expanduser(text)) or ":" not in text
 
 
 def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_channels: int) -> Source:
-    """Open `DATASET:SPLIT` or a directory, with images preprocessed as for training.
+    """Open `DATASET:SPLIT`, a directory or an archive, with images preprocessed as for training.
 
     Args:
         flag: The flag that `text` is the value of, for messages.
-        text: `DATASET:SPLIT` or a directory.
+        text: `DATASET:SPLIT`, a directory or an archive.
         data_dir: The directory of the data sets.
         resolution: Height and width of the images after preprocessing, in pixels.
         image_channels: Channels of the images after preprocessing.
@@ -53,10 +53,10 @@ def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_c
 
 
 def open_square_images(directory: str, image_channels: int | None = None) -> DirectorySource:
-    """Open a directory of square images of one size, without resizing them.
+    """Open a directory or an archive of square images of one size, without resizing them.
 
     Args:
-        directory: The directory, with the images or with a subdirectory for each class.
+        directory: The directory or archive, with the images or with a subdirectory for each class.
         image_channels: Channels of the images. None for 1 if the first image is gray, and 3 otherwise.
 
     Returns:

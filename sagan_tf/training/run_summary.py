@@ -83,6 +83,7 @@ def log_description(description: dict[str, Any]) -> None:
     for line in textwrap.wrap(f"configuration: {settings}", 118, subsequent_indent="  ", break_on_hyphens=False):
         _logger.info("%s", line)
     _warn_if_label_dominates(histogram)
+    _warn_if_images_are_few(data["num_examples"], description["configuration"]["global_batch_size"])
 
 
 def _format_value(value: Any) -> str:
@@ -196,4 +197,14 @@ def _warn_if_label_dominates(histogram: dict[str, int]) -> None:
             "too low, all images get one label, and the samples of a class-conditional GAN collapse. Check --data_dir.",
             100 * share,
             name,
+        )
+
+
+def _warn_if_images_are_few(num_images: int, batch_size: int) -> None:
+    if num_images < batch_size:
+        _logger.warning(
+            "FEW IMAGES: each batch of --global_batch_size=%d repeats the %d images of the data set. The discriminator "
+            "soon memorizes so few images: use more, or try --augment.",
+            batch_size,
+            num_images,
         )

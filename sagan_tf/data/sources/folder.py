@@ -82,9 +82,9 @@ class DirectorySource(IndexedSource):
 
 
 def open_directory(data_config: DataConfig, *, resolution: int, image_channels: int) -> DirectorySource:
-    """Open a directory of images; an opener for `registry.DATASETS`.
+    """Open a directory or an archive of images; an opener for `registry.DATASETS`.
 
-    The directory is `data_config.data_dir`; `data_config.split` is not used.
+    Its path is `data_config.data_dir`; `data_config.split` is not used.
 
     Args:
         data_config: The data set.
@@ -95,7 +95,7 @@ def open_directory(data_config: DataConfig, *, resolution: int, image_channels: 
         The opened source.
 
     Raises:
-        UserError: The directory is missing, has no images, or has images at other levels than below one
+        UserError: The path is missing, cannot be read, has no images, or has images at other levels than below one
             subdirectory per class.
     """
     tree = open_tree(data_config.data_dir)

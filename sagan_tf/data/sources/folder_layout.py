@@ -9,6 +9,7 @@ import numpy as np
 
 from sagan_tf.data.images.file_names import EXTENSIONS
 from sagan_tf.data.trees.layout_error import LayoutError
+from sagan_tf.data.trees.tables import Table, read_table, sort_classes
 from sagan_tf.data.trees.tree import FileTree, Listing, sort_paths
 from sagan_tf.text import make_printable
 
@@ -38,8 +39,8 @@ def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> Directory
     """Find the images and classes of a data set.
 
     The first directory in the path of an image is its class, however deep the image lies. Images directly in the root
-    have no labels. The module `file_names` decides which files are images and which are ignored. The number of other
-    files is logged.
+    have no labels. A table in the root (`trees.tables`) replaces both rules. The module `file_names` decides which
+    files are images and which are ignored. The number of other files is logged.
 
     Args:
         tree: The files.
@@ -49,9 +50,12 @@ def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> Directory
         The layout of the tree.
 
     Raises:
-        UserError: The tree cannot be read, has no images, or its images are not all in the root or all in directories.
+        UserError: The tree or its table cannot be read, there are no images, or some images are in the root and some
+            in directories.
     """
     listing = tree.list_files()
+    if table := read_table(tree, listing):
+        return _apply_table(tree, listing, table)
     classes = _group_by_directory(listing.images)
     loose = classes.pop("", [])
     if loose and classes:
@@ -65,9 +69,27 @@ def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> Directory
     _log_other_files(tree, listing, bool(loose))
     if loose:
         return DirectoryLayout(tuple(loose), np.zeros(len(loose), np.int32), ())
-    counts = [len(paths) for paths in classes.values()]
-    paths = tuple(path for paths in classes.values() for path in paths)
-    return DirectoryLayout(paths, np.repeat(np.arange(len(counts), dtype=np.int32), counts), tuple(classes))
+    return _join_groups(classes)
+
+
+def _apply_table(tree: FileTree, listing: Listing, table: Table) -> DirectoryLayout:
+    """Return the layout of the images that a table lists, with its classes."""
+    class_names = sort_classes(table.labels.values())
+    groups: dict[str, list[str]] = {name: [] for name in class_names}
+    for path in listing.images:
+        if path in table.labels:
+            groups[table.labels[path]].append(path)
+    _logger.info("%s: classes from %s", tree.root, table.name)
+    if num_left_out := len(listing.images) - len(table.labels):
+        _logger.warning("%s: left out %d images that %s does not list", tree.root, num_left_out, table.name)
+    return _join_groups(groups)
+
+
+def _join_groups(groups: dict[str, list[str]]) -> DirectoryLayout:
+    """Return the layout of the images of each class."""
+    counts = [len(paths) for paths in groups.values()]
+    paths = tuple(path for paths in groups.values() for path in paths)
+    return DirectoryLayout(paths, np.repeat(np.arange(len(counts), dtype=np.int32), counts), tuple(groups))
 
 
 def _group_by_directory(paths: tuple[str, ...] | list[str]) -> dict[str, list[str]]:
