@@ -110,10 +110,10 @@ def _log_cost(config: Config, source: Source, state: TrainState) -> None:
     training = config.training
     num_images = training.num_steps * training.global_batch_size * training.discriminator_steps_per_step
     _logger.info(
-        "cost: %s steps read %s real images, which are %.4g epochs of the data set",
+        "cost: %s steps read %s real images, which are %s epochs of the data set",
         f"{training.num_steps:,}",
         f"{num_images:,}",
-        num_images / source.num_examples,
+        f"{num_images / source.num_examples:,.1f}",
     )
     parts = (
         *(state.generator, state.discriminator, state.generator_ema),
