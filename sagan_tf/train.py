@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from sagan_tf.cli.callable_module import make_callable
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config import Config
+from sagan_tf.config.dry_run import DryRunOptions
 from sagan_tf.runs.run_directory import RunDirectory
 
 
@@ -30,14 +31,30 @@ def main(config: Config) -> None:
     train(config, create_training_evaluation)
 
 
-def _check_and_train(config: Config, flagfiles: Mapping[str, pathlib.Path | None]) -> None:
+def describe(config: Config, output: str) -> None:
+    """Describe the run without training, and draw its first images into `output`."""
+    from sagan_tf.cli.load_tensorflow import load_tensorflow
+    from sagan_tf.log import log_to_console
+
+    load_tensorflow()
+    log_to_console()
+    from sagan_tf.training.dry_run import describe_without_training
+
+    describe_without_training(config, pathlib.Path(output).expanduser())
+
+
+def _check_and_train(config: Config, dry_run: DryRunOptions, flagfiles: Mapping[str, pathlib.Path | None]) -> None:
     RunDirectory(config.training.run_dir).check_not_moved(flagfiles.get("run_dir"))
-    main(config)
+    if dry_run.dry_run:
+        describe(config, dry_run.dry_run_output)
+    else:
+        main(config)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command_line("sagan_tf.train", __doc__, _check_and_train, Config, argv=argv, passes_flagfiles=True)
+    options = Config, DryRunOptions
+    return run_command_line("sagan_tf.train", __doc__, _check_and_train, *options, argv=argv, passes_flagfiles=True)
 
 
 make_callable(__name__)

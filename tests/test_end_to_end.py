@@ -116,7 +116,6 @@ def test_configs_of_the_compared_systems(tmp_path, config):
         (["--dataset=folder", "--data_dir=/nowhere"], "data_dir: "),
         (["--data_dir=/nowhere"], "data_dir: --data_dir=/nowhere "),
         (["--num_classes=7"], "num_classes: "),
-        (["--global_batch_size=20000"], "global_batch_size: "),
         (["--base_chanels=4"], "--base_chanels"),
     ],
 )

@@ -21,6 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `tools`, whe
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config.dependent_options import PREPARE_IMAGENET, check_dependent_fields
+from sagan_tf.config.image_selection import (
+    SELECTION_OPTIONS,
+    check_selection,
+    classes_option,
+    data_fraction_option,
+    exclude_classes_option,
+    max_images_per_class_option,
+)
 from sagan_tf.config.option import check_at_least_zero, check_every_field, check_given, check_positive, option
 from sagan_tf.config.shared_options import data_dir_option
 from sagan_tf.errors import UserError
@@ -43,6 +51,10 @@ class PreparationOptions:
     dataset: str = option("imagenet2012", "folder, or the name of a prepared TFDS data set.")
     data_dir: str = data_dir_option("the default directory of TFDS")
     split: str = option("train", "Split to read, and name of the directory in --output.")
+    classes: tuple[str, ...] = classes_option()
+    exclude_classes: tuple[str, ...] = exclude_classes_option()
+    max_images_per_class: int = max_images_per_class_option()
+    data_fraction: float = data_fraction_option()
     output: str = option("", "Directory to write to.")
     resolution: int = option(128, "Height and width to store.")
     image_channels: int = option(3, "1: gray, 3: color, 4: color and alpha.")
@@ -55,6 +67,7 @@ class PreparationOptions:
     def __post_init__(self) -> None:
         check_every_field(self)
         check_given(self, "output")
+        check_selection(self)
         check_positive(self, "resolution", "shuffle_buffer_size")
         check_at_least_zero(self, "num_shards")
         if self.num_workers is not None:
@@ -95,6 +108,7 @@ def main(options: PreparationOptions) -> None:
         data_dir=options.data_dir,
         split=options.split,
         shuffle_buffer_size=options.shuffle_buffer_size,
+        **{name: getattr(options, name) for name in SELECTION_OPTIONS},
     )
     source = open_source(data_config, resolution=options.resolution, image_channels=options.image_channels)
     names = ("dataset", "data_dir", "split", "resolution", "image_channels", "format", "quality", "shuffle_buffer_size")

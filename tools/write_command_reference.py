@@ -153,7 +153,9 @@ def _parse_flags(lines: list[str]) -> list[tuple[str, str | None, str]]:
 def format_page(title: str, introduction: str, programs: Sequence[str]) -> str:
     """Return the Markdown of a page of the reference."""
     helps = read_every_help()
-    training = {section for section in parse_help(helps[COMMANDS[0]])[2] if section.heading}
+    # The sections that training shares with another program; --dry_run belongs to training alone.
+    shared = {section for program in (*COMMANDS[1:], *TOOLS) for section in parse_help(helps[program])[2]}
+    training = {section for section in parse_help(helps[COMMANDS[0]])[2] if section.heading} & shared
     parts = [_NOTE, f"# {title}", "\n".join(textwrap.wrap(introduction, _WIDTH))]
     for program in programs:
         usage, summary, sections = parse_help(helps[program])

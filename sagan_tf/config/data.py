@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+from sagan_tf.config.image_selection import (
+    check_selection,
+    classes_option,
+    data_fraction_option,
+    exclude_classes_option,
+    max_images_per_class_option,
+)
 from sagan_tf.config.option import check_every_field, check_positive, option
 from sagan_tf.config.option_names import DATASETS, describe_names
 from sagan_tf.config.shared_options import data_dir_option
@@ -18,6 +25,10 @@ class DataConfig:
     dataset: str = option("imagenet2012", f"Data set: {describe_names(DATASETS | _OTHER_DATASETS)}.")
     data_dir: str = data_dir_option("the default directory of TFDS")
     split: str = option("train", "Split to train on; not used with --dataset=folder.")
+    classes: tuple[str, ...] = classes_option()
+    exclude_classes: tuple[str, ...] = exclude_classes_option()
+    max_images_per_class: int = max_images_per_class_option()
+    data_fraction: float = data_fraction_option()
     held_out: str = option(
         "",
         "Directory of real images that are not used for training, or DATASET:SPLIT in data_dir. The health check "
@@ -35,4 +46,5 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "shuffle_buffer_size")
+        check_selection(self)
         check_every_field(self)

@@ -57,7 +57,9 @@ def data_dir_option(default: str) -> Any:
     Args:
         default: The directory if the option is empty, for the help text.
     """
-    return option("", f"Directory of the data; empty: {default}.", changeable=True)
+    return option(
+        "", f"Directory of the data, or with folder a .zip or .tar archive; empty: {default}.", changeable=True
+    )
 
 
 def seed_option(uses: str) -> Any:

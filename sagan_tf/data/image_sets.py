@@ -1,33 +1,32 @@
-"""Image sets that a flag names as DATASET:SPLIT or as a directory, opened as a `Source`."""
+"""Image sets that a flag names as DATASET:SPLIT or as a directory or archive, opened as a `Source`."""
 
 from __future__ import annotations
 
 import os
-import pathlib
 
 from PIL import Image
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.images.limits import read_file
 from sagan_tf.data.images.preprocessing import open_image
 from sagan_tf.data.sources.folder import DirectorySource, open_directory
-from sagan_tf.data.sources.folder_layout import LayoutError
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
+from sagan_tf.data.trees.layout_error import LayoutError
+from sagan_tf.data.trees.tree import FileTree
 from sagan_tf.errors import UserError
 
 
 def is_directory(text: str) -> bool:
-    """Return whether `text` names a directory, and not `DATASET:SPLIT`."""
-    return os.path.isdir(os.path.expanduser(text)) or ":" not in text
+    """Return whether `text` names a directory or an archive, and not `DATASET:SPLIT`."""
+    return os.path.exists(os.path.expanduser(text)) or ":" not in text
 
 
 def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_channels: int) -> Source:
-    """Open `DATASET:SPLIT` or a directory, with images preprocessed as for training.
+    """Open `DATASET:SPLIT`, a directory or an archive, with images preprocessed as for training.
 
     Args:
         flag: The flag that `text` is the value of, for messages.
-        text: `DATASET:SPLIT` or a directory.
+        text: `DATASET:SPLIT`, a directory or an archive.
         data_dir: The directory of the data sets.
         resolution: Height and width of the images after preprocessing, in pixels.
         image_channels: Channels of the images after preprocessing.
@@ -54,10 +53,10 @@ def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_c
 
 
 def open_square_images(directory: str, image_channels: int | None = None) -> DirectorySource:
-    """Open a directory of square images of one size, without resizing them.
+    """Open a directory or an archive of square images of one size, without resizing them.
 
     Args:
-        directory: The directory, with the images or with a subdirectory for each class.
+        directory: The directory or archive, with the images or with a subdirectory for each class.
         image_channels: Channels of the images. None for 1 if the first image is gray, and 3 otherwise.
 
     Returns:
@@ -68,22 +67,22 @@ def open_square_images(directory: str, image_channels: int | None = None) -> Dir
     """
     path = os.path.expanduser(directory)
     try:
-        layout = open_directory(DataConfig(data_dir=path), resolution=1, image_channels=1).layout
+        source = open_directory(DataConfig(data_dir=path), resolution=1, image_channels=1)
     except LayoutError as error:
         raise UserError(error.message("images")) from error
     except UserError as error:
         raise UserError(f"images={directory}: {error}") from error
-    side, mode = _check_sizes(path, layout.paths)
+    side, mode = _check_sizes(source.tree, source.layout.paths)
     channels = image_channels or (1 if mode in ("1", "L", "LA", "I;16", "I") else 3)
-    return DirectorySource(pathlib.Path(path), layout, resolution=side, image_channels=channels)
+    return DirectorySource(source.tree, source.layout, resolution=side, image_channels=channels)
 
 
-def _check_sizes(directory: str, names: tuple[str, ...]) -> tuple[int, str]:
+def _check_sizes(tree: FileTree, names: tuple[str, ...]) -> tuple[int, str]:
     """Check that all images are square and have the same size.
 
     Args:
-        directory: The directory of the images.
-        names: Paths of the images relative to the directory.
+        tree: The files.
+        names: Paths of the images relative to the root of the tree.
 
     Returns:
         The side of the images in pixels, and the Pillow mode of the first image.
@@ -93,7 +92,7 @@ def _check_sizes(directory: str, names: tuple[str, ...]) -> tuple[int, str]:
     """
     first_name, side, first_mode = "", 0, ""
     for name in names:
-        size, mode = _read_size_and_mode(pathlib.Path(directory, name))
+        size, mode = _read_size_and_mode(tree, name)
         if not first_name:
             first_name, side, first_mode = name, size[0], mode
         if size != (side, side):
@@ -106,10 +105,10 @@ def _check_sizes(directory: str, names: tuple[str, ...]) -> tuple[int, str]:
     return side, first_mode
 
 
-def _read_size_and_mode(path: pathlib.Path) -> tuple[tuple[int, int], str]:
+def _read_size_and_mode(tree: FileTree, path: str) -> tuple[tuple[int, int], str]:
     try:
-        image, _ = open_image(read_file(path))
+        image, _ = open_image(tree.read(path))
         return image.size, image.mode
     except Exception as error:  # Pillow raises almost any exception for damaged files
         reason = "not an image of a known format" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise UserError(f"images: expected readable images, received {path} ({reason})") from error
+        raise UserError(f"images: expected readable images, received {tree.format_name(path)} ({reason})") from error

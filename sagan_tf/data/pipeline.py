@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from sagan_tf.data.images.preprocessing import flip_at_random, scale_to_unit_range
 from sagan_tf.data.sources.source import Source
-from sagan_tf.errors import UserError
 
 _PREFETCHED_BATCHES = 4
 """Enough to even out the different times that single images take, and few enough to keep in memory."""
@@ -26,6 +25,8 @@ def make_training_dataset(
 ) -> tf.data.Dataset:
     """Create an endless dataset of training batches.
 
+    A batch continues with the next epoch where an epoch ends, so that a data set may have fewer images than a batch.
+
     The dataset is a function of the arguments alone. It has no state of its own that would have to be saved.
 
     Args:
@@ -40,15 +41,7 @@ def make_training_dataset(
     Returns:
         A dataset of {"images": float32 [batch_size, resolution, resolution, image_channels] in [-1, 1], "labels": int32
         [batch_size], "positions": int64 [batch_size], ascending}.
-
-    Raises:
-        UserError: The data set has fewer images than a batch of all shards.
     """
-    if batch_size * num_shards > source.num_examples:
-        raise UserError(
-            f"global_batch_size: expected at most {source.num_examples}, the number of images in {source.name}, "
-            f"received {batch_size * num_shards}"
-        )
 
     def finish(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         images, positions = batch["image"], batch["position"]

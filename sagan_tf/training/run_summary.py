@@ -89,6 +89,7 @@ def log_description(description: dict[str, Any]) -> None:
         _logger.info("%s", line)
     _warn_if_label_dominates(histogram)
     _warn_if_unbalanced(description)
+    _warn_if_images_are_few(data["num_examples"], description["configuration"]["global_batch_size"])
 
 
 def _format_value(value: Any) -> str:
@@ -223,4 +224,14 @@ def _warn_if_unbalanced(description: dict[str, Any]) -> None:
             names[counts.argmax()],
             counts.min(),
             names[counts.argmin()],
+        )
+
+
+def _warn_if_images_are_few(num_images: int, batch_size: int) -> None:
+    if num_images < batch_size:
+        _logger.warning(
+            "FEW IMAGES: each batch of --global_batch_size=%d repeats the %d images of the data set. The discriminator "
+            "soon memorizes so few images: use more, or try --augment.",
+            batch_size,
+            num_images,
         )

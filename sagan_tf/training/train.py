@@ -15,10 +15,9 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
 from sagan_tf.data.pipeline import make_training_dataset
-from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.memory_errors import explain_memory_errors
-from sagan_tf.distribution.strategy import check_batch_size, check_jit_compile, count_workers, create_strategy, is_chief
+from sagan_tf.distribution.strategy import count_workers, create_strategy, is_chief
 from sagan_tf.distribution.worker_agreement import run_on_chief
 from sagan_tf.errors import UserError
 from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, remove_unfinished_checkpoints, restore_latest
@@ -42,7 +41,7 @@ from sagan_tf.training.run_summary import describe_run, log_description
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from sagan_tf.training.validation import check_config, check_flags, resolve_classes
+from sagan_tf.training.validation import check_config, check_flags, open_checked_data
 from sagan_tf.training.worker_consistency import check_worker_consistency
 
 _logger = logging.getLogger("sagan_tf")
@@ -86,10 +85,7 @@ def _train(
     strategy: tf.distribute.Strategy,
 ) -> None:
     """Open the data and the run, and train if there are steps or evaluations left."""
-    check_jit_compile(config.training, strategy)
-    check_batch_size(config.training, strategy.num_replicas_in_sync, config.model.discriminator_minibatch_statistics)
-    source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
-    config = resolve_classes(config, source)
+    source, config = open_checked_data(config, strategy)
     flagfile = config.to_flagfile()
     run_directory.check_flags(flagfile, Config().to_flagfile())
     check_readable_path(run_directory.checkpoints)  # checkpoints that TensorFlow cannot read later

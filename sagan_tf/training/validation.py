@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 
+import tensorflow as tf
+
 from sagan_tf.augmentation import AUGMENTATIONS
 from sagan_tf.config import Config
 from sagan_tf.config.dependent_options import TRAIN, check_dependent_fields
 from sagan_tf.config.option import check_registered
+from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
+from sagan_tf.distribution.strategy import check_batch_size, check_jit_compile
 from sagan_tf.errors import UserError
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.losses import LOSSES
@@ -86,6 +90,25 @@ def _check_gradient_penalty(config: Config) -> None:
             f"{names[0]}: cannot be used with discriminator attention at {large[0]}, which is computed in blocks and "
             "has no second derivative; use attention at 32 or below, or at 64 or below with --attention_form=pooled"
         )
+
+
+def open_checked_data(config: Config, strategy: tf.distribute.Strategy) -> tuple[Source, Config]:
+    """Open the training images and check that the configuration fits them and the devices.
+
+    Args:
+        config: The run.
+        strategy: The strategy of the run.
+
+    Returns:
+        The training images, and the configuration with the number of classes.
+
+    Raises:
+        UserError: The data cannot be opened, or the configuration does not fit.
+    """
+    check_jit_compile(config.training, strategy)
+    check_batch_size(config.training, strategy.num_replicas_in_sync, config.model.discriminator_minibatch_statistics)
+    source = open_source(config.data, resolution=config.model.resolution, image_channels=config.model.image_channels)
+    return source, resolve_classes(config, source)
 
 
 def resolve_classes(config: Config, source: Source) -> Config:

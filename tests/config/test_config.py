@@ -30,11 +30,11 @@ num_classes discriminator_base_channels discriminator_minibatch_statistics ema_s
 histogram_every ema_half_life_images ema_ramp_up learning_rate_decay_start learning_rate_decay_steps
 learning_rate_warmup_steps evaluate_every r1_weight r2_weight gradient_penalty_anneal_steps lecam_weight
 lecam_start_step class_margin_weight orthogonal_regularization consistency_weight fake_consistency_weight
-latent_consistency_weight latent_diversity_weight generator_top_k_decay_steps
+latent_consistency_weight latent_diversity_weight generator_top_k_decay_steps max_images_per_class
 freeze_discriminator
 """
 FRACTIONS_BELOW_ONE = "batch_norm_momentum adam_beta1 adam_beta2 ema_decay ada_target lecam_decay"
-FRACTIONS_ABOVE_ZERO = "gradient_penalty_final_fraction generator_top_k"
+FRACTIONS_ABOVE_ZERO = "gradient_penalty_final_fraction generator_top_k data_fraction"
 LIMITS: dict[str, Any] = {
     name: (invalid, valid)
     for names, invalid, valid in (

@@ -6,7 +6,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from sagan_tf.data.sources.folder_layout import DirectoryLayout, read_layout
 from sagan_tf.data.sources.tfrecord import TFRecordMetadata, serialize_record
+from sagan_tf.data.trees.open_tree import open_tree
 
 
 def build_class_directories(
@@ -28,6 +30,11 @@ def write_image(path: Path, color: tuple[int, int, int], size: tuple[int, int] =
     """Write an image of one color; `size` is (width, height)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, color).save(path)
+
+
+def read_directory_layout(data_dir: str) -> DirectoryLayout:
+    """Return the layout of a directory or an archive."""
+    return read_layout(open_tree(data_dir))
 
 
 def build_record_files(

@@ -12,7 +12,6 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.pipeline import make_single_pass_dataset, make_training_dataset
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
-from sagan_tf.errors import UserError
 from tests.data.sample_folders import build_class_directories, build_record_files
 
 
@@ -66,13 +65,20 @@ def test_resumes_bit_identically_with_flips(tmp_path: Path) -> None:
         assert 0.2 < changed.mean() < 0.8
 
 
-@pytest.mark.parametrize(("batch_size", "num_shards"), [(13, 1), (7, 2)])
-def test_rejects_a_batch_larger_than_the_data_set(class_directories: Path, batch_size: int, num_shards: int) -> None:
+@pytest.mark.parametrize(("batch_size", "num_shards"), [(30, 1), (15, 2), (1, 30)])
+def test_a_data_set_smaller_than_a_batch_is_repeated(class_directories: Path, batch_size: int, num_shards: int) -> None:
+    """A batch of all shards has 12 images twice and half of them a third time, and the next batch goes on."""
     source = open_directory(class_directories)
-    with pytest.raises(UserError, match=rf"global_batch_size: .*12.* {batch_size * num_shards}"):
-        make_training_dataset(
-            source, batch_size=batch_size, seed=0, position=0, random_flip=False, shard_index=0, num_shards=num_shards
-        )
+    parts = []
+    for index in range(num_shards):
+        dataset = make_training_dataset(source, batch_size=batch_size, seed=0, position=0, random_flip=False,
+                                        shard_index=index, num_shards=num_shards)  # fmt: skip
+        parts.append(list(dataset.take(2).as_numpy_iterator()))
+    for number in range(2):
+        positions = np.concatenate([part[number]["positions"] for part in parts])
+        np.testing.assert_array_equal(np.sort(positions), np.arange(30 * number, 30 * number + 30))
+    images = np.concatenate([batch["images"] for part in parts for batch in part])
+    assert np.unique(images.reshape(60, -1), axis=0, return_counts=True)[1].tolist() == [5] * 12
 
 
 @pytest.mark.parametrize("kind", ["folder", "tfrecord"])

@@ -20,6 +20,7 @@ from sagan_tf.data import image_sets
 from sagan_tf.data.images import skipped
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
+from sagan_tf.data.trees.directory_tree import DirectoryTree
 from sagan_tf.errors import UserError
 from tests.faults.untrusted_files import noise
 
@@ -82,7 +83,7 @@ def read_sizes(directory: Path) -> dict[str, Any]:
     for path in paths:
         try:
             with INCREASE:
-                image_sets._read_size_and_mode(path)
+                image_sets._read_size_and_mode(DirectoryTree(str(directory)), str(path.relative_to(directory)))
             read.append(str(path))
         except UserError as error:
             named[str(path)] = str(error)

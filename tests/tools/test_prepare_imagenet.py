@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,3 +235,14 @@ def test_ctrl_c_in_a_terminal(tmp_path: Path) -> None:
     message = (tmp_path / "records.log").read_text()
     assert "Traceback" not in message
     assert re.search(r"interrupted: [0-9]+ of 120 images are finished; .*\n$", message)
+
+
+def test_an_archive_and_some_of_its_classes(class_directories: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "images"), "zip", class_directories))
+    assert prepare_folder(archive, tmp_path / "out", "--classes=dog,cat", "--max_images_per_class=2") == 0
+    source = open_records(tmp_path / "out")
+    assert source.class_names == ("dog", "cat") and source.class_counts.tolist() == [2, 2]
+    for example in source.preview(4).as_numpy_iterator():
+        stem = Path(example["name"].decode().rstrip(")")).stem
+        color = get_image_color(1 - int(example["label"]), int(stem))
+        assert np.abs(example["image"].astype(int) - color).max() <= 3

@@ -48,13 +48,25 @@ def is_image(entry: os.DirEntry[str]) -> bool:
     Returns:
         True for a file with one of `EXTENSIONS`, and for a JPEG, PNG, WebP or GIF file without an extension.
     """
-    if os.path.splitext(entry.name)[1] not in ("", "."):
-        return entry.name.lower().endswith(EXTENSIONS)
+    is_named = is_image_name(entry.name)
+    if is_named is not None:
+        return is_named
     try:
         if not entry.is_file():  # opening a pipe would block forever
             return False
         with open(entry.path, "rb", buffering=0) as file:
-            first = file.read(12)
+            return has_image_signature(file.read(12))
     except OSError:
         return False
+
+
+def is_image_name(name: str) -> bool | None:
+    """Return whether a file is an image by its extension, or None if it has no extension."""
+    if os.path.splitext(name)[1] in ("", "."):
+        return None
+    return name.lower().endswith(EXTENSIONS)
+
+
+def has_image_signature(first: bytes) -> bool:
+    """Return whether a file is a JPEG, PNG, WebP or GIF file by its first 12 bytes."""
     return first.startswith(_SIGNATURES) or (first[:4] == b"RIFF" and first[8:] == b"WEBP")

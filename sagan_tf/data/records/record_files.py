@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Callable
 
@@ -83,6 +84,14 @@ def take_strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> 
             part.append(RecordFile(file.path, length, file.skip + start * file.step, file.step * count))
         before += file.num_examples
     return tuple(part)
+
+
+def take_fraction(files: tuple[RecordFile, ...], fraction: float) -> tuple[RecordFile, ...]:
+    """Return the first records of each range, as many as the fraction, rounded up to a whole number of records."""
+    # Rounded first, so that 0.1 x 30 is 3 and not 3.0000000000000004.
+    return tuple(
+        dataclasses.replace(file, num_examples=math.ceil(round(fraction * file.num_examples, 9))) for file in files
+    )
 
 
 def check_files_exist(files: tuple[RecordFile, ...]) -> None:

@@ -1,76 +1,76 @@
-"""Images in a directory: labeled, with a subdirectory for each class, or unlabeled."""
+"""Image files of a directory or an archive: labeled, with a subdirectory for each class, or unlabeled."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import os
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
-from sagan_tf.data.images.limits import read_file
 from sagan_tf.data.sources.decoding import decode_chunks, decode_in_python, decode_readable_images
-from sagan_tf.data.sources.folder_layout import DirectoryLayout, read_directory_layout
+from sagan_tf.data.sources.folder_layout import DirectoryLayout, read_layout
 from sagan_tf.data.sources.indexed import IndexedSource
+from sagan_tf.data.trees.open_tree import open_tree
+from sagan_tf.data.trees.tree import FileTree
 
 
 class DirectorySource(IndexedSource):
     """Image files that are read and decoded each time they are drawn.
 
     Args:
-        directory: The directory of the data set.
-        layout: The images and classes in the directory.
+        tree: The files.
+        layout: The images and classes among the files.
         resolution: Height and width of the images after preprocessing, in pixels.
         image_channels: Channels of the images after preprocessing.
 
     Attributes:
-        layout: The images and classes in the directory.
+        tree: The files.
+        layout: The images and classes among the files.
     """
 
-    def __init__(self, directory: Path, layout: DirectoryLayout, *, resolution: int, image_channels: int) -> None:
+    def __init__(self, tree: FileTree, layout: DirectoryLayout, *, resolution: int, image_channels: int) -> None:
         super().__init__(
-            name=str(directory),
+            name=tree.root,
             num_examples=len(layout.paths),
             class_names=layout.class_names,
             class_counts=np.bincount(layout.labels, minlength=len(layout.class_names))[: len(layout.class_names)],
             resolution=resolution,
             image_channels=image_channels,
         )
-        self._directory = directory
+        self.tree = tree
         self.layout = layout
-
-    @property
-    def labels(self) -> np.ndarray:
-        """See `IndexedSource.labels`."""
-        return self.layout.labels
 
     def digest(self) -> str:
         """See `Source.digest`."""
         digest = hashlib.sha256()
         for path in self.layout.paths:
             try:
-                status = os.stat(self._directory / path)
-                digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+                digest.update(os.fsencode("\0".join(map(str, (path, *self.tree.get_version(path), "")))))
             except OSError:  # reported as an unreadable image when it is drawn
                 digest.update(os.fsencode(f"{path}\0missing\0"))
         return digest.hexdigest()[:16]
 
-    def _select(self, indices: np.ndarray) -> DirectorySource:
-        layout = self.layout
-        paths = tuple(layout.paths[index] for index in indices)
-        selected = DirectoryLayout(paths, layout.labels[indices], layout.class_names)
-        return DirectorySource(
-            self._directory, selected, resolution=self.resolution, image_channels=self.image_channels
-        )
+    def get_labels(self) -> np.ndarray:
+        """See `IndexedSource.get_labels`."""
+        return self.layout.labels
+
+    def get_keys(self) -> tuple[str, ...]:
+        """See `IndexedSource.get_keys`."""
+        return self.layout.paths
+
+    def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> DirectorySource:
+        """See `IndexedSource.select`."""
+        selected = DirectoryLayout(tuple(self.layout.paths[index] for index in indices), labels, class_names)
+        return DirectorySource(self.tree, selected, resolution=self.resolution, image_channels=self.image_channels)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
         def load(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-            paths = [self._directory / self.layout.paths[index] for index in indices]
-            names = [os.fsencode(path) for path in paths]  # a file name need not be UTF-8
-            files = [(functools.partial(read_file, path), str(path)) for path in paths]
+            paths = [self.layout.paths[index] for index in indices]
+            names = [os.fsencode(self.tree.format_name(path)) for path in paths]  # a file name need not be UTF-8
+            files = [(functools.partial(self.tree.read, path), self.tree.format_name(path)) for path in paths]
             images, readable = decode_readable_images(files, self)
             return images, readable, self.layout.labels[indices[readable]], np.array(names, object)[readable]
 
@@ -82,9 +82,9 @@ class DirectorySource(IndexedSource):
 
 
 def open_directory(data_config: DataConfig, *, resolution: int, image_channels: int) -> DirectorySource:
-    """Open a directory of images; an opener for `registry.DATASETS`.
+    """Open a directory or an archive of images; an opener for `registry.DATASETS`.
 
-    The directory is `data_config.data_dir`; `data_config.split` is not used.
+    Its path is `data_config.data_dir`; `data_config.split` is not used.
 
     Args:
         data_config: The data set.
@@ -95,8 +95,9 @@ def open_directory(data_config: DataConfig, *, resolution: int, image_channels: 
         The opened source.
 
     Raises:
-        UserError: The directory is missing, has no images, or has images at other levels than one class per
-            subdirectory.
+        UserError: The path is missing, cannot be read, has no images, or has images at other levels than below one
+            subdirectory per class.
     """
-    layout = read_directory_layout(data_config.data_dir)
-    return DirectorySource(Path(data_config.data_dir), layout, resolution=resolution, image_channels=image_channels)
+    tree = open_tree(data_config.data_dir)
+    layout = read_layout(tree, are_classes_named=bool(data_config.classes))
+    return DirectorySource(tree, layout, resolution=resolution, image_channels=image_channels)

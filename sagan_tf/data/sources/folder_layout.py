@@ -1,54 +1,33 @@
-"""The layout of a directory of images: its files, its classes, and errors in its levels."""
+"""The layout of a tree of images: its files, its classes, and errors in its levels."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import os
-import shlex
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from sagan_tf.data.images.file_names import EXTENSIONS, is_ignored, is_image
-from sagan_tf.errors import UserError
-from sagan_tf.text import make_printable, normalize_name
+from sagan_tf.data.images.file_names import EXTENSIONS
+from sagan_tf.data.trees.layout_error import LayoutError
+from sagan_tf.data.trees.tables import Table, read_table, sort_classes
+from sagan_tf.data.trees.tree import FileTree, Listing, sort_paths
+from sagan_tf.text import make_printable
 
-_MAX_SEARCH_LEVELS = 6
-"""Number of directory levels in which misplaced images are searched for."""
+SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing"}
+"""Names of directories that are parts of a data set rather than classes, if no directory beside them has another."""
+_MAX_ALTERNATIVES = 4
 
 _logger = logging.getLogger("sagan_tf")
 
 
-class LayoutError(UserError):
-    """An error for a directory that does not have the layout of a data set.
-
-    Args:
-        problem: What is wrong.
-        alternatives: Directories to suggest.
-        purpose: Text before the suggestion, such as 'for images without labels '.
-    """
-
-    def __init__(self, problem: str, alternatives: Sequence[str | Path] = (), purpose: str = "") -> None:
-        self._problem, self._alternatives, self._purpose = problem, alternatives, purpose
-        super().__init__(self.message("data_dir"))
-
-    def message(self, option: str) -> str:
-        """Return the message for the option that names the directory."""
-        flags = " or ".join(f"--{option}={shlex.quote(str(directory))}" for directory in self._alternatives)
-        return f"{option}: {self._problem}" + (f"; {self._purpose}pass {flags}" if flags else "")
-
-
 @dataclasses.dataclass(frozen=True)
 class DirectoryLayout:
-    """The images of a directory.
+    """The images of a directory or an archive.
 
     Attributes:
-        paths: Paths relative to the directory, ordered by class and then by name.
+        paths: Paths relative to the root, ordered by class and then by name.
         labels: int32 [images]; all 0 if there are no classes.
-        class_names: Names of the class subdirectories, sorted by their NFC form; empty if the images are in the
-            directory itself.
+        class_names: Names of the classes, in the order of the labels; empty if the images have no labels.
     """
 
     paths: tuple[str, ...]
@@ -56,171 +35,143 @@ class DirectoryLayout:
     class_names: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Listing:
-    images: list[str]
-    directories: list[str]
-    num_ignored: int
-
-
-def read_directory_layout(data_dir: str) -> DirectoryLayout:
+def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> DirectoryLayout:
     """Find the images and classes of a data set.
 
-    The module `file_names` decides which files are images and which are ignored. The number of other files is logged.
-    Links are followed.
+    The first directory in the path of an image is its class, however deep the image lies. Images directly in the root
+    have no labels. A table in the root (`trees.tables`) replaces both rules. The module `file_names` decides which
+    files are images and which are ignored. The number of other files is logged.
 
     Args:
-        data_dir: The directory of the data set.
+        tree: The files.
+        are_classes_named: Whether the user has named the classes, so that their names are not questioned.
 
     Returns:
-        The layout of the directory.
+        The layout of the tree.
 
     Raises:
-        UserError: The directory is missing, has no images, or its images are not all in it or all in subdirectories.
+        UserError: The tree or its table cannot be read, there are no images, or some images are in the root and some
+            in directories.
     """
-    root = _check_directory(data_dir)
-    top = _list_directory(root)
-    classes = {name: _list_directory(root / name) for name in top.directories}
-    _check_no_deeper_images(root, classes)
-    num_ignored = top.num_ignored + sum(listing.num_ignored for listing in classes.values())
-    empty = [name for name, listing in classes.items() if not listing.images]
-    classes = {name: listing for name, listing in classes.items() if listing.images}
-    if top.images and classes:
-        name, listing = next(iter(classes.items()))
+    listing = tree.list_files()
+    if table := read_table(tree, listing):
+        return _apply_table(tree, listing, table)
+    classes = _group_by_directory(listing.images)
+    loose = classes.pop("", [])
+    if loose and classes:
+        image = next(iter(classes.values()))[0]
         raise LayoutError(
-            f"expected images either in {root} or in its subdirectories, received both ({top.images[0]} and "
-            f"{os.path.join(name, listing.images[0])}); move them to one level"
+            f"expected images either in {tree.root} or in its subdirectories, received both ({loose[0]} and {image}); "
+            "move them to one level"
         )
-    if not top.images:
-        _check_classes(root, classes)
-        if empty:
-            _logger.warning(
-                "%s: ignored %d subdirectories without images: %s", root, len(empty), make_printable(", ".join(empty))
-            )
-    if num_ignored:
-        _logger.info("%s: ignored %d files that are not images", root, num_ignored)
-    if top.images:
-        return DirectoryLayout(tuple(top.images), np.zeros(len(top.images), np.int32), ())
-    paths = tuple(os.path.join(name, image) for name, listing in classes.items() for image in listing.images)
-    counts = [len(listing.images) for listing in classes.values()]
-    return DirectoryLayout(paths, np.repeat(np.arange(len(counts), dtype=np.int32), counts), tuple(classes))
+    if not loose:
+        _check_classes(tree, classes, are_classes_named)
+    _log_other_files(tree, listing, bool(loose))
+    if loose:
+        return DirectoryLayout(tuple(loose), np.zeros(len(loose), np.int32), ())
+    return _join_groups(classes)
 
 
-def _check_directory(data_dir: str) -> Path:
-    if not data_dir:
-        raise LayoutError("expected the directory of the images, received an empty path", ["DIRECTORY"])
-    root = Path(data_dir)
-    if not root.exists():
-        raise LayoutError(f"expected a directory of images, received {data_dir}, which does not exist")
-    if not root.is_dir():
-        raise LayoutError(f"expected a directory of images, received {data_dir}, which is a file")
-    return root
+def _apply_table(tree: FileTree, listing: Listing, table: Table) -> DirectoryLayout:
+    """Return the layout of the images that a table lists, with its classes."""
+    class_names = sort_classes(table.labels.values())
+    groups: dict[str, list[str]] = {name: [] for name in class_names}
+    for path in listing.images:
+        if path in table.labels:
+            groups[table.labels[path]].append(path)
+    _logger.info("%s: classes from %s", tree.root, table.name)
+    if num_left_out := len(listing.images) - len(table.labels):
+        _logger.warning("%s: left out %d images that %s does not list", tree.root, num_left_out, table.name)
+    return _join_groups(groups)
 
 
-def _list_directory(directory: Path) -> _Listing:
-    """Return the sorted content of a directory.
+def _join_groups(groups: dict[str, list[str]]) -> DirectoryLayout:
+    """Return the layout of the images of each class."""
+    counts = [len(paths) for paths in groups.values()]
+    paths = tuple(path for paths in groups.values() for path in paths)
+    return DirectoryLayout(paths, np.repeat(np.arange(len(counts), dtype=np.int32), counts), tuple(groups))
 
-    Entries that `file_names.is_ignored` ignores are left out and not counted.
+
+def _group_by_directory(paths: tuple[str, ...] | list[str]) -> dict[str, list[str]]:
+    """Return the paths by their first directory, in sorted order; those without a directory by the empty text."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        first, _, rest = path.partition("/")
+        groups.setdefault(first if rest else "", []).append(path)
+    return {name: groups[name] for name in sort_paths(groups)}
+
+
+def _log_other_files(tree: FileTree, listing: Listing, is_unlabeled: bool) -> None:
+    """Log which directories and how many files are not used."""
+    empty = listing.empty_directories
+    if empty and not is_unlabeled:
+        names = make_printable(", ".join(empty))
+        _logger.warning("%s: ignored %d subdirectories without images: %s", tree.root, len(empty), names)
+    if listing.num_ignored:
+        _logger.info("%s: ignored %d files that are not images", tree.root, listing.num_ignored)
+
+
+def _check_classes(tree: FileTree, classes: dict[str, list[str]], are_classes_named: bool) -> None:
+    """Check that the directories of the root can be classes.
+
+    Raises:
+        LayoutError: There are no images, a single class, or directories that are splits. The message suggests other
+            directories if it can.
     """
-    images, directories, num_ignored = [], [], 0
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if is_ignored(entry.name):
-                    continue
-                if _is_directory(entry):
-                    directories.append(entry.name)
-                elif is_image(entry):
-                    images.append(entry.name)
-                else:
-                    num_ignored += 1
-    except OSError as error:
-        raise LayoutError(f"cannot read the directory {directory}: {error.strerror}") from error
-    # Sorted so that the order, on which labels and resuming depend, is the same on every system.
-    return _Listing(sorted(images, key=_get_sort_key), sorted(directories, key=_get_sort_key), num_ignored)
-
-
-def _get_sort_key(name: str) -> tuple[str, str]:
-    """Return a sort key: the NFC form of a name, and the name itself.
-
-    The name itself orders two names with the same NFC form.
-    """
-    return normalize_name(name), name
-
-
-def _is_directory(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself: an unreadable image, if it has the name of an image
-        return False
-
-
-def _check_classes(root: Path, classes: dict[str, _Listing]) -> None:
-    """Raise LayoutError if there are no images, or images of one class only."""
     if not classes:
-        raise LayoutError(f"found no images ({', '.join(EXTENSIONS)}, or files without an extension) in {root}")
-    if len(classes) == 1:
-        (name,) = classes
-        raise LayoutError(
-            f"expected a subdirectory for each class, received the single subdirectory {name} in {root}",
-            [root / name],
-            "for images without labels ",
-        )
-
-
-def _check_no_deeper_images(root: Path, classes: dict[str, _Listing]) -> None:
-    """Check that there are no images below the class subdirectories.
-
-    Raises:
-        LayoutError: There are such images. The message suggests another directory if it can.
-    """
-    seen: set[str] = set()
-    deeper = {name: image for name in classes if (image := _find_image_below(root / name, classes[name], seen))}
-    if not deeper:
+        raise LayoutError(f"found no images ({', '.join(EXTENSIONS)}, or files without an extension) in {tree.root}")
+    if are_classes_named:
         return
-    problem = f"expected images at most one level below {root}, received {next(iter(deeper.values()))}"
-    if any(listing.images for listing in classes.values()):
-        name, image = next(iter(deeper.items()))
+    if len(classes) == 1 or _are_splits(classes):
+        names = ", ".join(classes)
+        received = f"the single subdirectory {names}" if len(classes) == 1 else f"only splits ({names})"
+        roots = {root: has for name, paths in classes.items() for root, has in _find_roots(name, paths).items()}
         raise LayoutError(
-            f"{problem}; if it is an image of class {name}, move it and the images beside it into {root / name}; "
-            f"otherwise (a thumbnail, for example) move {image.parent} out of {root}"
+            f"expected a subdirectory for each class, received {received} in {tree.root}",
+            [tree.format_name(root) for root in list(roots)[:_MAX_ALTERNATIVES]],
+            "" if any(roots.values()) else "for images without labels ",
         )
-    candidates = _find_class_parents(deeper.values())
-    if not candidates:
-        raise LayoutError(
-            f"{problem}; move the images of each class into one directory, and these directories into {root}"
+    _warn_about_equal_subdirectories(tree, classes)
+
+
+def _are_splits(names: dict[str, list[str]]) -> bool:
+    return all(name.lower() in SPLIT_NAMES for name in names)
+
+
+def _cut(paths: list[str], directory: str) -> list[str]:
+    """Return paths relative to a directory that contains them all or some of them."""
+    return [path[len(directory) + 1 :] for path in paths if path.startswith(f"{directory}/")]
+
+
+def _find_roots(directory: str, paths: list[str]) -> dict[str, bool]:
+    """Find the directories, at or below one of the root, that can be read as a data set.
+
+    Args:
+        directory: The directory, relative to the root.
+        paths: Images in it and below it, relative to the root.
+
+    Returns:
+        Whether a directory has classes, by directory; empty if there is no such directory.
+    """
+    groups = _group_by_directory(_cut(paths, directory))
+    if "" in groups:
+        return {directory: False} if len(groups) == 1 else {}
+    if len(groups) > 1 and not _are_splits(groups):
+        return {directory: True}
+    return {root: has for name in groups for root, has in _find_roots(f"{directory}/{name}", paths).items()}
+
+
+def _warn_about_equal_subdirectories(tree: FileTree, classes: dict[str, list[str]]) -> None:
+    """Warn if the classes could be splits of any name, each with the same classes in it."""
+    below = [frozenset(_group_by_directory(_cut(paths, name))) for name, paths in classes.items()]
+    if "" not in below[0] and len(below[0]) > 1 and len(set(below)) == 1:
+        name = next(iter(classes))
+        _logger.warning(
+            "%s: each of the %d classes (%s) has the same subdirectories (%s); if these are the classes, pass "
+            "--data_dir=%s",
+            tree.root,
+            len(classes),
+            make_printable(", ".join(list(classes)[:_MAX_ALTERNATIVES])),
+            make_printable(", ".join(sort_paths(below[0])[:_MAX_ALTERNATIVES])),
+            make_printable(tree.format_name(name)),
         )
-    raise LayoutError(problem, candidates[:4])
-
-
-def _find_class_parents(images: Iterable[Path]) -> list[Path]:
-    """Return the parents of class directories, two levels above `images`.
-
-    They have at least two subdirectories with images.
-    """
-
-    def has_classes(directory: Path) -> bool:
-        names = _list_directory(directory).directories
-        return sum(bool(_list_directory(directory / name).images) for name in names) > 1
-
-    return [directory for directory in sorted({image.parent.parent for image in images}) if has_classes(directory)]
-
-
-def _find_image_below(directory: Path, listing: _Listing, seen: set[str], level: int = 0) -> Path | None:
-    """Return an image in the subdirectories of a directory, or None.
-
-    Subdirectories in `seen` are not searched again.
-    """
-    if level == _MAX_SEARCH_LEVELS:
-        return None
-    for name in listing.directories:
-        path = os.path.realpath(directory / name)
-        if path in seen:
-            continue
-        seen.add(path)
-        below = _list_directory(directory / name)
-        if below.images:
-            return directory / name / below.images[0]
-        if (image := _find_image_below(directory / name, below, seen, level + 1)) is not None:
-            return image
-    return None

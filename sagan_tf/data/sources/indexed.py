@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -56,18 +56,14 @@ class IndexedSource(Source):
 
     def part(self, index: int, count: int) -> Source:
         """See `Source.part`. The part has every `count`-th image of one epoch."""
-        part = self._select(self._shuffle_indices(seed=0, epoch=tf.constant(0)).numpy()[index::count])
+        indices = self._shuffle_indices(seed=0, epoch=tf.constant(0)).numpy()[index::count]
+        part = self.select(indices, self.get_labels()[indices], self.class_names)
         part.skipped = SkippedImages(self.num_examples, log=False)
         return part
 
     def balance(self) -> Source:
         """See `Source.balance`."""
-        return BalancedSource(self, self.labels, self.read_in_order)
-
-    @property
-    @abc.abstractmethod
-    def labels(self) -> np.ndarray:
-        """The label of each image by its index, integers [num_examples]."""
+        return BalancedSource(self, self.get_labels(), self.read_in_order)
 
     def _shuffle_indices(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
         """Return the indices in the order of an epoch, int64 [num_examples]."""
@@ -77,8 +73,22 @@ class IndexedSource(Source):
         return tf.random.experimental.stateless_shuffle(indices, seed=make_epoch_seed(seed, epoch), alg="philox")
 
     @abc.abstractmethod
-    def _select(self, indices: np.ndarray) -> IndexedSource:
-        """Return a source of these images, in this order; `indices` is int64 [images]."""
+    def get_labels(self) -> np.ndarray:
+        """Return the label of each image, int32 [num_examples]; 0 if there are no labels."""
+
+    @abc.abstractmethod
+    def get_keys(self) -> Sequence[str]:
+        """Return a name of each image that is different from every other and does not depend on the machine."""
+
+    @abc.abstractmethod
+    def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> IndexedSource:
+        """Return a source of some of the images.
+
+        Args:
+            indices: The images, in their new order, int64 [images].
+            labels: Their labels in the new source, int32 [images].
+            class_names: The classes of the new source.
+        """
 
     @abc.abstractmethod
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.resources
 import io
+import json
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.images.skipped import SkippedImages
 from sagan_tf.data.sources.indexed import IndexedSource
 from sagan_tf.errors import UserError
 
@@ -59,24 +62,32 @@ class EmbeddedSource(IndexedSource):
             self._labels = tf.constant(labels.astype(np.int32))
             self._numbers = tf.range(len(images), dtype=tf.int64)
         self._split = split
-
-    @property
-    def labels(self) -> np.ndarray:
-        """See `IndexedSource.labels`."""
-        labels: np.ndarray = self._labels.numpy()
-        return labels
+        self._is_whole = True
 
     def digest(self) -> str:
         """See `Source.digest`."""
-        return f"{self.name}/{self._split}"
+        if self._is_whole:
+            return f"{self.name}/{self._split}"
+        part = hashlib.sha256(json.dumps([self.get_keys(), self.get_labels().tolist(), self.class_names]).encode())
+        return f"{self.name}/{self._split}/{part.hexdigest()[:16]}"
 
-    def _select(self, indices: np.ndarray) -> EmbeddedSource:
+    def get_labels(self) -> np.ndarray:
+        """See `IndexedSource.get_labels`."""
+        return self._labels.numpy()
+
+    def get_keys(self) -> list[str]:
+        """See `IndexedSource.get_keys`."""
+        return [str(number) for number in self._numbers.numpy()]
+
+    def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> EmbeddedSource:
+        """See `IndexedSource.select`."""
         part = copy.copy(self)
-        part._images, part._labels, part._numbers = (
-            tf.gather(column, indices) for column in (self._images, self._labels, self._numbers)
-        )
+        part._is_whole = False
+        part._images, part._numbers = (tf.gather(column, indices) for column in (self._images, self._numbers))
+        part._labels, part.class_names = tf.constant(labels, tf.int32), class_names
         part.num_examples = part.class_counts_sample_size = len(indices)
-        part.class_counts = np.bincount(part._labels.numpy(), minlength=len(self.class_names))
+        part.class_counts = np.bincount(labels, minlength=len(class_names))
+        part.skipped = SkippedImages(len(indices))
         return part
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:

@@ -28,15 +28,18 @@ class RecordsInMemory(IndexedSource):
     Args:
         source: The other source. Unreadable images are added to its `skipped`.
         records: Its records. Those with a problem are reported when they are drawn.
+        labels: The label of each record, int32 [records].
+        class_names: The classes.
     """
 
-    def __init__(self, source: Source, records: list[ImageRecord]) -> None:
-        labels = np.array([0 if record.problem else record.label for record in records], np.int32)
+    def __init__(
+        self, source: Source, records: list[ImageRecord], labels: np.ndarray, class_names: tuple[str, ...]
+    ) -> None:
         super().__init__(
             name=source.name,
             num_examples=len(records),
-            class_names=source.class_names,
-            class_counts=np.bincount(labels, minlength=len(source.class_names))[: len(source.class_names)],
+            class_names=class_names,
+            class_counts=np.bincount(labels, minlength=len(class_names))[: len(class_names)],
             resolution=source.resolution,
             image_channels=source.image_channels,
         )
@@ -45,17 +48,21 @@ class RecordsInMemory(IndexedSource):
         self._records = records
         self._labels = labels
 
-    @property
-    def labels(self) -> np.ndarray:
-        """See `IndexedSource.labels`."""
-        return self._labels
-
     def digest(self) -> str:
         """See `Source.digest`."""
         return self._source.digest()
 
-    def _select(self, indices: np.ndarray) -> RecordsInMemory:
-        return RecordsInMemory(self._source, [self._records[index] for index in indices])
+    def get_labels(self) -> np.ndarray:
+        """See `IndexedSource.get_labels`."""
+        return self._labels
+
+    def get_keys(self) -> list[str]:
+        """See `IndexedSource.get_keys`."""
+        return [record.name for record in self._records]
+
+    def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> RecordsInMemory:
+        """See `IndexedSource.select`."""
+        return RecordsInMemory(self._source, [self._records[index] for index in indices], labels, class_names)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
         def decode(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -98,4 +105,5 @@ def load_records(
                 "records at a smaller --resolution, or pass --dataset=folder"
             )
     _logger.info("holding %d encoded images of %s in memory (%.1f MB)", len(loaded), source.name, num_bytes / 1e6)
-    return RecordsInMemory(source, loaded)
+    labels = np.array([0 if record.problem else record.label for record in loaded], np.int32)
+    return RecordsInMemory(source, loaded, labels, source.class_names)

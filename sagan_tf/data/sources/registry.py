@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.folder import open_directory
 from sagan_tf.data.sources.packaged import open_fashion_mnist_10k
+from sagan_tf.data.sources.selection import select_images
 from sagan_tf.data.sources.source import Source
 from sagan_tf.data.sources.tfds_source import open_tfds
 from sagan_tf.data.sources.tfrecord import open_tfrecord
@@ -29,7 +30,7 @@ def open_source(data_config: DataConfig, *, resolution: int, image_channels: int
     """Open the data set that `data_config.dataset` names.
 
     Args:
-        data_config: The name, the directory and the split of the data set.
+        data_config: The name, the directory and the split of the data set, and the part of its images to use.
         resolution: Height and width of the images after preprocessing, in pixels.
         image_channels: Channels of the images after preprocessing: 1, 3 or 4.
 
@@ -48,4 +49,5 @@ def open_source(data_config: DataConfig, *, resolution: int, image_channels: int
     expanded = dataclasses.replace(data_config, data_dir=os.path.expanduser(data_config.data_dir))
     if opener is not open_directory:  # TensorFlow does not open the images of a directory itself
         check_tensorflow_path("data_dir", expanded.data_dir)
-    return opener(expanded, resolution=resolution, image_channels=image_channels)
+    source = opener(expanded, resolution=resolution, image_channels=image_channels)
+    return select_images(source, expanded)

@@ -138,6 +138,25 @@ class SequentialSource(Source):
         with self.skipped.raise_user_errors():
             return load_records(self, named.as_numpy_iterator(), self._parse).balance()
 
+    def take_fraction(self, fraction: float) -> SequentialSource:
+        """Return a source of the first records of each file.
+
+        The class counts remain those of the whole data set, because those of the part would have to be read.
+
+        Args:
+            fraction: The fraction of the records of each file, rounded up to a whole number of records.
+
+        Raises:
+            UserError: The records are not stored at random, so that the first ones are not a fair sample.
+        """
+        if not self._stored_at_random:
+            raise UserError(f"data_fraction: cannot be used with {self.name}, whose records are stored in an order")
+        part = copy.copy(self)
+        part._files = record_files.take_fraction(self._files, fraction)
+        part.num_examples = count_records(part._files)
+        part.skipped = part._create_skipped_records()
+        return part
+
     def digest(self) -> str:
         """See `Source.digest`."""
         return record_files.compute_digest(self._files)

@@ -20,6 +20,7 @@ from sagan_tf.config import Config
 from sagan_tf.config.dependent_options.common import is_split_in_data_dir
 from sagan_tf.data.image_sets import is_directory, open_images
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
+from sagan_tf.data.sources.selection import select_classes
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.strategy import count_workers
 from sagan_tf.errors import UserError
@@ -91,6 +92,8 @@ def open_overfitting_reader(
         )
     size = {"resolution": model.resolution, "image_channels": model.image_channels}
     held_out = open_images("held_out", text, data_dir=config.data.data_dir, **size)
+    if config.data.classes or config.data.exclude_classes:
+        held_out = select_classes(held_out, source.class_names)
     if held_out.digest() == source.digest():
         raise UserError(f"held_out: expected images that are not trained on, received the training images {text}")
     names = source.class_names if model.num_classes else ()

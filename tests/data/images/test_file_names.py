@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf.data.images.file_names import EXTENSIONS
-from sagan_tf.data.sources.folder_layout import read_directory_layout
-from tests.data.sample_folders import build_class_directories
+from tests.data.sample_folders import build_class_directories, read_directory_layout
 
 SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini", "._000.png", "seeds_0_11.json")
 SYSTEM_DIRECTORIES = ("@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "System Volume Information")

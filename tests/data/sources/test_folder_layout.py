@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagan_tf.data.sources.folder_layout import LayoutError, read_directory_layout
+from sagan_tf.data.sources.folder_layout import read_layout
+from sagan_tf.data.trees.layout_error import LayoutError
+from sagan_tf.data.trees.open_tree import open_tree
 from sagan_tf.errors import UserError
 from sagan_tf.text import normalize_names
-from tests.data.sample_folders import build_class_directories, write_image
+from tests.data.sample_folders import build_class_directories, read_directory_layout, write_image
 
 RED = (255, 0, 0)
 
@@ -103,12 +105,32 @@ def test_single_class_is_rejected_but_its_directory_is_unlabeled(tmp_path: Path)
     assert read_error(tmp_path).endswith(f"--data_dir={tmp_path / 'cat'}")
 
 
-def test_images_below_the_class_directories(tmp_path: Path) -> None:
-    build_class_directories(tmp_path)
-    write_image(tmp_path / "dog" / "puppies" / "1.png", RED)
-    assert f"{tmp_path / 'dog' / 'puppies'} out of {tmp_path}" in read_error(tmp_path)
-    (tmp_path / "dog" / "puppies").rename(tmp_path.with_name(f"{tmp_path.name} puppies"))
-    assert read_directory_layout(str(tmp_path)).class_names == ("cat", "dog")
+def test_images_at_any_depth_belong_to_the_first_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("cat/b/2.png", "cat/a.png", "cat/b/c/d/e/f/g/h/1.png", "dog/images/1.png", "dog/images/b/notes.txt"):
+        write_image(tmp_path / name, RED) if name.endswith("png") else tmp_path.joinpath(name).parent.mkdir()
+    (tmp_path / "dog/images/b/notes.txt").touch()
+    with caplog.at_level(logging.INFO, "sagan_tf"):
+        layout = read_directory_layout(str(tmp_path))
+    assert layout.paths == ("cat/a.png", "cat/b/2.png", "cat/b/c/d/e/f/g/h/1.png", "dog/images/1.png")
+    assert layout.class_names == ("cat", "dog") and layout.labels.tolist() == [0, 0, 0, 1]
+    assert caplog.messages == [f"{tmp_path}: ignored 1 files that are not images"]
+
+
+def test_loops_of_links_end(tmp_path: Path) -> None:
+    """A directory counts once for each class; the root and the directories above it never count."""
+    build_class_directories(tmp_path / "images", images_per_class=1)
+    links = {
+        "cat/self": "cat",
+        "cat/root": ".",
+        "cat/above": "..",
+        "cat/dog": "dog",
+        "dog/cat": "cat",
+        "cat/again": "dog",
+    }
+    for link, target in links.items():
+        (tmp_path / "images" / link).symlink_to((tmp_path / "images" / target).resolve(), target_is_directory=True)
+    layout = read_directory_layout(str(tmp_path / "images"))
+    assert layout.paths == ("cat/000.png", "cat/again/000.png", "dog/000.png", "dog/cat/000.png")
 
 
 @pytest.mark.parametrize("option", ["data_dir", "images", "reference"])
@@ -133,7 +155,7 @@ def test_paths_that_are_not_directories_with_images(tmp_path: Path) -> None:
         assert message.startswith("data_dir: ") and str(tmp_path / name) in message
 
 
-@pytest.mark.parametrize("layout", [("train",), ("train", "val"), ("data/train",)])
+@pytest.mark.parametrize("layout", [("train",), ("Val", "train"), ("data/train",), ("data/test", "data/train")])
 def test_too_high_directories(tmp_path: Path, layout: tuple[str, ...]) -> None:
     """The error has the directories to pass instead."""
     for name in layout:
@@ -142,18 +164,31 @@ def test_too_high_directories(tmp_path: Path, layout: tuple[str, ...]) -> None:
     assert read_error(tmp_path).endswith(" or ".join(options))
 
 
-@pytest.mark.parametrize(
-    ("images", "received"),
-    [
-        (("cat/1.png", "dog/1.png", "stray.png"), ("stray.png", "cat/1.png")),
-        (("cat/images/1.png", "dog/images/1.png"), ("cat/images",)),  # the layout of Tiny ImageNet
-    ],
-)
-def test_images_at_other_levels(tmp_path: Path, images: tuple[str, ...], received: tuple[str, ...]) -> None:
-    for name in images:
+def test_splits_of_loose_images(tmp_path: Path) -> None:
+    """The directory `train` beside `test` is a split, and a class beside `plane`."""
+    for name in ("train/1.png", "test/1.png"):
+        write_image(tmp_path / name, RED)
+    assert read_error(tmp_path).endswith(f"--data_dir={tmp_path / 'test'} or --data_dir={tmp_path / 'train'}")
+    assert read_layout(open_tree(str(tmp_path)), are_classes_named=True).class_names == ("test", "train")
+    write_image(tmp_path / "plane" / "1.png", RED)
+    assert read_directory_layout(str(tmp_path)).class_names == ("plane", "test", "train")
+
+
+def test_equal_subdirectories_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a", "b"):
+        build_class_directories(tmp_path / name, images_per_class=1)
+    assert read_directory_layout(str(tmp_path)).class_names == ("a", "b")
+    assert f"--data_dir={tmp_path / 'a'}" in caplog.text
+    caplog.clear()
+    write_image(tmp_path / "b" / "bird" / "1.png", RED)
+    assert read_directory_layout(str(tmp_path)).class_names == ("a", "b") and not caplog.text
+
+
+def test_images_at_two_levels(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/deeper/1.png", "stray.png"):
         write_image(tmp_path / name, RED)
     message = read_error(tmp_path)
-    assert str(tmp_path) in message and all(name in message for name in received)
+    assert all(name in message for name in (str(tmp_path), "stray.png", "cat/1.png"))
 
 
 def test_unreadable_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,124 @@
+"""The part of a data set that options choose: some of its classes, and some of the images of each class."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from sagan_tf.class_labels import find_labels
+from sagan_tf.config import DataConfig
+from sagan_tf.config.image_selection import SELECTION_OPTIONS
+from sagan_tf.data.sources.indexed import IndexedSource
+from sagan_tf.data.sources.sequential import SequentialSource
+from sagan_tf.data.sources.source import Source
+from sagan_tf.errors import UserError
+from sagan_tf.text import normalize_name, normalize_names
+
+_logger = logging.getLogger("sagan_tf")
+_MAX_DECIMALS = 9
+"""Products of a fraction and a count are rounded to these, so that 0.1 x 30 is 3 and not 3.0000000000000004."""
+
+
+def select_images(source: Source, data_config: DataConfig) -> Source:
+    """Return the part of a data set that the options in `image_selection.SELECTION_OPTIONS` choose.
+
+    Args:
+        source: The whole data set.
+        data_config: The options.
+
+    Returns:
+        The part, in the order of the classes and then of the data set; the data set itself if the options choose all.
+
+    Raises:
+        UserError: A class does not exist, no class remains, or the data set does not support an option.
+    """
+    used = [name for name in SELECTION_OPTIONS if getattr(data_config, name) != getattr(DataConfig(), name)]
+    if not used:
+        return source
+    if isinstance(source, SequentialSource) and used == ["data_fraction"]:
+        part: Source = source.take_fraction(data_config.data_fraction)
+    elif isinstance(source, IndexedSource):
+        part = _select_indexed(source, data_config)
+    else:
+        raise UserError(f"{used[0]}: cannot be used with {source.name}, whose records are read in sequence")
+    _logger.info("%s: selected %d of %d images", source.name, part.num_examples, source.num_examples)
+    return part
+
+
+def select_classes(source: Source, class_names: tuple[str, ...]) -> Source:
+    """Return a data set without the images of classes that are not in `class_names`.
+
+    Args:
+        source: The data set. If its records are read in sequence, it is returned as it is.
+        class_names: Names of classes; it does not matter whether the data set has them.
+
+    Returns:
+        The data set with its remaining classes in their order, or the data set itself if no class remains.
+    """
+    wanted = normalize_names(class_names)
+    kept = [label for label, name in enumerate(source.class_names) if normalize_name(name) in wanted]
+    if not isinstance(source, IndexedSource) or not kept:
+        return source
+    return _keep(source, kept, [np.flatnonzero(source.get_labels() == label) for label in kept])
+
+
+def _select_indexed(source: IndexedSource, options: DataConfig) -> IndexedSource:
+    kept = _find_kept_labels(source, options)
+    labels = source.get_labels()
+    groups = [np.flatnonzero(labels == label) for label in kept] if kept else [np.arange(source.num_examples)]
+    if options.max_images_per_class or options.data_fraction < 1:
+        keys = source.get_keys()
+        groups = [_choose(group, keys, _count_chosen(len(group), options)) for group in groups]
+    return _keep(source, kept, groups)
+
+
+def _keep(source: IndexedSource, kept: list[int], groups: list[np.ndarray]) -> IndexedSource:
+    """Return a source of one group of images for each kept label; without labels there is one group."""
+    new_labels: np.ndarray = np.repeat(np.arange(len(groups), dtype=np.int32), [len(group) for group in groups])
+    class_names = tuple(source.class_names[label] for label in kept)
+    return source.select(np.concatenate(groups), new_labels, class_names)
+
+
+def _find_kept_labels(source: IndexedSource, options: DataConfig) -> list[int]:
+    """Return the labels of the classes that are used, in their new order; none if the images have no labels."""
+    names = source.class_names
+    for option in ("classes", "exclude_classes"):
+        if getattr(options, option) and not names:
+            raise UserError(f"{option}: cannot be used with {source.name}, whose images have no classes")
+    if options.classes:
+        kept = find_labels(options.classes, len(names), names, "classes")
+        if len(set(kept)) < len(kept):
+            repeated = next(names[label] for label in kept if kept.count(label) > 1)
+            raise UserError(f"classes: expected each class once, received {repeated!r} by name and by number")
+        return kept
+    kept = list(range(len(names)))
+    if options.exclude_classes:
+        excluded = find_labels(options.exclude_classes, len(names), names, "exclude_classes")
+        kept = [label for label in kept if label not in excluded]
+    if names and not kept:
+        raise UserError(f"exclude_classes: no class of {source.name} remains; leave out fewer classes")
+    return kept
+
+
+def _count_chosen(count: int, options: DataConfig) -> int:
+    """Return how many of `count` images of a class are used."""
+    chosen = math.ceil(round(options.data_fraction * count, _MAX_DECIMALS))
+    return min(chosen, options.max_images_per_class) if options.max_images_per_class else chosen
+
+
+def _choose(group: np.ndarray, keys: Sequence[str], count: int) -> np.ndarray:
+    """Return `count` of the images in `group`, in the same order.
+
+    The images are ranked by the SHA-256 digest of their names. So the choice is as good as random, is the same on every
+    machine and in every archive of the same files, and grows with `count`.
+    """
+
+    def rank(index: int) -> bytes:
+        return hashlib.sha256(os.fsencode(normalize_name(keys[index]))).digest()
+
+    return np.array(sorted(sorted(group.tolist(), key=rank)[:count]), np.int64)

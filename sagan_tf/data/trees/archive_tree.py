@@ -1,0 +1,145 @@
+"""The base class of archives: files that are read in place, by their place in one large file."""
+
+from __future__ import annotations
+
+import abc
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+from sagan_tf.data.images.file_names import has_image_signature, is_ignored, is_image_name
+from sagan_tf.data.images.limits import UnreadableImageError, check_file_bytes
+from sagan_tf.data.trees.layout_error import LayoutError
+from sagan_tf.data.trees.tables import TABLES
+from sagan_tf.data.trees.tree import FileTree, Listing, sort_paths
+
+Member = TypeVar("Member")
+_SIGNATURE_BYTES = 12
+
+_logger = logging.getLogger("sagan_tf")
+
+
+class ArchiveTree(FileTree, Generic[Member]):
+    """The files of an archive. Nothing is extracted to disk.
+
+    A directory that contains all images of the archive is taken for the root, because archives often have one.
+
+    Args:
+        archive: The path of the archive.
+        directory: A directory in the archive that is the root; empty for the whole archive.
+
+    Raises:
+        LayoutError: The archive cannot be read, or has no such directory.
+    """
+
+    def __init__(self, archive: str, directory: str = "") -> None:
+        super().__init__(archive)
+        self._archive, self._directory = archive, directory
+        self._members: dict[str, Member] = {}
+        num_unsafe = 0
+        for name, member in self._list_members():
+            path = normalize_member_name(name)
+            if path is None:
+                num_unsafe += 1
+            else:
+                self._members[path] = member  # a later file replaces an earlier one of the same name
+        if num_unsafe:
+            _logger.warning("%s: ignored %d files with absolute paths or '..' in their paths", archive, num_unsafe)
+        self._prefix = f"{directory}/" if directory else ""
+        self._listing = self._list_below()
+        self.root = os.path.join(archive, self._prefix.rstrip("/")) if self._prefix else archive
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._archive, self._directory)  # another process opens the archive itself
+
+    @abc.abstractmethod
+    def _list_members(self) -> Iterable[tuple[str, Member]]:
+        """Return the names and places of the regular files in the archive; raise LayoutError if that fails."""
+
+    @abc.abstractmethod
+    def _read_member(self, member: Member, limit: int | None = None) -> bytes:
+        """Return the content of a file, or its first `limit` bytes.
+
+        Raises:
+            UnreadableImageError: The file is damaged.
+            OSError: The archive cannot be read.
+        """
+
+    @abc.abstractmethod
+    def _describe_member(self, member: Member) -> tuple[int, int]:
+        """Return the size of a file in bytes, and its time or checksum."""
+
+    def list_files(self) -> Listing:
+        """See `FileTree.list_files`."""
+        return self._listing
+
+    def read(self, path: str) -> bytes:
+        """See `FileTree.read`."""
+        member = self._members[self._prefix + path]
+        num_bytes = self._describe_member(member)[0]
+        check_file_bytes(num_bytes)
+        content = self._read_member(member)
+        if len(content) != num_bytes:
+            raise UnreadableImageError(f"expected {num_bytes} bytes in the archive, received {len(content)}")
+        return content
+
+    def get_version(self, path: str) -> tuple[int, int]:
+        """See `FileTree.get_version`."""
+        return self._describe_member(self._members[self._prefix + path])
+
+    def _list_below(self) -> Listing:
+        """Return the content of the root, and make a directory that contains everything the root."""
+        paths = [path for path in self._members if path.startswith(self._prefix)]
+        if not paths:
+            raise LayoutError(f"found no files in {os.path.join(self._archive, self._directory)}")
+        paths = [path for path in paths if not any(map(is_ignored, path[len(self._prefix) :].split("/")))]
+        images: list[str] = []
+        others: list[str] = []
+        for path in paths:
+            (images if self._is_image(path) else others).append(path)
+        while inner := _find_enclosing_directory(self._prefix, images, others):
+            self._prefix = inner
+        relative = [path[len(self._prefix) :] for path in images]
+        root_files = [path[len(self._prefix) :] for path in others if path.startswith(self._prefix)]
+        return Listing(
+            tuple(sort_paths(relative)),
+            tuple(sort_paths(name for name in root_files if "/" not in name)),
+            num_ignored=len(others),
+        )
+
+    def _is_image(self, path: str) -> bool:
+        is_named = is_image_name(path)
+        if is_named is not None:
+            return is_named
+        try:
+            return has_image_signature(self._read_member(self._members[path], _SIGNATURE_BYTES))
+        except (UnreadableImageError, OSError):
+            return False
+
+
+def normalize_member_name(name: str) -> str | None:
+    """Return the path of a file in an archive, or None for a path that leaves the archive.
+
+    Args:
+        name: The stored name, such as `./cat/1.png`.
+
+    Returns:
+        The directories and the name, joined by `/`, without `.` and empty parts.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    return None if name.startswith("/") or ".." in parts or not parts else "/".join(parts)
+
+
+def _find_enclosing_directory(prefix: str, images: list[str], others: list[str]) -> str | None:
+    """Return the one directory below `prefix` that has all images, or None.
+
+    A directory beside a table is not such a directory, because the table has paths that begin with it.
+    """
+    if any(path.removeprefix(prefix) in TABLES for path in others):
+        return None
+    first = {path[len(prefix) :].partition("/")[:2] for path in images}
+    if len(first) != 1:
+        return None
+    ((name, separator),) = first
+    return f"{prefix}{name}/" if separator else None

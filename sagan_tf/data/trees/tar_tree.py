@@ -1,0 +1,95 @@
+"""A tar archive without compression as a tree of files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from sagan_tf.data.trees.archive_tree import ArchiveTree, normalize_member_name
+from sagan_tf.data.trees.layout_error import LayoutError
+
+_logger = logging.getLogger("sagan_tf")
+
+
+class TarMember(NamedTuple):
+    """The place of a file in a tar archive.
+
+    Attributes:
+        offset: Position of its first byte.
+        num_bytes: Its size.
+        time: The time of its last change, in seconds since 1970.
+    """
+
+    offset: int
+    num_bytes: int
+    time: int
+
+
+class TarTree(ArchiveTree[TarMember]):
+    """The files of a tar archive without compression.
+
+    Links to files of the archive are followed. Links to other paths, sparse files and devices are left out.
+    """
+
+    def _list_members(self) -> Iterator[tuple[str, TarMember]]:
+        try:
+            yield from _list_tar(self._archive)
+            self._descriptor = os.open(self._archive, os.O_RDONLY)
+        except (tarfile.TarError, EOFError, ValueError, OSError) as error:
+            raise LayoutError(f"cannot read the tar archive {self._archive}: {error}; make it again") from error
+
+    def _read_member(self, member: TarMember, limit: int | None = None) -> bytes:
+        num_bytes = member.num_bytes if limit is None else min(limit, member.num_bytes)
+        return os.pread(self._descriptor, num_bytes, member.offset)
+
+    def _describe_member(self, member: TarMember) -> tuple[int, int]:
+        return member.num_bytes, member.time
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
+def _list_tar(archive: str) -> Iterator[tuple[str, TarMember]]:
+    """Yield the names and places of the files in a tar archive."""
+    found: dict[str | None, TarMember] = {}
+    links: list[tuple[str, str]] = []
+    with tarfile.open(archive, "r:", errors="surrogateescape") as file:
+        for info in _read_headers(file):
+            if info.issym() or info.islnk():
+                directory = posixpath.dirname(info.name) if info.issym() else ""
+                links.append((info.name, posixpath.normpath(posixpath.join(directory, info.linkname))))
+            elif info.isreg() and not info.issparse():
+                member = TarMember(info.offset_data, info.size, int(info.mtime))
+                found[normalize_member_name(info.name)] = member
+                yield info.name, member
+    num_lost = 0
+    for name, target in links:
+        if member_of_target := found.get(normalize_member_name(target)):
+            yield name, member_of_target
+        else:
+            num_lost += 1
+    if num_lost:
+        _logger.warning("%s: ignored %d links that do not lead to a file in the archive", archive, num_lost)
+
+
+def _read_headers(file: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield every header; raise `tarfile.ReadError` if one is damaged, where tarfile ends without an error."""
+    previous = -1
+    while (info := file.next()) is not None:
+        if info.offset <= previous:  # some versions of tarfile read a header with a negative size without end
+            raise tarfile.ReadError(f"the header of {info.name} has an invalid size")
+        previous = info.offset
+        file.members = []  # type: ignore[attr-defined]  # tarfile keeps headers: a gigabyte for a million files
+        yield info
+    with open(str(file.name), "rb") as archive:
+        archive.seek(file.offset)
+        end = archive.read(tarfile.BLOCKSIZE)
+    if end.strip(b"\0"):
+        raise tarfile.ReadError(f"the header at byte {file.offset:,} is damaged")
+    if not end:
+        _logger.warning("%s: the archive has no end mark; it may be incomplete", file.name)

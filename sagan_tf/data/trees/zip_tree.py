@@ -1,0 +1,50 @@
+"""A zip archive as a tree of files."""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+from sagan_tf.data.images.limits import UnreadableImageError
+from sagan_tf.data.trees.archive_tree import ArchiveTree
+from sagan_tf.data.trees.layout_error import LayoutError
+
+_WINDOWS = 0
+"""The number of the system on which a file was stored."""
+_ENCRYPTED = 1
+"""The bit of a file's flags that says that it is encrypted."""
+
+
+class ZipTree(ArchiveTree[zipfile.ZipInfo]):
+    """The files of a zip archive, stored or compressed."""
+
+    def _list_members(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+        self._lock = threading.Lock()
+        try:
+            self._file = zipfile.ZipFile(self._archive)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+            raise LayoutError(f"cannot read the zip archive {self._archive}: {error}; make it again") from error
+        for info in self._file.infolist():
+            if info.flag_bits & _ENCRYPTED:
+                raise LayoutError(f"{self._archive} is encrypted; make a zip archive without a password")
+            if not info.is_dir():
+                # Some programs for Windows write its separator, which the format does not allow.
+                is_from_windows = info.create_system == _WINDOWS
+                yield info.filename.replace("\\", "/") if is_from_windows else info.filename, info
+
+    def _read_member(self, member: zipfile.ZipInfo, limit: int | None = None) -> bytes:
+        try:
+            with self._lock:  # to open and to close a file changes a counter of the archive
+                file = self._file.open(member)
+            try:
+                return file.read(member.file_size if limit is None else limit)  # never more than the declared size
+            finally:
+                with self._lock:
+                    file.close()
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+            raise UnreadableImageError(f"damaged in the archive: {type(error).__name__}: {error}") from error
+
+    def _describe_member(self, member: zipfile.ZipInfo) -> tuple[int, int]:
+        return member.file_size, member.CRC

@@ -1,0 +1,125 @@
+"""A look at a run before it begins: its description, its cost and its first images, without training."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf.augmentation import create_augmentation
+from sagan_tf.config import Config
+from sagan_tf.data.images.preprocessing import to_uint8
+from sagan_tf.data.pipeline import make_training_dataset
+from sagan_tf.data.sources.source import Source
+from sagan_tf.distribution.memory_errors import explain_memory_errors
+from sagan_tf.distribution.strategy import create_strategy
+from sagan_tf.files import check_can_write_file, write_result
+from sagan_tf.random_numbers import RandomNumbers
+from sagan_tf.runs.run_directory import RunDirectory
+from sagan_tf.runs.system_errors import MEMORY_REMEDY
+from sagan_tf.training.health.overfitting import open_overfitting_reader
+from sagan_tf.training.run_summary import describe_run, log_description
+from sagan_tf.training.state import TrainState, create_state
+from sagan_tf.training.validation import check_config, check_flags, open_checked_data
+from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
+
+_COLUMNS = 8
+_NUM_IMAGES = 8 * _COLUMNS
+
+_logger = logging.getLogger("sagan_tf")
+
+
+@explain_memory_errors("the dry run", MEMORY_REMEDY)
+def describe_without_training(config: Config, output: pathlib.Path) -> None:
+    """Log the description and the cost of a run, and draw its first images.
+
+    The checks are those of `train.train` before the first step, without the extractor of evaluations.
+
+    Args:
+        config: The run.
+        output: The PNG file to write. Nothing else is written.
+
+    Raises:
+        UserError: The configuration, the data or the run directory cannot be used, or `output` cannot be written.
+    """
+    check_config(config)
+    run_directory = RunDirectory(config.training.run_dir)
+    check_flags(config, unchecked=run_directory.find_equal_flags(config.to_flagfile()))
+    check_can_write_file(output, "dry_run_output")
+    strategy = create_strategy(config.training)
+    source, config = open_checked_data(config, strategy)
+    run_directory.check_flags(config.to_flagfile(), Config().to_flagfile())
+    with strategy.scope():
+        state = create_state(config)
+    open_overfitting_reader(config, source, state, strategy)
+    images, labels = read_first_images(config, source, _NUM_IMAGES)
+    log_description(describe_run(config, source, state, strategy, images.numpy()))
+    _log_cost(config, source, state)
+    sheet = draw_contact_sheet(config, source, images, labels)
+    write_result(output, "dry_run_output", functools.partial(save_png, sheet))
+    names = config.training.augment
+    augmented = f", augmented by {', '.join(names)} with probability 1" if names else ""
+    _logger.info("images: the first %d of the run%s, in %s", len(labels), augmented, output)
+    _logger.info("dry run: nothing was trained, and no run directory was written")
+
+
+def read_first_images(config: Config, source: Source, count: int) -> tuple[tf.Tensor, np.ndarray]:
+    """Read the first images of a run, flipped as in the run.
+
+    Args:
+        config: The run.
+        source: The training images.
+        count: Number of images.
+
+    Returns:
+        Images float32 [count, R, R, C] in [-1, 1], and labels int32 [count].
+    """
+    dataset = make_training_dataset(
+        source, batch_size=count, seed=config.training.seed, position=0, random_flip=config.data.random_flip
+    )
+    with source.skipped.raise_user_errors():
+        batch = next(iter(dataset))
+    return batch["images"], batch["labels"].numpy()
+
+
+def draw_contact_sheet(config: Config, source: Source, images: tf.Tensor, labels: np.ndarray) -> Image.Image:
+    """Draw images as the discriminator receives them, with the names of their classes.
+
+    Args:
+        config: The run. Its augmentations are applied to every image.
+        source: The training images.
+        images: float32 [n, R, R, C] in [-1, 1], n a multiple of the number of columns.
+        labels: int32 [n].
+
+    Returns:
+        The sheet.
+    """
+    numbers = RandomNumbers(tf.constant([config.training.seed, 0], tf.int64), tf.range(len(labels)), len(labels))
+    augmented = create_augmentation(config.training.augment)(images, numbers)
+    captions = [source.class_names[label] for label in labels] if source.class_names else []
+    return draw_image_sheet(to_uint8(augmented).numpy(), _COLUMNS, captions=captions)
+
+
+def _log_cost(config: Config, source: Source, state: TrainState) -> None:
+    """Log how many images the run reads and how large its checkpoints are."""
+    training = config.training
+    num_images = training.num_steps * training.global_batch_size * training.discriminator_steps_per_step
+    _logger.info(
+        "cost: %s steps read %s real images, which are %s epochs of the data set",
+        f"{training.num_steps:,}",
+        f"{num_images:,}",
+        f"{num_images / source.num_examples:,.1f}",
+    )
+    parts = (
+        *(state.generator, state.discriminator, state.generator_ema),
+        *(state.generator_optimizer, state.discriminator_optimizer),
+    )
+    num_bytes = sum(
+        math.prod(variable.shape) * tf.as_dtype(variable.dtype).size for part in parts for variable in part.variables
+    )
+    _logger.info("disk: %.3g MB for each of the %d checkpoints", num_bytes / 1e6, training.keep_checkpoints)

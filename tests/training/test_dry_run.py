@@ -1,0 +1,73 @@
+"""A look at a run before it begins: checks, description and first images, without training."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sagan_tf.config import Config
+from sagan_tf.data.images.preprocessing import to_uint8
+from sagan_tf.data.sources.registry import open_source
+from sagan_tf.train import run
+from sagan_tf.training.dry_run import draw_contact_sheet, read_first_images
+from sagan_tf.training.train import _create_training_iterator
+from sagan_tf.training.validation import resolve_classes
+from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS, make_state, one_device, tiny_config
+
+
+def test_nothing_but_the_sheet_is_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = [*RUN_FLAGS, *PLAINEST_FLAGS, "--classes=Bag,Coat", "--data_fraction=0.002", "--num_steps=10"]
+    assert run([*flags, "--run_dir=run", "--dry_run", "--dry_run_output=a/sheet.png"]) == 0
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["a", "a/sheet.png"]
+    with Image.open(tmp_path / "a" / "sheet.png") as sheet:
+        assert sheet.width > 8 * 32 and sheet.height > 8 * 32
+    log = capsys.readouterr().err
+    for words in ("Bag 2, Coat 2", "parameters: generator", "data_fraction=0.002", "80 real images", "20.0 epochs",
+                  "FEW IMAGES", "a/sheet.png"):  # fmt: skip
+        assert words in log
+
+
+def test_images_are_those_of_the_run(tmp_path: pathlib.Path) -> None:
+    config = tiny_config(dataset="fashion_mnist_10k", num_classes=0, random_flip=True, global_batch_size=16, seed=3)
+    source = open_source(config.data, resolution=32, image_channels=1)
+    config = resolve_classes(config, source)
+    batch = next(_create_training_iterator(config, source, one_device(), make_state(config, one_device())))
+    images, labels = read_first_images(config, source, 16)
+    np.testing.assert_array_equal(images, batch["images"])
+    np.testing.assert_array_equal(labels, batch["labels"])
+    plain = draw_contact_sheet(config, source, images, labels)
+    shown = np.asarray(plain)[2:66:2, 2:66:2, :1]  # an image of 32 px is enlarged to 64 px, after a gap of 2 px
+    np.testing.assert_array_equal(shown, to_uint8(images[0]))
+
+
+def test_augmentation_is_shown(tmp_path: pathlib.Path) -> None:
+    config: Config = tiny_config(dataset="fashion_mnist_10k", augment=("cutout",))
+    source = open_source(config.data, resolution=32, image_channels=1)
+    sheet = draw_contact_sheet(config, source, tf.ones([8, 32, 32, 1]), np.zeros(8, np.int32))
+    assert 0.1 < np.mean(np.asarray(sheet)[2:66, 2:500, 0] == 128) < 0.4  # a square of half the side, partly outside
+
+
+@pytest.mark.parametrize(
+    ("flags", "option"),
+    [
+        (["--dry_run", "--attention_resolutions=24"], "attention_resolutions"),
+        (["--dry_run", "--classes=Bag,Moon"], "classes"),
+        (["--dry_run", "--dry_run_output=."], "dry_run_output"),
+        (["--dry_run_output=a.png"], "dry_run_output"),
+    ],
+)
+def test_errors(
+    flags: list[str],
+    option: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([*RUN_FLAGS, *PLAINEST_FLAGS, "--run_dir=run", *flags]) == 2
+    assert f"error: {option}: " in capsys.readouterr().err and not list(tmp_path.iterdir())
