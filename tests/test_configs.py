@@ -94,7 +94,7 @@ def test_run_dir_and_command_are_those_of_the_config(path):
 
 
 ACCUMULATION = re.compile(
-    r"One GPU of 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\."
+    r"One GPU of 8, 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\."
 )
 GPU_CONFIGS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
 
@@ -114,6 +114,6 @@ def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path):
 
     divisors = [parts for parts in range(1, batch_size + 1) if batch_size % parts == 0]
     # A part may take at most nine tenths of the memory.
-    limits = [0.9 * size * 1e9 for size in (12, 16, 24, 80)]
+    limits = [0.9 * size * 1e9 for size in (8, 12, 16, 24, 80)]
     fewest = [next(parts for parts in divisors if estimate_memory(parts) <= limit) for limit in limits]
     assert written == fewest

@@ -8,6 +8,7 @@ import io
 import os
 import select
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,7 +42,9 @@ def run_command(program: str, main: Callable[[], int], *, prints_result: bool = 
     open_closed_descriptors()
     if restart:
         _require_utf8_file_names()
-    with _lossy_stream("stdout") as stdout, _lossy_stream("stderr") as stderr:
+    with _lossy_stream("stdout") as stdout, _lossy_stream("stderr") as stderr, warnings.catch_warnings():
+        # Images that Pillow warns about are reported as unreadable, because they are above a limit of this package.
+        warnings.filterwarnings("ignore", "Image size .* exceeds limit", module="PIL")
         status = main()
         reason = _find_output_error(stdout)
         if reason is not None:

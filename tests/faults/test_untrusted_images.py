@@ -2,11 +2,13 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sagan_tf.cli.console import run_command
 from sagan_tf.config import DataConfig
 from sagan_tf.data.image_sets import open_square_images
 from sagan_tf.data.images import skipped
@@ -46,6 +48,21 @@ def test_excessive_images_are_reported_and_take_little_memory(answers):
     assert {name.split("(")[1].rstrip(")") for name in found["named"]} == claims().keys()
     assert all("a.tfrecord#" in name for name in found["named"])
     assert found["error"] == "" and len(found["read"]) == len(good_images())
+
+
+@pytest.mark.parametrize("name", ["warned_of.png", "warned_of.jpg", "header.png", "whole.png"])
+def test_a_command_names_the_limit_of_this_package_and_prints_no_warning(name):
+    """Pillow warns about the first two images and refuses the other two."""
+
+    def main() -> int:
+        with pytest.raises(UnreadableImageError, match="67 million"):
+            decode_image(claims()[name], resolution=8, image_channels=1)
+        return 0
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert run_command("command", main, restart=False) == 0
+    assert not caught
 
 
 def test_largest_allowed_image_is_read():

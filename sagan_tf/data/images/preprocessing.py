@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from sagan_tf.data.images.jpeg_scans import check_scans
-from sagan_tf.data.images.limits import UnreadableImageError, check_file_bytes, check_size
+from sagan_tf.data.images.limits import MAX_PIXELS, UnreadableImageError, check_file_bytes, check_size
 from sagan_tf.data.images.metadata import split_metadata
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -116,7 +116,13 @@ def open_image(encoded: bytes) -> tuple[Image.Image, int]:
     check_file_bytes(len(encoded))
     encoded, orientation = split_metadata(encoded)
     file = io.BytesIO(encoded)
-    image = Image.open(file, formats=FORMATS)
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which is above that of `check_size`
+        raise UnreadableImageError(
+            f"expected at most {MAX_PIXELS / 1e6:.0f} million pixels, received more than twice as many; reduce the "
+            "size of the image"
+        ) from error
     check_size(*image.size)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         check_scans(image, encoded, file.tell())
