@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.data.image_sets import open_square_images
+from sagan_tf.data.pipeline import make_single_pass_dataset
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.label_distribution import REFERENCE
@@ -210,10 +211,10 @@ def test_the_record_has_the_values_of_each_class(image_names, tmp_path):
         path.unlink()
     names = ("cherry", "apple", "banana")
     source = open_square_images(str(tmp_path))
-    pixels = np.stack([np.asarray(Image.open(tmp_path / path)) / 127.5 - 1.0 for path in source.layout.paths])
-    folders = np.array([path.split("/")[0] for path in source.layout.paths])
+    (batch,) = make_single_pass_dataset(source, batch_size=100).as_numpy_iterator()  # in the order of an evaluation
+    pixels = batch["images"] / 127.5 - 1.0
     features = pixels.reshape(len(pixels), -1).astype(np.float32) @ RANDOM
-    fake = [features[folders == folder] for folder in (image_names[2], *image_names[:2])]
+    fake = [features[batch["labels"] == source.class_names.index(name)] for name in (image_names[2], *image_names[:2])]
     real = reference(30, 11, 20, names=names)  # without the features of three bananas
     labels = real.statistics.labels
     near = np.stack([fake[label].mean(0) for label in labels]) + 8.0 * real.statistics.features

@@ -89,3 +89,15 @@ def test_a_run_with_a_data_set_that_cannot_be_balanced_writes_nothing(directory:
     with pytest.raises(UserError, match="^label_sampling: .*without labels"):
         train(run_config(tmp_path / "run", 1, conditioning="none", **options | {"num_classes": 0}))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_reads_the_balanced_images(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The run ends when it opens the images."""
+
+    def stop(config: Any, source: Source, *_: Any) -> None:
+        raise UserError(type(source).__name__)
+
+    monkeypatch.setattr(training, "_create_training_iterator", stop)
+    options = {"dataset": "folder", "data_dir": str(directory), "num_classes": 3, "label_sampling": "balanced"}
+    with pytest.raises(UserError, match=r"^BalancedSource$"):
+        train(run_config(tmp_path / "run", 1, **options | PLAINEST_NETWORKS))

@@ -46,8 +46,8 @@ def check_source_differs(init_from: str, run_directory: RunDirectory) -> None:
     source, _ = split_checkpoint_path(init_from)
     if init_from and source.resolve() == run_directory.path.resolve():
         raise UserError(
-            f"init_from: {init_from} is the run in --run_dir itself; to resume this run, leave --init_from out; to "
-            "start a new run with its weights, choose another --run_dir"
+            f"init_from: {init_from} is the run in --run_dir itself; to start a new run with its weights, choose "
+            "another --run_dir; to resume it, use its own flags"
         )
 
 
