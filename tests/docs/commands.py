@@ -128,6 +128,8 @@ def find_argument_error(command: Command, monkeypatch: pytest.MonkeyPatch) -> st
     name, *first = command.program.removesuffix(".py").replace(".py ", " ").replace("/", ".").split()
     module: Any = importlib.import_module(name)
     monkeypatch.setattr(module, "main", _check_training if command.program == TRAIN else lambda *arguments: None)
+    if command.program == TRAIN:
+        monkeypatch.setattr(module, "describe", lambda config, output: _check_training(config))
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
         status = module.run([*first, *command.arguments])
