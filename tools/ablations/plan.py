@@ -55,8 +55,8 @@ def create_plan(options: AblationOptions) -> Plan:
     Raises:
         UserError: A setting is wrong, none is left, or no metric can select the best step.
     """
-    load_tensorflow()
     study, base = find_study(options.study), find_base(options.base)
+    load_tensorflow()
     common_flags = collect_common_flags(options.metrics, options.data_dir, options.evaluate_every)
     common = parse_config([f"--flagfile={ROOT / base}", *common_flags])
     rates = common.training.generator_learning_rate, common.training.discriminator_learning_rate
