@@ -12,7 +12,6 @@ from sagan_tf.config import Config, ModelConfig
 from sagan_tf.errors import UserError
 from tools.ablations.options import AblationOptions
 from tools.ablations.studies import Study, find_study, replace_equal_rate, select_settings
-from tools.benchmarks.worker_process import ROOT
 from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.settings import (
     Setting,
@@ -21,6 +20,7 @@ from tools.comparisons.settings import (
     find_base,
     parse_settings,
 )
+from tools.repository import ROOT
 
 _SELECTING_FAMILIES = ("fid", "fcd")
 """Metrics that select the best step, as in the paper and with extractors other than Inception."""
