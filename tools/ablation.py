@@ -10,7 +10,6 @@ The same command continues after an interruption. The results are a page, tables
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,11 +36,13 @@ def main(options: AblationOptions) -> None:
     """
     plan = create_plan(options)
     selected = _select_cells(options, plan)
-    for note in () if options.cell else plan.notes:
-        print(note, flush=True)
     if options.dry_run:
         _print_commands(options, plan)
         return
+    for note in () if options.cell else plan.notes:
+        print(note, flush=True)
+    for cell in selected:
+        cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     check_can_write_directory(plan.directory, "run_dir")
     if len(options.devices) > 1:
         run_on_devices(options, len(plan.cells))
@@ -62,11 +63,12 @@ def _select_cells(options: AblationOptions, plan: Plan) -> list[Cell]:
 
 
 def _print_commands(options: AblationOptions, plan: Plan) -> None:
-    """Print the commands of all cells as a shell script, with the number of each cell in a comment."""
+    """Print the commands of all cells as a shell script, with notes and the number of each cell in comments."""
+    for note in plan.notes:
+        print(f"# {note}")
     for index, cell in enumerate(plan.cells):
         print(f"# cell {index}: {cell.name}")
-        print(shlex.join(cell.create_train_command()))
-        print(shlex.join(cell.create_evaluate_command()))
+        print("\n".join(cell.format_commands()))
     if options.seconds_per_step:
         print(f"# {describe_cost(plan.cells, options.seconds_per_step)}")
 

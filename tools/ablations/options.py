@@ -29,7 +29,9 @@ class AblationOptions:
         "", "Comma list of metrics, of which the first fid or fcd selects the best step; empty: those of --base."
     )
     evaluate_every: int = option(0, "Steps between evaluations during training; 0: evaluate_every of --base.")
-    run_dir: str = option("", "Directory of all runs and of the results; empty: runs/ablations/ and the study's name.")
+    run_dir: str = option(
+        "", "Directory of all runs and of the results; empty: runs/ablations/STUDY/BASE, of the names without endings."
+    )
     devices: tuple[str, ...] = option(
         (),
         "Comma list of devices that train at the same time, each one run: cpu (all cores, no GPU), cpu:N (the core N) "
@@ -40,7 +42,11 @@ class AblationOptions:
         "Comma list of numbers of cells, as --dry_run prints them: only these are trained, and no results are written, "
         "as in a job of a Slurm array; empty: all, with results.",
     )
-    collect: bool = option(False, "Train nothing, and write the results of the stored runs again.")
+    collect: bool = option(
+        False,
+        "Train nothing, and write the results of the stored runs again. Their records say where the data was; other "
+        "options must be those of the runs.",
+    )
     dry_run: bool = option(False, "Only print the commands of all cells.")
     seconds_per_step: float | None = option(
         None, "Seconds of a step with one discriminator update, with which --dry_run predicts the cost; unset: none."
