@@ -20,6 +20,7 @@ from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory
 from tools.ablations.cost import describe_cost
+from tools.ablations.devices import check_devices_exist
 from tools.ablations.execution import PROGRAM, run_cells, run_on_devices
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
@@ -39,6 +40,7 @@ def main(options: AblationOptions) -> None:
     if options.dry_run:
         _print_commands(options, plan)
         return
+    check_devices_exist(options.devices)
     for note in () if options.cell else plan.notes:
         print(note, flush=True)
     for cell in selected:

@@ -15,24 +15,36 @@ _NO_GPU = "-1"
 _DEVICE = re.compile(r"cpu|(cpu|gpu):(\d+)")
 
 
-def check_devices(names: Sequence[str]) -> None:
-    """Check names of devices.
+def check_device_names(names: Sequence[str]) -> None:
+    """Check names of devices, which may be those of another machine.
 
     Args:
         names: Names such as `cpu`, `cpu:0` and `gpu:1`.
 
     Raises:
-        UserError: A name is not that of a device, is given twice, or this process cannot use its core or GPU.
+        UserError: A name is not that of a device, or is given twice.
     """
     for index, name in enumerate(names):
-        match = _DEVICE.fullmatch(name)
-        if match is None:
+        if not _DEVICE.fullmatch(name):
             raise UserError(f"devices: expected cpu, cpu:N or gpu:N with a number N, received {name!r}")
         if name in names[:index]:
             raise UserError(f"devices: expected each device once, received {name!r} twice")
-        if match[1] == "gpu":
-            _find_gpu(int(match[2]))
-        if match[1] == "cpu" and int(match[2]) not in _list_cores():
+
+
+def check_devices_exist(names: Sequence[str]) -> None:
+    """Check that this process can use devices.
+
+    Args:
+        names: Names that `check_device_names` accepts.
+
+    Raises:
+        UserError: This process cannot use a core or a GPU.
+    """
+    for name in names:
+        kind, _, number = name.partition(":")
+        if kind == "gpu":
+            _find_gpu(int(number))
+        elif number and int(number) not in _list_cores():
             cores = ", ".join(map(str, _list_cores())) or "none, as this system cannot bind a process to a core"
             raise UserError(f"devices: expected a core of {cores}, received {name!r}")
 
@@ -42,7 +54,7 @@ def use_device(name: str) -> Iterator[None]:
     """Let the processes that are started inside the context use one device only.
 
     Args:
-        name: A name that `check_devices` accepts, or an empty string for all devices.
+        name: A name that `check_devices_exist` accepts, or an empty string for all devices.
     """
     kind, _, number = name.partition(":")
     gpus, cores = os.environ.get(_GPUS_VARIABLE), _list_cores()

@@ -6,7 +6,7 @@ import dataclasses
 
 from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
 from sagan_tf.errors import UserError
-from tools.ablations.devices import check_devices
+from tools.ablations.devices import check_device_names
 
 DEFAULT_BASE = "configs/ablations/fashion_mnist_32.cfg"
 
@@ -57,7 +57,7 @@ class AblationOptions:
         check_positive(self, "seeds", *(["steps"] if self.steps is not None else []))
         check_at_least_zero(self, "evaluate_every")
         self._check_combinations()
-        check_devices(self.devices)
+        check_device_names(self.devices)
 
     def _check_combinations(self) -> None:
         if self.collect and self.dry_run:

@@ -155,6 +155,7 @@ def test_a_dry_run_prints_numbered_commands(processes: FakeProcesses, flags, tmp
         (["--steps=2000"], "1350"),  # the learning rates of the quickstart are 0 from there on
         (["--evaluate_every=-1"], "evaluate_every"),
         (["--devices=tpu"], "'tpu'"),
+        (["--devices=cpu:9999"], "'cpu:9999'"),
         (["--cell=4"], "0 to 3"),
         (["--cell=0", "--collect"], "cell"),
         (["--devices=cpu", "--dry_run"], "devices"),

@@ -6,7 +6,7 @@ import pytest
 
 from sagan_tf.errors import UserError
 from tools.ablations import devices
-from tools.ablations.devices import check_devices, use_device
+from tools.ablations.devices import check_device_names, check_devices_exist, use_device
 
 SHOW = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'), sorted(os.sched_getaffinity(0)))"
 
@@ -44,10 +44,11 @@ def test_a_gpu_that_is_not_visible_is_refused(visible: str | None, has_gpu: bool
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with pytest.raises(UserError, match="devices: .*'gpu:2'"):
-        check_devices(["gpu:2"])
+        check_devices_exist(["gpu:2"])
 
 
 @pytest.mark.parametrize("names", [("tpu",), ("gpu",), ("cpu", "cpu"), ("cpu:9999",), ("",)])
 def test_wrong_devices_are_refused(names: tuple[str, ...]):
     with pytest.raises(UserError, match=f"devices: .*{names[-1]!r}"):
-        check_devices(names)
+        check_device_names(names)
+        check_devices_exist(names)
