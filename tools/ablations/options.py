@@ -35,7 +35,7 @@ class AblationOptions:
     devices: tuple[str, ...] = option(
         (),
         "Comma list of devices that train at the same time, each one run: cpu (all cores, no GPU), cpu:N (the core N) "
-        "or gpu:N (the GPU N); empty: one run at a time, which uses all devices.",
+        "or gpu:N (the GPU N of those that are visible); empty: one run at a time, which uses all devices.",
     )
     cell: tuple[int, ...] = option(
         (),
