@@ -59,7 +59,9 @@ def create_plan(options: AblationOptions) -> Plan:
     study, base = find_study(options.study), find_base(options.base)
     load_tensorflow()
     directory = _find_directory(options, study, base)
-    common_flags = _collect_flags(options, directory)
+    common_flags = collect_common_flags(
+        options.metrics, _find_data_dir(options, directory, ROOT / base), options.evaluate_every
+    )
     common = parse_config([f"--flagfile={ROOT / base}", *common_flags])
     rates = common.training.generator_learning_rate, common.training.discriminator_learning_rate
     settings = [replace_equal_rate(setting, *rates) for setting in select_settings(study, options.settings)]
@@ -84,11 +86,12 @@ def _find_directory(options: AblationOptions, study: Study, base: str) -> Path:
     return Path(options.run_dir or f"runs/ablations/{study.name}/{Path(base).stem}").expanduser().absolute()
 
 
-def _collect_flags(options: AblationOptions, directory: Path) -> list[str]:
-    """Return the flags that follow the base; those of `--collect` name the data of the recorded runs."""
+def _find_data_dir(options: AblationOptions, directory: Path, base: Path) -> str:
+    """Return the directory of the data, with `--collect` that of the recorded runs; empty for that of the base."""
     recorded = find_recorded_data_dir(directory) if options.collect else ""
-    flags = collect_common_flags(options.metrics, "" if recorded else options.data_dir, options.evaluate_every)
-    return [*flags, f"--data_dir={recorded}"] if recorded else flags
+    if recorded and recorded == parse_config([f"--flagfile={base}"]).data.data_dir:
+        return ""
+    return recorded or options.data_dir
 
 
 def _leave_out_equal(pairs: Sequence[tuple[Setting, Config]], notes: list[str]) -> list[tuple[Setting, Config]]:
