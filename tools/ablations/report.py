@@ -69,8 +69,8 @@ def _format_sections(
     )
     yield tables.format_markdown(tables.make_metrics_table(outcomes, BEST))
     yield (
-        "Runs that died before their first evaluation are not in these means. The best step is chosen by the reference "
-        "images that also give its metrics, so that these are optimistic."
+        "Runs that died before their first evaluation are not in these means. The best step is chosen with the same "
+        "reference images that give its metrics, so that its metrics are optimistic."
     )
     yield "Last step:"
     yield tables.format_markdown(tables.make_metrics_table(outcomes, LAST))
@@ -92,11 +92,11 @@ def _format_sections(
 
 def _describe_setup(plan: Plan) -> str:
     cell, config = plan.cells[0], plan.base_config
-    seeds = len({cell.seed for cell in plan.cells})
+    last = max(cell.seed for cell in plan.cells)
     data = f"{config.data.dataset}{f' in {config.data.data_dir}' if config.data.data_dir else ''}"
     return (
         f"Base `{plan.base}`; data {data}, {config.model.resolution} px; {cell.num_steps:,} steps of training; "
-        f"seeds 0 to {seeds - 1}."
+        f"{f'seeds 0 to {last}' if last else 'seed 0'}."
     )
 
 
