@@ -10,7 +10,6 @@ The same command continues after an interruption. The results are a page, tables
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory
 from tools.ablations.cost import describe_cost
+from tools.ablations.devices import check_devices_exist
 from tools.ablations.execution import PROGRAM, run_cells, run_on_devices
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
@@ -37,11 +37,14 @@ def main(options: AblationOptions) -> None:
     """
     plan = create_plan(options)
     selected = _select_cells(options, plan)
-    for note in () if options.cell else plan.notes:
-        print(note, flush=True)
     if options.dry_run:
         _print_commands(options, plan)
         return
+    check_devices_exist(options.devices)
+    for note in () if options.cell else plan.notes:
+        print(note, flush=True)
+    for cell in selected:
+        cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     check_can_write_directory(plan.directory, "run_dir")
     if len(options.devices) > 1:
         run_on_devices(options, len(plan.cells))
@@ -62,11 +65,12 @@ def _select_cells(options: AblationOptions, plan: Plan) -> list[Cell]:
 
 
 def _print_commands(options: AblationOptions, plan: Plan) -> None:
-    """Print the commands of all cells as a shell script, with the number of each cell in a comment."""
+    """Print the commands of all cells as a shell script, with notes and the number of each cell in comments."""
+    for note in plan.notes:
+        print(f"# {note}")
     for index, cell in enumerate(plan.cells):
         print(f"# cell {index}: {cell.name}")
-        print(shlex.join(cell.create_train_command()))
-        print(shlex.join(cell.create_evaluate_command()))
+        print("\n".join(cell.format_commands()))
     if options.seconds_per_step:
         print(f"# {describe_cost(plan.cells, options.seconds_per_step)}")
 

@@ -31,7 +31,7 @@ from sagan_tf.cli.console import run_command
 from sagan_tf.config.option import option
 from sagan_tf.files import check_can_write_file, write_result_atomically
 from tools.benchmarks import attention, evaluation, image_files, pipeline, quality, sampling, startup, train_step
-from tools.benchmarks.measure import collect_machine_facts, describe_machine
+from tools.machine import collect_machine_facts, describe_machine
 
 BENCHMARKS: dict[str, ModuleType] = {
     "train_step": train_step,

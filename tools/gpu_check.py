@@ -26,10 +26,10 @@ from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.files import check_can_write_file, write_result_atomically
 from tools.benchmark import format_table
-from tools.benchmarks.measure import collect_machine_facts, describe_machine
 from tools.gpu_checking.check import run_check
 from tools.gpu_checking.options import GpuCheckOptions
 from tools.gpu_checking.tables import format_conclusion, format_environment, format_forms, format_throughput
+from tools.machine import collect_machine_facts, describe_machine
 
 _TABLES = {
     "environment": format_environment,

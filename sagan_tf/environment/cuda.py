@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.metadata
+import itertools
 import os
 import pathlib
 import re
@@ -35,12 +36,19 @@ def has_nvidia_gpu(root: str | os.PathLike[str] = "/") -> bool:
 
 
 def is_every_gpu_hidden() -> bool:
-    """Return whether CUDA_VISIBLE_DEVICES hides all GPUs.
+    """Return whether CUDA_VISIBLE_DEVICES hides all GPUs."""
+    return list_visible_devices() == []
+
+
+def list_visible_devices() -> list[str] | None:
+    """Return the numbers and UUIDs in CUDA_VISIBLE_DEVICES; None if it is not set, and all GPUs are visible.
 
     CUDA reads the list up to the first entry that is not a device.
     """
     devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return devices is not None and _DEVICE.match(devices) is None
+    if devices is None:
+        return None
+    return [entry.strip() for entry in itertools.takewhile(_DEVICE.match, devices.split(","))]
 
 
 def load_cuda_libraries() -> None:

@@ -21,7 +21,15 @@ LOCK_FILE = ".lock"
 
 
 class InUseError(UserError):
-    """Raised for a lock that another process has."""
+    """Raised for a lock that another process has.
+
+    Attributes:
+        owner: The other process, its machine and its start.
+    """
+
+    def __init__(self, message: str, owner: str) -> None:
+        super().__init__(message)
+        self.owner = owner
 
 
 @contextlib.contextmanager
@@ -68,9 +76,9 @@ def lock_file(path: pathlib.Path, locked: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            owner = _describe_owner(file)
             raise InUseError(
-                f"run_dir: {locked} is in use by {_describe_owner(file)}; wait for it or stop it, or pass another "
-                "--run_dir"
+                f"run_dir: {locked} is in use by {owner}; wait for it or stop it, or pass another --run_dir", owner
             ) from error
         except OSError:  # a file system without locks
             yield

@@ -162,9 +162,15 @@ def is_sheet_size_allowed(columns: int, rows: int, image_size: int, min_tile_hei
     return (max(columns, rows) + 1) * pitch <= MAX_SIDE_PX
 
 
-def save_png(image: Image.Image, path: pathlib.Path) -> None:
-    """Write a PNG file atomically and create its directory."""
-    with replace_atomically(path) as temporary:
+def save_png(image: Image.Image, path: pathlib.Path, *, shared: bool = False) -> None:
+    """Write a PNG file atomically and create its directory.
+
+    Args:
+        image: The image.
+        path: The file.
+        shared: Whether several processes may write this file at the same time.
+    """
+    with replace_atomically(path, shared=shared) as temporary:
         image.save(temporary, format="PNG")
 
 

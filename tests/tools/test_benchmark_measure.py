@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from tools.benchmarks.measure import Timing, collect_machine_facts, compute_median_ratio, read_peak_memory_bytes
-from tools.benchmarks.worker_process import ROOT
+from tools.benchmarks.measure import Timing, compute_median_ratio, read_peak_memory_bytes
+from tools.machine import collect_machine_facts
+from tools.repository import ROOT
 
 
 def test_one_slow_run_does_not_move_the_median() -> None:

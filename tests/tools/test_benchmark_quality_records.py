@@ -17,8 +17,8 @@ from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.tools.fake_processes import SIGKILLED, FakeProcesses, rows_of
 from tools import benchmark
-from tools.benchmarks.worker_process import ROOT
 from tools.comparisons.records import compute_training_seconds, read_run_records
+from tools.repository import ROOT
 
 
 def test_finished_cells_are_not_run_again(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:

@@ -15,7 +15,8 @@ from sagan_tf.errors import UserError
 from tools.benchmarks import worker
 from tools.benchmarks.measure import Measurement
 from tools.benchmarks.worker import import_measurement
-from tools.benchmarks.worker_process import ROOT, Worker
+from tools.benchmarks.worker_process import Worker
+from tools.repository import ROOT
 
 SIZES = {"batch_size": 2, "base_channels": 4, "num_classes": 3}
 SMALL_TRAINING = {"resolution": 32, "image_channels": 1, "attention_resolution": 16, "precision": "float32"}

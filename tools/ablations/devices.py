@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 
+from sagan_tf.environment.cuda import has_nvidia_gpu, list_visible_devices
 from sagan_tf.errors import UserError
 
 _GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -14,22 +15,36 @@ _NO_GPU = "-1"
 _DEVICE = re.compile(r"cpu|(cpu|gpu):(\d+)")
 
 
-def check_devices(names: Sequence[str]) -> None:
-    """Check names of devices.
+def check_device_names(names: Sequence[str]) -> None:
+    """Check names of devices, which may be those of another machine.
 
     Args:
         names: Names such as `cpu`, `cpu:0` and `gpu:1`.
 
     Raises:
-        UserError: A name is not that of a device, is given twice, or is that of a core that this process cannot use.
+        UserError: A name is not that of a device, or is given twice.
     """
     for index, name in enumerate(names):
-        match = _DEVICE.fullmatch(name)
-        if match is None:
+        if not _DEVICE.fullmatch(name):
             raise UserError(f"devices: expected cpu, cpu:N or gpu:N with a number N, received {name!r}")
         if name in names[:index]:
             raise UserError(f"devices: expected each device once, received {name!r} twice")
-        if match[1] == "cpu" and int(match[2]) not in _list_cores():
+
+
+def check_devices_exist(names: Sequence[str]) -> None:
+    """Check that this process can use devices.
+
+    Args:
+        names: Names that `check_device_names` accepts.
+
+    Raises:
+        UserError: This process cannot use a core or a GPU.
+    """
+    for name in names:
+        kind, _, number = name.partition(":")
+        if kind == "gpu":
+            _find_gpu(int(number))
+        elif number and int(number) not in _list_cores():
             cores = ", ".join(map(str, _list_cores())) or "none, as this system cannot bind a process to a core"
             raise UserError(f"devices: expected a core of {cores}, received {name!r}")
 
@@ -39,12 +54,12 @@ def use_device(name: str) -> Iterator[None]:
     """Let the processes that are started inside the context use one device only.
 
     Args:
-        name: A name that `check_devices` accepts, or an empty string for all devices.
+        name: A name that `check_devices_exist` accepts, or an empty string for all devices.
     """
     kind, _, number = name.partition(":")
     gpus, cores = os.environ.get(_GPUS_VARIABLE), _list_cores()
     if kind:
-        os.environ[_GPUS_VARIABLE] = number if kind == "gpu" else _NO_GPU
+        os.environ[_GPUS_VARIABLE] = _find_gpu(int(number)) if kind == "gpu" else _NO_GPU
     if kind == "cpu" and number:
         os.sched_setaffinity(0, {int(number)})
     try:
@@ -56,6 +71,25 @@ def use_device(name: str) -> Iterator[None]:
             os.environ[_GPUS_VARIABLE] = gpus
         if kind == "cpu" and number:
             os.sched_setaffinity(0, cores)
+
+
+def _find_gpu(index: int) -> str:
+    """Return what CUDA calls the GPU with an index: its number, or its entry in CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        UserError: This process cannot see such a GPU.
+    """
+    if not has_nvidia_gpu():
+        raise UserError(f"devices: expected a device that exists, received 'gpu:{index}', and found no NVIDIA GPU")
+    visible = list_visible_devices()
+    if visible is None:
+        return str(index)
+    if index >= len(visible):
+        raise UserError(
+            f"devices: expected a GPU from gpu:0 to gpu:{len(visible) - 1}, the entries of {_GPUS_VARIABLE}, received "
+            f"'gpu:{index}'"
+        )
+    return visible[index]
 
 
 def _list_cores() -> list[int]:

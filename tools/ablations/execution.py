@@ -12,10 +12,10 @@ from sagan_tf.config.flag_text import format_options
 from sagan_tf.runs.run_lock import InUseError, lock_file
 from tools.ablations.devices import use_device
 from tools.ablations.options import AblationOptions
-from tools.benchmarks.worker_process import ROOT
 from tools.comparisons.cells import Cell
 from tools.comparisons.processes import exit_on_sigterm, start_process
 from tools.comparisons.records import FINISHED, UNHEALTHY
+from tools.repository import ROOT
 
 PROGRAM = "tools/ablation.py"
 
@@ -42,7 +42,7 @@ def run_cells(cells: Iterable[Cell], device: str) -> list[Cell]:
                     _run_cell(cell)
                 own.append(cell)
             except InUseError as error:
-                print(f"{cell.name}: skipped: {str(error).removeprefix('run_dir: ')}", flush=True)
+                print(f"{cell.name}: skipped: in use by {error.owner}", flush=True)
     return own
 
 

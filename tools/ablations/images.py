@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from sagan_tf.distribution.devices import use_no_gpu
 from sagan_tf.errors import UserError
+from sagan_tf.generation.attention_maps import AttentionReader
 from sagan_tf.generation.generators import Generator, load_generator_from_run
 from sagan_tf.generation.latents import select_evenly_spaced_classes
+from sagan_tf.networks.architectures import count_used_classes
+from sagan_tf.runs.run_directory import open_run
 from sagan_tf.sampling.attention import make_attention_sheet
 from sagan_tf.sampling.options import SampleOptions
 from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
@@ -22,59 +27,108 @@ _ROWS = 2
 _NUM_ATTENTION_IMAGES = 3
 
 
-def write_images(outcomes: Sequence[Outcome], directory: Path) -> list[str]:
-    """Write the images of a study, from the last checkpoint of the first seed of each setting that has ended.
+@dataclasses.dataclass(frozen=True)
+class StudyImages:
+    """The images of a study.
+
+    Attributes:
+        names: Names of the files.
+        notes: A line for each setting: the seed of the run that is shown, or why there are no images.
+    """
+
+    names: list[str]
+    notes: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Samples:
+    setting: str
+    images: np.ndarray
+    class_names: list[str]
+
+
+def write_images(outcomes: Sequence[Outcome], directory: Path) -> StudyImages:
+    """Write the images of a study, from the last checkpoint of one run of each setting.
+
+    The run is that of the first seed that has ended and has a checkpoint. One generator is loaded at a time, on the
+    CPU, so that a run on a GPU is not disturbed.
 
     Args:
         outcomes: The outcomes of all cells.
         directory: Directory of the results.
-
-    Returns:
-        The names of the files.
     """
-    generators = dict(_load_generators(outcomes))
-    if not generators:
-        return []
-    _draw_samples(generators, directory / SAMPLES)
-    return [SAMPLES, *_draw_attention(generators, directory)]
-
-
-def _load_generators(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, Generator]]:
+    use_no_gpu()
+    names: list[str] = []
+    notes: list[str] = []
+    samples: list[_Samples] = []
+    num_classes = _count_classes(outcomes)
     for setting, cells in group_by_setting(outcomes).items():
-        for run_dir in (str(cell.cell.run_dir) for cell in cells if cell.status in (FINISHED, UNHEALTHY)):
+        generator, note = _load_first_generator(cells)
+        notes.append(f"{setting}: {note}")
+        if generator is None:
+            continue
+        drawn = _make_samples(setting, generator, num_classes)
+        if samples and drawn.images.shape != samples[0].images.shape:
+            notes[-1] += "; no samples, as the images have another shape"
+        else:
+            samples.append(drawn)
+        try:
+            names += _draw_attention(setting, generator, directory)
+        except UserError as error:
+            notes[-1] += f"; no attention maps: {error}"
+    if samples:
+        _draw_samples(samples, directory / SAMPLES)
+        names.insert(0, SAMPLES)
+    return StudyImages(names, notes)
+
+
+def _count_classes(outcomes: Sequence[Outcome]) -> int:
+    """Return the largest number of classes that a run uses; 0 if all ignore the classes."""
+    runs = [outcome.cell.run_dir for outcome in outcomes if outcome.status in (FINISHED, UNHEALTHY)]
+    return max((count_used_classes(open_run(run)[1].model) for run in runs if (run / "flags.cfg").is_file()), default=0)
+
+
+def _load_first_generator(cells: Sequence[Outcome]) -> tuple[Generator | None, str]:
+    """Return the generator of the first seed that has one, and its seed; or None and the reason."""
+    reason = "no run has ended"
+    for outcome in cells:
+        if outcome.status in (FINISHED, UNHEALTHY):
             try:
-                yield setting, load_generator_from_run(run_dir)
-                break
-            except UserError:  # The run ended before its first checkpoint; the next seed may have one.
-                continue
+                return load_generator_from_run(str(outcome.cell.run_dir)), f"seed {outcome.cell.seed}"
+            except UserError as error:  # The run ended before its first checkpoint; the next seed may have one.
+                reason = str(error)
+    return None, f"left out: {reason}"
 
 
-def _draw_samples(generators: Mapping[str, Generator], path: Path) -> None:
-    """Draw rows of images of each setting, from the same seeds and classes."""
-    shape = next(iter(generators.values())).shape
-    shown = {setting: generator for setting, generator in generators.items() if generator.shape == shape}
-    num_classes = max(generator.num_classes for generator in shown.values())
+def _make_samples(setting: str, generator: Generator, num_classes: int) -> _Samples:
+    """Make rows of images from the same seeds and classes for all settings; a setting may ignore the classes."""
     classes = select_evenly_spaced_classes(num_classes, _MAX_COLUMNS) if num_classes else [0] * _MAX_COLUMNS
     seeds, labels = np.arange(_ROWS * len(classes)), np.tile(np.array(classes, np.int32), _ROWS)
-    images, names = [], []
-    for setting, generator in shown.items():
-        images.append(generator.images_from_seeds(seeds, labels if generator.num_classes else 0 * labels))
-        names += [setting, "" if generator.num_classes == num_classes else "(no classes)"]
-    classed = next(generator for generator in shown.values() if generator.num_classes == num_classes)
-    column_names = [classed.get_class_name(label) for label in classes] if num_classes else []
-    save_png(draw_image_sheet(np.concatenate(images), len(classes), row_names=names, column_names=column_names), path)
+    images = generator.images_from_seeds(seeds, labels if generator.num_classes else 0 * labels)
+    return _Samples(setting, images, [generator.get_class_name(c) for c in classes] if generator.num_classes else [])
 
 
-def _draw_attention(generators: Mapping[str, Generator], directory: Path) -> Iterator[str]:
-    """Draw the attention maps of each generator that has attention layers, and yield the names of the files."""
-    for setting, generator in generators.items():
-        name = f"attention_{setting}.png"
-        options = SampleOptions(
-            run_dir=generator.name, mode="attention", output=name, num_samples=_NUM_ATTENTION_IMAGES
-        )
-        try:
-            sheet = make_attention_sheet(generator, options)
-        except UserError:  # The generator has no attention layers.
-            continue
-        save_png(sheet, directory / name)
-        yield name
+def _draw_samples(samples: Sequence[_Samples], path: Path) -> None:
+    columns = next((each.class_names for each in samples if each.class_names), [])
+    rows = [
+        name
+        for each in samples
+        for name in (each.setting, "" if each.class_names == columns else "(no classes)", *[""] * (_ROWS - 2))
+    ]
+    images = np.concatenate([each.images for each in samples])
+    sheet = draw_image_sheet(images, len(samples[0].images) // _ROWS, row_names=rows, column_names=columns)
+    save_png(sheet, path, shared=True)
+
+
+def _draw_attention(setting: str, generator: Generator, directory: Path) -> list[str]:
+    """Draw the attention maps of a generator; return the name of the file, or nothing without attention layers.
+
+    Raises:
+        UserError: The weights are not finite.
+    """
+    if generator.network is None or not AttentionReader(generator.network).sizes:
+        return []
+    name = f"attention_{setting}.png"
+    options = SampleOptions(run_dir=generator.name, mode="attention", output=name, num_samples=_NUM_ATTENTION_IMAGES)
+    save_png(make_attention_sheet(generator, options), directory / name, shared=True)
+    return [name]

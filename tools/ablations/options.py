@@ -6,8 +6,7 @@ import dataclasses
 
 from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
 from sagan_tf.errors import UserError
-from tools.ablations.devices import check_devices
-from tools.ablations.studies import find_study
+from tools.ablations.devices import check_device_names
 
 DEFAULT_BASE = "configs/ablations/fashion_mnist_32.cfg"
 
@@ -30,18 +29,24 @@ class AblationOptions:
         "", "Comma list of metrics, of which the first fid or fcd selects the best step; empty: those of --base."
     )
     evaluate_every: int = option(0, "Steps between evaluations during training; 0: evaluate_every of --base.")
-    run_dir: str = option("", "Directory of all runs and of the results; empty: runs/ablations/ and the study's name.")
+    run_dir: str = option(
+        "", "Directory of all runs and of the results; empty: runs/ablations/STUDY/BASE, of the names without endings."
+    )
     devices: tuple[str, ...] = option(
         (),
         "Comma list of devices that train at the same time, each one run: cpu (all cores, no GPU), cpu:N (the core N) "
-        "or gpu:N (the GPU N); empty: one run at a time, which uses all devices.",
+        "or gpu:N (the GPU N of those that are visible); empty: one run at a time, which uses all devices.",
     )
     cell: tuple[int, ...] = option(
         (),
         "Comma list of numbers of cells, as --dry_run prints them: only these are trained, and no results are written, "
         "as in a job of a Slurm array; empty: all, with results.",
     )
-    collect: bool = option(False, "Train nothing, and write the results of the stored runs again.")
+    collect: bool = option(
+        False,
+        "Train nothing, and write the results of the stored runs again. Their records say where the data was; other "
+        "options must be those of the runs.",
+    )
     dry_run: bool = option(False, "Only print the commands of all cells.")
     seconds_per_step: float | None = option(
         None, "Seconds of a step with one discriminator update, with which --dry_run predicts the cost; unset: none."
@@ -52,8 +57,7 @@ class AblationOptions:
         check_positive(self, "seeds", *(["steps"] if self.steps is not None else []))
         check_at_least_zero(self, "evaluate_every")
         self._check_combinations()
-        check_devices(self.devices)  # raises UserError for an unknown device
-        find_study(self.study)  # raises UserError for an unknown study
+        check_device_names(self.devices)
 
     def _check_combinations(self) -> None:
         if self.collect and self.dry_run:

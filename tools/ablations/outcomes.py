@@ -10,6 +10,22 @@ from typing import Any
 from tools.comparisons.cells import Cell
 from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY, flatten_metrics, read_run_records
 
+BEST, LAST = "best", "last"
+"""The two moments of a run whose metrics are compared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """A step of a run at which its metrics are compared.
+
+    Attributes:
+        step: The step; None if the run has none.
+        metrics: Metrics by name; empty if the run has none.
+    """
+
+    step: int | None
+    metrics: Mapping[str, float]
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -20,27 +36,15 @@ class Outcome:
         status: Status of its record, or `NOT_STARTED`.
         record: Its record; empty if it was not started.
         evaluations: Metrics by name at each step at which the EMA generator was evaluated.
-        best_step: Step with the lowest value of the selecting metric; None without an evaluation. Also a run that
-            training stopped as unhealthy has a best step.
-        last_step: Step of the last evaluation of a finished run; None for a run that has not finished.
+        moments: `BEST`, the step with the lowest value of the selecting metric, and `LAST`, the last evaluation of a
+            finished run. A run that training stopped as unhealthy has a best step, if it was evaluated before.
     """
 
     cell: Cell
     status: str
     record: Mapping[str, Any]
     evaluations: Mapping[int, Mapping[str, float]]
-    best_step: int | None
-    last_step: int | None
-
-    @property
-    def best(self) -> Mapping[str, float]:
-        """Metrics at the best step; empty without an evaluation."""
-        return {} if self.best_step is None else self.evaluations[self.best_step]
-
-    @property
-    def last(self) -> Mapping[str, float]:
-        """Metrics at the last step; empty if the run has not finished."""
-        return {} if self.last_step is None else self.evaluations[self.last_step]
+    moments: Mapping[str, Moment]
 
 
 def read_outcomes(cells: Sequence[Cell], metric: str) -> list[Outcome]:
@@ -68,7 +72,9 @@ def _read_outcome(cell: Cell, metric: str) -> Outcome:
     finite = [step for step, value in values.items() if math.isfinite(value)]
     ended = status in (FINISHED, UNHEALTHY) and finite
     best_step = min(finite, key=lambda step: values[step]) if ended else None
-    return Outcome(cell, status, record, dict(sorted(evaluations.items())), best_step, last_step)
+    steps = {BEST: best_step, LAST: last_step}
+    moments = {name: Moment(step, {} if step is None else evaluations[step]) for name, step in steps.items()}
+    return Outcome(cell, status, record, dict(sorted(evaluations.items())), moments)
 
 
 def _read_evaluations(cell: Cell) -> Iterator[tuple[int, dict[str, float]]]:

@@ -10,6 +10,25 @@ from collections.abc import Sequence
 CONFIDENCE = 0.95
 _BISECTIONS = 200
 _MAX_QUANTILE = 1e4
+_ROUNDING = 1e-12
+"""Deviation of equal differences, relative to the values, that rounding to float64 can cause."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """Student's t of a mean difference.
+
+    Attributes:
+        statistic: Student's t, the mean divided by its standard error.
+        p_value: Probability of a t at least as far from 0 if the settings were equal (two-sided).
+        low: Lower end of the 95 % confidence interval of the mean difference.
+        high: Upper end of this interval.
+    """
+
+    statistic: float
+    p_value: float
+    low: float
+    high: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,20 +38,14 @@ class PairedTest:
     Attributes:
         count: Number of seeds.
         mean: Mean difference.
-        deviation: Standard deviation of the differences.
-        statistic: Student's t, the mean divided by its standard error.
-        p_value: Probability of a t at least as far from 0 if the settings were equal (two-sided).
-        low: Lower end of the 95 % confidence interval of the mean difference.
-        high: Upper end of this interval.
+        deviation: Standard deviation of the differences; 0 if they are equal but for rounding.
+        student: Student's t; None if the deviation is 0, for which t is not defined.
     """
 
     count: int
     mean: float
     deviation: float
-    statistic: float
-    p_value: float
-    low: float
-    high: float
+    student: Student | None
 
 
 def compare_pairs(first: Sequence[float], second: Sequence[float]) -> PairedTest | None:
@@ -49,18 +62,13 @@ def compare_pairs(first: Sequence[float], second: Sequence[float]) -> PairedTest
     if count < 2:
         return None
     mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
+    if deviation <= _ROUNDING * max(map(abs, (*first, *second))):
+        return PairedTest(count, mean, 0.0, None)
     standard_error = deviation / math.sqrt(count)
-    statistic = _divide(mean, standard_error)
     margin = compute_t_quantile(count - 1) * standard_error
-    p_value = compute_p_value(statistic, count - 1)
-    return PairedTest(count, mean, deviation, statistic, p_value, mean - margin, mean + margin)
-
-
-def _divide(mean: float, standard_error: float) -> float:
-    """Return Student's t, which is infinite for equal differences other than 0."""
-    if standard_error:
-        return mean / standard_error
-    return math.copysign(math.inf, mean) if mean else 0.0
+    statistic = mean / standard_error
+    student = Student(statistic, compute_p_value(statistic, count - 1), mean - margin, mean + margin)
+    return PairedTest(count, mean, deviation, student)
 
 
 def compute_p_value(statistic: float, degrees: int) -> float:

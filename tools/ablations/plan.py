@@ -12,8 +12,8 @@ from sagan_tf.config import Config, ModelConfig
 from sagan_tf.errors import UserError
 from tools.ablations.options import AblationOptions
 from tools.ablations.studies import Study, find_study, replace_equal_rate, select_settings
-from tools.benchmarks.worker_process import ROOT
 from tools.comparisons.cells import Cell, Limit
+from tools.comparisons.records import find_recorded_data_dir, format_option_values
 from tools.comparisons.settings import (
     Setting,
     check_schedules,
@@ -21,6 +21,7 @@ from tools.comparisons.settings import (
     find_base,
     parse_settings,
 )
+from tools.repository import ROOT
 
 _SELECTING_FAMILIES = ("fid", "fcd")
 """Metrics that select the best step, as in the paper and with extractors other than Inception."""
@@ -55,18 +56,22 @@ def create_plan(options: AblationOptions) -> Plan:
     Raises:
         UserError: A setting is wrong, none is left, or no metric can select the best step.
     """
-    load_tensorflow()
     study, base = find_study(options.study), find_base(options.base)
-    common_flags = collect_common_flags(options.metrics, options.data_dir, options.evaluate_every)
+    load_tensorflow()
+    directory = _find_directory(options, study, base)
+    common_flags = collect_common_flags(
+        options.metrics, _find_data_dir(options, directory, ROOT / base), options.evaluate_every
+    )
     common = parse_config([f"--flagfile={ROOT / base}", *common_flags])
     rates = common.training.generator_learning_rate, common.training.discriminator_learning_rate
     settings = [replace_equal_rate(setting, *rates) for setting in select_settings(study, options.settings)]
     settings, notes = _leave_out_impossible(settings, common_flags, ROOT / base)
     configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *common_flags])
-    pairs = [_remove_class_metrics(*pair, notes) for pair in zip(settings, configs, strict=True)]
+    pairs = _leave_out_equal(list(zip(settings, configs, strict=True)), notes)
     steps = options.steps or common.training.num_steps
-    check_schedules([setting for setting, _ in pairs], configs, steps)
-    directory = Path(options.run_dir or f"runs/ablations/{study.name}").expanduser().absolute()
+    check_schedules([setting for setting, _ in pairs], [config for _, config in pairs], steps)
+    _note_missing_evaluations(pairs, steps, notes)
+    pairs = [_remove_class_metrics(*pair, notes) for pair in pairs]
     flags, limit = (f"--flagfile={base}", *common_flags), Limit(steps, 0.0)
     cells = tuple(
         Cell(setting, seed, limit, flags, directory, config)
@@ -75,6 +80,38 @@ def create_plan(options: AblationOptions) -> Plan:
     )
     kept = dataclasses.replace(study, settings=tuple(setting for setting, _ in pairs))
     return Plan(kept, base, common, cells, _find_selecting_metric(cells), directory, tuple(notes))
+
+
+def _find_directory(options: AblationOptions, study: Study, base: str) -> Path:
+    return Path(options.run_dir or f"runs/ablations/{study.name}/{Path(base).stem}").expanduser().absolute()
+
+
+def _find_data_dir(options: AblationOptions, directory: Path, base: Path) -> str:
+    """Return the directory of the data, with `--collect` that of the recorded runs; empty for that of the base."""
+    recorded = find_recorded_data_dir(directory) if options.collect else ""
+    if recorded and recorded == parse_config([f"--flagfile={base}"]).data.data_dir:
+        return ""
+    return recorded or options.data_dir
+
+
+def _leave_out_equal(pairs: Sequence[tuple[Setting, Config]], notes: list[str]) -> list[tuple[Setting, Config]]:
+    """Return the settings without those that configure the same run as one before, and add a note for each of these."""
+    kept: dict[str, tuple[Setting, Config]] = {}
+    for setting, config in pairs:
+        first, _ = kept.setdefault(str(format_option_values(config)), (setting, config))
+        if first is not setting:
+            notes.append(f"{setting.name}: left out: with this base, it has the same options as {first.name}")
+    return list(kept.values())
+
+
+def _note_missing_evaluations(pairs: Sequence[tuple[Setting, Config]], steps: int, notes: list[str]) -> None:
+    """Add a note if some runs are evaluated only at their end."""
+    names = [setting.name for setting, config in pairs if not 0 < config.evaluation.evaluate_every < steps]
+    if names:
+        notes.append(
+            f"{', '.join(names)}: no evaluation before step {steps} (--evaluate_every), so that the best step is the "
+            "last"
+        )
 
 
 def _leave_out_impossible(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sagan_tf.errors import UserError
 from sagan_tf.text import read_text
-from tools.benchmarks.worker_process import ROOT
 from tools.comparisons.settings import Setting, read_settings
+from tools.repository import ROOT
 
 STUDIES = ROOT / "configs" / "ablations"
 EQUAL_RATE = "{equal_rate}"

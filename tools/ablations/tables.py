@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from tools.ablations.outcomes import Outcome, group_by_setting
-from tools.ablations.paired_test import PairedTest, compare_pairs
-from tools.comparisons.records import FAILED, FINISHED, NOT_STARTED, UNFINISHED, UNHEALTHY
-from tools.comparisons.results import HEADINGS, OMITTED_METRICS, format_csv_rows, format_mean, remove_sample_count
+from tools.ablations.outcomes import BEST, LAST, Outcome, group_by_setting
+from tools.ablations.paired_test import PairedTest, compare_pairs, compute_t_quantile
+from tools.comparisons.records import FINISHED
+from tools.comparisons.results import (
+    HEADINGS,
+    OMITTED_METRICS,
+    format_counts,
+    format_csv_rows,
+    format_mean,
+    remove_sample_count,
+)
 
 Row = list[str]
 
-BEST, LAST = "best", "last"
-"""The two steps of a run whose metrics are compared."""
 _CELL_COLUMNS = ("images_seen", "training_seconds", "cpu_seconds", "machine", "message")
 _METRIC_SPEC = ".3f"
-_DIFFERENCE_HEADINGS = ("difference", "95 % interval", "t", "p", "seeds")
+_MIN_SHOWN_P_VALUE = 0.0005
+_DIFFERENCE_HEADINGS = ("difference", "95 % interval", "t", "|t| for p < 0.05", "p", "seeds")
 
 
 def list_metrics(outcomes: Sequence[Outcome]) -> list[str]:
@@ -43,10 +50,10 @@ def make_metrics_table(outcomes: Sequence[Outcome], moment: str) -> list[Row]:
     metrics = list_metrics(outcomes)
     rows = [["setting", *map(get_heading, metrics), "step", "runs"]]
     for setting, cells in group_by_setting(outcomes).items():
-        values = [getattr(cell, moment) for cell in cells]
-        row = [format_mean([value.get(metric) for value in values], _METRIC_SPEC) for metric in metrics]
-        steps = format_mean([getattr(cell, f"{moment}_step") for cell in cells], ",.0f")
-        rows.append([setting, *row, steps, count_statuses(cells)])
+        moments = [cell.moments[moment] for cell in cells]
+        row = [format_mean([each.metrics.get(metric) for each in moments], _METRIC_SPEC) for metric in metrics]
+        steps = format_mean([each.step for each in moments], ",.0f")
+        rows.append([setting, *row, steps, format_counts([cell.status for cell in cells])])
     return rows
 
 
@@ -58,15 +65,6 @@ def make_cost_table(outcomes: Sequence[Outcome]) -> list[Row]:
         names = ("training_seconds", "cpu_seconds", "images_seen")
         rows.append([setting, *(format_mean([record[name] for record in records], ",.0f") for name in names)])
     return rows
-
-
-def count_statuses(cells: Sequence[Outcome]) -> str:
-    """Format how many cells have finished, and how many have each other status."""
-    parts = [f"{sum(cell.status == FINISHED for cell in cells)} of {len(cells)}"]
-    for status in (UNHEALTHY, FAILED, UNFINISHED, NOT_STARTED):
-        count = sum(cell.status == status for cell in cells)
-        parts += [f"{count} {status}"] if count else []
-    return ", ".join(parts)
 
 
 def make_differences_table(outcomes: Sequence[Outcome], metric: str, moment: str) -> list[Row]:
@@ -85,7 +83,7 @@ def compare_settings(
     """Compare a metric of two settings over the seeds for which both have a number; None for fewer than two seeds."""
     groups = group_by_setting(outcomes)
     by_seed = [
-        {cell.cell.seed: getattr(cell, moment).get(metric, math.nan) for cell in groups[name]}
+        {cell.cell.seed: cell.moments[moment].metrics.get(metric, math.nan) for cell in groups[name]}
         for name in (first, second)
     ]
     seeds = [seed for seed in by_seed[0] if all(math.isfinite(values.get(seed, math.nan)) for values in by_seed)]
@@ -93,25 +91,28 @@ def compare_settings(
 
 
 def _format_test(test: PairedTest) -> Row:
-    return [
-        f"{test.mean:+.3f} ± {test.deviation:.3f}",
-        f"{test.low:+.3f} to {test.high:+.3f}",
-        f"{test.statistic:.2f}",
-        f"{test.p_value:.3f}" if test.p_value >= 0.0005 else "< 0.001",
-        str(test.count),
-    ]
+    difference, critical = f"{test.mean:+.3f} ± {test.deviation:.3f}", f"{compute_t_quantile(test.count - 1):.2f}"
+    student = test.student
+    if student is None:
+        return [difference, "-", "-", critical, "-", str(test.count)]
+    p_value = f"{student.p_value:.3f}" if student.p_value >= _MIN_SHOWN_P_VALUE else "< 0.001"
+    interval = f"{student.low:+.3f} to {student.high:+.3f}"
+    return [difference, interval, f"{student.statistic:.2f}", critical, p_value, str(test.count)]
 
 
 def format_cells_csv(outcomes: Sequence[Outcome]) -> str:
     """Format a line for each cell, with its metrics at the best and at the last step."""
-    names = list(dict.fromkeys(name for cell in outcomes for values in (cell.best, cell.last) for name in values))
-    moments = [(moment, name) for moment in (BEST, LAST) for name in names]
-    heading = ["setting", "seed", "status", "best_step", "last_step", *(f"{m}/{name}" for m, name in moments)]
+    compared = [moment.metrics for outcome in outcomes for moment in outcome.moments.values()]
+    names = list(dict.fromkeys(name for metrics in compared for name in metrics))
+    columns = [(moment, name) for moment in (BEST, LAST) for name in names]
+    heading = ["setting", "seed", "status", "best_step", "last_step", *(f"{m}/{name}" for m, name in columns)]
     rows: list[Sequence[Any]] = [[*heading, *_CELL_COLUMNS]]
     for outcome in outcomes:
         cell = outcome.cell
-        values = [getattr(outcome, moment).get(name, "") for moment, name in moments]
-        steps = ["" if step is None else step for step in (outcome.best_step, outcome.last_step)]
+        values = [outcome.moments[moment].metrics.get(name, "") for moment, name in columns]
+        steps = [
+            "" if outcome.moments[moment].step is None else outcome.moments[moment].step for moment in (BEST, LAST)
+        ]
         facts = [outcome.record.get(name, "") for name in _CELL_COLUMNS]
         rows.append([cell.setting.name, cell.seed, outcome.status, *steps, *values, *facts])
     return format_csv_rows(rows)
@@ -126,8 +127,8 @@ def format_differences_csv(outcomes: Sequence[Outcome]) -> str:
     for (first, second), metric, moment in itertools.product(pairs, list_metrics(outcomes), (BEST, LAST)):
         test = compare_settings(outcomes, first, second, metric, moment)
         if test:
-            numbers = (test.count, test.mean, test.deviation, test.statistic, test.p_value, test.low, test.high)
-            rows.append([metric, moment, first, second, *numbers])
+            student = dataclasses.astuple(test.student) if test.student else ("",) * 4
+            rows.append([metric, moment, first, second, test.count, test.mean, test.deviation, *student])
     return format_csv_rows(rows)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from sagan_tf.config.option import check_at_least_zero, check_positive, option
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from sagan_tf.runs.run_lock import lock_run_directory
-from tools.benchmarks.worker_process import ROOT
 from tools.comparisons import results
 from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.processes import exit_on_sigterm
@@ -24,6 +22,7 @@ from tools.comparisons.settings import (
     has_metrics,
     parse_settings,
 )
+from tools.repository import ROOT
 
 _SETTINGS = SETTINGS_FILE.relative_to(ROOT)
 DEFAULT_METRICS = "fcd10k,label_agreement10k,class_agreement10k,precision_recall10k,density_coverage10k"
@@ -82,10 +81,7 @@ def run(options: QualityOptions) -> dict[str, Any]:
     """
     cells = _create_cells(options)
     if options.dry_run:
-        commands = [
-            command for cell in cells for command in (cell.create_train_command(), cell.create_evaluate_command())
-        ]
-        return {"commands": [shlex.join(command) for command in commands]}
+        return {"commands": [command for cell in cells for command in cell.format_commands()]}
     directory = _find_directory(options)
     check_can_write_directory(directory, "run_dir")
     directory.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from sagan_tf.config.flagfile import split_flag
 from sagan_tf.config.option import check_positive, option
 from sagan_tf.errors import UserError
 from tools.benchmarks.measure import Timing
-from tools.benchmarks.worker_process import ROOT
+from tools.repository import ROOT
 
 
 @dataclasses.dataclass(frozen=True)

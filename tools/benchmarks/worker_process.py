@@ -15,14 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sagan_tf.environment.keras_settings import environment_without_keras_settings
 from sagan_tf.errors import UserError
+from tools.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = "run"
 """Line that requests one measurement from a worker."""
 _PROGRAM = "tools.benchmarks.worker"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,6 @@ from typing import Any
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
-from tools.benchmarks.measure import collect_machine_facts, describe_machine
 from tools.comparisons.processes import STOPPED, run_process
 from tools.comparisons.records import (
     FAILED,
@@ -38,6 +38,7 @@ from tools.comparisons.records import (
     read_run_records,
 )
 from tools.comparisons.settings import Setting
+from tools.machine import collect_machine_facts, describe_machine
 
 _STEPS_WITHOUT_END = 10_000_000
 
@@ -112,6 +113,10 @@ class Cell:
         """Return the command that computes the metrics of the trained generator."""
         output = self.path_with_suffix(".evaluation.json")
         return [sys.executable, "-m", "sagan_tf.evaluate", f"--run_dir={self.run_dir}", f"--output={output}"]
+
+    def format_commands(self) -> tuple[str, str]:
+        """Return the commands that train and evaluate, as lines of a shell script."""
+        return shlex.join(self.create_train_command()), shlex.join(self.create_evaluate_command())
 
     def describe(self, record: dict[str, Any]) -> str:
         """Return one line that says how the cell ended, and what to do if it has not finished.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.environment.keras_settings import environment_without_keras_settings
-from tools.benchmarks.worker_process import ROOT
+from tools.repository import ROOT
 
 STOPPED = 128 + signal.SIGTERM
 """Exit status of a training run that has saved after a SIGTERM."""

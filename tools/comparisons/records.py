@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -83,10 +84,23 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
     if differences:
         name, expected, received = differences[0]
         raise UserError(
-            f"run_dir: expected {name} {expected} in {path}, received {received}; give another --run_dir, or remove "
-            "the directory of that setting"
+            f"run_dir: expected {name} {expected} in {path}, received {received}; give the options of that run, or "
+            "another --run_dir"
         )
     return record
+
+
+def find_recorded_data_dir(directory: Path) -> str:
+    """Return the `data_dir` in the first record of a comparison; empty without a record that can be read.
+
+    Args:
+        directory: The directory of the comparison.
+    """
+    for path in sorted(directory.glob("*/seed_*.json")):
+        if path.stem.removeprefix("seed_").isdecimal():
+            with contextlib.suppress(ValueError, TypeError, KeyError):  # `read_record` reports a damaged record.
+                return str(json.loads(read_text(path))["configuration"]["data_dir"])
+    return ""
 
 
 def _find_differences(record: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,9 @@ from sagan_tf.visualization.line_chart import draw_line_charts
 from tools.comparisons.records import (
     FAILED,
     FINISHED,
+    NOT_STARTED,
     READINGS,
+    UNFINISHED,
     UNHEALTHY,
     flatten_metrics,
     read_run_records,
@@ -51,12 +54,12 @@ def format_rows(records: Sequence[Record]) -> list[list[str]]:
     readings = [name for name in READINGS if any(record.get(name) is not None for record in records)]
     headings += [READINGS[name].heading for name in readings]
     result = [["setting", *headings, "images seen", "seconds", "CPU seconds", "runs"]]
-    for setting, cells in group_by_setting(records).items():
+    for setting, cells in _group_by_setting(records).items():
         finished = [record for record in cells if record["status"] == FINISHED]
         row = [setting, *(format_mean([record["values"].get(name) for record in finished], ".3f") for name in names)]
         row += [format_mean([record.get(name) for record in finished], READINGS[name].format_spec) for name in readings]
         row += [format_mean([record[name] for record in finished], ",.0f") for name in _COUNTS]
-        result.append([*row, format_counts(cells)])
+        result.append([*row, format_counts([cell["status"] for cell in cells])])
     return result
 
 
@@ -90,9 +93,9 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
     """
     recorded = [(setting, read_run_records(run_dir)) for setting, run_dir in runs]
     charts = {
-        "recall": average_curves(recorded, _find_recall),
-        _RANK_TITLE: average_curves(recorded, lambda line: line.get(LATENT_RANK)),
-        "overfitting of the discriminator": average_curves(recorded, lambda line: line.get(OVERFITTING)),
+        "recall": _average_curves(recorded, _find_recall),
+        _RANK_TITLE: _average_curves(recorded, lambda line: line.get(LATENT_RANK)),
+        "overfitting of the discriminator": _average_curves(recorded, lambda line: line.get(OVERFITTING)),
     }
     drawn = {title: curves for title, curves in charts.items() if max(map(len, curves.values()), default=0) > 1}
     if not drawn.keys() - {_RANK_TITLE}:
@@ -106,7 +109,7 @@ def _find_recall(line: Mapping[str, Any]) -> float | None:
     return next((value for name, value in values.items() if name.endswith("/recall")), None)
 
 
-def average_curves(
+def _average_curves(
     recorded: Iterable[tuple[str, list[dict[str, Any]]]], read: Callable[[Mapping[str, Any]], float | None]
 ) -> dict[str, Points]:
     """Average a quantity over the runs of each setting, at the steps that all have.
@@ -122,16 +125,28 @@ def average_curves(
     for setting, lines in recorded:
         values = {line["step"]: value for line in lines if (value := read(line)) is not None}
         curves.setdefault(setting, []).extend([values] if values else [])
-    return {setting: _average_curve(by_step) for setting, by_step in curves.items()}
+    return {setting: average_curve(by_run)[0] for setting, by_run in curves.items()}
 
 
-def _average_curve(by_step: Sequence[Mapping[float, float]]) -> Points:
-    steps = sorted(set.intersection(*map(set, by_step))) if by_step else []
-    return [(step, statistics.fmean(values[step] for values in by_step)) for step in steps]
+def average_curve(by_run: Sequence[Mapping[float, float]]) -> tuple[Points, Points]:
+    """Return the mean and the standard deviation over runs at the steps at which all of them have a finite value.
+
+    A mean over only the runs that remain would become better whenever a bad run ends.
+
+    Args:
+        by_run: The values of each run by step.
+
+    Returns:
+        Pairs of step and mean, and pairs of step and standard deviation. There are no deviations of a single run.
+    """
+    finite = [{step: value for step, value in values.items() if math.isfinite(value)} for values in by_run]
+    steps = sorted(set.intersection(*map(set, finite))) if finite else []
+    values = {step: [run[step] for run in finite] for step in steps}
+    means = [(step, statistics.fmean(values[step])) for step in steps]
+    return means, [(step, statistics.stdev(values[step])) for step in steps] if len(finite) > 1 else []
 
 
-def group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Return the records of each setting."""
+def _group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
     cells: dict[str, list[Record]] = {}
     for record in records:
         cells.setdefault(record["setting"], []).append(record)
@@ -145,16 +160,21 @@ def remove_sample_count(name: str) -> str:
 
 
 def format_mean(values: Sequence[float | None], spec: str) -> str:
-    """Format the mean and the standard deviation of the values that are known; `-` if there are none."""
-    known = [value for value in values if value is not None]
+    """Format the mean and the standard deviation of the values that are known, and their number if some are not.
+
+    NaN, infinite and missing values are not known. Without a known value, the result is `-`.
+    """
+    known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "-"
     mean = format(statistics.fmean(known), spec)
-    return f"{mean} ± {statistics.stdev(known):{spec}}" if len(known) > 1 else mean
+    mean = f"{mean} ± {statistics.stdev(known):{spec}}" if len(known) > 1 else mean
+    return mean if len(known) == len(values) else f"{mean} (n={len(known)})"
 
 
-def format_counts(cells: Sequence[Record]) -> str:
-    """Format the number of finished cells, and of unhealthy and failed ones if any."""
-    counts = {state: sum(cell["status"] == state for cell in cells) for state in (FINISHED, UNHEALTHY, FAILED)}
-    problems = [f"{counts[state]} {state}" for state in (UNHEALTHY, FAILED) if counts[state]]
-    return ", ".join([f"{counts[FINISHED]} of {len(cells)}", *problems])
+def format_counts(statuses: Sequence[str]) -> str:
+    """Format how many cells have finished, and how many have each other status."""
+    parts = [f"{statuses.count(FINISHED)} of {len(statuses)}"]
+    for status in (UNHEALTHY, FAILED, UNFINISHED, NOT_STARTED):
+        parts += [f"{statuses.count(status)} {status}"] if status in statuses else []
+    return ", ".join(parts)

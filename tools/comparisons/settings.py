@@ -13,7 +13,7 @@ from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from sagan_tf.text import read_text
-from tools.benchmarks.worker_process import ROOT
+from tools.repository import ROOT
 
 SETTINGS_FILE = ROOT / "configs" / "quality_settings.txt"
 

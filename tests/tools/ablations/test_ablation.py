@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import pathlib
 import re
@@ -11,6 +12,7 @@ import pytest
 from sagan_tf.runs.run_lock import lock_file
 from tests.tools.fake_processes import SIGKILLED, FakeProcesses
 from tools import ablation
+from tools.ablations import report
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def flags(tmp_path: pathlib.Path) -> list[str]:
     """Return the flags of a study of two settings with two seeds."""
     (tmp_path / "study.txt").write_text("# Two widths.\nplain\nwide --base_channels=32\n")
     flags = [f"--study={tmp_path / 'study.txt'}", f"--run_dir={tmp_path / 'runs'}", "--seeds=2", "--steps=300"]
-    return [*flags, "--base=configs/quickstart.cfg"]
+    return [*flags, "--base=configs/quickstart.cfg", "--evaluate_every=100"]
 
 
 def read_rows(tmp_path: pathlib.Path) -> list[dict[str, str]]:
@@ -44,13 +46,59 @@ def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, f
         assert (tmp_path / "runs" / "results.md").read_text() == page and processes.commands == []
 
 
+def test_results_are_collected_without_the_directory_of_the_data(processes: FakeProcesses, flags, tmp_path, capsys):
+    flags = [*flags, "--base=configs/ablations/fashion_mnist_32.cfg"]
+    assert ablation.run([*flags, f"--data_dir={tmp_path / 'data'}"]) == 0
+    page = (tmp_path / "runs" / "results.md").read_text()
+    (tmp_path / "runs" / "results.md").unlink()
+    assert ablation.run([*flags, "--collect"]) == 0
+    assert (tmp_path / "runs" / "results.md").read_text() == page and f"--data_dir={tmp_path / 'data'}" in page
+    assert ablation.run([*flags, f"--data_dir={tmp_path / 'other'}"]) == 2  # training with other data
+    error = capsys.readouterr().err
+    assert "data_dir" in error and "remove" not in error
+
+
+def test_all_records_are_read_before_the_first_run(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    (tmp_path / "runs" / "wide").mkdir(parents=True)
+    (tmp_path / "runs" / "wide" / "seed_1.json").write_text("{}")
+    assert ablation.run(flags) == 2
+    assert "seed_1.json" in capsys.readouterr().err and processes.commands == []
+
+
+def test_notes_name_settings_without_evaluations_and_equal_settings(processes: FakeProcesses, flags, tmp_path, capsys):
+    (tmp_path / "study.txt").write_text("plain\nsame --run_dir=elsewhere\nwide --base_channels=32\n")
+    for every, count in (("100", 1), ("300", 2), ("0", 2)):
+        assert ablation.run([*flags, f"--evaluate_every={every}", "--dry_run"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert "same" in lines[0] and "plain" in lines[0] and all(re.match("# |\\S*python", line) for line in lines)
+        assert next(index for index, line in enumerate(lines) if line.startswith("# cell")) == count
+        assert sum("sagan_tf.train" in line for line in lines) == 4
+    assert ablation.run([*flags, "--evaluate_every=300"]) == 0
+    assert "300" in capsys.readouterr().out.splitlines()[1]
+    assert "--evaluate_every" in (tmp_path / "runs" / "results.md").read_text().partition("## Metrics")[0]
+
+
+def test_the_page_is_written_if_images_fail(processes: FakeProcesses, flags, tmp_path, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(report, "write_images", fail)
+    with contextlib.suppress(OSError):
+        ablation.run(flags)
+    assert "| wide | 1.500" in (tmp_path / "runs" / "results.md").read_text()
+
+
 def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
     processes.statuses["wide/seed_1"], processes.error = [2, 0], "on_unhealthy: the discriminator is dead"
     assert ablation.run(flags) == 0
     printed = capsys.readouterr().out
     assert "died: wide, seed 1" in printed and "1 unhealthy" in printed
     page = (tmp_path / "runs" / "results.md").read_text()
-    assert "1 of 2, 1 unhealthy" in page and re.search("wide, seed 1: .*the discriminator is dead", page)
+    assert (
+        "1 of 2, 1 unhealthy" in page
+        and "| 1.000 (n=1) |" in page
+        and re.search("wide, seed 1: .*the discriminator is dead", page)
+    )
     processes.commands.clear()
     assert ablation.run(flags) == 0 and processes.commands == []
 
@@ -107,6 +155,7 @@ def test_a_dry_run_prints_numbered_commands(processes: FakeProcesses, flags, tmp
         (["--steps=2000"], "1350"),  # the learning rates of the quickstart are 0 from there on
         (["--evaluate_every=-1"], "evaluate_every"),
         (["--devices=tpu"], "'tpu'"),
+        (["--devices=cpu:9999"], "'cpu:9999'"),
         (["--cell=4"], "0 to 3"),
         (["--cell=0", "--collect"], "cell"),
         (["--devices=cpu", "--dry_run"], "devices"),

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.training.tiny import RUN_FLAGS
-from tools.benchmarks.worker_process import ROOT
+from tools.repository import ROOT
 
 BASE = (
     *RUN_FLAGS,

@@ -25,16 +25,20 @@ def test_p_values_are_integrals_of_the_density(degrees: int):
 def test_a_worked_example():
     """Differences 1, 2 and 6: mean 3, deviation sqrt(7), t = 3 / sqrt(7 / 3)."""
     test = compare_pairs([1.0, 1.0, 1.0], [2.0, 3.0, 7.0])
-    assert test is not None and (test.count, test.mean) == (3, 3.0)
-    assert test.deviation == pytest.approx(math.sqrt(7)) and test.statistic == pytest.approx(3 / math.sqrt(7 / 3))
+    assert test is not None and test.student is not None and (test.count, test.mean) == (3, 3.0)
+    t = test.student.statistic
+    assert test.deviation == pytest.approx(math.sqrt(7)) and t == pytest.approx(3 / math.sqrt(7 / 3))
     # With two degrees of freedom, p is 1 - t / sqrt(2 + t^2).
-    assert test.p_value == pytest.approx(1 - test.statistic / math.sqrt(2 + test.statistic**2))
+    assert test.student.p_value == pytest.approx(1 - t / math.sqrt(2 + t**2))
     margin = 4.302653 * math.sqrt(7 / 3)
-    assert (test.low, test.high) == pytest.approx((3 - margin, 3 + margin), abs=1e-5)
+    assert (test.student.low, test.student.high) == pytest.approx((3 - margin, 3 + margin), abs=1e-5)
 
 
-def test_equal_differences_and_too_few_pairs():
-    certain, none = compare_pairs([1.0, 2.0], [2.0, 3.0]), compare_pairs([1.0, 2.0], [1.0, 2.0])
-    assert certain is not None and (certain.statistic, certain.p_value) == (math.inf, 0.0)
-    assert none is not None and (none.statistic, none.p_value) == (0.0, 1.0)
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_equal_differences_have_no_t(shift: float):
+    first = [0.3, 0.7, 1.1]
+    test = compare_pairs(first, [value + shift for value in first])  # With 0.1, the differences differ by rounding.
+    assert test is not None and (test.deviation, test.student) == (0.0, None) and test.mean == pytest.approx(shift)
+    near = compare_pairs(first, [first[0] + 1e-9, *first[1:]])
+    assert near is not None and near.student is not None and near.student.statistic == pytest.approx(1.0)
     assert compare_pairs([1.0], [2.0]) is None

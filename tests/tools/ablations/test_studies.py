@@ -11,6 +11,7 @@ from tools.ablations.cost import describe_cost, predict_seconds
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
 from tools.ablations.studies import STUDIES
+from tools.repository import ROOT
 
 BASES = sorted(STUDIES.glob("*.cfg"))
 STUDY_NAMES = sorted(path.stem for path in STUDIES.glob("*.txt"))
@@ -72,3 +73,13 @@ def test_predicted_cost_counts_the_updates_of_the_discriminator():
     assert predict_seconds(cells["sagan"], 0.5) == 500_000
     assert predict_seconds(cells["sngan_projection"], 0.5) == 1_500_000
     assert "34.7 days" in describe_cost(list(cells.values()), 0.5)  # 6 times 500,000 s
+
+
+def test_the_page_has_the_printed_cost():
+    cost = describe_cost(plan_study("attention", "imagenet_128", data_dir="DIR").cells, 0.53)
+    assert f"\n# {cost}\n" in (ROOT / "docs" / "ablations.md").read_text()
+
+
+def test_runs_on_different_bases_have_different_directories():
+    directories = {plan_study("attention", base.stem).directory for base in BASES}
+    assert {directory.parts[-2:] for directory in directories} == {("attention", base.stem) for base in BASES}

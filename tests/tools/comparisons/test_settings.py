@@ -3,8 +3,8 @@ import pathlib
 import pytest
 
 from sagan_tf.errors import UserError
-from tools.benchmarks.worker_process import ROOT
 from tools.comparisons.settings import SETTINGS_FILE, Setting, find_settings, parse_settings
+from tools.repository import ROOT
 
 
 def test_settings_in_a_file(tmp_path: pathlib.Path):

@@ -14,9 +14,9 @@ import tensorflow as tf
 from sagan_tf.distribution.gpu_findings import Finding, Gpu
 from tests.distribution.made_up_gpus import simulate_gpus
 from tests.tools.gpu_checking.emulated_driver import A100, DISPLAY, EmulatedDriver
-from tools.benchmarks.measure import collect_machine_facts
 from tools.gpu_checking import environment
 from tools.gpu_checking.environment import describe_environment, describe_gpus, query_nvidia_smi
+from tools.machine import collect_machine_facts
 
 
 def test_the_environment_is_described_for_json(monkeypatch: pytest.MonkeyPatch) -> None:

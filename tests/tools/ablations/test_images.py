@@ -1,0 +1,41 @@
+"""Images of a study, from the stored run of an earlier version."""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+
+from PIL import Image
+
+from sagan_tf.config import Config
+from tools.ablations.images import SAMPLES, write_images
+from tools.ablations.outcomes import Outcome
+from tools.comparisons.cells import Cell, Limit
+from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY
+from tools.comparisons.settings import Setting
+from tools.repository import ROOT
+
+
+def make_outcome(directory: pathlib.Path, setting: str, seed: int, status: str) -> Outcome:
+    return Outcome(Cell(Setting(setting, ()), seed, Limit(1, 0.0), (), directory, Config()), status, {}, {}, {})
+
+
+def test_the_first_seed_with_a_checkpoint_is_shown_and_others_are_left_out_with_a_reason(tmp_path: pathlib.Path):
+    outcomes = [
+        make_outcome(tmp_path, "plain", 0, UNHEALTHY),
+        make_outcome(tmp_path, "plain", 1, FINISHED),
+        make_outcome(tmp_path, "died", 0, UNHEALTHY),
+        make_outcome(tmp_path, "later", 0, NOT_STARTED),
+        make_outcome(tmp_path, "again", 0, FINISHED),
+    ]
+    for index in (1, 4):
+        with zipfile.ZipFile(ROOT / "tests" / "stored" / "run.zip") as stored:
+            stored.extractall(outcomes[index].cell.run_dir)
+    images = write_images(outcomes, tmp_path)
+    assert images.notes[0] == "plain: seed 1" and images.notes[3] == "again: seed 0"
+    assert images.notes[1].startswith("died: left out: ") and str(tmp_path / "died" / "seed_0") in images.notes[1]
+    assert images.notes[2].startswith("later: left out: ")
+    assert images.names == [SAMPLES, "attention_plain.png", "attention_again.png"]
+    for name in images.names:
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 32

@@ -1,0 +1,46 @@
+"""Facts about the machine and its software, for records of measurements."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+
+def collect_machine_facts() -> dict[str, Any]:
+    """Return processor, cores, memory and versions."""
+    return {
+        "processor": _read_processor_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "python": platform.python_version(),
+        "tensorflow": _find_tensorflow_version(),
+        "keras": metadata.version("keras"),
+    }
+
+
+def describe_machine(about: dict[str, Any]) -> str:
+    """Return one line about the machine that `collect_machine_facts` describes."""
+    memory = about["memory_bytes"] / 2**30
+    return (
+        f"{about['processor']}, {about['cores']} cores, {memory:.0f} GiB; Python {about['python']}, "
+        f"TensorFlow {about['tensorflow']}, Keras {about['keras']}"
+    )
+
+
+def _find_tensorflow_version() -> str:
+    """Return the version of TensorFlow, which several packages provide."""
+    for name in ("tensorflow", "tensorflow-cpu", "tensorflow-tpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return "unknown"
+
+
+def _read_processor_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
