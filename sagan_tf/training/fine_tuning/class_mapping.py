@@ -47,7 +47,7 @@ def map_classes(
 
     A class in `class_map` has precedence. Other classes are mapped by name. If the names of one side are not known,
     they are mapped by number, provided that both runs have equally many classes. What remains is the mean. Names that
-    are whole numbers, such as 0, 1 and 2, count as not known unless all of them are names of the other side.
+    are whole numbers, such as 0, 1 and 2, count as not known unless one side has all names of the other.
 
     Args:
         class_names: The names of the run's classes; empty for a run without classes.
@@ -74,7 +74,7 @@ def map_classes(
         given[new] = old
     found: list[tuple[int | None, str]] = []
     new_names, old_names = tuple(class_names), tuple(source_names)
-    has_names = bool(old_names) and not (has_index_names(new_names, old_names) or has_index_names(old_names, new_names))
+    has_names = bool(old_names) and not _has_numbers_as_names(new_names, old_names)
     known = {name: row for row, name in enumerate(normalize_names(source_names))} if has_names else {}
     is_mapped_by_number = not has_names and num_source_classes == len(class_names)
     numbers = _map_by_number(new_names, old_names) if is_mapped_by_number else []
@@ -88,6 +88,13 @@ def map_classes(
             found.append((numbers[label], SAME_NUMBER) if is_mapped_by_number else without_row)
     rows, methods = zip(*(found or [(None, MEAN)]), strict=True)
     return ClassMapping(rows, methods)
+
+
+def _has_numbers_as_names(new_names: tuple[str, ...], old_names: tuple[str, ...]) -> bool:
+    """Return whether the names of one side are numbers, and neither side has all names of the other."""
+    new, old = set(new_names), set(old_names)
+    has_index = has_index_names(new_names, old_names) or has_index_names(old_names, new_names)
+    return has_index and not new <= old and not old <= new
 
 
 def _map_by_number(new_names: tuple[str, ...], old_names: tuple[str, ...]) -> list[int]:

@@ -24,6 +24,8 @@ OLD = ("bird", "cat", "a:b")
         (("fox", "cat"), ("0", "1", "2"), 3, (), (None, None)),
         (("0", "1"), OLD, 3, ("cat:1",), (None, 1)),
         (("2", "1"), ("0", "1", "2"), 3, (), (2, 1)),  # all are names of the source
+        (("0", "1", "2"), ("0", "1"), 2, (), (0, 1, None)),
+        (tuple(sorted(map(str, range(11)))), tuple("abcdefghijk"), 11, (), (0, 1, 10, *range(2, 10))),
         (("1", "0"), ("fox", "elk"), 2, (), (1, 0)),
         (("fox", "elk"), (), 2, ("1:fox",), (1, 1)),
         (("fox", "elk"), (), 3, (), (None, None)),

@@ -83,3 +83,7 @@ def test_a_run_is_fine_tuned_and_resumed_without_its_source(networks, tmp_path):
     assert {name.split()[1].split("/")[0] for name in frozen} >= {"block_1", "block_2"}
     trained = {name: values[f"discriminator {name}"] for name in frozen}
     assert find_differences(frozen, trained) == set() and values["step"] == 5
+    # Other commands build the networks without frozen layers.
+    assert sagan_tf.sample(run_dir, tmp_path / "grid.png", columns=2).is_file()
+    protocol = {"extractor": "fashion_mnist", "num_samples": 40, "reference_dir": str(tmp_path)}
+    assert sagan_tf.evaluate(run_dir, ["fcd"], **protocol)["fcd"] > 0

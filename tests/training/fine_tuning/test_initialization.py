@@ -10,9 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from sagan_tf.distribution import worker_agreement
 from sagan_tf.errors import UserError
 from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints
 from sagan_tf.runs.run_directory import RunDirectory
+from sagan_tf.training.fine_tuning import initialization
 from sagan_tf.training.fine_tuning.initialization import initialize_state
 from sagan_tf.training.fine_tuning.origin import record_origin
 from sagan_tf.training.state import create_state
@@ -190,6 +192,18 @@ def test_what_does_not_fit_is_initialized_and_recorded(place, tmp_path, caplog):
     assert "generator_ema: cat" in classes and "discriminator" not in classes and "discriminator" in new
 
 
+def test_workers_agree_on_the_weights(place, monkeypatch):
+    compared: list[int] = []
+    monkeypatch.setattr(initialization, "check_equal_weights", lambda strategy, state, step: compared.append(step))
+    start(fine_tune_config(place / "source"))
+    assert compared == [4]
+    monkeypatch.setattr(worker_agreement, "is_true_on_all_workers", lambda strategy, value: False)
+    for path, named in (("source", "another worker"), ("absent", "^init_from.*absent")):
+        with pytest.raises(UserError, match=named):
+            start(fine_tune_config(place / path))
+    assert compared == [4]
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -224,7 +238,6 @@ def test_invalid_options_are_refused_and_nothing_is_written(options, named, plac
         ("--init_from=absent", "absent"),
         ("--init_from=~no_such_user/x", "no_such_user"),
         ("--class_map=cat", "'cat'"),
-        ("--freeze_discriminator=-1", "freeze_discriminator"),
     ],
 )
 def test_the_command_ends_with_one_line(flag, named, place, monkeypatch, capsys):
