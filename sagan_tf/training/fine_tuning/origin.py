@@ -97,7 +97,7 @@ def _list_class_lines(origin: WeightOrigin) -> list[str]:
             text = "the same values for every class, because the source has no classes"
         lines.append(f"classes in {', '.join(mapped)}: {text}")
     if new := [name for name, transfer in origin.transfers.items() if transfer.new_tables]:
-        lines.append(f"class tables that do not fit, in {', '.join(new)}: {_NEW_VALUES}")
+        lines.append(f"class tables without a counterpart in the source, in {', '.join(new)}: {_NEW_VALUES}")
     return lines
 
 
