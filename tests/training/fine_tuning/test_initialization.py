@@ -169,7 +169,11 @@ def test_what_does_not_fit_is_initialized_and_recorded(place, tmp_path, caplog):
     config = fine_tune_config(place / "source", discriminator_base_channels=3, ema_start_step=9, num_classes=2)
     caplog.set_level(logging.INFO, logger="sagan_tf")
     state, origin = start(config, ("cat", "fox"))
-    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    warnings = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == logging.WARNING and record.name == "sagan_tf"
+    ]
     assert len(warnings) == 2 and "kernel" in warnings[0] and "--ema_start_step=0" in warnings[1]
     kernel, u = "block_1/convolution_1/convolution_1/kernel", "block_1/convolution_1/u"
     fresh = {v.path: v.numpy() for v in make_state(config, one_device()).discriminator.variables}
