@@ -111,14 +111,14 @@ def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: st
     Args:
         path: A run directory, the path of a checkpoint (`RUN/checkpoints/step-100` or `RUN/checkpoints/best`), or the
             directory of a SavedModel.
-        checkpoint: For a run directory: `latest`, `best` or a step.
+        checkpoint: For a run directory: `latest`, `best` or a step. Leave it out if `path` names a checkpoint.
         weights: For a run or a checkpoint: `ema` (the exponential moving average) or `live` (the trained weights).
 
     Returns:
         A generator. `generator(labels, seed=0, truncation=1.0)` makes images uint8 [n, height, width, channels].
 
     Raises:
-        UserError: There is no such run, checkpoint or export, or it is damaged.
+        UserError: There is no such run, checkpoint or export, or it is damaged, or two checkpoints are given.
 
     Examples:
         >>> generator = sagan_tf.load_generator("runs/quickstart")  # doctest: +SKIP
@@ -129,12 +129,14 @@ def load_generator(path: _Path, *, checkpoint: str | int = "latest", weights: st
     from sagan_tf.generation.generators import load_generator_from_run
     from sagan_tf.runs.load_networks import split_checkpoint_path
 
-    place = pathlib.Path(path).expanduser()
+    place = pathlib.Path(os.path.expanduser(path))
     with show_log():
         if (place / "saved_model.pb").is_file():
             return load_generator_from_saved_model(str(place))
         run_dir, named = split_checkpoint_path(place)
-        return load_generator_from_run(str(run_dir), str(checkpoint if run_dir == place else named), weights)
+        if named is not None and str(checkpoint) != "latest":
+            raise UserError(f"checkpoint: expected no other checkpoint than that of {place}, received {checkpoint!r}")
+        return load_generator_from_run(str(run_dir), str(checkpoint) if named is None else named, weights)
 
 
 def evaluate(path: _Path, metrics: Sequence[str] = (), **options: Any) -> dict[str, Any]:

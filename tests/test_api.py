@@ -8,12 +8,15 @@ import pathlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import sagan_tf
 from sagan_tf import api
+from sagan_tf.config import InitializationConfig
 from sagan_tf.config import config as config_module
 from sagan_tf.errors import UserError
 from sagan_tf.generation.generators import Generator
@@ -72,6 +75,8 @@ def test_images_of_a_run_a_checkpoint_and_an_export_are_equal(run_dir, tmp_path)
         sagan_tf.load_generator(run_dir / "checkpoints" / f"step-{step}"),
         sagan_tf.load_generator(exports["saved_model"]),
     ]
+    with pytest.raises(UserError, match="^checkpoint.*'best'"):
+        sagan_tf.load_generator(run_dir / "checkpoints" / f"step-{step}", checkpoint="best")
     first, *others = [generator(["Bag", 3], seed=5, truncation=1.5) for generator in generators]
     assert first.shape == (2, 32, 32, 1) and first.dtype == np.uint8 and first.std() > 0
     assert all(np.abs(first.astype(int) - images).max() <= 1 for images in others)
@@ -106,6 +111,11 @@ def test_options_make_a_configuration():
     assert config.training.augment == ("color", "flip")
     with pytest.raises(UserError, match="resolutoin.*resolution"):
         sagan_tf.Config.from_options(resolutoin=64)
+    makers: tuple[Callable[..., Any], ...] = (sagan_tf.Config.from_options, InitializationConfig)
+    for make in makers:
+        with pytest.raises(UserError, match="class_map.*'cat:Bag'"):
+            make(class_map="cat:Bag")
+        assert make(class_map=("cat:Bag",)) is not None
 
 
 def test_data_can_be_opened_before_training(class_directories):

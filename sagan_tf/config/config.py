@@ -24,8 +24,8 @@ class Config:
         data: Options of the training images.
         training: Options of losses, optimizers, schedule and output.
         regularization: Options of the terms that are added to the losses.
-        initialization: Options of the weights that the run starts with.
         evaluation: Options of the metrics.
+        initialization: Options of the weights that the run starts with.
 
     Examples:
         >>> config = Config.from_flagfile("configs/quickstart.cfg", num_steps=100, run_dir="runs/short")
@@ -39,8 +39,8 @@ class Config:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     regularization: RegularizationConfig = dataclasses.field(default_factory=RegularizationConfig)
-    initialization: InitializationConfig = dataclasses.field(default_factory=InitializationConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    initialization: InitializationConfig = dataclasses.field(default_factory=InitializationConfig)
 
     @classmethod
     def from_flagfile(cls, path: str | os.PathLike[str], **overrides: Any) -> Config:

@@ -21,8 +21,9 @@ class InitializationConfig:
     class_map: tuple[str, ...] = option(
         (),
         "Comma list of OLD:NEW: class NEW of this run starts with the weights of class OLD of --init_from. Classes can "
-        "be given by name or number. Other classes start with those of the class with the same name, or else with the "
-        "mean of all classes.",
+        "be given by name or number. Other classes start with those of the class with the same name. If the names of "
+        "one side are unknown or numbers, and both have equally many classes, they start with those of the class with "
+        "the same number. The rest starts with the mean of all classes.",
         added_later=True,
     )
     freeze_discriminator: int = option(

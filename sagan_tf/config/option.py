@@ -79,9 +79,14 @@ def check_registered(option: str, name: str, registry: Collection[str]) -> None:
 
 
 def check_every_field(options: Any) -> None:
-    """Raise UserError for a value outside its choices or an integer over 32 bits."""
+    """Raise UserError for a value outside its choices or of a wrong kind.
+
+    Text in place of a tuple and integers over 32 bits are of a wrong kind.
+    """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
+        if isinstance(field.default, tuple) and isinstance(value, str):
+            raise UserError(f"{field.name}: expected a list or a tuple, received {value!r}")
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int) and number > _MAX_INTEGER:
                 raise UserError(f"{field.name}: expected at most {_MAX_INTEGER}, received {number}")

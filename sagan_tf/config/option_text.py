@@ -53,10 +53,12 @@ class OptionText:
         """Convert a value to the text from which `parse` makes it.
 
         Raises:
-            ValueError: The text would have several lines.
+            ValueError: The text would have several lines, or text is given in place of a tuple.
         """
         if value is None:
             return _UNSET
+        if self.is_tuple and isinstance(value, str):  # otherwise each character would become an element
+            raise ValueError("expected a list or a tuple")
         if self.is_tuple:
             return _parse_line(join_comma_list(map(_format_element, value)))
         return _parse_line(_format_element(value))

@@ -68,12 +68,40 @@ def run_on_chief(strategy: tf.distribute.Strategy, function: Callable[[], _Resul
     Raises:
         UserError: The function raised a UserError. On the other workers, the message refers to that of the chief.
     """
-    result, failure = None, None
-    if is_chief(strategy):
-        try:
-            result = function()
-        except UserError as error:
-            failure = error
+    return _run(strategy, function if is_chief(strategy) else lambda: None, "the chief worker")
+
+
+def run_on_all_workers(strategy: tf.distribute.Strategy, function: Callable[[], _Result]) -> _Result:
+    """Call a function on every worker, and end all workers if it fails on one of them.
+
+    All workers must call this function.
+
+    Args:
+        strategy: The strategy of the workers.
+        function: A function without arguments that does not wait for other workers.
+
+    Returns:
+        The result of the function.
+
+    Raises:
+        UserError: The function raised a UserError. On workers without an error, the message refers to the others.
+    """
+    return _run(strategy, function, "another worker")
+
+
+def _run(strategy: tf.distribute.Strategy, function: Callable[[], _Result], place: str) -> _Result:
+    """Call a function, and raise an error on all workers if it fails on one of them.
+
+    Args:
+        strategy: The strategy of the workers.
+        function: The function.
+        place: The worker that may have failed if this one has not, for the message.
+    """
+    failure: UserError | None = None
+    try:
+        result = function()
+    except UserError as error:
+        failure = error
     if not is_true_on_all_workers(strategy, failure is None):
-        raise failure or UserError("the chief worker stopped with an error; see the message of the chief worker")
+        raise failure or UserError(f"{place} stopped with an error; see the message of {place}")
     return result

@@ -46,6 +46,30 @@ def load_discriminator(config: Config, directory: pathlib.Path, checkpoint: str 
     return discriminator
 
 
+def load_networks(config: Config, prefix: str) -> tuple[dict[str, keras.Model], int]:
+    """Build all networks of a run and restore them from one checkpoint.
+
+    Args:
+        config: Configuration of the run.
+        prefix: Path prefix of the checkpoint, from `find_checkpoint`.
+
+    Returns:
+        The networks by name, `generator`, `generator_ema` and `discriminator`, and the step of the checkpoint.
+
+    Raises:
+        UserError: The checkpoint is damaged, or belongs to another configuration.
+    """
+    step = 0
+    networks = {
+        "generator": build_generator(config.model),
+        "generator_ema": build_generator(config.model),
+        "discriminator": build_discriminator(config.model),
+    }
+    for name, network in networks.items():
+        step = _restore_network(network, name, prefix)
+    return networks, step
+
+
 def _restore_network(network: keras.Model, name: str, prefix: str) -> int:
     """Restore a network from the part `name` of a checkpoint and return the step."""
     step = tf.Variable(0, dtype=tf.int64)
@@ -56,27 +80,28 @@ def _restore_network(network: keras.Model, name: str, prefix: str) -> int:
     return int(step.numpy())
 
 
-def split_checkpoint_path(path: str | os.PathLike[str]) -> tuple[pathlib.Path, str]:
+def split_checkpoint_path(path: str | os.PathLike[str]) -> tuple[pathlib.Path, str | None]:
     """Split the path of a run or of one of its checkpoints.
 
     Args:
         path: A run directory, or the path of a checkpoint: `RUN/checkpoints/step-100` or `RUN/checkpoints/best`.
 
     Returns:
-        The run directory, and the checkpoint for `find_checkpoint`; `latest` if `path` does not name one.
+        The run directory, and the checkpoint for `find_checkpoint`; None if `path` does not name one.
 
     Examples:
         >>> split_checkpoint_path("runs/a/checkpoints/step-100")
         (PosixPath('runs/a'), '100')
     """
-    place = pathlib.Path(path).expanduser()
+    place = pathlib.Path(os.path.expanduser(path))  # pathlib raises RuntimeError for an unknown user
     if match := re.fullmatch(r"step-(\d+)(?:\.index)?", place.name, re.ASCII):
-        directory = place.parent.parent if place.parent.name == BEST_DIRECTORY else place.parent
+        is_best = place.parent.name == BEST_DIRECTORY
+        directory = place.parent.parent if is_best else place.parent
         if directory.name == "checkpoints":
-            return directory.parent, match[1]
+            return directory.parent, f"{BEST_DIRECTORY}/{match[1]}" if is_best else match[1]
     if (place.parent.name, place.name) == ("checkpoints", BEST_DIRECTORY):
-        return place.parent.parent, "best"
-    return place, "latest"
+        return place.parent.parent, BEST_DIRECTORY
+    return place, None
 
 
 def find_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:
@@ -84,7 +109,7 @@ def find_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:
 
     Args:
         directory: The run's directory of checkpoints.
-        checkpoint: `latest`, `best` or a step.
+        checkpoint: `latest`, `best`, a step, or `best/STEP` for this step among the best checkpoints only.
 
     Returns:
         Path prefix of the checkpoint's files.
@@ -94,16 +119,25 @@ def find_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:
     """
     if checkpoint == "latest":
         found = find_newest_checkpoint(directory)
-    elif checkpoint == "best":
+    elif checkpoint == BEST_DIRECTORY:
         found = find_newest_checkpoint(directory / BEST_DIRECTORY)
     else:
-        prefixes = (directory / f"step-{int(checkpoint)}", directory / BEST_DIRECTORY / f"step-{int(checkpoint)}")
+        places = [directory, directory / BEST_DIRECTORY]
+        if checkpoint.startswith(f"{BEST_DIRECTORY}/"):
+            directory, checkpoint = places[1], checkpoint.removeprefix(f"{BEST_DIRECTORY}/")
+            places = [directory]
+        prefixes = [place / f"step-{int(checkpoint)}" for place in places]
         found = next((str(prefix) for prefix in prefixes if prefix.with_name(f"{prefix.name}.index").exists()), None)
     if found is None:
-        steps = sorted(int(path.stem.partition("-")[2]) for path in directory.glob("step-*.index"))
-        names = {"latest": "checkpoint", "best": "best checkpoint"}
-        wanted = names.get(checkpoint, f"checkpoint of step {checkpoint}")
-        hint = "; training with --evaluate_every keeps one" if checkpoint == "best" else ""
-        available = f"; available steps: {', '.join(map(str, steps))}" if steps else ""
-        raise UserError(f"checkpoint: there is no {wanted} in {directory}{hint}{available}")
+        raise UserError(_describe_missing_checkpoint(directory, checkpoint))
     return found
+
+
+def _describe_missing_checkpoint(directory: pathlib.Path, checkpoint: str) -> str:
+    """Return the message for a checkpoint that does not exist, with the steps that do."""
+    steps = sorted(int(path.stem.partition("-")[2]) for path in directory.glob("step-*.index"))
+    names = {"latest": "checkpoint", BEST_DIRECTORY: "best checkpoint"}
+    wanted = names.get(checkpoint, f"checkpoint of step {checkpoint}")
+    hint = "; training with --evaluate_every keeps one" if checkpoint == BEST_DIRECTORY else ""
+    available = f"; available steps: {', '.join(map(str, steps))}" if steps else ""
+    return f"checkpoint: there is no {wanted} in {directory}{hint}{available}"

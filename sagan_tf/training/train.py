@@ -32,7 +32,7 @@ from sagan_tf.training.actions.preemption import StopAllWorkers
 from sagan_tf.training.actions.schedule import Action
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
 from sagan_tf.training.fine_tuning.initialization import initialize_state
-from sagan_tf.training.fine_tuning.origin import Origin, record_origin
+from sagan_tf.training.fine_tuning.origin import WeightOrigin, record_origin
 from sagan_tf.training.fine_tuning.source_run import check_source_differs
 from sagan_tf.training.health.overfitting import open_overfitting_reader
 from sagan_tf.training.label_sampling import sample_labels
@@ -226,7 +226,7 @@ def _record_run_description(
     state: TrainState,
     strategy: tf.distribute.Strategy,
     run_directory: RunDirectory,
-    origin: Origin | None,
+    origin: WeightOrigin | None,
 ) -> None:
     """Log and write the description of the run, with the range of its first images and the origin of its weights."""
     with source.skipped.raise_user_errors():

@@ -1,6 +1,8 @@
-"""Check that all workers of a run have restored the same checkpoint."""
+"""Checks that all workers of a run begin with the same values."""
 
 from __future__ import annotations
+
+import hashlib
 
 import tensorflow as tf
 
@@ -34,4 +36,36 @@ def check_worker_consistency(strategy: tf.distribute.Strategy, state: TrainState
         raise UserError(
             f"run_dir: the workers restored different checkpoints, of steps {steps}; --run_dir must be on storage that "
             "all workers share"
+        )
+
+
+def check_equal_weights(strategy: tf.distribute.Strategy, state: TrainState, source_step: int) -> None:
+    """Check that all workers have started with the same weights of `--init_from`.
+
+    All workers have to call this.
+
+    Args:
+        strategy: The strategy of the run.
+        state: The state of this worker.
+        source_step: The step of the checkpoint that this worker has read.
+
+    Raises:
+        UserError: The steps or the weights differ. It is raised on all workers.
+    """
+    if count_workers(strategy) == 1:
+        return
+
+    def compute_digest() -> tf.Tensor:
+        digest = hashlib.blake2b(digest_size=8)
+        for network in (state.generator, state.generator_ema, state.discriminator):
+            for variable in network.variables:
+                digest.update(variable.numpy().tobytes())
+        return tf.constant([[source_step, int.from_bytes(digest.digest(), "big", signed=True)]], tf.int64)
+
+    rows = strategy.gather(strategy.run(compute_digest), axis=0).numpy().tolist()
+    if any(row != rows[0] for row in rows):
+        steps = " and ".join(str(step) for step in sorted({step for step, _ in rows}))
+        raise UserError(
+            f"init_from: the workers read different weights, from checkpoints of steps {steps}; --init_from must name "
+            "the same checkpoint on all workers, such as RUN/checkpoints/step-100 on storage that all workers share"
         )

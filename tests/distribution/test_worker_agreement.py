@@ -3,7 +3,7 @@
 import pytest
 
 from sagan_tf.distribution import worker_agreement
-from sagan_tf.distribution.worker_agreement import is_true_on_all_workers, run_on_chief
+from sagan_tf.distribution.worker_agreement import is_true_on_all_workers, run_on_all_workers, run_on_chief
 from sagan_tf.errors import UserError
 from tests.training.tiny import two_replicas
 
@@ -29,3 +29,22 @@ def test_error_of_the_chief_ends_all_workers(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(UserError, match="worker") as caught:  # The message must not say what `check` does.
         run_on_chief(strategy, check)
     assert "write" not in str(caught.value)
+
+
+def test_error_of_one_worker_ends_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    agreed: list[bool] = []
+
+    def fail() -> int:
+        raise UserError("init_from: absent")
+
+    def disagree(strategy: object, value: bool) -> bool:
+        agreed.append(value)
+        return False
+
+    assert run_on_all_workers(two_replicas(), lambda: 3) == 3
+    monkeypatch.setattr(worker_agreement, "is_chief", lambda strategy: False)
+    monkeypatch.setattr(worker_agreement, "is_true_on_all_workers", disagree)
+    for function, message in ((fail, "^init_from: absent$"), (lambda: 3, "another worker")):
+        with pytest.raises(UserError, match=message):
+            run_on_all_workers(two_replicas(), function)
+    assert agreed == [False, True]  # a worker tells the others of its error before it ends

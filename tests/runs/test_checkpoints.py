@@ -66,7 +66,7 @@ def test_load_generators_by_the_name_of_the_checkpoint(tmp_path):
     for _ in range(2):
         trainer.train(1)
         checkpoints.save()
-    names = {"latest": "step-3", "best": "best/step-1", "2": "step-2", "1": "best/step-1"}
+    names = {"latest": "step-3", "best": "best/step-1", "2": "step-2", "1": "best/step-1", "best/1": "best/step-1"}
     for name, expected in names.items():
         assert find_checkpoint(tmp_path, name) == str(tmp_path / expected)
         assert load_generator(config, tmp_path, name)[1] == int(expected[-1])
@@ -75,6 +75,8 @@ def test_load_generators_by_the_name_of_the_checkpoint(tmp_path):
     assert find_differences(read_values(trainer.state.generator), live) == set() != find_differences(live, averaged)
     with pytest.raises(UserError, match=r"^checkpoint: .*step 7 .*: 2, 3$"):
         find_checkpoint(tmp_path, "7")
+    with pytest.raises(UserError, match=r"^checkpoint: .*step 2 .*best; .*: 1$"):
+        find_checkpoint(tmp_path, "best/2")
     with pytest.raises(UserError, match=r"^checkpoint: .*best .*--evaluate_every"):
         find_checkpoint(tmp_path / "nowhere", "best")
     with pytest.raises(UserError, match="^checkpoint: .*step-3"):

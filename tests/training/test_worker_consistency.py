@@ -1,16 +1,17 @@
-"""Tests of the check that all workers have restored the same checkpoint."""
+"""Tests of the checks that all workers begin with the same values."""
 
 import types
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
 from sagan_tf.training import worker_consistency
-from sagan_tf.training.state import create_state
-from sagan_tf.training.worker_consistency import check_worker_consistency
-from tests.training.tiny import tiny_config, two_replicas
+from sagan_tf.training.worker_consistency import check_equal_weights, check_worker_consistency
+from tests.training.tiny import PLAIN_NETWORKS, tiny_config, two_replicas
+from tests.training.tiny import make_state as make_whole_state
 
 
 class ReplicaCounter:
@@ -38,9 +39,9 @@ def make_state(**counters: object) -> Any:
 def test_equal_states_are_consistent(monkeypatch):
     monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
     strategy = two_replicas()
-    with strategy.scope():
-        state = create_state(tiny_config())
+    state = make_whole_state(tiny_config(**PLAIN_NETWORKS), strategy)
     check_worker_consistency(strategy, state)
+    check_equal_weights(strategy, state, 4)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,21 @@ def test_different_counters_are_an_error(counter, steps, monkeypatch):
     monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
     with pytest.raises(UserError, match=f"^run_dir: .*{steps};"):
         check_worker_consistency(two_replicas(), make_state(**{counter: ReplicaCounter()}))
+
+
+class ReplicaVariable:
+    """Variable with another value on every replica."""
+
+    def numpy(self) -> np.ndarray:
+        return np.float32(tf.distribute.get_replica_context().replica_id_in_sync_group == 1)
+
+
+@pytest.mark.parametrize("changed", ["generator", "generator_ema", "discriminator"])
+def test_different_weights_are_an_error(changed, monkeypatch):
+    networks = dict.fromkeys(("generator", "generator_ema", "discriminator"), types.SimpleNamespace(variables=[]))
+    networks[changed] = types.SimpleNamespace(variables=[ReplicaVariable()])
+    state: Any = types.SimpleNamespace(**networks)
+    check_equal_weights(two_replicas(), state, 4)  # one worker
+    monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
+    with pytest.raises(UserError, match="^init_from: .*step.* 4;"):
+        check_equal_weights(two_replicas(), state, 4)

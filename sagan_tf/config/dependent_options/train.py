@@ -125,7 +125,7 @@ TRAIN = (
         "a --conditioning other than none",
         lambda options: options.conditioning != "none" or options.label_sampling == "balanced",
     ),
-    Dependency(("class_map", "freeze_discriminator"), "--init_from", lambda options: options.init_from),
+    Dependency(("class_map", "freeze_discriminator"), "--init_from", lambda options: bool(options.init_from)),
     Dependency(("class_map",), "a --conditioning other than none", lambda options: options.conditioning != "none"),
     Dependency(("max_rollbacks",), "--on_non_finite=rollback", lambda options: options.on_non_finite == "rollback"),
     # The other options of evaluations also have an effect on sagan_tf.evaluate, which takes them from the run.

@@ -8,16 +8,18 @@ from collections.abc import Callable, Collection, Sequence
 import tensorflow as tf
 
 from sagan_tf.config import Config, ModelConfig, TrainingConfig
+from sagan_tf.distribution.worker_agreement import run_on_all_workers
 from sagan_tf.errors import UserError
 from sagan_tf.keras_backend import keras
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.training.fine_tuning.class_mapping import ClassMapping, map_classes
 from sagan_tf.training.fine_tuning.frozen_blocks import list_frozen_variables
-from sagan_tf.training.fine_tuning.origin import Origin
+from sagan_tf.training.fine_tuning.origin import WeightOrigin
 from sagan_tf.training.fine_tuning.source_run import SourceRun, open_source_run
 from sagan_tf.training.fine_tuning.weight_transfer import Transfer, find_class_axes, transfer_variables
 from sagan_tf.training.state import TrainState
+from sagan_tf.training.worker_consistency import check_equal_weights
 
 _logger = logging.getLogger("sagan_tf")
 _NETWORKS: tuple[tuple[Callable[[ModelConfig], keras.Model], tuple[str, ...]], ...] = (
@@ -29,11 +31,11 @@ _NETWORKS: tuple[tuple[Callable[[ModelConfig], keras.Model], tuple[str, ...]], .
 
 def initialize_state(
     config: Config, class_names: Sequence[str], state: TrainState, strategy: tf.distribute.Strategy
-) -> Origin | None:
+) -> WeightOrigin | None:
     """Assign the weights of `--init_from` to the networks of a new run.
 
     The EMA generator starts with the EMA generator of the source, and the generator with the generator. Optimizers and
-    counters are not changed.
+    counters are not changed. Every worker reads the source; all workers must call this function.
 
     Args:
         config: The run, with its number of classes.
@@ -45,21 +47,41 @@ def initialize_state(
         The origin of the weights; None without `--init_from`.
 
     Raises:
-        UserError: The source cannot be read, or its weights do not fit.
+        UserError: The source cannot be read, its weights do not fit, or the workers have read different weights.
     """
-    options = config.initialization
-    if not options.init_from:
+    if not config.initialization.init_from:
         return None
+    origin = run_on_all_workers(strategy, lambda: _assign_weights(config, class_names, state, strategy))
+    check_equal_weights(strategy, state, origin.step)
+    _warn_about_new_kernels(origin)
+    _warn_if_average_is_lost(config.training)
+    return origin
+
+
+def _assign_weights(
+    config: Config, class_names: Sequence[str], state: TrainState, strategy: tf.distribute.Strategy
+) -> WeightOrigin:
+    """Read the source and assign its weights, without its arrays in the result."""
+    options = config.initialization
     source = open_source_run(options.init_from)
     names = tuple(class_names) if count_used_classes(config.model) else ()
     mapping = map_classes(names, source.class_names, source.num_classes, options.class_map)
     with strategy.scope():
         transfers = _transfer_networks(config, source, state, mapping)
     frozen = tuple(list_frozen_variables(state.discriminator))
-    _warn_if_average_is_lost(config.training)
     _check_kernels_fit(options.init_from, transfers.values())
     _check_frozen_fit(options.init_from, transfers["discriminator"], frozen)
-    return Origin(source, names, mapping, transfers, frozen)
+    return WeightOrigin(
+        init_from=options.init_from,
+        checkpoint=source.checkpoint,
+        step=source.step,
+        num_source_classes=source.num_classes,
+        source_names=source.class_names,
+        class_names=names,
+        mapping=mapping,
+        transfers=transfers,
+        frozen=frozen,
+    )
 
 
 def _transfer_networks(
@@ -72,6 +94,20 @@ def _transfer_networks(
             network = getattr(state, name)
             transfers[name] = transfer_variables(source.networks[name], network, source_axes, axes, mapping)
     return transfers
+
+
+def _warn_about_new_kernels(origin: WeightOrigin) -> None:
+    """Warn if kernels of the run have no counterpart in the source."""
+    new = [f"{name} {path}" for name, transfer in origin.transfers.items() for path in transfer.new_kernels]
+    if new:
+        more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+        _logger.warning(
+            "%d kernels start with new values, because %s has none of the same name and shape: %s%s",
+            len(new),
+            origin.init_from,
+            new[0],
+            more,
+        )
 
 
 def _warn_if_average_is_lost(training: TrainingConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -12,7 +13,7 @@ from sagan_tf.config import ModelConfig
 from sagan_tf.errors import UserError
 from sagan_tf.keras_backend import keras
 from sagan_tf.networks.architectures import count_used_classes
-from sagan_tf.runs.load_networks import load_discriminator, load_generator, split_checkpoint_path
+from sagan_tf.runs.load_networks import find_checkpoint, load_networks, split_checkpoint_path
 from sagan_tf.runs.run_directory import RunDirectory, open_run
 from sagan_tf.serving.contract import MODEL_CARD
 
@@ -25,7 +26,7 @@ class SourceRun:
     """The weights of a trained run.
 
     Attributes:
-        path: The path as the user gave it.
+        checkpoint: The absolute path prefix of the checkpoint.
         step: The step of the checkpoint.
         model: The options of the networks.
         num_classes: The number of classes; 0 for networks without classes.
@@ -33,7 +34,7 @@ class SourceRun:
         networks: The variables of `generator`, `generator_ema` and `discriminator`.
     """
 
-    path: str
+    checkpoint: str
     step: int
     model: ModelConfig
     num_classes: int
@@ -44,7 +45,8 @@ class SourceRun:
 def check_source_differs(init_from: str, run_directory: RunDirectory) -> None:
     """Raise UserError if a run would start with its own weights."""
     source, _ = split_checkpoint_path(init_from)
-    if init_from and source.resolve() == run_directory.path.resolve():
+    # Not `pathlib.Path.resolve`, which raises RuntimeError for a loop of links.
+    if init_from and os.path.realpath(source) == os.path.realpath(run_directory.path):
         raise UserError(
             f"init_from: {init_from} is the run in --run_dir itself; to start a new run with its weights, choose "
             "another --run_dir; to resume it, use its own flags"
@@ -69,15 +71,15 @@ def open_source_run(init_from: str) -> SourceRun:
         # On the CPU, because the networks of the source and of the run may not fit into the memory of a GPU together.
         with tf.device("CPU:0"):
             directory, config = open_run(run_dir)
-            generator, step = load_generator(config, directory.checkpoints, checkpoint, use_ema=False)
-            generator_ema, _ = load_generator(config, directory.checkpoints, str(step))
-            discriminator = load_discriminator(config, directory.checkpoints, str(step))
+            prefix = find_checkpoint(directory.checkpoints, checkpoint or "latest")
+            networks, step = load_networks(config, prefix)
     except UserError as error:
-        raise UserError(f"init_from: {error}") from error
-    networks = {"generator": generator, "generator_ema": generator_ema, "discriminator": discriminator}
+        # These functions are made for a run in --run_dir and its --checkpoint.
+        problem = str(error).removeprefix("checkpoint: ").removeprefix("run_dir: ").replace("--run_dir", "--init_from")
+        raise UserError(f"init_from: {problem}") from error
     num_classes = count_used_classes(config.model)
     return SourceRun(
-        path=init_from,
+        checkpoint=os.path.abspath(prefix),
         step=step,
         model=config.model,
         num_classes=num_classes,
@@ -87,12 +89,12 @@ def open_source_run(init_from: str) -> SourceRun:
 
 
 def _check_is_run(init_from: str, run_dir: pathlib.Path) -> None:
-    if any((run_dir / name).is_file() for name in ("saved_model.pb", MODEL_CARD)):
+    if any(os.path.isfile(run_dir / name) for name in ("saved_model.pb", MODEL_CARD)):
         raise UserError(
             f"init_from: {init_from} is an export, from which training cannot continue: its kernels are divided by "
             "sigma, and its batch statistics are part of its gains; pass the run directory or a checkpoint"
         )
-    if not (run_dir / "flags.cfg").is_file():
+    if not os.path.isfile(run_dir / "flags.cfg"):
         raise UserError(
             f"init_from: expected the directory of a run, or a checkpoint such as RUN/checkpoints/step-100, received "
             f"{init_from}, which has no flags.cfg"

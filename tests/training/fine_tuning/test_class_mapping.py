@@ -19,6 +19,14 @@ OLD = ("bird", "cat", "a:b")
         (("c:d", "cat"), OLD, 3, ("a:b:c:d",), (2, 1)),
         (("caf\u00e9",), ("cafe\u0301",), 1, (), (0,)),  # NFC and NFD
         (("fox", "elk"), (), 2, (), (0, 1)),
+        (("0", "1", "2"), OLD, 3, (), (0, 1, 2)),  # names that are numbers are not known
+        (("fox", "cat", "elk"), ("0", "1", "2"), 3, (), (0, 1, 2)),
+        (("fox", "cat"), ("0", "1", "2"), 3, (), (None, None)),
+        (("0", "1"), OLD, 3, ("cat:1",), (None, 1)),
+        (("2", "1"), ("0", "1", "2"), 3, (), (2, 1)),  # all are names of the source
+        (("0", "1", "2"), ("0", "1"), 2, (), (0, 1, None)),
+        (tuple(sorted(map(str, range(11)))), tuple("abcdefghijk"), 11, (), (0, 1, 10, *range(2, 10))),
+        (("1", "0"), ("fox", "elk"), 2, (), (1, 0)),
         (("fox", "elk"), (), 2, ("1:fox",), (1, 1)),
         (("fox", "elk"), (), 3, (), (None, None)),
         (("fox", "elk"), (), 3, ("2:elk",), (None, 2)),
@@ -29,7 +37,8 @@ OLD = ("bird", "cat", "a:b")
 def test_rows_of_the_source(new, old, count, class_map, rows):
     mapping = map_classes(new, old, count, class_map)
     assert mapping.rows == rows and len(mapping.methods) == len(rows)
-    assert [method == "no source" for method in mapping.methods] == [row is None for row in rows]
+    without = "no source" if count else "source without classes"
+    assert [method == without for method in mapping.methods] == [row is None for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -43,8 +52,15 @@ def test_pairs_that_cannot_be_used(class_map, named):
 
 
 def test_a_source_without_classes_has_no_pairs():
-    with pytest.raises(UserError, match="class_map.*no classes"):
+    with pytest.raises(UserError, match="^class_map.*init_from.*'cat:fox'"):
         map_classes(("fox",), (), 0, ("cat:fox",))
+
+
+def test_a_pair_with_several_meanings_is_refused():
+    old, new = ("a", "a:b"), ("b:c", "c")
+    with pytest.raises(UserError, match="^class_map.*'a:b:c'.*'a' to 'b:c' and 'a:b' to 'c'"):
+        map_classes(new, old, 2, ("a:b:c",))
+    assert map_classes(new, old, 2, ("1:1",)).rows == (None, 1)
 
 
 def test_rows_of_a_table_along_any_axis():

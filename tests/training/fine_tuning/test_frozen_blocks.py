@@ -70,7 +70,7 @@ def test_a_run_is_fine_tuned_and_resumed_without_its_source(networks, tmp_path):
     run = {"init_from": str(tmp_path / "source"), "freeze_discriminator": 2, "checkpoint_every": 2, **networks}
     run_dir = sagan_tf.train(run_config(tmp_path / "parts", 2, **run))
     record = json.loads((run_dir / "initialization.json").read_text())
-    assert {row["method"] for row in record["classes"].values()} == {"no source"} and record["step"] == 4
+    assert {row["method"] for row in record["classes"].values()} == {"same number"} and record["step"] == 4
     written = (run_dir / "initialization.json").stat().st_mtime_ns
     whole = sagan_tf.train(run_config(tmp_path / "whole", 5, **run))
     shutil.rmtree(tmp_path / "source")
@@ -83,3 +83,7 @@ def test_a_run_is_fine_tuned_and_resumed_without_its_source(networks, tmp_path):
     assert {name.split()[1].split("/")[0] for name in frozen} >= {"block_1", "block_2"}
     trained = {name: values[f"discriminator {name}"] for name in frozen}
     assert find_differences(frozen, trained) == set() and values["step"] == 5
+    # Other commands build the networks without frozen layers.
+    assert sagan_tf.sample(run_dir, tmp_path / "grid.png", columns=2).is_file()
+    protocol = {"extractor": "fashion_mnist", "num_samples": 40, "reference_dir": str(tmp_path)}
+    assert sagan_tf.evaluate(run_dir, ["fcd"], **protocol)["fcd"] > 0

@@ -6,20 +6,26 @@ import pathlib
 import shutil
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
+from sagan_tf.distribution import worker_agreement
 from sagan_tf.errors import UserError
-from sagan_tf.runs.checkpoints import Checkpoints
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints
 from sagan_tf.runs.run_directory import RunDirectory
+from sagan_tf.training.fine_tuning import initialization
 from sagan_tf.training.fine_tuning.initialization import initialize_state
 from sagan_tf.training.fine_tuning.origin import record_origin
 from sagan_tf.training.state import create_state
 from sagan_tf.training.train import train
-from tests.training.fine_tuning.trained_run import CLASS_NAMES, fine_tune_config, write_run
+from tests import commands
+from tests.training.fine_tuning.trained_run import CLASS_NAMES, fine_tune_config, randomize, write_run
 from tests.training.tiny import (
     NETWORK_OPTIONS,
+    PLAIN_FLAGS,
     PLAIN_NETWORKS,
+    RUN_FLAGS,
     find_differences,
     make_state,
     one_device,
@@ -30,6 +36,25 @@ from tests.training.tiny import (
 
 SAGAN = {"architecture": "sagan", "attention_resolutions": (16,)}
 NETWORKS = ("generator", "generator_ema", "discriminator")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory with a run, `source`, its damaged copies and an export."""
+    place = tmp_path_factory.mktemp("place")
+    state = write_run(place / "source")
+    for copy in ("damaged", "nan"):
+        shutil.copytree(place / "source", place / copy)
+    for path in (place / "damaged" / "checkpoints").glob("step-*.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    kernel = state.generator.variables[1]
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    Checkpoints(place / "nan" / "checkpoints", state, keep=1).save()
+    (place / "saved").mkdir()
+    (place / "saved" / "saved_model.pb").touch()
+    (place / "link").symlink_to("source")
+    (place / "loop").symlink_to("loop")
+    return place
 
 
 def start(config, class_names=CLASS_NAMES, strategy=None):
@@ -110,33 +135,77 @@ def test_networks_without_classes_exchange_weights_with_others(latents_to_every_
     ("checkpoint", "step"),
     [("", 4), ("checkpoints/step-2", 2), ("checkpoints/best", 2), ("checkpoints/step-4.index", 4)],
 )
-def test_checkpoints_of_the_source(checkpoint, step, tmp_path):
-    write_run(tmp_path)
-    _, origin = start(fine_tune_config(tmp_path / checkpoint))
-    assert origin.source.step == step
+def test_checkpoints_of_the_source(checkpoint, step, place):
+    _, origin = start(fine_tune_config(place / "source" / checkpoint))
+    assert origin.step == step
 
 
-def test_what_does_not_fit_is_initialized_and_recorded(tmp_path, caplog):
-    source = write_run(tmp_path / "source")
-    config = fine_tune_config(tmp_path / "source", discriminator_base_channels=3, ema_start_step=9, num_classes=2)
+@pytest.mark.parametrize(("checkpoint", "is_best"), [("step-4", False), ("best", True), ("best/step-4", True)])
+def test_all_networks_come_from_one_checkpoint(checkpoint, is_best, tmp_path):
+    """The best checkpoint may have the step of another one."""
+    state = write_run(tmp_path)
+    last = select_networks(read_all_values(state))
+    randomize(state, seed=9)
+    Checkpoints(tmp_path / "checkpoints" / BEST_DIRECTORY, state, keep=1).save()
+    best = select_networks(read_all_values(state))
+    started, origin = start(fine_tune_config(tmp_path / "checkpoints" / checkpoint))
+    assert find_differences(select_networks(read_all_values(started)), best if is_best else last) == set()
+    assert pathlib.Path(origin.checkpoint).parent.name == (BEST_DIRECTORY if is_best else "checkpoints")
+
+
+def test_the_origin_does_not_hold_the_weights_of_the_source(place):
+    _, origin = start(fine_tune_config(place / "source"))
+    visited, waiting = 0, [origin]
+    while waiting:
+        value = waiting.pop()
+        visited += 1
+        assert not isinstance(value, np.ndarray | keras.Model)
+        members = vars(value) if hasattr(value, "__dict__") else value
+        waiting += members.values() if isinstance(members, dict) else members if isinstance(members, tuple) else ()
+    assert visited > 30
+
+
+def test_what_does_not_fit_is_initialized_and_recorded(place, tmp_path, caplog):
+    config = fine_tune_config(place / "source", discriminator_base_channels=3, ema_start_step=9, num_classes=2)
     caplog.set_level(logging.INFO, logger="sagan_tf")
     state, origin = start(config, ("cat", "fox"))
-    assert "--ema_start_step=0" in caplog.text
-    kernel = "block_1/convolution_1/convolution_1/kernel"
+    warnings = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == logging.WARNING and record.name == "sagan_tf"
+    ]
+    assert len(warnings) == 2 and "kernel" in warnings[0] and "--ema_start_step=0" in warnings[1]
+    kernel, u = "block_1/convolution_1/convolution_1/kernel", "block_1/convolution_1/u"
     fresh = {v.path: v.numpy() for v in make_state(config, one_device()).discriminator.variables}
     values = {v.path: v.numpy() for v in state.discriminator.variables}
-    np.testing.assert_array_equal(values[kernel], fresh[kernel])
-    before = {v.path: v.numpy() for v in source.discriminator.variables}
-    np.testing.assert_array_equal(values["block_1/convolution_1/u"], before["block_1/convolution_1/u"])
+    for name in (kernel, u):  # u has the shape of the source's, but belongs to a kernel that was not taken
+        np.testing.assert_array_equal(values[name], fresh[name])
     run_directory = RunDirectory(tmp_path / "run")
     run_directory.create()
     record_origin(origin, run_directory)
     record = json.loads(run_directory.initialization.read_text())
-    shapes = {"shape": list(fresh[kernel].shape), "source_shape": list(before[kernel].shape)}
-    assert record["networks"]["discriminator"]["initialized"][kernel] == shapes
+    initialized = record["networks"]["discriminator"]["initialized"]
+    shape = list(fresh[kernel].shape)
+    assert initialized[kernel]["shape"] == shape != initialized[kernel]["source_shape"]
+    assert initialized[u]["shape"] == initialized[u]["source_shape"]
     assert not record["networks"]["generator"]["initialized"] and record["step"] == 4
+    assert record["checkpoint"] == str(place / "source" / "checkpoints" / "step-4")
     assert {name: row["source"] for name, row in record["classes"].items()} == {"cat": "cat", "fox": None}
     assert all(text in caplog.text for text in (kernel, "fox", "step 4"))
+    classes, new = (text for text in caplog.messages if text.startswith("class"))
+    assert "generator_ema: cat" in classes and "discriminator" not in classes and "discriminator" in new
+
+
+def test_workers_agree_on_the_weights(place, monkeypatch):
+    compared: list[int] = []
+    monkeypatch.setattr(initialization, "check_equal_weights", lambda strategy, state, step: compared.append(step))
+    start(fine_tune_config(place / "source"))
+    assert compared == [4]
+    monkeypatch.setattr(worker_agreement, "is_true_on_all_workers", lambda strategy, value: False)
+    for path, named in (("source", "another worker"), ("absent", "^init_from.*absent")):
+        with pytest.raises(UserError, match=named):
+            start(fine_tune_config(place / path))
+    assert compared == [4]
 
 
 @pytest.mark.parametrize(
@@ -144,8 +213,11 @@ def test_what_does_not_fit_is_initialized_and_recorded(tmp_path, caplog):
     [
         ({"init_from": "absent"}, "init_from.*absent"),
         ({"init_from": "source/checkpoints/step-3"}, "init_from.*step 3"),
-        ({"init_from": "export"}, "init_from.*export"),
-        ({"init_from": "damaged"}, "init_from.*damaged"),
+        ({"init_from": "source/checkpoints/best/step-4"}, "init_from: there.*step 4.*: 2$"),
+        ({"init_from": "saved"}, "init_from.*saved is an export"),
+        ({"init_from": "loop"}, "init_from.*loop"),
+        ({"init_from": "~no_such_user/x"}, "init_from.*~no_such_user/x"),
+        ({"init_from": "damaged"}, "init_from: [^:]*damaged"),
         ({"init_from": "nan"}, "init_from.*finite"),
         ({"base_channels": 3, "latent_dim": 4}, "init_from.*kernel"),
         ({"class_map": ("cat:Bagg",)}, "class_map.*Bagg.*Bag"),
@@ -156,27 +228,31 @@ def test_what_does_not_fit_is_initialized_and_recorded(tmp_path, caplog):
         ({"freeze_discriminator": 1, "discriminator_base_channels": 3}, "freeze_discriminator.*block_1"),
     ],
 )
-def test_invalid_options_are_refused_and_nothing_is_written(options, named, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    state = write_run(tmp_path / "source")
-    for copy in ("damaged", "nan"):
-        shutil.copytree(tmp_path / "source", tmp_path / copy)
-    (tmp_path / "export").mkdir()
-    (tmp_path / "export" / "saved_model.pb").touch()
-    for path in (tmp_path / "damaged" / "checkpoints").glob("step-*.data*"):
-        path.write_bytes(path.read_bytes()[:100])
-    if options.get("init_from") == "nan":
-        kernel = state.generator.variables[1]
-        kernel.assign(np.full(kernel.shape, np.nan, np.float32))
-        Checkpoints(tmp_path / "nan" / "checkpoints", state, keep=1).save()
+def test_invalid_options_are_refused_and_nothing_is_written(options, named, place, monkeypatch):
+    monkeypatch.chdir(place)
     config = run_config(pathlib.Path("new"), 1, **PLAIN_NETWORKS | {"init_from": "source"} | options)
     with pytest.raises(UserError, match=f"^{named}") as error:
         train(config)
-    assert "\n" not in str(error.value) and not (tmp_path / "new").exists()
+    assert "\n" not in str(error.value) and not (place / "new").exists()
 
 
-@pytest.mark.parametrize("checkpoint", ["", "checkpoints/step-2"])
-def test_a_run_cannot_start_with_its_own_weights(checkpoint, tmp_path):
-    write_run(tmp_path / "source")
-    with pytest.raises(UserError, match="^init_from.*source"):
-        train(fine_tune_config(tmp_path / "source" / checkpoint, run_dir=str(tmp_path / "source")))
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("--init_from=absent", "absent"),
+        ("--init_from=~no_such_user/x", "no_such_user"),
+        ("--class_map=cat", "'cat'"),
+    ],
+)
+def test_the_command_ends_with_one_line(flag, named, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    flags = [*RUN_FLAGS, *PLAIN_FLAGS, "--latent_dim=5", "--num_steps=1", "--run_dir=new", "--init_from=source", flag]
+    assert commands.train(flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert named in line and not (place / "new").exists()
+
+
+@pytest.mark.parametrize("path", ["source", "source/checkpoints/step-2", "link", "link/checkpoints/best"])
+def test_a_run_cannot_start_with_its_own_weights(path, place):
+    with pytest.raises(UserError, match=f"^init_from.*{path} is the run"):
+        train(fine_tune_config(place / path, run_dir=str(place / "source")))
