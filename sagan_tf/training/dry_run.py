@@ -122,4 +122,4 @@ def _log_cost(config: Config, source: Source, state: TrainState) -> None:
     num_bytes = sum(
         math.prod(variable.shape) * tf.as_dtype(variable.dtype).size for part in parts for variable in part.variables
     )
-    _logger.info("disk: %.3g MB for each of the %d checkpoints", num_bytes / 1e6, training.keep_checkpoints)
+    _logger.info("disk: %s MB for each of the %d checkpoints", f"{num_bytes / 1e6:,.1f}", training.keep_checkpoints)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import json
 import os
 
 import numpy as np
@@ -51,6 +53,8 @@ class DirectorySource(IndexedSource):
                 digest.update(os.fsencode("\0".join(map(str, (path, *self.tree.get_version(path), "")))))
             except OSError:  # reported as an unreadable image when it is drawn
                 digest.update(os.fsencode(f"{path}\0missing\0"))
+        if self.layout.has_table:
+            digest.update(json.dumps([self.layout.labels.tolist(), self.class_names]).encode())
         return digest.hexdigest()[:16]
 
     def get_labels(self) -> np.ndarray:
@@ -63,7 +67,8 @@ class DirectorySource(IndexedSource):
 
     def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> DirectorySource:
         """See `IndexedSource.select`."""
-        selected = DirectoryLayout(tuple(self.layout.paths[index] for index in indices), labels, class_names)
+        paths = tuple(self.layout.paths[index] for index in indices)
+        selected = dataclasses.replace(self.layout, paths=paths, labels=labels, class_names=class_names)
         return DirectorySource(self.tree, selected, resolution=self.resolution, image_channels=self.image_channels)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import threading
 import zipfile
 import zlib
@@ -15,6 +17,11 @@ _WINDOWS = 0
 """The number of the system on which a file was stored."""
 _ENCRYPTED = 1
 """The bit of a file's flags that says that it is encrypted."""
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(NotImplementedError, EOFError, ValueError, RuntimeError, OverflowError),
+)
+"""Errors of zipfile and its decompressors for damaged archives."""
 
 
 class ZipTree(ArchiveTree[zipfile.ZipInfo]):
@@ -24,7 +31,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
         self._lock = threading.Lock()
         try:
             self._file = zipfile.ZipFile(self._archive)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        except (*_DAMAGE, OSError) as error:
             raise LayoutError(f"cannot read the zip archive {self._archive}: {error}; make it again") from error
         for info in self._file.infolist():
             if info.flag_bits & _ENCRYPTED:
@@ -43,7 +50,11 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
             finally:
                 with self._lock:
                     file.close()
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+        except (*_DAMAGE, OSError) as error:
+            if (
+                isinstance(error, OSError) and error.errno is not None
+            ):  # the bzip2 decompressor raises one without number
+                raise
             raise UnreadableImageError(f"damaged in the archive: {type(error).__name__}: {error}") from error
 
     def _describe_member(self, member: zipfile.ZipInfo) -> tuple[int, int]:
