@@ -86,7 +86,9 @@ class DirectorySource(IndexedSource):
         return decode_chunks(places, read, self)
 
 
-def open_directory(data_config: DataConfig, *, resolution: int, image_channels: int) -> DirectorySource:
+def open_directory(
+    data_config: DataConfig, *, resolution: int, image_channels: int, allows_split_names: bool = False
+) -> DirectorySource:
     """Open a directory or an archive of images; an opener for `registry.DATASETS`.
 
     Its path is `data_config.data_dir`; `data_config.split` is not used.
@@ -95,6 +97,7 @@ def open_directory(data_config: DataConfig, *, resolution: int, image_channels: 
         data_config: The data set.
         resolution: Height and width of the images after preprocessing, in pixels.
         image_channels: Channels of the images after preprocessing.
+        allows_split_names: See `folder_layout.read_layout`.
 
     Returns:
         The opened source.
@@ -104,5 +107,6 @@ def open_directory(data_config: DataConfig, *, resolution: int, image_channels: 
             subdirectory per class.
     """
     tree = open_tree(data_config.data_dir)
-    layout = read_layout(tree, are_classes_named=bool(data_config.classes))
+    are_classes_named = bool(data_config.classes)
+    layout = read_layout(tree, are_classes_named=are_classes_named, allows_split_names=allows_split_names)
     return DirectorySource(tree, layout, resolution=resolution, image_channels=image_channels)

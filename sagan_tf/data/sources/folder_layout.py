@@ -12,7 +12,7 @@ from sagan_tf.data.images.file_names import EXTENSIONS
 from sagan_tf.data.trees.layout_error import LayoutError
 from sagan_tf.data.trees.tables import Table, read_table, sort_classes
 from sagan_tf.data.trees.tree import FileTree, Listing, sort_paths
-from sagan_tf.text import make_printable
+from sagan_tf.text import join_comma_list, make_printable
 
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing"}
 """Names of directories that are parts of a data set rather than classes, if no directory beside them has another."""
@@ -38,7 +38,9 @@ class DirectoryLayout:
     has_table: bool = False
 
 
-def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> DirectoryLayout:
+def read_layout(
+    tree: FileTree, *, are_classes_named: bool = False, allows_split_names: bool = False
+) -> DirectoryLayout:
     """Find the images and classes of a data set.
 
     The first directory in the path of an image is its class, however deep the image lies. Images directly in the root
@@ -48,6 +50,7 @@ def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> Directory
     Args:
         tree: The files.
         are_classes_named: Whether the user has named the classes, so that their names are not questioned.
+        allows_split_names: Whether `train` and `test` can be classes if the images lie directly in them.
 
     Returns:
         The layout of the tree.
@@ -68,7 +71,7 @@ def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> Directory
             "move them to one level"
         )
     if not loose:
-        _check_classes(tree, classes, are_classes_named)
+        _check_classes(tree, classes, are_classes_named, allows_split_names)
         _log_empty_directories(tree, listing)
     _log_other_files(tree, listing)
     if loose:
@@ -125,7 +128,9 @@ def _log_other_files(tree: FileTree, listing: Listing) -> None:
         _logger.info("%s: ignored %d files that are not images", tree.root, listing.num_ignored)
 
 
-def _check_classes(tree: FileTree, classes: dict[str, list[str]], are_classes_named: bool) -> None:
+def _check_classes(
+    tree: FileTree, classes: dict[str, list[str]], are_classes_named: bool, allows_split_names: bool
+) -> None:
     """Check that the directories of the root can be classes.
 
     Raises:
@@ -136,12 +141,14 @@ def _check_classes(tree: FileTree, classes: dict[str, list[str]], are_classes_na
         raise LayoutError(f"found no images ({', '.join(EXTENSIONS)}, or files without an extension) in {tree.root}")
     if are_classes_named:
         return
-    if len(classes) == 1 or _are_splits(classes):
+    has_split_classes = allows_split_names and all(path.count("/") == 1 for paths in classes.values() for path in paths)
+    if len(classes) == 1 or (_are_splits(classes) and not has_split_classes):
         names = ", ".join(classes)
         received = f"the single subdirectory {names}" if len(classes) == 1 else f"only splits ({names})"
+        keep = "" if allows_split_names else f" (to use it as it is, pass --classes={join_comma_list(classes)})"
         roots = {root: has for paths in classes.values() for root, has in _find_roots(paths).items()}
         raise LayoutError(
-            f"expected a subdirectory for each class, received {received} in {tree.root}",
+            f"expected a subdirectory for each class, received {received} in {tree.root}{keep}",
             [tree.format_name(root) for root in list(roots)[:_MAX_ALTERNATIVES]],
             "" if any(roots.values()) else "for images without labels ",
         )

@@ -100,11 +100,8 @@ class ArchiveTree(FileTree, Generic[Member]):
         others: list[str] = []
         for path in paths:
             (images if self._is_image(path) else others).append(path)
-        self._prefix += _find_enclosing_directory(
-            *([path[len(self._prefix) :] for path in p] for p in (images, others))
-        )
-        relative = [path[len(self._prefix) :] for path in images]
-        root_files = [path[len(self._prefix) :] for path in others if path.startswith(self._prefix)]
+        self._prefix += _find_enclosing_directory(*(_cut(paths, self._prefix) for paths in (images, others)))
+        relative, root_files = _cut(images, self._prefix), _cut(others, self._prefix)
         return Listing(
             tuple(sort_paths(relative)),
             tuple(sort_paths(name for name in root_files if "/" not in name)),
@@ -134,6 +131,11 @@ def normalize_member_name(name: str) -> str | None:
     return None if name.startswith("/") or ".." in parts or not parts else "/".join(parts)
 
 
+def _cut(paths: list[str], prefix: str) -> list[str]:
+    """Return the paths that begin with a prefix, without it."""
+    return [path[len(prefix) :] for path in paths if path.startswith(prefix)]
+
+
 def _find_enclosing_directory(images: list[str], others: list[str]) -> str:
     """Return the directory that has all images and is not a class, with `/` at its end; empty for the root.
 
@@ -148,8 +150,6 @@ def _find_enclosing_directory(images: list[str], others: list[str]) -> str:
     common = posixpath.commonpath(directories) if directories else ""
     above = [posixpath.dirname(path) for path in others if posixpath.basename(path) in TABLES]
     tables = [directory for directory in above if f"{common}/".startswith(f"{directory}/" if directory else "")]
-    if tables:
-        root = min(tables, key=len)
-    else:
-        root = posixpath.dirname(common) if directories == {common} else common
+    without_table = posixpath.dirname(common) if directories == {common} else common
+    root = min(tables, key=len, default=without_table)
     return f"{root}/" if root else ""

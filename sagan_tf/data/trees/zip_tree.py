@@ -51,9 +51,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
                 with self._lock:
                     file.close()
         except (*_DAMAGE, OSError) as error:
-            if (
-                isinstance(error, OSError) and error.errno is not None
-            ):  # the bzip2 decompressor raises one without number
+            if isinstance(error, OSError) and error.errno is not None:  # bzip2 raises an OSError without a number
                 raise
             raise UnreadableImageError(f"damaged in the archive: {type(error).__name__}: {error}") from error
 
