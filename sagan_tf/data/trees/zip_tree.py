@@ -17,6 +17,10 @@ _WINDOWS = 0
 """The number of the system on which a file was stored."""
 _ENCRYPTED = 1
 """The bit of a file's flags that says that it is encrypted."""
+_END_BYTES = 22
+"""The length of the record at the end of an archive, without its comment. Bytes 10 and 11 are the number of files."""
+_IS_IN_ZIP64 = 2**16 - 1
+"""Stands in the record for a number that is stored elsewhere."""
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(NotImplementedError, EOFError, ValueError, RuntimeError, OverflowError),
@@ -31,6 +35,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
         self._lock = threading.Lock()
         try:
             self._file = zipfile.ZipFile(self._archive)
+            _check_number_of_files(self._file)
         except (*_DAMAGE, OSError) as error:
             raise LayoutError(f"cannot read the zip archive {self._archive}: {error}; make it again") from error
         for info in self._file.infolist():
@@ -57,3 +62,12 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
 
     def _describe_member(self, member: zipfile.ZipInfo) -> tuple[int, int]:
         return member.file_size, member.CRC
+
+
+def _check_number_of_files(archive: zipfile.ZipFile) -> None:
+    """Raise `zipfile.BadZipFile` if a damaged length in the list of files hides the files after it."""
+    with open(str(archive.filename), "rb") as file:
+        file.seek(-(_END_BYTES + len(archive.comment)), 2)
+        number = int.from_bytes(file.read(_END_BYTES)[10:12], "little")
+    if number not in (_IS_IN_ZIP64, len(archive.infolist()) % 2**16):
+        raise zipfile.BadZipFile(f"expected {number} files, received {len(archive.infolist())}")
