@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from sagan_tf.cli.callable_module import make_callable
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.config import Config
+from sagan_tf.config.dependent_options import DRY_RUN, check_dependent_fields
 from sagan_tf.config.dry_run import DryRunOptions
 from sagan_tf.runs.run_directory import RunDirectory
 
@@ -44,6 +45,7 @@ def describe(config: Config, output: str) -> None:
 
 
 def _check_and_train(config: Config, dry_run: DryRunOptions, flagfiles: Mapping[str, pathlib.Path | None]) -> None:
+    check_dependent_fields(DRY_RUN, dry_run)
     RunDirectory(config.training.run_dir).check_not_moved(flagfiles.get("run_dir"))
     if dry_run.dry_run:
         describe(config, dry_run.dry_run_output)

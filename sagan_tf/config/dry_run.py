@@ -7,8 +7,6 @@ import dataclasses
 from sagan_tf.config.option import option
 from sagan_tf.errors import UserError
 
-_DEFAULT_OUTPUT = "contact_sheet.png"
-
 
 @dataclasses.dataclass(frozen=True)
 class DryRunOptions:
@@ -19,12 +17,8 @@ class DryRunOptions:
         "Check the flags and the data, describe the run and draw its first images as the discriminator receives them, "
         "then end. Writes --dry_run_output and nothing else.",
     )
-    dry_run_output: str = option(_DEFAULT_OUTPUT, "PNG file for the images of --dry_run.")
+    dry_run_output: str = option("contact_sheet.png", "PNG file for the images of --dry_run.")
 
     def __post_init__(self) -> None:
         if not self.dry_run_output:
             raise UserError("dry_run_output: expected the path of a PNG file, received an empty path")
-        if self.dry_run_output != _DEFAULT_OUTPUT and not self.dry_run:
-            raise UserError(
-                f"dry_run_output: --dry_run_output={self.dry_run_output} has no effect here; it needs --dry_run"
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sagan_tf.config.option import check_at_least_zero, check_fraction_above_zero, option
@@ -10,14 +11,16 @@ from sagan_tf.text import find_equal_names, join_comma_list
 
 SELECTION_OPTIONS = ("classes", "exclude_classes", "max_images_per_class", "data_fraction")
 """Names of the options."""
+_MAX_DECIMALS = 9
+"""Products of a fraction and a count are rounded to these, so that 0.1 x 30 is 3 and not 3.0000000000000004."""
 
 
 def classes_option() -> Any:
     """Return the option that names the classes to use."""
     return option(
         (),
-        "Comma list of the classes to use, by name or number; labels follow its order. A name with a comma needs "
-        "double quotes. Empty: all classes.",
+        "Comma list of the classes to use, by name or number; labels follow its order. If all names are whole numbers, "
+        "by name only. A name with a comma needs double quotes. Empty: all classes.",
         added_later=True,
     )
 
@@ -42,7 +45,8 @@ def data_fraction_option() -> Any:
     return option(
         1.0,
         "Fraction of the images of each class to use. The choice depends on the names of the files only, and a smaller "
-        "fraction is a part of a larger one.",
+        "fraction is a part of a larger one. With --dataset=tfrecord: fraction of all records, whatever their class; "
+        "the first records of each file are used.",
         added_later=True,
     )
 
@@ -63,3 +67,8 @@ def check_selection(options: Any) -> None:
             f"exclude_classes: expected an empty list with --classes, received "
             f"{join_comma_list(options.exclude_classes)}; leave these classes out of --classes"
         )
+
+
+def count_fraction(count: int, fraction: float) -> int:
+    """Return a fraction of a count, rounded up."""
+    return math.ceil(round(fraction * count, _MAX_DECIMALS))

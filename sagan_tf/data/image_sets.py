@@ -9,7 +9,7 @@ from PIL import Image
 from sagan_tf.config import DataConfig
 from sagan_tf.data.images.preprocessing import open_image
 from sagan_tf.data.sources.folder import DirectorySource, open_directory
-from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.sources.registry import check_image_channels, open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.data.trees.layout_error import LayoutError
 from sagan_tf.data.trees.tree import FileTree
@@ -37,15 +37,15 @@ def open_images(flag: str, text: str, *, data_dir: str, resolution: int, image_c
     Raises:
         UserError: The image set does not exist or has another layout.
     """
-    if is_directory(text):
-        config = DataConfig(dataset="folder", data_dir=text)
-    else:
+    size = {"resolution": resolution, "image_channels": image_channels}
+    try:
+        if is_directory(text):
+            check_image_channels(image_channels)
+            return open_directory(DataConfig(data_dir=os.path.expanduser(text)), **size, allows_split_names=True)
         dataset, _, split = text.partition(":")
         if dataset == "folder":
-            raise UserError(f'{flag}={text}: the data set "folder" has no splits; pass the directory itself')
-        config = DataConfig(dataset=dataset, split=split, data_dir=data_dir)
-    try:
-        return open_source(config, resolution=resolution, image_channels=image_channels)
+            raise UserError('the data set "folder" has no splits; pass the directory itself')
+        return open_source(DataConfig(dataset=dataset, split=split, data_dir=data_dir), **size)
     except LayoutError as error:
         raise UserError(error.message(flag)) from error
     except UserError as error:
@@ -67,7 +67,7 @@ def open_square_images(directory: str, image_channels: int | None = None) -> Dir
     """
     path = os.path.expanduser(directory)
     try:
-        source = open_directory(DataConfig(data_dir=path), resolution=1, image_channels=1)
+        source = open_directory(DataConfig(data_dir=path), resolution=1, image_channels=1, allows_split_names=True)
     except LayoutError as error:
         raise UserError(error.message("images")) from error
     except UserError as error:

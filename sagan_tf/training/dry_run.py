@@ -18,14 +18,15 @@ from sagan_tf.data.pipeline import make_training_dataset
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import create_strategy
+from sagan_tf.distribution.worker_agreement import run_on_chief
 from sagan_tf.files import check_can_write_file, write_result
 from sagan_tf.random_numbers import RandomNumbers
-from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.runs.system_errors import MEMORY_REMEDY
 from sagan_tf.training.health.overfitting import open_overfitting_reader
+from sagan_tf.training.label_sampling import sample_labels
+from sagan_tf.training.opening import check_run, open_run
 from sagan_tf.training.run_summary import describe_run, log_description
-from sagan_tf.training.state import TrainState, create_state
-from sagan_tf.training.validation import check_config, check_flags, open_checked_data
+from sagan_tf.training.state import TrainState
 from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 
 _COLUMNS = 8
@@ -38,7 +39,8 @@ _logger = logging.getLogger("sagan_tf")
 def describe_without_training(config: Config, output: pathlib.Path) -> None:
     """Log the description and the cost of a run, and draw its first images.
 
-    The checks are those of `train.train` before the first step, without the extractor of evaluations.
+    The checks are those of `train.train` before the first step, except that the extractor and the reference of
+    evaluations are not opened. The images are the first of a new run, also if the run has begun.
 
     Args:
         config: The run.
@@ -47,21 +49,18 @@ def describe_without_training(config: Config, output: pathlib.Path) -> None:
     Raises:
         UserError: The configuration, the data or the run directory cannot be used, or `output` cannot be written.
     """
-    check_config(config)
-    run_directory = RunDirectory(config.training.run_dir)
-    check_flags(config, unchecked=run_directory.find_equal_flags(config.to_flagfile()))
-    check_can_write_file(output, "dry_run_output")
+    run_directory = check_run(config)
     strategy = create_strategy(config.training)
-    source, config = open_checked_data(config, strategy)
-    run_directory.check_flags(config.to_flagfile(), Config().to_flagfile())
-    with strategy.scope():
-        state = create_state(config)
-    open_overfitting_reader(config, source, state, strategy)
-    images, labels = read_first_images(config, source, _NUM_IMAGES)
+    run_on_chief(strategy, lambda: check_can_write_file(output, "dry_run_output"))
+    source, config, state, _, _ = open_run(config, strategy, run_directory)
+    run_on_chief(strategy, run_directory.check_can_write)
+    sampled = sample_labels(config, source)
+    run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
+    images, labels = read_first_images(config, sampled.source, _NUM_IMAGES)
     log_description(describe_run(config, source, state, strategy, images.numpy()))
     _log_cost(config, source, state)
     sheet = draw_contact_sheet(config, source, images, labels)
-    write_result(output, "dry_run_output", functools.partial(save_png, sheet))
+    run_on_chief(strategy, lambda: write_result(output, "dry_run_output", functools.partial(save_png, sheet)))
     names = config.training.augment
     augmented = f", augmented by {', '.join(names)} with probability 1" if names else ""
     _logger.info("images: the first %d of the run%s, in %s", len(labels), augmented, output)
@@ -122,4 +121,4 @@ def _log_cost(config: Config, source: Source, state: TrainState) -> None:
     num_bytes = sum(
         math.prod(variable.shape) * tf.as_dtype(variable.dtype).size for part in parts for variable in part.variables
     )
-    _logger.info("disk: %.3g MB for each of the %d checkpoints", num_bytes / 1e6, training.keep_checkpoints)
+    _logger.info("disk: %s MB for each of the %d checkpoints", f"{num_bytes / 1e6:,.1f}", training.keep_checkpoints)

@@ -20,28 +20,25 @@ from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import count_workers, create_strategy, is_chief
 from sagan_tf.distribution.worker_agreement import run_on_chief
 from sagan_tf.errors import UserError
-from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, remove_unfinished_checkpoints, restore_latest
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, remove_unfinished_checkpoints
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.runs.run_lock import lock_run_directory
 from sagan_tf.runs.system_errors import MEMORY_REMEDY, explain_system_errors
 from sagan_tf.schedules import warn_if_rates_reach_zero
-from sagan_tf.tensorflow_paths import check_readable_path
 from sagan_tf.training.actions.evaluation import Evaluation
 from sagan_tf.training.actions.non_finite import NonFiniteError, roll_back
 from sagan_tf.training.actions.preemption import StopAllWorkers
 from sagan_tf.training.actions.schedule import Action
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
-from sagan_tf.training.fine_tuning.initialization import initialize_state
 from sagan_tf.training.fine_tuning.origin import WeightOrigin, record_origin
-from sagan_tf.training.fine_tuning.source_run import check_source_differs
 from sagan_tf.training.health.overfitting import open_overfitting_reader
 from sagan_tf.training.label_sampling import sample_labels
+from sagan_tf.training.opening import check_run, open_run
 from sagan_tf.training.run_actions import is_evaluation_missing, run_training
 from sagan_tf.training.run_summary import describe_run, log_description
-from sagan_tf.training.state import TrainState, create_state
+from sagan_tf.training.state import TrainState
 from sagan_tf.training.trainer import Trainer
 from sagan_tf.training.updates import create_updates
-from sagan_tf.training.validation import check_config, check_flags, open_checked_data
 from sagan_tf.training.worker_consistency import check_worker_consistency
 
 _logger = logging.getLogger("sagan_tf")
@@ -67,12 +64,7 @@ def train(config: Config, make_evaluation: EvaluationFactory | None = None) -> N
         UserError: The configuration, the data or the run directory cannot be used, or training stops because a loss or
             gradient is not finite.
     """
-    check_config(config)
-    run_directory = RunDirectory(config.training.run_dir)
-    equal_flags = run_directory.find_equal_flags(config.to_flagfile())
-    check_flags(config, unchecked=equal_flags)
-    if "init_from" not in equal_flags:  # a run may have been moved to the place of its source
-        check_source_differs(config.initialization.init_from, run_directory)
+    run_directory = check_run(config)
     strategy = create_strategy(config.training)
     with explain_system_errors(run_directory.path, num_workers=count_workers(strategy)):
         _train(config, make_evaluation, run_directory, strategy)
@@ -85,12 +77,7 @@ def _train(
     strategy: tf.distribute.Strategy,
 ) -> None:
     """Open the data and the run, and train if there are steps or evaluations left."""
-    source, config = open_checked_data(config, strategy)
-    flagfile = config.to_flagfile()
-    run_directory.check_flags(flagfile, Config().to_flagfile())
-    check_readable_path(run_directory.checkpoints)  # checkpoints that TensorFlow cannot read later
-    state, restored = _restore_state(config, source, strategy, run_directory)
-    origin = initialize_state(config, source.class_names, state, strategy) if restored is None else None
+    source, config, state, restored, origin = open_run(config, strategy, run_directory)
     if restored is not None and restored >= config.training.num_steps and not is_evaluation_missing(config, restored):
         _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
         return
@@ -99,6 +86,7 @@ def _train(
     overfitting = run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
     evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
     iterator = _create_training_iterator(config, sampled.source, strategy, state)
+    flagfile = config.to_flagfile()
     with contextlib.ExitStack() as stack:
         run_directory = _open_run_directory(run_directory, flagfile, strategy, stack)
         _record_run_description(config, source, state, strategy, run_directory, origin)
@@ -115,23 +103,6 @@ def _train(
         )
         _run_with_rollbacks(run, config, sampled.source, trainer)
     _logger.info("done: %d steps in %s", config.training.num_steps, config.training.run_dir)
-
-
-def _restore_state(
-    config: Config, source: Source, strategy: tf.distribute.Strategy, run_directory: RunDirectory
-) -> tuple[TrainState, int | None]:
-    """Create the state and restore the newest checkpoint.
-
-    Returns:
-        The state, and the step of the checkpoint or None.
-    """
-    with strategy.scope():
-        state = create_state(config)
-    restored = restore_latest(state, run_directory.checkpoints)
-    check_worker_consistency(strategy, state)
-    if restored is not None:
-        run_directory.check_data(source.num_examples, source.class_names)
-    return state, restored
 
 
 def _open_run_directory(

@@ -11,10 +11,10 @@ from sagan_tf.config import Config
 from sagan_tf.data.images.preprocessing import to_uint8
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.train import run
-from sagan_tf.training.dry_run import draw_contact_sheet, read_first_images
+from sagan_tf.training.dry_run import describe_without_training, draw_contact_sheet, read_first_images
 from sagan_tf.training.train import _create_training_iterator
 from sagan_tf.training.validation import resolve_classes
-from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS, make_state, one_device, tiny_config
+from tests.training.tiny import PLAINEST_FLAGS, PLAINEST_NETWORKS, RUN_FLAGS, make_state, one_device, tiny_config
 
 
 def test_nothing_but_the_sheet_is_written(
@@ -28,7 +28,7 @@ def test_nothing_but_the_sheet_is_written(
         assert sheet.width > 8 * 32 and sheet.height > 8 * 32
     log = capsys.readouterr().out
     for words in ("Bag 2, Coat 2", "parameters: generator", "data_fraction=0.002", "80 real images", "20.0 epochs",
-                  "FEW IMAGES", "a/sheet.png"):  # fmt: skip
+                  "FEW IMAGES", "a/sheet.png", " MB for each of the"):  # fmt: skip
         assert words in log
 
 
@@ -52,9 +52,19 @@ def test_augmentation_is_shown(tmp_path: pathlib.Path) -> None:
     assert 0.1 < np.mean(np.asarray(sheet)[2:66, 2:500, 0] == 128) < 0.4  # a square of half the side, partly outside
 
 
+def test_only_the_chief_writes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagan_tf.distribution.worker_agreement.is_chief", lambda strategy: False)
+    config = tiny_config(dataset="fashion_mnist_10k", num_classes=0, run_dir=str(tmp_path / "run"), **PLAINEST_NETWORKS)
+    describe_without_training(config, tmp_path / "sheet.png")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("flags", "option"),
     [
+        (["--dry_run", "--init_from=run"], "init_from"),
+        (["--dry_run", "--init_from=nowhere"], "init_from"),
+        (["--dry_run", "--classes=Bag,Coat", "--held_out=fashion_mnist_10k:train"], "held_out"),
         (["--dry_run", "--attention_resolutions=24"], "attention_resolutions"),
         (["--dry_run", "--classes=Bag,Moon"], "classes"),
         (["--dry_run", "--dry_run_output=."], "dry_run_output"),

@@ -14,10 +14,11 @@ from sagan_tf.config.dependent_options.evaluate import EVALUATE
 from sagan_tf.config.dependent_options.export import EXPORT
 from sagan_tf.config.dependent_options.prepare_imagenet import PREPARE_IMAGENET
 from sagan_tf.config.dependent_options.sample import SAMPLE
-from sagan_tf.config.dependent_options.train import TRAIN
+from sagan_tf.config.dependent_options.train import DRY_RUN, TRAIN
 
 __all__ = [
     "CLIENT",
+    "DRY_RUN",
     "EVALUATE",
     "EXPORT",
     "PREPARE_IMAGENET",

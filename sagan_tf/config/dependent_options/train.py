@@ -24,6 +24,8 @@ def _has_attention(options: Any) -> bool:
     return any(options.attention_resolutions if sizes is None else sizes for sizes in networks)
 
 
+DRY_RUN = (Dependency(("dry_run_output",), "--dry_run", lambda options: options.dry_run),)
+"""Options of `sagan_tf.train` that are not options of the run."""
 TRAIN = (
     *DEVICE_DEPENDENCIES,
     # On a TPU, updates are always compiled.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import math
 import os
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
+from sagan_tf.config.image_selection import count_fraction
 from sagan_tf.errors import UserError
 from sagan_tf.text import make_printable
 
@@ -87,11 +88,16 @@ def take_strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> 
 
 
 def take_fraction(files: tuple[RecordFile, ...], fraction: float) -> tuple[RecordFile, ...]:
-    """Return the first records of each range, as many as the fraction, rounded up to a whole number of records."""
-    # Rounded first, so that 0.1 x 30 is 3 and not 3.0000000000000004.
-    return tuple(
-        dataclasses.replace(file, num_examples=math.ceil(round(fraction * file.num_examples, 9))) for file in files
-    )
+    """Return the first records of the ranges, together the fraction of all records, rounded up to a whole record.
+
+    A smaller fraction is a part of a larger one.
+    """
+    lengths = [file.num_examples for file in files]
+    places: np.ndarray = np.concatenate([(np.arange(length) + 0.5) / length for length in lengths])  # in 0 to 1
+    chosen = np.argsort(places, kind="stable")[: count_fraction(len(places), fraction)]
+    counts = np.bincount(np.repeat(np.arange(len(files)), lengths)[chosen], minlength=len(files)).tolist()
+    pairs = zip(files, counts, strict=True)
+    return tuple(dataclasses.replace(file, num_examples=count) for file, count in pairs if count)
 
 
 def check_files_exist(files: tuple[RecordFile, ...]) -> None:

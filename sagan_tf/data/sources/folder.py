@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
+import json
 import os
 
 import numpy as np
@@ -51,6 +53,8 @@ class DirectorySource(IndexedSource):
                 digest.update(os.fsencode("\0".join(map(str, (path, *self.tree.get_version(path), "")))))
             except OSError:  # reported as an unreadable image when it is drawn
                 digest.update(os.fsencode(f"{path}\0missing\0"))
+        if self.layout.has_table:
+            digest.update(json.dumps([self.layout.labels.tolist(), self.class_names]).encode())
         return digest.hexdigest()[:16]
 
     def get_labels(self) -> np.ndarray:
@@ -63,7 +67,8 @@ class DirectorySource(IndexedSource):
 
     def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> DirectorySource:
         """See `IndexedSource.select`."""
-        selected = DirectoryLayout(tuple(self.layout.paths[index] for index in indices), labels, class_names)
+        paths = tuple(self.layout.paths[index] for index in indices)
+        selected = dataclasses.replace(self.layout, paths=paths, labels=labels, class_names=class_names)
         return DirectorySource(self.tree, selected, resolution=self.resolution, image_channels=self.image_channels)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
@@ -81,7 +86,9 @@ class DirectorySource(IndexedSource):
         return decode_chunks(places, read, self)
 
 
-def open_directory(data_config: DataConfig, *, resolution: int, image_channels: int) -> DirectorySource:
+def open_directory(
+    data_config: DataConfig, *, resolution: int, image_channels: int, allows_split_names: bool = False
+) -> DirectorySource:
     """Open a directory or an archive of images; an opener for `registry.DATASETS`.
 
     Its path is `data_config.data_dir`; `data_config.split` is not used.
@@ -90,6 +97,7 @@ def open_directory(data_config: DataConfig, *, resolution: int, image_channels: 
         data_config: The data set.
         resolution: Height and width of the images after preprocessing, in pixels.
         image_channels: Channels of the images after preprocessing.
+        allows_split_names: See `folder_layout.read_layout`.
 
     Returns:
         The opened source.
@@ -99,5 +107,6 @@ def open_directory(data_config: DataConfig, *, resolution: int, image_channels: 
             subdirectory per class.
     """
     tree = open_tree(data_config.data_dir)
-    layout = read_layout(tree, are_classes_named=bool(data_config.classes))
+    are_classes_named = bool(data_config.classes)
+    layout = read_layout(tree, are_classes_named=are_classes_named, allows_split_names=allows_split_names)
     return DirectorySource(tree, layout, resolution=resolution, image_channels=image_channels)

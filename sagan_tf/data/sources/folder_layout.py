@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import posixpath
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from sagan_tf.data.images.file_names import EXTENSIONS
 from sagan_tf.data.trees.layout_error import LayoutError
 from sagan_tf.data.trees.tables import Table, read_table, sort_classes
 from sagan_tf.data.trees.tree import FileTree, Listing, sort_paths
-from sagan_tf.text import make_printable
+from sagan_tf.text import join_comma_list, make_printable
 
 SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing"}
 """Names of directories that are parts of a data set rather than classes, if no directory beside them has another."""
@@ -28,14 +29,18 @@ class DirectoryLayout:
         paths: Paths relative to the root, ordered by class and then by name.
         labels: int32 [images]; all 0 if there are no classes.
         class_names: Names of the classes, in the order of the labels; empty if the images have no labels.
+        has_table: Whether the classes are from a table, so that the paths do not tell them.
     """
 
     paths: tuple[str, ...]
     labels: np.ndarray
     class_names: tuple[str, ...]
+    has_table: bool = False
 
 
-def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> DirectoryLayout:
+def read_layout(
+    tree: FileTree, *, are_classes_named: bool = False, allows_split_names: bool = False
+) -> DirectoryLayout:
     """Find the images and classes of a data set.
 
     The first directory in the path of an image is its class, however deep the image lies. Images directly in the root
@@ -45,6 +50,7 @@ def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> Directory
     Args:
         tree: The files.
         are_classes_named: Whether the user has named the classes, so that their names are not questioned.
+        allows_split_names: Whether `train` and `test` can be classes if the images lie directly in them.
 
     Returns:
         The layout of the tree.
@@ -65,8 +71,9 @@ def read_layout(tree: FileTree, *, are_classes_named: bool = False) -> Directory
             "move them to one level"
         )
     if not loose:
-        _check_classes(tree, classes, are_classes_named)
-    _log_other_files(tree, listing, bool(loose))
+        _check_classes(tree, classes, are_classes_named, allows_split_names)
+        _log_empty_directories(tree, listing)
+    _log_other_files(tree, listing)
     if loose:
         return DirectoryLayout(tuple(loose), np.zeros(len(loose), np.int32), ())
     return _join_groups(classes)
@@ -82,7 +89,8 @@ def _apply_table(tree: FileTree, listing: Listing, table: Table) -> DirectoryLay
     _logger.info("%s: classes from %s", tree.root, table.name)
     if num_left_out := len(listing.images) - len(table.labels):
         _logger.warning("%s: left out %d images that %s does not list", tree.root, num_left_out, table.name)
-    return _join_groups(groups)
+    _log_other_files(tree, dataclasses.replace(listing, num_ignored=listing.num_ignored - 1))  # without the table
+    return dataclasses.replace(_join_groups(groups), has_table=True)
 
 
 def _join_groups(groups: dict[str, list[str]]) -> DirectoryLayout:
@@ -101,17 +109,28 @@ def _group_by_directory(paths: tuple[str, ...] | list[str]) -> dict[str, list[st
     return {name: groups[name] for name in sort_paths(groups)}
 
 
-def _log_other_files(tree: FileTree, listing: Listing, is_unlabeled: bool) -> None:
-    """Log which directories and how many files are not used."""
-    empty = listing.empty_directories
-    if empty and not is_unlabeled:
+def _log_empty_directories(tree: FileTree, listing: Listing) -> None:
+    """Warn about directories of the root that could be meant as classes but have no images."""
+    if empty := listing.empty_directories:
         names = make_printable(", ".join(empty))
         _logger.warning("%s: ignored %d subdirectories without images: %s", tree.root, len(empty), names)
+
+
+def _log_other_files(tree: FileTree, listing: Listing) -> None:
+    """Log how many files and links are not used."""
+    if listing.num_skipped_links:
+        _logger.info(
+            "%s: ignored %d links to directories that are read by another path or contain this one",
+            tree.root,
+            listing.num_skipped_links,
+        )
     if listing.num_ignored:
         _logger.info("%s: ignored %d files that are not images", tree.root, listing.num_ignored)
 
 
-def _check_classes(tree: FileTree, classes: dict[str, list[str]], are_classes_named: bool) -> None:
+def _check_classes(
+    tree: FileTree, classes: dict[str, list[str]], are_classes_named: bool, allows_split_names: bool
+) -> None:
     """Check that the directories of the root can be classes.
 
     Raises:
@@ -122,12 +141,14 @@ def _check_classes(tree: FileTree, classes: dict[str, list[str]], are_classes_na
         raise LayoutError(f"found no images ({', '.join(EXTENSIONS)}, or files without an extension) in {tree.root}")
     if are_classes_named:
         return
-    if len(classes) == 1 or _are_splits(classes):
+    has_split_classes = allows_split_names and all(path.count("/") == 1 for paths in classes.values() for path in paths)
+    if len(classes) == 1 or (_are_splits(classes) and not has_split_classes):
         names = ", ".join(classes)
         received = f"the single subdirectory {names}" if len(classes) == 1 else f"only splits ({names})"
-        roots = {root: has for name, paths in classes.items() for root, has in _find_roots(name, paths).items()}
+        keep = "" if allows_split_names else f" (to use it as it is, pass --classes={join_comma_list(classes)})"
+        roots = {root: has for paths in classes.values() for root, has in _find_roots(paths).items()}
         raise LayoutError(
-            f"expected a subdirectory for each class, received {received} in {tree.root}",
+            f"expected a subdirectory for each class, received {received} in {tree.root}{keep}",
             [tree.format_name(root) for root in list(roots)[:_MAX_ALTERNATIVES]],
             "" if any(roots.values()) else "for images without labels ",
         )
@@ -143,22 +164,29 @@ def _cut(paths: list[str], directory: str) -> list[str]:
     return [path[len(directory) + 1 :] for path in paths if path.startswith(f"{directory}/")]
 
 
-def _find_roots(directory: str, paths: list[str]) -> dict[str, bool]:
+def _find_roots(paths: list[str]) -> dict[str, bool]:
     """Find the directories, at or below one of the root, that can be read as a data set.
 
     Args:
-        directory: The directory, relative to the root.
-        paths: Images in it and below it, relative to the root.
+        paths: Images in and below the directory of the root, relative to the root.
 
     Returns:
         Whether a directory has classes, by directory; empty if there is no such directory.
     """
-    groups = _group_by_directory(_cut(paths, directory))
-    if "" in groups:
-        return {directory: False} if len(groups) == 1 else {}
-    if len(groups) > 1 and not _are_splits(groups):
-        return {directory: True}
-    return {root: has for name in groups for root, has in _find_roots(f"{directory}/{name}", paths).items()}
+    roots: dict[str, bool] = {}
+    pending = [paths]
+    while pending:
+        inside = pending.pop()
+        directory = posixpath.commonpath({posixpath.dirname(path) for path in inside})
+        groups = _group_by_directory(_cut(inside, directory))
+        if "" in groups:
+            if len(groups) == 1:
+                roots[directory] = False
+        elif not _are_splits(groups):
+            roots[directory] = True
+        else:
+            pending += [[f"{directory}/{path}" for path in groups[name]] for name in reversed(groups)]
+    return roots
 
 
 def _warn_about_equal_subdirectories(tree: FileTree, classes: dict[str, list[str]]) -> None:

@@ -82,7 +82,7 @@ class EmbeddedSource(IndexedSource):
     def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> EmbeddedSource:
         """See `IndexedSource.select`."""
         part = copy.copy(self)
-        part._is_whole = False
+        part._is_whole, part.whole = False, None
         part._images, part._numbers = (tf.gather(column, indices) for column in (self._images, self._numbers))
         part._labels, part.class_names = tf.constant(labels, tf.int32), class_names
         part.num_examples = part.class_counts_sample_size = len(indices)

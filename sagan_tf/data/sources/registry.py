@@ -40,10 +40,7 @@ def open_source(data_config: DataConfig, *, resolution: int, image_channels: int
     Raises:
         UserError: The data is missing, not prepared or has another layout, or `image_channels` is not 1, 3 or 4.
     """
-    if image_channels not in (1, 3, 4):
-        raise UserError(
-            f"image_channels: expected 1 (gray), 3 (color) or 4 (color with alpha), received {image_channels}"
-        )
+    check_image_channels(image_channels)
     opener = DATASETS.get(data_config.dataset, open_tfds)
     # Expand "~" here, because no shell does it for a path in a flagfile.
     expanded = dataclasses.replace(data_config, data_dir=os.path.expanduser(data_config.data_dir))
@@ -51,3 +48,11 @@ def open_source(data_config: DataConfig, *, resolution: int, image_channels: int
         check_tensorflow_path("data_dir", expanded.data_dir)
     source = opener(expanded, resolution=resolution, image_channels=image_channels)
     return select_images(source, expanded)
+
+
+def check_image_channels(image_channels: int) -> None:
+    """Raise UserError if images cannot have this number of channels."""
+    if image_channels not in (1, 3, 4):
+        raise UserError(
+            f"image_channels: expected 1 (gray), 3 (color) or 4 (color with alpha), received {image_channels}"
+        )

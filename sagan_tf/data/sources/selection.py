@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import os
 from collections.abc import Sequence
 
@@ -12,16 +11,15 @@ import numpy as np
 
 from sagan_tf.class_labels import find_labels
 from sagan_tf.config import DataConfig
-from sagan_tf.config.image_selection import SELECTION_OPTIONS
+from sagan_tf.config.image_selection import SELECTION_OPTIONS, count_fraction
 from sagan_tf.data.sources.indexed import IndexedSource
 from sagan_tf.data.sources.sequential import SequentialSource
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
-from sagan_tf.text import normalize_name, normalize_names
+from sagan_tf.text import format_names, normalize_name, normalize_names
 
 _logger = logging.getLogger("sagan_tf")
-_MAX_DECIMALS = 9
-"""Products of a fraction and a count are rounded to these, so that 0.1 x 30 is 3 and not 3.0000000000000004."""
+_MAX_SHOWN_CLASSES = 3
 
 
 def select_images(source: Source, data_config: DataConfig) -> Source:
@@ -46,6 +44,7 @@ def select_images(source: Source, data_config: DataConfig) -> Source:
         part = _select_indexed(source, data_config)
     else:
         raise UserError(f"{used[0]}: cannot be used with {source.name}, whose records are read in sequence")
+    part.whole = source
     _logger.info("%s: selected %d of %d images", source.name, part.num_examples, source.num_examples)
     return part
 
@@ -54,16 +53,30 @@ def select_classes(source: Source, class_names: tuple[str, ...]) -> Source:
     """Return a data set without the images of classes that are not in `class_names`.
 
     Args:
-        source: The data set. If its records are read in sequence, it is returned as it is.
+        source: The data set.
         class_names: Names of classes; it does not matter whether the data set has them.
 
     Returns:
-        The data set with its remaining classes in their order, or the data set itself if no class remains.
+        The data set with its remaining classes in their order; the data set itself if it has no other classes.
+
+    Raises:
+        UserError: The data set has none of the classes, or has other classes and is read in sequence.
     """
     wanted = normalize_names(class_names)
     kept = [label for label, name in enumerate(source.class_names) if normalize_name(name) in wanted]
-    if not isinstance(source, IndexedSource) or not kept:
+    if len(kept) == len(source.class_names):
         return source
+    if not kept:
+        raise UserError(
+            f"expected images of the classes {format_names(class_names, _MAX_SHOWN_CLASSES)}, received only other "
+            f"classes ({format_names(source.class_names, _MAX_SHOWN_CLASSES)}) in {source.name}"
+        )
+    if not isinstance(source, IndexedSource):
+        other = next(name for label, name in enumerate(source.class_names) if label not in kept)
+        raise UserError(
+            f"the class {other!r} of {source.name} cannot be left out, because its records are read in sequence; "
+            "prepare record files of the other classes with tools/prepare_imagenet.py --classes"
+        )
     return _keep(source, kept, [np.flatnonzero(source.get_labels() == label) for label in kept])
 
 
@@ -91,23 +104,34 @@ def _find_kept_labels(source: IndexedSource, options: DataConfig) -> list[int]:
         if getattr(options, option) and not names:
             raise UserError(f"{option}: cannot be used with {source.name}, whose images have no classes")
     if options.classes:
-        kept = find_labels(options.classes, len(names), names, "classes")
+        kept = _find_named_labels(source, "classes", options.classes)
         if len(set(kept)) < len(kept):
             repeated = next(names[label] for label in kept if kept.count(label) > 1)
             raise UserError(f"classes: expected each class once, received {repeated!r} by name and by number")
         return kept
     kept = list(range(len(names)))
     if options.exclude_classes:
-        excluded = find_labels(options.exclude_classes, len(names), names, "exclude_classes")
+        excluded = _find_named_labels(source, "exclude_classes", options.exclude_classes)
         kept = [label for label in kept if label not in excluded]
     if names and not kept:
         raise UserError(f"exclude_classes: no class of {source.name} remains; leave out fewer classes")
     return kept
 
 
+def _find_named_labels(source: IndexedSource, option: str, wanted: Sequence[str]) -> list[int]:
+    """Return the labels of classes that are given by name, or by number if a number cannot be mistaken for a name."""
+    names = source.class_names
+    if all(name.isdecimal() for name in names) and (unknown := [text for text in wanted if text not in names]):
+        raise UserError(
+            f"{option}: expected names of classes of {source.name} ({format_names(names, _MAX_SHOWN_CLASSES)}), which "
+            f"are numbers, received {unknown[0]!r}"
+        )
+    return find_labels(wanted, len(names), names, option)
+
+
 def _count_chosen(count: int, options: DataConfig) -> int:
     """Return how many of `count` images of a class are used."""
-    chosen = math.ceil(round(options.data_fraction * count, _MAX_DECIMALS))
+    chosen = count_fraction(count, options.data_fraction)
     return min(chosen, options.max_images_per_class) if options.max_images_per_class else chosen
 
 

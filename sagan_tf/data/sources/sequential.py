@@ -144,7 +144,7 @@ class SequentialSource(Source):
         The class counts remain those of the whole data set, because those of the part would have to be read.
 
         Args:
-            fraction: The fraction of the records of each file, rounded up to a whole number of records.
+            fraction: The fraction of all records, rounded up to a whole number of records.
 
         Raises:
             UserError: The records are not stored at random, so that the first ones are not a fair sample.

@@ -32,6 +32,7 @@ class Source(abc.ABC):
         resolution: Height and width of the images after preprocessing, in pixels.
         image_channels: Channels of the images after preprocessing.
         skipped: The unreadable images that were found so far.
+        whole: The data set that options chose this source from; None if the source is a whole data set.
 
     Raises:
         UserError: A class name is not valid.
@@ -57,6 +58,7 @@ class Source(abc.ABC):
         self.resolution = resolution
         self.image_channels = image_channels
         self.skipped = SkippedImages(num_examples)
+        self.whole: Source | None = None
 
     @abc.abstractmethod
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import logging
 import os
+import posixpath
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +24,8 @@ _logger = logging.getLogger("sagan_tf")
 class ArchiveTree(FileTree, Generic[Member]):
     """The files of an archive. Nothing is extracted to disk.
 
-    A directory that contains all images of the archive is taken for the root, because archives often have one.
+    If the archive has one directory that contains the directories of all images or a table, that directory is the root,
+    because archives often have one.
 
     Args:
         archive: The path of the archive.
@@ -67,7 +69,7 @@ class ArchiveTree(FileTree, Generic[Member]):
         """
 
     @abc.abstractmethod
-    def _describe_member(self, member: Member) -> tuple[int, int]:
+    def _describe_member(self, member: Member) -> tuple[int, ...]:
         """Return the size of a file in bytes, and its time or checksum."""
 
     def list_files(self) -> Listing:
@@ -84,7 +86,7 @@ class ArchiveTree(FileTree, Generic[Member]):
             raise UnreadableImageError(f"expected {num_bytes} bytes in the archive, received {len(content)}")
         return content
 
-    def get_version(self, path: str) -> tuple[int, int]:
+    def get_version(self, path: str) -> tuple[int, ...]:
         """See `FileTree.get_version`."""
         return self._describe_member(self._members[self._prefix + path])
 
@@ -98,10 +100,8 @@ class ArchiveTree(FileTree, Generic[Member]):
         others: list[str] = []
         for path in paths:
             (images if self._is_image(path) else others).append(path)
-        while inner := _find_enclosing_directory(self._prefix, images, others):
-            self._prefix = inner
-        relative = [path[len(self._prefix) :] for path in images]
-        root_files = [path[len(self._prefix) :] for path in others if path.startswith(self._prefix)]
+        self._prefix += _find_enclosing_directory(*(_cut(paths, self._prefix) for paths in (images, others)))
+        relative, root_files = _cut(images, self._prefix), _cut(others, self._prefix)
         return Listing(
             tuple(sort_paths(relative)),
             tuple(sort_paths(name for name in root_files if "/" not in name)),
@@ -131,15 +131,25 @@ def normalize_member_name(name: str) -> str | None:
     return None if name.startswith("/") or ".." in parts or not parts else "/".join(parts)
 
 
-def _find_enclosing_directory(prefix: str, images: list[str], others: list[str]) -> str | None:
-    """Return the one directory below `prefix` that has all images, or None.
+def _cut(paths: list[str], prefix: str) -> list[str]:
+    """Return the paths that begin with a prefix, without it."""
+    return [path[len(prefix) :] for path in paths if path.startswith(prefix)]
 
-    A directory beside a table is not such a directory, because the table has paths that begin with it.
+
+def _find_enclosing_directory(images: list[str], others: list[str]) -> str:
+    """Return the directory that has all images and is not a class, with `/` at its end; empty for the root.
+
+    It is the directory of a table, because a table has paths that begin there. Without a table, it is the deepest
+    directory with directories of images in it.
+
+    Args:
+        images: Paths of the images.
+        others: Paths of the other files.
     """
-    if any(path.removeprefix(prefix) in TABLES for path in others):
-        return None
-    first = {path[len(prefix) :].partition("/")[:2] for path in images}
-    if len(first) != 1:
-        return None
-    ((name, separator),) = first
-    return f"{prefix}{name}/" if separator else None
+    directories = {posixpath.dirname(path) for path in images}
+    common = posixpath.commonpath(directories) if directories else ""
+    above = [posixpath.dirname(path) for path in others if posixpath.basename(path) in TABLES]
+    tables = [directory for directory in above if f"{common}/".startswith(f"{directory}/" if directory else "")]
+    without_table = posixpath.dirname(common) if directories == {common} else common
+    root = min(tables, key=len, default=without_table)
+    return f"{root}/" if root else ""

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from sagan_tf.data.images.file_names import is_ignored, is_image
 from sagan_tf.data.images.limits import read_file
 from sagan_tf.data.trees.layout_error import LayoutError
 from sagan_tf.data.trees.tree import FileTree, Listing, sort_paths
+
+
+class _Content(NamedTuple):
+    """The names of the entries of a directory.
+
+    Attributes:
+        images: Image files.
+        directories: Directories that are not links.
+        links: Links to directories.
+        others: Other files.
+    """
+
+    images: list[str]
+    directories: list[str]
+    links: list[str]
+    others: list[str]
 
 
 class DirectoryTree(FileTree):
@@ -17,20 +34,21 @@ class DirectoryTree(FileTree):
     def list_files(self) -> Listing:
         """See `FileTree.list_files`.
 
-        Below each directory of the root, a directory that several links lead to is listed once. The root and the
-        directories that contain it are never listed again. So no chain of links is endless.
+        All directories are listed. Links to directories are followed after them, if the directory has not been listed
+        below the same directory of the root, and is neither the root nor contains it. So no chain of links is endless.
         """
-        images, directories, others = _list_directory(self.root)
-        root_files, num_ignored, empty = tuple(others), len(others), []
+        content = _list_directory(self.root)
+        images, num_ignored, num_skipped, empty = list(content.images), len(content.others), 0, []
         root = Path(self.root).resolve()
         above = {_identify(directory) for directory in (root, *root.parents)}
-        for name in directories:
-            below, num_others = self._list_below(name, set(above))
-            images += below
-            num_ignored += num_others
-            if not below:
+        for name in sort_paths(content.directories + content.links):
+            below = self._list_below(name, name in content.links, set(above))
+            images += below.images
+            num_ignored += below.num_ignored
+            num_skipped += below.num_skipped_links
+            if not below.images:
                 empty.append(name)
-        return Listing(tuple(images), root_files, tuple(empty), num_ignored)
+        return Listing(tuple(images), tuple(content.others), tuple(empty), num_ignored, num_skipped)
 
     def read(self, path: str) -> bytes:
         """See `FileTree.read`."""
@@ -41,24 +59,30 @@ class DirectoryTree(FileTree):
         status = os.stat(os.path.join(self.root, path))
         return status.st_size, status.st_mtime_ns
 
-    def _list_below(self, name: str, seen: set[tuple[int, int]]) -> tuple[list[str], int]:
-        """Return the sorted images in a directory and below it, and the number of other files.
+    def _list_below(self, name: str, is_link: bool, seen: set[tuple[int, int]]) -> Listing:
+        """Return the sorted images in a directory and below it, and the numbers of what is left out.
 
         Args:
             name: Name of a directory in the root.
-            seen: Directories that are not listed. Those that are listed now are added.
+            is_link: Whether it is a link to a directory.
+            seen: Directories to which no link is followed. Those that are listed now are added.
         """
-        images, num_others, pending = [], 0, [name]
-        while pending:
-            relative = pending.pop()
-            if (identity := _identify(os.path.join(self.root, relative))) in seen:
+        images: list[str] = []
+        num_others = num_skipped = 0
+        directories, links = ([], [name]) if is_link else ([name], [])
+        while directories or links:
+            if directories:
+                relative = directories.pop()
+            elif _identify(os.path.join(self.root, relative := links.pop(0))) in seen:
+                num_skipped += 1
                 continue
-            seen.add(identity)
-            found, directories, others = _list_directory(os.path.join(self.root, relative))
-            images += [f"{relative}/{image}" for image in found]
-            num_others += len(others)
-            pending += [f"{relative}/{directory}" for directory in reversed(directories)]
-        return sort_paths(images), num_others
+            seen.add(_identify(os.path.join(self.root, relative)))
+            content = _list_directory(os.path.join(self.root, relative))
+            images += [f"{relative}/{image}" for image in content.images]
+            directories += [f"{relative}/{directory}" for directory in content.directories]
+            links += [f"{relative}/{link}" for link in content.links]
+            num_others += len(content.others)
+        return Listing(tuple(sort_paths(images)), num_ignored=num_others, num_skipped_links=num_skipped)
 
 
 def _identify(directory: str | Path) -> tuple[int, int]:
@@ -70,23 +94,21 @@ def _identify(directory: str | Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list_directory(directory: str) -> tuple[list[str], list[str], list[str]]:
-    """Return the sorted names of the images, directories and other files of a directory."""
-    images: list[str] = []
-    directories: list[str] = []
-    others: list[str] = []
+def _list_directory(directory: str) -> _Content:
+    """Return the sorted names of the entries of a directory."""
+    content = _Content([], [], [], [])
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
                 if is_ignored(entry.name):
                     continue
                 if _is_directory(entry):
-                    directories.append(entry.name)
+                    (content.links if entry.is_symlink() else content.directories).append(entry.name)
                 else:
-                    (images if is_image(entry) else others).append(entry.name)
+                    (content.images if is_image(entry) else content.others).append(entry.name)
     except OSError as error:
         raise LayoutError(f"cannot read the directory {directory}: {error.strerror}") from error
-    return sort_paths(images), sort_paths(directories), sort_paths(others)
+    return _Content(*map(sort_paths, content))
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -14,6 +14,8 @@ from sagan_tf.data.trees.zip_tree import ZipTree
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of files with a compression that has to be read from the beginning."""
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+"""First bytes of a zip archive with and without files."""
 _EXPECTED = "expected a directory of images, a .zip or a .tar"
 
 
@@ -42,11 +44,11 @@ def open_tree(path: str) -> FileTree:
 
 
 def _open_archive(archive: str, directory: str) -> FileTree:
-    """Open an archive by its content, whatever its name is."""
+    """Open an archive by its first bytes, whatever its name is. The end of a tar archive can be a zip archive."""
     try:
         with open(archive, "rb") as file:
             first = file.read(8)
-        if zipfile.is_zipfile(archive):
+        if first.startswith(_ZIP):
             return ZipTree(archive, directory)
         for signature, name in _COMPRESSED.items():
             if first.startswith(signature):
@@ -56,6 +58,8 @@ def _open_archive(archive: str, directory: str) -> FileTree:
                 )
         if tarfile.is_tarfile(archive):
             return TarTree(archive, directory)
+        if zipfile.is_zipfile(archive):  # with a program in front of it
+            return ZipTree(archive, directory)
     except OSError as error:
         raise LayoutError(f"cannot read {archive}: {error.strerror}") from error
     raise LayoutError(f"{_EXPECTED}, received {archive}, which is another file")

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import posixpath
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,8 @@ from sagan_tf.text import decode_text, make_printable, normalize_name
 _FILE_COLUMNS = ("file", "file_name")
 _LABEL_COLUMN = "label"
 _MAX_INTEGER_DIGITS = 18
+_NEGATIVE = re.compile(r"-\d+")
+"""Some data sets mark images without a label with -1."""
 
 _logger = logging.getLogger("sagan_tf")
 
@@ -76,7 +79,9 @@ def _read_file(tree: FileTree, name: str, listing: Listing) -> Table | None:
         raise LayoutError(f"cannot use {path}: {make_printable(str(error))}") from error
     except UserError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: JSON that is not valid, or a file that is too large
+    except OSError as error:
+        raise LayoutError(f"cannot read {path}: {error.strerror or make_printable(str(error))}") from error
+    except ValueError as error:  # JSON that is not valid, or a file that is too large
         raise LayoutError(f"cannot read {path}: {make_printable(str(error))}; make it again") from error
 
 
@@ -101,11 +106,13 @@ def _find_images(rows: Iterable[tuple[Any, Any]], listing: Listing) -> dict[str,
 
 def _format_label(label: Any, number: int) -> str:
     """Return the name of a class that is given by a name or a whole number."""
-    if isinstance(label, str) and label.strip():
+    if isinstance(label, str) and label.strip() and not _NEGATIVE.fullmatch(label.strip()):
         return label.strip()
-    if isinstance(label, int) and not isinstance(label, bool):
+    if isinstance(label, int) and not isinstance(label, bool) and label >= 0:
         return str(label)
-    raise _FormatError(f"expected a class name or a whole number as the label in row {number}, received {label!r}")
+    raise _FormatError(
+        f"expected a class name or a whole number from 0 as the label in row {number}, received {label!r}"
+    )
 
 
 def _parse_csv(text: str) -> list[tuple[Any, Any]] | None:
@@ -115,9 +122,22 @@ def _parse_csv(text: str) -> list[tuple[Any, Any]] | None:
     return [(row[column], row[_LABEL_COLUMN]) for row in reader] if column else None
 
 
+def _parse_labels_csv(text: str) -> list[tuple[Any, Any]]:
+    """Return the rows of `labels.csv`, which has no other purpose than to give labels."""
+    rows = _parse_csv(text)
+    if rows is None:
+        columns = csv.DictReader(io.StringIO(text, newline=""), strict=True).fieldnames or ()
+        raise _FormatError(
+            f"expected the columns {_FILE_COLUMNS[0]} and {_LABEL_COLUMN}, received {', '.join(columns) or 'none'}; "
+            "rename the columns, or move the file away"
+        )
+    return rows
+
+
 def _parse_json_lines(text: str) -> list[tuple[Any, Any]] | None:
     """Return the rows of a file with one JSON object a line; None if the first has no file or no label."""
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    # Not splitlines, because a JSON text may contain U+2028, which is an end of line for splitlines.
+    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     if not all(isinstance(row, dict) for row in rows):
         raise _FormatError("expected a JSON object in every line")
     column = _find_file_column(rows[0]) if rows else None
@@ -142,7 +162,7 @@ def _find_file_column(columns: Iterable[str]) -> str | None:
 
 
 TABLES: dict[str, Callable[[str], list[tuple[Any, Any]] | None]] = {
-    "labels.csv": _parse_csv,
+    "labels.csv": _parse_labels_csv,
     "dataset.json": _parse_dataset_json,
     "metadata.csv": _parse_csv,
     "metadata.jsonl": _parse_json_lines,

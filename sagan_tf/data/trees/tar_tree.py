@@ -32,13 +32,16 @@ class TarMember(NamedTuple):
 class TarTree(ArchiveTree[TarMember]):
     """The files of a tar archive without compression.
 
-    Links to files of the archive are followed. Links to other paths, sparse files and devices are left out.
+    Links to files of the archive are followed. Links to other paths, to directories and to other links, sparse files
+    and devices are left out.
     """
 
     def _list_members(self) -> Iterator[tuple[str, TarMember]]:
         try:
             yield from _list_tar(self._archive)
             self._descriptor = os.open(self._archive, os.O_RDONLY)
+            status = os.fstat(self._descriptor)
+            self._version = status.st_size, status.st_mtime_ns
         except (tarfile.TarError, EOFError, ValueError, OSError) as error:
             raise LayoutError(f"cannot read the tar archive {self._archive}: {error}; make it again") from error
 
@@ -46,8 +49,9 @@ class TarTree(ArchiveTree[TarMember]):
         num_bytes = member.num_bytes if limit is None else min(limit, member.num_bytes)
         return os.pread(self._descriptor, num_bytes, member.offset)
 
-    def _describe_member(self, member: TarMember) -> tuple[int, int]:
-        return member.num_bytes, member.time
+    def _describe_member(self, member: TarMember) -> tuple[int, ...]:
+        # A tar archive has no checksums of files: another file of the same size and time differs by the archive's time.
+        return member.num_bytes, member.time, *self._version
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
@@ -56,7 +60,7 @@ class TarTree(ArchiveTree[TarMember]):
 
 def _list_tar(archive: str) -> Iterator[tuple[str, TarMember]]:
     """Yield the names and places of the files in a tar archive."""
-    found: dict[str | None, TarMember] = {}
+    found: dict[str, TarMember] = {}
     links: list[tuple[str, str]] = []
     with tarfile.open(archive, "r:", errors="surrogateescape") as file:
         for info in _read_headers(file):
@@ -65,11 +69,12 @@ def _list_tar(archive: str) -> Iterator[tuple[str, TarMember]]:
                 links.append((info.name, posixpath.normpath(posixpath.join(directory, info.linkname))))
             elif info.isreg() and not info.issparse():
                 member = TarMember(info.offset_data, info.size, int(info.mtime))
-                found[normalize_member_name(info.name)] = member
+                if path := normalize_member_name(info.name):
+                    found[path] = member
                 yield info.name, member
     num_lost = 0
     for name, target in links:
-        if member_of_target := found.get(normalize_member_name(target)):
+        if member_of_target := found.get(normalize_member_name(target) or ""):
             yield name, member_of_target
         else:
             num_lost += 1

@@ -19,12 +19,14 @@ class Listing:
         root_files: Names of the other files directly in the root.
         empty_directories: Names of the directories directly in the root that have no images in or below them.
         num_ignored: Number of files that are not images.
+        num_skipped_links: Number of links to directories that are not followed.
     """
 
     images: tuple[str, ...]
     root_files: tuple[str, ...] = ()
     empty_directories: tuple[str, ...] = ()
     num_ignored: int = 0
+    num_skipped_links: int = 0
 
 
 class FileTree(abc.ABC):
@@ -63,8 +65,8 @@ class FileTree(abc.ABC):
         """
 
     @abc.abstractmethod
-    def get_version(self, path: str) -> tuple[int, int]:
-        """Return two numbers that change with the content of a file: its size, and its time or checksum.
+    def get_version(self, path: str) -> tuple[int, ...]:
+        """Return numbers that change with the content of a file: its size, and its time or checksum.
 
         Args:
             path: The path relative to the root.

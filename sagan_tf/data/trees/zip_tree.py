@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import threading
 import zipfile
 import zlib
@@ -15,6 +17,15 @@ _WINDOWS = 0
 """The number of the system on which a file was stored."""
 _ENCRYPTED = 1
 """The bit of a file's flags that says that it is encrypted."""
+_END_BYTES = 22
+"""The length of the record at the end of an archive, without its comment. Bytes 10 and 11 are the number of files."""
+_IS_IN_ZIP64 = 2**16 - 1
+"""Stands in the record for a number that is stored elsewhere."""
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(NotImplementedError, EOFError, ValueError, RuntimeError, OverflowError),
+)
+"""Errors of zipfile and its decompressors for damaged archives."""
 
 
 class ZipTree(ArchiveTree[zipfile.ZipInfo]):
@@ -24,7 +35,8 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
         self._lock = threading.Lock()
         try:
             self._file = zipfile.ZipFile(self._archive)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+            _check_number_of_files(self._file)
+        except (*_DAMAGE, OSError) as error:
             raise LayoutError(f"cannot read the zip archive {self._archive}: {error}; make it again") from error
         for info in self._file.infolist():
             if info.flag_bits & _ENCRYPTED:
@@ -43,8 +55,19 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
             finally:
                 with self._lock:
                     file.close()
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+        except (*_DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # bzip2 raises an OSError without a number
+                raise
             raise UnreadableImageError(f"damaged in the archive: {type(error).__name__}: {error}") from error
 
     def _describe_member(self, member: zipfile.ZipInfo) -> tuple[int, int]:
         return member.file_size, member.CRC
+
+
+def _check_number_of_files(archive: zipfile.ZipFile) -> None:
+    """Raise `zipfile.BadZipFile` if a damaged length in the list of files hides the files after it."""
+    with open(str(archive.filename), "rb") as file:
+        file.seek(-(_END_BYTES + len(archive.comment)), 2)
+        number = int.from_bytes(file.read(_END_BYTES)[10:12], "little")
+    if number not in (_IS_IN_ZIP64, len(archive.infolist()) % 2**16):
+        raise zipfile.BadZipFile(f"expected {number} files, received {len(archive.infolist())}")

@@ -92,13 +92,13 @@ def open_overfitting_reader(
         )
     size = {"resolution": model.resolution, "image_channels": model.image_channels}
     held_out = open_images("held_out", text, data_dir=config.data.data_dir, **size)
-    if config.data.classes or config.data.exclude_classes:
-        held_out = select_classes(held_out, source.class_names)
-    if held_out.digest() == source.digest():
+    if held_out.digest() == (source.whole or source).digest():
         raise UserError(f"held_out: expected images that are not trained on, received the training images {text}")
     names = source.class_names if model.num_classes else ()
     group = max(1, model.discriminator_minibatch_statistics)
     try:
+        if config.data.classes or config.data.exclude_classes:
+            held_out = select_classes(held_out, source.class_names)
         samples = [sample_labeled_images(images, names, multiple_of=group) for images in (source, held_out)]
     except UserError as error:
         raise UserError(f"held_out={text}: {error}") from error

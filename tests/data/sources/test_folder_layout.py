@@ -5,12 +5,15 @@ import logging
 import os
 import shlex
 import unittest.mock
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sagan_tf.data.image_sets import open_square_images
 from sagan_tf.data.sources.folder_layout import read_layout
+from sagan_tf.data.trees.directory_tree import DirectoryTree
 from sagan_tf.data.trees.layout_error import LayoutError
 from sagan_tf.data.trees.open_tree import open_tree
 from sagan_tf.errors import UserError
@@ -116,7 +119,17 @@ def test_images_at_any_depth_belong_to_the_first_directory(tmp_path: Path, caplo
     assert caplog.messages == [f"{tmp_path}: ignored 1 files that are not images"]
 
 
-def test_loops_of_links_end(tmp_path: Path) -> None:
+def test_very_deep_directories(tmp_path: Path) -> None:
+    """The depth is more than Python's limit of nested calls. Only an archive can have such paths."""
+    deep = "a/" * 2000
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("images/train", "images/test"):
+            archive.writestr(f"{name}/{deep}1.png", b"")
+            archive.writestr(f"{name}/{deep}2.png", b"")
+    assert read_error(tmp_path / "a.zip").endswith(f"{deep[:-1]}")
+
+
+def test_loops_of_links_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A directory counts once for each class; the root and the directories above it never count."""
     build_class_directories(tmp_path / "images", images_per_class=1)
     links = {
@@ -129,8 +142,24 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
     }
     for link, target in links.items():
         (tmp_path / "images" / link).symlink_to((tmp_path / "images" / target).resolve(), target_is_directory=True)
-    layout = read_directory_layout(str(tmp_path / "images"))
+    with caplog.at_level(logging.INFO, "sagan_tf"):
+        layout = read_directory_layout(str(tmp_path / "images"))
     assert layout.paths == ("cat/000.png", "cat/again/000.png", "dog/000.png", "dog/cat/000.png")
+    assert any("ignored 10 links" in message for message in caplog.messages)
+
+
+def test_directories_have_precedence_over_links_to_them(tmp_path: Path) -> None:
+    build_class_directories(tmp_path, ("cat/real", "dog"), images_per_class=1)
+    (tmp_path / "cat" / "a link").symlink_to(tmp_path / "cat" / "real", target_is_directory=True)
+    assert read_directory_layout(str(tmp_path)).paths == ("cat/real/000.png", "dog/000.png")
+
+
+def test_directories_are_listed_where_the_file_system_does_not_number_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_class_directories(tmp_path, ("cat/a", "cat/b", "dog"), images_per_class=1)
+    monkeypatch.setattr(os, "stat", unittest.mock.Mock(return_value=unittest.mock.Mock(st_dev=0, st_ino=0)))
+    assert DirectoryTree(str(tmp_path)).list_files().images == ("cat/a/000.png", "cat/b/000.png", "dog/000.png")
 
 
 @pytest.mark.parametrize("option", ["data_dir", "images", "reference"])
@@ -165,11 +194,14 @@ def test_too_high_directories(tmp_path: Path, layout: tuple[str, ...]) -> None:
 
 
 def test_splits_of_loose_images(tmp_path: Path) -> None:
-    """The directory `train` beside `test` is a split, and a class beside `plane`."""
+    """The directory `train` beside `test` is a split, and a class beside `plane` or where images are evaluated."""
     for name in ("train/1.png", "test/1.png"):
-        write_image(tmp_path / name, RED)
+        write_image(tmp_path / name, RED, (8, 8))
     assert read_error(tmp_path).endswith(f"--data_dir={tmp_path / 'test'} or --data_dir={tmp_path / 'train'}")
-    assert read_layout(open_tree(str(tmp_path)), are_classes_named=True).class_names == ("test", "train")
+    assert "--classes=test,train" in read_error(tmp_path)
+    for options in ({"are_classes_named": True}, {"allows_split_names": True}):
+        assert read_layout(open_tree(str(tmp_path)), **options).class_names == ("test", "train")
+    assert open_square_images(str(tmp_path)).class_names == ("test", "train")
     write_image(tmp_path / "plane" / "1.png", RED)
     assert read_directory_layout(str(tmp_path)).class_names == ("plane", "test", "train")
 

@@ -117,11 +117,24 @@ def test_rejects_other_selections(animals: Path, options: dict[str, Any], words:
     assert str(caught.value).startswith(f"{words[0]}: ") and all(word in str(caught.value) for word in words)
 
 
+def test_a_class_whose_name_is_a_number_is_given_by_name(tmp_path: Path) -> None:
+    """Number 1 of the classes 2, 9 and 10 has the name 9, and is not meant by 1."""
+    build_class_directories(tmp_path, ("02", "09", "10"), images_per_class=1)
+    assert open_data(tmp_path, classes=("10", "02")).class_names == ("10", "02")
+    for option in ("classes", "exclude_classes"):
+        with pytest.raises(UserError, match=f"^{option}: .*'1'"):
+            open_data(tmp_path, **{option: ("1",)})
+
+
 def test_record_files_have_a_fraction_but_no_classes(tmp_path: Path) -> None:
     build_record_files(tmp_path, records_per_file=(10, 5))
     source = open_data(tmp_path, "tfrecord", data_fraction=0.3)
     names = {example["name"].decode().split("(")[1] for example in source.preview(15).as_numpy_iterator()}
     assert names == {f"image_{index})" for index in (0, 1, 2, 10, 11)} and source.num_examples == 5
+    assert select_classes(source, ("class_2", "class_1", "class_0")) is source
+    for classes in (("class_0",), ("gnu",)):
+        with pytest.raises(UserError, match="class_1" if classes[0] == "class_0" else "gnu"):
+            select_classes(source, classes)
     assert source.digest() != open_data(tmp_path, "tfrecord").digest()
     with pytest.raises(UserError, match="classes: "):
         open_data(tmp_path, "tfrecord", classes=("class_0",))

@@ -1,7 +1,9 @@
 """Tables of labels in the root of a directory or an archive."""
 
 import json
+import logging
 import os
+import unittest.mock
 import zipfile
 from pathlib import Path
 
@@ -103,6 +105,10 @@ def test_other_files_of_these_names_are_not_tables(tmp_path: Path, name: str, co
         ("dataset.json", '{"labels": [["a.png", [0, 1]]]}', "[0, 1]"),
         ("dataset.json", '{"labels": [["a.png", 0.5]]}', "0.5"),
         ("dataset.json", '{"labels": [["a.png", true]]}', "True"),
+        ("dataset.json", '{"labels": [["a.png", -1]]}', "-1"),
+        ("metadata.csv", "file_name,label\na.png,-1\n", "'-1'"),
+        ("labels.csv", "path,class\na.png,x\n", "path, class"),
+        ("labels.csv", "", "none"),
         ("dataset.json", '{"labels": [["a.png"]]}', "labels"),
         ("dataset.json", '{"labels": {"a.png": 1}}', "labels"),
         ("dataset.json", '{"labels": [[', "dataset.json"),
@@ -117,6 +123,40 @@ def test_damaged_tables(tmp_path: Path, name: str, content: str, received: str) 
         read_directory_layout(str(tmp_path))
     message = str(caught.value)
     assert message.startswith("data_dir: ") and name in message and received in message and "\n" not in message
+
+
+def test_digest_is_of_the_labels_too(tmp_path: Path) -> None:
+    """The order of the paths is the same in all of these tables."""
+    build(tmp_path)
+    digests = set()
+    for labels in ("xxyy", "xyyy", "xxyz", "vvww"):
+        paths = sorted(PATHS)
+        (tmp_path / "labels.csv").write_text("\n".join(["file,label", *map(",".join, zip(paths, labels, strict=True))]))
+        config = DataConfig(dataset="folder", data_dir=str(tmp_path), classes=("y", "x") if labels == "xyyy" else ())
+        digests.add(open_source(config, resolution=8, image_channels=3).digest())
+    assert len(digests) == 4
+
+
+def test_a_json_string_with_a_line_separator(tmp_path: Path) -> None:
+    rows = [json.dumps({"file_name": path, "label": "a", "text": "b\u2028c"}, ensure_ascii=False) for path in PATHS]
+    build(tmp_path, "metadata.jsonl", "\r\n".join(rows))
+    assert read_directory_layout(str(tmp_path)).class_names == ("a",)
+
+
+def test_a_table_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(tmp_path, "labels.csv", TABLES["labels.csv"])
+    denied = unittest.mock.Mock(side_effect=PermissionError(13, "Permission denied"))
+    monkeypatch.setattr("sagan_tf.data.trees.directory_tree.read_file", denied)
+    with pytest.raises(UserError, match="^data_dir: .*labels.csv: Permission denied$"):
+        read_directory_layout(str(tmp_path))
+
+
+def test_other_files_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build(tmp_path, "labels.csv", TABLES["labels.csv"])
+    (tmp_path / "00" / "notes.txt").touch()
+    with caplog.at_level(logging.INFO, "sagan_tf"):
+        read_directory_layout(str(tmp_path))
+    assert f"{tmp_path}: ignored 1 files that are not images" in caplog.messages
 
 
 def test_two_tables(tmp_path: Path) -> None:

@@ -101,6 +101,31 @@ def test_unusable_images_are_rejected(directories, held_out, problem):
         open_reader(directories, text)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"classes": ("dog", "cat")}, {"exclude_classes": ("bee",)}, {"max_images_per_class": 2}, {"data_fraction": 0.5}],
+)
+@pytest.mark.parametrize("dataset", ["folder", "tfrecord"])
+def test_the_data_set_that_the_training_images_are_a_part_of_is_rejected(tmp_path, dataset, part):
+    held_out, data_dir = str(tmp_path / "training"), {}
+    build_class_directories(tmp_path / "training", ("bee", "cat", "dog"), images_per_class=4)
+    if dataset == "tfrecord":
+        if "data_fraction" not in part:
+            pytest.skip("record files have a fraction only")
+        build_record_files(tmp_path, num_classes=2, resolution=32)
+        held_out, data_dir = "tfrecord:train", {"dataset": "tfrecord", "data_dir": str(tmp_path)}
+    with pytest.raises(UserError, match="^held_out.*trained on"):
+        open_reader(tmp_path, held_out, **part, **data_dir)
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "none"])
+def test_held_out_images_without_the_classes_of_the_run(directories, conditioning):
+    build_class_directories(directories / "birds", ("crow", "owl"), images_per_class=2)
+    part = {"classes": ("dog", "cat"), "conditioning": conditioning, "num_classes": 2 * (conditioning != "none")}
+    with pytest.raises(UserError, match="^held_out.*crow"):
+        open_reader(directories, str(directories / "birds"), **part)
+
+
 def test_the_error_of_an_unreadable_image_has_the_option(directories):
     (directories / "held_out" / "cat" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
     with pytest.raises(UserError, match=r"^held_out=.*000\.png"):
