@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -16,9 +15,6 @@ _MAX_LISTED_CLASSES = 3
 _MAX_SHOWN_CLASSES = 5
 MAX_CLASS_NAME_LENGTH = 255
 """Characters. File systems have the same limit for the name of a directory."""
-
-MAX_IMBALANCE = 0.1
-"""Value of `compute_imbalance` above which classes are called unbalanced."""
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -47,23 +43,6 @@ def check_class_names(names: Iterable[str]) -> None:
             f"data: expected a different name for each class, received {first} and {second}, which are equal in "
             "Unicode NFC; rename one of them, or merge the two classes"
         )
-
-
-def compute_imbalance(counts: np.ndarray) -> float:
-    """Return how far class counts are from equal counts, beyond what is expected of a random sample.
-
-    Args:
-        counts: Number of images of each class, integers [classes], not all 0.
-
-    Returns:
-        The total variation distance of the shares of the classes from uniform, less the distance that is expected of
-        as many images of balanced classes. Between about 0 and 1.
-    """
-    shares = counts / counts.sum()
-    distance = float(np.abs(shares - 1.0 / len(shares)).sum()) / 2.0
-    # In a random sample of n images of K balanced classes, each |share - 1/K| is sqrt(2 / (pi K n)) on average, and the
-    # distance is K / 2 times as much.
-    return distance - math.sqrt((len(shares) - 1) / (2.0 * math.pi * counts.sum()))
 
 
 def find_labels(

@@ -39,6 +39,12 @@ def test_help_lists_the_names_of_the_registry(names, registry):
     assert sorted(names) == sorted(registry)
 
 
+def test_help_lists_the_metrics_with_held_out_images_and_with_a_reference():
+    held_out = {name for name, family in METRICS.items() if family.has_held_out}
+    assert set(option_names.METRICS_WITH_HELD_OUT) == held_out
+    assert set(option_names.METRICS_WITH_REFERENCE) == {n for n, family in METRICS.items() if family.has_reference}
+
+
 @pytest.mark.parametrize(
     ("option", "registry"),
     [("attention_block", ATTENTION_BLOCKS), ("attention_form", ATTENTION_FORMS), ("loss", LOSSES),

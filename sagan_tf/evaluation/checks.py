@@ -105,7 +105,7 @@ def _find_reference_classes(metric: Metric, class_names: tuple[str, ...], refere
     indices = find_class_indices(metric.name, class_names, reference_class_names, "the reference")
     if not metric.family.omits_small_classes:
         check_every_class_has_images(metric.name, indices, reference_class_names)
-    check_class_counts(metric, "reference", reference.statistics.known_labels, reference_class_names)
+    check_class_counts(metric, "reference", metric.family.get_labels(reference.statistics), reference_class_names)
     return indices
 
 
@@ -124,6 +124,27 @@ def check_metrics_match_extractor(extractor: str, metrics: Sequence[Metric]) -> 
             raise UserError(
                 f"metrics: expected metrics of the families {allowed} for --extractor={extractor}, received "
                 f"{metric.name}, which needs {needed}"
+            )
+
+
+def check_training_metrics(metrics: Sequence[Metric], num_workers: int) -> None:
+    """Raise UserError for metrics that an evaluation during training cannot have.
+
+    Args:
+        metrics: The metrics, of which the first one chooses the best checkpoint.
+        num_workers: Number of workers that train.
+    """
+    first = metrics[0]
+    if first.family.lower_is_better is None:
+        raise UserError(
+            f"metrics: expected first a metric whose best value is the highest or the lowest, which chooses the best "
+            f"checkpoint, received {first.name}; put another metric before it"
+        )
+    for metric in metrics:
+        if num_workers > 1 and IMAGES in metric.family.required:
+            raise UserError(
+                f"metrics: {metric.name} trains classifiers, which every worker would repeat; during training with "
+                f"{num_workers} workers, leave it out of --metrics, and compute it later with sagan_tf.evaluate"
             )
 
 

@@ -63,43 +63,60 @@ def compute_class_precision_recall(images: ImageSetStatistics, reference: ImageS
     return ClassValues(summary, columns, int(np.nanargmin(recall)))
 
 
-def make_class_table(
+def describe_classes(
     names: Sequence[str],
     reference_counts: Sequence[int],
     values: Mapping[str, tuple[ClassValues, np.ndarray]],
-) -> dict[str, list[Any]]:
-    """Make the entry `classes` of a record: a list for each column, with an item for each class of the images.
+) -> dict[str, Any]:
+    """Make the entries of a record about classes.
 
     Args:
-        names: The names of the classes.
+        names: The names of the classes, one for each row of the table.
         reference_counts: The number of reference images of each class; empty if it is not known.
-        values: By the name of the metric, its values and the index of each class of the images in them.
+        values: By the name of the metric, its values and the index of each row in them, which is -1 for a class that
+            they do not have.
 
     Returns:
-        The columns `name`, `reference_images` if known, and METRIC/COLUMN; None for a class without a value.
+        `worst_class`: the name of the worst class by the name of the metric. `num_classes`: the number of classes with
+        a value by the name of the metric. `classes`: a list for each column, with an item for each class: `name`,
+        `reference_images` if known, and METRIC/COLUMN; None for a class without a value.
     """
     table: dict[str, list[Any]] = {"name": list(names)}
     if reference_counts:
         table["reference_images"] = list(reference_counts)
-    for metric, (class_values, indices) in values.items():
+    worst_classes, measured = {}, {}
+    for metric, (class_values, rows) in values.items():
         for column, array in class_values.columns.items():
-            table[f"{metric}/{column}"] = [_to_json(array, index) for index in indices.tolist()]
-    return table
+            table[f"{metric}/{column}"] = [_to_json(array, row) for row in rows.tolist()]
+        measured[metric] = len(names) - len(find_omitted_classes(metric, table))
+        worst_classes[metric] = names[int(np.flatnonzero(rows == class_values.worst_class)[0])]
+    return {"worst_class": worst_classes, "num_classes": measured, "classes": table}
 
 
 def _to_json(values: np.ndarray, index: int) -> float | int | None:
-    """Return a number, or None for NaN and for a class after the last one with images."""
-    if index >= len(values):
+    """Return a number, or None for NaN and for a class without images."""
+    if not 0 <= index < len(values):
         return None
     value: float | int = values[index].item()
     return value if isinstance(value, int) else None if np.isnan(value) else round(value, _DECIMALS)
+
+
+def find_omitted_classes(metric: str, table: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return the names of the classes for which a metric has no value.
+
+    Args:
+        metric: The name of the metric.
+        table: The entry `classes` of `describe_classes`.
+    """
+    first = next(column for name, column in table.items() if name.startswith(f"{metric}/"))
+    return [name for name, value in zip(table["name"], first, strict=True) if value is None]
 
 
 def format_class_table(table: Mapping[str, Sequence[Any]], worst_classes: Mapping[str, str]) -> list[str]:
     """Format the entry `classes` of a record as lines of text.
 
     Args:
-        table: The result of `make_class_table`.
+        table: The entry `classes` of `describe_classes`.
         worst_classes: The name of the worst class by the name of the metric.
 
     Returns:

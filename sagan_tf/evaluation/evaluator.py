@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from sagan_tf.evaluation.checks import (
     check_reference_extractor,
     require_reference,
 )
-from sagan_tf.evaluation.class_values import ClassValues, make_class_table
+from sagan_tf.evaluation.class_values import ClassValues, describe_classes
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, count_classes
 from sagan_tf.evaluation.metrics import Metric, has_reference_metric
 from sagan_tf.evaluation.protocol import describe_protocol, get_compute_precision
@@ -41,6 +40,7 @@ class Evaluator:
         reference: The reference to compare with; None if no metric needs one.
         held_out: Real images that were not trained on; None if no metric needs them.
         labels: Distribution of the labels of generated images: `UNIFORM`, or `REFERENCE`, which needs a reference.
+        notes: More entries of every record.
 
     Raises:
         UserError: A metric is defined for another extractor, the reference has features of another extractor, or a
@@ -54,6 +54,7 @@ class Evaluator:
         reference: Reference | None,
         labels: str = UNIFORM,
         held_out: Reference | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         self._extraction = extraction
         self._extractor = extraction.extractor
@@ -61,6 +62,7 @@ class Evaluator:
         self._reference = reference
         self._held_out = held_out
         self._labels = labels
+        self._notes = dict(notes or {})
         check_metrics_match_extractor(self._extractor.name, metrics)
         if has_reference_metric(metrics) or labels == REFERENCE:
             check_reference_extractor(require_reference(reference), self._extractor)
@@ -172,38 +174,51 @@ class Evaluator:
         for metric, num_images in metrics:
             if metric.family.is_per_class:
                 known = require_reference(self._reference).provenance.class_names
-                check_class_counts(metric, "images", statistics[num_images].known_labels, known)
+                check_class_counts(metric, "images", metric.family.get_labels(statistics[num_images]), known)
             value = metric.family.compute_value(statistics[num_images], reference, held_out)
             if isinstance(value, ClassValues):
                 class_values[metric] = value
                 value = value.summary
             values[metric.name] = value
         protocol |= self._describe_classes(class_values, class_names, indices)
-        protocol = describe_protocol(metrics, self._extractor, self._reference, self._held_out) | protocol
-        return EvaluationResult(values, protocol, metrics[0][0].family.lower_is_better)
+        protocol = describe_protocol(metrics, self._extractor, self._reference, self._held_out) | self._notes | protocol
+        return EvaluationResult(values, protocol, bool(metrics[0][0].family.lower_is_better))
 
     def _describe_classes(
         self, values: Mapping[Metric, ClassValues], class_names: tuple[str, ...], indices: ClassIndices
     ) -> dict[str, Any]:
-        """Return the record entries `worst_class` and `classes`, or nothing without values of classes."""
-        columns, worst_classes, names = {}, {}, class_names
-        for metric, class_values in values.items():
-            known, in_known = self._extractor.class_names, indices.in_extractor
-            if metric.family.is_per_class:
-                known, in_known = require_reference(self._reference).provenance.class_names, indices.in_reference
-            if in_known is not None:
-                names = tuple(known[index] for index in in_known)  # the images may have indices in place of names
-                columns[metric.name] = class_values, in_known
-                worst_classes[metric.name] = known[class_values.worst_class]
-        if not columns:
+        """Return the record entries of classes, or nothing without values of classes.
+
+        The classes are those of the reference if a metric compares with it within each class, and otherwise those of
+        the images, by their names in the extractor.
+        """
+        if not values:
             return {}
-        counts: tuple[int, ...] = ()
-        real = self._reference
+        in_reference, in_extractor = indices
+        if in_reference is not None:
+            names = require_reference(self._reference).provenance.class_names
+            # Of a class that the images do not have, the extractor's class is not known.
+            extractor_rows = np.full(len(names), -1)
+            extractor_rows[in_reference] = -1 if in_extractor is None else in_extractor
+        else:
+            extractor_rows = np.zeros(0, int) if in_extractor is None else in_extractor
+            names = tuple(self._extractor.class_names[index] for index in extractor_rows)
+        rows = {
+            metric.name: np.arange(len(names)) if metric.family.is_per_class else extractor_rows for metric in values
+        }
+        columns = {metric.name: (class_values, rows[metric.name]) for metric, class_values in values.items()}
+        return describe_classes(names, self._count_reference_classes(names), columns)
+
+    def _count_reference_classes(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the number of reference images of each class; empty if these are not known for every class."""
+        if self._reference is None:
+            return ()
+        statistics, known = self._reference.statistics, self._reference.provenance.class_names
         # Only a part of the labels may have been counted, and the reference may have other classes.
-        if real is not None and real.statistics.class_counts.sum() == real.statistics.count:
-            with contextlib.suppress(UserError):
-                counts = count_classes(class_names, real)
-        return {"worst_class": worst_classes, "classes": make_class_table(names, counts, columns)}
+        if statistics.class_counts.sum() != statistics.count or not set(names) <= set(known):
+            return ()
+        counts = np.pad(statistics.class_counts, (0, max(len(known) - len(statistics.class_counts), 0)))
+        return tuple(int(counts[known.index(name)]) for name in names)
 
 
 def _accumulate(

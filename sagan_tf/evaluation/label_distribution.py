@@ -6,12 +6,8 @@ import logging
 
 import numpy as np
 
-from sagan_tf.class_labels import (
-    MAX_IMBALANCE,
-    check_every_class_has_images,
-    compute_imbalance,
-    find_class_indices,
-)
+from sagan_tf.class_labels import check_every_class_has_images, find_class_indices
+from sagan_tf.data.class_balance import MAX_IMBALANCE, compute_imbalance
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.reference import Reference
 

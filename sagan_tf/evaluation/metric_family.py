@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from sagan_tf.evaluation.class_values import ClassValues
 from sagan_tf.features.statistics import IMAGES, ImageSetStatistics
 
@@ -21,7 +23,7 @@ class MetricFamily:
         required: Statistics of the images that the metric requires.
         has_reference: Whether the metric compares the images with the reference, and requires the same statistics of
             it.
-        lower_is_better: Whether lower values are better.
+        lower_is_better: Whether lower values are better; None if neither lower nor higher values are.
         protocol: Description of the formula, for records.
         uses_inception: True for a name that implies Inception features, False for one that implies other features,
             None for a name without a fixed extractor.
@@ -37,7 +39,7 @@ class MetricFamily:
     compute: Callable[..., Value | ClassValues]
     required: tuple[str, ...]
     has_reference: bool = False
-    lower_is_better: bool
+    lower_is_better: bool | None
     protocol: str
     uses_inception: bool | None = None
     min_images: int = 2
@@ -57,6 +59,10 @@ class MetricFamily:
     def uses_extractor(self) -> bool:
         """Whether the metric requires features or class probabilities, and not only images."""
         return any(name != IMAGES for name in self.required)
+
+    def get_labels(self, statistics: ImageSetStatistics) -> np.ndarray:
+        """Return the labels of the images or features that the metric compares within classes, int32 `[n]`."""
+        return statistics.image_labels if IMAGES in self.required else statistics.labels
 
     def compute_value(
         self, images: ImageSetStatistics, reference: ImageSetStatistics, held_out: ImageSetStatistics

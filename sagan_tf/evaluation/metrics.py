@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from sagan_tf.config.metric_names import split_metric_name
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.class_values import (
     MIN_CLASS_IMAGES,
@@ -152,7 +152,7 @@ METRICS: dict[str, MetricFamily] = {
         has_reference=True,
         lower_is_better=False,
         protocol=f"improved precision and recall within each class of {MIN_CLASS_IMAGES} images or more, k = 3: mean "
-        "over these classes, and least recall",
+        "over these classes, and least recall; only values of equally many images of a class can be compared",
         min_images=MIN_CLASS_IMAGES,
         is_per_class=True,
         min_class_images=MIN_CLASS_IMAGES,
@@ -163,9 +163,9 @@ METRICS: dict[str, MetricFamily] = {
         required=(FEATURES,),
         has_reference=True,
         has_held_out=True,
-        lower_is_better=False,
-        protocol="AuthPct: fraction farther from its nearest reference image than that image from its nearest other; "
-        "the same of held-out images; fraction relatively nearer than 99 % of the held-out images",
+        lower_is_better=None,  # the value of held-out images is the one to compare with
+        protocol="AuthPct: fraction farther from its nearest reference image than that image from the nearest "
+        "different one; the same of held-out images; fraction relatively nearer than 99 % of the held-out images",
         min_images=1,
     ),
     "classification_accuracy_score": MetricFamily(
@@ -209,13 +209,13 @@ def find_metrics(names: Sequence[str]) -> list[Metric]:
 
 
 def _find_metric(name: str) -> Metric:
-    family, thousands = re.fullmatch(r"(.*?)(?:([1-9]\d{0,6})k)?", name).groups()  # type: ignore[union-attr]
+    family, num_images = split_metric_name(name)
     if family not in METRICS:
         raise UserError(
             f"metrics: expected one of {', '.join(METRICS)}, alone or with a number of thousands such as fid50k, "
             f"received {name!r}"
         )
-    return Metric(name, METRICS[family], int(thousands) * 1000 if thousands else None)
+    return Metric(name, METRICS[family], num_images)
 
 
 def has_reference_metric(metrics: Sequence[Metric]) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +16,13 @@ from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.evaluation.checks import require_reference
 from sagan_tf.evaluation.metrics import Metric
-from sagan_tf.evaluation.reference import MAX_FEATURES, Reference
+from sagan_tf.evaluation.reference import MAX_FEATURES, Provenance, Reference
 from sagan_tf.evaluation.reference_store import describe_images, find_reference
 from sagan_tf.features.extraction import Extraction
 from sagan_tf.features.statistics import IMAGES, ImageSetStatistics
 from sagan_tf.progress import progress_bar
 
+_logger = logging.getLogger("sagan_tf")
 _BATCH_SIZE = 100
 
 
@@ -98,25 +101,77 @@ def find_held_out_images(
     """
     if source is None:
         return None
-    provenance = require_reference(reference).provenance
-    if source.digest() == provenance.fingerprint:
-        raise UserError(
-            f"held_out: expected images other than the reference {provenance.images}, which are the training images, "
-            f"received {text}; pass the training images as --reference and other real images as --held_out"
-        )
+    indices = check_held_out(text, source, metrics, require_reference(reference).provenance)
     metrics = [metric for metric in metrics if metric.family.has_held_out]
-    classifying = [metric for metric in metrics if IMAGES in metric.family.required]
-    indices = None
-    if classifying:
-        names = source.class_names, provenance.class_names
-        indices = find_class_indices(classifying[0].name, *names, f"the reference {provenance.images}")
     has_statistics = any(metric.family.uses_extractor for metric in metrics)
-    count = min(source.num_examples, MAX_FEATURES) if classifying else 0
+    count = 0 if indices is None else min(source.num_examples, MAX_FEATURES)
     found = _find_images("held_out", text, source, extraction, directory, has_statistics, count)
     if indices is None:
         return found
     labels = indices[found.statistics.image_labels]
     return dataclasses.replace(found, statistics=dataclasses.replace(found.statistics, image_labels=labels))
+
+
+def check_held_out(
+    text: str, source: Source | None, metrics: Sequence[Metric], provenance: Provenance
+) -> np.ndarray | None:
+    """Compare held-out images with the reference, which need not have been computed.
+
+    Args:
+        text: The option `held_out`, for messages.
+        source: The result of `open_held_out`.
+        metrics: All metrics of the evaluation.
+        provenance: The provenance of the reference.
+
+    Returns:
+        The reference's index of each class of the held-out images; None if no metric requires their labels.
+
+    Raises:
+        UserError: The held-out images are the reference, or have a class that the reference does not have.
+    """
+    if source is None:
+        return None
+    if source.digest() == provenance.fingerprint:
+        raise UserError(
+            f"held_out: expected images other than the reference {provenance.images}, which are the training images, "
+            f"received {text}; pass the training images as --reference and other real images as --held_out"
+        )
+    classifying = [metric for metric in metrics if metric.family.has_held_out and IMAGES in metric.family.required]
+    if not classifying:
+        return None
+    names = source.class_names, provenance.class_names
+    return find_class_indices(classifying[0].name, *names, f"the reference {provenance.images}")
+
+
+def compare_with_training_images(
+    metrics: Sequence[Metric], trained_on: str, source: Source | None, reference: Reference | None
+) -> dict[str, Any]:
+    """Warn if a metric with held-out images compares with other images than those a run was trained on.
+
+    Args:
+        metrics: All metrics of the evaluation.
+        trained_on: The name of the training images.
+        source: The training images; None if they cannot be opened, so that names are compared.
+        reference: The reference.
+
+    Returns:
+        The record entry `training_images`, with their name and whether they are the reference; nothing without a metric
+        with held-out images.
+    """
+    names = [metric.name for metric in metrics if metric.family.has_held_out]
+    if not names:
+        return {}
+    found = require_reference(reference).provenance
+    is_reference = found.images == trained_on if source is None else found.fingerprint == source.digest()
+    if not is_reference:
+        _logger.warning(
+            "reference: %s compares with the images that the run was trained on, %s, but the reference is %s; pass "
+            "the training images as --reference",
+            names[0],
+            trained_on,
+            found.images,
+        )
+    return {"training_images": {"images": trained_on, "are_reference": is_reference}}
 
 
 def _find_images(

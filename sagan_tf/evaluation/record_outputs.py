@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.class_values import format_class_table
+from sagan_tf.evaluation.class_values import find_omitted_classes, format_class_table
 from sagan_tf.evaluation.metrics import Metric
 from sagan_tf.evaluation.record_values import to_scalar_values
 from sagan_tf.files import (
@@ -24,8 +24,10 @@ from sagan_tf.files import (
 )
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.runs.system_errors import explain_write_errors
+from sagan_tf.text import format_names
 
 _logger = logging.getLogger("sagan_tf")
+_MAX_LISTED_CLASSES = 5
 _MIN_NAME_WIDTH, _MIN_VALUE_WIDTH = 22, 36
 """Characters of the columns of a table."""
 
@@ -119,12 +121,16 @@ def print_table(record: dict[str, Any], metrics: list[Metric]) -> None:
     texts = {metric.name: _format_value(metric.name, record) for metric in metrics}
     widths = max(_MIN_NAME_WIDTH, *map(len, texts)), max(_MIN_VALUE_WIDTH, *map(len, texts.values()))
     for metric in metrics:
-        direction = "lower is better" if metric.family.lower_is_better else "higher is better"
+        lower_is_better = metric.family.lower_is_better
+        direction = "" if lower_is_better is None else f"  ({'lower' if lower_is_better else 'higher'} is better)"
         count = record["num_samples"][metric.name]
         name, text = metric.name.ljust(widths[0]), texts[metric.name].ljust(widths[1])
-        _logger.info("  %s %s %8d images  (%s)", name, text, count, direction)
+        _logger.info("  %s %s %8d images%s", name, text, count, direction)
     for line in format_class_table(record.get("classes", {}), record.get("worst_class", {})):
         _logger.info("  %s", line)
+    for name in record.get("num_classes", {}):
+        if omitted := find_omitted_classes(name, record["classes"]):
+            _logger.info("  %s has no value for %s", name, format_names(omitted, _MAX_LISTED_CLASSES))
 
 
 def _format_value(name: str, record: dict[str, Any]) -> str:
@@ -133,6 +139,10 @@ def _format_value(name: str, record: dict[str, Any]) -> str:
     if isinstance(value, dict):
         worst_class = record.get("worst_class", {}).get(name)
         parts = "  ".join(f"{part} {number:.4f}" for part, number in value.items())
-        return parts if worst_class is None else f"{parts} ({worst_class})"
+        if worst_class is None:
+            return parts
+        num_measured, num_classes = record["num_classes"][name], len(record["classes"]["name"])
+        coverage = f"  {num_measured} of {num_classes} classes" if num_measured < num_classes else ""
+        return f"{parts} ({worst_class}){coverage}"
     error = record.get(f"{name}_standard_error")
     return f"{value:.4f}" if error is None else f"{value:.4f} +- {error:.4f}"

@@ -16,7 +16,8 @@ class EvaluationResult:
     Attributes:
         values: Values by the name of the metric, in the requested order.
         protocol: Entries of the record that describe how the values were computed.
-        lower_is_better: Whether lower values of the first metric are better.
+        lower_is_better: Whether lower values of the first metric are better. False also for a metric without a better
+            direction.
     """
 
     values: dict[str, Value]

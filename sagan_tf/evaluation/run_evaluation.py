@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +14,22 @@ from sagan_tf.data.image_sets import open_images
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.devices import exact_float32
-from sagan_tf.evaluation.checks import check_metrics_match_extractor
+from sagan_tf.distribution.strategy import count_workers
+from sagan_tf.errors import UserError
+from sagan_tf.evaluation.checks import check_metrics_match_extractor, check_training_metrics
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.label_distribution import REFERENCE, UNIFORM, match_classes, warn_if_unbalanced
 from sagan_tf.evaluation.metrics import Metric, find_metrics
 from sagan_tf.evaluation.options import EvaluateOptions
-from sagan_tf.evaluation.real_images import find_held_out_images, find_reference_images, open_held_out
-from sagan_tf.evaluation.reference import Reference
+from sagan_tf.evaluation.real_images import (
+    check_held_out,
+    compare_with_training_images,
+    find_held_out_images,
+    find_reference_images,
+    open_held_out,
+)
+from sagan_tf.evaluation.reference import Provenance, Reference
+from sagan_tf.evaluation.reference_store import describe_images
 from sagan_tf.evaluation.result import EvaluationResult
 from sagan_tf.evaluation.settings import is_reference_needed, open_metric_extractor, resolve_settings
 from sagan_tf.features.extraction import Extraction
@@ -81,6 +91,7 @@ def create_training_evaluation(
     evaluation = resolve_settings(config.evaluation)
     metrics = find_metrics(evaluation.metrics)
     check_metrics_match_extractor(evaluation.extractor, metrics)
+    check_training_metrics(metrics, count_workers(strategy))
     class_names = source.class_names if config.model.num_classes else ()
     num_samples, seed = evaluation.num_samples, config.training.seed
     with exact_float32():
@@ -126,11 +137,24 @@ def _create_evaluator(
     """
     data, directory = config.data, evaluation.reference_dir
     held_out_source = open_held_out(metrics, data.held_out, data_dir=data.data_dir, **_get_image_size(config))
-    reference = _find_run_reference(config, source, evaluation, metrics, extraction, class_names)
+    check = functools.partial(check_held_out, data.held_out, held_out_source, metrics)
+    reference = _find_run_reference(config, source, evaluation, metrics, extraction, class_names, check)
     held_out = find_held_out_images(data.held_out, held_out_source, extraction, directory, metrics, reference)
     if evaluation.evaluation_labels == UNIFORM and reference is not None and extraction.is_writer:
         warn_if_unbalanced(class_names, reference)
-    return Evaluator(extraction, metrics, reference, evaluation.evaluation_labels, held_out)
+    notes = {}
+    if held_out is not None:
+        trained_on = source or _try_to_open_training_images(config)
+        notes = compare_with_training_images(metrics, _format_name(data), trained_on, reference)
+    return Evaluator(extraction, metrics, reference, evaluation.evaluation_labels, held_out, notes)
+
+
+def _try_to_open_training_images(config: Config) -> Source | None:
+    """Open the training images of a run; return None on a machine without them."""
+    try:
+        return open_source(config.data, **_get_image_size(config))
+    except UserError:
+        return None
 
 
 def _find_run_reference(
@@ -140,10 +164,12 @@ def _find_run_reference(
     metrics: list[Metric],
     extraction: Extraction,
     class_names: tuple[str, ...],
+    check: Callable[[Provenance], object],
 ) -> Reference | None:
     """Return the reference for a run's generator, or None if none is needed.
 
-    The option `reference` names it; if it is empty, the source is the reference.
+    The option `reference` names it; if it is empty, the source is the reference. `check` is called before the reference
+    is computed, which may take hours.
     """
     if not is_reference_needed(evaluation, metrics):
         return None
@@ -153,7 +179,8 @@ def _find_run_reference(
     if text or source is None:
         source = open_images("reference", text, data_dir=config.data.data_dir, **_get_image_size(config))
     name = text or _format_name(config.data)
-    if evaluation.evaluation_labels == REFERENCE:  # checked before the reference is computed, which may take hours
+    check(describe_images(name, source, extraction.extractor))
+    if evaluation.evaluation_labels == REFERENCE:
         match_classes(class_names, source.class_names, name)
     return find_reference_images(name, source, extraction, directory, metrics, num_samples)
 

@@ -134,11 +134,6 @@ class ImageSetStatistics:
     image_labels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
 
     @property
-    def known_labels(self) -> np.ndarray:
-        """Labels of the features, or of the images if there are no features."""
-        return self.labels if len(self.labels) else self.image_labels
-
-    @property
     def agreement(self) -> float:
         """Fraction of images whose most likely class is their label, or NaN.
 

@@ -34,6 +34,27 @@ def check_label_sampling(config: Config) -> None:
         )
 
 
+def describe_remedy(loss: str, *, has_empty_class: bool, is_exact: bool) -> str:
+    """Return what unbalanced classes mean with `uniform`, and which value of `label_sampling` changes it.
+
+    Args:
+        loss: The option `loss`.
+        has_empty_class: Whether a class has no images.
+        is_exact: Whether the images of all classes were counted.
+    """
+    is_paired = isinstance(LOSSES[loss], PairedLoss)
+    values = [] if has_empty_class else [BALANCED]
+    values += [DATA] if is_exact and not is_paired else []
+    if is_paired:
+        meaning = f"With --loss={loss}, real and fake images of small classes are rare alike"
+    else:
+        meaning = "The labels of fake images are uniform, and those of real images are not"
+    if not values:
+        return f"{meaning}. Add images of the empty class, or remove the class"
+    purpose = "To draw all classes equally often" if is_paired else "To draw both alike"
+    return f"{meaning}. {purpose}, start the run with --label_sampling={' or '.join(values)}"
+
+
 def sample_labels(config: Config, source: Source) -> SampledLabels:
     """Prepare the real images and the proportions of fake labels of a run.
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.class_labels import MAX_IMBALANCE, compute_imbalance
 from sagan_tf.config import Config, ModelConfig, Resolutions, get_option_values
+from sagan_tf.data.class_balance import MAX_IMBALANCE, compute_imbalance
 from sagan_tf.data.sources.source import Source
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.layers.blockwise_attention import has_large_map, is_blockwise
 from sagan_tf.networks.architectures import find_stages
-from sagan_tf.training.label_sampling import UNIFORM
+from sagan_tf.training.label_sampling import UNIFORM, describe_remedy
 from sagan_tf.training.network_scalars import count_parameters
 from sagan_tf.training.state import TrainState
 
@@ -217,13 +217,12 @@ def _warn_if_unbalanced(description: dict[str, Any]) -> None:
     if compute_imbalance(counts) > MAX_IMBALANCE or has_small_class:
         names = list(data["label_histogram"])
         _logger.warning(
-            "UNBALANCED CLASSES: %d images of class %r, and %d of class %r. The labels of fake images are uniform, and "
-            "those of real images are not. To draw both alike, start the run with --label_sampling=balanced or data "
-            "(docs/own_images.md).",
+            "UNBALANCED CLASSES: %d images of class %r, and %d of class %r. %s (docs/own_images.md).",
             counts.max(),
             names[counts.argmax()],
             counts.min(),
             names[counts.argmin()],
+            describe_remedy(options["loss"], has_empty_class=is_exact and not counts.all(), is_exact=is_exact),
         )
 
 

@@ -52,3 +52,26 @@ def test_function_is_traced_once_for_any_number_of_rows(make: Callable[[], tf.di
         numbers = np.random.default_rng(count).normal(size=(count, 3)).astype(np.float32)
         np.testing.assert_array_equal(function(tf.constant(numbers))[0], -numbers)
     assert len(traces) == strategy.num_replicas_in_sync and all(tuple(shape) == (None, 3) for shape in traces)
+
+
+def two_collective_replicas() -> tf.distribute.Strategy:
+    """Create replicas that gather as those on several GPUs do."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.mark.parametrize("make", [one_device, two_replicas, two_collective_replicas])
+def test_images_and_features_without_columns_are_returned(make: Callable[[], tf.distribute.Strategy]) -> None:
+    """The collective operation of GPUs and of several workers has no uint8 and no bool."""
+    strategy = make()
+
+    def invert(images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return 255 - images, tf.zeros([tf.shape(images)[0], 0], tf.string), images > 100
+
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 3, 1)).astype(np.uint8)
+    with strategy.scope():
+        inverted, empty, is_bright = tf.function(split_over_replicas(strategy, invert), autograph=False)(
+            tf.constant(images)
+        )
+    assert inverted.dtype == tf.uint8 and is_bright.dtype == tf.bool and empty.shape == (4, 0)
+    np.testing.assert_array_equal(inverted, 255 - images)
+    np.testing.assert_array_equal(is_bright, images > 100)

@@ -5,7 +5,12 @@ import pytest
 
 from sagan_tf.config.option_names import PACKAGED_EXTRACTORS
 from sagan_tf.errors import UserError
-from sagan_tf.evaluation.checks import check_metrics_match_extractor, check_reference_size, count_reference_images
+from sagan_tf.evaluation.checks import (
+    check_metrics_match_extractor,
+    check_reference_size,
+    check_training_metrics,
+    count_reference_images,
+)
 from sagan_tf.evaluation.metrics import METRICS, find_metrics
 from sagan_tf.features.statistics import ImageSetStatistics
 
@@ -39,3 +44,21 @@ def test_number_of_reference_images(name, num_images, expected):
     (metric,) = find_metrics([name])
     check_reference_size(metric, num_images, REFERENCE)
     assert count_reference_images(metric, num_images, REFERENCE) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "num_workers", "rejected"),
+    [
+        ("fcd10k authenticity10k", 2, ""),
+        ("authenticity10k fcd10k", 1, "authenticity10k"),
+        ("classification_accuracy_score1k", 1, ""),
+        ("fcd10k classification_accuracy_score1k", 2, "classification_accuracy_score1k"),
+    ],
+)
+def test_metrics_of_training_choose_a_checkpoint_and_are_computed_once(names, num_workers, rejected):
+    metrics = find_metrics(names.split())
+    if not rejected:
+        check_training_metrics(metrics, num_workers)
+        return
+    with pytest.raises(UserError, match=f"^metrics: .*{rejected}"):
+        check_training_metrics(metrics, num_workers)

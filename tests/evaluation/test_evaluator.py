@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 import shutil
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.evaluation.evaluator import Evaluator
 from sagan_tf.evaluation.label_distribution import REFERENCE
 from sagan_tf.evaluation.metrics import find_metrics
+from sagan_tf.evaluation.record_outputs import print_table
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.features.distances import compute_frechet_distance, compute_precision_and_recall
 from sagan_tf.features.extraction import Extraction
@@ -207,8 +209,9 @@ def test_extractor_and_reference_may_have_different_orders_of_classes(metrics, t
 def test_the_record_has_the_values_of_each_class(image_names, tmp_path):
     """Extractor and reference have other orders of classes, and the images may have indices in place of names."""
     write_images(tmp_path, 12, image_names)
-    for path in sorted((tmp_path / image_names[2]).iterdir())[:3]:
-        path.unlink()
+    for name, count in ((image_names[2], 3), (image_names[0], 1)):
+        for path in sorted((tmp_path / name).iterdir())[:count]:
+            path.unlink()
     names = ("cherry", "apple", "banana")
     source = open_square_images(str(tmp_path))
     (batch,) = make_single_pass_dataset(source, batch_size=100).as_numpy_iterator()  # in the order of an evaluation
@@ -240,12 +243,28 @@ def test_the_record_has_the_values_of_each_class(image_names, tmp_path):
     assert record["worst_class"]["class_precision_recall"] == min(recalls, key=lambda name: recalls[name])
     assert record["class_precision_recall"]["recall"] == pytest.approx(np.mean(list(recalls.values())), abs=1e-6)
     assert json.loads(json.dumps(record)) == record
+    assert record["num_classes"] == {"class_precision_recall": 2, "class_agreement": 3}
     # A histogram of a part of the labels does not say how many images of a class there are.
     counted = dataclasses.replace(
         real, statistics=dataclasses.replace(real.statistics, class_counts=np.array([3, 1, 2]))
     )
     partial = evaluator("class_precision_recall", real=counted, by=by).evaluate_images(source).to_record()["classes"]
     assert partial["name"] == table["name"] and "reference_images" not in partial
+
+
+def test_the_table_has_the_classes_of_the_reference_that_the_images_lack(tmp_path, caplog):
+    source = open_square_images(write_images(tmp_path, 12, ("apple", "cherry")))
+    both = evaluator("class_precision_recall", "class_agreement", real=reference(20, 20, 20))
+    record = both.evaluate_images(source).to_record() | {"images": "x"}
+    table = record["classes"]
+    assert table["name"] == list(CLASSES) and table["reference_images"] == [20, 20, 20]
+    for name in ("class_precision_recall", "class_agreement"):
+        column = next(values for key, values in table.items() if key.startswith(f"{name}/"))
+        assert [value is None for value in column] == [False, True, False] and record["num_classes"][name] == 2
+        assert record["worst_class"][name] in ("apple", "cherry")
+    with caplog.at_level(logging.INFO, logger="sagan_tf"):
+        print_table(record, find_metrics(["class_precision_recall", "class_agreement"]))
+    assert caplog.text.count("2 of 3 classes") == 2 and caplog.text.count("no value for banana") == 2
 
 
 def test_small_classes_are_omitted_but_not_all_classes_may_be_small(failing):

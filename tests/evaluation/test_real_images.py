@@ -4,6 +4,8 @@ import json
 import logging
 import pathlib
 import shutil
+import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from sagan_tf.data.sources.packaged import load_arrays
 from sagan_tf.evaluate import run as run_evaluate
 from sagan_tf.evaluation import image_classifier, settings
 from sagan_tf.evaluation.metrics import find_metrics
-from sagan_tf.evaluation.real_images import find_held_out_images, open_held_out
+from sagan_tf.evaluation.real_images import compare_with_training_images, find_held_out_images, open_held_out
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.features.extraction import Extraction
 from sagan_tf.features.extractor import NO_EXTRACTOR
@@ -147,3 +149,15 @@ def test_errors_in_real_images(flags, option, value, tmp_path, monkeypatch, caps
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     message = read_error(capsys, f"--images={tmp_path / 'training'}", *flags.split(), *extractor)
     assert message.startswith(option) and value in message
+    assert not (tmp_path / "cache").exists()  # no reference has been computed
+
+
+@pytest.mark.parametrize(("digest", "expected"), [("f", True), ("g", False), (None, False)])
+def test_a_reference_other_than_the_training_images_is_recorded_with_a_warning(digest, expected, caplog):
+    """Without the training images, names are compared."""
+    reference = Reference(Provenance("real", "f", 60, 32, 1, "none", "", ()), ImageSetStatistics())
+    source: Any = None if digest is None else types.SimpleNamespace(digest=lambda: digest)
+    entry = compare_with_training_images(find_metrics(["authenticity"]), "mine", source, reference)
+    assert entry["training_images"] == {"images": "mine", "are_reference": expected}
+    assert ["mine" in message and "real" in message for message in caplog.messages] == [True] * (not expected)
+    assert compare_with_training_images(find_metrics(["fid"]), "mine", None, reference) == {}

@@ -8,11 +8,29 @@ from sagan_tf.features.authenticity import compute_authenticity, compute_relativ
 
 
 def test_relative_distances_by_hand():
-    """On a line, the nearest other training points of 0, 1, 3 and 10 are at 1, 1, 2 and 7, and 50 occurs twice."""
+    """On a line, the nearest different training points of 0, 1, 3, 10 and 50 are at 1, 1, 2, 7 and 40."""
     training = np.array([[0.0], [1.0], [3.0], [10.0], [50.0], [50.0]])
     points = np.array([[-0.5], [1.0], [4.5], [24.0], [50.0], [49.0]])
     found = compute_relative_distances(points, training)
-    np.testing.assert_allclose(found, [0.5, 0.0, 0.75, 2.0, 0.0, np.inf])
+    np.testing.assert_allclose(found, [0.5, 0.0, 0.75, 2.0, 0.0, 0.025])
+
+
+def test_near_copies_of_a_training_image_that_occurs_twice_are_found():
+    """Features of training images of which half occur twice, and near copies of these."""
+    random = np.random.default_rng(3)
+    training, held_out = random.normal(size=(200, 4)), random.normal(size=(200, 4))
+    values = compute_authenticity(training[:100] + 1e-6, np.concatenate([training, training[:100]]), held_out)
+    assert values["authenticity"] == 0.0 and values["near_copies"] == 1.0
+    assert compute_relative_distances(np.ones((1, 2)), np.zeros((3, 2))).tolist() == [np.inf]
+
+
+@pytest.mark.parametrize(("count", "num_copies", "value"), [(100, 0, None), (99, 0, "99"), (100, 2, "exact")])
+def test_an_uncertain_limit_of_near_copies_leads_to_a_warning(count, num_copies, value, caplog):
+    random = np.random.default_rng(4)
+    training, held_out = random.normal(size=(200, 4)), random.normal(size=(count, 4))
+    held_out[:num_copies] = training[:num_copies]
+    compute_authenticity(training, training, held_out)
+    assert [value in message for message in caplog.messages] == ([] if value is None else [True])
 
 
 def test_relative_distances_are_those_of_brute_force():

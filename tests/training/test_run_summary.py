@@ -30,25 +30,29 @@ def fake_source(counts: Any, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("counts", "options", "warned"),
+    ("counts", "options", "suggested"),
     [
-        ([40, 20], {}, True),
-        ([40, 20], {"label_sampling": "balanced"}, False),
-        ([40, 20], {"conditioning": "none", "num_classes": 0}, False),
-        ([16, 14], {}, False),
-        ([1000] * 30 + [90], {}, True),  # a small class among many
-        ([1000] * 30 + [110], {}, False),
-        ([2, 1], {}, False),  # no evidence
-        ([9], {}, False),
-        ([0, 0], {}, False),
+        ([40, 20], {}, "balanced or data"),
+        ([40, 20], {"loss": "relativistic"}, "balanced"),
+        ([40, 20, 0], {}, "data"),  # balanced needs an image of every class
+        ([40, 20], {"label_sampling": "balanced"}, ""),
+        ([40, 20], {"conditioning": "none", "num_classes": 0}, ""),
+        ([16, 14], {}, ""),
+        ([1000] * 30 + [90], {}, "balanced or data"),  # a small class among many
+        ([1000] * 30 + [110], {}, ""),
+        ([2, 1], {}, ""),  # no evidence
+        ([9], {}, ""),
+        ([0, 0], {}, ""),
     ],
 )
-def test_unbalanced_classes_lead_to_a_suggestion(counts, options, warned, state, caplog):
+def test_unbalanced_classes_lead_to_a_suggestion(counts, options, suggested, state, caplog):
     images = np.zeros((1, 32, 32, 1))
     description = describe_run(tiny_config(**options), fake_source(counts), state, one_device(), images)
     log_description(description)
-    assert ("--label_sampling=balanced" in caplog.text) == warned
-    if warned:
+    assert ("UNBALANCED" in caplog.text) == bool(suggested)
+    if suggested:
+        assert f"--label_sampling={suggested} (" in caplog.text
+        assert ("uniform" in caplog.text) == ("data" in suggested)
         names = [f"class '{name}'" for name in description["data"]["label_histogram"]]
         assert f"{max(counts)} images of {names[0]}" in caplog.text
         assert f"{min(counts)} of {names[-1]}" in caplog.text

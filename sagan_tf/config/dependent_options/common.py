@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from sagan_tf.config.dependent_options.dependency import Dependency
+from sagan_tf.config.metric_names import split_metric_name
 from sagan_tf.config.option_names import METRICS_WITH_HELD_OUT
 
-_SIZED_METRIC = re.compile(r"\dk$")
-_SIZE = re.compile(r"\d+k$")
 UNSIZED_METRIC_CONDITION = "a metric without a number in --metrics, such as fid"
 HELD_OUT_METRIC_CONDITION = f"{' or '.join(METRICS_WITH_HELD_OUT)} in --metrics"
 PACKAGED_DATASET = "fashion_mnist_10k"
@@ -52,9 +49,9 @@ def is_split_in_data_dir(text: str) -> bool:
 
 def has_unsized_metric(names: tuple[str, ...]) -> bool:
     """Return whether a metric has no number of images in its name, such as fid."""
-    return not all(_SIZED_METRIC.search(name) for name in names)
+    return any(split_metric_name(name)[1] is None for name in names)
 
 
 def has_held_out_metric(names: tuple[str, ...]) -> bool:
     """Return whether a metric needs held-out images, such as authenticity10k."""
-    return any(_SIZE.sub("", name) in METRICS_WITH_HELD_OUT for name in names)
+    return any(split_metric_name(name)[0] in METRICS_WITH_HELD_OUT for name in names)

@@ -27,7 +27,7 @@ class RecordsInMemory(IndexedSource):
 
     Args:
         source: The other source. Unreadable images are added to its `skipped`.
-        records: Its records. Those with a problem are reported when they are drawn.
+        records: Its records without a problem.
         labels: The label of each record, int32 [records].
         class_names: The classes.
     """
@@ -81,7 +81,9 @@ class RecordsInMemory(IndexedSource):
 def load_records(
     source: Source, records: Iterable[tuple[bytes, bytes]], parse: Callable[[bytes, str], ImageRecord]
 ) -> RecordsInMemory:
-    """Load the records of a source into memory.
+    """Load the records of a source into memory, and report those with a problem.
+
+    Records with a problem have no place in the order: their labels are not known.
 
     Args:
         source: The source.
@@ -89,7 +91,7 @@ def load_records(
         parse: See `SequentialSource`.
 
     Raises:
-        UserError: The records have more than `MAX_BYTES`.
+        UserError: The records have more than `MAX_BYTES`, or too many have a problem.
     """
     loaded: list[ImageRecord] = []
     num_bytes = 0
@@ -104,6 +106,9 @@ def load_records(
                 f"GB, received {'about' if is_sample else 'more than'} {expected_bytes / 1e9:.1f} GB; prepare "
                 "records at a smaller --resolution, or pass --dataset=folder"
             )
-    _logger.info("holding %d encoded images of %s in memory (%.1f MB)", len(loaded), source.name, num_bytes / 1e6)
-    labels = np.array([0 if record.problem else record.label for record in loaded], np.int32)
-    return RecordsInMemory(source, loaded, labels, source.class_names)
+    for invalid in (record for record in loaded if record.problem):
+        source.skipped.add(invalid.name, invalid.problem)
+    valid = [record for record in loaded if not record.problem]
+    _logger.info("holding %d encoded images of %s in memory (%.1f MB)", len(valid), source.name, num_bytes / 1e6)
+    labels = np.array([record.label for record in valid], np.int32)
+    return RecordsInMemory(source, valid, labels, source.class_names)

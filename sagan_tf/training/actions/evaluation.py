@@ -22,7 +22,9 @@ from sagan_tf.training.actions.tensorboard import write_scalars
 _logger = logging.getLogger("sagan_tf")
 
 # Keys of an evaluation record. Values are compared only if all of these are equal.
-_PROTOCOL = ("num_samples", "extractor", "preprocessing", "reference", "seed", "evaluation_labels", "precision")
+_PROTOCOL = (
+    *("num_samples", "extractor", "preprocessing", "reference", "held_out", "seed", "evaluation_labels", "precision"),
+)
 # The value in records without this key: records of earlier versions, or of a generator without labels.
 _DEFAULT_LABELS = {"evaluation_labels": "uniform"}
 # Types of the values in `best.json`. Optional keys are absent until a value is finite, and in earlier versions.

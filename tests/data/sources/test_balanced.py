@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.records.image_records import ImageRecord
 from sagan_tf.data.sources import records_in_memory
 from sagan_tf.data.sources.balanced_order import BalancedOrder
 from sagan_tf.data.sources.registry import open_source
@@ -98,6 +99,18 @@ def test_a_damaged_record_is_skipped_at_its_positions(tmp_path: Path) -> None:
     positions = [int(example["position"]) for example in stream(source.balance(), 299)]
     assert len(set(range(300)) - set(positions)) == 2 - (positions[-1] == 299) and source.skipped.count == 1
     assert "image_7)" in source.skipped.names[0]
+
+
+def test_a_record_without_a_valid_label_is_reported_and_has_no_place_in_the_order(tmp_path: Path) -> None:
+    build_record_files(tmp_path, records_per_file=(150,), num_classes=3)
+    source = open_source(DataConfig(dataset="tfrecord", data_dir=str(tmp_path)), resolution=8, image_channels=3)
+
+    def parse(record: bytes, name: str) -> ImageRecord:
+        return ImageRecord(name, record, label=1, problem="no label" if name == "r7" else "")
+
+    loaded = records_in_memory.load_records(source, [(b"r%d" % index, b"x") for index in range(150)], parse)
+    assert loaded.num_examples == 149 and "r7" not in loaded.get_keys() and source.skipped.names == ("r7",)
+    assert loaded.class_counts.tolist() == [0, 149, 0]
 
 
 def test_sources_that_cannot_be_balanced_are_refused(
