@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import unittest.mock
 import zipfile
 from pathlib import Path
@@ -105,7 +106,12 @@ def test_link_to_itself_is_not_a_directory(tmp_path: Path) -> None:
 def test_single_class_is_rejected_but_its_directory_is_unlabeled(tmp_path: Path) -> None:
     build_class_directories(tmp_path, ("cat",))
     assert read_directory_layout(str(tmp_path / "cat")).class_names == ()
-    assert read_error(tmp_path).endswith(f"--data_dir={tmp_path / 'cat'}")
+    message = read_error(tmp_path)
+    assert message.endswith(f"--data_dir={tmp_path / 'cat'}") and "without labels" in message
+    build_class_directories(tmp_path / "cat" / "deeper")
+    (tmp_path / "cat" / "deeper").rename(tmp_path / "train")
+    shutil.rmtree(tmp_path / "cat")
+    assert "without labels" not in read_error(tmp_path)
 
 
 def test_images_at_any_depth_belong_to_the_first_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

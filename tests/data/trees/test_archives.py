@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.images import limits
 from sagan_tf.data.images.limits import UnreadableImageError
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.trees.layout_error import LayoutError
@@ -213,6 +214,17 @@ def test_damaged_archives(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
                 except (UnreadableImageError, OSError):
                     continue
                 assert pack is write_tar or content == files.get(path, content)
+
+
+@every_format
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, pack: Packer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kilobyte of a zip archive can claim a gigabyte."""
+    pack(tmp_path / "packed", {"a/1.png": bytes(100), "b/1.png": bytes(101)})
+    tree = open_tree(str(tmp_path / "packed"))
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
+    assert tree.read("a/1.png") == bytes(100)
+    with pytest.raises(UnreadableImageError, match="101"):
+        tree.read("b/1.png")
 
 
 def test_files_that_are_no_archives(tmp_path: Path) -> None:
