@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -13,10 +13,10 @@ from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.text import format_names
 
-_MAX_LISTED_CLASSES = 3
+if TYPE_CHECKING:
+    from sagan_tf.data.sources.indexed import IndexedSource
 
-ReadInOrder = Callable[[Shard, int, Callable[[tf.Tensor], tf.Tensor]], tf.data.Dataset]
-"""Reads the images of a stream; see `IndexedSource.read_in_order`."""
+_MAX_LISTED_CLASSES = 3
 
 
 class BalancedSource(Source):
@@ -24,14 +24,13 @@ class BalancedSource(Source):
 
     Args:
         source: The other source.
-        labels: Integers [images], the label of each of its images.
-        read_in_order: Reads its images.
 
     Raises:
         UserError: The images have no labels, or there is a class without images.
     """
 
-    def __init__(self, source: Source, labels: np.ndarray, read_in_order: ReadInOrder) -> None:
+    def __init__(self, source: IndexedSource) -> None:
+        labels = source.get_labels()
         super().__init__(
             name=source.name,
             num_examples=source.num_examples,
@@ -40,7 +39,7 @@ class BalancedSource(Source):
             resolution=source.resolution,
             image_channels=source.image_channels,
         )
-        missing = [name for name, count in zip(self.class_names, self.class_counts, strict=False) if not count]
+        missing = [self.class_names[label] for label in np.flatnonzero(self.class_counts == 0)]
         if missing or not self.class_names:
             received = f"none of {format_names(missing, _MAX_LISTED_CLASSES)}" if missing else "images without labels"
             raise UserError(
@@ -49,7 +48,6 @@ class BalancedSource(Source):
         self.skipped = source.skipped
         self._source = source
         self._labels = labels
-        self._read_in_order = read_in_order
 
     def chunks(self, *, seed: int, position: int, shard_index: int = 0, num_shards: int = 1) -> tf.data.Dataset:
         """See `Source.chunks`. An epoch has no meaning here; positions count images from the start of the stream."""
@@ -59,7 +57,7 @@ class BalancedSource(Source):
             indices = tf.numpy_function(lambda number: order.compute_piece(int(number)), [piece], tf.int64, False)
             return tf.ensure_shape(indices, [order.piece_length])
 
-        return self._read_in_order(Shard(shard_index, num_shards, order.piece_length), position, get_indices)
+        return self._source.read_in_order(Shard(shard_index, num_shards, order.piece_length), position, get_indices)
 
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """See `Source.stored_chunks`."""

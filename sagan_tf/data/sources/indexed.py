@@ -63,7 +63,7 @@ class IndexedSource(Source):
 
     def balance(self) -> Source:
         """See `Source.balance`."""
-        return BalancedSource(self, self.get_labels(), self.read_in_order)
+        return BalancedSource(self)
 
     def _shuffle_indices(self, seed: int, epoch: tf.Tensor) -> tf.Tensor:
         """Return the indices in the order of an epoch, int64 [num_examples]."""

@@ -106,7 +106,12 @@ def test_nan_is_never_the_best_value(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changed", [{}, {"extractor": "fake/2"}, {"evaluation_labels": "reference"}, {"precision": "bfloat16"}], ids=str
+    "changed",
+    [
+        *({}, {"extractor": "fake/2"}, {"evaluation_labels": "reference"}, {"precision": "bfloat16"}),
+        {"held_out": {"images": "mine"}},
+    ],
+    ids=str,
 )
 def test_a_resumed_run_compares_values_of_the_same_protocol(changed, tmp_path):
     Run(tmp_path).evaluate(2.0)
