@@ -26,7 +26,7 @@ def test_nothing_but_the_sheet_is_written(
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["a", "a/sheet.png"]
     with Image.open(tmp_path / "a" / "sheet.png") as sheet:
         assert sheet.width > 8 * 32 and sheet.height > 8 * 32
-    log = capsys.readouterr().err
+    log = capsys.readouterr().out
     for words in ("Bag 2, Coat 2", "parameters: generator", "data_fraction=0.002", "80 real images", "20.0 epochs",
                   "FEW IMAGES", "a/sheet.png", " MB for each of the"):  # fmt: skip
         assert words in log
