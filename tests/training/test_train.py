@@ -14,6 +14,7 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError, WorkerLostError
+from sagan_tf.training import opening
 from sagan_tf.training import train as training
 from sagan_tf.training.state import create_state
 from sagan_tf.training.train import train
@@ -153,7 +154,7 @@ def test_a_worker_that_fails_before_the_first_step(tmp_path, monkeypatch):
         raise tf.errors.InternalError(None, None, "NCCL: unhandled system error")
 
     monkeypatch.setattr(training, "count_workers", lambda strategy: 2)
-    monkeypatch.setattr(training, "check_worker_consistency", fail)
+    monkeypatch.setattr(opening, "check_worker_consistency", fail)
     with pytest.raises(WorkerLostError, match="NCCL: unhandled system error.*--collectives=ring"):
         train(two_updates_config(tmp_path / "run", 1))
     assert not (tmp_path / "run").exists()

@@ -84,3 +84,15 @@ def test_digest_changes_with_files_and_ranges(tmp_path: Path) -> None:
     path.write_bytes(b"three")
     os.utime(path, ns=(5, 5))
     assert len({digest, touched, record_files.compute_digest(files)}) == 3
+
+
+def test_a_fraction_is_rounded_once_and_is_a_part_of_a_larger_one():
+    lengths = (1, 3, 2, 7, 1, 1)
+    files = tuple(record_files.RecordFile(str(index), length) for index, length in enumerate(lengths))
+    before: dict[str, int] = {}
+    for count in range(1, 16):
+        taken = {file.path: file.num_examples for file in record_files.take_fraction(files, count / 15)}
+        assert sum(taken.values()) == count and 0 not in taken.values()
+        assert all(taken[path] >= number for path, number in before.items())
+        before = taken
+    assert tuple(before.values()) == lengths

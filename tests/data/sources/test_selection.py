@@ -122,8 +122,9 @@ def test_a_class_whose_name_is_a_number_is_given_by_name(tmp_path: Path) -> None
     build_class_directories(tmp_path, ("02", "09", "10"), images_per_class=1)
     assert open_data(tmp_path, classes=("10", "02")).class_names == ("10", "02")
     for option in ("classes", "exclude_classes"):
+        wanted: dict[str, Any] = {option: ("1",)}
         with pytest.raises(UserError, match=f"^{option}: .*'1'"):
-            open_data(tmp_path, **{option: ("1",)})  # type: ignore[arg-type]
+            open_data(tmp_path, **wanted)
 
 
 def test_record_files_have_a_fraction_but_no_classes(tmp_path: Path) -> None:
