@@ -196,7 +196,7 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
     """
     if isinstance(content, str):
         content = content.encode("utf-8", "surrogateescape")
-    with replace_atomically(path) as temporary:
+    with replace_atomically(path) as temporary, _name_file(path):
         temporary.write_bytes(content)
 
 
@@ -219,8 +219,19 @@ def append_line(path: pathlib.Path, line: str) -> None:
         file.seek(max(size - 1, 0))
         content = (line if file.read(1) in (b"", b"\n") else f"\n{line}").encode() + b"\n"
         try:
-            if (file.write(content) or 0) < len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            with _name_file(path):
+                if (file.write(content) or 0) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             file.truncate(size)
             raise
+
+
+@contextlib.contextmanager
+def _name_file(path: pathlib.Path) -> Iterator[None]:
+    """Enter a context whose errors name a file; the operating system names none if a write fails."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

@@ -64,6 +64,17 @@ def test_rejects_full_and_read_only_disks(check, state, tmp_path):
         assert list_names(tmp_path) == (["other files"] if state == "full" else [])
 
 
+@pytest.mark.parametrize("write", [write_atomically, append_line])
+def test_an_error_of_a_full_disk_names_the_file(write, tmp_path):
+    path = tmp_path / "lines"
+    with small_disk(tmp_path, 64) as disk:
+        write(path, "one")
+        disk.fill(leave=4096)
+        with pytest.raises(OSError, match="space") as caught:
+            write(path, "two" * 4096)
+        assert caught.value.filename == str(path) and path.read_text().strip() == "one"
+
+
 def test_too_little_space(tmp_path):
     check_can_write_directory(tmp_path, "option", num_bytes=100)
     with pytest.raises(UserError, match="option: .*space"):

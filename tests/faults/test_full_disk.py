@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import pathlib
 import resource
 import shutil
@@ -60,11 +61,20 @@ def test_disk_that_fills_up_during_training(tmp_path, uninterrupted_run):
 
 @contextlib.contextmanager
 def metrics(run_dir: pathlib.Path) -> Iterator[Disk]:
-    """Leave space for everything but the metrics; checkpoints and sample images are written later."""
+    """Fill the disk when the run has written everything but the metrics; the rest is written later."""
+    logger = logging.getLogger("sagan_tf")
     with small_disk(run_dir, 64_000) as disk, small_disk(run_dir / "tensorboard", 64_000):
+
+        def fill_before_the_first_step(record: logging.LogRecord) -> bool:
+            if record.getMessage().startswith("tracing the training step"):
+                logger.removeFilter(fill_before_the_first_step)
+                disk.fill()
+            return True
+
         assert run_training(run_dir, "--num_steps=3") == 0
-        disk.fill(leave=3 * PAGE)
+        logger.addFilter(fill_before_the_first_step)
         yield disk
+        logger.removeFilter(fill_before_the_first_step)
 
 
 PLACES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Disk]]] = {
