@@ -131,8 +131,10 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
     if name == "profile_steps":
         pairs = st.tuples(st.integers(0, 1000), st.integers(1, 1000)).map(lambda pair: (pair[0], sum(pair)))
         return st.just(()) | pairs
-    if name in ("metrics", "augment", "class_map"):
-        return st.lists(st.text(st.sampled_from("fidk05_"), min_size=1), max_size=3).map(tuple)
+    if name == "exclude_classes":
+        return st.just(())  # is refused together with --classes
+    if name in ("metrics", "augment", "class_map", "classes"):
+        return st.lists(st.text(st.sampled_from("fidk05_"), min_size=1), max_size=3, unique=True).map(tuple)
     if field.default is None:
         return st.none() | st.integers(0, 2**31 - 1)
     if isinstance(field.default, bool):

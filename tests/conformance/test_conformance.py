@@ -21,6 +21,18 @@ from tests.layers.replicas import run_on_replicas, two_replicas, values_on_repli
 from tests.networks.small_networks import stir
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# Saving a network takes a second. These rows are variants of others.
+VARIANTS = (
+    *("normalized_transposed", "normalized_embedding", "normalized_wide_dense", "normalized_minimal_convolution"),
+    *("attention_paper", "attention_full", "batch_norm_synchronized", "convolutional_generator_block"),
+    *("convolutional_discriminator_block", "discriminator_with_mean_pooling", "discriminator_with_minibatch_statistics"),
+    *("generator_with_latents_to_every_block", "discriminator_with_auxiliary_classifier"),
+)
+every_case_quickly = pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if case.name in VARIANTS else ()) for case in CASES],
+    ids=lambda case: case.name,
+)
 
 
 @pytest.fixture
@@ -123,7 +135,7 @@ def test_checkpoint_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
     assert_close(call(restored, case), expected, 0.0)
 
 
-@every_case
+@every_case_quickly
 def test_saved_model_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
     network, expected = reference_network(case.name)
     module = tf.Module()
