@@ -25,7 +25,11 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 VARIANTS = (
     *("normalized_transposed", "normalized_embedding", "normalized_wide_dense", "normalized_minimal_convolution"),
     *("attention_paper", "attention_full", "batch_norm_synchronized", "convolutional_generator_block"),
-    *("convolutional_discriminator_block", "discriminator_with_mean_pooling", "discriminator_with_minibatch_statistics"),
+    *(
+        "convolutional_discriminator_block",
+        "discriminator_with_mean_pooling",
+        "discriminator_with_minibatch_statistics",
+    ),
     *("generator_with_latents_to_every_block", "discriminator_with_auxiliary_classifier"),
 )
 every_case_quickly = pytest.mark.parametrize(
