@@ -1,4 +1,4 @@
-"""How far the class counts of a data set are from equal."""
+"""The imbalance of class counts."""
 
 from __future__ import annotations
 

@@ -58,9 +58,9 @@ def read_evaluations(run_dir: pathlib.Path) -> list[dict]:
     return [line for line in lines if line["kind"] == "evaluation"]
 
 
-def write_images(directory: pathlib.Path, count: int) -> str:
+def write_images(directory: pathlib.Path, count: int, first: int = 0) -> str:
     images, labels, _ = load_arrays("reference")
-    for index in range(count):
+    for index in range(first, first + count):
         (directory / str(labels[index])).mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(images[index]).resize((32, 32), Image.Resampling.BICUBIC)
         image.save(directory / str(labels[index]) / f"{index}.png")

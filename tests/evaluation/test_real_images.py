@@ -2,16 +2,13 @@
 
 import json
 import logging
-import pathlib
 import shutil
 import types
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from sagan_tf.data.sources.packaged import load_arrays
 from sagan_tf.evaluate import run as run_evaluate
 from sagan_tf.evaluation import image_classifier, settings
 from sagan_tf.evaluation.metrics import find_metrics
@@ -21,6 +18,7 @@ from sagan_tf.features.extraction import Extraction
 from sagan_tf.features.extractor import NO_EXTRACTOR
 from sagan_tf.features.statistics import ImageSetStatistics
 from sagan_tf.train import run as run_train
+from tests.evaluation.test_evaluate import read_error, write_images
 from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS, one_device
 
 
@@ -28,22 +26,6 @@ from tests.training.tiny import PLAINEST_FLAGS, RUN_FLAGS, one_device
 def console():
     """Remove the command's log handler, which writes to the standard output of an earlier test."""
     logging.getLogger("sagan_tf").handlers = []
-
-
-def write_images(directory: pathlib.Path, count: int, first: int) -> str:
-    images, labels, _ = load_arrays("reference")
-    for index in range(first, first + count):
-        (directory / str(labels[index])).mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray(images[index]).resize((32, 32), Image.Resampling.BICUBIC)
-        image.save(directory / str(labels[index]) / f"{index}.png")
-    return str(directory)
-
-
-def read_error(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
-    assert run_evaluate(flags) == 2
-    printed = capsys.readouterr().err.splitlines()
-    assert printed[-1].startswith("sagan_tf.evaluate: error: ") and "Traceback" not in "".join(printed)
-    return printed[-1].removeprefix("sagan_tf.evaluate: error: ")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What is known of a cell.
+    """Status and metrics of a cell.
 
     Attributes:
         cell: The cell.

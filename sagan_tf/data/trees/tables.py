@@ -53,7 +53,7 @@ def read_table(tree: FileTree, listing: Listing) -> Table | None:
         listing: The content of the tree.
 
     Returns:
-        The table; None if there is none.
+        The table, or None if the root has no file with labels.
 
     Raises:
         UserError: There are several tables, a table is damaged, or it names a file that does not exist.

@@ -14,7 +14,7 @@ from sagan_tf.text import normalize_names
 
 GIVEN, SAME_NAME, SAME_NUMBER, MEAN = "class_map", "same name", "same number", "no source"
 NO_CLASSES = "source without classes"
-"""How the row of a class was found. A class without a source has the mean of all rows."""
+"""Names of the rules that choose the row of a class. A class without a source has the mean of all rows."""
 
 
 @dataclasses.dataclass(frozen=True)
