@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import os
 import resource
 import signal
 import subprocess
@@ -19,7 +19,18 @@ from tools.repository import ROOT
 STOPPED = 128 + signal.SIGTERM
 """Exit status of a training run that has saved after a SIGTERM."""
 _POLL_SECONDS = 1.0
-_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+# Asks Linux for a SIGTERM when the parent ends, then becomes the command. Without it, a run that is limited by minutes
+# would never end by itself. preexec_fn of subprocess could ask for it, too, but makes Python call fork(), not vfork():
+# in a process that has used gRPC, the threads of gRPC then write to the log of the child.
+_END_WITH_PARENT = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1  # prctl(2)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(sys.argv[1]):  # The parent ended before.
+        sys.exit(128 + signal.SIGTERM)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | None = None) -> tuple[int, float]:
@@ -81,23 +92,14 @@ def start_process(command: list[str], output: Any = None, directory: Path = ROOT
         directory: The current directory of the process.
     """
     return subprocess.Popen(
-        command,
+        [sys.executable, "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *command],
         cwd=directory,
         env=environment_without_keras_settings() | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         start_new_session=True,  # Ctrl-C reaches only this process, which then stops the child.
-        preexec_fn=_request_sigterm_at_parent_death if sys.platform == "linux" else None,
     )
-
-
-def _request_sigterm_at_parent_death() -> None:
-    """Ask Linux for a SIGTERM when the parent ends.
-
-    Without it, a run that is limited by minutes would never end by itself.
-    """
-    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _read_cpu_seconds() -> float:
