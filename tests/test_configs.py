@@ -96,10 +96,14 @@ def test_run_dir_and_command_are_those_of_the_config(path):
 ACCUMULATION = re.compile(
     r"One GPU of 8, 12, 16, 24 or 80 GB\n# +\(estimated\): --gradient_accumulation_steps=([\d, or]+)\."
 )
-GPU_CONFIGS = [path for path in CONFIGS if "One GPU of" in path.read_text()]
+GPU_CONFIGS = [
+    pytest.param(path, id=path.stem, marks=() if path.stem in ("imagenet", "images_64") else pytest.mark.slow)
+    for path in CONFIGS
+    if "One GPU of" in path.read_text()
+]
 
 
-@pytest.mark.parametrize("path", GPU_CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", GPU_CONFIGS)
 def test_accumulation_steps_in_the_record_agree_with_the_memory_estimate(path):
     (steps,) = ACCUMULATION.findall(path.read_text())
     written = [int(number) for number in re.findall(r"\d+", steps)]

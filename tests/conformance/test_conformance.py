@@ -98,7 +98,7 @@ def test_function_equals_eager(case: Case) -> None:
         np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-5, err_msg=variable.path)
 
 
-@every_case
+@every_case_quickly
 def test_replicas_stay_equal(case: Case) -> None:
     """After a step on different inputs, every variable is equal on both replicas, and a variable has changed.
 
@@ -129,7 +129,7 @@ def test_replicas_stay_equal(case: Case) -> None:
     assert any(changed) or not network.variables
 
 
-@every_case
+@every_case_quickly
 def test_checkpoint_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
     (saved, expected), restored = reference_network(case.name), create_network(case, seed=4)
     prefix = tf.train.Checkpoint(network=saved).write(str(tmp_path / "checkpoint"))

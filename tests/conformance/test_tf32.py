@@ -69,6 +69,7 @@ def test_images_differ_in_tf32_and_are_exact_inside_the_context() -> None:
     assert 1e-5 < np.abs(in_tf32 - exact).max() < 0.05
 
 
+@pytest.mark.slow
 def test_training_is_finite_in_tf32_and_reproducible_without(tf32: None) -> None:
     def train(enabled: bool) -> dict[str, np.ndarray]:
         tf.config.experimental.enable_tensor_float_32_execution(enabled)

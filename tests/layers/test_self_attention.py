@@ -158,7 +158,7 @@ def accumulated_gradients(layer: SelfAttention2D, x: np.ndarray) -> list[np.ndar
 
 
 @every_form
-@pytest.mark.parametrize(("batch", "size"), [(1, (7, 5)), (3, (4, 6))])
+@pytest.mark.parametrize(("batch", "size"), [pytest.param(1, (7, 5), marks=pytest.mark.slow), (3, (4, 6))])
 def test_blockwise_gradients_equal_those_of_the_dense_form(form: str, batch: int, size: tuple[int, int]) -> None:
     x = np.random.default_rng(3).normal(size=(batch, *size, CHANNELS)).astype(np.float32)
     dense, in_blocks = (make_layer(form, x, spectral_norm={}, blockwise=blockwise) for blockwise in (False, True))

@@ -123,6 +123,7 @@ for ((tenths = 0; tenths < 600; tenths++)); do sleep 0.1; done
 """
 
 
+@pytest.mark.slow
 def test_slurm_runs_and_requeues_the_job(slurm: dict[str, str], tmp_path: pathlib.Path) -> None:
     record = tmp_path / "record"
     record.touch()

@@ -22,7 +22,7 @@ from tests.training.tiny import (
     ("updates", "options"),
     [
         pytest.param(1, {}, marks=pytest.mark.slow),
-        (2, ADAPTIVE | PLAIN_NETWORKS),
+        pytest.param(2, ADAPTIVE | PLAIN_NETWORKS, marks=pytest.mark.slow),
         pytest.param(2, NETWORK_OPTIONS, marks=pytest.mark.slow),
         pytest.param(2, {"loss": "relativistic", **PLAIN_NETWORKS}, marks=pytest.mark.slow),
     ],

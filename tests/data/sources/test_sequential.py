@@ -68,8 +68,8 @@ def read_names_by_position(source: SequentialSource, position: int, stop: int, n
 @pytest.mark.parametrize(
     ("records_per_file", "num_shards", "stored_at_random"),
     [
-        ((20, 21), 2, True),
-        ((20, 21), 2, False),
+        pytest.param((20, 21), 2, True, marks=pytest.mark.slow),
+        pytest.param((20, 21), 2, False, marks=pytest.mark.slow),
         pytest.param((39, 40, 41), 3, True, marks=pytest.mark.slow),
         pytest.param((10, 3, 11, 17), 2, True, marks=pytest.mark.slow),
         ((7, 3, 11, 2, 9), 3, True),

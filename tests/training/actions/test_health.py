@@ -1,6 +1,7 @@
 """Tests of the health actions: warnings, policies and dead discriminators."""
 
 import dataclasses
+import functools
 import logging
 import pathlib
 from collections.abc import Mapping
@@ -194,6 +195,7 @@ def test_a_run_ends_when_its_discriminator_dies(tmp_path, capsys):
     assert 10 < stopped_at < 200 and not (tmp_path / f"checkpoints/step-{stopped_at}.index").exists()
 
 
+@pytest.mark.slow
 def test_health_readings_do_not_change_training(tmp_path):
     found = []
     for every in (0, 1):
@@ -207,14 +209,24 @@ def test_health_readings_do_not_change_training(tmp_path):
     assert tiny_config(sample_every=7).training.health_interval == 7
 
 
-def test_a_run_that_stops_for_a_sign_saves_and_resumes(tmp_path, monkeypatch):
+def run_until_a_sign(directory, monkeypatch):
+    """Run until a sign that is found in the first reading, and return the function that makes the configuration."""
     always = dataclasses.replace(health.SIGNS["dying discriminator"], is_unhealthy=lambda values: True)
     monkeypatch.setattr(health, "SIGNS", {"always": always})
     options = {"steps_per_loop": 1, "health_every": 1, "checkpoint_every": 1000, **PLAINEST_NETWORKS}
-    with pytest.raises(UnhealthyError, match=rf"step 2.*{tmp_path}/stopped/checkpoints/step-2"):
-        train(run_config(tmp_path / "stopped", 4, on_unhealthy="stop", **options))
-    assert (tmp_path / "stopped/checkpoints/step-2.index").exists()
-    config = run_config(tmp_path / "stopped", 4, on_unhealthy="warn", **options)
+    make_config = functools.partial(run_config, directory, 4, **options)
+    with pytest.raises(UnhealthyError, match=rf"step 2.*{directory}/checkpoints/step-2"):
+        train(make_config(on_unhealthy="stop"))
+    return make_config
+
+
+def test_a_run_that_stops_for_a_sign_has_saved_its_step(tmp_path, monkeypatch):
+    run_until_a_sign(tmp_path, monkeypatch)
+    assert (tmp_path / "checkpoints/step-2.index").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_for_a_sign_resumes(tmp_path, monkeypatch):
+    config = run_until_a_sign(tmp_path, monkeypatch)(on_unhealthy="warn")
     train(config)
-    received = restore_values(config)
-    assert received["step"] == 4
+    assert restore_values(config)["step"] == 4

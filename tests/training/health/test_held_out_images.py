@@ -139,6 +139,7 @@ def test_several_workers_cannot_stop_by_overfitting(directories, monkeypatch):
         open_reader(directories, str(directories / "held_out"), on_unhealthy="stop")
 
 
+@pytest.mark.slow
 def test_a_run_records_the_held_out_gap(tmp_path):
     """The reading does not change the training."""
     build_record_files(tmp_path, split="test", num_classes=0, resolution=32)
