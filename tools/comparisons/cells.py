@@ -17,11 +17,12 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
+from tools.comparisons.log_lock import open_locked_log
 from tools.comparisons.processes import STOPPED, run_process
 from tools.comparisons.records import (
     FAILED,
@@ -158,30 +159,34 @@ class Cell:
             machine = describe_machine(collect_machine_facts())
             record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds, "machine": machine}
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
-            record |= self._train_and_evaluate(record)
+            with open_locked_log(self.path_with_suffix(".log"), self.name) as log:
+                record |= self._train_and_evaluate(record, log)
             self._write_record(record)
         return record
 
-    def _train_and_evaluate(self, record: dict[str, Any]) -> dict[str, Any]:
+    def _train_and_evaluate(self, record: dict[str, Any], log: IO[bytes]) -> dict[str, Any]:
         if not self._is_trained():
-            status, cpu_seconds, output = self._run_command(self.create_train_command(), self._create_stop_condition())
+            command = self.create_train_command()
+            status, cpu_seconds, output = self._run_command(command, log, self._create_stop_condition())
             record["cpu_seconds"] += cpu_seconds
             self._write_record(record)
             if status not in (0, STOPPED):
                 return describe_failure(status, output)
-        status, _, output = self._run_command(self.create_evaluate_command())
+        status, _, output = self._run_command(self.create_evaluate_command(), log)
         if status:
             return describe_failure(status, output)
         return {"status": FINISHED} | self._collect_results(
             json.loads(read_text(self.path_with_suffix(".evaluation.json")))
         )
 
-    def _run_command(self, command: list[str], is_over: Callable[[], bool] | None = None) -> tuple[int, float, str]:
+    def _run_command(
+        self, command: list[str], log: IO[bytes], is_over: Callable[[], bool] | None = None
+    ) -> tuple[int, float, str]:
         """Run a command; return its exit status, CPU seconds and output."""
-        log = self.path_with_suffix(".log")
-        written_before = log.stat().st_size if log.exists() else 0
+        path = self.path_with_suffix(".log")
+        written_before = path.stat().st_size
         status, cpu_seconds = run_process(command, log, is_over)
-        return status, cpu_seconds, log.read_bytes()[written_before:].decode(errors="replace")
+        return status, cpu_seconds, path.read_bytes()[written_before:].decode(errors="replace")
 
     def _collect_results(self, evaluation: dict[str, Any]) -> dict[str, Any]:
         records = read_run_records(self.run_dir)

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sagan_tf.environment.keras_settings import environment_without_keras_settings
 from tools.repository import ROOT
@@ -33,12 +33,12 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
-def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | None = None) -> tuple[int, float]:
+def run_process(command: list[str], log: IO[bytes], is_over: Callable[[], bool] | None = None) -> tuple[int, float]:
     """Run a command to its end, or stop it by SIGTERM.
 
     Args:
         command: A command of this project.
-        log: The file to which its output is appended.
+        log: The open file to which its output is appended.
         is_over: Called each second; once it returns True, the process receives a SIGTERM, upon which it saves and ends.
             None: the process runs to its end.
 
@@ -48,7 +48,7 @@ def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | Non
     """
     before = _read_cpu_seconds()
     stopped = False
-    with log.open("ab") as output, start_process(command, output) as process:
+    with start_process(command, log) as process:
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
