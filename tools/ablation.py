@@ -20,12 +20,14 @@ from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory
 from tools.ablations.cost import describe_cost
-from tools.ablations.devices import check_devices_exist
-from tools.ablations.execution import PROGRAM, run_cells, run_on_devices
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
 from tools.comparisons.cells import Cell
+from tools.comparisons.devices import check_devices_exist
+from tools.comparisons.execution import run_cells, run_on_devices
 from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY
+
+_PROGRAM = "tools/ablation.py"
 
 
 def main(options: AblationOptions) -> None:
@@ -47,7 +49,7 @@ def main(options: AblationOptions) -> None:
         cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     check_can_write_directory(plan.directory, "run_dir")
     if len(options.devices) > 1:
-        run_on_devices(options, len(plan.cells))
+        run_on_devices(selected, options.devices, _PROGRAM)
     elif not options.collect:
         own = run_cells(selected, "".join(options.devices))
         # Each of several processes that share the cells reports how its own cells have ended.
@@ -103,7 +105,7 @@ def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command_line(PROGRAM, __doc__, main, AblationOptions, argv=argv, prints_result=True)
+    return run_command_line(_PROGRAM, __doc__, main, AblationOptions, argv=argv, prints_result=True)
 
 
 if __name__ == "__main__":

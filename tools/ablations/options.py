@@ -6,7 +6,7 @@ import dataclasses
 
 from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
 from sagan_tf.errors import UserError
-from tools.ablations.devices import check_device_names
+from tools.comparisons.devices import check_device_names
 
 DEFAULT_BASE = "configs/ablations/fashion_mnist_32.cfg"
 

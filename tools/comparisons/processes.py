@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import IO, Any
 
 from sagan_tf.environment.keras_settings import environment_without_keras_settings
@@ -83,17 +82,16 @@ def exit_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def start_process(command: list[str], output: Any = None, directory: Path = ROOT) -> subprocess.Popen[bytes]:
+def start_process(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a process that receives a SIGTERM when this process ends, and no Ctrl-C.
 
     Args:
         command: A command of this project.
-        output: The file of its standard output and standard error; None: those of this process.
-        directory: The current directory of the process.
+        output: The file of its standard output and standard error.
     """
     return subprocess.Popen(
         [sys.executable, "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *command],
-        cwd=directory,
+        cwd=ROOT,
         env=environment_without_keras_settings() | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -58,10 +58,10 @@ _EVALUATE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[
 _RUN = """
 import pathlib, sys
 from tests.tools.comparisons import toy_cells
-from tools.ablations import execution
+from tools.comparisons import execution
 directory, names, devices = pathlib.Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(",")
 cells = toy_cells.make_cells(directory, *names)
-execution.run_cells(cells, "")
+execution.run_on_devices(cells, devices, "toy") if devices[1:] else execution.run_cells(cells, "")
 """
 
 

@@ -1,4 +1,4 @@
-"""Devices on which the runs of a study are trained, each with one run at a time."""
+"""Devices on which the runs of a comparison are trained, each with one run at a time."""
 
 from __future__ import annotations
 
