@@ -7,10 +7,25 @@ import signal
 
 import pytest
 
-from tests.tools.comparisons.toy_cells import make_cells, read_events, start_cells, wait_for_step
+from sagan_tf.environment.cores import list_usable_cores
+from tests.tools.comparisons.toy_cells import make_cells, read_cores, read_events, start_cells, wait_for_step
 from tests.waiting import wait_until
 
 DEVICES = "cpu,cpu:0"
+CORES = list_usable_cores()
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+def test_training_and_evaluation_of_a_cell_use_one_core(tmp_path: pathlib.Path):
+    cells = make_cells(tmp_path, "first", "second")
+    (tmp_path / "hold").touch()
+    process = start_cells(tmp_path, "first,second", f"cpu:{CORES[0]},cpu:{CORES[1]}")
+    for cell in cells:
+        wait_for_step(cell)
+    (tmp_path / "hold").unlink()
+    process.communicate(timeout=30)
+    assert len(read_events(tmp_path)) == 6
+    assert sorted(read_cores(tmp_path).values(), key=str) == [{f"{core}]"} for core in CORES[:2]]
 
 
 def test_a_cell_that_fails_is_tried_once_in_each_start(tmp_path: pathlib.Path):
@@ -39,7 +54,7 @@ def test_the_other_device_takes_the_cells_of_a_killed_process(tmp_path: pathlib.
         "third, seed 0",
     ]
     assert "first, seed 0: 4 steps" in start_cells(tmp_path, ",".join(names), DEVICES).communicate(timeout=30)[0]
-    assert read_events(tmp_path)[-2:] == ["first began at 1", "first trained"]
+    assert read_events(tmp_path)[-3:] == ["first began at 1", "first trained", "first evaluated"]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])

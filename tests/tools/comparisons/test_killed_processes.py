@@ -27,7 +27,8 @@ def test_a_cell_is_resumed_after_its_process_was_killed(tmp_path: pathlib.Path):
     assert is_log_locked(cell.path_with_suffix(".log")) and read_events(tmp_path) == ["plain began at 0"]
     (tmp_path / "full").unlink()
     assert "plain, seed 0: 4 steps" in resumed.communicate(timeout=20)[0]
-    assert read_events(tmp_path) == ["plain began at 0", "plain saved", "plain began at 1", "plain trained"]
+    assert read_events(tmp_path)[:3] == ["plain began at 0", "plain saved", "plain began at 1"]
+    assert read_events(tmp_path)[3:] == ["plain trained", "plain evaluated"]
     record = json.loads(cell.path_with_suffix(".json").read_text())
     assert record["status"] == "finished" and record["step"] == STEPS
     assert not is_log_locked(cell.path_with_suffix(".log"))

@@ -54,7 +54,13 @@ except UserError as error:
     sys.exit(f"error: {error}")
 log("trained")
 """
-_EVALUATE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
+_EVALUATE = """
+import os, pathlib, sys
+path = pathlib.Path(sys.argv[1])
+path.write_text(sys.argv[2])
+with (path.parents[1] / "events").open("a") as file:
+    file.write(f"{path.parent.name} evaluated {sorted(os.sched_getaffinity(0))}\\n")
+"""
 _RUN = """
 import pathlib, sys
 from tests.tools.comparisons import toy_cells
@@ -93,10 +99,18 @@ def start_cells(directory: pathlib.Path, names: str, devices: str = "") -> subpr
 
 
 def read_events(directory: pathlib.Path) -> list[str]:
-    """Return what the training processes have done, in order, without their cores."""
+    """Return what the processes have done, in order, without their cores."""
     path = directory / "events"
     lines = path.read_text().splitlines() if path.exists() else []
     return [line.partition(" [")[0] for line in lines]
+
+
+def read_cores(directory: pathlib.Path) -> dict[str, set[str]]:
+    """Return the cores that the processes of each cell could use, as text."""
+    cores: dict[str, set[str]] = {}
+    for line in (directory / "events").read_text().splitlines():
+        cores.setdefault(line.split()[0], set()).add(line.partition(" [")[2])
+    return cores
 
 
 def wait_for_step(cell: Cell) -> None:
