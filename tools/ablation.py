@@ -25,7 +25,8 @@ from tools.ablations.plan import Plan, create_plan
 from tools.comparisons.cells import Cell
 from tools.comparisons.devices import check_devices_exist
 from tools.comparisons.execution import run_cells, run_on_devices
-from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY
+from tools.comparisons.progress import read_current_record
+from tools.comparisons.records import FINISHED, UNHEALTHY
 
 _PROGRAM = "tools/ablation.py"
 
@@ -91,14 +92,18 @@ def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
     """Raise CommandEndedError if some cells have not finished, and print how many have each status if wanted."""
     by_status: dict[str, list[str]] = {}
     for cell in cells:
-        record = cell.read_record()
-        by_status.setdefault(record["status"] if record else NOT_STARTED, []).append(cell.name)
+        by_status.setdefault(read_current_record(cell)["status"], []).append(cell.name)
     if prints_counts:
         counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
         print(f"{len(cells)} cells: {counts}", flush=True)
         for name in by_status.get(UNHEALTHY, ()):
             print(f"died: {name}", flush=True)
-    remaining = [name for status, names in by_status.items() if status not in (FINISHED, UNHEALTHY) for name in names]
+    remaining = [
+        f"{name} ({status})"
+        for status, names in by_status.items()
+        for name in names
+        if status not in (FINISHED, UNHEALTHY)
+    ]
     if remaining:
         raise CommandEndedError(f"not finished: {'; '.join(remaining)}; run the same command to continue", 1)
 

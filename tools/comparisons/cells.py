@@ -28,11 +28,13 @@ from tools.comparisons.records import (
     FAILED,
     FINISHED,
     READINGS,
+    RUNNING,
     UNFINISHED,
     UNHEALTHY,
     compute_training_seconds,
     describe_failure,
     find_last_reading,
+    find_saved_step,
     flatten_metrics,
     format_option_values,
     read_record,
@@ -132,6 +134,8 @@ class Cell:
         if record["status"] == UNHEALTHY:
             path = self.path_with_suffix(".json")
             return f"{self.name}: stopped: unhealthy: {record['message']} (remove {path} to try again)"
+        if record["status"] == RUNNING:
+            return f"{self.name}: running: {record['message']}"
         if record["status"] == FAILED:
             return f"{self.name}: failed: {record['message']}; run the same command to try again"
         return f"{self.name}: unfinished: {record['message']}; run the same command to continue"
@@ -160,6 +164,7 @@ class Cell:
             record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds, "machine": machine}
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
             with open_locked_log(self.path_with_suffix(".log"), self.name) as log:
+                self._write_record(record)
                 record |= self._train_and_evaluate(record, log)
             self._write_record(record)
         return record
@@ -222,9 +227,8 @@ class Cell:
 
         This is so if the comparison was interrupted during the evaluation.
         """
-        saved = [int(path.stem.rpartition("-")[2]) for path in (self.run_dir / "checkpoints").glob("step-*.index")]
         records = read_run_records(self.run_dir)
-        return self._is_over() and bool(saved) and max(saved) >= records[-1]["step"]
+        return self._is_over() and find_saved_step(self.run_dir) >= records[-1]["step"]
 
     def _compute_training_seconds(self) -> float:
         return compute_training_seconds(self.run_dir, self.path_with_suffix(".log"))
