@@ -6,7 +6,9 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from sagan_tf.config.option import option
 from sagan_tf.environment.cores import list_usable_cores
 from sagan_tf.environment.cuda import has_nvidia_gpu, list_visible_devices
 from sagan_tf.errors import UserError
@@ -14,6 +16,16 @@ from sagan_tf.errors import UserError
 _GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _NO_GPU = "-1"
 _DEVICE = re.compile(r"cpu|(cpu|gpu):(\d+)")
+
+
+def devices_option() -> Any:
+    """Declare the option of the devices of a comparison."""
+    return option(
+        (),
+        "Comma list of devices, each of which trains one run at a time: cpu (all cores, no GPU), cpu:N (the core N) or "
+        "gpu:N (the GPU N of those that are visible). With two devices, two runs are trained at the same time. Empty: "
+        "one run at a time, on all devices.",
+    )
 
 
 def check_device_names(names: Sequence[str]) -> None:
