@@ -132,7 +132,12 @@ def _receive_cells(pipe: Connection) -> Iterator[Cell]:
 
 
 def _end_with_parent() -> None:
+    """End this process when its parent has been killed.
+
+    On Linux, the process that trains saves by itself (see `processes.start_process`). This process does not wait for
+    it, because it would keep the lock of the cell, and the next start of the command would skip the cell.
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGKILL if sys.platform == "linux" else signal.SIGTERM)
