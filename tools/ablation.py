@@ -20,12 +20,15 @@ from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory
 from tools.ablations.cost import describe_cost
-from tools.ablations.devices import check_devices_exist
-from tools.ablations.execution import PROGRAM, run_cells, run_on_devices
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
 from tools.comparisons.cells import Cell
-from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY
+from tools.comparisons.devices import check_devices_exist
+from tools.comparisons.execution import run_cells, run_on_devices
+from tools.comparisons.progress import read_current_record
+from tools.comparisons.records import FINISHED, UNHEALTHY
+
+_PROGRAM = "tools/ablation.py"
 
 
 def main(options: AblationOptions) -> None:
@@ -47,7 +50,7 @@ def main(options: AblationOptions) -> None:
         cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     check_can_write_directory(plan.directory, "run_dir")
     if len(options.devices) > 1:
-        run_on_devices(options, len(plan.cells))
+        run_on_devices(selected, options.devices, _PROGRAM)
     elif not options.collect:
         own = run_cells(selected, "".join(options.devices))
         # Each of several processes that share the cells reports how its own cells have ended.
@@ -89,21 +92,25 @@ def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
     """Raise CommandEndedError if some cells have not finished, and print how many have each status if wanted."""
     by_status: dict[str, list[str]] = {}
     for cell in cells:
-        record = cell.read_record()
-        by_status.setdefault(record["status"] if record else NOT_STARTED, []).append(cell.name)
+        by_status.setdefault(read_current_record(cell)["status"], []).append(cell.name)
     if prints_counts:
         counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
         print(f"{len(cells)} cells: {counts}", flush=True)
         for name in by_status.get(UNHEALTHY, ()):
             print(f"died: {name}", flush=True)
-    remaining = [name for status, names in by_status.items() if status not in (FINISHED, UNHEALTHY) for name in names]
+    remaining = [
+        f"{name} ({status})"
+        for status, names in by_status.items()
+        for name in names
+        if status not in (FINISHED, UNHEALTHY)
+    ]
     if remaining:
         raise CommandEndedError(f"not finished: {'; '.join(remaining)}; run the same command to continue", 1)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command_line(PROGRAM, __doc__, main, AblationOptions, argv=argv, prints_result=True)
+    return run_command_line(_PROGRAM, __doc__, main, AblationOptions, argv=argv, prints_result=True)
 
 
 if __name__ == "__main__":

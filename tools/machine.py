@@ -8,12 +8,14 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from sagan_tf.environment.cores import count_usable_cores
+
 
 def collect_machine_facts() -> dict[str, Any]:
     """Return processor, cores, memory and versions."""
     return {
         "processor": _read_processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": count_usable_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         "tensorflow": _find_tensorflow_version(),

@@ -31,6 +31,7 @@ from sagan_tf.config.image_selection import (
 )
 from sagan_tf.config.option import check_at_least_zero, check_every_field, check_given, check_positive, option
 from sagan_tf.config.shared_options import data_dir_option
+from sagan_tf.environment.cores import count_usable_cores
 from sagan_tf.errors import UserError
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.tensorflow_paths import check_tensorflow_path
@@ -85,11 +86,6 @@ class PreparationOptions:
         check_dependent_fields(PREPARE_IMAGENET, self)
 
 
-def count_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def main(options: PreparationOptions) -> None:
     """Write the record files, and describe them on standard output.
 
@@ -114,7 +110,7 @@ def main(options: PreparationOptions) -> None:
     names = ("dataset", "data_dir", "split", "resolution", "image_channels", "format", "quality", "shuffle_buffer_size")
     settings = {f"--{name}": getattr(options, name) for name in names}
     record_format = RecordFormat(options.split, options.num_shards, options.format, options.quality)
-    metadata = write_record_set(source, output, record_format, settings, options.num_workers or count_cores())
+    metadata = write_record_set(source, output, record_format, settings, options.num_workers or count_usable_cores())
     print(describe_record_set(output, metadata, source))
 
 

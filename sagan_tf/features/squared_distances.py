@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+
+from sagan_tf.environment.cores import count_usable_cores
 
 _MAX_DISTANCES_PER_THREAD = 2**22
 """Squared distances that one thread holds at a time: 32 MiB."""
@@ -29,7 +30,7 @@ def compute_squared_radii(points: np.ndarray, neighbors: int) -> np.ndarray:
 def map_squared_distances(
     function: Callable[[int, np.ndarray], _Part], rows: np.ndarray, columns: np.ndarray
 ) -> list[_Part]:
-    """Call a function for parts of the matrix of squared distances, on all cores.
+    """Call a function for parts of the matrix of squared distances, on all cores that this process may use.
 
     Args:
         function: Called with the index of the first row and float64 `[some rows, columns]`, which it may overwrite.
@@ -50,5 +51,5 @@ def map_squared_distances(
         squares -= 2.0 * part @ columns.T
         return function(start, squares)
 
-    with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(min(count_usable_cores(), _MAX_THREADS)) as pool:
         return list(pool.map(compute, range(0, len(rows), rows_per_part)))

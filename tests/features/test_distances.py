@@ -1,6 +1,9 @@
 """The formulas against TF-GAN's functions, against independent float64 functions, and in cases with a known value."""
 
 import importlib
+import os
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagan_tf.environment.cores import list_usable_cores
 from sagan_tf.features import distances, squared_distances, tf_gan
 from sagan_tf.features.statistics import FeatureStatistics, Moments, ProbabilityStatistics, compute_moments
 
@@ -212,3 +216,24 @@ def test_a_singular_covariance_logs_nothing(capfd):
     moments = compute_moments(np.random.default_rng(0).normal(size=(3, 8)))
     assert distances.compute_frechet_distance(moments, moments) == pytest.approx(0.0, abs=1e-12)
     assert "Cholesky" not in capfd.readouterr().err
+
+
+@pytest.mark.skipif(len(list_usable_cores()) < 2, reason="needs two cores")
+def test_squared_distances_use_the_cores_of_this_process(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(squared_distances, "_MAX_DISTANCES_PER_THREAD", 1)
+    points: np.ndarray = np.zeros((4, 2), np.float32)
+    cores = list_usable_cores()
+
+    def count_threads() -> int:
+        def find_thread(start: int, squares: np.ndarray) -> int:
+            time.sleep(0.05)
+            return threading.get_ident()
+
+        return len(set(squared_distances.map_squared_distances(find_thread, points, points)))
+
+    assert count_threads() > 1
+    try:
+        os.sched_setaffinity(0, cores[:1])
+        assert count_threads() == 1
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 from collections.abc import Callable
+from typing import IO
 
 from tools.comparisons.processes import STOPPED
 
@@ -24,7 +25,7 @@ class FakeProcesses:
         self.error = "no such data"
 
     def __call__(
-        self, command: list[str], log: pathlib.Path, is_over: Callable[[], bool] | None = None
+        self, command: list[str], log: IO[bytes], is_over: Callable[[], bool] | None = None
     ) -> tuple[int, float]:
         self.commands.append(command)
         flags = dict(re.findall(r"--(\w+)=(\S+)", " ".join(command)))
@@ -34,8 +35,8 @@ class FakeProcesses:
             self._evaluate(run_dir, flags["output"])
             return 0, 1.0
         status = self.statuses.get(name, [0]).pop(0)
-        with log.open("a") as file:
-            file.write(f"sagan_tf.train: error: {self.error}\n" if status == 2 else "step\n")
+        log.write(f"sagan_tf.train: error: {self.error}\n".encode() if status == 2 else b"step\n")
+        log.flush()
         if status != 2:
             status = self._train(run_dir, int(flags["num_steps"]), status, is_over)
         return status, 10.0

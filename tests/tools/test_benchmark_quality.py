@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.tools.comparisons.toy_cells import make_cells
 from tests.tools.fake_processes import FakeProcesses, rows_of
 from tools import benchmark
 from tools.benchmarks import quality
@@ -106,12 +107,41 @@ def test_a_dry_run_only_prints_the_commands(processes: FakeProcesses, flags: lis
     assert processes.commands == [] and not (tmp_path / "runs").exists()
 
 
+def test_runs_on_two_devices(flags: list[str], tmp_path: pathlib.Path, monkeypatch, capsys) -> None:
+    cells = make_cells(tmp_path / "runs", "plain", "wide")
+    monkeypatch.setattr(quality, "_create_cells", lambda _: cells)
+    (tmp_path / "runs").mkdir()
+    assert benchmark.run([*flags, "--steps=4", "--devices=cpu,cpu:0"]) == 0
+    assert [(row["setting"], row["status"], row["step"]) for row in rows_of(tmp_path)] == [
+        ("plain", "finished", "4"),
+        ("wide", "finished", "4"),
+    ]
+    assert capsys.readouterr().out.count("1 of 1") == 2
+
+
 @pytest.mark.parametrize(
     ("flag", "named"),
-    [("--seeds=0", "seeds"), ("--steps=-1", "steps"), ("--minutes=1", "minutes"), ("--settings=odd", "'odd'")],
+    [
+        ("--devices=tpu", "'tpu'"),
+        ("--devices=cpu:9999", "'cpu:9999'"),
+        ("--seeds=0", "seeds"),
+        ("--steps=-1", "steps"),
+        ("--minutes=1", "minutes"),
+        ("--settings=odd", "'odd'"),
+    ],
 )
 def test_invalid_options_get_one_line(
     flag: str, named: str, processes: FakeProcesses, flags: list[str], capsys
 ) -> None:
     assert benchmark.run([*flags, "--steps=100", flag]) == 2
     assert named in capsys.readouterr().err and processes.commands == []
+
+
+@pytest.mark.parametrize(("other", "option"), [("--minutes=1", "--minutes"), ("--steps=100 --dry_run", "--dry_run")])
+def test_devices_are_refused_with_minutes_and_a_dry_run(
+    other: str, option: str, flags: list[str], tmp_path, capsys
+) -> None:
+    assert benchmark.run([*flags, "--devices=cpu", *other.split()]) == 2
+    error = capsys.readouterr().err
+    assert "error: devices: " in error and option in error
+    assert not (tmp_path / "runs").exists()

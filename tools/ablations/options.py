@@ -6,7 +6,7 @@ import dataclasses
 
 from sagan_tf.config.option import check_at_least_zero, check_given, check_positive, option
 from sagan_tf.errors import UserError
-from tools.ablations.devices import check_device_names
+from tools.comparisons.devices import check_device_names, devices_option
 
 DEFAULT_BASE = "configs/ablations/fashion_mnist_32.cfg"
 
@@ -32,11 +32,7 @@ class AblationOptions:
     run_dir: str = option(
         "", "Directory of all runs and of the results; empty: runs/ablations/STUDY/BASE, of the names without endings."
     )
-    devices: tuple[str, ...] = option(
-        (),
-        "Comma list of devices that train at the same time, each one run: cpu (all cores, no GPU), cpu:N (the core N) "
-        "or gpu:N (the GPU N of those that are visible); empty: one run at a time, which uses all devices.",
-    )
+    devices: tuple[str, ...] = devices_option()
     cell: tuple[int, ...] = option(
         (),
         "Comma list of numbers of cells, as --dry_run prints them: only these are trained, and no results are written, "

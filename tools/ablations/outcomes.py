@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tools.comparisons.cells import Cell
-from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY, flatten_metrics, read_run_records
+from tools.comparisons.progress import read_current_record
+from tools.comparisons.records import FINISHED, UNHEALTHY, flatten_metrics, read_run_records
 
 BEST, LAST = "best", "last"
 """The two moments of a run whose metrics are compared."""
@@ -33,8 +34,8 @@ class Outcome:
 
     Attributes:
         cell: The cell.
-        status: Status of its record, or `NOT_STARTED`.
-        record: Its record; empty if it was not started.
+        status: Status of its record.
+        record: Its record, see `read_current_record`.
         evaluations: Metrics by name at each step at which the EMA generator was evaluated.
         moments: `BEST`, the step with the lowest value of the selecting metric, and `LAST`, the last evaluation of a
             finished run. A run that training stopped as unhealthy has a best step, if it was evaluated before.
@@ -61,8 +62,8 @@ def read_outcomes(cells: Sequence[Cell], metric: str) -> list[Outcome]:
 
 
 def _read_outcome(cell: Cell, metric: str) -> Outcome:
-    record = cell.read_record() or {}
-    status = record.get("status", NOT_STARTED)
+    record = read_current_record(cell)
+    status = record["status"]
     evaluations = dict(_read_evaluations(cell))
     last_step = None
     if status == FINISHED:

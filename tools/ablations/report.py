@@ -77,7 +77,7 @@ def _format_sections(
     yield "Runs that died are not in these means."
     ended = [f"- {outcome.cell.describe(dict(outcome.record))}" for outcome in outcomes if _has_message(outcome)]
     if ended:
-        yield "Runs that did not finish:\n\n" + "\n".join(ended)
+        yield "Runs that have not finished:\n\n" + "\n".join(ended)
     yield from _format_differences(outcomes, plan.metric)
     yield from _format_images(shown)
     if image_notes:

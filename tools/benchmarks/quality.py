@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from sagan_tf.files import check_can_write_directory, write_atomically
 from sagan_tf.runs.run_lock import lock_run_directory
 from tools.comparisons import results
 from tools.comparisons.cells import Cell, Limit
+from tools.comparisons.devices import check_device_names, check_devices_exist, devices_option, use_device
+from tools.comparisons.execution import run_on_devices
 from tools.comparisons.processes import exit_on_sigterm
+from tools.comparisons.progress import read_current_record
 from tools.comparisons.settings import (
     SETTINGS_FILE,
     check_schedules,
@@ -51,6 +55,7 @@ class QualityOptions:
     )
     evaluate_every: int = option(0, "Steps between points of the plot; 0: no plot.")
     run_dir: str = option("runs/quality", "Directory of all runs.")
+    devices: tuple[str, ...] = devices_option()
     dry_run: bool = option(False, "Only print the commands.")
 
     def __post_init__(self) -> None:
@@ -60,6 +65,14 @@ class QualityOptions:
             raise UserError(f"minutes: expected either --minutes or --steps, received {received}")
         check_positive(self, "seeds", *limits)
         check_at_least_zero(self, "evaluate_every")
+        check_device_names(self.devices)
+        if self.devices and self.dry_run:
+            raise UserError("devices: has no effect with --dry_run, which trains nothing")
+        if self.devices and self.minutes is not None:
+            raise UserError(
+                "devices: expected --steps, received --minutes; runs at the same time share the memory of the machine, "
+                "so that equal minutes are not equal work; give --steps, or no --devices"
+            )
 
 
 OPTIONS = (QualityOptions,)
@@ -82,18 +95,19 @@ def run(options: QualityOptions) -> dict[str, Any]:
     cells = _create_cells(options)
     if options.dry_run:
         return {"commands": [command for cell in cells for command in cell.format_commands()]}
+    check_devices_exist(options.devices)
+    for cell in cells:
+        cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     directory = _find_directory(options)
     check_can_write_directory(directory, "run_dir")
     directory.mkdir(parents=True, exist_ok=True)
     with lock_run_directory(directory), exit_on_sigterm():
-        records = []
-        for cell in cells:
-            records.append(cell.run())
-            print(cell.describe(records[-1]), flush=True)
-            write_atomically(directory / "quality.csv", results.format_csv(records))
-            chart = results.draw_charts([(cell.setting.name, cell.run_dir) for cell in cells])
-            if chart:
-                write_atomically(directory / "quality.svg", chart)
+        if len(options.devices) > 1:
+            run_on_devices(cells, options.devices, "tools/benchmark.py quality")
+            records = [read_current_record(cell) for cell in cells]
+            _write_results(directory, cells, records)
+        else:
+            records = _run_cells(directory, cells, "".join(options.devices))
     return {"cells": records}
 
 
@@ -105,6 +119,24 @@ def format_rows(result: dict[str, Any]) -> list[list[str]]:
     if "commands" in result:
         return [[command] for command in result["commands"]]
     return results.format_rows(result["cells"])
+
+
+def _run_cells(directory: Path, cells: Sequence[Cell], device: str) -> list[dict[str, Any]]:
+    """Run cells on one device, or on all if its name is empty, and return their records."""
+    records = []
+    with use_device(device):
+        for cell in cells:
+            records.append(cell.run())
+            print(cell.describe(records[-1]), flush=True)
+            _write_results(directory, cells, records)
+    return records
+
+
+def _write_results(directory: Path, cells: Sequence[Cell], records: Sequence[dict[str, Any]]) -> None:
+    write_atomically(directory / "quality.csv", results.format_csv(records))
+    chart = results.draw_charts([(cell.setting.name, cell.run_dir) for cell in cells])
+    if chart:
+        write_atomically(directory / "quality.svg", chart)
 
 
 def _find_directory(options: QualityOptions) -> Path:

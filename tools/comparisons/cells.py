@@ -17,21 +17,24 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically
 from sagan_tf.text import read_text
+from tools.comparisons.log_lock import open_locked_log
 from tools.comparisons.processes import STOPPED, run_process
 from tools.comparisons.records import (
     FAILED,
     FINISHED,
     READINGS,
+    RUNNING,
     UNFINISHED,
     UNHEALTHY,
     compute_training_seconds,
     describe_failure,
     find_last_reading,
+    find_saved_step,
     flatten_metrics,
     format_option_values,
     read_record,
@@ -131,6 +134,8 @@ class Cell:
         if record["status"] == UNHEALTHY:
             path = self.path_with_suffix(".json")
             return f"{self.name}: stopped: unhealthy: {record['message']} (remove {path} to try again)"
+        if record["status"] == RUNNING:
+            return f"{self.name}: running: {record['message']}"
         if record["status"] == FAILED:
             return f"{self.name}: failed: {record['message']}; run the same command to try again"
         return f"{self.name}: unfinished: {record['message']}; run the same command to continue"
@@ -158,30 +163,35 @@ class Cell:
             machine = describe_machine(collect_machine_facts())
             record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds, "machine": machine}
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
-            record |= self._train_and_evaluate(record)
+            with open_locked_log(self.path_with_suffix(".log"), self.name) as log:
+                self._write_record(record)
+                record |= self._train_and_evaluate(record, log)
             self._write_record(record)
         return record
 
-    def _train_and_evaluate(self, record: dict[str, Any]) -> dict[str, Any]:
+    def _train_and_evaluate(self, record: dict[str, Any], log: IO[bytes]) -> dict[str, Any]:
         if not self._is_trained():
-            status, cpu_seconds, output = self._run_command(self.create_train_command(), self._create_stop_condition())
+            command = self.create_train_command()
+            status, cpu_seconds, output = self._run_command(command, log, self._create_stop_condition())
             record["cpu_seconds"] += cpu_seconds
             self._write_record(record)
             if status not in (0, STOPPED):
                 return describe_failure(status, output)
-        status, _, output = self._run_command(self.create_evaluate_command())
+        status, _, output = self._run_command(self.create_evaluate_command(), log)
         if status:
             return describe_failure(status, output)
         return {"status": FINISHED} | self._collect_results(
             json.loads(read_text(self.path_with_suffix(".evaluation.json")))
         )
 
-    def _run_command(self, command: list[str], is_over: Callable[[], bool] | None = None) -> tuple[int, float, str]:
+    def _run_command(
+        self, command: list[str], log: IO[bytes], is_over: Callable[[], bool] | None = None
+    ) -> tuple[int, float, str]:
         """Run a command; return its exit status, CPU seconds and output."""
-        log = self.path_with_suffix(".log")
-        written_before = log.stat().st_size if log.exists() else 0
+        path = self.path_with_suffix(".log")
+        written_before = path.stat().st_size
         status, cpu_seconds = run_process(command, log, is_over)
-        return status, cpu_seconds, log.read_bytes()[written_before:].decode(errors="replace")
+        return status, cpu_seconds, path.read_bytes()[written_before:].decode(errors="replace")
 
     def _collect_results(self, evaluation: dict[str, Any]) -> dict[str, Any]:
         records = read_run_records(self.run_dir)
@@ -217,9 +227,8 @@ class Cell:
 
         This is so if the comparison was interrupted during the evaluation.
         """
-        saved = [int(path.stem.rpartition("-")[2]) for path in (self.run_dir / "checkpoints").glob("step-*.index")]
         records = read_run_records(self.run_dir)
-        return self._is_over() and bool(saved) and max(saved) >= records[-1]["step"]
+        return self._is_over() and find_saved_step(self.run_dir) >= records[-1]["step"]
 
     def _compute_training_seconds(self) -> float:
         return compute_training_seconds(self.run_dir, self.path_with_suffix(".log"))

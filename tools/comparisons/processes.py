@@ -10,8 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sagan_tf.environment.keras_settings import environment_without_keras_settings
 from tools.repository import ROOT
@@ -33,12 +32,12 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
-def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | None = None) -> tuple[int, float]:
+def run_process(command: list[str], log: IO[bytes], is_over: Callable[[], bool] | None = None) -> tuple[int, float]:
     """Run a command to its end, or stop it by SIGTERM.
 
     Args:
         command: A command of this project.
-        log: The file to which its output is appended.
+        log: The open file to which its output is appended.
         is_over: Called each second; once it returns True, the process receives a SIGTERM, upon which it saves and ends.
             None: the process runs to its end.
 
@@ -48,7 +47,7 @@ def run_process(command: list[str], log: Path, is_over: Callable[[], bool] | Non
     """
     before = _read_cpu_seconds()
     stopped = False
-    with log.open("ab") as output, start_process(command, output) as process:
+    with start_process(command, log) as process:
         try:
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -83,17 +82,16 @@ def exit_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def start_process(command: list[str], output: Any = None, directory: Path = ROOT) -> subprocess.Popen[bytes]:
+def start_process(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start a process that receives a SIGTERM when this process ends, and no Ctrl-C.
 
     Args:
         command: A command of this project.
-        output: The file of its standard output and standard error; None: those of this process.
-        directory: The current directory of the process.
+        output: The file of its standard output and standard error.
     """
     return subprocess.Popen(
         [sys.executable, "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *command],
-        cwd=directory,
+        cwd=ROOT,
         env=environment_without_keras_settings() | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=subprocess.DEVNULL,
         stdout=output,

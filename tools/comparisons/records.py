@@ -21,6 +21,8 @@ UNHEALTHY = "unhealthy"
 """A health sign or a non-finite number stopped the run. It would stop again."""
 FAILED = "failed"
 """A command failed for another reason, such as a wrong flag or a full disk. It is tried again."""
+RUNNING = "running"
+"""Status of a cell that a process trains or evaluates at this moment. No stored record has it."""
 NOT_STARTED = "not started"
 """Status of a cell that has no record."""
 _UNHEALTHY = re.compile(r"error: (on_unhealthy: |training: expected finite )")
@@ -62,7 +64,7 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
 
     Args:
         path: The file of the record.
-        run_dir: The directory of the run. The flags of a run that failed before it created this directory may change.
+        run_dir: The directory of the run. The flags of a run that ended before it created this directory may change.
         identity: The values with which a record of this cell begins.
 
     Returns:
@@ -75,7 +77,7 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
         return None
     try:
         record = dict(json.loads(read_text(path)))
-        is_begun = record["status"] != FAILED or run_dir.exists()
+        is_begun = record["status"] not in (FAILED, UNFINISHED) or run_dir.exists()
         differences = list(_find_differences(record, identity)) if is_begun else []
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
@@ -154,6 +156,12 @@ def describe_failure(status: int, output: str) -> dict[str, str]:
 def read_run_records(run_dir: Path) -> list[dict[str, Any]]:
     """Read the complete lines of a run's `metrics.jsonl`; empty if there is no file."""
     return read_metrics(run_dir / "metrics.jsonl")
+
+
+def find_saved_step(run_dir: Path) -> int:
+    """Return the step of a run's last checkpoint, from which it continues; 0 if there is none."""
+    checkpoints = (run_dir / "checkpoints").glob("step-*.index")
+    return max((int(path.stem.rpartition("-")[2]) for path in checkpoints), default=0)
 
 
 def compute_training_seconds(run_dir: Path, log: Path) -> float:

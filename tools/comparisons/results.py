@@ -18,6 +18,7 @@ from tools.comparisons.records import (
     FINISHED,
     NOT_STARTED,
     READINGS,
+    RUNNING,
     UNFINISHED,
     UNHEALTHY,
     flatten_metrics,
@@ -175,6 +176,6 @@ def format_mean(values: Sequence[float | None], spec: str) -> str:
 def format_counts(statuses: Sequence[str]) -> str:
     """Format how many cells have finished, and how many have each other status."""
     parts = [f"{statuses.count(FINISHED)} of {len(statuses)}"]
-    for status in (UNHEALTHY, FAILED, UNFINISHED, NOT_STARTED):
+    for status in (UNHEALTHY, FAILED, RUNNING, UNFINISHED, NOT_STARTED):
         parts += [f"{statuses.count(status)} {status}"] if status in statuses else []
     return ", ".join(parts)

@@ -13,6 +13,7 @@ from sagan_tf.runs.run_lock import lock_file
 from tests.tools.fake_processes import SIGKILLED, FakeProcesses
 from tools import ablation
 from tools.ablations import report
+from tools.comparisons.log_lock import open_locked_log
 
 
 @pytest.fixture
@@ -122,6 +123,18 @@ def test_single_cells_write_no_results(processes: FakeProcesses, flags, tmp_path
     assert ablation.run([*flags, "--collect"]) == 1  # two cells have not been started
     assert "2 not started" in capsys.readouterr().out
     assert [row["status"] for row in read_rows(tmp_path)] == ["finished", "not started", "not started", "finished"]
+
+
+def test_a_cell_of_another_process_is_shown_as_running(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    assert ablation.run([*flags, "--cell=0"]) == 0
+    (tmp_path / "runs" / "wide").mkdir()
+    with open_locked_log(tmp_path / "runs" / "wide" / "seed_0.log", "the cell"):
+        assert ablation.run([*flags, "--collect"]) == 1
+    printed = capsys.readouterr()
+    assert "4 cells: 1 finished, 1 running, 2 not started" in printed.out and "wide, seed 0 (running)" in printed.err
+    assert [row["status"] for row in read_rows(tmp_path)] == ["finished", "running", "not started", "not started"]
+    page = (tmp_path / "runs" / "results.md").read_text()
+    assert "0 of 2, 1 running, 1 not started" in page and "- wide, seed 0: running: at step 0" in page
 
 
 def test_a_cell_of_another_process_is_skipped(processes: FakeProcesses, flags, tmp_path, capsys) -> None:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -16,9 +17,14 @@ def python(program: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
+def run_with_log(command: list[str], log: pathlib.Path, is_over: Callable[[], bool] | None = None):
+    with log.open("ab") as file:
+        return run_process(command, file, is_over)
+
+
 def test_a_process_is_stopped_when_its_time_is_over(tmp_path: pathlib.Path):
     log = tmp_path / "log"
-    status, seconds = run_process(python(SAVES + WAITS), log, lambda: "began" in log.read_text())
+    status, seconds = run_with_log(python(SAVES + WAITS), log, lambda: "began" in log.read_text())
     assert status == STOPPED and seconds > 0
     assert log.read_text().split() == ["began", "saved"]
 
@@ -26,13 +32,13 @@ def test_a_process_is_stopped_when_its_time_is_over(tmp_path: pathlib.Path):
 @pytest.mark.parametrize(("ending", "expected"), [("sys.exit(2)", 2), ("0", 0), ("sys.exit(143)", -signal.SIGTERM)])
 def test_exit_status_of_a_process(ending: str, expected: int, tmp_path: pathlib.Path):
     (tmp_path / "log").write_text("before\n")
-    assert run_process(python(f"import sys; print('now'); {ending}"), tmp_path / "log")[0] == expected
+    assert run_with_log(python(f"import sys; print('now'); {ending}"), tmp_path / "log")[0] == expected
     assert (tmp_path / "log").read_text().split() == ["before", "now"]
 
 
 def test_exit_status_of_a_killed_process(tmp_path: pathlib.Path):
     kills_itself = python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    assert run_process(kills_itself, tmp_path / "log", lambda: False)[0] == -signal.SIGKILL
+    assert run_with_log(kills_itself, tmp_path / "log", lambda: False)[0] == -signal.SIGKILL
 
 
 def test_sigterm_ends_this_process_after_the_child_has_saved(tmp_path: pathlib.Path):
@@ -44,7 +50,7 @@ def test_sigterm_ends_this_process_after_the_child_has_saved(tmp_path: pathlib.P
         return False
 
     with pytest.raises(SystemExit) as ended, exit_on_sigterm():
-        run_process(python(SAVES + WAITS), log, end_this_process)
+        run_with_log(python(SAVES + WAITS), log, end_this_process)
     assert ended.value.code == STOPPED
     assert log.read_text().split() == ["began", "saved"]
 
@@ -56,7 +62,7 @@ def test_a_process_ends_when_its_parent_is_killed(tmp_path: pathlib.Path):
         "import os, pathlib, signal; from tools.comparisons.processes import run_process\n"
         f"log = pathlib.Path({str(log)!r})\n"
         "kill = lambda: 'began' in log.read_text() and os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"run_process({python(SAVES + WAITS)!r}, log, kill)"
+        f"run_process({python(SAVES + WAITS)!r}, log.open('ab'), kill)"
     )
     ended = subprocess.run(python(program), cwd=pathlib.Path(__file__).parents[3], check=False)
     assert ended.returncode == -signal.SIGKILL

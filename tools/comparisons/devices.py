@@ -1,4 +1,4 @@
-"""Devices on which the runs of a study are trained, each with one run at a time."""
+"""Devices on which the runs of a comparison are trained, each with one run at a time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from sagan_tf.config.option import option
+from sagan_tf.environment.cores import list_usable_cores
 from sagan_tf.environment.cuda import has_nvidia_gpu, list_visible_devices
 from sagan_tf.errors import UserError
 
 _GPUS_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _NO_GPU = "-1"
 _DEVICE = re.compile(r"cpu|(cpu|gpu):(\d+)")
+
+
+def devices_option() -> Any:
+    """Declare the option of the devices of a comparison."""
+    return option(
+        (),
+        "Comma list of devices, each of which trains one run at a time: cpu (all cores, no GPU), cpu:N (the core N) or "
+        "gpu:N (the GPU N of those that are visible). With two devices, two runs are trained at the same time. Empty: "
+        "one run at a time, on all devices.",
+    )
 
 
 def check_device_names(names: Sequence[str]) -> None:
@@ -44,8 +57,8 @@ def check_devices_exist(names: Sequence[str]) -> None:
         kind, _, number = name.partition(":")
         if kind == "gpu":
             _find_gpu(int(number))
-        elif number and int(number) not in _list_cores():
-            cores = ", ".join(map(str, _list_cores())) or "none, as this system cannot bind a process to a core"
+        elif number and int(number) not in list_usable_cores():
+            cores = ", ".join(map(str, list_usable_cores())) or "none, as this system cannot bind a process to a core"
             raise UserError(f"devices: expected a core of {cores}, received {name!r}")
 
 
@@ -53,11 +66,13 @@ def check_devices_exist(names: Sequence[str]) -> None:
 def use_device(name: str) -> Iterator[None]:
     """Let the processes that are started inside the context use one device only.
 
+    A process that is bound to a core computes with one thread: TensorFlow and NumPy count the cores that they may use.
+
     Args:
         name: A name that `check_devices_exist` accepts, or an empty string for all devices.
     """
     kind, _, number = name.partition(":")
-    gpus, cores = os.environ.get(_GPUS_VARIABLE), _list_cores()
+    gpus, cores = os.environ.get(_GPUS_VARIABLE), list_usable_cores()
     if kind:
         os.environ[_GPUS_VARIABLE] = _find_gpu(int(number)) if kind == "gpu" else _NO_GPU
     if kind == "cpu" and number:
@@ -90,8 +105,3 @@ def _find_gpu(index: int) -> str:
             f"'gpu:{index}'"
         )
     return visible[index]
-
-
-def _list_cores() -> list[int]:
-    """Return the numbers of the cores that this process may use; empty if the system cannot tell."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

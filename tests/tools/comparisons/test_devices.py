@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from sagan_tf.errors import UserError
-from tools.ablations import devices
-from tools.ablations.devices import check_device_names, check_devices_exist, use_device
+from tools.comparisons import devices
+from tools.comparisons.devices import check_device_names, check_devices_exist, use_device
 
 SHOW = "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'), sorted(os.sched_getaffinity(0)))"
 

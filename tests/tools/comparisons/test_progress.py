@@ -1,0 +1,36 @@
+"""Status of a cell while it is trained, and after its process was killed."""
+
+import pathlib
+import sys
+
+import pytest
+
+from tests.tools.comparisons.toy_cells import make_cells, read_events, start_cells, wait_for_step
+from tests.waiting import wait_until
+from tools.comparisons.progress import read_current_record
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has ended")
+def test_status_of_a_cell_whose_process_is_killed(tmp_path: pathlib.Path):
+    cells = make_cells(tmp_path, "plain")
+
+    def read() -> tuple[str, str]:
+        record = read_current_record(cells[0])
+        return record["status"], record.get("message", "")
+
+    assert read() == ("not started", "")
+    for name in ("hold", "full"):
+        (tmp_path / name).touch()
+    process = start_cells(tmp_path, "plain")
+    wait_for_step(cells[0])
+    wait_until(lambda: read() == ("running", "at step 1"), seconds=20)
+    process.kill()
+    process.communicate()
+    assert read()[0] == "running"  # It saves.
+    (tmp_path / "full").unlink()
+    wait_until(lambda: read()[0] != "running", seconds=20)
+    assert read() == ("unfinished", "interrupted at step 1") and read_events(tmp_path)[-1] == "plain saved"
+    (tmp_path / "fail").touch()
+    (tmp_path / "hold").unlink()
+    start_cells(tmp_path, "plain").communicate(timeout=20)
+    assert read()[0] == "failed"
