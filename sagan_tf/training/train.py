@@ -20,7 +20,12 @@ from sagan_tf.distribution.memory_errors import explain_memory_errors
 from sagan_tf.distribution.strategy import count_workers, create_strategy, is_chief
 from sagan_tf.distribution.worker_agreement import run_on_chief
 from sagan_tf.errors import UserError
-from sagan_tf.runs.checkpoints import BEST_DIRECTORY, Checkpoints, remove_unfinished_checkpoints
+from sagan_tf.runs.checkpoints import (
+    BEST_DIRECTORY,
+    Checkpoints,
+    find_newest_checkpoint,
+    remove_unfinished_checkpoints,
+)
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.runs.run_lock import lock_run_directory
 from sagan_tf.runs.system_errors import MEMORY_REMEDY, explain_system_errors
@@ -77,6 +82,7 @@ def _train(
     strategy: tf.distribute.Strategy,
 ) -> None:
     """Open the data and the run, and train if there are steps or evaluations left."""
+    newest = find_newest_checkpoint(run_directory.checkpoints)
     source, config, state, restored, origin = open_run(config, strategy, run_directory)
     if restored is not None and restored >= config.training.num_steps and not is_evaluation_missing(config, restored):
         _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
@@ -88,7 +94,7 @@ def _train(
     iterator = _create_training_iterator(config, sampled.source, strategy, state)
     flagfile = config.to_flagfile()
     with contextlib.ExitStack() as stack:
-        run_directory = _open_run_directory(run_directory, flagfile, strategy, stack)
+        run_directory = _open_run_directory(run_directory, newest, flagfile, strategy, stack)
         _record_run_description(config, source, state, strategy, run_directory, origin)
         if restored is not None:
             _logger.info("resumed at step %d", restored)
@@ -106,17 +112,29 @@ def _train(
 
 
 def _open_run_directory(
-    run_directory: RunDirectory, flagfile: str, strategy: tf.distribute.Strategy, stack: contextlib.ExitStack
+    run_directory: RunDirectory,
+    newest: str | None,
+    flagfile: str,
+    strategy: tf.distribute.Strategy,
+    stack: contextlib.ExitStack,
 ) -> RunDirectory:
     """Create and lock the directory that this worker writes, and write its records.
 
     Every worker takes part in saving, but only the chief writes the run directory; the other workers write a temporary
     one. An error in the flags or the data occurs before this and leaves no directory behind.
+
+    Raises:
+        UserError: Another process uses the directory, or has saved a checkpoint since this process restored `newest`.
     """
     if not is_chief(strategy):
-        run_directory = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_")))
+        run_directory, newest = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory(prefix="sagan_tf_"))), None
     run_directory.create()
     stack.enter_context(lock_run_directory(run_directory.path))
+    if (found := find_newest_checkpoint(run_directory.checkpoints)) != newest:
+        raise UserError(
+            f"run_dir: expected no other process to train {run_directory.path} while this one started, but one has "
+            f"saved {found}; start the same command again"
+        )
     remove_unfinished_checkpoints(run_directory.checkpoints)
     remove_unfinished_checkpoints(run_directory.checkpoints / BEST_DIRECTORY)
     run_directory.write_records(flagfile)

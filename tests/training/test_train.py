@@ -1,10 +1,12 @@
 """Tests of whole training runs."""
 
+import contextlib
 import functools
 import json
 import logging
 import pathlib
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ import tensorflow as tf
 from sagan_tf.config import Config
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError, WorkerLostError
+from sagan_tf.runs.checkpoints import Checkpoints
+from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.training import opening
 from sagan_tf.training import train as training
 from sagan_tf.training.state import create_state
@@ -24,6 +28,7 @@ from tests.training.tiny import (
     PLAIN_NETWORKS,
     PLAINEST_NETWORKS,
     find_differences,
+    make_state,
     make_updates,
     one_device,
     restore_values,
@@ -115,6 +120,27 @@ def test_a_run_writes_the_documented_files(tmp_path, caplog):
     assert find_differences(before, restore_values(config(4))) == set()
     with pytest.raises(UserError, match=r"adam_beta2.*0\.9"):
         train(config(9, adam_beta2=0.9))
+
+
+def test_a_run_that_another_process_has_continued_is_not_continued_from_an_older_step(tmp_path, monkeypatch):
+    config = run_config(tmp_path, 4, **PLAINEST_NETWORKS)
+    state = make_state(config, one_device())
+    checkpoints = Checkpoints(tmp_path / "checkpoints", state, keep=2)
+    checkpoints.save()
+    RunDirectory(tmp_path).write_records(config.to_flagfile())
+    before = sorted(tmp_path.iterdir())
+
+    @contextlib.contextmanager
+    def continue_run(run_dir: pathlib.Path) -> Iterator[None]:
+        """Lock a directory that was not locked when training began, after another process has saved a step."""
+        state.step.assign(3)
+        checkpoints.save()
+        yield
+
+    monkeypatch.setattr(training, "lock_run_directory", continue_run)
+    with pytest.raises(UserError, match=r"^run_dir: .*step-3"):
+        train(config)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_images_come_in_the_order_of_seed_and_rollbacks_from_the_position_on(tmp_path):
