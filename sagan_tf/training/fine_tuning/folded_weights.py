@@ -21,6 +21,7 @@ from sagan_tf.layers import BatchNormalization, ResamplingConvolution, SpectralN
 from sagan_tf.layers.convolutions.kernel_recovery import recover_kernel
 
 _SEED = 0
+_MAX_ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +100,24 @@ def _list_targets(network: keras.Model) -> Iterator[_Target]:
 
 
 def _list_normalization_targets(layer: BatchNormalization) -> Iterator[_Target]:
-    factor = (layer.moving_variance.numpy() + layer.epsilon) ** -0.5
-    scale = layer.gain.numpy() * factor
+    variance = layer.moving_variance.numpy() + np.float32(layer.epsilon)
+    scale = layer.gain.numpy() / np.sqrt(variance)
     yield _Target(scale, layer.gain, np.asarray)
     yield _Target(layer.bias.numpy() - layer.moving_mean.numpy() * scale, layer.bias, np.asarray)
-    yield _Target(
-        factor, layer.moving_variance, lambda value: np.maximum(value.astype(np.float64) ** -2 - layer.epsilon, 0.0)
-    )
+    yield _Target(variance, layer.moving_variance, lambda value: np.maximum(value - np.float32(layer.epsilon), 0.0))
 
 
 def _find_target(capture: np.ndarray, known: Sequence[_Target]) -> _Target:
-    for target in known:
-        if target.constant.shape == capture.shape and np.allclose(target.constant, capture, rtol=1e-4, atol=1e-6):
-            return target
-    raise ValueError(f"a weight of the shape {capture.shape} is not a known function of the variables")
+    """Find the target with the value of a constant.
+
+    Compare lengths, because single elements may be small differences of large numbers, which round differently. The
+    variance with and without epsilon are about as near to each other as rounding, so the nearest target is taken.
+    """
+    fitting = [target for target in known if target.constant.shape == capture.shape]
+    errors = [np.linalg.norm(target.constant - capture) for target in fitting]
+    if not errors or min(errors) > _MAX_ROUNDING * np.linalg.norm(capture):
+        raise ValueError(f"a weight of the shape {capture.shape} is not a known function of the variables")
+    return fitting[int(np.argmin(errors))]
 
 
 def _pair(

@@ -30,6 +30,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "convolutional": PLAIN_NETWORKS,
     "residual": SAGAN,
     "latents to every block": SAGAN | {"latents_to_every_block": True, "latent_dim": 8},
+    "wide": SAGAN | {"latents_to_every_block": True, "latent_dim": 8, "base_channels": 48},
     "without spectral normalization": SAGAN | {"generator_spectral_norm": False},
 }
 
@@ -90,6 +91,7 @@ def place(tmp_path_factory):
                 ("residual", "strided"),
                 ("residual", "plain"),
                 ("latents to every block", "auto"),
+                ("wide", "auto"),
                 ("without spectral normalization", "auto"),
             )
         ),
