@@ -40,9 +40,11 @@ def write_export(place: pathlib.Path, resampling: str = "auto", **networks: Any)
     state = write_run(place / "run", **networks)
     for network in (state.generator_ema, state.discriminator):
         _converge(network)
-    biases = [variable for variable in state.generator_ema.variables if variable.name == "bias"]
-    for variable in biases[-3:]:
-        variable.assign(np.zeros(variable.shape))  # equal weights, which the export stores once
+    for variable in state.generator_ema.variables:
+        if variable.path in ("block_1/normalization_1/gain", "block_1/normalization_1/bias"):
+            variable.assign(np.ones(variable.shape))  # equal weights, which an export stores once
+        elif variable.name == "bias" and variable.path.startswith("block_3/convolution"):
+            variable.assign(variable + 3.0)  # features whose mean is not near 0
     Checkpoints(place / "run" / "checkpoints", state, keep=3).save()
     options = ExportOptions(run_dir=str(place / "run"), discriminator=True, resampling=resampling)
     return state, export(options)["saved_model"]
