@@ -13,9 +13,9 @@ class InitializationConfig:
 
     init_from: str = option(
         "",
-        "Trained run whose weights this run starts with (fine-tuning): its directory, for the newest checkpoint, or "
-        "the path of a checkpoint, RUN/checkpoints/step-100 or RUN/checkpoints/best. It is read only when the run "
-        "begins, not when it is resumed. Empty: random weights.",
+        "Trained run whose weights this run starts with (fine-tuning): its directory, for the newest checkpoint; the "
+        "path of a checkpoint, RUN/checkpoints/step-100 or RUN/checkpoints/best; or an export, RUN/exports/100. It is "
+        "read only when the run begins, not when it is resumed. Empty: random weights.",
         added_later=True,
     )
     class_map: tuple[str, ...] = option(

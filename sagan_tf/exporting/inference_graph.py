@@ -7,15 +7,14 @@ constants.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.generation.inference import freeze_for_inference
+from sagan_tf.generation.inference import constant_weights
 from sagan_tf.keras_backend import keras
 
 Tensors = dict[str, tf.Tensor]
@@ -124,7 +123,7 @@ def build_inference_graph(
         ValueError: If `function` uses a variable that is not in `network.variables`.
     """
     specs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs.items()}
-    with _constant_weights(network):
+    with constant_weights(network):
         traced = tf.function(function, autograph=False).get_concrete_function(**specs)
     definition = traced.graph.as_graph_def()
     # Custom gradients are for training only, and are found by an identifier that is valid in this process only.
@@ -141,17 +140,6 @@ def build_inference_graph(
         {name: tensor.name for name, tensor in traced.structured_outputs.items()},
         weights,
     )
-
-
-@contextlib.contextmanager
-def _constant_weights(network: keras.Model) -> Iterator[None]:
-    """Make the current weights of a network constant within the context.
-
-    They are folded where possible.
-    """
-    values = [(variable, tf.convert_to_tensor(variable)) for variable in network.variables]
-    with freeze_for_inference(network), keras.StatelessScope(values):
-        yield
 
 
 def _extract_layer_name(placeholder: str) -> str:

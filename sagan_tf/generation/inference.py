@@ -46,6 +46,17 @@ def freeze_for_inference(network: keras.Model) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def constant_weights(network: keras.Model) -> Iterator[None]:
+    """Make the current weights of a network constant within the context.
+
+    They are folded where possible.
+    """
+    values = [(variable, tf.convert_to_tensor(variable)) for variable in network.variables]
+    with freeze_for_inference(network), keras.StatelessScope(values):
+        yield
+
+
 def generate_images(generator: keras.Model, latents: tf.Tensor, labels: tf.Tensor, batch_size: int = 16) -> np.ndarray:
     """Generate images in inference mode (moving statistics), in batches.
 

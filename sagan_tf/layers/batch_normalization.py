@@ -61,6 +61,7 @@ class BatchNormalization(keras.layers.Layer):
         self.epsilon = epsilon
         self.synchronized = synchronized
         self._frozen_values: tuple[tf.Tensor, ...] | None = None
+        self._recorded_inputs: list[tf.Tensor] | None = None
 
     def build(self, input_shape: Any) -> None:
         """Create gamma, beta and the moving statistics."""
@@ -86,6 +87,15 @@ class BatchNormalization(keras.layers.Layer):
             yield
         finally:
             self._frozen_values = outer
+
+    @contextlib.contextmanager
+    def record_inputs(self) -> Iterator[list[tf.Tensor]]:
+        """Yield a list that receives the features of each eager call with `training=False` inside this context."""
+        outer, self._recorded_inputs = self._recorded_inputs, []
+        try:
+            yield self._recorded_inputs
+        finally:
+            self._recorded_inputs = outer
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the inputs."""
@@ -125,6 +135,8 @@ class BatchNormalization(keras.layers.Layer):
     def _normalize(self, inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, training: bool) -> tf.Tensor:
         """Normalize with gamma and beta of shape [channels] or [batch, channels]."""
         if not training:
+            if self._recorded_inputs is not None:
+                self._recorded_inputs.append(inputs)
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             return normalize(inputs, mean, variance + self.epsilon, gamma, beta)
         if self.synchronized:

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -81,6 +82,38 @@ def estimate_bounded_sigma_compiled(
 
     sigma, next_u = bounded(w)
     return sigma, tf.stop_gradient(next_u)
+
+
+def find_unit_sigma_vector(w: np.ndarray, iterations: int) -> np.ndarray:
+    """Find a vector u from which the estimate of sigma is 1.
+
+    It is the left singular vector of the largest singular value s if s is at most 1. Otherwise another singular vector,
+    of a value r below 1, is added with the factor that `estimate_sigma` maps to 1: after the last iteration but one u
+    is proportional to u_s + c u_r, and |w v| = 1 for c^2 = s^2 (s^2 - 1) / (r^2 (1 - r^2)).
+
+    Args:
+        w: Float [rows, columns], such as a kernel that was divided by an estimate of its sigma, which is never above s.
+        iterations: Number of power iterations of an estimate, at least 1.
+
+    Returns:
+        u, float32 [rows, 1].
+    """
+    w = w.astype(np.float64)
+    has_few_rows = w.shape[0] <= w.shape[1]
+    squares, vectors = np.linalg.eigh(w @ w.T if has_few_rows else w.T @ w)  # in ascending order
+    squares = np.maximum(squares, 0.0)
+
+    def get_left_vector(index: int) -> np.ndarray:
+        vector = vectors[:, index] if has_few_rows else w @ vectors[:, index]
+        return vector / max(np.linalg.norm(vector), np.finfo(np.float64).tiny)
+
+    largest, u = squares[-1], get_left_vector(-1)
+    products = squares * (1.0 - squares)
+    index = int(np.argmax(products))  # the vector that needs the smallest factor
+    if largest > 1.0 and products[index] > 0.0:
+        factor = np.sqrt(largest * (largest - 1.0) / products[index])
+        u = u + factor * (largest / squares[index]) ** (iterations - 1) * get_left_vector(index)
+    return (u / max(np.linalg.norm(u), np.finfo(np.float64).tiny)).astype(np.float32)[:, np.newaxis]
 
 
 @functools.cache

@@ -14,7 +14,12 @@ import keras
 import tensorflow as tf
 
 from sagan_tf.layers.accelerators import can_compile_for_gpu
-from sagan_tf.layers.power_iteration import estimate_bounded_sigma, estimate_bounded_sigma_compiled, estimate_sigma
+from sagan_tf.layers.power_iteration import (
+    estimate_bounded_sigma,
+    estimate_bounded_sigma_compiled,
+    estimate_sigma,
+    find_unit_sigma_vector,
+)
 
 CONSTRAINTS = ("equal", "at_most")
 _TYPICAL_BATCH_SIZE = 16
@@ -131,6 +136,11 @@ class SpectralNormalization(keras.layers.Wrapper):
     def sigma(self) -> tf.Tensor:
         """Return the estimate of sigma that the next call will use, a float32 scalar."""
         return self._estimate_sigma(estimate_sigma)[0]
+
+    def assign_unit_sigma(self) -> None:
+        """Assign a `u` with which the kernel, already divided by an estimate of its sigma, is divided by 1."""
+        w = self._reshape_to_matrix(tf.convert_to_tensor(self._kernel)).numpy()
+        self.u.assign(find_unit_sigma_vector(w, self.power_iterations))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the output shape of the wrapped layer."""

@@ -39,6 +39,24 @@ def check_worker_consistency(strategy: tf.distribute.Strategy, state: TrainState
         )
 
 
+def copy_weights_from_chief(strategy: tf.distribute.Strategy, state: TrainState) -> None:
+    """Assign the networks of the chief worker to all workers.
+
+    All workers have to call this.
+
+    Args:
+        strategy: The strategy of the run.
+        state: The state of this worker.
+    """
+    if count_workers(strategy) == 1:
+        return
+    for network in (state.generator, state.generator_ema, state.discriminator):
+        for variable in network.variables:
+            rows = strategy.gather(strategy.run(lambda value=variable: tf.convert_to_tensor(value)[None]), axis=0)
+            with strategy.scope():
+                variable.assign(rows[0])
+
+
 def check_equal_weights(strategy: tf.distribute.Strategy, state: TrainState, source_step: int) -> None:
     """Check that all workers have started with the same weights of `--init_from`.
 

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagan_tf.layers.power_iteration import estimate_bounded_sigma, estimate_bounded_sigma_compiled, estimate_sigma
+from sagan_tf.layers.power_iteration import (
+    estimate_bounded_sigma,
+    estimate_bounded_sigma_compiled,
+    estimate_sigma,
+    find_unit_sigma_vector,
+)
 from tests.layers.replicas import two_replicas
 
 EPSILON = 1e-8
@@ -103,3 +108,25 @@ def test_compiled_form_inside_compiled_functions_and_loops() -> None:
         return estimate_bounded_sigma_compiled(w, u, 1, EPSILON, EPSILON)[0]
 
     np.testing.assert_allclose(converge(w, u), np.linalg.svd(w, compute_uv=False)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (4, 1), (1, 4)])
+def test_unit_sigma_vector_of_a_normalized_matrix_is_its_singular_vector(shape: tuple[int, int]) -> None:
+    left, values, _ = np.linalg.svd(make_matrix(*shape))
+    u = find_unit_sigma_vector(make_matrix(*shape).numpy() / values[0], 1)
+    np.testing.assert_allclose(np.abs(u[:, 0]), np.abs(left[:, 0]), atol=2e-3)
+    np.testing.assert_allclose(np.linalg.norm(u), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
+def test_unit_sigma_vector_of_a_matrix_divided_by_an_estimate(shape: tuple[int, int], iterations: int) -> None:
+    w, u = make_matrix(*shape), make_vector(shape[0])
+    w = w / estimate_sigma(w, u, iterations, EPSILON)[0]
+    assert np.linalg.norm(w, 2) > 1.005
+    sigma, _ = estimate_sigma(w, tf.constant(find_unit_sigma_vector(w.numpy(), iterations)), iterations, EPSILON)
+    np.testing.assert_allclose(sigma, 1.0, rtol=1e-5)
+
+
+def test_unit_sigma_vector_of_zeros_is_finite() -> None:
+    assert np.isfinite(find_unit_sigma_vector(np.zeros([3, 2], np.float32), 1)).all()

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sagan_tf.errors import UserError
 from sagan_tf.training import worker_consistency
-from sagan_tf.training.worker_consistency import check_equal_weights, check_worker_consistency
+from sagan_tf.training.worker_consistency import check_equal_weights, check_worker_consistency, copy_weights_from_chief
 from tests.training.tiny import PLAIN_NETWORKS, tiny_config, two_replicas
 from tests.training.tiny import make_state as make_whole_state
 
@@ -69,3 +69,22 @@ def test_different_weights_are_an_error(changed, monkeypatch):
     monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
     with pytest.raises(UserError, match="^init_from: .*step.* 4;"):
         check_equal_weights(two_replicas(), state, 4)
+
+
+def test_weights_of_the_chief_are_copied(monkeypatch):
+    strategy = two_replicas()
+    state = make_whole_state(tiny_config(**PLAIN_NETWORKS), strategy)
+    moving = state.generator.get_layer("normalization").moving_mean
+
+    def assign_different_values() -> None:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        moving.assign(tf.ones(moving.shape) * (5.0 + tf.cast(replica, tf.float32)))
+
+    for workers, expected in ((1, {5.0, 6.0}), (2, {5.0})):
+        monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy, count=workers: count)
+        strategy.run(assign_different_values)
+        kernel = state.discriminator.variables[1].numpy()
+        copy_weights_from_chief(strategy, state)
+        values = strategy.experimental_local_results(strategy.run(lambda: tf.convert_to_tensor(moving)))
+        assert {float(value[0]) for value in values} == expected
+        np.testing.assert_array_equal(state.discriminator.variables[1].numpy(), kernel)

@@ -35,6 +35,18 @@ _NEIGHBOR_SUMS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
 _PAIR_SUMS = _NEIGHBOR_SUMS[[0, 2, 1, 3]]
 
 
+def get_strided_sums(resampling: str) -> np.ndarray:
+    """Return the sums of taps, [16, 9], of the strided form of `up` or `down`."""
+    sums = np.kron(_NEIGHBOR_SUMS, _NEIGHBOR_SUMS)
+    # A transposed convolution takes its kernel in reverse order, as [height, width, outputs, inputs].
+    return sums[::-1] if resampling == "up" else sums / 4
+
+
+def get_subpixel_sums() -> np.ndarray:
+    """Return the sums of taps, [16, 9], of the form `subpixel` of `up`."""
+    return np.kron(_PAIR_SUMS, _PAIR_SUMS)
+
+
 def upsample_and_convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Compute `up` by its definition: [b, h, w, i] to [b, 2h, 2w, o]."""
     return convolve(upsample(x), kernel)
@@ -53,8 +65,7 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def upsample_and_convolve_strided(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Compute `up` as a transposed convolution of stride 2."""
     _, height, width, _ = x.shape
-    # A transposed convolution takes its kernel in reverse order, as [height, width, outputs, inputs].
-    sums = np.kron(_NEIGHBOR_SUMS, _NEIGHBOR_SUMS)[::-1]
+    sums = get_strided_sums("up")
     with schedule_kernel_transform(kernel, x):
         taps = combine_taps(tf.transpose(kernel, [0, 1, 3, 2]), sums, x)
         kernel = tf.reshape(taps, [4, 4, *taps.shape[1:]])
@@ -67,7 +78,7 @@ def upsample_and_convolve_subpixel(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor
     This form is slower than a transposed convolution in TensorFlow, but takes a third of its time in TFLite.
     """
     _, height, width, _ = x.shape
-    taps = combine_taps(kernel, np.kron(_PAIR_SUMS, _PAIR_SUMS), x)
+    taps = combine_taps(kernel, get_subpixel_sums(), x)
     # Axes: position and tap along the height, position and tap along the width.
     taps = tf.reshape(taps, [2, 2, 2, 2, *taps.shape[1:]])
     padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
@@ -81,7 +92,7 @@ def upsample_and_convolve_subpixel(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor
 
 def convolve_and_downsample_strided(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Compute `down` as a convolution of stride 2."""
-    taps = combine_taps(kernel, np.kron(_NEIGHBOR_SUMS, _NEIGHBOR_SUMS) / 4, x)
+    taps = combine_taps(kernel, get_strided_sums("down"), x)
     return tf.nn.conv2d(x, tf.reshape(taps, [4, 4, *taps.shape[1:]]), 2, "SAME")
 
 

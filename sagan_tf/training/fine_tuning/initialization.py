@@ -1,4 +1,4 @@
-"""Start of a run with the weights of a trained run."""
+"""Start of a run with the weights of a trained run or an export."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.training.fine_tuning.class_mapping import ClassMapping, map_classes
 from sagan_tf.training.fine_tuning.frozen_blocks import list_frozen_variables
 from sagan_tf.training.fine_tuning.origin import WeightOrigin
-from sagan_tf.training.fine_tuning.source_run import SourceRun, open_source_run
+from sagan_tf.training.fine_tuning.source_export import is_export, open_source_export
+from sagan_tf.training.fine_tuning.source_run import open_source_run
+from sagan_tf.training.fine_tuning.weight_source import CHECKPOINT, EXPORT, WeightSource
 from sagan_tf.training.fine_tuning.weight_transfer import Transfer, find_class_axes, transfer_variables
 from sagan_tf.training.state import TrainState
-from sagan_tf.training.worker_consistency import check_equal_weights
+from sagan_tf.training.worker_consistency import check_equal_weights, copy_weights_from_chief
 
 _logger = logging.getLogger("sagan_tf")
 _NETWORKS: tuple[tuple[Callable[[ModelConfig], keras.Model], tuple[str, ...]], ...] = (
@@ -34,8 +36,9 @@ def initialize_state(
 ) -> WeightOrigin | None:
     """Assign the weights of `--init_from` to the networks of a new run.
 
-    The EMA generator starts with the EMA generator of the source, and the generator with the generator. Optimizers and
-    counters are not changed. Every worker reads the source; all workers must call this function.
+    The EMA generator starts with the EMA generator of the source, and the generator with the generator; both start with
+    the generator of an export. Without a discriminator in the source, it keeps its values. Optimizers and counters are
+    not changed. Every worker reads the source; all workers must call this function.
 
     Args:
         config: The run, with its number of classes.
@@ -52,9 +55,14 @@ def initialize_state(
     if not config.initialization.init_from:
         return None
     origin = run_on_all_workers(strategy, lambda: _assign_weights(config, class_names, state, strategy))
+    if origin.kind == EXPORT:  # workers may round differently where they compute what the export does not have
+        copy_weights_from_chief(strategy, state)
     check_equal_weights(strategy, state, origin.step)
     _warn_about_new_kernels(origin)
-    _warn_if_average_is_lost(config.training)
+    for name in origin.absent:
+        _logger.warning("%s has no %s, which starts with new values", origin.init_from, name)
+    if origin.kind == CHECKPOINT:  # the generators of an export are equal
+        _warn_if_average_is_lost(config.training)
     return origin
 
 
@@ -63,42 +71,46 @@ def _assign_weights(
 ) -> WeightOrigin:
     """Read the source and assign its weights, without its arrays in the result."""
     options = config.initialization
-    source = open_source_run(options.init_from)
+    source = (open_source_export if is_export(options.init_from) else open_source_run)(options.init_from)
     names = tuple(class_names) if count_used_classes(config.model) else ()
     mapping = map_classes(names, source.class_names, source.num_classes, options.class_map)
     with strategy.scope():
         transfers = _transfer_networks(config, source, state, mapping)
     frozen = tuple(list_frozen_variables(state.discriminator))
     _check_kernels_fit(options.init_from, transfers.values())
-    _check_frozen_fit(options.init_from, transfers["discriminator"], frozen)
+    absent = tuple(name for name in transfers if name not in source.networks)
+    _check_frozen_fit(options.init_from, transfers["discriminator"], frozen, "discriminator" in absent)
     return WeightOrigin(
         init_from=options.init_from,
-        checkpoint=source.checkpoint,
+        kind=source.kind,
+        path=source.path,
         step=source.step,
         num_source_classes=source.num_classes,
         source_names=source.class_names,
         class_names=names,
         mapping=mapping,
         transfers=transfers,
+        absent=absent,
+        computed=source.computed,
         frozen=frozen,
     )
 
 
 def _transfer_networks(
-    config: Config, source: SourceRun, state: TrainState, mapping: ClassMapping
+    config: Config, source: WeightSource, state: TrainState, mapping: ClassMapping
 ) -> dict[str, Transfer]:
     transfers = {}
     for build, names in _NETWORKS:
         source_axes, axes = find_class_axes(build, source.model), find_class_axes(build, config.model)
         for name in names:
             network = getattr(state, name)
-            transfers[name] = transfer_variables(source.networks[name], network, source_axes, axes, mapping)
+            transfers[name] = transfer_variables(source.networks.get(name, {}), network, source_axes, axes, mapping)
     return transfers
 
 
 def _warn_about_new_kernels(origin: WeightOrigin) -> None:
     """Warn if kernels of the run have no counterpart in the source."""
-    new = [f"{name} {path}" for name, transfer in origin.transfers.items() for path in transfer.new_kernels]
+    new = [f"{name} {path}" for name, transfer in origin.present.items() for path in transfer.new_kernels]
     if new:
         more = f" and {len(new) - 1} more" if len(new) > 1 else ""
         _logger.warning(
@@ -128,7 +140,12 @@ def _check_kernels_fit(init_from: str, transfers: Collection[Transfer]) -> None:
         )
 
 
-def _check_frozen_fit(init_from: str, discriminator: Transfer, frozen: Sequence[str]) -> None:
+def _check_frozen_fit(init_from: str, discriminator: Transfer, frozen: Sequence[str], is_absent: bool) -> None:
+    if frozen and is_absent:
+        raise UserError(
+            f"freeze_discriminator: expected a source with a discriminator, received {init_from}, an export without "
+            "one; leave --freeze_discriminator out, or pass the run directory or a checkpoint"
+        )
     missing = [name for name in frozen if name in discriminator.initialized]
     if missing:
         raise UserError(

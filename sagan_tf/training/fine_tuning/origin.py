@@ -21,25 +21,36 @@ class WeightOrigin:
 
     Attributes:
         init_from: The path of the source as the user gave it.
-        checkpoint: The absolute path of the checkpoint that was read, without the suffix of its files.
-        step: The step of this checkpoint.
+        kind: `checkpoint` or `export`.
+        path: The absolute path of the checkpoint that was read, without the suffix of its files, or of the export.
+        step: The step of the weights.
         num_source_classes: The number of classes of the source.
         source_names: The names of these classes; empty if they are not known.
         class_names: The names of the classes of the new run; empty without classes.
         mapping: The classes of the source that these classes start with.
         transfers: The origin of the variables of `generator`, `generator_ema` and `discriminator`.
+        absent: Names of the networks that the source does not have.
+        computed: Paths of copied variables that were computed from the weights of the source, by network.
         frozen: The variables of the discriminator that are not trained.
     """
 
     init_from: str
-    checkpoint: str
+    kind: str
+    path: str
     step: int
     num_source_classes: int
     source_names: tuple[str, ...]
     class_names: tuple[str, ...]
     mapping: ClassMapping
     transfers: dict[str, Transfer]
+    absent: tuple[str, ...]
+    computed: dict[str, tuple[str, ...]]
     frozen: tuple[str, ...]
+
+    @property
+    def present(self) -> dict[str, Transfer]:
+        """The transfers of the networks that the source has."""
+        return {name: transfer for name, transfer in self.transfers.items() if name not in self.absent}
 
 
 def record_origin(origin: WeightOrigin | None, run_directory: RunDirectory) -> None:
@@ -55,10 +66,14 @@ def record_origin(origin: WeightOrigin | None, run_directory: RunDirectory) -> N
         _logger.info("%s", line)
     record = {
         "init_from": origin.init_from,
-        "checkpoint": origin.checkpoint,
+        "kind": origin.kind,
+        origin.kind: origin.path,
         "step": origin.step,
         "classes": _describe_classes(origin),
-        "networks": {name: _describe_transfer(transfer) for name, transfer in origin.transfers.items()},
+        "networks": {
+            name: _describe_transfer(transfer, origin.computed.get(name, ()))
+            for name, transfer in origin.transfers.items()
+        },
         "frozen": origin.frozen,
     }
     run_directory.write_json(run_directory.initialization, record)
@@ -69,11 +84,11 @@ def describe_origin(origin: WeightOrigin) -> list[str]:
     counts = [
         f"{name} {len(transfer.copied) + len(transfer.mapped)} of "
         f"{len(transfer.copied) + len(transfer.mapped) + len(transfer.initialized)}"
-        for name, transfer in origin.transfers.items()
+        for name, transfer in origin.present.items()
     ]
     lines = [f"variables from {origin.init_from}, step {origin.step}: {', '.join(counts)}"]
     lines += _list_class_lines(origin)
-    new = [f"{name} {path}" for name, transfer in origin.transfers.items() for path in transfer.initialized]
+    new = [f"{name} {path}" for name, transfer in origin.present.items() for path in transfer.initialized]
     if new:
         lines.append(f"variables with new values: {_shorten(new)}")
     if origin.frozen:
@@ -85,7 +100,7 @@ def describe_origin(origin: WeightOrigin) -> list[str]:
 def _list_class_lines(origin: WeightOrigin) -> list[str]:
     """Return lines that describe the class tables."""
     lines = []
-    if mapped := [name for name, transfer in origin.transfers.items() if transfer.mapped]:
+    if mapped := [name for name, transfer in origin.present.items() if transfer.mapped]:
         sources = [
             f"{name} from {row['source'] or 'the mean of all classes'} ({row['method']})"
             for name, row in _describe_classes(origin).items()
@@ -96,7 +111,7 @@ def _list_class_lines(origin: WeightOrigin) -> list[str]:
         elif not origin.num_source_classes:
             text = "the same values for every class, because the source has no classes"
         lines.append(f"classes in {', '.join(mapped)}: {text}")
-    if new := [name for name, transfer in origin.transfers.items() if transfer.new_tables]:
+    if new := [name for name, transfer in origin.present.items() if transfer.new_tables]:
         lines.append(f"class tables without a counterpart in the source, in {', '.join(new)}: {_NEW_VALUES}")
     return lines
 
@@ -118,9 +133,10 @@ def _name_class(origin: WeightOrigin, row: int | None) -> str | None:
     return origin.source_names[row] if origin.source_names else str(row)
 
 
-def _describe_transfer(transfer: Transfer) -> dict[str, Any]:
+def _describe_transfer(transfer: Transfer, computed: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "copied": transfer.copied,
+        "copied": [path for path in transfer.copied if path not in computed],
+        "computed": [path for path in transfer.copied if path in computed],
         "mapped": transfer.mapped,
         "initialized": transfer.initialized,
         "unused": transfer.unused,

@@ -40,7 +40,7 @@ NETWORKS = ("generator", "generator_ema", "discriminator")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A directory with a run, `source`, its damaged copies and an export."""
+    """A directory with a run, `source`, its damaged copies and a SavedModel without a model card."""
     place = tmp_path_factory.mktemp("place")
     state = write_run(place / "source")
     for copy in ("damaged", "nan"):
@@ -150,7 +150,7 @@ def test_all_networks_come_from_one_checkpoint(checkpoint, is_best, tmp_path):
     best = select_networks(read_all_values(state))
     started, origin = start(fine_tune_config(tmp_path / "checkpoints" / checkpoint))
     assert find_differences(select_networks(read_all_values(started)), best if is_best else last) == set()
-    assert pathlib.Path(origin.checkpoint).parent.name == (BEST_DIRECTORY if is_best else "checkpoints")
+    assert pathlib.Path(origin.path).parent.name == (BEST_DIRECTORY if is_best else "checkpoints")
 
 
 def test_the_origin_does_not_hold_the_weights_of_the_source(place):
@@ -214,7 +214,7 @@ def test_workers_agree_on_the_weights(place, monkeypatch):
         ({"init_from": "absent"}, "init_from.*absent"),
         ({"init_from": "source/checkpoints/step-3"}, "init_from.*step 3"),
         ({"init_from": "source/checkpoints/best/step-4"}, "init_from: there.*step 4.*: 2$"),
-        ({"init_from": "saved"}, "init_from.*saved is an export"),
+        ({"init_from": "saved"}, "init_from.*model_card.json.*saved"),
         ({"init_from": "loop"}, "init_from.*loop"),
         ({"init_from": "~no_such_user/x"}, "init_from.*~no_such_user/x"),
         ({"init_from": "damaged"}, "init_from: [^:]*damaged"),

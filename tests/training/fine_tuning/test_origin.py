@@ -34,7 +34,8 @@ def test_classes_are_described_as_mapped_only_where_tables_are(
     transfers = {"generator": make_transfer(generator, () if generator else ("g",))}
     transfers["discriminator"] = make_transfer(discriminator, () if discriminator else ("e",))
     mapping = map_classes(new, old, len(old))
-    origin = WeightOrigin("runs/a", "/runs/a/checkpoints/step-4", 4, len(old), old, new, mapping, transfers, ())
+    source = ("runs/a", "checkpoint", "/runs/a/checkpoints/step-4", 4, len(old), old)
+    origin = WeightOrigin(*source, new, mapping, transfers, absent=(), computed={}, frozen=())
     run_directory = RunDirectory(tmp_path / "run")
     run_directory.create()
     with caplog.at_level(logging.INFO, logger="sagan_tf"):
