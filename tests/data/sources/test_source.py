@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.images.skipped import compute_max_skipped
 from sagan_tf.data.sources.registry import DATASETS, open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
@@ -113,7 +114,7 @@ def test_a_part_has_the_limit_of_the_whole_and_logs_nothing(
 ) -> None:
     source = opened(kind)
     part = source.part(0, 3)
-    for index in range(source.num_examples // 100):
+    for index in range(compute_max_skipped(source.num_examples)):
         part.skipped.add(str(index), "truncated")
     with pytest.raises(UserError, match=f" of {source.num_examples} so far"):
         part.skipped.add("last", "truncated")
