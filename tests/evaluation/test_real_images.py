@@ -162,5 +162,6 @@ def test_a_run_on_some_classes_is_compared_with_these_classes(tmp_path, capsys, 
     assert run_evaluate(flags) == 0
     record = json.loads((tmp_path / "result.json").read_text())
     assert (record["held_out"]["num_samples"], record["reference"]["num_samples"]) == (600, 3000)
+    flags.remove("--reference=fashion_mnist_10k:train")
     message = read_error(capsys, *flags, "--held_out=fashion_mnist_10k:train")
     assert message.startswith("held_out") and "fashion_mnist_10k:train" in message
