@@ -20,7 +20,8 @@ def classes_option() -> Any:
     return option(
         (),
         "Comma list of the classes to use, by name or number; labels follow its order. If all names are whole numbers, "
-        "by name only. A name with a comma needs double quotes. Empty: all classes.",
+        "by name only. A name with a comma needs double quotes. Empty: all classes. For record files and TFDS data "
+        "sets, this option and the next three read all records once at the start, because only these have the labels.",
         added_later=True,
     )
 
@@ -35,7 +36,7 @@ def max_images_per_class_option() -> Any:
     return option(
         0,
         "Largest number of images of each class, or of all images if they have no classes; 0: no limit. The choice "
-        "depends on the names of the files only.",
+        "depends on the data set only, and a smaller number of images is a part of a larger one.",
         added_later=True,
     )
 
@@ -44,9 +45,8 @@ def data_fraction_option() -> Any:
     """Return the option that limits the images to a fraction."""
     return option(
         1.0,
-        "Fraction of the images of each class to use. The choice depends on the names of the files only, and a smaller "
-        "fraction is a part of a larger one. With --dataset=tfrecord: fraction of all records, whatever their class; "
-        "the first records of each file are used.",
+        "Fraction of the images of each class to use. The choice depends on the data set only, and a smaller fraction "
+        "is a part of a larger one.",
         added_later=True,
     )
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from sagan_tf.data.images.preprocessing import flip_at_random, scale_to_unit_range
 from sagan_tf.data.sources.source import Source
 
-_PREFETCHED_BATCHES = 4
+PREFETCHED_BATCHES = 4
 """Enough to even out the different times that single images take, and few enough to keep in memory."""
 
 
@@ -52,7 +52,7 @@ def make_training_dataset(
 
     dataset = source.chunks(seed=seed, position=position, shard_index=shard_index, num_shards=num_shards)
     dataset = dataset.rebatch(batch_size, drop_remainder=True).map(finish)
-    return dataset.prefetch(_PREFETCHED_BATCHES).with_options(_make_options())
+    return dataset.prefetch(PREFETCHED_BATCHES).with_options(_make_options())
 
 
 def make_single_pass_dataset(source: Source, *, batch_size: int) -> tf.data.Dataset:
@@ -68,7 +68,7 @@ def make_single_pass_dataset(source: Source, *, batch_size: int) -> tf.data.Data
     examples = source.examples(seed=0, position=0)
     epoch = examples.take_while(lambda example: example["position"] < source.num_examples)
     batches = epoch.batch(batch_size).map(lambda batch: {"images": batch["image"], "labels": batch["label"]})
-    return batches.prefetch(_PREFETCHED_BATCHES).with_options(_make_options())
+    return batches.prefetch(PREFETCHED_BATCHES).with_options(_make_options())
 
 
 def _make_options() -> tf.data.Options:

@@ -31,6 +31,7 @@ from sagan_tf.evaluation.real_images import (
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.reference_store import describe_images
 from sagan_tf.evaluation.result import EvaluationResult
+from sagan_tf.evaluation.run_classes import check_does_not_contain, get_selected_classes, keep_classes
 from sagan_tf.evaluation.settings import is_reference_needed, open_metric_extractor, resolve_settings
 from sagan_tf.features.extraction import Extraction
 from sagan_tf.keras_backend import keras
@@ -67,7 +68,9 @@ def evaluate_run(
     source = open_source(config.data, **_get_image_size(config)) if is_needed else None
     class_names = source.class_names if source else _read_class_names(run)
     class_names = class_names if config.model.num_classes else ()
-    evaluator = _create_evaluator(config, source, evaluation, metrics, extraction, class_names)
+    trained_on = source.class_names if source else run.directory.read_class_names()
+    selected = get_selected_classes(config.data, trained_on)
+    evaluator = _create_evaluator(config, source, evaluation, metrics, extraction, class_names, selected)
     result = evaluator.evaluate_generator(generator, config.model, class_names, evaluation.num_samples, options.seed)
     description = {"step": step, "kind": "evaluation", "generator_weights": options.generator_weights}
     return description | result.to_record()
@@ -98,7 +101,8 @@ def create_training_evaluation(
         with strategy.scope():
             extractor = open_metric_extractor(evaluation, metrics)
         extraction = Extraction(extractor, strategy, evaluation.evaluation_batch_size)
-        evaluator = _create_evaluator(config, source, evaluation, metrics, extraction, class_names)
+        selected = get_selected_classes(config.data, source.class_names)
+        evaluator = _create_evaluator(config, source, evaluation, metrics, extraction, class_names, selected)
         evaluator.check_generator(config.model, class_names, num_samples, seed)
 
     def evaluate_generator(generator: keras.Model) -> EvaluationResult:
@@ -124,6 +128,7 @@ def _create_evaluator(
     metrics: list[Metric],
     extraction: Extraction,
     class_names: tuple[str, ...],
+    selected: tuple[str, ...],
 ) -> Evaluator:
     """Return the evaluator of a run's generator.
 
@@ -134,11 +139,15 @@ def _create_evaluator(
         metrics: The metrics.
         extraction: Runs the extractor.
         class_names: Names of the generator's classes.
+        selected: The classes to which other image sets are reduced; empty for all.
     """
     data, directory = config.data, evaluation.reference_dir
     held_out_source = open_held_out(metrics, data.held_out, data_dir=data.data_dir, **_get_image_size(config))
+    if held_out_source is not None:
+        check_does_not_contain(data.held_out, held_out_source, source)
+        held_out_source = keep_classes("held_out", data.held_out, held_out_source, selected)
     check = functools.partial(check_held_out, data.held_out, held_out_source, metrics)
-    reference = _find_run_reference(config, source, evaluation, metrics, extraction, class_names, check)
+    reference = _find_run_reference(config, source, evaluation, metrics, extraction, class_names, selected, check)
     held_out = find_held_out_images(data.held_out, held_out_source, extraction, directory, metrics, reference)
     if evaluation.evaluation_labels == UNIFORM and reference is not None and extraction.is_writer:
         warn_if_unbalanced(class_names, reference)
@@ -164,6 +173,7 @@ def _find_run_reference(
     metrics: list[Metric],
     extraction: Extraction,
     class_names: tuple[str, ...],
+    selected: tuple[str, ...],
     check: Callable[[Provenance], object],
 ) -> Reference | None:
     """Return the reference for a run's generator, or None if none is needed.
@@ -178,6 +188,7 @@ def _find_run_reference(
         return find_reference_images(text, None, extraction, directory, metrics, num_samples)
     if text or source is None:
         source = open_images("reference", text, data_dir=config.data.data_dir, **_get_image_size(config))
+        source = keep_classes("reference", text, source, selected)
     name = text or _format_name(config.data)
     check(describe_images(name, source, extraction.extractor))
     if evaluation.evaluation_labels == REFERENCE:

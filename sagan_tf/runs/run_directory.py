@@ -171,10 +171,14 @@ class RunDirectory:
                 "own data, or choose another --run_dir"
             )
 
-    def read_class_names(self, num_classes: int) -> tuple[str, ...]:
-        """Read the names of the run's classes; empty if they are not recorded."""
+    def read_class_names(self, num_classes: int | None = None) -> tuple[str, ...]:
+        """Read the class names of the run's training images; empty if they are not recorded.
+
+        Args:
+            num_classes: The number of names; names of another number are not returned. None for any number.
+        """
         data = self._read_data()
-        return data[1] if data is not None and len(data[1]) == num_classes else ()
+        return data[1] if data is not None and num_classes in (None, len(data[1])) else ()
 
     def _read_data(self) -> tuple[int | None, tuple[str, ...]] | None:
         """Read the recorded number of images and class names; None without a record."""

@@ -6,18 +6,21 @@ import functools
 import logging
 import math
 import pathlib
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tqdm import tqdm
 
 from sagan_tf.augmentation import create_augmentation
 from sagan_tf.config import Config
 from sagan_tf.data.images.preprocessing import to_uint8
-from sagan_tf.data.pipeline import make_training_dataset
+from sagan_tf.data.pipeline import PREFETCHED_BATCHES, make_training_dataset
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.memory_errors import explain_memory_errors
-from sagan_tf.distribution.strategy import create_strategy
+from sagan_tf.distribution.strategy import count_workers, create_strategy
 from sagan_tf.distribution.worker_agreement import run_on_chief
 from sagan_tf.files import check_can_write_file, write_result
 from sagan_tf.random_numbers import RandomNumbers
@@ -31,6 +34,8 @@ from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 
 _COLUMNS = 8
 _NUM_IMAGES = 8 * _COLUMNS
+_MEASURED_SECONDS = 2.0
+"""Duration of the measurement of the reading speed."""
 
 _logger = logging.getLogger("sagan_tf")
 
@@ -56,9 +61,13 @@ def describe_without_training(config: Config, output: pathlib.Path) -> None:
     run_on_chief(strategy, run_directory.check_can_write)
     sampled = sample_labels(config, source)
     run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
-    images, labels = read_first_images(config, sampled.source, _NUM_IMAGES)
+    batches = read_batches(config, sampled.source, _NUM_IMAGES)
+    with source.skipped.raise_user_errors():
+        images, labels = next(batches)
+        images_per_second = measure_reading_speed(batches)
     log_description(describe_run(config, source, state, strategy, images.numpy()))
     _log_cost(config, source, state)
+    _log_time(config, images_per_second, count_workers(strategy))
     sheet = draw_contact_sheet(config, source, images, labels)
     run_on_chief(strategy, lambda: write_result(output, "dry_run_output", functools.partial(save_png, sheet)))
     names = config.training.augment
@@ -67,23 +76,36 @@ def describe_without_training(config: Config, output: pathlib.Path) -> None:
     _logger.info("dry run: nothing was trained, and no run directory was written")
 
 
-def read_first_images(config: Config, source: Source, count: int) -> tuple[tf.Tensor, np.ndarray]:
-    """Read the first images of a run, flipped as in the run.
+def read_batches(config: Config, source: Source, count: int) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
+    """Read the images of a run from the first one on, flipped as in the run.
 
     Args:
         config: The run.
         source: The training images.
-        count: Number of images.
+        count: Number of images in a batch.
 
-    Returns:
+    Yields:
         Images float32 [count, R, R, C] in [-1, 1], and labels int32 [count].
     """
     dataset = make_training_dataset(
         source, batch_size=count, seed=config.training.seed, position=0, random_flip=config.data.random_flip
     )
-    with source.skipped.raise_user_errors():
-        batch = next(iter(dataset))
-    return batch["images"], batch["labels"].numpy()
+    for batch in dataset:
+        yield batch["images"], batch["labels"].numpy()
+
+
+def measure_reading_speed(batches: Iterator[tuple[tf.Tensor, np.ndarray]]) -> float:
+    """Return the number of images that are read in a second, decoded and resized, while nothing else runs.
+
+    Args:
+        batches: The batches of an endless stream. The ones that may be in memory already are not counted.
+    """
+    for _ in range(PREFETCHED_BATCHES + 1):
+        next(batches)
+    num_images, start = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - start) < _MEASURED_SECONDS:
+        num_images += len(next(batches)[1])
+    return num_images / seconds
 
 
 def draw_contact_sheet(config: Config, source: Source, images: tf.Tensor, labels: np.ndarray) -> Image.Image:
@@ -104,10 +126,28 @@ def draw_contact_sheet(config: Config, source: Source, images: tf.Tensor, labels
     return draw_image_sheet(to_uint8(augmented).numpy(), _COLUMNS, captions=captions)
 
 
+def _count_images(config: Config) -> int:
+    """Return the number of real images that a run reads."""
+    training = config.training
+    return training.num_steps * training.global_batch_size * training.discriminator_steps_per_step
+
+
+def _log_time(config: Config, images_per_second: float, num_workers: int) -> None:
+    """Log the time that the run needs at least, which its workers take to read its images.
+
+    The duration of a step is not predicted: it takes minutes to trace a large step, and more memory than the dry run.
+    """
+    _logger.info(
+        "time: at least %s to read the images, at %s a second as measured here without training",
+        tqdm.format_interval(_count_images(config) / num_workers / images_per_second),
+        f"{images_per_second:,.0f}",
+    )
+    _logger.info("time: the log of the run shows the time of its steps (ETA); a run can be stopped and continued")
+
+
 def _log_cost(config: Config, source: Source, state: TrainState) -> None:
     """Log how many images the run reads and how large its checkpoints are."""
-    training = config.training
-    num_images = training.num_steps * training.global_batch_size * training.discriminator_steps_per_step
+    training, num_images = config.training, _count_images(config)
     _logger.info(
         "cost: %s steps read %s real images, which are %s epochs of the data set",
         f"{training.num_steps:,}",

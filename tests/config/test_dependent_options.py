@@ -116,10 +116,6 @@ train --data_dir=d | | --dataset=fashion_mnist_10k
 train --data_dir=d | PACKAGED_DATA --held_out=tfrecord:t | PACKAGED_DATA --held_out=fashion_mnist_10k:t
 train --data_dir=d | --dataset=fashion_mnist_10k --reference=cifar10:test --metrics=fid | --dataset=fashion_mnist_10k
 train --held_out=d | --health_every=0 --evaluate_every=1 --metrics=authenticity2k | --health_every=0
-train --classes=a,b | --dataset=folder | --dataset=tfrecord
-train --exclude_classes=a | PACKAGED_DATA | --dataset=cifar10
-train --max_images_per_class=9 | PACKAGED_DATA | --dataset=tfrecord
-train --data_fraction=0.5 | --dataset=tfrecord | --dataset=cifar10
 train --shuffle_buffer_size=9 | --dataset=cifar10 | --dataset=folder
 train --attention_resolutions=8 | --generator_attention_resolutions=8 | NO_ATTENTION
 train --attention_form=full | --generator_attention_resolutions= | --attention_resolutions=

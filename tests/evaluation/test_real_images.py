@@ -143,3 +143,25 @@ def test_a_reference_other_than_the_training_images_is_recorded_with_a_warning(d
     assert entry["training_images"] == {"images": "mine", "are_reference": expected}
     assert ["mine" in message and "real" in message for message in caplog.messages] == [True] * (not expected)
     assert compare_with_training_images(find_metrics(["fid"]), "mine", None, reference) == {}
+
+
+@pytest.mark.slow
+def test_a_run_on_some_classes_is_compared_with_these_classes(tmp_path, capsys, monkeypatch):
+    """Both image sets that the command names have ten classes, and the order of the run's classes is another one."""
+    monkeypatch.setattr(image_classifier, "count_updates", lambda num_images: 2)
+    part = ["--classes=Coat,Bag,Shirt", "--max_images_per_class=20", "--evaluate_every=1", "--num_samples=60"]
+    held_out, result = "--held_out=fashion_mnist_10k:reference", f"--output={tmp_path / 'result.json'}"
+    run_dir = f"--run_dir={tmp_path / 'run'}"
+    flags = [*RUN_FLAGS, *PLAINEST_FLAGS, *part, held_out, f"--metrics={METRIC}", "--num_steps=1", "--health_every=0"]
+    assert run_train([*flags, run_dir]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    (record,) = [line for line in lines if line["kind"] == "evaluation"]
+    assert (record["held_out"]["num_samples"], record["reference"]["num_samples"]) == (600, 60)
+    assert record["classes"]["name"] == ["Coat", "Bag", "Shirt"]
+    flags = [run_dir, "--reference=fashion_mnist_10k:train", f"--metrics={METRIC}", "--num_samples=60", result]
+    assert run_evaluate(flags) == 0
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert (record["held_out"]["num_samples"], record["reference"]["num_samples"]) == (600, 3000)
+    flags.remove("--reference=fashion_mnist_10k:train")
+    message = read_error(capsys, *flags, "--held_out=fashion_mnist_10k:train")
+    assert message.startswith("held_out") and "fashion_mnist_10k:train" in message

@@ -143,8 +143,9 @@ def test_too_few_and_too_many_unreadable_images_are_rejected(images, store):
     build_class_directories(images.parent, ("one",), images_per_class=1)
     with pytest.raises(UserError, match=f"^reference: .*received 1 in {images.with_name('one')}$"):
         find(images.with_name("one"), store, CountingExtractor())
-    (images / "cat" / "003.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"^data: .*received 1 of 12 "):
+    for name in ("003", "004"):
+        (images / "cat" / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"^data: .*received 2 of 12 "):
         find(images, store, CountingExtractor())
     assert not store.exists()
 

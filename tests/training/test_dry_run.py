@@ -1,6 +1,9 @@
 """A look at a run before it begins: checks, description and first images, without training."""
 
+import itertools
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ from PIL import Image
 
 from sagan_tf.config import Config
 from sagan_tf.data.images.preprocessing import to_uint8
+from sagan_tf.data.pipeline import PREFETCHED_BATCHES
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.train import run
-from sagan_tf.training.dry_run import describe_without_training, draw_contact_sheet, read_first_images
+from sagan_tf.training import dry_run
+from sagan_tf.training.dry_run import describe_without_training, draw_contact_sheet, measure_reading_speed, read_batches
 from sagan_tf.training.train import _create_training_iterator
 from sagan_tf.training.validation import resolve_classes
 from tests.training.tiny import PLAINEST_FLAGS, PLAINEST_NETWORKS, RUN_FLAGS, make_state, one_device, tiny_config
@@ -37,12 +42,40 @@ def test_images_are_those_of_the_run(tmp_path: pathlib.Path) -> None:
     source = open_source(config.data, resolution=32, image_channels=1)
     config = resolve_classes(config, source)
     batch = next(_create_training_iterator(config, source, one_device(), make_state(config, one_device())))
-    images, labels = read_first_images(config, source, 16)
+    images, labels = next(read_batches(config, source, 16))
     np.testing.assert_array_equal(images, batch["images"])
     np.testing.assert_array_equal(labels, batch["labels"])
     plain = draw_contact_sheet(config, source, images, labels)
     shown = np.asarray(plain)[2:66:2, 2:66:2, :1]  # an image of 32 px is enlarged to 64 px, after a gap of 2 px
     np.testing.assert_array_equal(shown, to_uint8(images[0]))
+
+
+def test_the_reading_speed_is_that_of_the_batches_after_the_prefetched_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 10 images every 0.25 s are 40 images/s. The batches before the measurement take no time."""
+    clock = [100.0]
+
+    def read_slowly() -> Iterator[Any]:
+        for number in itertools.count():
+            clock[0] += 0.25 if number > PREFETCHED_BATCHES else 0.0
+            yield None, np.zeros(10)
+
+    monkeypatch.setattr(dry_run.time, "perf_counter", lambda: clock[0])
+    assert measure_reading_speed(read_slowly()) == 40.0
+
+
+@pytest.mark.parametrize(("workers", "time"), [(1, "1:00:00"), (4, "15:00")])
+def test_the_time_is_that_of_the_images_of_a_worker(
+    workers: int, time: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """3,000 steps of 2 x 6 images at 10 images/s."""
+    monkeypatch.setattr(dry_run, "measure_reading_speed", lambda batches: 10.0)
+    monkeypatch.setattr(dry_run, "count_workers", lambda strategy: workers)
+    steps = {"num_steps": 3000, "global_batch_size": 6, "discriminator_steps_per_step": 2}
+    run = {"dataset": "fashion_mnist_10k", "num_classes": 0, "run_dir": str(tmp_path / "run")}
+    config = tiny_config(**run, **steps, **PLAINEST_NETWORKS)
+    with caplog.at_level("INFO", "sagan_tf"):
+        describe_without_training(config, tmp_path / "sheet.png")
+    assert sum(f" {time} " in message and " 10 a second" in message for message in caplog.messages) == 1
 
 
 def test_augmentation_is_shown(tmp_path: pathlib.Path) -> None:

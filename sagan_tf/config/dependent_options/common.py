@@ -14,19 +14,6 @@ DEVICE_DEPENDENCIES = (
         ("logical_cpus",), "--strategy=auto or mirrored", lambda options: options.strategy in ("auto", "mirrored")
     ),
 )
-# Records are read in sequence, and their labels are known only when they are read.
-SELECTION_DEPENDENCIES = (
-    Dependency(
-        ("classes", "exclude_classes", "max_images_per_class"),
-        f"--dataset=folder or {PACKAGED_DATASET}, whose labels are known before the images are read",
-        lambda options: options.dataset in ("folder", PACKAGED_DATASET),
-    ),
-    Dependency(
-        ("data_fraction",),
-        f"--dataset=folder, {PACKAGED_DATASET} or tfrecord; a split of TFDS can be a part, such as --split=train[:10%]",
-        lambda options: options.dataset in ("folder", PACKAGED_DATASET, "tfrecord"),
-    ),
-)
 # `needs_real_images` is a fact and not computed from the options here, because a run may supply empty options.
 REFERENCE_DEPENDENCIES = (
     Dependency(

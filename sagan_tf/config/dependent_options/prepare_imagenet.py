@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagan_tf.config.dependent_options.common import PACKAGED_DATASET, SELECTION_DEPENDENCIES
+from sagan_tf.config.dependent_options.common import PACKAGED_DATASET
 from sagan_tf.config.dependent_options.dependency import Dependency
 from sagan_tf.config.dependent_options.train import TRAIN
 
@@ -11,6 +11,5 @@ PREPARE_IMAGENET = (
     Dependency(
         ("data_dir",), f"a --dataset other than {PACKAGED_DATASET}", lambda options: options.dataset != PACKAGED_DATASET
     ),
-    *SELECTION_DEPENDENCIES,
     *(row for row in TRAIN if row.options == ("shuffle_buffer_size",)),
 )

@@ -9,7 +9,6 @@ from sagan_tf.config.dependent_options.common import (
     HELD_OUT_METRIC_CONDITION,
     PACKAGED_DATASET,
     REFERENCE_DEPENDENCIES,
-    SELECTION_DEPENDENCIES,
     UNSIZED_METRIC_CONDITION,
     has_held_out_metric,
     has_unsized_metric,
@@ -50,7 +49,6 @@ TRAIN = (
         "--dataset=tfrecord or the name of a TFDS data set",
         lambda options: options.dataset not in ("folder", PACKAGED_DATASET),
     ),
-    *SELECTION_DEPENDENCIES,
     Dependency(
         ("held_out",),
         f"a --health_every other than 0, or {HELD_OUT_METRIC_CONDITION}",

@@ -15,8 +15,18 @@ from sagan_tf.text import make_printable
 
 MAX_SKIPPED_FRACTION = 0.01
 """A data set with a larger fraction of unreadable images is damaged, and training on the rest would hide that."""
+_MAX_SKIPPED_IN_SMALL_SET = 10
+_MAX_SKIPPED_FRACTION_OF_SMALL_SET = 0.1
+"""The smaller of these two limits holds where it is above `MAX_SKIPPED_FRACTION`: in data sets of fewer than 1,000
+images, of which a few unreadable ones say little about the rest."""
 
 _logger = logging.getLogger("sagan_tf")
+
+
+def compute_max_skipped(num_examples: int) -> int:
+    """Return how many images of a data set may be unreadable."""
+    in_small_set = min(_MAX_SKIPPED_IN_SMALL_SET, int(_MAX_SKIPPED_FRACTION_OF_SMALL_SET * num_examples))
+    return max(int(MAX_SKIPPED_FRACTION * num_examples), in_small_set)
 
 
 class SkippedImages:
@@ -73,7 +83,7 @@ class SkippedImages:
             reason: Why the image could not be read.
 
         Raises:
-            UserError: More than `MAX_SKIPPED_FRACTION` of the data set's images are unreadable so far.
+            UserError: More images than `compute_max_skipped` are unreadable so far.
         """
         with self._lock:
             name, reason = make_printable(name), make_printable(reason)
@@ -81,11 +91,12 @@ class SkippedImages:
                 self._reasons[name] = reason
                 if self._log:
                     _logger.warning("skipped an unreadable image: %s: %s", name, reason)
-            if len(self._reasons) > MAX_SKIPPED_FRACTION * self._num_examples:
+            limit = compute_max_skipped(self._num_examples)
+            if len(self._reasons) > limit:
                 self.error = UserError(
-                    f"data: expected at most {MAX_SKIPPED_FRACTION:.0%} unreadable images, received "
-                    f"{len(self._reasons)} of {self._num_examples} so far (the last is {name}: {reason}); each is "
-                    f"named in the log: repair or remove these images{self._advice}"
+                    f"data: expected at most {limit} unreadable images (1 %, but at least the smaller of 10 images and "
+                    f"10 %), received {len(self._reasons)} of {self._num_examples} so far (the last is {name}: "
+                    f"{reason}); each is named in the log: repair or remove these images{self._advice}"
                 )
                 raise self.error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -76,6 +77,24 @@ class RecordParser:
         num_labels = max(self.num_labels, 1)
         problem = "" if 0 <= label < num_labels else f"expected a label from 0 to {num_labels - 1}, received {label}"
         return ImageRecord(name, encoded, label, problem)
+
+
+@dataclasses.dataclass(frozen=True)
+class RelabelingParser:
+    """A parser of records of some of the classes, whose labels are numbered anew.
+
+    Attributes:
+        parse: The parser of records of all classes.
+        new_labels: The new label of each label; -1 for classes without records.
+    """
+
+    parse: Callable[[bytes, str], ImageRecord]
+    new_labels: tuple[int, ...]
+
+    def __call__(self, record: bytes, place: str) -> ImageRecord:
+        """Parse a record; see `RecordParser`."""
+        parsed = self.parse(record, place)
+        return parsed if parsed.problem else dataclasses.replace(parsed, label=self.new_labels[parsed.label])
 
 
 def _get_single_value(features: Any, key: str, kind: str = "bytes_list") -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.config.image_selection import count_fraction
+from sagan_tf.data.records.chosen_records import read_chosen_range
 from sagan_tf.errors import UserError
 from sagan_tf.text import make_printable
 
@@ -25,19 +25,27 @@ FileCheck = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 class RecordFile:
     """A range of the records of one TFRecord file.
 
-    The range has the records `skip`, `skip + step` and so on.
+    The range has the records `skip`, `skip + step` and so on: of the file, or of `numbers`.
 
     Attributes:
         path: The file.
         num_examples: Number of records in the range.
         skip: Number of records of the file before the range.
         step: Distance between the records of the range.
+        numbers: Numbers of the records of the file that `num_examples`, `skip` and `step` count, ascending, int64. None
+            for all.
     """
 
     path: str
     num_examples: int
     skip: int = 0
     step: int = 1
+    numbers: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    def get_numbers(self, places: np.ndarray) -> np.ndarray:
+        """Return the number in the file of the records at some places of the range, int64 [places]."""
+        counted: np.ndarray = self.skip + self.step * places
+        return counted if self.numbers is None else self.numbers[counted]
 
 
 def count_records(files: tuple[RecordFile, ...]) -> int:
@@ -61,7 +69,7 @@ def take_consecutive_part(files: tuple[RecordFile, ...], index: int, count: int)
     for file in files:
         start, end = max(first - before, 0), min(last - before, file.num_examples)
         if start < end:
-            part.append(RecordFile(file.path, end - start, file.skip + start * file.step, file.step))
+            part.append(dataclasses.replace(file, num_examples=end - start, skip=file.skip + start * file.step))
         before += file.num_examples
     return tuple(part)
 
@@ -82,22 +90,34 @@ def take_strided_part(files: tuple[RecordFile, ...], index: int, count: int) -> 
         start = (index - before) % count
         if start < file.num_examples:
             length = (file.num_examples - start + count - 1) // count
-            part.append(RecordFile(file.path, length, file.skip + start * file.step, file.step * count))
+            skip, step = file.skip + start * file.step, file.step * count
+            part.append(dataclasses.replace(file, num_examples=length, skip=skip, step=step))
         before += file.num_examples
     return tuple(part)
 
 
-def take_fraction(files: tuple[RecordFile, ...], fraction: float) -> tuple[RecordFile, ...]:
-    """Return the first records of the ranges, together the fraction of all records, rounded up to a whole record.
+def locate_records(files: tuple[RecordFile, ...], indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the range of each of some records, and its place in the range, both int64 [records].
 
-    A smaller fraction is a part of a larger one.
+    Args:
+        files: Ranges of files, whose records are numbered from the first range to the last.
+        indices: The records, int64 [records].
     """
-    lengths = [file.num_examples for file in files]
-    places: np.ndarray = np.concatenate([(np.arange(length) + 0.5) / length for length in lengths])  # in 0 to 1
-    chosen = np.argsort(places, kind="stable")[: count_fraction(len(places), fraction)]
-    counts = np.bincount(np.repeat(np.arange(len(files)), lengths)[chosen], minlength=len(files)).tolist()
-    pairs = zip(files, counts, strict=True)
-    return tuple(dataclasses.replace(file, num_examples=count) for file, count in pairs if count)
+    ends = np.cumsum([file.num_examples for file in files])
+    ranges = np.asarray(np.searchsorted(ends, indices, side="right"))
+    return ranges, indices - np.concatenate([[0], ends])[ranges]
+
+
+def choose_records(files: tuple[RecordFile, ...], indices: np.ndarray) -> tuple[RecordFile, ...]:
+    """Return ranges of some of the records, in the order of `files`, without ranges of no record.
+
+    Args:
+        files: See `locate_records`.
+        indices: The records, in any order, int64 [records].
+    """
+    ranges, places = locate_records(files, np.sort(indices))
+    chosen = ((file, places[ranges == index]) for index, file in enumerate(files))
+    return tuple(RecordFile(file.path, len(own), numbers=file.get_numbers(own)) for file, own in chosen if len(own))
 
 
 def check_files_exist(files: tuple[RecordFile, ...]) -> None:
@@ -137,18 +157,20 @@ def compute_digest(files: tuple[RecordFile, ...]) -> str:
     for file in files:
         status = tf.io.gfile.stat(file.path)
         digest.update(f"{file}{status.length} {status.mtime_nsec}".encode())
+        if file.numbers is not None:
+            digest.update(file.numbers.astype("<i8").tobytes())
     return digest.hexdigest()[:16]
 
 
 def read_records_in_order(files: tuple[RecordFile, ...], check: FileCheck) -> tf.data.Dataset:
     """Return the records of `files`, one file after another; see `read_range`."""
-    return make_range_dataset(files, tf.range(len(files))).flat_map(functools.partial(read_range, check))
+    return make_range_dataset(files, tf.range(len(files))).flat_map(make_range_reader(files, check))
 
 
 def make_range_dataset(
     files: tuple[RecordFile, ...], order: tf.Tensor, within: tuple[tf.Tensor, tf.Tensor] | None = None
 ) -> tf.data.Dataset:
-    """Create a dataset of the arguments of `read_range` for each file.
+    """Create a dataset of the arguments of a function from `make_range_reader` for each file.
 
     Args:
         files: Ranges of files.
@@ -167,6 +189,15 @@ def make_range_dataset(
         order = tf.boolean_mask(order, tf.gather(takes, order) > 0)
     columns = (tf.constant([file.path for file in files]), takes, skips, steps)
     return tf.data.Dataset.from_tensor_slices((order, *(tf.gather(column, order) for column in columns)))
+
+
+def make_range_reader(files: tuple[RecordFile, ...], check: FileCheck) -> Callable[..., tf.data.Dataset]:
+    """Return `read_range`, or `read_chosen_range` for files with `numbers`, with the same arguments after `check`."""
+    if any(file.numbers is None for file in files):
+        return functools.partial(read_range, check)
+    numbers = [file.numbers for file in files if file.numbers is not None]
+    rows = tf.RaggedTensor.from_row_lengths(np.concatenate(numbers), [len(row) for row in numbers])
+    return functools.partial(read_chosen_range, check, rows)
 
 
 def read_range(

@@ -58,7 +58,7 @@ class DirectorySource(IndexedSource):
         return digest.hexdigest()[:16]
 
     def get_labels(self) -> np.ndarray:
-        """See `IndexedSource.get_labels`."""
+        """See `SelectableSource.get_labels`."""
         return self.layout.labels
 
     def get_keys(self) -> tuple[str, ...]:
@@ -66,10 +66,11 @@ class DirectorySource(IndexedSource):
         return self.layout.paths
 
     def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> DirectorySource:
-        """See `IndexedSource.select`."""
+        """See `SelectableSource.select`."""
         paths = tuple(self.layout.paths[index] for index in indices)
-        selected = dataclasses.replace(self.layout, paths=paths, labels=labels, class_names=class_names)
-        return DirectorySource(self.tree, selected, resolution=self.resolution, image_channels=self.image_channels)
+        layout = dataclasses.replace(self.layout, paths=paths, labels=labels, class_names=class_names)
+        size = {"resolution": self.resolution, "image_channels": self.image_channels}
+        return DirectorySource(self.tree.select(paths), layout, **size)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:
         def load(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 import functools
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,11 +13,13 @@ import tensorflow as tf
 
 from sagan_tf.data.images.skipped import SkippedImages
 from sagan_tf.data.sources.balanced import BalancedSource
+from sagan_tf.data.sources.selectable import SelectableSource
 from sagan_tf.data.sources.shard import Shard
 from sagan_tf.data.sources.source import Source, make_epoch_seed
+from sagan_tf.text import normalize_name
 
 
-class IndexedSource(Source):
+class IndexedSource(SelectableSource):
     """A source without a shuffle buffer.
 
     Each epoch is a true permutation, and resuming rereads nothing.
@@ -72,9 +76,13 @@ class IndexedSource(Source):
         indices = tf.range(self.num_examples, dtype=tf.int64)
         return tf.random.experimental.stateless_shuffle(indices, seed=make_epoch_seed(seed, epoch), alg="philox")
 
-    @abc.abstractmethod
-    def get_labels(self) -> np.ndarray:
-        """Return the label of each image, int32 [num_examples]; 0 if there are no labels."""
+    def get_ranks(self, indices: np.ndarray) -> list[bytes]:
+        """See `SelectableSource.get_ranks`. The keys are SHA-256 digests of the names of the images.
+
+        So the choice is the same in every archive of the same files, and does not depend on the other files.
+        """
+        keys = self.get_keys()
+        return [hashlib.sha256(os.fsencode(normalize_name(keys[index]))).digest() for index in indices.tolist()]
 
     @abc.abstractmethod
     def get_keys(self) -> Sequence[str]:
@@ -82,13 +90,7 @@ class IndexedSource(Source):
 
     @abc.abstractmethod
     def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> IndexedSource:
-        """Return a source of some of the images.
-
-        Args:
-            indices: The images, in their new order, int64 [images].
-            labels: Their labels in the new source, int32 [images].
-            class_names: The classes of the new source.
-        """
+        """See `SelectableSource.select`."""
 
     @abc.abstractmethod
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:

@@ -72,7 +72,7 @@ class EmbeddedSource(IndexedSource):
         return f"{self.name}/{self._split}/{part.hexdigest()[:16]}"
 
     def get_labels(self) -> np.ndarray:
-        """See `IndexedSource.get_labels`."""
+        """See `SelectableSource.get_labels`."""
         return self._labels.numpy()
 
     def get_keys(self) -> list[str]:
@@ -80,7 +80,7 @@ class EmbeddedSource(IndexedSource):
         return [str(number) for number in self._numbers.numpy()]
 
     def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> EmbeddedSource:
-        """See `IndexedSource.select`."""
+        """See `SelectableSource.select`."""
         part = copy.copy(self)
         part._is_whole, part.whole = False, None
         part._images, part._numbers = (tf.gather(column, indices) for column in (self._images, self._numbers))

@@ -53,7 +53,7 @@ class RecordsInMemory(IndexedSource):
         return self._source.digest()
 
     def get_labels(self) -> np.ndarray:
-        """See `IndexedSource.get_labels`."""
+        """See `SelectableSource.get_labels`."""
         return self._labels
 
     def get_keys(self) -> list[str]:
@@ -61,7 +61,7 @@ class RecordsInMemory(IndexedSource):
         return [record.name for record in self._records]
 
     def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> RecordsInMemory:
-        """See `IndexedSource.select`."""
+        """See `SelectableSource.select`."""
         return RecordsInMemory(self._source, [self._records[index] for index in indices], labels, class_names)
 
     def _read(self, places: tf.data.Dataset) -> tf.data.Dataset:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +10,7 @@ import numpy as np
 from sagan_tf.class_labels import find_labels
 from sagan_tf.config import DataConfig
 from sagan_tf.config.image_selection import SELECTION_OPTIONS, count_fraction
-from sagan_tf.data.sources.indexed import IndexedSource
-from sagan_tf.data.sources.sequential import SequentialSource
+from sagan_tf.data.sources.selectable import SelectableSource
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 from sagan_tf.text import format_names, normalize_name, normalize_names
@@ -38,12 +35,9 @@ def select_images(source: Source, data_config: DataConfig) -> Source:
     used = [name for name in SELECTION_OPTIONS if getattr(data_config, name) != getattr(DataConfig(), name)]
     if not used:
         return source
-    if isinstance(source, SequentialSource) and used == ["data_fraction"]:
-        part: Source = source.take_fraction(data_config.data_fraction)
-    elif isinstance(source, IndexedSource):
-        part = _select_indexed(source, data_config)
-    else:
-        raise UserError(f"{used[0]}: cannot be used with {source.name}, whose records are read in sequence")
+    if not isinstance(source, SelectableSource):
+        raise UserError(f"{used[0]}: cannot be used with {source.name}, of which no images can be selected")
+    part = _select_part(source, data_config)
     part.whole = source
     _logger.info("%s: selected %d of %d images", source.name, part.num_examples, source.num_examples)
     return part
@@ -57,13 +51,14 @@ def select_classes(source: Source, class_names: tuple[str, ...]) -> Source:
         class_names: Names of classes; it does not matter whether the data set has them.
 
     Returns:
-        The data set with its remaining classes in their order; the data set itself if it has no other classes.
+        The data set with its remaining classes in the order of `class_names`; the data set itself if it has no other
+        classes.
 
     Raises:
-        UserError: The data set has none of the classes, or has other classes and is read in sequence.
+        UserError: The data set has none of the classes, or cannot leave out other classes.
     """
-    wanted = normalize_names(class_names)
-    kept = [label for label, name in enumerate(source.class_names) if normalize_name(name) in wanted]
+    labels = {normalize_name(name): label for label, name in enumerate(source.class_names)}
+    kept = [labels[name] for name in normalize_names(class_names) if name in labels]
     if len(kept) == len(source.class_names):
         return source
     if not kept:
@@ -71,38 +66,49 @@ def select_classes(source: Source, class_names: tuple[str, ...]) -> Source:
             f"expected images of the classes {format_names(class_names, _MAX_SHOWN_CLASSES)}, received only other "
             f"classes ({format_names(source.class_names, _MAX_SHOWN_CLASSES)}) in {source.name}"
         )
-    if not isinstance(source, IndexedSource):
+    if not isinstance(source, SelectableSource):
         other = next(name for label, name in enumerate(source.class_names) if label not in kept)
-        raise UserError(
-            f"the class {other!r} of {source.name} cannot be left out, because its records are read in sequence; "
-            "prepare record files of the other classes with tools/prepare_imagenet.py --classes"
-        )
-    return _keep(source, kept, [np.flatnonzero(source.get_labels() == label) for label in kept])
+        raise UserError(f"the class {other!r} cannot be left out of {source.name}, of which no images can be selected")
+    return _keep(source, kept, _group_by_label(source, kept))
 
 
-def _select_indexed(source: IndexedSource, options: DataConfig) -> IndexedSource:
+def _select_part(source: SelectableSource, options: DataConfig) -> SelectableSource:
     kept = _find_kept_labels(source, options)
-    labels = source.get_labels()
-    groups = [np.flatnonzero(labels == label) for label in kept] if kept else [np.arange(source.num_examples)]
+    groups = _group_by_label(source, kept) if kept else [np.arange(source.num_examples)]
     if options.max_images_per_class or options.data_fraction < 1:
-        keys = source.get_keys()
-        groups = [_choose(group, keys, _count_chosen(len(group), options)) for group in groups]
+        groups = [_choose(source, group, _count_chosen(len(group), options)) for group in groups]
     return _keep(source, kept, groups)
 
 
-def _keep(source: IndexedSource, kept: list[int], groups: list[np.ndarray]) -> IndexedSource:
-    """Return a source of one group of images for each kept label; without labels there is one group."""
+def _group_by_label(source: SelectableSource, kept: list[int]) -> list[np.ndarray]:
+    """Return the indices of the images of each kept label."""
+    labels = source.get_labels()
+    return [np.flatnonzero(labels == label) for label in kept]
+
+
+def _keep(source: SelectableSource, kept: list[int], groups: list[np.ndarray]) -> SelectableSource:
+    """Return a source of one group of images for each kept label; without labels there is one group.
+
+    Raises:
+        UserError: No group has images.
+    """
+    if not any(map(len, groups)):
+        names = format_names([source.class_names[label] for label in kept], _MAX_SHOWN_CLASSES)
+        raise UserError(f"data: expected images of the classes {names} in {source.name}, received none")
     new_labels: np.ndarray = np.repeat(np.arange(len(groups), dtype=np.int32), [len(group) for group in groups])
     class_names = tuple(source.class_names[label] for label in kept)
     return source.select(np.concatenate(groups), new_labels, class_names)
 
 
-def _find_kept_labels(source: IndexedSource, options: DataConfig) -> list[int]:
+def _find_kept_labels(source: SelectableSource, options: DataConfig) -> list[int]:
     """Return the labels of the classes that are used, in their new order; none if the images have no labels."""
     names = source.class_names
     for option in ("classes", "exclude_classes"):
         if getattr(options, option) and not names:
-            raise UserError(f"{option}: cannot be used with {source.name}, whose images have no classes")
+            raise UserError(
+                f"{option}: cannot be used with {source.name}, whose images have no classes; --max_images_per_class "
+                "and --data_fraction select a part of all images"
+            )
     if options.classes:
         kept = _find_named_labels(source, "classes", options.classes)
         if len(set(kept)) < len(kept):
@@ -118,7 +124,7 @@ def _find_kept_labels(source: IndexedSource, options: DataConfig) -> list[int]:
     return kept
 
 
-def _find_named_labels(source: IndexedSource, option: str, wanted: Sequence[str]) -> list[int]:
+def _find_named_labels(source: Source, option: str, wanted: Sequence[str]) -> list[int]:
     """Return the labels of classes that are given by name, or by number if a number cannot be mistaken for a name."""
     names = source.class_names
     if all(name.isdecimal() for name in names) and (unknown := [text for text in wanted if text not in names]):
@@ -135,14 +141,8 @@ def _count_chosen(count: int, options: DataConfig) -> int:
     return min(chosen, options.max_images_per_class) if options.max_images_per_class else chosen
 
 
-def _choose(group: np.ndarray, keys: Sequence[str], count: int) -> np.ndarray:
-    """Return `count` of the images in `group`, in the same order.
-
-    The images are ranked by the SHA-256 digest of their names. So the choice is as good as random, is the same on every
-    machine and in every archive of the same files, and grows with `count`.
-    """
-
-    def rank(index: int) -> bytes:
-        return hashlib.sha256(os.fsencode(normalize_name(keys[index]))).digest()
-
-    return np.array(sorted(sorted(group.tolist(), key=rank)[:count]), np.int64)
+def _choose(source: SelectableSource, group: np.ndarray, count: int) -> np.ndarray:
+    """Return the `count` images in `group` whose ranks are first, in the same order; a larger `count` adds images."""
+    ranks = source.get_ranks(group)
+    order = sorted(range(len(group)), key=ranks.__getitem__)
+    return group[sorted(order[:count])]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-import functools
+import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,24 @@ import tensorflow as tf
 
 from sagan_tf.data.records import record_files
 from sagan_tf.data.records.damaged_records import SkippedRecords
-from sagan_tf.data.records.image_records import ImageRecord
-from sagan_tf.data.records.record_files import FileCheck, RecordFile, count_records
+from sagan_tf.data.records.image_records import ImageRecord, RelabelingParser
+from sagan_tf.data.records.record_files import RecordFile, count_records
+from sagan_tf.data.records.shuffled_records import shuffle_records
 from sagan_tf.data.sources.decoding import decode_chunks, decode_in_python, decode_readable_images
+from sagan_tf.data.sources.record_labels import read_labels
 from sagan_tf.data.sources.records_in_memory import load_records
+from sagan_tf.data.sources.selectable import SelectableSource
 from sagan_tf.data.sources.shard import Shard
 from sagan_tf.data.sources.source import Source, make_epoch_seed
 from sagan_tf.errors import UserError
 
-_MAX_INTERLEAVED_FILES = 16
 _RECORDS_PER_BATCH = 64
 _MAX_SHARE_IMBALANCE = 0.05
 """Maximum relative difference between the record counts of the shards at which each shard reads a range of records.
 With few files, or files of very different sizes, the ranges of several shards would lie in the same files."""
 
 
-class SequentialSource(Source):
+class SequentialSource(SelectableSource):
     """A source over TFRecord files.
 
     An epoch takes the files in a random order, interleaves records of several files and passes the encoded records
@@ -129,37 +132,60 @@ class SequentialSource(Source):
 
     def balance(self) -> Source:
         """See `Source.balance`. Holds all records in memory, since record files can only be read in sequence."""
-
-        def name_records(indices: tf.Tensor, numbers: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return record_files.format_record_names(self._files, indices, numbers), serialized
-
-        records = record_files.read_records_in_order(self._files, self.skipped.check_file)
-        named = records.batch(_RECORDS_PER_BATCH).map(name_records).unbatch()
         with self.skipped.raise_user_errors():
-            return load_records(self, named.as_numpy_iterator(), self._parse).balance()
+            return load_records(self, self._iterate_named_records(), self._parse).balance()
 
-    def take_fraction(self, fraction: float) -> SequentialSource:
-        """Return a source of the first records of each file.
+    def get_labels(self) -> np.ndarray:
+        """See `SelectableSource.get_labels`. Reads all records, because record files have no list of labels."""
+        if not self.class_names:
+            return np.zeros(self.num_examples, np.int32)
+        with self.skipped.raise_user_errors():
+            return read_labels(self, self._iterate_named_records(), self._parse)
 
-        The class counts remain those of the whole data set, because those of the part would have to be read.
+    def get_ranks(self, indices: np.ndarray) -> Sequence[Any]:
+        """See `SelectableSource.get_ranks`.
 
-        Args:
-            fraction: The fraction of all records, rounded up to a whole number of records.
-
-        Raises:
-            UserError: The records are not stored at random, so that the first ones are not a fair sample.
+        If the records are stored at random, the first records of each file come first, so that the rest of the file
+        need not be read. Otherwise the keys are SHA-256 digests of the names of the files and the numbers of records.
         """
-        if not self._stored_at_random:
-            raise UserError(f"data_fraction: cannot be used with {self.name}, whose records are stored in an order")
+        ranges, places = record_files.locate_records(self._files, indices)
+        if self._stored_at_random:
+            return ((places + 0.5) / np.array([file.num_examples for file in self._files])[ranges]).tolist()
+        names = [
+            f"{os.path.basename(self._files[index].path)}#{self._files[index].get_numbers(place)}"
+            for index, place in zip(ranges, places, strict=True)
+        ]
+        return [hashlib.sha256(os.fsencode(name)).digest() for name in names]
+
+    def select(self, indices: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> SequentialSource:
+        """See `SelectableSource.select`. The records remain in the order in which they are stored."""
         part = copy.copy(self)
-        part._files = record_files.take_fraction(self._files, fraction)
-        part.num_examples = count_records(part._files)
+        part._files = record_files.choose_records(self._files, indices)
+        part.num_examples = part.class_counts_sample_size = len(indices)
+        part.class_names = class_names
+        part.class_counts = np.bincount(labels, minlength=len(class_names))[: len(class_names)]
+        if class_names:
+            new_labels = (class_names.index(name) if name in class_names else -1 for name in self.class_names)
+            part._parse = RelabelingParser(self._parse, tuple(new_labels))
         part.skipped = part._create_skipped_records()
         return part
 
     def digest(self) -> str:
         """See `Source.digest`."""
-        return record_files.compute_digest(self._files)
+        digest = record_files.compute_digest(self._files)
+        if not isinstance(self._parse, RelabelingParser):
+            return digest
+        return hashlib.sha256(json.dumps([digest, self.class_names]).encode()).hexdigest()[:16]
+
+    def _iterate_named_records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Read the name by file and number of each record and the serialized record, in the order of storage."""
+
+        def name_records(indices: tf.Tensor, numbers: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return record_files.format_record_names(self._files, indices, numbers), serialized
+
+        records = record_files.read_records_in_order(self._files, self.skipped.check_file)
+        for names, serialized in records.batch(_RECORDS_PER_BATCH).map(name_records).as_numpy_iterator():
+            yield from zip(names, serialized, strict=True)
 
     def _create_skipped_records(self, log: bool = True) -> SkippedRecords:
         paths = tuple(dict.fromkeys(file.path for file in self._files))
@@ -194,7 +220,7 @@ class SequentialSource(Source):
             tf.compat.v1.set_random_seed(1)
             within = get_epoch_range(epoch) if get_epoch_range else None
             order_seed = make_epoch_seed(seed, epoch)
-            shuffled = _shuffle_epoch(files, order_seed, self._shuffle_buffer_size, self.skipped.check_file, within)
+            shuffled = shuffle_records(files, order_seed, self._shuffle_buffer_size, self.skipped.check_file, within)
             start, stop = shard.get_epoch_positions(epoch)
             positions = tf.data.Dataset.range(start, stop, shard.count)
             return tf.data.Dataset.zip((positions, shuffled)).skip(tf.maximum(first - start, 0) // shard.count)
@@ -218,33 +244,3 @@ class SequentialSource(Source):
             return {"image": images, "label": labels, "position": tf.gather(positions, readable), "name": names}
 
         return decode_chunks(records, read, self)
-
-
-def _shuffle_epoch(
-    files: tuple[RecordFile, ...],
-    seed: tf.Tensor,
-    shuffle_buffer_size: int,
-    check: FileCheck,
-    within: tuple[tf.Tensor, tf.Tensor] | None,
-) -> tf.data.Dataset:
-    """Return the shuffled records of an epoch.
-
-    Args:
-        files: Ranges of files.
-        seed: int64 [2], the seed of the epoch's order.
-        shuffle_buffer_size: Number of records that are held for shuffling.
-        check: Checks a file before it is read.
-        within: Range (start, stop) of the records to read, counted over all `files`, int64 scalars. None for all.
-
-    Returns:
-        A dataset of (index, number of the record in its file, serialized record).
-    """
-    order = tf.random.experimental.stateless_shuffle(tf.range(len(files)), seed=seed, alg="philox")
-    records = record_files.make_range_dataset(files, order, within).interleave(
-        functools.partial(record_files.read_range, check),
-        cycle_length=min(_MAX_INTERLEAVED_FILES, len(files)),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    buffer_seed = tf.random.stateless_uniform([], seed=seed, minval=None, maxval=None, dtype=tf.int64, alg="philox")
-    return records.shuffle(shuffle_buffer_size, seed=buffer_seed, reshuffle_each_iteration=False)

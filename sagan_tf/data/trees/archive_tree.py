@@ -7,7 +7,7 @@ import logging
 import os
 import posixpath
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sagan_tf.data.images.file_names import has_image_signature, is_ignored, is_image_name
 from sagan_tf.data.images.limits import UnreadableImageError, check_file_bytes
@@ -51,9 +51,6 @@ class ArchiveTree(FileTree, Generic[Member]):
         self._prefix = f"{directory}/" if directory else ""
         self._listing = self._list_below()
         self.root = os.path.join(archive, self._prefix.rstrip("/")) if self._prefix else archive
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._archive, self._directory)  # another process opens the archive itself
 
     @abc.abstractmethod
     def _list_members(self) -> Iterable[tuple[str, Member]]:

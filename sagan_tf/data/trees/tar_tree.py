@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from sagan_tf.data.trees.archive_tree import ArchiveTree, normalize_member_name
 from sagan_tf.data.trees.layout_error import LayoutError
+from sagan_tf.data.trees.tree import Listing
 
 _logger = logging.getLogger("sagan_tf")
 
@@ -29,6 +31,42 @@ class TarMember(NamedTuple):
     time: int
 
 
+class _OpenedFile:
+    """A file that is open for reading, also in a process to which it is sent.
+
+    Args:
+        path: The file.
+        version: The version that is expected; None for any.
+
+    Attributes:
+        version: The size of the file and the time of its last change.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(self, path: str, version: tuple[int, int] | None = None) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDONLY)
+        status = os.fstat(self._descriptor)
+        found = status.st_size, status.st_mtime_ns
+        self.version = version or found
+        self._is_changed = self.version != found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _OpenedFile, (self._path, self.version)
+
+    def read(self, num_bytes: int, offset: int) -> bytes:
+        """Return bytes of the file; raise OSError if it is not the expected version."""
+        if self._is_changed:
+            raise OSError(f"{self._path} was changed while it was in use")
+        return os.pread(self._descriptor, num_bytes, offset)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+
 class TarTree(ArchiveTree[TarMember]):
     """The files of a tar archive without compression.
 
@@ -36,26 +74,27 @@ class TarTree(ArchiveTree[TarMember]):
     and devices are left out.
     """
 
+    def select(self, paths: Iterable[str]) -> TarTree:
+        """See `FileTree.select`. Another process receives the places of the selected files only."""
+        selected, paths = copy.copy(self), tuple(paths)
+        selected._members = {self._prefix + path: self._members[self._prefix + path] for path in paths}
+        selected._listing = Listing(paths)
+        return selected
+
     def _list_members(self) -> Iterator[tuple[str, TarMember]]:
         try:
             yield from _list_tar(self._archive)
-            self._descriptor = os.open(self._archive, os.O_RDONLY)
-            status = os.fstat(self._descriptor)
-            self._version = status.st_size, status.st_mtime_ns
+            self._file = _OpenedFile(self._archive)
         except (tarfile.TarError, EOFError, ValueError, OSError) as error:
             raise LayoutError(f"cannot read the tar archive {self._archive}: {error}; make it again") from error
 
     def _read_member(self, member: TarMember, limit: int | None = None) -> bytes:
         num_bytes = member.num_bytes if limit is None else min(limit, member.num_bytes)
-        return os.pread(self._descriptor, num_bytes, member.offset)
+        return self._file.read(num_bytes, member.offset)
 
     def _describe_member(self, member: TarMember) -> tuple[int, ...]:
         # A tar archive has no checksums of files: another file of the same size and time differs by the archive's time.
-        return member.num_bytes, member.time, *self._version
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
+        return member.num_bytes, member.time, *self._file.version
 
 
 def _list_tar(archive: str) -> Iterator[tuple[str, TarMember]]:

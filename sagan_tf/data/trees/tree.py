@@ -75,6 +75,14 @@ class FileTree(abc.ABC):
             OSError: The file does not exist or cannot be accessed.
         """
 
+    def select(self, paths: Iterable[str]) -> FileTree:
+        """Return a tree with at least some of the files, which can be sent to another process at less cost.
+
+        Args:
+            paths: Paths relative to the root.
+        """
+        return self
+
     def format_name(self, path: str) -> str:
         """Return the path of a file for messages and records."""
         return os.path.join(self.root, path)

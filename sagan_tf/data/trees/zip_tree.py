@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import lzma
+import os
 import struct
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from sagan_tf.data.images.limits import UnreadableImageError
 from sagan_tf.data.trees.archive_tree import ArchiveTree
@@ -31,10 +34,15 @@ _DAMAGE = (
 class ZipTree(ArchiveTree[zipfile.ZipInfo]):
     """The files of a zip archive, stored or compressed."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_once, (self._archive, self._directory, self._version)
+
     def _list_members(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
         self._lock = threading.Lock()
         try:
             self._file = zipfile.ZipFile(self._archive)
+            status = os.stat(self._archive)
+            self._version = status.st_size, status.st_mtime_ns
             _check_number_of_files(self._file)
         except (*_DAMAGE, OSError) as error:
             raise LayoutError(f"cannot read the zip archive {self._archive}: {error}; make it again") from error
@@ -62,6 +70,18 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
 
     def _describe_member(self, member: zipfile.ZipInfo) -> tuple[int, int]:
         return member.file_size, member.CRC
+
+
+@functools.lru_cache(maxsize=1)
+def _open_once(archive: str, directory: str, version: tuple[int, int]) -> ZipTree:
+    """Open an archive that another process has opened, once for all parts of it that this process receives.
+
+    Args:
+        archive: See `ArchiveTree`.
+        directory: See `ArchiveTree`.
+        version: The size of the archive and the time of its last change.
+    """
+    return ZipTree(archive, directory)
 
 
 def _check_number_of_files(archive: zipfile.ZipFile) -> None:

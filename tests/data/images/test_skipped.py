@@ -26,21 +26,26 @@ def test_counts_and_names_each_image_once(log: bool, caplog: pytest.LogCaptureFi
 
 
 def test_can_be_sent_to_another_process() -> None:
-    skipped = SkippedImages(200)
+    skipped = SkippedImages(20)
     skipped.add("a", "r")
     sent = ForkingPickler.loads(ForkingPickler.dumps(skipped))
     sent.add("b", "r")
     assert (sent.names, skipped.names) == (("a", "b"), ("a",))
-    with pytest.raises(UserError, match="3 of 200"):
+    with pytest.raises(UserError, match="3 of 20"):
         sent.add("c", "r")
 
 
-def test_one_percent_is_allowed_and_more_is_not() -> None:
-    skipped = SkippedImages(200)
-    skipped.add("a", "r")
-    skipped.add("b", "r")
+@pytest.mark.parametrize(
+    ("num_examples", "limit"),
+    [(1, 0), (9, 0), (10, 1), (19, 1), (20, 2), (99, 9), (100, 10), (500, 10), (1099, 10), (1100, 11), (5000, 50)],
+)
+def test_as_many_as_the_limit_are_allowed_and_more_are_not(num_examples: int, limit: int) -> None:
+    """The limit is 1 %, but at least the smaller of 10 images and 10 %."""
+    skipped = SkippedImages(num_examples, log=False)
+    for index in range(limit):
+        skipped.add(str(index), "r")
     assert not skipped.error
-    with pytest.raises(UserError, match=r"3 of 200 .*c: the reason") as caught:
+    with pytest.raises(UserError, match=f"{limit + 1} of {num_examples} .*c: the reason") as caught:
         skipped.add("c", "the reason")
     assert skipped.error is caught.value
     assert "\n" not in str(caught.value)
@@ -54,7 +59,7 @@ def test_is_safe_to_use_from_threads() -> None:
 
 
 def test_tensorflow_error_becomes_a_user_error() -> None:
-    skipped = SkippedImages(10)
+    skipped = SkippedImages(9)
 
     def add(index: int) -> int:
         if index == 3:

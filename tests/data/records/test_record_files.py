@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import strategies
 
@@ -20,7 +21,11 @@ Files = tuple[RecordFile, ...]
 
 def list_records(files: Files) -> list[tuple[str, int]]:
     """Return (path, number) of every record, by the definition of a range."""
-    return [(file.path, file.skip + file.step * k) for file in files for k in range(file.num_examples)]
+    found = []
+    for file in files:
+        for counted in (file.skip + file.step * k for k in range(file.num_examples)):
+            found.append((file.path, counted if file.numbers is None else int(file.numbers[counted])))
+    return found
 
 
 FILES = strategies.lists(
@@ -86,13 +91,34 @@ def test_digest_changes_with_files_and_ranges(tmp_path: Path) -> None:
     assert len({digest, touched, record_files.compute_digest(files)}) == 3
 
 
-def test_a_fraction_is_rounded_once_and_is_a_part_of_a_larger_one():
-    lengths = (1, 3, 2, 7, 1, 1)
-    files = tuple(record_files.RecordFile(str(index), length) for index, length in enumerate(lengths))
-    before: dict[str, int] = {}
-    for count in range(1, 16):
-        taken = {file.path: file.num_examples for file in record_files.take_fraction(files, count / 15)}
-        assert sum(taken.values()) == count and 0 not in taken.values()
-        assert all(taken[path] >= number for path, number in before.items())
-        before = taken
-    assert tuple(before.values()) == lengths
+@hypothesis.given(files=FILES.filter(bool), data=strategies.data())
+def test_chosen_records_can_be_chosen_from_and_divided(files: Files, data: strategies.DataObject) -> None:
+    whole = list_records(files)
+    for _ in range(2):
+        indices = data.draw(strategies.lists(strategies.integers(0, len(whole) - 1), unique=True)) if whole else []
+        whole = [whole[index] for index in sorted(indices)]
+        files = record_files.choose_records(files, np.array(indices, np.int64))
+        assert list_records(files) == whole and all(file.num_examples for file in files)
+    assert list_records(record_files.take_strided_part(files, 1, 2)) == whole[1::2]
+    consecutive = [list_records(record_files.take_consecutive_part(files, index, 3)) for index in range(3)]
+    assert list(itertools.chain(*consecutive)) == whole
+
+
+@pytest.mark.parametrize(("index", "count"), [(0, 1), (0, 2), (1, 2)])
+def test_chosen_records_are_read_and_named(record_files_of_five: list[str], index: int, count: int) -> None:
+    """Each record has its number in its file, and stores its number in the whole data set."""
+    files = tuple(RecordFile(path, 4, skip=1) for path in record_files_of_five)
+    chosen = record_files.choose_records(files, np.array([11, 0, 2, 3, 9, 8]))
+    part = record_files.take_strided_part(chosen, index, count)
+    check = SkippedRecords(tuple(record_files_of_five), 15).check_file
+    read = next(read_records_in_order(part, check).batch(9).as_numpy_iterator())
+    stored = [1, 3, 4, 11, 12, 14][index::count]
+    assert [int(record.split(b"image_")[1]) for record in read[2]] == stored
+    names = [name.decode() for name in record_files.format_record_names(part, read[0], read[1]).numpy()]
+    assert names == [f"{record_files_of_five[number // 5]}#{number % 5}" for number in stored]
+
+
+def test_digest_changes_with_the_chosen_records(record_files_of_five: list[str]) -> None:
+    files = (RecordFile(record_files_of_five[0], 5),)
+    chosen = [record_files.choose_records(files, np.array(numbers)) for numbers in ([0, 1], [0, 2])]
+    assert len({record_files.compute_digest(each) for each in (files, *chosen)}) == 3

@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.images.skipped import compute_max_skipped
 from sagan_tf.data.sources.registry import DATASETS, open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
 
-KINDS = ("fashion_mnist_10k", "folder", "tfrecord", "tfrecord_in_one_file", "imagenet2012")
+KINDS = ("fashion_mnist_10k", "folder", "tfrecord", "tfrecord_in_one_file", "tfrecord_in_part", "imagenet2012")
 Opener = Callable[[str], Source]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 # TFDS data sets are read like record files.
@@ -31,6 +32,9 @@ def opened(
         "folder": DataConfig(dataset="folder", data_dir=str(class_directories)),
         "tfrecord": DataConfig(dataset="tfrecord", data_dir=str(record_files), shuffle_buffer_size=4),
         "tfrecord_in_one_file": DataConfig(dataset="tfrecord", data_dir=str(one_record_file), shuffle_buffer_size=4),
+        "tfrecord_in_part": DataConfig(
+            dataset="tfrecord", data_dir=str(record_files), shuffle_buffer_size=4, classes=("class_2", "class_0")
+        ),
         "imagenet2012": DataConfig(dataset="imagenet2012", data_dir=str(miniature_imagenet), shuffle_buffer_size=4),
     }
     by_kind = {kind: open_source(config, resolution=16, image_channels=3) for kind, config in configs.items()}
@@ -113,7 +117,7 @@ def test_a_part_has_the_limit_of_the_whole_and_logs_nothing(
 ) -> None:
     source = opened(kind)
     part = source.part(0, 3)
-    for index in range(source.num_examples // 100):
+    for index in range(compute_max_skipped(source.num_examples)):
         part.skipped.add(str(index), "truncated")
     with pytest.raises(UserError, match=f" of {source.num_examples} so far"):
         part.skipped.add("last", "truncated")

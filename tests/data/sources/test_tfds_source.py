@@ -26,8 +26,8 @@ from sagan_tf.errors import UserError
 from tests.data.miniature_imagenet import SYNSETS, build_miniature_imagenet
 
 
-def open_tfds(dataset: str, data_dir: Path | str, split: str = "train") -> Source:
-    config = DataConfig(dataset=dataset, data_dir=str(data_dir), split=split)
+def open_tfds(dataset: str, data_dir: Path | str, split: str = "train", **selection: Any) -> Source:
+    config = DataConfig(dataset=dataset, data_dir=str(data_dir), split=split, **selection)
     return open_source(config, resolution=16, image_channels=3)
 
 
@@ -88,6 +88,20 @@ def test_class_counts_of_a_large_data_set_are_a_sample(
     source = open_tfds("imagenet2012", miniature_imagenet)
     assert source.class_counts_sample_size == source.class_counts.sum() == 7
     assert source.num_examples == 18
+
+
+def test_classes_are_selected_by_name_and_limited(miniature_imagenet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counts are exact although only a sample of the labels of the whole data set is counted."""
+    monkeypatch.setattr(tfds_source, "_MIN_LABEL_SAMPLE", 7)
+    monkeypatch.setattr(tfds_source, "_MAX_LABEL_SAMPLE_BYTES", 1)
+    source = open_tfds("imagenet2012", miniature_imagenet, classes=(SYNSETS[2], SYNSETS[0]), max_images_per_class=4)
+    assert source.class_names == (SYNSETS[2], SYNSETS[0]) and source.class_counts.tolist() == [4, 4]
+    assert source.class_counts_sample_size == source.num_examples == 8
+    for example in source.examples(seed=0, position=0).take(16).as_numpy_iterator():
+        assert source.class_names[example["label"]].encode() in example["name"]
+        assert example["image"].mean(axis=(0, 1)).argmax() == (2, 0)[example["label"]]
+    with pytest.raises(UserError, match="n02120079"):  # a class without images here
+        open_tfds("imagenet2012", miniature_imagenet, classes=("n02120079",))
 
 
 def test_a_damaged_image_is_named_by_its_file(tmp_path: Path) -> None:
@@ -210,13 +224,14 @@ def test_invalid_labels_are_unreadable_images(miniature_imagenet: Path, tmp_path
     """No memory is allocated for as many classes as the labels would need."""
     path = copy_data_set(miniature_imagenet, tmp_path, "*train.tfrecord*")
     records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
-    records[5].features.feature["label"].int64_list.value[0] = 2**40
+    for number in (5, 6):
+        records[number].features.feature["label"].int64_list.value[0] = 2**40
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record.SerializeToString())
     source = open_tfds("imagenet2012", tmp_path)
-    assert (len(source.class_counts), source.class_counts.sum(), source.class_counts_sample_size) == (1000, 17, 17)
-    expected = f"{path}#5 .* {2**40}"
+    assert (len(source.class_counts), source.class_counts.sum(), source.class_counts_sample_size) == (1000, 16, 16)
+    expected = f"{path}#[56] .* {2**40}"
     with pytest.raises(UserError, match=expected), source.skipped.raise_user_errors():
         list(source.preview(18))
 
@@ -262,3 +277,9 @@ def test_parts_are_fair_samples(tmp_path: Path, disable_shuffling: bool) -> None
         assert np.abs(np.diff(labels)).sum() >= 2  # the part is not sorted
         names += [example["name"] for example in read]
     assert len(set(names)) == len(names) == 120
+    halves = [open_tfds(name.lower(), tmp_path, data_fraction=fraction) for fraction in (0.5, 0.25)]
+    assert [half.class_counts.tolist() for half in halves] == [[30, 30], [15, 15]]
+    chosen = [{example["name"] for example in half.preview(120).as_numpy_iterator()} for half in halves]
+    assert chosen[1] < chosen[0]
+    places = [sorted(int(name.split(b"#")[1]) for name in read) for read in chosen]
+    assert places[1] != [*range(15), *range(60, 75)]  # of a sorted class, not the first ones

@@ -5,8 +5,10 @@ import copy
 import io
 import os
 import tarfile
+import unittest.mock
 import zipfile
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.images import limits
 from sagan_tf.data.images.limits import UnreadableImageError
 from sagan_tf.data.sources.registry import open_source
+from sagan_tf.data.trees.archive_tree import ArchiveTree
 from sagan_tf.data.trees.layout_error import LayoutError
 from sagan_tf.data.trees.open_tree import open_tree
 from tests.data.sample_folders import build_class_directories, read_directory_layout, write_image
@@ -96,6 +99,40 @@ def test_threads_and_processes_read_the_same_bytes(tmp_path: Path, pack: Packer)
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             for name, content in zip([*files] * 9, pool.map(tree.read, [*files] * 9), strict=True):
                 assert content == files[name]
+
+
+@every_format
+def test_the_parts_that_a_process_receives_do_not_list_the_archive_again(
+    tmp_path: Path, pack: Packer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zip archive is listed once; a tar archive, whose list is spread over the whole file, is not listed at all."""
+    files = {f"top/{name}/{index}.png": make_image(index) for name in "ab" for index in range(100)}
+    pack(tmp_path / "packed", files)
+    config = DataConfig(dataset="folder", data_dir=str(tmp_path / "packed"), classes=("b", "a"))
+    source = open_source(config, resolution=8, image_channels=3)
+    parts = [bytes(ForkingPickler.dumps(source.part(index, 10))) for index in range(10)]
+    counted = unittest.mock.Mock(side_effect=ArchiveTree._list_below, autospec=True)
+    monkeypatch.setattr(ArchiveTree, "_list_below", lambda self: counted(self))
+    received = [ForkingPickler.loads(part) for part in parts]
+    assert counted.call_count == (1 if pack is write_zip else 0)
+    names = []
+    for part in received:
+        for example in part.preview(20).as_numpy_iterator():
+            names.append(os.path.relpath(example["name"].decode(), tmp_path / "packed"))
+            assert example["image"][0, 0, 0] == int(Path(names[-1]).stem)
+            assert example["label"] == "ba".index(Path(names[-1]).parts[1])
+    assert sorted(names) == sorted(files)
+    if pack is write_tar:
+        assert max(map(len, parts)) < len(ForkingPickler.dumps(open_tree(str(tmp_path / "packed")))) / 2
+
+
+def test_a_tar_archive_that_has_changed_is_not_read_in_another_process(tmp_path: Path) -> None:
+    files = {"cat/1.png": make_image(), "dog/1.png": make_image()}
+    write_tar(tmp_path / "a.tar", files)
+    sent = ForkingPickler.dumps(open_tree(str(tmp_path / "a.tar")))
+    write_tar(tmp_path / "a.tar", {"ant/1.png": make_image()} | files)
+    with pytest.raises(OSError, match="a.tar"):
+        ForkingPickler.loads(sent).read("cat/1.png")
 
 
 @every_format

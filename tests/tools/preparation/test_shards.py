@@ -54,9 +54,9 @@ def test_skipped_images_are_reported_before_a_failure(tmp_path: Path) -> None:
     for path in (tmp_path / "images").glob("*/*.png"):
         path.write_bytes(b"no image")
     reports: list[Any] = []
-    with pytest.raises(UserError, match="1 of 12"):
+    with pytest.raises(UserError, match="2 of 12"):
         write_first_of_two(tmp_path / "images", tmp_path / "train", reports)
-    assert len(reports[-1][1]) == 1
+    assert len(reports[-1][1]) == 2
 
 
 def test_a_full_disk_raises_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

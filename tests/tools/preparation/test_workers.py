@@ -42,6 +42,6 @@ def test_the_error_of_another_process_is_raised_here(tmp_path: Path) -> None:
     build_class_directories(tmp_path / "images")
     for path in (tmp_path / "images").glob("*/*.png"):
         path.write_bytes(b"no image")
-    with pytest.raises(UserError, match="unreadable images.* 1 of 12"):
+    with pytest.raises(UserError, match="unreadable images.* 2 of 12"):
         write_shards_with_two_workers(tmp_path / "images", tmp_path / "records", lambda *done: None)
     assert multiprocessing.active_children() == []
