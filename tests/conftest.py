@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices would
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import hypothesis
+import keras
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
@@ -74,6 +75,12 @@ def class_directories(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     data_dir = tmp_path_factory.mktemp("class_directories")
     build_class_directories(data_dir)
     return data_dir
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Give the networks of a test the same random weights in every run, whatever has run before in this process."""
+    keras.utils.set_random_seed(1)
 
 
 @pytest.fixture(autouse=True)

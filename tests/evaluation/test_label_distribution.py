@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,7 +69,6 @@ def test_a_random_sample_of_balanced_classes_gives_no_warning(caplog):
 
 def test_labels_of_generated_images_and_their_record():
     """Metrics get the drawn labels, which do not depend on the batch size, and the record has their distribution."""
-    keras.utils.set_random_seed(0)  # With some weights, both distributions of labels have the same agreement.
     network, records = build_generator(CONFIG), {}
     for labels in ("uniform", "reference"):
         extraction, metrics = Extraction(extractor(), one_device(), 16), find_metrics(["label_agreement"])
