@@ -57,7 +57,7 @@ def describe_without_training(config: Config, output: pathlib.Path) -> None:
     run_directory = check_run(config)
     strategy = create_strategy(config.training)
     run_on_chief(strategy, lambda: check_can_write_file(output, "dry_run_output"))
-    source, config, state, _, _ = open_run(config, strategy, run_directory)
+    source, config, state, *_ = open_run(config, strategy, run_directory)
     run_on_chief(strategy, run_directory.check_can_write)
     sampled = sample_labels(config, source)
     run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))

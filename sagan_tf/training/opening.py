@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from sagan_tf.config import Config
 from sagan_tf.data.sources.source import Source
-from sagan_tf.runs.checkpoints import restore_latest
+from sagan_tf.runs.checkpoints import find_newest_checkpoint, restore_latest
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.tensorflow_paths import check_readable_path
 from sagan_tf.training.fine_tuning.initialization import initialize_state
@@ -27,6 +27,7 @@ class OpenedRun(NamedTuple):
         config: The configuration with the number of classes.
         state: The state, restored from the newest checkpoint or initialized from another run.
         restored: The step of the checkpoint; None for a new run.
+        newest: The newest checkpoint, which is not the restored one if it is damaged; None for a new run.
         origin: The origin of the weights of a new run; None if they are random.
     """
 
@@ -34,6 +35,7 @@ class OpenedRun(NamedTuple):
     config: Config
     state: TrainState
     restored: int | None
+    newest: str | None
     origin: WeightOrigin | None
 
 
@@ -77,9 +79,10 @@ def open_run(config: Config, strategy: tf.distribute.Strategy, run_directory: Ru
     check_readable_path(run_directory.checkpoints)  # checkpoints that TensorFlow cannot read later
     with strategy.scope():
         state = create_state(config)
+    newest = find_newest_checkpoint(run_directory.checkpoints)
     restored = restore_latest(state, run_directory.checkpoints)
     check_worker_consistency(strategy, state)
     if restored is not None:
         run_directory.check_data(source.num_examples, source.class_names)
     origin = initialize_state(config, source.class_names, state, strategy) if restored is None else None
-    return OpenedRun(source, config, state, restored, origin)
+    return OpenedRun(source, config, state, restored, newest, origin)

@@ -82,8 +82,7 @@ def _train(
     strategy: tf.distribute.Strategy,
 ) -> None:
     """Open the data and the run, and train if there are steps or evaluations left."""
-    newest = find_newest_checkpoint(run_directory.checkpoints)
-    source, config, state, restored, origin = open_run(config, strategy, run_directory)
+    source, config, state, restored, newest, origin = open_run(config, strategy, run_directory)
     if restored is not None and restored >= config.training.num_steps and not is_evaluation_missing(config, restored):
         _logger.info("nothing to do: %s has done %d steps", run_directory.path, restored)
         return

@@ -57,7 +57,7 @@ MODES = {
     "grid standing": ["--labels=3,Bag", "--columns=2", "--standing_batches=2", "--truncation=0.5"],
 }
 
-MODES_THAT_USE_WEIGHTS = ("grid standing", "attention")
+MODES_THAT_USE_WEIGHTS = ("grid standing", "interpolation between classes", "attention")
 
 
 @pytest.mark.parametrize("mode", MODES)

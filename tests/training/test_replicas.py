@@ -21,12 +21,13 @@ from tests.training.tiny import (
 @pytest.mark.parametrize(
     ("updates", "options"),
     [
+        (1, PLAIN_NETWORKS),
         pytest.param(1, {}, marks=pytest.mark.slow),
         pytest.param(2, ADAPTIVE | PLAIN_NETWORKS, marks=pytest.mark.slow),
         pytest.param(2, NETWORK_OPTIONS, marks=pytest.mark.slow),
         pytest.param(2, {"loss": "relativistic", **PLAIN_NETWORKS}, marks=pytest.mark.slow),
     ],
-    ids=["defaults", "adaptive_augmentation", "network_options", "relativistic"],
+    ids=["plain", "defaults", "adaptive_augmentation", "network_options", "relativistic"],
 )
 def test_two_replicas_equal_one_on_the_same_global_batch(updates, options):
     # SGD, because Adam with beta1 = 0 would hide a wrong factor in the gradients.
