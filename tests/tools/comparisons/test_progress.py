@@ -2,11 +2,16 @@
 
 import pathlib
 import sys
+from typing import Any
 
 import pytest
 
+from sagan_tf.files import write_atomically
 from tests.tools.comparisons.toy_cells import make_cells, read_events, start_cells, wait_for_step
 from tests.waiting import wait_until
+from tools.comparisons import cells as cells_module
+from tools.comparisons import progress
+from tools.comparisons.log_lock import is_log_locked
 from tools.comparisons.progress import read_current_record
 
 
@@ -34,3 +39,21 @@ def test_status_of_a_cell_whose_process_is_killed(tmp_path: pathlib.Path):
     (tmp_path / "hold").unlink()
     start_cells(tmp_path, "plain").communicate(timeout=20)
     assert read()[0] == "failed"
+
+
+def test_a_cell_that_ends_while_its_status_is_read_has_finished(tmp_path: pathlib.Path, monkeypatch):
+    (cell,) = make_cells(tmp_path, "plain")
+    locked_at_writes = []
+
+    def write(path: pathlib.Path, text: str) -> None:
+        locked_at_writes.append(is_log_locked(cell.path_with_suffix(".log")))
+        write_atomically(path, text)
+
+    def end_before(log: pathlib.Path) -> Any:
+        cell.run()
+        return is_log_locked(log)
+
+    monkeypatch.setattr(cells_module, "write_atomically", write)
+    monkeypatch.setattr(progress, "is_log_locked", end_before)
+    assert read_current_record(cell)["status"] == "finished"
+    assert len(locked_at_writes) > 1 and all(locked_at_writes)
