@@ -128,7 +128,8 @@ def test_single_cells_write_no_results(processes: FakeProcesses, flags, tmp_path
 def test_a_cell_of_another_process_is_shown_as_running(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
     assert ablation.run([*flags, "--cell=0"]) == 0
     (tmp_path / "runs" / "wide").mkdir()
-    with open_locked_log(tmp_path / "runs" / "wide" / "seed_0.log", "the cell"):
+    run_dir = tmp_path / "runs" / "wide" / "seed_0"
+    with open_locked_log(run_dir.with_suffix(".log"), run_dir, "the cell"):
         assert ablation.run([*flags, "--collect"]) == 1
     printed = capsys.readouterr()
     assert "4 cells: 1 finished, 1 running, 2 not started" in printed.out and "wide, seed 0 (running)" in printed.err

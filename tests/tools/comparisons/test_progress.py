@@ -1,7 +1,10 @@
 """Status of a cell while it is trained, and after its process was killed."""
 
+import errno
+import os
 import pathlib
 import sys
+import types
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ from sagan_tf.files import write_atomically
 from tests.tools.comparisons.toy_cells import make_cells, read_events, start_cells, wait_for_step
 from tests.waiting import wait_until
 from tools.comparisons import cells as cells_module
-from tools.comparisons import progress
+from tools.comparisons import log_lock, progress
 from tools.comparisons.log_lock import is_log_locked
 from tools.comparisons.progress import read_current_record
 
@@ -57,3 +60,25 @@ def test_a_cell_that_ends_while_its_status_is_read_has_finished(tmp_path: pathli
     monkeypatch.setattr(progress, "is_log_locked", end_before)
     assert read_current_record(cell)["status"] == "finished"
     assert len(locked_at_writes) > 1 and all(locked_at_writes)
+
+
+@pytest.mark.parametrize("has_module", [True, False])
+def test_without_locks_a_cell_is_unfinished_and_not_interrupted(has_module, tmp_path: pathlib.Path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    def read_while_running(*_: object) -> tuple[int, float]:
+        seen.append(read_current_record(cell))
+        return 2, 0.0
+
+    (cell,) = make_cells(tmp_path, "plain")
+    seen: list[dict[str, Any]] = []
+    without_locks = types.SimpleNamespace(LOCK_SH=1, LOCK_EX=2, LOCK_NB=4, flock=refuse) if has_module else None
+    monkeypatch.setattr(log_lock, "fcntl", without_locks)
+    monkeypatch.setattr(cells_module, "run_process", read_while_running)
+    assert read_current_record(cell)["status"] == "not started"
+    cell.run_dir.mkdir(parents=True)
+    (cell.run_dir / "metrics.jsonl").write_text('{"kind": "train", "step": 3}\n')
+    cell.run()
+    assert seen[0]["status"] == "unfinished" and seen[0]["message"].startswith("at step 3 ")
+    assert read_current_record(cell)["status"] == "failed"
