@@ -148,6 +148,15 @@ def test_a_cell_of_another_process_is_skipped(processes: FakeProcesses, flags, t
     assert ablation.run(flags) == 0
 
 
+@pytest.mark.parametrize("devices", [[], ["--devices=cpu,cpu:0"]], ids=["one", "two"])
+def test_a_skipped_cell_does_not_change_the_status_of_a_share(devices, processes, flags, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ablation, "run_on_devices", lambda cells, *_: ablation.run_cells(cells, ""))
+    (tmp_path / "runs" / "plain").mkdir(parents=True)
+    with lock_file(tmp_path / "runs" / "plain" / "seed_0.lock", "the cell"):
+        assert ablation.run([*flags, "--cell=0,1", *devices]) == 0
+    assert "wide/seed_0" in str(processes.commands) and "plain/seed_0" not in str(processes.commands)
+
+
 def test_a_dry_run_prints_numbered_commands(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
     assert ablation.run([*flags, "--dry_run", "--seconds_per_step=3"]) == 0
     lines = capsys.readouterr().out.splitlines()
