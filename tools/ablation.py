@@ -36,7 +36,7 @@ def main(options: AblationOptions) -> None:
 
     Raises:
         UserError: A setting is wrong, or a stored record belongs to another configuration.
-        CommandEndedError: A cell has not finished, because it failed or was interrupted.
+        CommandEndedError: A cell has not finished, because it failed or was interrupted, or a process has died.
     """
     plan = create_plan(options)
     selected = _select_cells(options, plan)
@@ -49,10 +49,11 @@ def main(options: AblationOptions) -> None:
     for cell in selected:
         cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     check_can_write_directory(plan.directory, "run_dir")
-    if len(options.devices) > 1:
-        run_on_devices(selected, options.devices, _PROGRAM)
-    elif not options.collect:
-        own = run_cells(selected, "".join(options.devices))
+    if not options.collect:
+        if len(options.devices) > 1:
+            own = run_on_devices(selected, options.devices, _PROGRAM)
+        else:
+            own = run_cells(selected, "".join(options.devices))
         # Each of several processes that share the cells reports how its own cells have ended.
         selected = own if options.cell else selected
     if not options.cell:

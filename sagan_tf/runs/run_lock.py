@@ -11,13 +11,31 @@ import os
 import pathlib
 import socket
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from sagan_tf.errors import UserError
 
 # Windows has no fcntl module, so that runs are not locked there.
 fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
 LOCK_FILE = ".lock"
+
+
+class LockOwner(NamedTuple):
+    """The process that holds a lock.
+
+    Attributes:
+        pid: Its number.
+        host: Its machine.
+        started: The time at which it took the lock.
+    """
+
+    pid: int
+    host: str
+    started: str
+
+    def __str__(self) -> str:
+        """Describe the process for messages."""
+        return f"process {self.pid} on {self.host} since {self.started}"
 
 
 class InUseError(UserError):
@@ -76,7 +94,7 @@ def lock_file(path: pathlib.Path, locked: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            owner = _describe_owner(file)
+            owner = str(_read_owner(file) or "another process")
             raise InUseError(
                 f"run_dir: {locked} is in use by {owner}; wait for it or stop it, or pass another --run_dir", owner
             ) from error
@@ -91,6 +109,27 @@ def lock_file(path: pathlib.Path, locked: str) -> Iterator[None]:
             _replace_text(file, "")
 
 
+def find_lock_owner(path: pathlib.Path) -> LockOwner | None:
+    """Find the process that holds the lock of a lock file.
+
+    Args:
+        path: Lock file, which may not exist.
+
+    Returns:
+        The process; None if no process holds the lock, or if this is not known.
+    """
+    with contextlib.suppress(OSError), path.open(encoding="utf-8") as file:
+        owner = _read_owner(file)
+        # A process that was killed leaves its description, so that the lock must be tested. Without a description it is
+        # not: the test takes the lock for a moment, and a run that starts at this moment would be refused.
+        if owner is not None and fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return owner
+    return None
+
+
 def _open_lock(path: pathlib.Path) -> IO[str]:
     try:
         return path.open("a+", encoding="utf-8")
@@ -102,13 +141,13 @@ def _open_lock(path: pathlib.Path) -> IO[str]:
         ) from error
 
 
-def _describe_owner(file: IO[str]) -> str:
+def _read_owner(file: IO[str]) -> LockOwner | None:
     file.seek(0)
     try:
         owner = json.loads(file.read())
-        return f"process {owner['pid']} on {owner['host']} since {owner['started']}"
+        return LockOwner(owner["pid"], owner["host"], owner["started"])
     except (ValueError, KeyError, TypeError):
-        return "another process"
+        return None
 
 
 def _replace_text(file: IO[str], text: str) -> None:

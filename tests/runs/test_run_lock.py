@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from sagan_tf.errors import UserError
-from sagan_tf.runs.run_lock import LOCK_FILE, lock_run_directory
+from sagan_tf.runs.run_lock import LOCK_FILE, find_lock_owner, lock_run_directory
 from tests import commands
 from tests.training.tiny import PLAIN_FLAGS, RUN_FLAGS
 
@@ -42,6 +42,17 @@ def test_one_process_has_the_lock(tmp_path):
     with lock_run_directory(tmp_path):
         pass
     assert (tmp_path / LOCK_FILE).read_text() == ""
+
+
+def test_only_a_process_that_has_the_lock_is_its_owner(tmp_path):
+    assert find_lock_owner(tmp_path / LOCK_FILE) is None
+    with lock_run_directory(tmp_path):
+        owner = find_lock_owner(tmp_path / LOCK_FILE)
+        text = (tmp_path / LOCK_FILE).read_text()
+    assert owner is not None and (owner.pid, owner.host) == (os.getpid(), socket.gethostname())
+    for left in (text, "damaged", ""):  # The text of a process that was killed stays.
+        (tmp_path / LOCK_FILE).write_text(left)
+        assert find_lock_owner(tmp_path / LOCK_FILE) is None
 
 
 @pytest.mark.parametrize("kill", [True, False])

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sagan_tf.errors import CommandEndedError
 from tests.tools.comparisons.toy_cells import make_cells
 from tests.tools.fake_processes import FakeProcesses, rows_of
 from tools import benchmark
@@ -117,6 +118,18 @@ def test_runs_on_two_devices(flags: list[str], tmp_path: pathlib.Path, monkeypat
         ("wide", "finished", "4"),
     ]
     assert capsys.readouterr().out.count("1 of 1") == 2
+
+
+def test_a_process_of_a_device_that_dies(flags: list[str], tmp_path: pathlib.Path, monkeypatch, capsys) -> None:
+    """The results of the cells that have ended are written before the command ends with an error."""
+
+    def die(*_: object) -> None:
+        raise CommandEndedError("the process of cpu:0 died", 1)
+
+    monkeypatch.setattr(quality, "run_on_devices", die)
+    assert benchmark.run([*flags, "--steps=100", "--devices=cpu,cpu:0"]) == 1
+    assert "cpu:0 died" in capsys.readouterr().err
+    assert {row["status"] for row in rows_of(tmp_path)} == {"not started"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.config.option import check_at_least_zero, check_positive, option
-from sagan_tf.errors import UserError
+from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from sagan_tf.runs.run_lock import lock_run_directory
 from tools.comparisons import results
@@ -91,6 +91,7 @@ def run(options: QualityOptions) -> dict[str, Any]:
 
     Raises:
         UserError: A setting is wrong, or a record does not belong to its cell.
+        CommandEndedError: The process of a device has died.
     """
     cells = _create_cells(options)
     if options.dry_run:
@@ -103,9 +104,7 @@ def run(options: QualityOptions) -> dict[str, Any]:
     directory.mkdir(parents=True, exist_ok=True)
     with lock_run_directory(directory), exit_on_sigterm():
         if len(options.devices) > 1:
-            run_on_devices(cells, options.devices, "tools/benchmark.py quality")
-            records = [read_current_record(cell) for cell in cells]
-            _write_results(directory, cells, records)
+            records = _run_cells_on_devices(directory, cells, options.devices)
         else:
             records = _run_cells(directory, cells, "".join(options.devices))
     return {"cells": records}
@@ -129,6 +128,20 @@ def _run_cells(directory: Path, cells: Sequence[Cell], device: str) -> list[dict
             records.append(cell.run())
             print(cell.describe(records[-1]), flush=True)
             _write_results(directory, cells, records)
+    return records
+
+
+def _run_cells_on_devices(directory: Path, cells: Sequence[Cell], devices: Sequence[str]) -> list[dict[str, Any]]:
+    """Run cells on several devices, and return their records."""
+    died = None
+    try:
+        run_on_devices(cells, devices, "tools/benchmark.py quality")
+    except CommandEndedError as ended:  # The results of the other devices are written first.
+        died = ended
+    records = [read_current_record(cell) for cell in cells]
+    _write_results(directory, cells, records)
+    if died:
+        raise died
     return records
 
 

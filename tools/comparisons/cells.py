@@ -163,10 +163,10 @@ class Cell:
             machine = describe_machine(collect_machine_facts())
             record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds, "machine": machine}
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
-            with open_locked_log(self.path_with_suffix(".log"), self.name) as log:
+            with open_locked_log(self.path_with_suffix(".log"), self.run_dir, self.name) as log:
                 self._write_record(record)
                 record |= self._train_and_evaluate(record, log)
-            self._write_record(record)
+                self._write_record(record)  # Before the lock ends: without it, the cell would seem to be interrupted.
         return record
 
     def _train_and_evaluate(self, record: dict[str, Any], log: IO[bytes]) -> dict[str, Any]:

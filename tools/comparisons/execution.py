@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sagan_tf.cli.command_line import run_command_line
+from sagan_tf.errors import CommandEndedError
 from sagan_tf.runs.run_lock import InUseError, lock_file
 from tools.comparisons.cells import Cell
 from tools.comparisons.devices import use_device
@@ -22,6 +23,8 @@ from tools.comparisons.records import FINISHED, UNHEALTHY
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+_READY = "ready"
+"""Message of a process that asks for a cell. Its last message is the list of its own cells."""
 _CLOSED = (EOFError, BrokenPipeError, ConnectionResetError)
 """Exceptions of a pipe whose other process has ended."""
 
@@ -58,28 +61,39 @@ def _run_cell(cell: Cell) -> None:
         print(cell.describe(cell.run()), flush=True)
 
 
-def run_on_devices(cells: Iterable[Cell], devices: Sequence[str], program: str) -> None:
+def run_on_devices(cells: Sequence[Cell], devices: Sequence[str], program: str) -> list[Cell]:
     """Run cells by one process for each device, which gets the next cell whenever one has ended.
 
     Each cell is given to one process, so that a cell that fails is not tried again on another device. The processes end
-    together with this process, and save before.
+    together with this process, and save before. If one of them dies, the others get the remaining cells.
 
     Args:
         cells: The cells.
         devices: The devices, see `devices.use_device`.
         program: The name of this program, for messages.
+
+    Returns:
+        The cells without those that another process runs, as `run_cells` does.
+
+    Raises:
+        CommandEndedError: The process of a device has died.
     """
     remaining = iter(cells)
+    own: list[Cell] = []
     with exit_on_sigterm(), _start_processes(devices, program) as pipes:
         while pipes:
-            for pipe in [pipe for pipe in multiprocessing.connection.wait(pipes) if pipe in pipes]:
-                cell = None
-                with contextlib.suppress(*_CLOSED):
-                    pipe.recv()
-                    cell = next(remaining, None)
-                    pipe.send(cell)
-                if cell is None:
-                    pipes.remove(pipe)
+            ready = multiprocessing.connection.wait(pipes)
+            for pipe in [pipe for pipe in pipes if pipe in ready]:
+                try:
+                    message = pipe.recv()
+                    if message == _READY:
+                        pipe.send(next(remaining, None))
+                        continue
+                    own += message
+                except _CLOSED:
+                    pass  # `_start_processes` reports how the process has ended.
+                pipes.remove(pipe)
+    return [cell for cell in cells if cell in own]
 
 
 @contextlib.contextmanager
@@ -87,6 +101,9 @@ def _start_processes(devices: Sequence[str], program: str) -> Iterator[list[Conn
     """Start a process for each device, and yield their pipes.
 
     At the end of the context, wait for all of them; if it ends with an exception, stop them before.
+
+    Raises:
+        CommandEndedError: A process has died.
     """
     context = multiprocessing.get_context("spawn")  # A fork would copy the locks of TensorFlow's threads.
     processes, pipes = [], []
@@ -106,6 +123,7 @@ def _start_processes(devices: Sequence[str], program: str) -> Iterator[list[Conn
         yield pipes
         for process in processes:
             process.join()
+        _check_statuses(devices, [process.exitcode for process in processes])
     finally:
         for process in processes:
             process.terminate()
@@ -113,22 +131,37 @@ def _start_processes(devices: Sequence[str], program: str) -> Iterator[list[Conn
             process.join()
 
 
+def _check_statuses(devices: Sequence[str], statuses: Sequence[int | None]) -> None:
+    """Raise CommandEndedError if a process has not ended with status 0; -N stands for signal N."""
+    died = [
+        f"the process of {device} was ended by signal {-status}"
+        if status < 0
+        else f"the process of {device} ended with status {status}"
+        for device, status in zip(devices, statuses, strict=True)
+        if status
+    ]
+    if died:
+        raise CommandEndedError(f"{'; '.join(died)}; run the same command to continue", 1)
+
+
 def _run_on_device(program: str, device: str, pipe: Connection) -> None:
-    """Run the cells that arrive through a pipe until None arrives or the pipe is closed."""
+    """Run the cells that arrive through a pipe until None arrives or the pipe is closed, and return its own cells."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def run() -> None:
-        run_cells(_receive_cells(pipe), device)
+        own = run_cells(_receive_cells(pipe), device)
+        with contextlib.suppress(*_CLOSED):
+            pipe.send(own)
 
     sys.exit(run_command_line(program, None, run, argv=[]))
 
 
 def _receive_cells(pipe: Connection) -> Iterator[Cell]:
     with contextlib.suppress(*_CLOSED):
-        pipe.send("ready")
+        pipe.send(_READY)
         while (cell := pipe.recv()) is not None:
             yield cell
-            pipe.send("ready")
+            pipe.send(_READY)
 
 
 def _end_with_parent() -> None:

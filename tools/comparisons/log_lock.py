@@ -11,16 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from sagan_tf.runs.run_lock import fcntl
+from sagan_tf.runs.run_lock import LOCK_FILE, fcntl, find_lock_owner
 
 
 @contextlib.contextmanager
-def open_locked_log(log: Path, name: str) -> Iterator[IO[bytes]]:
+def open_locked_log(log: Path, run_dir: Path, name: str) -> Iterator[IO[bytes]]:
     """Open a log to append, after the processes that have it open have ended.
+
+    A line says that this process waits, and names the process that trains.
 
     Args:
         log: The file, which is created if it does not exist.
-        name: What the log is of, for the line that says that this process waits.
+        run_dir: The directory of the training run, which may not exist.
+        name: What the log is of, for the line.
 
     Yields:
         The open file. Processes that inherit it hold the lock, too.
@@ -28,27 +31,39 @@ def open_locked_log(log: Path, name: str) -> Iterator[IO[bytes]]:
     with log.open("ab") as file:
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks
-                _lock(file, log, name)
+                _lock(file, run_dir, name)
         yield file
 
 
-def _lock(file: IO[bytes], log: Path, name: str) -> None:
+def _lock(file: IO[bytes], run_dir: Path, name: str) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"{name}: waits for the end of an earlier process, which still writes {log}", flush=True)
+        owner = find_lock_owner(run_dir / LOCK_FILE)
+        advice = f"; to stop it, run kill {owner.pid} on {owner.host}" if owner else ""
+        process = owner or "an earlier process"
+        print(f"{name}: waits for the end of {process}, which still writes {file.name}{advice}", flush=True)
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def is_log_locked(log: Path) -> bool:
-    """Return whether a process has opened a log by `open_locked_log` or has inherited it."""
-    if fcntl is None:
+def is_log_locked(log: Path) -> bool | None:
+    """Return whether a process has opened a log by `open_locked_log` or has inherited it.
+
+    Args:
+        log: The file, which need not exist.
+
+    Returns:
+        None if this is not known, because the system or the file system has no locks.
+    """
+    if not log.exists():
         return False
+    if fcntl is None:
+        return None
     try:
         with log.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no log, or a file system without locks
-        pass
+    except OSError:  # a file system without locks
+        return None
     return False

@@ -128,7 +128,8 @@ def test_single_cells_write_no_results(processes: FakeProcesses, flags, tmp_path
 def test_a_cell_of_another_process_is_shown_as_running(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
     assert ablation.run([*flags, "--cell=0"]) == 0
     (tmp_path / "runs" / "wide").mkdir()
-    with open_locked_log(tmp_path / "runs" / "wide" / "seed_0.log", "the cell"):
+    run_dir = tmp_path / "runs" / "wide" / "seed_0"
+    with open_locked_log(run_dir.with_suffix(".log"), run_dir, "the cell"):
         assert ablation.run([*flags, "--collect"]) == 1
     printed = capsys.readouterr()
     assert "4 cells: 1 finished, 1 running, 2 not started" in printed.out and "wide, seed 0 (running)" in printed.err
@@ -145,6 +146,15 @@ def test_a_cell_of_another_process_is_skipped(processes: FakeProcesses, flags, t
     assert re.search(r"plain, seed 0: skipped: .*process \d+", printed) and "1 not started" in printed
     assert not any("plain/seed_0" in " ".join(command) for command in processes.commands)
     assert ablation.run(flags) == 0
+
+
+@pytest.mark.parametrize("devices", [[], ["--devices=cpu,cpu:0"]], ids=["one", "two"])
+def test_a_skipped_cell_does_not_change_the_status_of_a_share(devices, processes, flags, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ablation, "run_on_devices", lambda cells, *_: ablation.run_cells(cells, ""))
+    (tmp_path / "runs" / "plain").mkdir(parents=True)
+    with lock_file(tmp_path / "runs" / "plain" / "seed_0.lock", "the cell"):
+        assert ablation.run([*flags, "--cell=0,1", *devices]) == 0
+    assert "wide/seed_0" in str(processes.commands) and "plain/seed_0" not in str(processes.commands)
 
 
 def test_a_dry_run_prints_numbered_commands(processes: FakeProcesses, flags, tmp_path, capsys) -> None:

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from sagan_tf.environment.cores import list_usable_cores
+from sagan_tf.runs.run_lock import lock_file
 from tests.tools.comparisons.toy_cells import make_cells, read_cores, read_events, start_cells, wait_for_step
 from tests.waiting import wait_until
 
@@ -48,13 +49,32 @@ def test_the_other_device_takes_the_cells_of_a_killed_process(tmp_path: pathlib.
     os.kill(owner, signal.SIGKILL)
     wait_until(lambda: "first saved" in read_events(tmp_path), seconds=20)
     (tmp_path / "hold").unlink()
-    process.communicate(timeout=30)
+    assert "was ended by signal 9" in process.communicate(timeout=30)[0] and process.returncode == 1
     assert [cell.name for cell in cells if cell.path_with_suffix(".evaluation.json").exists()] == [
         "second, seed 0",
         "third, seed 0",
     ]
     assert "first, seed 0: 4 steps" in start_cells(tmp_path, ",".join(names), DEVICES).communicate(timeout=30)[0]
     assert read_events(tmp_path)[-3:] == ["first began at 1", "first trained", "first evaluated"]
+
+
+def test_a_process_that_ends_with_an_error_makes_the_status_1(tmp_path: pathlib.Path):
+    cells = make_cells(tmp_path, "first", "second")
+    cells[0].run_dir.mkdir(parents=True)
+    cells[0].path_with_suffix(".json").write_text("{}")
+    process = start_cells(tmp_path, "first,second", DEVICES)
+    printed = process.communicate(timeout=30)[0]
+    assert (
+        process.returncode == 1 and printed.count("ended with status 2") == 1 and "second, seed 0: 4 steps" in printed
+    )
+
+
+def test_cells_of_another_process_are_not_own_cells(tmp_path: pathlib.Path):
+    cells = make_cells(tmp_path, "first", "second", "third")
+    cells[1].run_dir.mkdir(parents=True)
+    with lock_file(cells[1].path_with_suffix(".lock"), "the cell"):
+        process = start_cells(tmp_path, "first,second,third", DEVICES)
+        assert "own: ['first', 'third']" in process.communicate(timeout=30)[0] and process.returncode == 0
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])

@@ -63,11 +63,15 @@ with (path.parents[1] / "events").open("a") as file:
 """
 _RUN = """
 import pathlib, sys
+from sagan_tf.cli.command_line import run_command_line
 from tests.tools.comparisons import toy_cells
 from tools.comparisons import execution
 directory, names, devices = pathlib.Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(",")
 cells = toy_cells.make_cells(directory, *names)
-execution.run_on_devices(cells, devices, "toy") if devices[1:] else execution.run_cells(cells, "")
+def run():
+    own = execution.run_on_devices(cells, devices, "toy") if devices[1:] else execution.run_cells(cells, "")
+    print("own:", [cell.setting.name for cell in own])
+sys.exit(run_command_line("toy", None, run, argv=[]))
 """
 
 
