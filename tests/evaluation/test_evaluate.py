@@ -122,7 +122,7 @@ def test_a_file_of_a_reference_is_compared_with_the_classes_of_the_run(run_dir, 
     shutil.copytree(run_dir, directory)
     with (directory / "flags.cfg").open("a") as file:
         file.write("--exclude_classes=Hat\n")
-    (stored,) = pathlib.Path(references).glob("*.npz")
+    (stored,) = pathlib.Path(references).glob("fashion_mnist_10k_reference_*.npz")
     flags = [f"--run_dir={directory}", "--metrics=fcd", "--num_samples=300", f"--reference={stored}"]
     recorded = startup.read_text()
     for text, is_warned in ((recorded, False), (recorded.replace('"Bag"', '"Cap"'), True)):
