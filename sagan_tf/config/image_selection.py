@@ -21,7 +21,8 @@ def classes_option() -> Any:
         (),
         "Comma list of the classes to use, by name or number; labels follow its order. If all names are whole numbers, "
         "by name only. A name with a comma needs double quotes. Empty: all classes. For record files and TFDS data "
-        "sets, this option and the next three read all records once at the start, because only these have the labels.",
+        "sets, this option and the next three read all records once at the start, because the labels are stored only "
+        "in the records.",
         added_later=True,
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import tensorflow as tf
 
 from sagan_tf.data.images.preprocessing import flip_at_random, scale_to_unit_range
 from sagan_tf.data.sources.source import Source
+from sagan_tf.environment.cores import count_usable_cores
 
 PREFETCHED_BATCHES = 4
 """Enough to even out the different times that single images take, and few enough to keep in memory."""
@@ -79,7 +78,7 @@ def _make_options() -> tf.data.Options:
     options.autotune.enabled = False
     if tf.config.list_physical_devices("GPU"):
         # Decoding would otherwise take its threads from the pool that starts the GPU's kernels.
-        options.threading.private_threadpool_size = os.cpu_count() or 1
+        options.threading.private_threadpool_size = count_usable_cores()
     # The source shards by position; TensorFlow must not shard again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options

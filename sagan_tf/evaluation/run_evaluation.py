@@ -11,6 +11,12 @@ import tensorflow as tf
 
 from sagan_tf.config import Config, DataConfig, EvaluationConfig
 from sagan_tf.data.image_sets import open_images
+from sagan_tf.data.run_classes import (
+    check_is_not_trained_on,
+    get_selected_classes,
+    keep_classes,
+    warn_of_other_classes,
+)
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.devices import exact_float32
@@ -31,7 +37,6 @@ from sagan_tf.evaluation.real_images import (
 from sagan_tf.evaluation.reference import Provenance, Reference
 from sagan_tf.evaluation.reference_store import describe_images
 from sagan_tf.evaluation.result import EvaluationResult
-from sagan_tf.evaluation.run_classes import check_does_not_contain, get_selected_classes, keep_classes
 from sagan_tf.evaluation.settings import is_reference_needed, open_metric_extractor, resolve_settings
 from sagan_tf.features.extraction import Extraction
 from sagan_tf.keras_backend import keras
@@ -64,12 +69,12 @@ def evaluate_run(
             config, run.directory.checkpoints, options.checkpoint, use_ema=options.generator_weights == "ema"
         )
     # With another reference, a run can be evaluated on a machine without its training data.
-    is_needed = is_reference_needed(evaluation, metrics) and not evaluation.reference
-    source = open_source(config.data, **_get_image_size(config)) if is_needed else None
+    is_needed = is_reference_needed(evaluation, metrics)
+    source = open_source(config.data, **_get_image_size(config)) if is_needed and not evaluation.reference else None
     class_names = source.class_names if source else _read_class_names(run)
     class_names = class_names if config.model.num_classes else ()
     trained_on = source.class_names if source else run.directory.read_class_names()
-    selected = get_selected_classes(config.data, trained_on)
+    selected = get_selected_classes(config.data, trained_on) if is_needed else ()
     evaluator = _create_evaluator(config, source, evaluation, metrics, extraction, class_names, selected)
     result = evaluator.evaluate_generator(generator, config.model, class_names, evaluation.num_samples, options.seed)
     description = {"step": step, "kind": "evaluation", "generator_weights": options.generator_weights}
@@ -143,18 +148,17 @@ def _create_evaluator(
     """
     data, directory = config.data, evaluation.reference_dir
     held_out_source = open_held_out(metrics, data.held_out, data_dir=data.data_dir, **_get_image_size(config))
+    trained_on = source
     if held_out_source is not None:
-        check_does_not_contain(data.held_out, held_out_source, source)
+        trained_on = source or _try_to_open_training_images(config)
+        check_is_not_trained_on(data.held_out, held_out_source, trained_on)
         held_out_source = keep_classes("held_out", data.held_out, held_out_source, selected)
     check = functools.partial(check_held_out, data.held_out, held_out_source, metrics)
     reference = _find_run_reference(config, source, evaluation, metrics, extraction, class_names, selected, check)
     held_out = find_held_out_images(data.held_out, held_out_source, extraction, directory, metrics, reference)
     if evaluation.evaluation_labels == UNIFORM and reference is not None and extraction.is_writer:
         warn_if_unbalanced(class_names, reference)
-    notes = {}
-    if held_out is not None:
-        trained_on = source or _try_to_open_training_images(config)
-        notes = compare_with_training_images(metrics, _format_name(data), trained_on, reference)
+    notes = compare_with_training_images(metrics, _format_name(data), trained_on, reference)
     return Evaluator(extraction, metrics, reference, evaluation.evaluation_labels, held_out, notes)
 
 
@@ -185,7 +189,10 @@ def _find_run_reference(
         return None
     text, directory, num_samples = evaluation.reference, evaluation.reference_dir, evaluation.num_samples
     if text.endswith(".npz"):
-        return find_reference_images(text, None, extraction, directory, metrics, num_samples)
+        reference = find_reference_images(text, None, extraction, directory, metrics, num_samples)
+        if extraction.is_writer:
+            warn_of_other_classes("reference", text, reference.provenance.class_names, selected)
+        return reference
     if text or source is None:
         source = open_images("reference", text, data_dir=config.data.data_dir, **_get_image_size(config))
         source = keep_classes("reference", text, source, selected)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import io
-import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import ModelConfig
+from sagan_tf.environment.cores import count_usable_cores
 from sagan_tf.errors import UserError
 from sagan_tf.exporting.inference_graph import Tensors, WeightStore, build_inference_graph
 from sagan_tf.exporting.model_card import format_card
@@ -52,14 +52,14 @@ class TFLiteGenerator:
 
     Args:
         model: The content of the model's file.
-        threads: Number of threads; 0: one per CPU core. A single image is computed by all of them. Several images are
-            distributed over interpreters, because a model takes one image at a time and parts of an image are too small
-            to be shared.
+        threads: Number of threads; 0: one for each core that the process may use. A single image is computed by all of
+            them. Several images are distributed over interpreters, because a model takes one image at a time and parts
+            of an image are too small to be shared.
     """
 
     def __init__(self, model: bytes, threads: int = 0) -> None:
         self._content = model
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or count_usable_cores()
         self._single_runner = self._create_runner(self._threads)
         self._shape = self._single_runner.get_output_details()["images"]["shape"][1:]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import math
 import pathlib
@@ -34,6 +35,8 @@ from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 
 _COLUMNS = 8
 _NUM_IMAGES = 8 * _COLUMNS
+_BATCH_SIZE = 16
+"""Number of images that are read at once, as few as are decoded at once: those in memory are not measured."""
 _MEASURED_SECONDS = 2.0
 """Duration of the measurement of the reading speed."""
 
@@ -57,17 +60,18 @@ def describe_without_training(config: Config, output: pathlib.Path) -> None:
     run_directory = check_run(config)
     strategy = create_strategy(config.training)
     run_on_chief(strategy, lambda: check_can_write_file(output, "dry_run_output"))
-    source, config, state, *_ = open_run(config, strategy, run_directory)
+    source, config, state, restored, *_ = open_run(config, strategy, run_directory)
     run_on_chief(strategy, run_directory.check_can_write)
     sampled = sample_labels(config, source)
     run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
-    batches = read_batches(config, sampled.source, _NUM_IMAGES)
+    batches = read_batches(config, sampled.source, _BATCH_SIZE)
     with source.skipped.raise_user_errors():
-        images, labels = next(batches)
+        parts = itertools.islice(batches, _NUM_IMAGES // _BATCH_SIZE)
+        images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
         images_per_second = measure_reading_speed(batches)
-    log_description(describe_run(config, source, state, strategy, images.numpy()))
+    log_description(describe_run(config, source, state, strategy, images))
     _log_cost(config, source, state)
-    _log_time(config, images_per_second, count_workers(strategy))
+    _log_time(config, restored or 0, images_per_second, count_workers(strategy))
     sheet = draw_contact_sheet(config, source, images, labels)
     run_on_chief(strategy, lambda: write_result(output, "dry_run_output", functools.partial(save_png, sheet)))
     names = config.training.augment
@@ -76,7 +80,7 @@ def describe_without_training(config: Config, output: pathlib.Path) -> None:
     _logger.info("dry run: nothing was trained, and no run directory was written")
 
 
-def read_batches(config: Config, source: Source, count: int) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
+def read_batches(config: Config, source: Source, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Read the images of a run from the first one on, flipped as in the run.
 
     Args:
@@ -90,11 +94,11 @@ def read_batches(config: Config, source: Source, count: int) -> Iterator[tuple[t
     dataset = make_training_dataset(
         source, batch_size=count, seed=config.training.seed, position=0, random_flip=config.data.random_flip
     )
-    for batch in dataset:
-        yield batch["images"], batch["labels"].numpy()
+    for batch in dataset.as_numpy_iterator():
+        yield batch["images"], batch["labels"]
 
 
-def measure_reading_speed(batches: Iterator[tuple[tf.Tensor, np.ndarray]]) -> float:
+def measure_reading_speed(batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> float:
     """Return the number of images that are read in a second, decoded and resized, while nothing else runs.
 
     Args:
@@ -108,7 +112,7 @@ def measure_reading_speed(batches: Iterator[tuple[tf.Tensor, np.ndarray]]) -> fl
     return num_images / seconds
 
 
-def draw_contact_sheet(config: Config, source: Source, images: tf.Tensor, labels: np.ndarray) -> Image.Image:
+def draw_contact_sheet(config: Config, source: Source, images: np.ndarray, labels: np.ndarray) -> Image.Image:
     """Draw images as the discriminator receives them, with the names of their classes.
 
     Args:
@@ -121,25 +125,27 @@ def draw_contact_sheet(config: Config, source: Source, images: tf.Tensor, labels
         The sheet.
     """
     numbers = RandomNumbers(tf.constant([config.training.seed, 0], tf.int64), tf.range(len(labels)), len(labels))
-    augmented = create_augmentation(config.training.augment)(images, numbers)
+    augmented = create_augmentation(config.training.augment)(tf.constant(images), numbers)
     captions = [source.class_names[label] for label in labels] if source.class_names else []
     return draw_image_sheet(to_uint8(augmented).numpy(), _COLUMNS, captions=captions)
 
 
-def _count_images(config: Config) -> int:
-    """Return the number of real images that a run reads."""
+def _count_images(config: Config, num_steps: int) -> int:
+    """Return the number of real images that a run reads in some steps."""
     training = config.training
-    return training.num_steps * training.global_batch_size * training.discriminator_steps_per_step
+    return num_steps * training.global_batch_size * training.discriminator_steps_per_step
 
 
-def _log_time(config: Config, images_per_second: float, num_workers: int) -> None:
-    """Log the time that the run needs at least, which its workers take to read its images.
+def _log_time(config: Config, step: int, images_per_second: float, num_workers: int) -> None:
+    """Log the time that the workers of the run take to read the images of the steps after `step`.
 
     The duration of a step is not predicted: it takes minutes to trace a large step, and more memory than the dry run.
     """
+    num_steps = max(config.training.num_steps - step, 0)
     _logger.info(
-        "time: at least %s to read the images, at %s a second as measured here without training",
-        tqdm.format_interval(_count_images(config) / num_workers / images_per_second),
+        "time: about %s to read the images of %s remaining steps, at %s a second as measured now without training",
+        tqdm.format_interval(_count_images(config, num_steps) / num_workers / images_per_second),
+        f"{num_steps:,}",
         f"{images_per_second:,.0f}",
     )
     _logger.info("time: the log of the run shows the time of its steps (ETA); a run can be stopped and continued")
@@ -147,7 +153,8 @@ def _log_time(config: Config, images_per_second: float, num_workers: int) -> Non
 
 def _log_cost(config: Config, source: Source, state: TrainState) -> None:
     """Log how many images the run reads and how large its checkpoints are."""
-    training, num_images = config.training, _count_images(config)
+    training = config.training
+    num_images = _count_images(config, training.num_steps)
     _logger.info(
         "cost: %s steps read %s real images, which are %s epochs of the data set",
         f"{training.num_steps:,}",

@@ -110,6 +110,31 @@ def test_evaluation_of_a_run_repeats_that_of_training(run_dir, references, tmp_p
     assert (6, "evaluation/fcd") in tags
 
 
+def test_training_images_are_not_held_out_with_another_reference(run_dir, references, capsys):
+    flags = ["--metrics=authenticity", "--reference=fashion_mnist_10k:train", f"--reference_dir={references}"]
+    message = read_error(capsys, f"--run_dir={run_dir}", *flags, "--held_out=fashion_mnist_10k:reference")
+    assert message.startswith("held_out: ") and "fashion_mnist_10k:reference" in message
+
+
+def test_a_file_of_a_reference_is_compared_with_the_classes_of_the_run(run_dir, references, tmp_path, capsys):
+    """Statistics cannot be reduced to these classes. Without a reference, the names of the classes are not needed."""
+    directory, startup = tmp_path / "run", tmp_path / "run" / "startup.json"
+    shutil.copytree(run_dir, directory)
+    with (directory / "flags.cfg").open("a") as file:
+        file.write("--exclude_classes=Hat\n")
+    (stored,) = pathlib.Path(references).glob("fashion_mnist_10k_reference_*.npz")
+    flags = [f"--run_dir={directory}", "--metrics=fcd", "--num_samples=300", f"--reference={stored}"]
+    recorded = startup.read_text()
+    for text, is_warned in ((recorded, False), (recorded.replace('"Bag"', '"Cap"'), True)):
+        startup.write_text(text)
+        assert run_evaluate(flags) == 0
+        printed = capsys.readouterr()
+        assert (f"reference: {stored} has" in printed.out + printed.err) == is_warned
+    startup.unlink()
+    assert read_error(capsys, *flags).startswith("exclude_classes: ")
+    assert run_evaluate([*flags[:1], "--metrics=label_agreement", "--num_samples=300"]) == 0
+
+
 def test_a_lost_worker_ends_the_evaluation_with_one_line(run_dir, monkeypatch, capsys):
     """The first communication between workers is covered, too."""
     error = tf.errors.InternalError(None, None, "NCCL: unhandled system error")

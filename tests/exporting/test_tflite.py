@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import zipfile
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -119,6 +120,13 @@ def test_the_number_of_threads_does_not_change_the_images(converted, threads):
     expected = [generator(**{name: values[row : row + 1] for name, values in inputs.items()})[0] for row in range(6)]
     np.testing.assert_array_equal(generator(**inputs), expected)
     assert generator(inputs["latents"][:0], inputs["labels"][:0]).shape == (0, *converted.expected.shape[1:])
+
+
+def test_there_is_a_thread_for_each_core_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(77)), raising=False)
+    monkeypatch.setattr("ai_edge_litert.interpreter.Interpreter", interpreter := mock.MagicMock())
+    TFLiteGenerator(b"model")
+    assert interpreter.call_args.kwargs["num_threads"] == 77
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from sagan_tf.config import Config
 from sagan_tf.data.images.preprocessing import to_uint8
 from sagan_tf.data.pipeline import PREFETCHED_BATCHES
+from sagan_tf.data.sources.decoding import MAX_CHUNK_IMAGES
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.train import run
 from sagan_tf.training import dry_run
 from sagan_tf.training.dry_run import describe_without_training, draw_contact_sheet, measure_reading_speed, read_batches
+from sagan_tf.training.opening import open_run
 from sagan_tf.training.train import _create_training_iterator
 from sagan_tf.training.validation import resolve_classes
 from tests.training.tiny import PLAINEST_FLAGS, PLAINEST_NETWORKS, RUN_FLAGS, make_state, one_device, tiny_config
@@ -63,12 +64,26 @@ def test_the_reading_speed_is_that_of_the_batches_after_the_prefetched_ones(monk
     assert measure_reading_speed(read_slowly()) == 40.0
 
 
-@pytest.mark.parametrize(("workers", "time"), [(1, "1:00:00"), (4, "15:00")])
+@pytest.mark.parametrize(
+    ("workers", "restored", "time"), [(1, None, "1:00:00"), (4, None, "15:00"), (1, 2000, "20:00"), (1, 4000, "00:00")]
+)
 def test_the_time_is_that_of_the_images_of_a_worker(
-    workers: int, time: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    workers: int,
+    restored: int | None,
+    time: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """3,000 steps of 2 x 6 images at 10 images/s."""
-    monkeypatch.setattr(dry_run, "measure_reading_speed", lambda batches: 10.0)
+    """3,000 steps of 2 x 6 images at 10 images/s. Small batches leave few images in memory before the measurement."""
+    sizes: list[int] = []
+
+    def measure(batches: Iterator[Any]) -> float:
+        sizes.append(len(next(batches)[1]))
+        return 10.0
+
+    monkeypatch.setattr(dry_run, "measure_reading_speed", measure)
+    monkeypatch.setattr(dry_run, "open_run", lambda *run: open_run(*run)._replace(restored=restored))
     monkeypatch.setattr(dry_run, "count_workers", lambda strategy: workers)
     steps = {"num_steps": 3000, "global_batch_size": 6, "discriminator_steps_per_step": 2}
     run = {"dataset": "fashion_mnist_10k", "num_classes": 0, "run_dir": str(tmp_path / "run")}
@@ -76,12 +91,13 @@ def test_the_time_is_that_of_the_images_of_a_worker(
     with caplog.at_level("INFO", "sagan_tf"):
         describe_without_training(config, tmp_path / "sheet.png")
     assert sum(f" {time} " in message and " 10 a second" in message for message in caplog.messages) == 1
+    assert 0 < sizes[0] <= MAX_CHUNK_IMAGES
 
 
 def test_augmentation_is_shown(tmp_path: pathlib.Path) -> None:
     config: Config = tiny_config(dataset="fashion_mnist_10k", augment=("cutout",))
     source = open_source(config.data, resolution=32, image_channels=1)
-    sheet = draw_contact_sheet(config, source, tf.ones([8, 32, 32, 1]), np.zeros(8, np.int32))
+    sheet = draw_contact_sheet(config, source, np.ones([8, 32, 32, 1], np.float32), np.zeros(8, np.int32))
     assert 0.1 < np.mean(np.asarray(sheet)[2:66, 2:500, 0] == 128) < 0.4  # a square of half the side, partly outside
 
 

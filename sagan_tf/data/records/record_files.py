@@ -120,6 +120,14 @@ def choose_records(files: tuple[RecordFile, ...], indices: np.ndarray) -> tuple[
     return tuple(RecordFile(file.path, len(own), numbers=file.get_numbers(own)) for file, own in chosen if len(own))
 
 
+def find_ends(files: tuple[RecordFile, ...]) -> dict[str, int]:
+    """Return, for each path, how many records the file has up to the last record of its ranges."""
+    ends = dict.fromkeys((file.path for file in files), 0)
+    for file in files:
+        ends[file.path] = max(ends[file.path], 1 + int(file.get_numbers(np.array(file.num_examples - 1))))
+    return ends
+
+
 def check_files_exist(files: tuple[RecordFile, ...]) -> None:
     """Raise UserError if one of `files` does not exist."""
     # One listing for each directory: asking for a thousand files by name takes a minute on remote storage.
@@ -192,10 +200,15 @@ def make_range_dataset(
 
 
 def make_range_reader(files: tuple[RecordFile, ...], check: FileCheck) -> Callable[..., tf.data.Dataset]:
-    """Return `read_range`, or `read_chosen_range` for files with `numbers`, with the same arguments after `check`."""
-    if any(file.numbers is None for file in files):
-        return functools.partial(read_range, check)
+    """Return `read_range`, or `read_chosen_range` for files with `numbers`, with the same arguments after `check`.
+
+    Raises ValueError if only some of the files have `numbers`.
+    """
     numbers = [file.numbers for file in files if file.numbers is not None]
+    if not numbers:
+        return functools.partial(read_range, check)
+    if len(numbers) < len(files):
+        raise ValueError(f"expected `numbers` of all {len(files)} files or of none, received {len(numbers)}")
     rows = tf.RaggedTensor.from_row_lengths(np.concatenate(numbers), [len(row) for row in numbers])
     return functools.partial(read_chosen_range, check, rows)
 

@@ -51,15 +51,15 @@ def select_classes(source: Source, class_names: tuple[str, ...]) -> Source:
         class_names: Names of classes; it does not matter whether the data set has them.
 
     Returns:
-        The data set with its remaining classes in the order of `class_names`; the data set itself if it has no other
-        classes.
+        The data set with its remaining classes in the order of `class_names`; the data set itself if these are all of
+        its classes in its own order.
 
     Raises:
         UserError: The data set has none of the classes, or cannot leave out other classes.
     """
     labels = {normalize_name(name): label for label, name in enumerate(source.class_names)}
     kept = [labels[name] for name in normalize_names(class_names) if name in labels]
-    if len(kept) == len(source.class_names):
+    if kept == list(range(len(source.class_names))):
         return source
     if not kept:
         raise UserError(
@@ -67,6 +67,8 @@ def select_classes(source: Source, class_names: tuple[str, ...]) -> Source:
             f"classes ({format_names(source.class_names, _MAX_SHOWN_CLASSES)}) in {source.name}"
         )
     if not isinstance(source, SelectableSource):
+        if len(kept) == len(source.class_names):
+            return source
         other = next(name for label, name in enumerate(source.class_names) if label not in kept)
         raise UserError(f"the class {other!r} cannot be left out of {source.name}, of which no images can be selected")
     return _keep(source, kept, _group_by_label(source, kept))
@@ -77,7 +79,10 @@ def _select_part(source: SelectableSource, options: DataConfig) -> SelectableSou
     groups = _group_by_label(source, kept) if kept else [np.arange(source.num_examples)]
     if options.max_images_per_class or options.data_fraction < 1:
         groups = [_choose(source, group, _count_chosen(len(group), options)) for group in groups]
-    return _keep(source, kept, groups)
+    try:
+        return _keep(source, kept, groups)
+    except UserError as error:
+        raise UserError(f"{'classes' if options.classes else 'exclude_classes'}: {error}") from error
 
 
 def _group_by_label(source: SelectableSource, kept: list[int]) -> list[np.ndarray]:
@@ -94,7 +99,7 @@ def _keep(source: SelectableSource, kept: list[int], groups: list[np.ndarray]) -
     """
     if not any(map(len, groups)):
         names = format_names([source.class_names[label] for label in kept], _MAX_SHOWN_CLASSES)
-        raise UserError(f"data: expected images of the classes {names} in {source.name}, received none")
+        raise UserError(f"expected images of the classes {names} in {source.name}, received none")
     new_labels: np.ndarray = np.repeat(np.arange(len(groups), dtype=np.int32), [len(group) for group in groups])
     class_names = tuple(source.class_names[label] for label in kept)
     return source.select(np.concatenate(groups), new_labels, class_names)

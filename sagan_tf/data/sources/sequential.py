@@ -63,6 +63,7 @@ class SequentialSource(SelectableSource):
         if not self._files:
             raise UserError(f"split: expected at least one image, received none in {attributes['name']}")
         super().__init__(num_examples=count_records(self._files), **attributes)
+        self._ends = record_files.find_ends(self._files)  # those of the whole data set, also in a part of it
         self.skipped: SkippedRecords = self._create_skipped_records()
         self._parse = parse
         self._shuffle_buffer_size = shuffle_buffer_size
@@ -96,10 +97,11 @@ class SequentialSource(SelectableSource):
     def count_reread_bytes(self, position: int) -> int:
         """See `Source.count_reread_bytes`.
 
-        The shuffle buffer must be filled and emptied as before.
+        The shuffle buffer must be filled and emptied as before. A file is read up to its last record that is used.
         """
-        sizes = {file.path: tf.io.gfile.stat(file.path).length for file in self._files}
-        return sum(sizes.values()) * (position % self.num_examples) // self.num_examples
+        ends = record_files.find_ends(self._files).items()
+        num_bytes = sum(tf.io.gfile.stat(path).length * end // self._ends[path] for path, end in ends)
+        return num_bytes * (position % self.num_examples) // self.num_examples
 
     def stored_chunks(self, count: int) -> tf.data.Dataset:
         """See `Source.stored_chunks`.

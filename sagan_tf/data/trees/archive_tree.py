@@ -115,6 +115,11 @@ class ArchiveTree(FileTree, Generic[Member]):
             return False
 
 
+def make_change_error(path: str) -> OSError:
+    """Return the error for an archive that was changed while it was in use."""
+    return OSError(f"{path} was changed while it was in use")
+
+
 def normalize_member_name(name: str) -> str | None:
     """Return the path of a file in an archive, or None for a path that leaves the archive.
 

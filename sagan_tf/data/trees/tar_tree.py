@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from sagan_tf.data.trees.archive_tree import ArchiveTree, normalize_member_name
+from sagan_tf.data.trees.archive_tree import ArchiveTree, make_change_error, normalize_member_name
 from sagan_tf.data.trees.layout_error import LayoutError
 from sagan_tf.data.trees.tree import Listing
 
@@ -59,7 +59,7 @@ class _OpenedFile:
     def read(self, num_bytes: int, offset: int) -> bytes:
         """Return bytes of the file; raise OSError if it is not the expected version."""
         if self._is_changed:
-            raise OSError(f"{self._path} was changed while it was in use")
+            raise make_change_error(self._path)
         return os.pread(self._descriptor, num_bytes, offset)
 
     def __del__(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sagan_tf.data.images.limits import UnreadableImageError
-from sagan_tf.data.trees.archive_tree import ArchiveTree
+from sagan_tf.data.trees.archive_tree import ArchiveTree, make_change_error
 from sagan_tf.data.trees.layout_error import LayoutError
 
 _WINDOWS = 0
@@ -34,6 +34,15 @@ _DAMAGE = (
 class ZipTree(ArchiveTree[zipfile.ZipInfo]):
     """The files of a zip archive, stored or compressed."""
 
+    _is_changed = False
+    """Whether the archive is not the one that another process listed."""
+
+    def read(self, path: str) -> bytes:
+        """See `FileTree.read`."""
+        if self._is_changed:
+            raise make_change_error(self._archive)
+        return super().read(path)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _open_once, (self._archive, self._directory, self._version)
 
@@ -41,7 +50,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
         self._lock = threading.Lock()
         try:
             self._file = zipfile.ZipFile(self._archive)
-            status = os.stat(self._archive)
+            status = os.fstat(self._file.fp.fileno())  # type: ignore[union-attr]  # that of the file that was listed
             self._version = status.st_size, status.st_mtime_ns
             _check_number_of_files(self._file)
         except (*_DAMAGE, OSError) as error:
@@ -79,9 +88,11 @@ def _open_once(archive: str, directory: str, version: tuple[int, int]) -> ZipTre
     Args:
         archive: See `ArchiveTree`.
         directory: See `ArchiveTree`.
-        version: The size of the archive and the time of its last change.
+        version: The size of the archive and the time of its last change. The files of another version cannot be read.
     """
-    return ZipTree(archive, directory)
+    tree = ZipTree(archive, directory)
+    tree._is_changed, tree._version = tree._version != version, version
+    return tree
 
 
 def _check_number_of_files(archive: zipfile.ZipFile) -> None:

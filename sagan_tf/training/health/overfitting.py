@@ -20,7 +20,7 @@ from sagan_tf.config import Config
 from sagan_tf.config.dependent_options.common import is_split_in_data_dir
 from sagan_tf.data.image_sets import is_directory, open_images
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
-from sagan_tf.data.sources.selection import select_classes
+from sagan_tf.data.run_classes import check_is_not_trained_on, get_selected_classes, keep_classes
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.strategy import count_workers
 from sagan_tf.errors import UserError
@@ -92,13 +92,11 @@ def open_overfitting_reader(
         )
     size = {"resolution": model.resolution, "image_channels": model.image_channels}
     held_out = open_images("held_out", text, data_dir=config.data.data_dir, **size)
-    if held_out.digest() == (source.whole or source).digest():
-        raise UserError(f"held_out: expected images that are not trained on, received the training images {text}")
+    check_is_not_trained_on(text, held_out, source)
+    held_out = keep_classes("held_out", text, held_out, get_selected_classes(config.data, source.class_names))
     names = source.class_names if model.num_classes else ()
     group = max(1, model.discriminator_minibatch_statistics)
     try:
-        if config.data.classes or config.data.exclude_classes:
-            held_out = select_classes(held_out, source.class_names)
         samples = [sample_labeled_images(images, names, multiple_of=group) for images in (source, held_out)]
     except UserError as error:
         raise UserError(f"held_out={text}: {error}") from error

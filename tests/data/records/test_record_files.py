@@ -118,6 +118,23 @@ def test_chosen_records_are_read_and_named(record_files_of_five: list[str], inde
     assert names == [f"{record_files_of_five[number // 5]}#{number % 5}" for number in stored]
 
 
+@hypothesis.given(files=FILES)
+def test_files_are_read_up_to_the_last_record(files: Files) -> None:
+    files = tuple(file for file in files if file.num_examples)
+    ends: dict[str, int] = {}
+    for path, number in list_records(files):
+        ends[path] = max(ends.get(path, 0), number + 1)
+    assert record_files.find_ends(files) == ends
+
+
+def test_all_files_have_numbers_or_none(record_files_of_five: list[str]) -> None:
+    files = tuple(RecordFile(path, 5) for path in record_files_of_five)
+    mixed = (*record_files.choose_records(files[:1], np.array([1, 3])), *files[1:])
+    check = SkippedRecords(tuple(record_files_of_five), 15).check_file
+    with pytest.raises(ValueError, match="numbers"):
+        read_records_in_order(mixed, check)
+
+
 def test_digest_changes_with_the_chosen_records(record_files_of_five: list[str]) -> None:
     files = (RecordFile(record_files_of_five[0], 5),)
     chosen = [record_files.choose_records(files, np.array(numbers)) for numbers in ([0, 1], [0, 2])]

@@ -207,6 +207,8 @@ def test_selected_record_files_can_be_balanced_and_selected_from(tmp_path: Path)
     kept = select_classes(source, ("class_0", "gnu"))
     assert kept.class_names == ("class_0",) and read_numbers(kept) == [0, 3, 6, 9, 12]
     assert select_classes(kept, ("class_1", "class_0")) is kept
+    reordered = select_classes(source, ("class_0", "class_2")).digest()
+    assert reordered == open_data(tmp_path, "tfrecord", classes=("class_0", "class_2")).digest() != source.digest()
     with pytest.raises(UserError, match="gnu"):
         select_classes(source, ("gnu",))
 
@@ -246,7 +248,29 @@ def test_sources_without_a_selection_are_refused(animals: Path) -> None:
         select_images(source, DataConfig(data_fraction=0.5))
     with pytest.raises(UserError, match="'ant'"):
         select_classes(source, ("bee",))
+    assert select_classes(source, ("cow", "bee", "ant")) is source
     assert select_images(source, DataConfig()) is source
+
+
+def test_labels_are_read_once_in_a_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "sagan_tf")
+    for number_of_records in (4, 7):
+        build_record_files(tmp_path, records_per_file=(number_of_records,))
+        for label in (0, 1):
+            expected = [number for number in range(number_of_records) if number % 3 == label]
+            assert read_numbers(open_data(tmp_path, "tfrecord", classes=(str(label),))) == expected
+        shutil.rmtree(tmp_path / "train")
+    read = [message for message in caplog.messages if "reading the labels" in message]
+    assert ["4 records" in read[0], "7 records" in read[1]] == [True, True] and len(read) == 2
+
+
+def test_classes_without_images(tmp_path: Path) -> None:
+    build_record_files(tmp_path, records_per_file=(2,))  # of class_0 and class_1
+    for options in ({"classes": ("class_2",)}, {"exclude_classes": ("0", "1")}):
+        with pytest.raises(UserError, match=f"^{next(iter(options))}: .*class_2"):
+            open_data(tmp_path, "tfrecord", **options)
+    with pytest.raises(UserError, match="^expected .*class_2"):
+        select_classes(open_data(tmp_path, "tfrecord"), ("class_2",))
 
 
 def test_held_out_images_of_other_classes_are_left_out(animals: Path) -> None:

@@ -144,3 +144,12 @@ def test_rereads_the_beginning_of_the_epoch(tmp_path: Path) -> None:
     size = sum(path.stat().st_size for path in tmp_path.rglob("*.tfrecord"))
     assert size > 0
     assert [source.count_reread_bytes(position) for position in (0, 4, 16, 28)] == [0, size // 4, 0, size * 3 // 4]
+
+
+def test_rereads_files_up_to_their_last_chosen_record(tmp_path: Path) -> None:
+    """The records 0, 1 and 8 are chosen: the first two of the first file, and the first one of the second file."""
+    build_record_files(tmp_path, records_per_file=(8, 8))
+    config = DataConfig(dataset="tfrecord", data_dir=str(tmp_path), max_images_per_class=1)
+    source = open_source(config, resolution=4, image_channels=3)
+    first, second = (path.stat().st_size for path in sorted(tmp_path.rglob("*.tfrecord")))
+    assert source.count_reread_bytes(2) == (first * 2 // 8 + second // 8) * 2 // 3

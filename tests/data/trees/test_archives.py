@@ -126,13 +126,17 @@ def test_the_parts_that_a_process_receives_do_not_list_the_archive_again(
         assert max(map(len, parts)) < len(ForkingPickler.dumps(open_tree(str(tmp_path / "packed")))) / 2
 
 
-def test_a_tar_archive_that_has_changed_is_not_read_in_another_process(tmp_path: Path) -> None:
+@every_format
+def test_an_archive_that_has_changed_is_not_read_in_another_process(tmp_path: Path, pack: Packer) -> None:
     files = {"cat/1.png": make_image(), "dog/1.png": make_image()}
-    write_tar(tmp_path / "a.tar", files)
-    sent = ForkingPickler.dumps(open_tree(str(tmp_path / "a.tar")))
-    write_tar(tmp_path / "a.tar", {"ant/1.png": make_image()} | files)
-    with pytest.raises(OSError, match="a.tar"):
-        ForkingPickler.loads(sent).read("cat/1.png")
+    pack(tmp_path / "packed", files)
+    sent = ForkingPickler.dumps(open_tree(str(tmp_path / "packed")))
+    pack(tmp_path / "packed", {"ant/1.png": make_image()} | files)
+    received = ForkingPickler.loads(sent)
+    for tree in (received, copy.deepcopy(received)):
+        for path in ("cat/1.png", "gone/1.png")[: 1 if pack is write_tar else 2]:
+            with pytest.raises(OSError, match="packed"):
+                tree.read(path)
 
 
 @every_format
