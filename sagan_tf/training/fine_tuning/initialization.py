@@ -60,7 +60,11 @@ def initialize_state(
     check_equal_weights(strategy, state, origin.step)
     _warn_about_new_kernels(origin)
     for name in origin.absent:
-        _logger.warning("%s has no %s, which starts with new values", origin.init_from, name)
+        _logger.warning(
+            "the %s starts with new values, because none of the same run and step was exported with %s",
+            name,
+            origin.init_from,
+        )
     if origin.kind == CHECKPOINT:  # the generators of an export are equal
         _warn_if_average_is_lost(config.training)
     return origin
@@ -143,8 +147,9 @@ def _check_kernels_fit(init_from: str, transfers: Collection[Transfer]) -> None:
 def _check_frozen_fit(init_from: str, discriminator: Transfer, frozen: Sequence[str], is_absent: bool) -> None:
     if frozen and is_absent:
         raise UserError(
-            f"freeze_discriminator: expected a source with a discriminator, received {init_from}, an export without "
-            "one; leave --freeze_discriminator out, or pass the run directory or a checkpoint"
+            "freeze_discriminator: expected a source with a discriminator of the same run and step, received "
+            f"{init_from}, an export without one; leave --freeze_discriminator out, or pass the run directory or a "
+            "checkpoint"
         )
     missing = [name for name in frozen if name in discriminator.initialized]
     if missing:
