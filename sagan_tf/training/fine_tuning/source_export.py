@@ -20,7 +20,7 @@ from sagan_tf.layers import BatchNormalization
 from sagan_tf.networks import build_discriminator, build_generator
 from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.runs.load_networks import split_checkpoint_path
-from sagan_tf.saved_models import load_saved_model
+from sagan_tf.saved_models import MAX_ERROR, NUM_COMPARED, load_saved_model
 from sagan_tf.serving.classes import read_card_classes
 from sagan_tf.serving.contract import MODEL_CARD, SERVING_DEFAULT
 from sagan_tf.text import read_text
@@ -33,8 +33,6 @@ _logger = logging.getLogger("sagan_tf")
 _SAVED_MODEL = "saved_model.pb"
 _ADVICE = "pass the run directory or a checkpoint"
 _CARD_ENTRIES = {"configuration": dict, "signatures": dict, "num_classes": int, "step": int, "run": str}
-_NUM_COMPARED, _MAX_ERROR = 4, 1e-3
-"""`sagan_tf.export` accepts the same difference between an export and its run."""
 
 
 def is_export(init_from: str) -> bool:
@@ -154,8 +152,8 @@ def _open_generator(
         if isinstance(layer, BatchNormalization) and layer.moving_mean.path in computed
     ]
     estimate_moving_statistics(generator, layers, num_classes)
-    labels = tf.constant(np.arange(_NUM_COMPARED) % max(num_classes, 1), tf.int32)
-    latents = draw_latents_from_seeds(np.arange(_NUM_COMPARED), model.latent_dim)
+    labels = tf.constant(np.arange(NUM_COMPARED) % max(num_classes, 1), tf.int32)
+    latents = draw_latents_from_seeds(np.arange(NUM_COMPARED), model.latent_dim)
     images = saved.signatures[SERVING_DEFAULT](latents=latents, labels=labels)["images"]
     error = _measure_error(images, generator([latents, labels], training=False), init_from)
     _logger.info("the largest difference from a pixel of %s is %.2g", init_from, error)
@@ -166,8 +164,8 @@ def _open_discriminator(model: ModelConfig, directory: pathlib.Path) -> tuple[Va
     name = str(directory)
     discriminator = build_discriminator(dataclasses.replace(model, resampling="plain"))
     saved, computed = _assign_weights(discriminator, directory, name)
-    images = tf.random.stateless_uniform([_NUM_COMPARED, *discriminator.inputs[0].shape[1:]], (0, 0), -1.0, 1.0)
-    labels = tf.zeros([_NUM_COMPARED], tf.int32)
+    images = tf.random.stateless_uniform([NUM_COMPARED, *discriminator.inputs[0].shape[1:]], (0, 0), -1.0, 1.0)
+    labels = tf.zeros([NUM_COMPARED], tf.int32)
     logits = saved.signatures[SERVING_DEFAULT](images=images, labels=labels)["logits"]
     outputs = discriminator([images, labels], training=False)
     _measure_error(logits, outputs[0] if isinstance(outputs, list | tuple) else outputs, name)
@@ -190,9 +188,9 @@ def _measure_error(expected: tf.Tensor, received: tf.Tensor, init_from: str) -> 
     """Return the largest difference, relative to values above 1; raise UserError if it is more than rounding."""
     scale = np.maximum(np.abs(expected.numpy()), 1.0)
     error = float((np.abs(expected.numpy() - received.numpy()) / scale).max())
-    if not error <= _MAX_ERROR:
+    if not error <= MAX_ERROR:
         raise UserError(
-            f"init_from: expected the weights of {init_from} to give its outputs within {_MAX_ERROR:g}, received "
+            f"init_from: expected the weights of {init_from} to give its outputs within {MAX_ERROR:g}, received "
             f"outputs that differ by {error:.2g}; {_ADVICE}"
         )
     return error
