@@ -193,7 +193,7 @@ def test_an_export_without_a_discriminator_is_recorded(place, tmp_path, caplog):
     directory.create()
     record_origin(origin, directory)
     record = json.loads(directory.initialization.read_text())
-    assert (record["kind"], record["export"], record["step"]) == ("export", str(place / "export"), 4)
+    assert (record["kind"], record["path"], record["step"]) == ("export", str(place / "export"), 4)
     assert {name: row["source"] for name, row in record["classes"].items()} == {"cat": "cat", "fox": None}
     generator, discriminator = record["networks"]["generator"], record["networks"]["discriminator"]
     assert not discriminator["copied"] and len(discriminator["initialized"]) == len(names)
