@@ -262,5 +262,6 @@ def test_a_discriminator_without_a_card_is_named(place, tmp_path):
         shutil.copytree(place / name, tmp_path / name)
     directory = tmp_path / "discriminator" / "4"
     (directory / "model_card.json").unlink()
-    with pytest.raises(UserError, match=f"^init_from.*model_card.json.*{directory}"):
+    with pytest.raises(UserError, match=f"^init_from.*model_card.json.*{directory}") as error:
         open_source_export(str(tmp_path / "4"))
+    assert str(tmp_path / "4") not in str(error.value)
