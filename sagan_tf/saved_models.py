@@ -11,6 +11,11 @@ import tensorflow as tf
 from sagan_tf.errors import UserError
 from sagan_tf.tensorflow_paths import check_tensorflow_path, literal_path
 
+NUM_COMPARED = 4
+"""Number of examples on which a SavedModel is compared with the network that has its weights."""
+MAX_ERROR = 1e-3
+"""Largest difference of an output of the two that rounding in float32 could cause."""
+
 
 def load_saved_model(directory: pathlib.Path, option: str) -> Any:
     """Load the SavedModel in a directory.

@@ -14,11 +14,11 @@ from sagan_tf.features.distances import compute_frechet_distance
 from sagan_tf.features.statistics import compute_moments
 from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.keras_backend import keras
+from sagan_tf.saved_models import MAX_ERROR, NUM_COMPARED
 from sagan_tf.serving.contract import SERVING_DEFAULT
 from sagan_tf.tensorflow_paths import literal_path
 
 Features = Callable[[np.ndarray], np.ndarray]
-_NUM_COMPARED_IMAGES, _MAX_ERROR = 4, 1e-3
 _POOLED_SIDE = 4
 """Side of the grid of means that represents an image where there is no feature extractor."""
 
@@ -72,7 +72,7 @@ def measure_saved_model_error(directory: pathlib.Path, network: keras.Model, num
     Raises:
         UserError: If the difference is larger than rounding in float32 could be.
     """
-    seeds = np.arange(_NUM_COMPARED_IMAGES)
+    seeds = np.arange(NUM_COMPARED)
     latents = draw_latents_from_seeds(seeds, network.inputs[0].shape[1])
     labels = tf.constant(seeds % max(num_classes, 1), tf.int32)
     with literal_path(directory) as path:
@@ -82,9 +82,9 @@ def measure_saved_model_error(directory: pathlib.Path, network: keras.Model, num
         signature(**{name: tf.zeros([1, *spec.shape[1:]], spec.dtype) for name, spec in specs.items()})
     images = model.signatures[SERVING_DEFAULT](latents=latents, labels=labels)["images"].numpy()
     error = float(np.abs(images - network([latents, labels], training=False).numpy()).max())
-    if not error <= _MAX_ERROR:
+    if not error <= MAX_ERROR:
         raise UserError(
-            f"saved_model: expected images within {_MAX_ERROR:g} of the run's, received images that differ by "
+            f"saved_model: expected images within {MAX_ERROR:g} of the run's, received images that differ by "
             f"{error:.2g}; the device may round float32 products: export with CUDA_VISIBLE_DEVICES=-1, on the CPU"
         )
     return error

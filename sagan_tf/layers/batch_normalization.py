@@ -97,6 +97,12 @@ class BatchNormalization(keras.layers.Layer):
         finally:
             self._recorded_inputs = outer
 
+    def read_inference_values(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return the current moving mean, moving variance plus epsilon, gamma and beta."""
+        gamma, beta = tf.convert_to_tensor(self.gain), tf.convert_to_tensor(self.bias)
+        mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        return mean, variance + self.epsilon, gamma, beta
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the inputs."""
         return input_shape
@@ -112,13 +118,7 @@ class BatchNormalization(keras.layers.Layer):
 
     def _compute_frozen_values(self) -> tuple[tf.Tensor, ...]:
         """Return the tensors that frozen calls use in place of the weights."""
-        return combine_with_statistics(*self._read_inference_values())
-
-    def _read_inference_values(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return the current moving mean, moving variance plus epsilon, gamma and beta."""
-        gamma, beta = tf.convert_to_tensor(self.gain), tf.convert_to_tensor(self.bias)
-        mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-        return mean, variance + self.epsilon, gamma, beta
+        return combine_with_statistics(*self.read_inference_values())
 
     def _build_statistics(self, channels: int) -> None:
         for name, initializer in (("moving_mean", "zeros"), ("moving_variance", "ones")):

@@ -87,7 +87,7 @@ class LatentBatchNormalization(ConditionalBatchNormalization):
 
     def _compute_frozen_values(self) -> tuple[tf.Tensor, ...]:
         # Gamma and beta depend on the latents of each image, so they cannot be combined with the statistics here.
-        return self._read_inference_values()
+        return self.read_inference_values()
 
     def _build_map(self, name: str, latents: Any, channels: int) -> keras.layers.Layer:
         # The maps are float32 in every precision, as the tables are.

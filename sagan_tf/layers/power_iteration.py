@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+_MAX_ROUNDING = 1e-3
+"""Difference from 1 of the squared singular value of a matrix that was divided by it, in TensorFloat-32 at worst."""
+
 
 def estimate_sigma(w: tf.Tensor, u: tf.Tensor, iterations: int, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
     """Estimate the largest singular value of a matrix.
@@ -96,7 +99,11 @@ def find_unit_sigma_vector(w: np.ndarray, iterations: int) -> np.ndarray:
         iterations: Number of power iterations of an estimate, at least 1.
 
     Returns:
-        u, float32 [rows, 1].
+        u, float32 [rows, 1], with norm 1. For a matrix of zeros all its elements are equal, because later iterations
+        could not recover from u = 0.
+
+    Raises:
+        ValueError: s is above 1, and no singular value lies between 0 and 1.
     """
     w = w.astype(np.float64)
     has_few_rows = w.shape[0] <= w.shape[1]
@@ -113,7 +120,11 @@ def find_unit_sigma_vector(w: np.ndarray, iterations: int) -> np.ndarray:
     if largest > 1.0 and products[index] > 0.0:
         factor = np.sqrt(largest * (largest - 1.0) / products[index])
         u = u + factor * (largest / squares[index]) ** (iterations - 1) * get_left_vector(index)
-    return (u / max(np.linalg.norm(u), np.finfo(np.float64).tiny)).astype(np.float32)[:, np.newaxis]
+    elif largest > 1.0 + _MAX_ROUNDING:
+        raise ValueError(f"a matrix with the largest singular value {np.sqrt(largest):g} has none between 0 and 1")
+    norm = np.linalg.norm(u)
+    u = u / norm if norm > 0.0 else np.full(len(u), len(u) ** -0.5)
+    return u.astype(np.float32)[:, np.newaxis]
 
 
 @functools.cache

@@ -126,8 +126,7 @@ class SpectralNormalization(keras.layers.Wrapper):
 
         A function traced inside has the divided kernel as a constant, and no power iteration.
         """
-        divisor, _ = self._estimate_sigma(estimate_bounded_sigma, self._min_divisor)
-        outer, self._frozen_kernel = self._frozen_kernel, tf.convert_to_tensor(self._kernel) / divisor
+        outer, self._frozen_kernel = self._frozen_kernel, self.compute_divided_kernel()
         try:
             yield
         finally:
@@ -136,6 +135,11 @@ class SpectralNormalization(keras.layers.Wrapper):
     def sigma(self) -> tf.Tensor:
         """Return the estimate of sigma that the next call will use, a float32 scalar."""
         return self._estimate_sigma(estimate_sigma)[0]
+
+    def compute_divided_kernel(self) -> tf.Tensor:
+        """Return the kernel that the next call will use, divided by its sigma."""
+        divisor, _ = self._estimate_sigma(estimate_bounded_sigma, self._min_divisor)
+        return tf.convert_to_tensor(self._kernel) / divisor
 
     def assign_unit_sigma(self) -> None:
         """Assign a `u` with which the kernel, already divided by an estimate of its sigma, is divided by 1."""

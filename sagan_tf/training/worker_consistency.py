@@ -65,7 +65,7 @@ def check_equal_weights(strategy: tf.distribute.Strategy, state: TrainState, sou
     Args:
         strategy: The strategy of the run.
         state: The state of this worker.
-        source_step: The step of the checkpoint that this worker has read.
+        source_step: The step of the weights that this worker has read.
 
     Raises:
         UserError: The steps or the weights differ. It is raised on all workers.
@@ -84,6 +84,6 @@ def check_equal_weights(strategy: tf.distribute.Strategy, state: TrainState, sou
     if any(row != rows[0] for row in rows):
         steps = " and ".join(str(step) for step in sorted({step for step, _ in rows}))
         raise UserError(
-            f"init_from: the workers read different weights, from checkpoints of steps {steps}; --init_from must name "
-            "the same checkpoint on all workers, such as RUN/checkpoints/step-100 on storage that all workers share"
+            f"init_from: the workers read different weights, of steps {steps}; --init_from must name the same "
+            "checkpoint or export on all workers, such as RUN/checkpoints/step-100 on storage that all workers share"
         )

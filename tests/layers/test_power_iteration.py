@@ -128,5 +128,21 @@ def test_unit_sigma_vector_of_a_matrix_divided_by_an_estimate(shape: tuple[int, 
     np.testing.assert_allclose(sigma, 1.0, rtol=1e-5)
 
 
-def test_unit_sigma_vector_of_zeros_is_finite() -> None:
-    assert np.isfinite(find_unit_sigma_vector(np.zeros([3, 2], np.float32), 1)).all()
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3)])
+def test_sigma_recovers_from_the_unit_sigma_vector_of_zeros(shape: tuple[int, int]) -> None:
+    u = find_unit_sigma_vector(np.zeros(shape, np.float32), 1)
+    np.testing.assert_allclose(np.linalg.norm(u), 1.0, rtol=1e-6)
+    assert float(estimate_sigma(make_matrix(*shape), tf.constant(u), 1, EPSILON)[0]) > 0.1
+
+
+@pytest.mark.parametrize("values", [(2.0, 1.0), (2.0, 0.0), (1.5, 1.5)])
+def test_matrix_without_a_unit_sigma_vector_is_an_error(values: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=f"value {values[0]:g} "):
+        find_unit_sigma_vector(np.diag(values), 1)
+
+
+def test_unit_sigma_vector_of_a_rounded_matrix() -> None:
+    """A kernel with one column has no other singular value, and rounding leaves it slightly above 1."""
+    w = make_matrix(12, 1).numpy()
+    u = find_unit_sigma_vector(w / np.linalg.norm(w) * (1.0 + 1e-4), 1)
+    np.testing.assert_allclose(np.abs(u), np.abs(w) / np.linalg.norm(w), rtol=1e-5)

@@ -67,7 +67,7 @@ def test_different_weights_are_an_error(changed, monkeypatch):
     state: Any = types.SimpleNamespace(**networks)
     check_equal_weights(two_replicas(), state, 4)  # one worker
     monkeypatch.setattr(worker_consistency, "count_workers", lambda strategy: 2)
-    with pytest.raises(UserError, match="^init_from: .*step.* 4;"):
+    with pytest.raises(UserError, match="^init_from: .*steps 4;.*export"):
         check_equal_weights(two_replicas(), state, 4)
 
 

@@ -19,6 +19,7 @@ from sagan_tf.generation.inference import constant_weights
 from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.layers import BatchNormalization, ResamplingConvolution, SpectralNormalization
 from sagan_tf.layers.convolutions.kernel_recovery import recover_kernel
+from sagan_tf.layers.normalization import combine_with_statistics
 
 _SEED = 0
 _MAX_ROUNDING = 1e-5
@@ -92,19 +93,19 @@ def _list_targets(network: keras.Model) -> Iterator[_Target]:
         yield _Target(variable.numpy(), variable, np.asarray)
     for layer in iterate_layers(network):
         if isinstance(layer, SpectralNormalization):
-            kernel, sigma = layer.layer.weights[0], layer.sigma().numpy()
-            divisor = sigma if layer.constraint == "equal" else np.maximum(sigma, 1.0)
-            yield _Target(kernel.numpy() / divisor, kernel, np.asarray)
+            yield _Target(layer.compute_divided_kernel().numpy(), layer.layer.weights[0], np.asarray)
         elif isinstance(layer, BatchNormalization):
             yield from _list_normalization_targets(layer)
 
 
 def _list_normalization_targets(layer: BatchNormalization) -> Iterator[_Target]:
-    variance = layer.moving_variance.numpy() + np.float32(layer.epsilon)
-    scale = layer.gain.numpy() / np.sqrt(variance)
-    yield _Target(scale, layer.gain, np.asarray)
-    yield _Target(layer.bias.numpy() - layer.moving_mean.numpy() * scale, layer.bias, np.asarray)
-    yield _Target(variance, layer.moving_variance, lambda value: np.maximum(value - np.float32(layer.epsilon), 0.0))
+    """Yield gains and biases that include the moving statistics, and the moving variance plus epsilon."""
+    mean, variance, gamma, beta = layer.read_inference_values()
+    scale, offset = combine_with_statistics(mean, variance, gamma, beta)
+    yield _Target(scale.numpy(), layer.gain, np.asarray)
+    yield _Target(offset.numpy(), layer.bias, np.asarray)
+    epsilon = np.float32(layer.epsilon)
+    yield _Target(variance.numpy(), layer.moving_variance, lambda value: np.maximum(value - epsilon, 0.0))
 
 
 def _find_target(capture: np.ndarray, known: Sequence[_Target]) -> _Target:

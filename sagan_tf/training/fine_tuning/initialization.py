@@ -18,7 +18,7 @@ from sagan_tf.training.fine_tuning.frozen_blocks import list_frozen_variables
 from sagan_tf.training.fine_tuning.origin import WeightOrigin
 from sagan_tf.training.fine_tuning.source_export import is_export, open_source_export
 from sagan_tf.training.fine_tuning.source_run import open_source_run
-from sagan_tf.training.fine_tuning.weight_source import CHECKPOINT, EXPORT, WeightSource
+from sagan_tf.training.fine_tuning.weight_source import CHECKPOINT, WeightSource
 from sagan_tf.training.fine_tuning.weight_transfer import Transfer, find_class_axes, transfer_variables
 from sagan_tf.training.state import TrainState
 from sagan_tf.training.worker_consistency import check_equal_weights, copy_weights_from_chief
@@ -55,12 +55,16 @@ def initialize_state(
     if not config.initialization.init_from:
         return None
     origin = run_on_all_workers(strategy, lambda: _assign_weights(config, class_names, state, strategy))
-    if origin.kind == EXPORT:  # workers may round differently where they compute what the export does not have
+    if any(origin.computed.values()):  # workers may round differently where they compute what the source does not have
         copy_weights_from_chief(strategy, state)
     check_equal_weights(strategy, state, origin.step)
     _warn_about_new_kernels(origin)
     for name in origin.absent:
-        _logger.warning("%s has no %s, which starts with new values", origin.init_from, name)
+        _logger.warning(
+            "the %s starts with new values, because none of the same run and step was exported with %s",
+            name,
+            origin.init_from,
+        )
     if origin.kind == CHECKPOINT:  # the generators of an export are equal
         _warn_if_average_is_lost(config.training)
     return origin
@@ -79,7 +83,7 @@ def _assign_weights(
     frozen = tuple(list_frozen_variables(state.discriminator))
     _check_kernels_fit(options.init_from, transfers.values())
     absent = tuple(name for name in transfers if name not in source.networks)
-    _check_frozen_fit(options.init_from, transfers["discriminator"], frozen, "discriminator" in absent)
+    _check_frozen_fit(options.init_from, transfers["discriminator"], frozen, is_absent="discriminator" in absent)
     return WeightOrigin(
         init_from=options.init_from,
         kind=source.kind,
@@ -140,11 +144,12 @@ def _check_kernels_fit(init_from: str, transfers: Collection[Transfer]) -> None:
         )
 
 
-def _check_frozen_fit(init_from: str, discriminator: Transfer, frozen: Sequence[str], is_absent: bool) -> None:
+def _check_frozen_fit(init_from: str, discriminator: Transfer, frozen: Sequence[str], *, is_absent: bool) -> None:
     if frozen and is_absent:
         raise UserError(
-            f"freeze_discriminator: expected a source with a discriminator, received {init_from}, an export without "
-            "one; leave --freeze_discriminator out, or pass the run directory or a checkpoint"
+            "freeze_discriminator: expected a source with a discriminator of the same run and step, received "
+            f"{init_from}, an export without one; leave --freeze_discriminator out, or pass the run directory or a "
+            "checkpoint"
         )
     missing = [name for name in frozen if name in discriminator.initialized]
     if missing:

@@ -67,7 +67,7 @@ def record_origin(origin: WeightOrigin | None, run_directory: RunDirectory) -> N
     record = {
         "init_from": origin.init_from,
         "kind": origin.kind,
-        origin.kind: origin.path,
+        "path": origin.path,
         "step": origin.step,
         "classes": _describe_classes(origin),
         "networks": {

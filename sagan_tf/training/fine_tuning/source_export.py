@@ -18,8 +18,9 @@ from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.keras_backend import iterate_layers, keras
 from sagan_tf.layers import BatchNormalization
 from sagan_tf.networks import build_discriminator, build_generator
+from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.runs.load_networks import split_checkpoint_path
-from sagan_tf.saved_models import load_saved_model
+from sagan_tf.saved_models import MAX_ERROR, NUM_COMPARED, load_saved_model
 from sagan_tf.serving.classes import read_card_classes
 from sagan_tf.serving.contract import MODEL_CARD, SERVING_DEFAULT
 from sagan_tf.text import read_text
@@ -31,8 +32,7 @@ from sagan_tf.training.fine_tuning.weight_source import EXPORT, Values, WeightSo
 _logger = logging.getLogger("sagan_tf")
 _SAVED_MODEL = "saved_model.pb"
 _ADVICE = "pass the run directory or a checkpoint"
-_NUM_COMPARED, _MAX_ERROR = 4, 1e-3
-"""`sagan_tf.export` accepts the same difference between an export and its run."""
+_CARD_ENTRIES = {"configuration": dict, "signatures": dict, "num_classes": int, "step": int, "run": str}
 
 
 def is_export(init_from: str) -> bool:
@@ -58,21 +58,22 @@ def open_source_export(init_from: str) -> WeightSource:
     """
     directory, _ = split_checkpoint_path(init_from)
     card = _read_card(directory, init_from)
-    if "images" in card["signatures"].get(SERVING_DEFAULT, {}).get("inputs", {}):
+    if "images" in card["signatures"][SERVING_DEFAULT]["inputs"]:
         raise UserError(
             f"init_from: {init_from} is an exported discriminator; pass the export of the generator, whose "
             "discriminator is found by itself"
         )
     num_classes, class_names = read_card_classes(directory / MODEL_CARD)
     model = _read_model_config(card, init_from)
+    beside = directory.parent / "discriminator" / directory.name
+    has_discriminator = _is_of_the_same_run(beside, card, model)
     # On the CPU, because the networks of the source and of the run may not fit into the memory of a GPU together.
     with tf.device("CPU:0"):
         generator, computed = _open_generator(model, directory, num_classes, init_from)
         networks: dict[str, Values] = dict.fromkeys(("generator", "generator_ema"), generator)
         computed_paths = dict.fromkeys(networks, computed)
-        beside = directory.parent / "discriminator" / directory.name
-        if _is_of_the_same_run(beside, card, init_from):
-            networks["discriminator"], computed_paths["discriminator"] = _open_discriminator(model, beside, init_from)
+        if has_discriminator:
+            networks["discriminator"], computed_paths["discriminator"] = _open_discriminator(model, beside)
     return WeightSource(
         kind=EXPORT,
         path=os.path.abspath(directory),
@@ -95,8 +96,12 @@ def _read_card(directory: pathlib.Path, init_from: str) -> dict[str, Any]:
     try:
         read_card_classes(path)
         card = json.loads(read_text(path))
-        if missing := [name for name in ("configuration", "signatures", "step", "run") if name not in card]:
-            raise UserError(f"{path} has no {missing[0]}")
+        for name, kind in _CARD_ENTRIES.items():
+            if not isinstance(card.get(name), kind):
+                raise UserError(f"{path} has no {name} of the type {kind.__name__}")
+        signature = card["signatures"].get(SERVING_DEFAULT)
+        if not isinstance(signature, dict) or not isinstance(signature.get("inputs"), dict):
+            raise UserError(f"{path} has no inputs of the signature {SERVING_DEFAULT}")
     except (UserError, OSError, ValueError) as error:
         problem = str(error).removeprefix("model_card: ").partition("; give the")[0]
         raise UserError(
@@ -110,19 +115,30 @@ def _read_model_config(card: dict[str, Any], init_from: str) -> ModelConfig:
     names = [field.name for field in dataclasses.fields(ModelConfig)]
     try:
         values = {name: card["configuration"][name] for name in names if name in card["configuration"]}
-        return Config.from_options(**values).model
-    except (UserError, TypeError) as error:
+        model = Config.from_options(**values).model
+        if card["num_classes"] != (used := count_used_classes(model)):
+            raise ValueError(f"num_classes is {card['num_classes']}, but configuration has {used} classes")
+    except (UserError, TypeError, ValueError) as error:
         raise UserError(
-            f"init_from: the options of the networks in {MODEL_CARD} of {init_from} are not known: {error}; {_ADVICE}"
+            f"init_from: the options of the networks in {MODEL_CARD} of {init_from} are not valid: {error}; {_ADVICE}"
         ) from error
+    return model
 
 
-def _is_of_the_same_run(directory: pathlib.Path, card: dict[str, Any], init_from: str) -> bool:
-    """Return whether a directory has the discriminator that was exported with a generator."""
+def _is_of_the_same_run(directory: pathlib.Path, card: dict[str, Any], model: ModelConfig) -> bool:
+    """Return whether a directory has the discriminator that was exported with a generator.
+
+    Only the options of the networks are compared, because others may change when a run is resumed.
+    """
     if not os.path.isfile(directory / _SAVED_MODEL):
         return False
-    other = _read_card(directory, init_from)
-    return all(other[name] == card[name] for name in ("run", "step", "configuration"))
+    other = _read_card(directory, str(directory))
+    options = dataclasses.asdict(_read_model_config(other, str(directory)))
+    different = [name for name in ("run", "step") if other[name] != card[name]]
+    different += [name for name, value in dataclasses.asdict(model).items() if options[name] != value]
+    if different:
+        _logger.warning("%s is of another run or step (%s differs), and is not used", directory, different[0])
+    return not different
 
 
 def _open_generator(
@@ -136,23 +152,24 @@ def _open_generator(
         if isinstance(layer, BatchNormalization) and layer.moving_mean.path in computed
     ]
     estimate_moving_statistics(generator, layers, num_classes)
-    labels = tf.constant(np.arange(_NUM_COMPARED) % max(num_classes, 1), tf.int32)
-    latents = draw_latents_from_seeds(np.arange(_NUM_COMPARED), model.latent_dim)
+    labels = tf.constant(np.arange(NUM_COMPARED) % max(num_classes, 1), tf.int32)
+    latents = draw_latents_from_seeds(np.arange(NUM_COMPARED), model.latent_dim)
     images = saved.signatures[SERVING_DEFAULT](latents=latents, labels=labels)["images"]
     error = _measure_error(images, generator([latents, labels], training=False), init_from)
     _logger.info("the largest difference from a pixel of %s is %.2g", init_from, error)
     return read_values(generator, init_from), computed
 
 
-def _open_discriminator(model: ModelConfig, directory: pathlib.Path, init_from: str) -> tuple[Values, tuple[str, ...]]:
+def _open_discriminator(model: ModelConfig, directory: pathlib.Path) -> tuple[Values, tuple[str, ...]]:
+    name = str(directory)
     discriminator = build_discriminator(dataclasses.replace(model, resampling="plain"))
-    saved, computed = _assign_weights(discriminator, directory, init_from)
-    images = tf.random.stateless_uniform([_NUM_COMPARED, *discriminator.inputs[0].shape[1:]], (0, 0), -1.0, 1.0)
-    labels = tf.zeros([_NUM_COMPARED], tf.int32)
+    saved, computed = _assign_weights(discriminator, directory, name)
+    images = tf.random.stateless_uniform([NUM_COMPARED, *discriminator.inputs[0].shape[1:]], (0, 0), -1.0, 1.0)
+    labels = tf.zeros([NUM_COMPARED], tf.int32)
     logits = saved.signatures[SERVING_DEFAULT](images=images, labels=labels)["logits"]
     outputs = discriminator([images, labels], training=False)
-    _measure_error(logits, outputs[0] if isinstance(outputs, list | tuple) else outputs, init_from)
-    return read_values(discriminator, init_from), computed
+    _measure_error(logits, outputs[0] if isinstance(outputs, list | tuple) else outputs, name)
+    return read_values(discriminator, name), computed
 
 
 def _assign_weights(network: keras.Model, directory: pathlib.Path, init_from: str) -> tuple[Any, tuple[str, ...]]:
@@ -171,9 +188,9 @@ def _measure_error(expected: tf.Tensor, received: tf.Tensor, init_from: str) -> 
     """Return the largest difference, relative to values above 1; raise UserError if it is more than rounding."""
     scale = np.maximum(np.abs(expected.numpy()), 1.0)
     error = float((np.abs(expected.numpy() - received.numpy()) / scale).max())
-    if not error <= _MAX_ERROR:
+    if not error <= MAX_ERROR:
         raise UserError(
-            f"init_from: expected the weights of {init_from} to give its outputs within {_MAX_ERROR:g}, received "
+            f"init_from: expected the weights of {init_from} to give its outputs within {MAX_ERROR:g}, received "
             f"outputs that differ by {error:.2g}; {_ADVICE}"
         )
     return error

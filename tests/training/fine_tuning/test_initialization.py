@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_initialized_and_recorded(place, tmp_path, caplog):
     assert initialized[kernel]["shape"] == shape != initialized[kernel]["source_shape"]
     assert initialized[u]["shape"] == initialized[u]["source_shape"]
     assert not record["networks"]["generator"]["initialized"] and record["step"] == 4
-    assert record["checkpoint"] == str(place / "source" / "checkpoints" / "step-4")
+    assert record["path"] == str(place / "source" / "checkpoints" / "step-4")
     assert {name: row["source"] for name, row in record["classes"].items()} == {"cat": "cat", "fox": None}
     assert all(text in caplog.text for text in (kernel, "fox", "step 4"))
     classes, new = (text for text in caplog.messages if text.startswith("class"))

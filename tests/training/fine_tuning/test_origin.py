@@ -46,4 +46,4 @@ def test_classes_are_described_as_mapped_only_where_tables_are(
     record = json.loads(run_directory.initialization.read_text())
     assert [row["method"] for row in record["classes"].values()] == methods
     assert [row["source"] is None for row in record["classes"].values()] == [name != "same name" for name in methods]
-    assert record["networks"]["generator"]["mapped"] == list(generator) and "checkpoints" in record["checkpoint"]
+    assert record["networks"]["generator"]["mapped"] == list(generator) and "checkpoints" in record["path"]

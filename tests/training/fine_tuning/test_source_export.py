@@ -19,6 +19,7 @@ from sagan_tf.runs.checkpoints import Checkpoints
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.training.fine_tuning.initialization import initialize_state
 from sagan_tf.training.fine_tuning.origin import record_origin
+from sagan_tf.training.fine_tuning.source_export import open_source_export
 from sagan_tf.training.fine_tuning.standing_statistics import change_statistics
 from sagan_tf.training.state import TrainState, create_state
 from sagan_tf.training.train import train
@@ -54,7 +55,10 @@ def _converge(network: keras.Model) -> None:
     """Assign the left singular vectors, which a trained network has except for a small difference."""
     for layer in iterate_layers(network):
         if isinstance(layer, SpectralNormalization):
+            kernel, values = layer.layer.weights[0], layer.layer.weights[0].numpy()
+            kernel.assign(values / np.linalg.norm(values))
             layer.assign_unit_sigma()
+            kernel.assign(values)
 
 
 def start(config, class_names=CLASS_NAMES, strategy=None):
@@ -66,17 +70,28 @@ def start(config, class_names=CLASS_NAMES, strategy=None):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A directory with the export of a run, `4`, and without its discriminator, `export`, and damaged copies of it."""
+    """A directory with the export of a run, `4`, and damaged copies of it; only `4` has a discriminator."""
     place = tmp_path_factory.mktemp("place")
     _, path = write_export(place)
-    for name in ("no_card", "no_options", "other_options", "tflite"):
+    card = json.loads((path / "model_card.json").read_text())
+    options = card["configuration"]
+    changes = {
+        "no_options": {"configuration": None},
+        "list_options": {"configuration": []},
+        "other_options": {"configuration": options | {"base_channels": 3}},
+        "without_classes": {"configuration": options | {"num_classes": 0}},
+        "more_classes": {"num_classes": 4, "class_names": []},
+        "signatures": {"signatures": []},
+        "no_signature": {"signatures": {"serving_default": 1}},
+        "inputs": {"signatures": {"serving_default": {"inputs": 1}}},
+        "text_step": {"step": "x"},
+    }
+    for name in ("no_card", "tflite", *changes):
         shutil.copytree(path, place / name)
     (place / "no_card" / "model_card.json").unlink()
     (place / "tflite" / "saved_model.pb").unlink()
-    card = json.loads((path / "model_card.json").read_text())
-    for name, configuration in (("no_options", None), ("other_options", card["configuration"] | {"base_channels": 3})):
-        changed = {key: value for key, value in (card | {"configuration": configuration}).items() if value is not None}
-        (place / name / "model_card.json").write_text(json.dumps(changed))
+    for name, changed in changes.items():
+        (place / name / "model_card.json").write_text(json.dumps(card | changed))
     for name in ("4", "discriminator"):
         (path.parent / name).rename(place / name)
     shutil.copytree(place / "4", place / "export")
@@ -170,7 +185,7 @@ def test_an_export_without_a_discriminator_is_recorded(place, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="sagan_tf")
     state, origin = start(config, ("cat", "fox"))
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert sum("has no discriminator" in warning for warning in warnings) == len(warnings) == 1
+    assert sum("discriminator" in warning for warning in warnings) == len(warnings) == 1
     values, fresh = read_all_values(state), read_all_values(make_state(config, one_device()))
     names = [name for name in values if name.startswith("discriminator ")]
     assert names and all(np.array_equal(values[name], fresh[name]) for name in names)
@@ -178,7 +193,7 @@ def test_an_export_without_a_discriminator_is_recorded(place, tmp_path, caplog):
     directory.create()
     record_origin(origin, directory)
     record = json.loads(directory.initialization.read_text())
-    assert (record["kind"], record["export"], record["step"]) == ("export", str(place / "export"), 4)
+    assert (record["kind"], record["path"], record["step"]) == ("export", str(place / "export"), 4)
     assert {name: row["source"] for name, row in record["classes"].items()} == {"cat": "cat", "fox": None}
     generator, discriminator = record["networks"]["generator"], record["networks"]["discriminator"]
     assert not discriminator["copied"] and len(discriminator["initialized"]) == len(names)
@@ -193,6 +208,13 @@ def test_an_export_without_a_discriminator_is_recorded(place, tmp_path, caplog):
         ({"init_from": "no_card"}, "init_from.*model_card.json.*no_card"),
         ({"init_from": "no_options"}, "init_from.*no_options.*configuration"),
         ({"init_from": "other_options"}, "init_from.*other_options.*shape"),
+        ({"init_from": "list_options"}, "init_from.*list_options.*configuration"),
+        ({"init_from": "without_classes"}, "init_from.*without_classes.*num_classes"),
+        ({"init_from": "more_classes"}, "init_from.*more_classes.*num_classes.*4"),
+        ({"init_from": "signatures"}, "init_from.*model_card.*signatures"),
+        ({"init_from": "no_signature"}, "init_from.*no_signature.*serving_default"),
+        ({"init_from": "inputs"}, "init_from.*inputs.*serving_default"),
+        ({"init_from": "text_step"}, "init_from.*text_step.*step"),
         ({"init_from": "tflite"}, "init_from.*tflite.*TFLite"),
         ({"base_channels": 3, "latent_dim": 4}, "init_from.*kernel"),
         ({"freeze_discriminator": 1}, "freeze_discriminator.*export"),
@@ -207,12 +229,39 @@ def test_invalid_exports_are_refused_and_nothing_is_written(options, named, plac
     assert "\n" not in str(error.value) and not (place / "new").exists()
 
 
-def test_an_exported_discriminator_or_one_of_another_run_is_not_taken(place):
+def test_an_exported_discriminator_is_not_a_source(place):
     with pytest.raises(UserError, match="^init_from.*exported discriminator"):
-        start(fine_tune_config(place / "discriminator" / "4"))
+        open_source_export(str(place / "discriminator" / "4"))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "different"),
+    [
+        ({"run": "other"}, {}, "run"),
+        ({"step": 2}, {}, "step"),
+        ({}, {"discriminator_base_channels": 3}, "discriminator_base_channels"),
+        ({}, {"num_steps": 7}, None),
+    ],
+)
+def test_a_discriminator_of_another_run_is_not_taken(change, options, different, place, caplog):
     path = place / "discriminator" / "4" / "model_card.json"
-    card = path.read_text()
-    path.write_text(json.dumps(json.loads(card) | {"run": "other"}))
-    _, origin = start(fine_tune_config(place / "4"))
-    assert origin.absent == ("discriminator",)
-    path.write_text(card)
+    text = path.read_text()
+    card = json.loads(text)
+    path.write_text(json.dumps(card | change | {"configuration": card["configuration"] | options}))
+    try:
+        source = open_source_export(str(place / "4"))
+    finally:
+        path.write_text(text)
+    reasons = [message for message in caplog.messages if "differs" in message]
+    assert ("discriminator" in source.networks) == (different is None) and len(reasons) == bool(different)
+    assert all(str(path.parent) in reason and f"({different} " in reason for reason in reasons)
+
+
+def test_a_discriminator_without_a_card_is_named(place, tmp_path):
+    for name in ("4", "discriminator"):
+        shutil.copytree(place / name, tmp_path / name)
+    directory = tmp_path / "discriminator" / "4"
+    (directory / "model_card.json").unlink()
+    with pytest.raises(UserError, match=f"^init_from.*model_card.json.*{directory}") as error:
+        open_source_export(str(tmp_path / "4"))
+    assert str(tmp_path / "4") not in str(error.value)
