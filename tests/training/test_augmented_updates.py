@@ -36,6 +36,7 @@ def record_draws(monkeypatch: pytest.MonkeyPatch, name: str = "record", num_draw
     return recorded
 
 
+@pytest.mark.slow
 def test_each_image_of_each_update_has_its_own_draws_for_any_division_of_the_batch(monkeypatch):
     recorded, found = record_draws(monkeypatch), []
     for strategy, parts in ((one_device(), 1), (two_replicas(), 2)):

@@ -180,7 +180,7 @@ def copy_records(source: Path, target: Path, labels: tuple[int, ...]) -> None:
     metadata.write(str(target / "train"))
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 3])
+@pytest.mark.parametrize("num_shards", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sizes", [(9, 9, 9), (2, 14, 1), (21, 20)])
 def test_selection_equals_record_files_of_the_same_records(
     tmp_path: Path, sizes: tuple[int, ...], num_shards: int

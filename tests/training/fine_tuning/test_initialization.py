@@ -69,7 +69,7 @@ def select_networks(values):
     return {name: value for name, value in values.items() if name.split()[0] in NETWORKS}
 
 
-@pytest.mark.parametrize("strategy", [one_device, two_replicas])
+@pytest.mark.parametrize("strategy", [one_device, pytest.param(two_replicas, marks=pytest.mark.slow)])
 def test_every_variable_of_the_networks_and_nothing_else_comes_from_the_source(strategy, tmp_path):
     networks: dict[str, Any] = SAGAN | NETWORK_OPTIONS
     source = read_all_values(write_run(tmp_path, **networks))
