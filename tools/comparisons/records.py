@@ -159,7 +159,7 @@ def read_run_records(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def find_saved_step(run_dir: Path) -> int:
-    """Return the step of a run's last checkpoint, from which it continues; 0 if there is none."""
+    """Return the step of the newest checkpoint of a run; 0 if the run has no checkpoint."""
     checkpoints = (run_dir / "checkpoints").glob("step-*.index")
     return max((int(path.stem.rpartition("-")[2]) for path in checkpoints), default=0)
 

@@ -99,7 +99,10 @@ def _keep(source: SelectableSource, kept: list[int], groups: list[np.ndarray]) -
     """
     if not any(map(len, groups)):
         names = format_names([source.class_names[label] for label in kept], _MAX_SHOWN_CLASSES)
-        raise UserError(f"expected images of the classes {names} in {source.name}, received none")
+        raise UserError(
+            f"classes: expected at least one image of the classes {names} in {source.name}, received 0 images; choose "
+            "classes that have images"
+        )
     new_labels: np.ndarray = np.repeat(np.arange(len(groups), dtype=np.int32), [len(group) for group in groups])
     class_names = tuple(source.class_names[label] for label in kept)
     return source.select(np.concatenate(groups), new_labels, class_names)

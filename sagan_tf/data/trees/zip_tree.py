@@ -35,7 +35,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
     """The files of a zip archive, stored or compressed."""
 
     _is_changed = False
-    """Whether the archive is not the one that another process listed."""
+    """Whether the archive was changed after another process listed it."""
 
     def read(self, path: str) -> bytes:
         """See `FileTree.read`."""

@@ -269,7 +269,7 @@ def test_classes_without_images(tmp_path: Path) -> None:
     for options in ({"classes": ("class_2",)}, {"exclude_classes": ("0", "1")}):
         with pytest.raises(UserError, match=f"^{next(iter(options))}: .*class_2"):
             open_data(tmp_path, "tfrecord", **options)
-    with pytest.raises(UserError, match="^expected .*class_2"):
+    with pytest.raises(UserError, match="^classes: expected .*class_2"):
         select_classes(open_data(tmp_path, "tfrecord"), ("class_2",))
 
 
