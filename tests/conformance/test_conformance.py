@@ -21,7 +21,7 @@ from tests.layers.replicas import run_on_replicas, two_replicas, values_on_repli
 from tests.networks.small_networks import stir
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-# Saving a network takes a second. These rows are variants of others.
+# These rows are variants of others, which are tested quickly.
 VARIANTS = (
     *("normalized_transposed", "normalized_embedding", "normalized_wide_dense", "normalized_minimal_convolution"),
     *("attention_paper", "attention_full", "batch_norm_synchronized", "convolutional_generator_block"),
@@ -85,7 +85,7 @@ def assert_equal_variables(actual: keras.Model, desired: keras.Model) -> None:
         np.testing.assert_array_equal(variable.numpy(), expected.numpy(), err_msg=variable.path)
 
 
-@every_case
+@every_case_quickly
 def test_function_equals_eager(case: Case) -> None:
     """The outputs of a training call and the variables after it are equal."""
     eager, compiled = create_network(case), create_network(case)
@@ -162,7 +162,7 @@ def test_keras_file_round_trip(case: Case, tmp_path: pathlib.Path) -> None:
     assert_close(call(loaded, case), expected, 1e-6)
 
 
-@every_case
+@every_case_quickly
 @pytest.mark.usefixtures("mixed_bfloat16")
 def test_mixed_precision(case: Case) -> None:
     network = create_network(case)

@@ -145,6 +145,7 @@ def test_commands_use_the_default_settings(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="needs a backend that is not installed")
+@pytest.mark.slow
 def test_keras_backend_selects_the_backend(tmp_path: pathlib.Path) -> None:
     """`test_structure.test_third_party_modules_are_imported_in_one_place` checks that other modules import Keras so."""
     program = "import sagan_tf.keras_backend\nfrom keras import config\nassert config.backend() == 'tensorflow'"

@@ -116,6 +116,7 @@ def test_training_images_are_not_held_out_with_another_reference(run_dir, refere
     assert message.startswith("held_out: ") and "fashion_mnist_10k:reference" in message
 
 
+@pytest.mark.slow
 def test_a_file_of_a_reference_is_compared_with_the_classes_of_the_run(run_dir, references, tmp_path, capsys):
     """Statistics cannot be reduced to these classes. Without a reference, the names of the classes are not needed."""
     directory, startup = tmp_path / "run", tmp_path / "run" / "startup.json"

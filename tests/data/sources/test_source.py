@@ -19,7 +19,15 @@ KINDS = ("fashion_mnist_10k", "folder", "tfrecord", "tfrecord_in_one_file", "tfr
 Opener = Callable[[str], Source]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 # TFDS data sets are read like record files.
-every_way_of_reading = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "imagenet2012"])
+# One file is a variant of several files.
+every_way_of_reading = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow if kind == "tfrecord_in_one_file" else ())
+        for kind in KINDS
+        if kind != "imagenet2012"
+    ],
+)
 
 
 @pytest.fixture(scope="module")
