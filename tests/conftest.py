@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import pathlib
+import random
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import hypothesis
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import ops
@@ -77,10 +79,23 @@ def class_directories(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return data_dir
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _seed_module() -> None:
+    """Seed all random numbers, also TensorFlow's, at the start of a file of tests.
+
+    Not before each test, because `tf.random.set_seed` removes all compiled kernels from TensorFlow's cache.
+    """
+    keras.utils.set_random_seed(1)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
-    """Give the networks of a test the same random weights in every run, whatever has run before in this process."""
-    keras.utils.set_random_seed(1)
+    """Give the networks of a test the same random weights in every run, whatever has run before in this process.
+
+    Keras draws the seeds of initializers from Python's generator.
+    """
+    random.seed(1)
+    np.random.seed(1)
 
 
 @pytest.fixture(autouse=True)

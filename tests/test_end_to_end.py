@@ -96,10 +96,11 @@ def test_record_files_on_two_logical_cpus(tmp_path):
     assert json.loads((tmp_path / "run" / "startup.json").read_text())["replicas"] == 2
 
 
-OTHER_SYSTEMS = ("sngan_projection", "dcgan", "imagenet_official", "imagenet_paper")
+COMPARED_SYSTEMS = ("acgan", "sngan_projection", "dcgan", "imagenet_official", "imagenet_paper")
 
 
-@pytest.mark.parametrize("config", ["acgan", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_SYSTEMS)])
+@pytest.mark.slow  # tests/training/test_steps.py has shorter tests
+@pytest.mark.parametrize("config", COMPARED_SYSTEMS)
 def test_configs_of_the_compared_systems(tmp_path, config):
     build_image_directory(tmp_path / "fruit")
     flags = [f"--flagfile={ROOT / 'configs' / config}.cfg", "--dataset=folder", f"--data_dir={tmp_path / 'fruit'}"]

@@ -146,6 +146,7 @@ def test_a_lost_worker_ends_the_evaluation_with_one_line(run_dir, monkeypatch, c
     assert "NCCL: unhandled system error" in printed and "Traceback" not in printed
 
 
+@pytest.mark.slow  # tests/evaluation/test_label_distribution.py has shorter tests
 def test_an_unbalanced_reference_gives_one_warning(tmp_path, capsys):
     """During and after training, where labels are drawn uniformly."""
     directory = tmp_path / "images"

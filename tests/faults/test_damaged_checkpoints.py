@@ -26,14 +26,15 @@ def empty(path: pathlib.Path) -> None:
     path.write_bytes(b"")
 
 
+@pytest.mark.slow  # tests/runs/test_checkpoints.py has shorter tests
 @pytest.mark.parametrize(
     ("damage", "ending"),
     [
-        pytest.param(flip_bit, DATA, marks=pytest.mark.slow),
-        pytest.param(truncate, DATA, marks=pytest.mark.slow),
-        pytest.param(truncate, ".index", marks=pytest.mark.slow),
-        pytest.param(empty, ".index", marks=pytest.mark.slow),
-        pytest.param(pathlib.Path.unlink, ".index", marks=pytest.mark.slow),
+        (flip_bit, DATA),
+        (truncate, DATA),
+        (truncate, ".index"),
+        (empty, ".index"),
+        (pathlib.Path.unlink, ".index"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -46,15 +47,6 @@ def test_run_resumes_from_the_previous_checkpoint(damage, ending, tmp_path, unin
     assert warning.startswith("warning: checkpoint: ") and f"{run_dir}/checkpoints/{NEWEST} is damaged" in warning
     assert f"resumed at step {STEPS - 2}" in output
     assert_equal_runs(run_dir, uninterrupted_run, STEPS)
-
-
-def test_a_run_resumes_before_a_damaged_checkpoint(tmp_path, uninterrupted_run, capsys):
-    """The slow tests also compare the results."""
-    run_dir = shutil.copytree(uninterrupted_run, tmp_path / "run")
-    flip_bit(run_dir / "checkpoints" / f"{NEWEST}{DATA}")
-    assert run_training(run_dir, f"--num_steps={STEPS - 1}") == 0
-    output = capsys.readouterr().out
-    assert f"{run_dir}/checkpoints/{NEWEST} is damaged" in output and f"resumed at step {STEPS - 2}" in output
 
 
 def test_run_without_an_intact_checkpoint_is_an_error_and_is_not_changed(tmp_path, uninterrupted_run, capsys):

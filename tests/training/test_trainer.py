@@ -35,7 +35,12 @@ AUXILIARY_CLASSIFIER = {"conditioning": "auxiliary_classifier", "loss": "non_sat
     [
         (3, 1, {"architecture": "dcgan", "discriminator_steps_per_step": 2, "ema_start_step": 2}),
         (2, 1, AUXILIARY_CLASSIFIER | PLAINEST_NETWORKS),
-        (2, 2, {"loss": "least_squares", **PLAINEST_NETWORKS}),
+        pytest.param(
+            2,
+            2,
+            {"loss": "least_squares", **PLAINEST_NETWORKS},
+            marks=pytest.mark.slow,  # tests/training/test_replicas.py compares two replicas with one
+        ),
         pytest.param(
             2,
             2,

@@ -49,6 +49,7 @@ def check_module(program: Program, config: Config, state: TrainState, num_images
     assert max(instruction.ByteSize() for instruction in instructions) < 2**16
 
 
+@pytest.mark.slow  # tests/tools/test_lower_training.py has shorter tests
 def test_a_program_reads_images_and_variables_only(tmp_path: pathlib.Path) -> None:
     config = tiny_config(**PLAIN_NETWORKS, **EVERY_VARIABLE)
     state = create_state(config)
