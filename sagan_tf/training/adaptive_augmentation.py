@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from sagan_tf.augmentation import RandomAugmentation, create_augmentation
 from sagan_tf.config import TrainingConfig
 from sagan_tf.regularization import Regularizer
 from sagan_tf.training.gradients import Metrics
@@ -63,6 +64,16 @@ class AdaptiveProbability(tf.Module, Regularizer):
         self.probability.assign(tf.where(is_due, moved, self.probability))
         self.sign_sum.assign(tf.where(is_due, 0.0, sign_sum))
         self.num_updates.assign(tf.where(is_due, tf.constant(0, tf.int64), num_updates))
+
+
+def create_training_augmentation(names: Sequence[str], adaptive: AdaptiveProbability | None) -> RandomAugmentation:
+    """Create the augmentation of a run.
+
+    Args:
+        names: The option `augment`.
+        adaptive: The adaptive probability of the run; None applies every augmentation to every image.
+    """
+    return create_augmentation(names, adaptive.probability.read_value if adaptive else None)
 
 
 def _create_scalar(name: str, dtype: tf.DType) -> tf.Variable:

@@ -63,7 +63,7 @@ def describe_without_training(config: Config, output: pathlib.Path) -> None:
     source, config, state, restored, *_ = open_run(config, strategy, run_directory)
     run_on_chief(strategy, run_directory.check_can_write)
     sampled = sample_labels(config, source)
-    run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
+    run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state))
     batches = read_batches(config, sampled.source, _BATCH_SIZE)
     with source.skipped.raise_user_errors():
         parts = itertools.islice(batches, _NUM_IMAGES // _BATCH_SIZE)

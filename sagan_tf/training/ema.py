@@ -21,7 +21,7 @@ def create_ema_decay(config: TrainingConfig) -> Callable[[tf.Tensor], tf.Tensor]
 
     The number includes the present update. With a half-life of H images and B images per update, the decay is
     0.5^(B / H). With `ema_ramp_up`, H is at most that fraction of the images generated before the present update
-    (StyleGAN2, Karras et al. 2020, as in its code).
+    (as in the code of StyleGAN2-ADA, Karras et al., NeurIPS 2020).
 
     Args:
         config: Options `ema_start_step` and `ema_decay`, or `ema_half_life_images` and `ema_ramp_up`.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from sagan_tf.config import Config, TrainingConfig
 from sagan_tf.data.images.preprocessing import to_uint8
 from sagan_tf.data.sources.source import Source
-from sagan_tf.distribution.strategy import is_chief
+from sagan_tf.distribution.worker_agreement import create_worker_maximum, run_on_chief
 from sagan_tf.generation.attention_maps import AttentionReader, compute_image_attention
 from sagan_tf.generation.inference import generate_images
 from sagan_tf.generation.latents import make_fixed_inputs
@@ -25,6 +25,7 @@ from sagan_tf.training.actions.inspection import AttentionMaps, Histograms
 from sagan_tf.training.actions.sample_grid import SampleGrid
 from sagan_tf.training.actions.scalars import Scalars
 from sagan_tf.training.actions.schedule import Action, Every
+from sagan_tf.training.adaptive_augmentation import create_training_augmentation
 from sagan_tf.training.health.overfitting import OverfittingReader
 from sagan_tf.training.health.readings import HealthReader, choose_fixed_batch
 from sagan_tf.training.network_scalars import create_scalar_reader
@@ -87,21 +88,32 @@ def create_health_actions(
         run_directory: The directory that this worker writes.
         writer: The TensorBoard writer.
         checkpoints: The newest checkpoints.
-        overfitting: The reader of the overfitting scalars; None if there are no held-out images.
+        overfitting: The reader of the overfitting scalars; None if there are no held-out images, and on all workers but
+            the chief.
     """
     training, shared = config.training, RunDirectory(config.training.run_dir).checkpoints
     monitor = SignMonitor(POLICIES[training.on_unhealthy], lambda: str(shared / pathlib.Path(checkpoints.save()).name))
     discriminator = DiscriminatorMonitor(monitor, checkpoints, shared)
-    # Only the chief reads, except if each worker has to know whether it stops.
-    if not training.health_interval or not (is_chief(trainer.strategy) or training.on_unhealthy == "stop"):
+    if not training.health_interval:
         return [discriminator]
-    batch = choose_fixed_batch(
-        source, num_classes=count_used_classes(config.model), latent_dim=config.model.latent_dim, seed=training.seed
-    )
-    reader = HealthReader(trainer.state, batch, LOSSES[training.loss])
-    readers = (reader, overfitting) if overfitting else (reader,)
-    health = HealthMonitor(readers, monitor, run_directory.metrics, writer)
+    # Only the chief reads. The other workers take part if they have to know whether it stops.
+    reader = run_on_chief(trainer.strategy, lambda: _create_health_reader(config, source, trainer.state))
+    workers_stop = training.on_unhealthy == "stop"
+    if not (reader or workers_stop):
+        return [discriminator]
+    readers = [read for read in (reader, overfitting) if read]
+    compute_maximum = create_worker_maximum(trainer.strategy) if workers_stop else float
+    health = HealthMonitor(readers, monitor, run_directory.metrics, writer, compute_maximum)
     return [discriminator, Every(training.health_interval, health)]
+
+
+def _create_health_reader(config: Config, source: Source, state: TrainState) -> HealthReader:
+    training, model = config.training, config.model
+    batch = choose_fixed_batch(
+        source, num_classes=count_used_classes(model), latent_dim=model.latent_dim, seed=training.seed
+    )
+    augmentation = create_training_augmentation(training.augment, state.augment_probability)
+    return HealthReader(state, batch, LOSSES[training.loss], augmentation=augmentation, seed=training.seed)
 
 
 def _create_extra_reader(training: TrainingConfig, state: TrainState) -> Callable[[], dict[str, float]]:

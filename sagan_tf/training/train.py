@@ -88,7 +88,7 @@ def _train(
         return
     run_on_chief(strategy, run_directory.check_can_write)  # before the reference of an evaluation, which may take a day
     sampled = sample_labels(config, source)
-    overfitting = run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state, strategy))
+    overfitting = run_on_chief(strategy, lambda: open_overfitting_reader(config, source, state))
     evaluation = make_evaluation(config, source, strategy) if make_evaluation else None
     iterator = _create_training_iterator(config, sampled.source, strategy, state)
     flagfile = config.to_flagfile()

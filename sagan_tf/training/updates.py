@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sagan_tf.augmentation import create_augmentation
 from sagan_tf.config import Config
 from sagan_tf.generation.latents import LatentSampler
 from sagan_tf.losses import LOSSES, PairedLoss
 from sagan_tf.networks.discriminator import add_feature_output
 from sagan_tf.regularization import compute_top_fraction, create_regularizers, restrict_to_top_k
+from sagan_tf.training.adaptive_augmentation import create_training_augmentation
 from sagan_tf.training.discriminator_outputs import (
     DiscriminatorCall,
     add_features,
@@ -56,7 +56,7 @@ def create_updates(config: Config, state: TrainState, class_counts: tuple[int, .
         sampler,
         config.training.gradient_accumulation_steps,
         network_with_features,
-        create_augmentation(config.training.augment, adaptive.probability.read_value if adaptive else None),
+        create_training_augmentation(config.training.augment, adaptive),
         discriminator_regularizers=regularizers + ((adaptive,) if adaptive else ()),
         generator_regularizers=create_regularizers("generator", regularization, state),
     )

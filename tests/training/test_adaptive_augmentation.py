@@ -1,5 +1,6 @@
 """Tests of the adaptive probability against its rule in Python."""
 
+import types
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ def compute_probabilities(signs: np.ndarray, **options: Any) -> list[float]:
         run_in_replica(adaptive.after_update, {"real_logit_signs": tf.constant(sign)})
         probabilities.append(float(adaptive.probability.numpy()))
     return probabilities
+
+
+def test_the_signs_are_those_of_the_real_logits():
+    adaptive = AdaptiveProbability(TrainingConfig(augment=("flip",), ada_target=0.6))
+    batch = types.SimpleNamespace(real_logits=tf.constant([[5.0], [2.0], [-0.1], [0.3]]), fake_logits=-tf.ones([4, 1]))
+    loss, metrics = adaptive(batch)
+    assert float(loss) == 0.0 and float(metrics["real_logit_signs"]) == 0.5
 
 
 @pytest.mark.parametrize("updates_per_step", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -33,7 +33,7 @@ def test_copy_variables():
 
 
 def test_the_half_life_in_images():
-    """With ramp-up it is at most a fraction of the images so far, as in StyleGAN2."""
+    """With ramp-up it is at most a fraction of the images so far, as in StyleGAN2-ADA."""
     decay = create_ema_decay(tiny_config(ema_half_life_images=400).training)
     assert float(decay(tf.constant(1, tf.int64))) ** 100 == pytest.approx(0.5, rel=1e-4)  # 4 images per update
     decay = create_ema_decay(tiny_config(ema_half_life_images=400, ema_ramp_up=0.05).training)

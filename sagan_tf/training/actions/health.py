@@ -53,35 +53,56 @@ class SignMonitor:
         self._save = save
         self._readings_in_a_row: dict[str, int] = {}
 
-    def check(self, values: Values, step: int, hints: dict[str, str] | None = None) -> None:
+    def check(
+        self,
+        values: Values,
+        step: int,
+        hints: dict[str, str] | None = None,
+        compute_worker_maximum: Callable[[float], float] = float,
+    ) -> None:
         """Check the signs whose scalars are among the values.
 
         Args:
             values: Scalars by name.
             step: The step of the values.
             hints: Further sentences for the message of a sign, by the name of the sign.
+            compute_worker_maximum: Computes the maximum of a number over all workers that check at this step; by
+                default this worker is the only one, or all of them have the same values. With several workers, all of
+                them end the run for a sign that one of them has.
 
         Raises:
             UnhealthyError: A sign ends the run.
         """
-        for name, sign in SIGNS.items():
-            is_unhealthy = sign.check(values)
-            if is_unhealthy is None:
-                if sign.scalar in values:  # undefined at this step: readings before and after are not consecutive
-                    self._readings_in_a_row[name] = 0
+        stopping = 0
+        for number, (name, sign) in enumerate(SIGNS.items(), start=1):
+            if not self._appears(name, sign, values):
                 continue
-            in_a_row = self._readings_in_a_row.get(name, 0) + 1 if is_unhealthy else 0
-            self._readings_in_a_row[name] = in_a_row
-            if in_a_row == sign.patience:
-                self._report(name, sign, values[sign.scalar], step, (hints or {}).get(name, ""))
-
-    def _report(self, name: str, sign: Sign, value: float, step: int, hint: str) -> None:
-        shown = f"{name} at step {step}: {sign.scalar} is {value:.4g}, the healthy range is {sign.healthy}"
-        message = f"{shown}. {sign.meaning} {hint}{sign.advice}"
-        if self._is_stopping(sign):
+            if self._is_stopping(sign):
+                stopping = stopping or number
+            else:
+                _logger.warning("health: %s", _describe(name, sign, values, step, hints))
+        stopping = int(compute_worker_maximum(stopping))
+        if stopping:
+            name, sign = list(SIGNS.items())[stopping - 1]
             saved = "" if sign.is_final else f" Saved {self._save()}; --on_unhealthy=stop_dead resumes from there."
-            raise UnhealthyError(f"on_unhealthy: {message}{saved}")
-        _logger.warning("health: %s", message)
+            raise UnhealthyError(f"on_unhealthy: {_describe(name, sign, values, step, hints)}{saved}")
+
+    def _appears(self, name: str, sign: Sign, values: Values) -> bool:
+        """Count a reading, and return whether it is the last of the consecutive readings that a sign needs."""
+        is_unhealthy = sign.check(values)
+        if is_unhealthy is None:
+            if sign.scalar in values:  # undefined at this step: readings before and after are not consecutive
+                self._readings_in_a_row[name] = 0
+            return False
+        self._readings_in_a_row[name] = self._readings_in_a_row.get(name, 0) + 1 if is_unhealthy else 0
+        return self._readings_in_a_row[name] == sign.patience
+
+
+def _describe(name: str, sign: Sign, values: Values, step: int, hints: dict[str, str] | None) -> str:
+    value = values.get(sign.scalar)
+    read = "was read by the chief worker" if value is None else f"is {value:.4g}"
+    shown = f"{name} at step {step}: {sign.scalar} {read}, the healthy range is {sign.healthy}"
+    return f"{shown}. {sign.meaning} {(hints or {}).get(name, '')}{sign.advice}"
 
 
 class DiscriminatorMonitor:
@@ -128,6 +149,7 @@ class HealthMonitor:
         monitor: The monitor of the signs.
         path: The path of `metrics.jsonl`.
         writer: The TensorBoard writer.
+        compute_worker_maximum: See `SignMonitor.check`.
     """
 
     def __init__(
@@ -136,11 +158,13 @@ class HealthMonitor:
         monitor: SignMonitor,
         path: pathlib.Path,
         writer: tf.summary.SummaryWriter,
+        compute_worker_maximum: Callable[[float], float] = float,
     ) -> None:
         self._readers = tuple(readers)
         self._monitor = monitor
         self._path = path
         self._writer = writer
+        self._compute_worker_maximum = compute_worker_maximum
 
     def __call__(self, report: StepReport) -> None:
         """Read the scalars, record them and check the signs."""
@@ -151,4 +175,4 @@ class HealthMonitor:
             values |= read()
         append_line(self._path, json.dumps({"step": report.step, "kind": "health"} | values))
         write_scalars(self._writer, report.step, {name: value for name, value in values.items() if value is not None})
-        self._monitor.check(values, report.step)
+        self._monitor.check(values, report.step, compute_worker_maximum=self._compute_worker_maximum)

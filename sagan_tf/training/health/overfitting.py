@@ -3,8 +3,8 @@
 A discriminator that has memorized its training images gives them high logits, and gives held-out images the same logits
 as generated images. The ratio is r_v in equation 1 of Karras et al., Training Generative Adversarial Networks with
 Limited Data (NeurIPS 2020), here computed within classes, so that the sets may have different proportions of classes.
-All images are augmented as in training, because a discriminator may give any logit to an image without augmentation
-that it has never seen. Each reading uses the same random numbers, and the images of all three sets have the same ones.
+All images are augmented as in training. Each reading uses the same random numbers, and the images of all three sets
+have the same ones.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sagan_tf.augmentation import RandomAugmentation, create_augmentation
+from sagan_tf.augmentation import RandomAugmentation
 from sagan_tf.config import Config
 from sagan_tf.config.dependent_options.common import is_split_in_data_dir
 from sagan_tf.data.image_sets import is_directory, open_images
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
 from sagan_tf.data.run_classes import check_is_not_trained_on, get_selected_classes, keep_classes
 from sagan_tf.data.sources.source import Source
-from sagan_tf.distribution.strategy import count_workers
 from sagan_tf.errors import UserError
 from sagan_tf.generation.inference import generate_images
 from sagan_tf.generation.latents import draw_latents_from_seeds
-from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.text import format_names, normalize_name, normalize_names
+from sagan_tf.training.adaptive_augmentation import create_training_augmentation
+from sagan_tf.training.health.fixed_augmentation import FixedAugmentation
 from sagan_tf.training.health.logit_gaps import compute_gap_within_classes
 from sagan_tf.training.health.readings import read_representative_sample
 from sagan_tf.training.health.signs import HELD_OUT_GAP, OVERFITTING
@@ -39,9 +39,7 @@ deviations."""
 _BATCH_SIZE = 16
 _MIN_STANDARD_ERRORS = 4.0
 """Smallest lead of training over generated images, in standard errors of the held-out gap, for which the ratio is
-computed: the error of the ratio is then at most 1/4."""
-_AUGMENTATION_STREAM = 4
-"""Stream of the run's seed for augmentation; `generation.latents` uses the streams before it."""
+computed: one standard error of the gap then changes the ratio by at most 1/4."""
 _MAX_SHOWN_NAMES = 3
 
 
@@ -59,16 +57,13 @@ class LabeledImages(NamedTuple):
     labels: np.ndarray
 
 
-def open_overfitting_reader(
-    config: Config, source: Source, state: TrainState, strategy: tf.distribute.Strategy
-) -> OverfittingReader | None:
+def open_overfitting_reader(config: Config, source: Source, state: TrainState) -> OverfittingReader | None:
     """Create the reader for the images of the option `held_out`.
 
     Args:
         config: The run.
         source: The training images.
         state: The state with the networks.
-        strategy: The strategy of the run.
 
     Returns:
         The reader; None if the option is empty.
@@ -80,11 +75,6 @@ def open_overfitting_reader(
     text, model = config.data.held_out, config.model
     if not text:
         return None
-    if config.training.on_unhealthy == "stop" and count_workers(strategy) > 1:
-        raise UserError(
-            f"held_out: --held_out={text} cannot be used with --on_unhealthy=stop and several workers, because only "
-            "one of them reads these images; pass --on_unhealthy=stop_dead or warn"
-        )
     if config.data.dataset == "folder" and not is_directory(text) and is_split_in_data_dir(text):
         raise UserError(
             f"held_out: expected a directory of images, because --data_dir of --dataset=folder has no data sets; "
@@ -100,8 +90,7 @@ def open_overfitting_reader(
         samples = [sample_labeled_images(images, names, multiple_of=group) for images in (source, held_out)]
     except UserError as error:
         raise UserError(f"held_out={text}: {error}") from error
-    adaptive = state.augment_probability
-    augmentation = create_augmentation(config.training.augment, adaptive.probability.read_value if adaptive else None)
+    augmentation = create_training_augmentation(config.training.augment, state.augment_probability)
     return OverfittingReader(state, *samples, seed=config.training.seed, group_size=group, augmentation=augmentation)
 
 
@@ -167,9 +156,8 @@ class OverfittingReader:
         self._state = state
         self._training = training
         self._held_out = held_out
-        self._augmentation = augmentation
-        self._augmentation_seed = tf.constant([seed, _AUGMENTATION_STREAM], tf.int64)
         self._num_rows = max(len(training.labels), len(held_out.labels))
+        self._augment = FixedAugmentation(augmentation, seed=seed, num_rows=self._num_rows)
         self._batch_size = group_size * max(1, _BATCH_SIZE // group_size)
         self._latents = draw_latents_from_seeds(
             seed + np.arange(len(training.labels)), state.generator.inputs[0].shape[1]
@@ -215,8 +203,6 @@ class OverfittingReader:
         outputs = []
         for first in range(0, len(labels), self._batch_size):
             part = slice(first, min(first + self._batch_size, len(labels)))
-            rows = row + tf.range(part.start, part.stop)
-            numbers = RandomNumbers(self._augmentation_seed, rows, self._num_rows)
-            augmented = self._augmentation(images(part), numbers)
+            augmented = self._augment(images(part), row + first)
             outputs.append(self._state.discriminator([augmented, tf.constant(labels[part])], training=False))
         return np.concatenate([tf.nest.flatten(output)[0].numpy().ravel() for output in outputs]).astype(np.float64)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from sagan_tf.augmentation import RandomAugmentation
 from sagan_tf.data.images.preprocessing import scale_to_unit_range
 from sagan_tf.data.sources.source import Source
 from sagan_tf.errors import UserError
@@ -21,6 +22,7 @@ from sagan_tf.generation.latents import draw_latents_from_seeds
 from sagan_tf.keras_backend import keras
 from sagan_tf.losses import AdversarialLoss
 from sagan_tf.training.health import signs
+from sagan_tf.training.health.fixed_augmentation import FixedAugmentation
 from sagan_tf.training.health.ranks import compute_class_table_ranks, compute_latent_ranks
 from sagan_tf.training.state import TrainState
 
@@ -109,12 +111,23 @@ class HealthReader:
         state: The state with the networks.
         batch: The images, latents and labels for which the networks are read.
         loss: The adversarial loss of the run.
+        augmentation: The augmentation in training.
+        seed: The seed of the augmentation. Real and fake images have the same random numbers.
     """
 
-    def __init__(self, state: TrainState, batch: FixedBatch, loss: AdversarialLoss) -> None:
+    def __init__(
+        self,
+        state: TrainState,
+        batch: FixedBatch,
+        loss: AdversarialLoss,
+        *,
+        augmentation: RandomAugmentation,
+        seed: int,
+    ) -> None:
         self._state = state
         self._batch = batch
         self._loss = loss
+        self._augment = FixedAugmentation(augmentation, seed=seed, num_rows=len(batch.labels))
         self._real_distance = compute_distance_within_classes(batch.real_images.numpy(), batch.labels.numpy())
         discriminator = state.discriminator
         units = discriminator.get_layer("activation").output
@@ -142,7 +155,7 @@ class HealthReader:
         real_images, labels, latents = self._batch
         fake_images = tf.constant(generate_images(self._state.generator, latents, labels))
         outputs = [
-            [output.numpy() for output in self._units_and_logits([images, labels], training=False)]
+            [output.numpy() for output in self._units_and_logits([self._augment(images), labels], training=False)]
             for images in (real_images, fake_images)
         ]
         (real_units, real_logits), (fake_units, fake_logits) = outputs

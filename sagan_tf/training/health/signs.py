@@ -132,7 +132,7 @@ SIGNS: dict[str, Sign] = {
     "weak discriminator": Sign(
         scalar=LOGIT_GAP,
         needs=(LOGIT_DEVIATION,),
-        is_unhealthy=lambda values: abs(values[LOGIT_GAP]) < MIN_GAP_SHARE * values[LOGIT_DEVIATION],
+        is_unhealthy=lambda values: values[LOGIT_GAP] < MIN_GAP_SHARE * values[LOGIT_DEVIATION],
         healthy=f"at least {MIN_GAP_SHARE} standard deviations of the logits",
         meaning="The mean logit of real images minus that of generated images: a discriminator that cannot distinguish "
         "them does not keep the generator's images diverse.",

@@ -109,6 +109,23 @@ def test_policies_end_a_run(two_signs, policy, values, ends):
         monitor.check(values, 2)
 
 
+def test_all_workers_end_for_a_sign_of_the_chief(two_signs):
+    """The other workers read nothing."""
+    agreed: list[float] = []
+
+    def compute_maximum(number: float) -> float:
+        agreed.append(number)
+        return max(agreed)
+
+    chief, other = make_monitor("stop"), make_monitor("stop")
+    for monitor, values in ((chief, {"x": 2.0}), (other, {}), (chief, {"x": 0.0}), (other, {})):
+        monitor.check(values, 1, compute_worker_maximum=compute_maximum)
+    for monitor, values, read in ((chief, {"y": 2.0}, "y is 2"), (other, {}, "chief")):
+        with pytest.raises(UnhealthyError, match=f"final at step 2.*{read}.*--it"):
+            monitor.check(values, 2, compute_worker_maximum=compute_maximum)
+    assert agreed == [0, 0, 0, 0, 2, 0]
+
+
 class FakeCheckpoints:
     def __init__(self, *steps: int) -> None:
         self._steps = steps

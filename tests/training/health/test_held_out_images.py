@@ -12,7 +12,6 @@ from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.errors import UserError
 from sagan_tf.runs.metrics_log import read_metrics
-from sagan_tf.training.health import overfitting
 from sagan_tf.training.health.overfitting import MAX_IMAGES, open_overfitting_reader, sample_labeled_images
 from sagan_tf.training.health.signs import HELD_OUT_GAP
 from sagan_tf.training.train import train
@@ -61,7 +60,7 @@ def open_reader(tmp_path: Path, held_out: str, **options: Any) -> Any:
     config = tiny_config(**{**data, "num_classes": 2, **PLAINEST_NETWORKS, **options})
     state = make_state(config, one_device())
     source = open_source(config.data, resolution=32, image_channels=3)
-    return open_overfitting_reader(config, source, state, one_device())
+    return open_overfitting_reader(config, source, state)
 
 
 @pytest.fixture
@@ -128,13 +127,6 @@ def test_the_error_of_an_unreadable_image_has_the_option(directories):
     (directories / "held_out" / "cat" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
     with pytest.raises(UserError, match=r"^held_out=.*000\.png"):
         open_reader(directories, str(directories / "held_out"))
-
-
-def test_several_workers_cannot_stop_by_overfitting(directories, monkeypatch):
-    monkeypatch.setattr(overfitting, "count_workers", lambda strategy: 2)
-    assert open_reader(directories, str(directories / "held_out")) is not None
-    with pytest.raises(UserError, match="^held_out.*--on_unhealthy=stop"):
-        open_reader(directories, str(directories / "held_out"), on_unhealthy="stop")
 
 
 @pytest.mark.slow

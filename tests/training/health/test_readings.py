@@ -1,15 +1,17 @@
 """Tests of the health readings against closed forms and with fake networks."""
 
-import itertools
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagan_tf.augmentation import create_augmentation
 from sagan_tf.config import DataConfig
 from sagan_tf.data.sources.registry import open_source
 from sagan_tf.losses import LOSSES
+from sagan_tf.random_numbers import RandomNumbers
 from sagan_tf.training.health import signs
 from sagan_tf.training.health.readings import (
     FixedBatch,
@@ -39,8 +41,10 @@ def make_fixed_batch(size: int = 6) -> FixedBatch:
     return FixedBatch(images, tf.range(size) % NUM_CLASSES, latents)
 
 
-def make_reader(state: TrainState, batch: FixedBatch, loss: str = "hinge") -> HealthReader:
-    return HealthReader(state, batch, LOSSES[loss])
+def make_reader(
+    state: TrainState, batch: FixedBatch, loss: str = "hinge", augment: tuple[str, ...] = (), seed: int = 0
+) -> HealthReader:
+    return HealthReader(state, batch, LOSSES[loss], augmentation=create_augmentation(augment), seed=seed)
 
 
 def tiny_state(**options: Any) -> TrainState:
@@ -99,24 +103,41 @@ def test_the_share_of_the_loss_of_constant_logits(classifying_state, loss):
     ("loss", "real", "fake"),
     [("hinge", 1.2, -1.2), ("non_saturating", 9, -9), ("least_squares", 1.1, 0.1), ("relativistic", 12, 0)],
 )
-def test_a_winning_discriminator(classifying_state, loss, real, fake):
-    read = make_reader(classifying_state, make_fixed_batch(), loss)
-    read._units_and_logits = FixedLogits(real, fake)
-    values = {**read(), signs.LOGIT_GAP: real - fake}
-    assert signs.SIGNS["winning discriminator"].check(values)
-    read._units_and_logits = FixedLogits(real, real)
-    assert not signs.SIGNS["winning discriminator"].check({**read(), signs.LOGIT_GAP: 0.0})
+def test_a_winning_discriminator(loss, real, fake):
+    for fake_logit, has_won in ((fake, True), (real, False)):
+        read = make_reader(*state_with_logits(real, fake_logit), loss)
+        assert signs.SIGNS["winning discriminator"].check({**read(), signs.LOGIT_GAP: real - fake_logit}) == has_won
 
 
-class FixedLogits:
-    """Discriminator with one logit for the real images and one for the fake images."""
+def state_with_logits(real: float, fake: float) -> tuple[TrainState, FixedBatch]:
+    """Return a state, and images for which its discriminator has one logit if real and one if generated."""
+    state, batch = tiny_state(**PLAINEST_NETWORKS), make_fixed_batch()
+    image = state.generator.get_layer("image")
+    image.kernel.assign(tf.zeros_like(image.kernel))
+    image.bias.assign([np.arctanh(-0.5)])
+    images, labels = state.discriminator.inputs
+    units = keras.layers.Activation("linear", name="activation")(images)
+    logits = keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(units))
+    state.discriminator = keras.Model([images, labels], logits)
+    for variable, value in zip(state.discriminator.variables, ([[real - fake]], [(real + fake) / 2]), strict=True):
+        variable.assign(value)
+    return state, batch._replace(real_images=tf.fill(batch.real_images.shape, 0.5))
 
-    def __init__(self, real: float, fake: float) -> None:
-        self._logits = itertools.cycle([real, fake])
 
-    def __call__(self, inputs: list[tf.Tensor], training: bool) -> list[tf.Tensor]:
-        size = len(inputs[0])
-        return [tf.ones([size, 4, 4, 8]), tf.fill([size, 1], float(next(self._logits)))]
+def test_the_discriminator_is_read_with_augmented_images():
+    """Its augmentation is that of a seed; the distances are those of images without augmentation."""
+    state, batch = tiny_state(conditioning="none"), make_fixed_batch()
+    read = make_reader(state, batch, augment=("flip", "cutout"), seed=7)
+    found, plain = read(), make_reader(state, batch)()
+    numbers = RandomNumbers(tf.constant([7, 4], tf.int64), tf.range(len(batch.labels)), len(batch.labels))
+    fake_images = state.generator([batch.latents, batch.labels], training=False)
+    real, fake = (
+        state.discriminator([create_augmentation(("flip", "cutout"))(images, numbers), batch.labels]).numpy()
+        for images in (batch.real_images, fake_images)
+    )
+    assert found[signs.LOGIT_DEVIATION] == pytest.approx(np.std([real, fake]), rel=1e-4)
+    assert abs(found[signs.LOGIT_DEVIATION] / plain[signs.LOGIT_DEVIATION] - 1) > 0.01
+    assert found[signs.DISTANCE_RATIO] == plain[signs.DISTANCE_RATIO] and read() == found
 
 
 def test_the_distance_ratio_uses_the_ema_generator():

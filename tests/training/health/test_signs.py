@@ -23,7 +23,7 @@ UNHEALTHY = {
     "dead discriminator": {signs.LOGIT_RANGE: 0.0},
     "dying discriminator": {signs.DEAD_UNITS: 0.8},
     "constant logits": {signs.LOGIT_DEVIATION: 0.003},
-    "weak discriminator": {signs.LOGIT_GAP: -0.01},
+    "weak discriminator": {signs.LOGIT_GAP: -0.8},
     "winning discriminator": {signs.SEPARATION: 1.0, signs.LOSS_SHARE: 0.01},
     "overfitting discriminator": {signs.OVERFITTING: 0.9},
     "few latent directions": {signs.LATENT_RANK_SHARE: 3.7 / 128},
