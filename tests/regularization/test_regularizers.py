@@ -24,6 +24,8 @@ from tests.training.tiny import (
     make_updates,
     one_device,
     read_all_values,
+    read_values,
+    run_in_replica,
     tiny_config,
     two_replicas,
 )
@@ -133,6 +135,26 @@ def test_two_replicas_equal_one():
     values = [read_all_values(trainer.state) for trainer in trainers]
     for name, value in values[0].items():
         np.testing.assert_allclose(values[1][name], value, atol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.slow
+def test_accumulation_in_parts_gives_the_update_of_the_whole_batch():
+    """In the update of the discriminator, with a generator whose images do not depend on the batch."""
+    found = []
+    for parts in (1, 2):
+        options = {"loss": "relativistic", "augment": ("color", "flip"), "gradient_accumulation_steps": parts}
+        config = tiny_config(**ALL, **options)
+        updates = make_updates(config, sgd)
+        set_averages(updates.state)
+        for variable in updates.state.generator.trainable_variables:
+            if variable.name == "kernel":
+                variable.assign(tf.zeros_like(variable))
+        initial = read_values(updates.state.discriminator)
+        run_in_replica(updates.discriminator_step, *make_real_batch(config), tf.constant(3, tf.int64))
+        found.append(read_values(updates.state.discriminator))
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, atol=TOLERANCE / 10, err_msg=name)
+    assert max(np.abs(value - initial[name]).max() for name, value in found[0].items()) > 100 * TOLERANCE
 
 
 @pytest.mark.slow
