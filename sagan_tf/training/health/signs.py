@@ -1,7 +1,7 @@
 """Signs of an unhealthy run, with their healthy ranges and advice.
 
-A new sign is one entry of `SIGNS`. The limits were measured on runs of the packaged Fashion-MNIST at 32 px
-(docs/results has the runs). This module imports no TensorFlow, because the report of a run uses it too.
+A new sign is one entry of `SIGNS`. The limits were measured on runs of Fashion-MNIST at 32 px, whose readings are in
+docs/results/dead_discriminator.md. This module imports no TensorFlow, because the report of a run uses it too.
 """
 
 from __future__ import annotations
@@ -78,12 +78,11 @@ def is_dead(values: Values) -> bool:
 
 
 MIN_LATENT_RANK_SHARE = 1 / 16
-"""The first kernel of the runs in docs/results/diversity.md ends at 0.07 to 0.20, with a recall of 0.11 to 0.67: within
-this range the rank does not predict recall. With the kernels of the blocks the quickstart ends at 0.23. A run of 6,000
-steps whose recall fell to 0.05 had 0.03 (3.7 of 128)."""
+"""Runs with latents in every block end at 0.11 to 0.23, with a recall of 0.5 to 0.8: within this range the rank does
+not predict recall. A run of 6,000 steps without them fell below the limit at step 2,400, and its recall fell from 0.21
+at step 2,000 to 0.03 (docs/results/diversity.md)."""
 MIN_DISTANCE_RATIO = 0.5
-"""0.68 to 1.34 in steps 40 to 600 of a quickstart, 0.66 to 0.80 at the end of six quickstarts. An untrained generator
-has 0.05, so that consecutive readings are needed."""
+"""0.52 to 1.34 in five runs. An untrained generator has 0.05, so that consecutive readings are needed."""
 MAX_DEAD_UNITS = 0.75
 """At most 0.22 in the quickstart, 0.38 in a run that learned at a high rate. No run that reached 0.75 recovered."""
 MIN_LOGIT_DEVIATION = 0.01
@@ -91,10 +90,10 @@ MIN_LOGIT_DEVIATION = 0.01
 MIN_GAP_SHARE = 0.05
 """Gap of mean logits in standard deviations: 0.3 and more if the discriminator leads."""
 MAX_OVERFITTING = 0.8
-"""0.12 to 0.18 at the end of three quickstarts with 10,000 images. With 50 images 0.85 to 0.98 if the discriminator
-memorizes them, and 0.53 to 0.75 with augmentation (docs/results/few_images.md)."""
+"""0.12 to 0.18 at the end of three quickstarts with 10,000 images. With 50 images at least 0.85 if the discriminator
+memorizes them, and at most 0.75 with augmentation (docs/results/few_images.md)."""
 MIN_LOSS_SHARE = 0.05
-"""A hinge loss of 0.1. 0.69 to 0.75 in three quickstarts; 0.14 if the discriminator memorizes 50 images."""
+"""A hinge loss of 0.1. The lowest of four runs is 0.56."""
 
 _NEW_RUN = "Start a new run in another --run_dir"
 _SMALLER_STEPS = f"{_NEW_RUN} with a lower --discriminator_learning_rate or --discriminator_pooling=scaled_sum or mean."

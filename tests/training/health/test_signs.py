@@ -54,9 +54,11 @@ def test_a_leading_discriminator_has_not_won(values):
 @pytest.mark.parametrize(
     ("scalar", "healthy", "unhealthy"),
     [
-        (signs.OVERFITTING, [0.18, 0.53, 0.62, 0.75], [0.85, 0.96]),  # docs/results/few_images.md, each seed
-        (signs.LATENT_RANK_SHARE, [9.1 / 128, 12.4 / 128, 4.6 / 32], [3.7 / 128]),  # docs/results/diversity.md
-        (signs.DISTANCE_RATIO, [0.66, 1.34], []),  # docs/results/dead_discriminator.md
+        (signs.OVERFITTING, [0.18, 0.62, 0.75], [0.85, 0.96]),  # docs/results/few_images.md
+        # docs/results/dead_discriminator.md
+        (signs.LATENT_RANK_SHARE, [0.11, 0.16, 0.23], [0.02]),
+        (signs.DISTANCE_RATIO, [0.52, 1.34], []),
+        (signs.DEAD_UNITS, [0.22], [0.75]),
     ],
 )
 def test_limits_separate_the_measured_runs(scalar, healthy, unhealthy):
