@@ -35,7 +35,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
     """The files of a zip archive, stored or compressed."""
 
     _is_changed = False
-    """Whether the archive was changed after another process listed it."""
+    """Whether the archive has changed since it was listed; True only if another process listed it before this one."""
 
     def read(self, path: str) -> bytes:
         """See `FileTree.read`."""
