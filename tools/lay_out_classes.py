@@ -7,11 +7,14 @@
 A class is a directory directly in SOURCE, with all images in it and below it. Links in SOURCE are left out, since such
 collections use them to show an image in several classes. Nothing is copied and no image is opened: training and
 `prepare_imagenet.py` put transparent images on white, and report those that cannot be read or are too large.
+
+With `--held_out_fraction=0.1`, a tenth of each class is laid out in OUTPUT/held_out and the rest in OUTPUT/train.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +23,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.cli.command_line import run_command_line
-from sagan_tf.config.option import check_given, check_positive, option
+from sagan_tf.config.image_selection import count_fraction
+from sagan_tf.config.option import check_fraction_below_one, check_given, check_positive, option
 from sagan_tf.data.images.file_names import is_ignored, is_image
 from sagan_tf.errors import UserError
 from sagan_tf.exporting.atomic_directories import check_is_new_or_empty, replace_directories_atomically
@@ -36,10 +40,16 @@ class LayoutOptions:
     output: str = option("", "New directory.")
     classes: tuple[str, ...] = option((), "Comma list of the classes to use; empty: all.")
     min_images: int = option(1, "Least number of images of a class.")
+    held_out_fraction: float = option(
+        0.0,
+        "Share of the images of each class, rounded up, for `output`/held_out; the others are in `output`/train. The "
+        "choice depends on the paths of the images only. 0: all images are directly in `output`.",
+    )
 
     def __post_init__(self) -> None:
         check_given(self, "source", "output")
         check_positive(self, "min_images")
+        check_fraction_below_one(self, "held_out_fraction")
 
 
 def find_classes(source: Path) -> dict[str, list[Path]]:
@@ -58,8 +68,39 @@ def find_classes(source: Path) -> dict[str, list[Path]]:
         raise UserError(f"source: cannot read {source}: {error}") from error
 
 
-def link_images(source: Path, classes: dict[str, list[Path]], output: Path) -> None:
-    """Create a directory of links for each class.
+def split_classes(classes: dict[str, list[Path]], held_out_fraction: float) -> dict[str, dict[str, list[Path]]]:
+    """Divide the images of each class between training and held-out images.
+
+    The held-out images are those whose paths have the lowest digests: the choice looks random and is the same on every
+    machine.
+
+    Args:
+        classes: Paths of images by class.
+        held_out_fraction: Share of the images of each class that is held out, rounded up; 0 to below 1.
+
+    Returns:
+        The classes of each part, by the directory of the part: "train" and "held_out", or "" for all images.
+
+    Raises:
+        UserError: All images of a class would be held out.
+    """
+    if not held_out_fraction:
+        return {"": classes}
+    parts: dict[str, dict[str, list[Path]]] = {"train": {}, "held_out": {}}
+    for name, paths in classes.items():
+        by_digest = sorted(paths, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())
+        count = count_fraction(len(paths), held_out_fraction)
+        if count == len(paths):
+            raise UserError(
+                f"held_out_fraction: {held_out_fraction} leaves no training images of {name} ({count} in all); choose "
+                "a lower share or a higher --min_images"
+            )
+        parts["held_out"][name], parts["train"][name] = sorted(by_digest[:count]), sorted(by_digest[count:])
+    return parts
+
+
+def link_images(source: Path, parts: dict[str, dict[str, list[Path]]], output: Path) -> None:
+    """Create a directory of links for each class of each part.
 
     `output` appears as a whole or not at all.
 
@@ -67,15 +108,18 @@ def link_images(source: Path, classes: dict[str, list[Path]], output: Path) -> N
         UserError: `output` exists or cannot be written, or two images of a class would have the same name.
     """
     with replace_directories_atomically([output], overwrite=False) as (new,):
-        for name, paths in classes.items():
-            (new / name).mkdir()
-            for path in paths:
-                link = new / name / "__".join(path.parts[1:])
-                if link.is_symlink():
-                    raise UserError(
-                        f"source: {path} and another image would both be linked as {link.name}; rename one of them"
-                    )
-                link.symlink_to((source / path).resolve())
+        for part, classes in parts.items():
+            for name, paths in classes.items():
+                _link_class(source, paths, new / part / name)
+
+
+def _link_class(source: Path, paths: Sequence[Path], directory: Path) -> None:
+    directory.mkdir(parents=True)
+    for path in paths:
+        link = directory / "__".join(path.parts[1:])
+        if link.is_symlink():
+            raise UserError(f"source: {path} and another image would both be linked as {link.name}; rename one of them")
+        link.symlink_to((source / path).resolve())
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:
@@ -97,7 +141,7 @@ def main(options: LayoutOptions) -> None:
     """Lay out the classes that the options select, and print them.
 
     Raises:
-        UserError: A directory cannot be read or written, or a class does not exist.
+        UserError: A directory cannot be read or written, a class does not exist, or one has too few images.
     """
     source, output = Path(os.path.expanduser(options.source)), Path(os.path.expanduser(options.output))
     check_can_write_directory(output, "output")
@@ -112,11 +156,13 @@ def main(options: LayoutOptions) -> None:
             f"source: expected at least 2 directories with {options.min_images} images or more in {source}, received "
             f"{len(classes)} of {len(found)}"
         )
-    link_images(source, classes, output)
+    parts = split_classes(classes, options.held_out_fraction)
+    link_images(source, parts, output)
     for name, paths in classes.items():
         print(make_printable(f"{name}: {len(paths)}"))
+    for part, of_part in parts.items():
+        print(f"{output / part}: {sum(map(len, of_part.values()))} images of {len(of_part)} classes")
     left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
-    print(f"{output}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
     if left_out:
         print(make_printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
 

@@ -39,6 +39,27 @@ def test_classes_are_top_level_directories(nested: Path, tmp_path: Path, capsys)
     assert sum(1 for _ in source.preview(12)) == 12
 
 
+def test_held_out_images_of_each_class(nested: Path, tmp_path: Path, capsys) -> None:
+    def read(output: Path) -> dict[str, list[str]]:
+        return {
+            part: sorted(str(link.relative_to(output / part)) for link in (output / part).glob("*/*"))
+            for part in ("train", "held_out")
+        }
+
+    options = [f"--source={nested}", "--held_out_fraction=0.25"]
+    assert run([*options, f"--output={tmp_path / 'out'}"]) == 0
+    assert "out/train: 8 images of 2 classes\n" in (printed := capsys.readouterr().out)
+    assert "out/held_out: 4 images of 2 classes\n" in printed  # 1.5 of 6 images, rounded up
+    parts = read(tmp_path / "out")
+    names = [f"00{number}.png" for number in range(1, 6)]
+    expected = [f"cat/{name}" for name in [*names, "tabby__000.png"]] + [f"dog/{name}" for name in ["000.png", *names]]
+    assert sorted(parts["train"] + parts["held_out"]) == sorted(expected)
+    assert [name[:3] for name in parts["held_out"]] == ["cat", "cat", "dog", "dog"]
+    # A larger share adds held-out images and moves none back to the training images.
+    assert run([f"--source={nested}", "--held_out_fraction=0.5", f"--output={tmp_path / 'half'}"]) == 0
+    assert set(parts["held_out"]) < set(read(tmp_path / "half")["held_out"])
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -47,6 +68,8 @@ def test_classes_are_top_level_directories(nested: Path, tmp_path: Path, capsys)
         (["--classes=cat,bird"], "'bird'"),
         (["--classes=cat"], "source: "),
         (["--classes=cat,,dog"], "--classes"),
+        (["--held_out_fraction=1"], "held_out_fraction: expected at least 0 and below 1, received 1"),
+        (["--held_out_fraction=0.9"], "held_out_fraction: 0.9 leaves no training images of cat (6 in all)"),
         (["--output=/proc/absent"], "output"),
         (["--output={nested}", "--source=/absent"], "/nested already exists"),
         ([], "tabby__000.png"),
