@@ -86,7 +86,7 @@ MIN_DISTANCE_RATIO = 0.5
 MAX_DEAD_UNITS = 0.75
 """At most 0.22 in the quickstart, 0.38 in a run that learned at a high rate. No run that reached 0.75 recovered."""
 MIN_LOGIT_DEVIATION = 0.01
-"""At least 0.08 in runs that learned; below 0.003 in runs shortly before their discriminator died."""
+"""At least 0.17 in runs that learned; below 0.003 in runs shortly before their discriminator died."""
 MIN_GAP_SHARE = 0.05
 """Gap of mean logits in standard deviations: 0.3 and more if the discriminator leads."""
 MAX_OVERFITTING = 0.8
