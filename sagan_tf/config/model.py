@@ -133,6 +133,11 @@ class ModelConfig:
         check_every_field(self)
 
     @property
+    def uses_classes(self) -> bool:
+        """Whether the networks use the classes of images."""
+        return self.conditioning != "none"
+
+    @property
     def discriminator_channels(self) -> int:
         """Number of channels that the discriminator's widths are multiples of."""
         return self.discriminator_base_channels or self.base_channels

@@ -14,7 +14,7 @@ ARCHITECTURES = {
 }
 ATTENTION_BLOCKS = {
     "self_attention": "",
-    "residual": "a residual block with as many parameters, the control of the paper's attention study",
+    "residual": "a residual block with about as many parameters, the control of the paper's attention study",
 }
 ATTENTION_FORMS = {
     "pooled": "keys and values are max-pooled 2x2, as in the official code",

@@ -79,6 +79,6 @@ def _check_effects(
         "resolved_reference": resolved.reference,
         "resolved_held_out": options.held_out or (run.config.data.held_out if run else ""),
         "uses_extractor": uses_extractor(metrics),
-        "has_classes": run is None or run.config.model.conditioning != "none",
+        "has_classes": run is None or run.config.model.uses_classes,
     }
     check_dependent_fields(EVALUATE, options, given, facts=facts)

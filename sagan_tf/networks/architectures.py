@@ -84,6 +84,31 @@ _CONVOLUTIONAL_STAGES = {
     256: Stages(16, (16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16), (True,) * 6),
 }
 
+
+class MissingFeatureMapError(UserError):
+    """An attention resolution that is not the size of a feature map.
+
+    Args:
+        network: Name of the network, such as `generator`.
+        size: The resolution, in pixels.
+        available: Sizes of the feature maps of the network.
+    """
+
+    def __init__(self, network: str, size: int, available: Resolutions) -> None:
+        self.network, self.size, self.available = network, size, tuple(dict.fromkeys(available))
+        super().__init__(
+            f"attention_resolutions: expected sizes of {network} feature maps ({_format_sizes(self.available)}), "
+            f"received {size}; --{network}_attention_resolutions sets those of the {network} only"
+        )
+
+    def describe(self) -> str:
+        """Return the reason without advice, as a clause."""
+        return (
+            f"the {self.network} has no feature map of {self.size} px for attention, only "
+            f"{_format_sizes(self.available)}"
+        )
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "sagan": Architecture("residual", _RESIDUAL_STAGES),
     "sngan": Architecture("residual", _RESIDUAL_STAGES, attention=False),
@@ -95,8 +120,9 @@ def find_stages(config: ModelConfig) -> Stages:
     """Return the stages of a model.
 
     Raises:
-        UserError: If the architecture or image size is unknown, the widths or the downsampling do not match it, an
-            attention resolution is not the size of a feature map, or `latent_dim` cannot be split.
+        MissingFeatureMapError: If an attention resolution is not the size of a feature map.
+        UserError: If the architecture or image size is unknown, the widths or the downsampling do not match it, or
+            `latent_dim` cannot be split.
     """
     check_registered("architecture", config.architecture, ARCHITECTURES)
     architecture = ARCHITECTURES[config.architecture]
@@ -121,7 +147,7 @@ def count_used_classes(config: ModelConfig) -> int:
     Raises:
         ValueError: If `num_classes` is 0 and the conditioning needs classes.
     """
-    if config.conditioning == "none":
+    if not config.uses_classes:
         return 0
     if config.num_classes < 1:
         raise ValueError(f"`num_classes` must be at least 1 to build the networks. Received: {config.num_classes}")
@@ -181,6 +207,10 @@ def _check_downsampling(stages: Stages, config: ModelConfig) -> None:
         )
 
 
+def _format_sizes(sizes: Resolutions) -> str:
+    return ", ".join(map(str, sizes))
+
+
 def _format_values(values: tuple[int, ...]) -> str:
     return ",".join(str(value).lower() for value in values)
 
@@ -189,11 +219,7 @@ def _check_attention(network: str, resolutions: Resolutions, available: Resoluti
     # Pooled keys need at least two locations per side, which every stage has.
     for resolution in resolutions:
         if resolution not in available:
-            sizes = ", ".join(map(str, dict.fromkeys(available)))
-            raise UserError(
-                f"attention_resolutions: expected sizes of {network} feature maps ({sizes}), received {resolution}; "
-                f"--{network}_attention_resolutions sets those of the {network} only"
-            )
+            raise MissingFeatureMapError(network, resolution, available)
 
 
 def _check_without_attention(config: ModelConfig) -> None:

@@ -126,7 +126,7 @@ def resolve_classes(config: Config, source: Source) -> Config:
             no labels.
     """
     num_classes, configured = len(source.class_names), config.model.num_classes
-    if config.model.conditioning == "none":
+    if not config.model.uses_classes:
         num_classes = 0
     elif not num_classes:
         raise UserError(

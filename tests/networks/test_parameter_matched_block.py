@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS
-from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock, choose_matched_shape
+from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
 from tests.networks.small_networks import leaves, stir
 from tests.networks.test_residual_blocks import features
 
@@ -31,18 +31,21 @@ def test_widths_of_the_attention_forms() -> None:
     assert counts == {"pooled": 321, "paper": 129, "full": 321}
 
 
-@every_form
-@pytest.mark.parametrize("channels", [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024])
-def test_block_is_within_five_percent_of_attention(form: str, channels: int) -> None:
-    count = count_parameters(ParameterMatchedBlock(channels, form), channels)
-    assert abs(count / ATTENTION_FORMS[form].count_parameters(channels) - 1.0) <= 0.05
+# For each number of channels: parameters of attention, inner channels and parameters of the block.
+WIDE = {8: (81, 1, 80), 16: (321, 2, 320), 32: (1281, 4, 1280), 64: (5121, 8, 5120), 128: (20481, 16, 20480),
+        256: (81921, 32, 81920), 512: (327681, 64, 327680), 1024: (1310721, 128, 1310720)}  # fmt: skip
+NARROW = {8: (33, 1, 80), 16: (129, 1, 160), 32: (513, 2, 640), 64: (2049, 3, 1920), 128: (8193, 6, 7680),
+          256: (32769, 13, 33280), 512: (131073, 26, 133120), 1024: (524289, 51, 522240)}  # fmt: skip
 
 
-@every_form
-def test_wide_blocks_have_two_3x3_convolutions(form: str) -> None:
-    """At the widths of the paper's study (base 64: 64 to 1024 channels) both convolutions are 3x3."""
-    shapes = {channels: choose_matched_shape(channels, form)[1] for channels in (256, 512, 1024)}
-    assert set(shapes.values()) == {(3, 3)}
+@pytest.mark.parametrize(("form", "table"), [("pooled", WIDE), ("full", WIDE), ("paper", NARROW)])
+def test_one_3x3_and_one_1x1_convolution_match_attention(form: str, table: dict[int, tuple[int, int, int]]) -> None:
+    for channels, (attention, inner, expected) in table.items():
+        block = ParameterMatchedBlock(channels, form)
+        assert count_parameters(block, channels) == expected
+        kernels = [tuple(variable.shape) for variable in block.trainable_variables]
+        assert kernels == [(3, 3, channels, inner), (1, 1, inner, channels)]
+        assert ATTENTION_FORMS[form].count_parameters(channels) == attention
 
 
 @pytest.mark.parametrize("spectral_norm", [None, {}])

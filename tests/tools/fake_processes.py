@@ -43,6 +43,7 @@ class FakeProcesses:
 
     def _train(self, run_dir: pathlib.Path, num_steps: int, status: int, is_over: Callable[[], bool] | None) -> int:
         (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (run_dir / "startup.json").write_text('{"replicas": 2}')
         for step in range(100, num_steps + 1, 100):
             with (run_dir / "metrics.jsonl").open("a") as file:
                 for record in self._records(run_dir, step):

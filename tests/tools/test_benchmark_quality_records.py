@@ -33,6 +33,17 @@ def test_finished_cells_are_not_run_again(processes: FakeProcesses, flags: list[
     assert "steps 200" in capsys.readouterr().err
 
 
+def test_a_cell_is_evaluated_with_its_own_seed_and_records_its_replicas(processes, flags: list[str], tmp_path) -> None:
+    processes.statuses["wide/seed_1"] = [2]  # It ends before it has written a run.
+    assert benchmark.run([*flags, "--steps=100"]) == 0
+    for command in processes.commands:
+        given = dict(flag.split("=", 1) for flag in command[3:])
+        assert given["--run_dir"].endswith(f"seed_{given['--seed']}")
+    assert [command[2] for command in processes.commands].count("sagan_tf.evaluate") == 3
+    records = [json.loads(path.read_text()) for path in sorted((tmp_path / "runs").glob("*/seed_?.json"))]
+    assert [record["replicas"] for record in records] == [2, 2, 2, None]
+
+
 def test_cells_of_a_changed_flagfile_are_refused(processes: FakeProcesses, flags: list[str], tmp_path, capsys) -> None:
     base, quickstart = tmp_path / "base.cfg", ROOT / "configs" / "quickstart.cfg"
     flags = [*flags, "--steps=100", f"--base={base}"]

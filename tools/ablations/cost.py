@@ -22,12 +22,12 @@ def predict_seconds(cell: Cell, seconds_per_step: float) -> float:
 
 
 def describe_cost(cells: Sequence[Cell], seconds_per_step: float) -> str:
-    """Return one line with the predicted time of all cells on one device."""
+    """Return one line with the predicted time of all cells, one after the other, on the machine of a step time."""
     seconds = sum(predict_seconds(cell, seconds_per_step) for cell in cells)
     updates = sum(cell.num_steps for cell in cells)
     days = seconds / _SECONDS_PER_DAY
     duration = f"{days:.1f} days" if days >= 1 else f"{seconds / 3600.0:.1f} h"
     return (
-        f"predicted, not measured: {len(cells)} cells, {updates:,} steps, {duration} on one device at "
-        f"{seconds_per_step:g} s a step with one discriminator update, without evaluations"
+        f"predicted, not measured: {len(cells)} cells, {updates:,} steps, {duration} at {seconds_per_step:g} s a "
+        "step with one discriminator update, on the machine of that step time, without evaluations"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.cli.load_tensorflow import load_tensorflow
-from sagan_tf.config import Config, ModelConfig
+from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from tools.ablations.options import AblationOptions
 from tools.ablations.studies import Study, find_study, replace_equal_rate, select_settings
@@ -19,7 +19,7 @@ from tools.comparisons.settings import (
     check_schedules,
     collect_common_flags,
     find_base,
-    parse_settings,
+    parse_setting,
 )
 from tools.repository import ROOT
 
@@ -65,9 +65,8 @@ def create_plan(options: AblationOptions) -> Plan:
     common = parse_config([f"--flagfile={ROOT / base}", *common_flags])
     rates = common.training.generator_learning_rate, common.training.discriminator_learning_rate
     settings = [replace_equal_rate(setting, *rates) for setting in select_settings(study, options.settings)]
-    settings, notes = _leave_out_impossible(settings, common_flags, ROOT / base)
-    configs = parse_settings(settings, [f"--flagfile={ROOT / base}", *common_flags])
-    pairs = _leave_out_equal(list(zip(settings, configs, strict=True)), notes)
+    pairs, notes = _leave_out_impossible(settings, common_flags, ROOT / base)
+    pairs = _leave_out_equal(pairs, notes)
     steps = options.steps or common.training.num_steps
     check_schedules([setting for setting, _ in pairs], [config for _, config in pairs], steps)
     _note_missing_evaluations(pairs, steps, notes)
@@ -116,45 +115,22 @@ def _note_missing_evaluations(pairs: Sequence[tuple[Setting, Config]], steps: in
 
 def _leave_out_impossible(
     settings: Sequence[Setting], common_flags: Sequence[str], base: Path
-) -> tuple[list[Setting], list[str]]:
+) -> tuple[list[tuple[Setting, Config]], list[str]]:
     """Return the settings whose attention is at feature maps that both networks have, and a line for each other."""
-    kept, notes = [], []
+    from sagan_tf.networks.architectures import MissingFeatureMapError
+
+    pairs, notes = [], []
     for setting in settings:
         try:
-            model = parse_config([f"--flagfile={base}", *common_flags, *setting.flags]).model
+            pairs.append((setting, parse_setting(setting, [f"--flagfile={base}", *common_flags])))
         except UserError as error:
-            raise UserError(f"setting {setting.name}: {error}") from error
-        reason = _find_missing_feature_map(model)
-        if reason:
-            notes.append(f"{setting.name}: left out: {reason}")
-        else:
-            kept.append(setting)
-    if not kept:
+            reason = error.__cause__
+            if not isinstance(reason, MissingFeatureMapError):
+                raise
+            notes.append(f"{setting.name}: left out: {reason.describe()}")
+    if not pairs:
         raise UserError(f"study: the networks of {base} can have no setting of it; {notes[0]}")
-    return kept, notes
-
-
-def _find_missing_feature_map(model: ModelConfig) -> str:
-    """Return which attention resolution is not the size of a feature map; empty if all are."""
-    from sagan_tf.networks.architectures import find_stages
-
-    without_attention = dataclasses.replace(
-        model, generator_attention_resolutions=(), discriminator_attention_resolutions=()
-    )
-    try:
-        stages = find_stages(without_attention)
-    except UserError:
-        return ""  # `parse_settings` reports it with the name of the setting.
-    networks = {
-        "generator": (model.generator_attention, stages.compute_generator_resolutions()),
-        "discriminator": (model.discriminator_attention, stages.compute_discriminator_resolutions(model.resolution)),
-    }
-    for network, (wanted, sizes) in networks.items():
-        for size in wanted:
-            if size not in sizes:
-                available = ", ".join(map(str, dict.fromkeys(sizes)))
-                return f"the {network} has no feature map of {size} px for attention, only {available}"
-    return ""
+    return pairs, notes
 
 
 def _remove_class_metrics(setting: Setting, config: Config, notes: list[str]) -> tuple[Setting, Config]:
@@ -163,7 +139,7 @@ def _remove_class_metrics(setting: Setting, config: Config, notes: list[str]) ->
     from sagan_tf.evaluation.settings import resolve_settings
     from sagan_tf.features.statistics import AGREEMENT
 
-    if config.model.conditioning != "none":
+    if config.model.uses_classes:
         return setting, config
     metrics = find_metrics(resolve_settings(config.evaluation).metrics)
     removed = [m.name for m in metrics if m.family.is_per_class or AGREEMENT in m.family.required]

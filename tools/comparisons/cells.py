@@ -37,6 +37,7 @@ from tools.comparisons.records import (
     find_saved_step,
     flatten_metrics,
     format_option_values,
+    read_num_replicas,
     read_record,
     read_run_records,
 )
@@ -113,9 +114,13 @@ class Cell:
         return [sys.executable, "-m", "sagan_tf.train", *flags, f"--num_steps={self.num_steps}"]
 
     def create_evaluate_command(self) -> list[str]:
-        """Return the command that computes the metrics of the trained generator."""
+        """Return the command that computes the metrics of the trained generator.
+
+        Its latents and labels are those of the evaluations during training, so that their values can be compared.
+        """
         output = self.path_with_suffix(".evaluation.json")
-        return [sys.executable, "-m", "sagan_tf.evaluate", f"--run_dir={self.run_dir}", f"--output={output}"]
+        flags = [f"--run_dir={self.run_dir}", f"--seed={self.seed}", f"--output={output}"]
+        return [sys.executable, "-m", "sagan_tf.evaluate", *flags]
 
     def format_commands(self) -> tuple[str, str]:
         """Return the commands that train and evaluate, as lines of a shell script."""
@@ -166,6 +171,7 @@ class Cell:
             with open_locked_log(self.path_with_suffix(".log"), self.run_dir, self.name) as log:
                 self._write_record(record)
                 record |= self._train_and_evaluate(record, log)
+                record["replicas"] = read_num_replicas(self.run_dir)
                 self._write_record(record)  # Before the lock ends: without it, the cell would seem to be interrupted.
         return record
 

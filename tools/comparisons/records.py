@@ -158,6 +158,17 @@ def read_run_records(run_dir: Path) -> list[dict[str, Any]]:
     return read_metrics(run_dir / "metrics.jsonl")
 
 
+def read_num_replicas(run_dir: Path) -> int | None:
+    """Read on how many replicas a run was trained last; None for a run that did not begin.
+
+    Batch statistics are those of each replica, so that runs on different numbers of replicas are not equal.
+    """
+    try:
+        return int(json.loads(read_text(run_dir / "startup.json"))["replicas"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def find_saved_step(run_dir: Path) -> int:
     """Return the step of the newest checkpoint of a run; 0 if the run has no checkpoint."""
     checkpoints = (run_dir / "checkpoints").glob("step-*.index")

@@ -16,6 +16,7 @@ from sagan_tf.text import read_text
 from tools.repository import ROOT
 
 SETTINGS_FILE = ROOT / "configs" / "quality_settings.txt"
+_SHARED_FLAGS = "*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,14 +94,17 @@ def parse_settings(settings: Sequence[Setting], flags: Sequence[str]) -> list[Co
         UserError: The flags of a setting are not flags of a training run, are inconsistent, or name metrics that the
             extractor does not support; the message names the setting.
     """
-    configs = []
-    for setting in settings:
-        try:
-            configs.append(parse_config([*flags, *setting.flags]))
-            _check_config(configs[-1])
-        except UserError as error:
-            raise UserError(f"setting {setting.name}: {error}") from error
-    return configs
+    return [parse_setting(setting, flags) for setting in settings]
+
+
+def parse_setting(setting: Setting, flags: Sequence[str]) -> Config:
+    """Parse and check the configuration of one setting, see `parse_settings`."""
+    try:
+        config = parse_config([*flags, *setting.flags])
+        _check_config(config)
+    except UserError as error:
+        raise UserError(f"setting {setting.name}: {error}") from error
+    return config
 
 
 def check_schedules(settings: Sequence[Setting], configs: Sequence[Config], steps: int) -> None:
@@ -131,10 +135,13 @@ def _check_config(config: Config) -> None:
 def read_settings(path: Path) -> list[Setting]:
     """Read a settings file.
 
+    A line `* FLAGS` gives flags to all settings after it, up to the next such line. They precede those of a setting.
+
     Raises:
         UserError: The file cannot be read, has no settings, or a line is wrong; the message names the line.
     """
     settings: dict[str, Setting] = {}
+    shared: list[str] = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -142,12 +149,15 @@ def read_settings(path: Path) -> list[Setting]:
             name, *flags = shlex.split(line)
         except ValueError as error:
             raise UserError(f"settings: {path}, line {number}: {error}") from error
+        if name == _SHARED_FLAGS:
+            shared = flags
+            continue
         if not re.fullmatch(r"\w[\w.+-]*", name) or name in settings:
             raise UserError(
                 f"settings: {path}, line {number}: expected a new name of letters, digits, '_', '.', '+' and '-', "
                 f"received {name!r}"
             )
-        settings[name] = Setting(name, tuple(flags))
+        settings[name] = Setting(name, (*shared, *flags))
     if not settings:
         raise UserError(f"settings: {path} has no settings; write a name and flags on each line")
     return list(settings.values())

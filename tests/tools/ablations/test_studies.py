@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import pytest
+import tensorflow as tf
 
-from sagan_tf.config import Config
+from sagan_tf.config import Config, RegularizationConfig
+from sagan_tf.regularization.top_k import compute_top_fraction
 from tools.ablations.cost import describe_cost, predict_seconds
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
@@ -17,8 +20,46 @@ BASES = sorted(STUDIES.glob("*.cfg"))
 STUDY_NAMES = sorted(path.stem for path in STUDIES.glob("*.txt"))
 
 
+HOSTILE_BASE = f"""--flagfile={ROOT / "configs" / "quickstart.cfg"}
+--attention_resolutions=64
+--generator_attention_resolutions=16
+--discriminator_attention_resolutions=8
+--attention_form=full
+--augment=color
+--ada_target=0.6
+--ada_speed_images=9
+--r1_weight=1
+--r2_weight=1
+--gradient_penalty_final_fraction=0.5
+--gradient_penalty_anneal_steps=9
+--lecam_weight=1
+--lecam_clip
+--lecam_decay=0.5
+--lecam_start_step=9
+--orthogonal_regularization=1
+--consistency_weight=1
+--fake_consistency_weight=1
+--latent_consistency_weight=1
+--latent_diversity_weight=1
+--latent_noise=1
+--generator_top_k=0.5
+--generator_top_k_decay_steps=9
+--discriminator_minibatch_statistics=4
+--spectral_norm_power_iterations=2
+--ema_decay=0.999
+--ema_start_step=2000
+--ema_half_life_images=9
+--ema_ramp_up=0.1
+--resampling=plain
+--evaluation_labels=reference
+--nodiscriminator_spectral_norm
+"""
+"""A base that sets what the packaged studies speak of."""
+
+
 def plan_study(study: str, base: str = "fashion_mnist_32", **options) -> Plan:
-    return create_plan(AblationOptions(study, base=f"configs/ablations/{base}.cfg", seeds=1, **options))
+    base = base if base.endswith(".cfg") else f"configs/ablations/{base}.cfg"
+    return create_plan(AblationOptions(study, base=base, seeds=1, **options))
 
 
 def configs_of(plan: Plan) -> dict[str, Config]:
@@ -60,6 +101,49 @@ def test_without_ttur_both_networks_have_the_geometric_mean_of_the_rates(base: s
     assert not configs["sn_in_discriminator"].model.generator_spectral_norm
 
 
+@pytest.fixture
+def hostile_base(tmp_path: pathlib.Path) -> str:
+    (tmp_path / "hostile.cfg").write_text(HOSTILE_BASE)
+    return str(tmp_path / "hostile.cfg")
+
+
+def test_settings_are_what_their_names_say_on_a_base_with_other_options(hostile_base: str):
+    for config in configs_of(plan_study("stabilization", hostile_base)).values():
+        model, training = config.model, config.training
+        assert model.generator_attention == model.discriminator_attention == () and model.discriminator_spectral_norm
+        assert (training.discriminator_steps_per_step, training.ema_decay, training.ema_half_life_images) == (1, 0, 0)
+    for name, config in configs_of(plan_study("attention", hostile_base)).items():
+        sizes = () if name == "no_attention" else (int(name.rpartition("_")[2]),)
+        assert config.model.generator_attention == config.model.discriminator_attention == sizes
+        assert (config.model.attention_block == "residual") == name.startswith("residual")
+    baselines = configs_of(plan_study("baselines", hostile_base))
+    assert baselines.pop("sagan").training.augment == ("color",)
+    for name, config in baselines.items():
+        assert config.regularization == RegularizationConfig() and config.training.augment == ()
+        assert config.training.discriminator_steps_per_step == (5 if name.startswith("sngan") else 1)
+        assert config.model.discriminator_spectral_norm == name.startswith("sngan")
+        assert not config.model.generator_spectral_norm and not config.model.discriminator_minibatch_statistics
+
+
+def test_baselines_have_the_equal_and_the_published_rate():
+    rates = {
+        name: {config.training.generator_learning_rate, config.training.discriminator_learning_rate}
+        for name, config in configs_of(plan_study("baselines")).items()
+    }
+    systems = ("dcgan", "acgan", "sngan_projection")
+    expected = {name: {1e-3} for name in systems} | {f"{name}_2e-4": {2e-4} for name in systems}
+    assert rates == expected | {"sagan": {5e-4, 2e-3}}
+    assert list(configs_of(plan_study("baselines", "imagenet_128"))) == [*systems, "sagan"]
+
+
+def test_recipes_take_full_effect_within_the_steps_of_the_base():
+    configs = configs_of(plan_study("recipes"))
+    adaptive, top_k = configs["adaptive_augmentation"].training, configs["top_k"].regularization
+    assert adaptive.ada_speed_images < 0.6 * adaptive.num_steps * adaptive.global_batch_size
+    fractions = [float(compute_top_fraction(top_k, tf.constant(step, tf.int64))) for step in (0, 500, 1000)]
+    assert fractions[0] == 1 and 0.6 < fractions[1] < 0.8 and fractions[2] == 0.5
+
+
 def test_a_setting_without_classes_has_no_metrics_of_classes():
     plan = plan_study("baselines")
     metrics = {name: config.evaluation.metrics for name, config in configs_of(plan).items()}
@@ -75,9 +159,11 @@ def test_predicted_cost_counts_the_updates_of_the_discriminator():
     assert "34.7 days" in describe_cost(list(cells.values()), 0.5)  # 6 times 500,000 s
 
 
-def test_the_page_has_the_printed_cost():
+def test_the_page_has_the_predicted_numbers():
     cost = describe_cost(plan_study("attention", "imagenet_128", data_dir="DIR").cells, 0.53)
-    assert f"\n# {cost}\n" in (ROOT / "docs" / "ablations.md").read_text()
+    page = (ROOT / "docs" / "ablations.md").read_text()
+    (shown,) = re.findall(r"^# predicted.*$", page, re.MULTILINE)
+    assert re.findall(r"[\d.,]*\d", shown) == re.findall(r"[\d.,]*\d", cost)
 
 
 def test_runs_on_different_bases_have_different_directories():

@@ -13,6 +13,13 @@ def test_settings_in_a_file(tmp_path: pathlib.Path):
     assert find_settings(str(path)) == [Setting("plain", ()), Setting("wide", ("--base_channels=32", "--data_dir=a b"))]
 
 
+def test_shared_flags_precede_those_of_the_settings_after_them(tmp_path: pathlib.Path):
+    path = tmp_path / "settings.txt"
+    path.write_text("a\n* --x=1 --y=2\nb --x=3\nc\n* --z=4\nd\n*\ne --x=5\n")
+    flags = {setting.name: " ".join(setting.flags) for setting in find_settings(str(path))}
+    assert flags == {"a": "", "b": "--x=1 --y=2 --x=3", "c": "--x=1 --y=2", "d": "--z=4", "e": "--x=5"}
+
+
 QUICKSTART = f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"
 
 
@@ -34,7 +41,8 @@ def test_every_settings_file_passes_the_checks(path: pathlib.Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "named"), [("", "settings"), ("a\na", "line 2"), ("../a", "'../a'"), ("a 'b", "line 1")]
+    ("content", "named"),
+    [("", "settings"), ("* --x=1", "settings"), ("a\na", "line 2"), ("../a", "'../a'"), ("a 'b", "line 1")],
 )
 def test_an_invalid_file_is_refused(content: str, named: str, tmp_path: pathlib.Path):
     (tmp_path / "settings.txt").write_text(content)
