@@ -34,7 +34,14 @@ def test_every_settings_file_passes_the_checks(path: pathlib.Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "named"), [("", "settings"), ("a\na", "line 2"), ("../a", "'../a'"), ("a 'b", "line 1")]
+    ("content", "named"),
+    [
+        ("", "settings"),
+        ("a\na", "line 2"),
+        ("../a", "'../a'"),
+        ("a 'b", "line 1"),
+        ("a\nb\n@compare a b", "line 3: @compare"),
+    ],
 )
 def test_an_invalid_file_is_refused(content: str, named: str, tmp_path: pathlib.Path):
     (tmp_path / "settings.txt").write_text(content)
