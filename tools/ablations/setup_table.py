@@ -97,7 +97,8 @@ def _count(number: int, noun: str) -> str:
 
 def _describe_rates(config: Config) -> str:
     training = config.training
-    return f"generator {training.generator_learning_rate:g}, discriminator {training.discriminator_learning_rate:g}"
+    rates = f"generator {training.generator_learning_rate:g}, discriminator {training.discriminator_learning_rate:g}"
+    return rates if training.learning_rate_end is None else f"{rates}, 0 from step {training.learning_rate_end:,}"
 
 
 def _describe_metrics(names: Iterable[str]) -> str:
