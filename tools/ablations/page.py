@@ -71,7 +71,7 @@ def _format_sections(
         if figure.caption:
             yield figure.caption
     if image_notes:
-        yield f"Runs in the images:\n\n{_format_list(image_notes)}"
+        yield f"## Runs in the images\n\n{_format_list(image_notes)}"
     yield from _format_cost(outcomes)
     yield "## Commands\n\nTraining of each setting with its first seed; `DATA` is the directory of the data:"
     commands = [format_portable_command(cells[0].cell) for cells in group_by_setting(outcomes).values()]

@@ -34,7 +34,7 @@ def make_setup_table(plan: Plan, outcomes: Sequence[Outcome]) -> list[list[str]]
 
     evaluations = {name: resolve_settings(config.evaluation) for name, config in configs.items()}
     return [
-        ["", ""],
+        ["setup", "value"],
         ["base", f"`{hide_directory(plan.base)}`"],
         ["data", describe(lambda config: _describe_data(config, startups))],
         ["images", describe(lambda c: f"{c.model.resolution} px, {_count(c.model.image_channels, 'channel')}")],

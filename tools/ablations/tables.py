@@ -21,6 +21,7 @@ from tools.comparisons.results import format_counts, format_csv_rows, format_mea
 Row = list[str]
 
 _CELL_COLUMNS = ("images_seen", "training_seconds", "cpu_seconds", "machine")
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _COSTS = ("training_seconds", "cpu_seconds", "images_seen")
 
 
@@ -112,7 +113,14 @@ def format_cells_csv(outcomes: Sequence[Outcome]) -> str:
 
 
 def format_markdown(rows: Sequence[Row]) -> str:
-    """Format rows, of which the first is the heading, as a table in Markdown."""
+    """Format rows, of which the first is the heading, as a table in Markdown.
+
+    A narrow column has a line break before a deviation, and not within it.
+    """
     heading, *body = rows
     lines = [heading, ["---"] * len(heading), *body]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_format_markdown_cell, line))} |" for line in lines)
+
+
+def _format_markdown_cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("± ", f"±{_NO_BREAK_SPACE}")

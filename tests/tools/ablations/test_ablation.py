@@ -36,7 +36,7 @@ def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, f
     assert {(row["best_step"], row["best/fcd10k"], row["last_step"]) for row in rows} == {("200", "0.5", "300")}
     assert [row["last/fcd10k"] for row in rows] == ["1.0", "1.0", "2.0", "2.0"]
     page = (tmp_path / "runs" / "results.md").read_text()
-    assert page.startswith("# Two widths\n") and "| wide | 2 of 2 | 0 | 1 | **1.50 ± 0.71** |" in page
+    assert page.startswith("# Two widths\n") and "| wide | 2 of 2 | 0 | 1 | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
     assert "![Metrics over training](curves.svg)" in page and str(tmp_path) not in page
     commands = (tmp_path / "runs" / "commands.txt").read_text().splitlines()
     assert [command.split()[2] for command in commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 4
