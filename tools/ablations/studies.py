@@ -10,10 +10,12 @@ from pathlib import Path
 
 from sagan_tf.errors import UserError
 from sagan_tf.text import read_text
-from tools.comparisons.settings import COMPARE, Setting, read_settings
+from tools.comparisons.settings import Setting, read_settings
 from tools.repository import ROOT
 
 STUDIES = ROOT / "configs" / "ablations"
+COMPARE = "@compare"
+"""First word of a line that names two settings, at the end of the file."""
 EQUAL_RATE = "{equal_rate}"
 """Part of a flag that stands for the geometric mean of the two learning rates of the base."""
 

@@ -16,8 +16,6 @@ from sagan_tf.text import read_text
 from tools.repository import ROOT
 
 SETTINGS_FILE = ROOT / "configs" / "quality_settings.txt"
-COMPARE = "@compare"
-"""First word of a line that names two settings, which only a study of `tools/ablation.py` has."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,19 +34,18 @@ def test_every_settings_file_passes_the_checks(path: pathlib.Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        ("", "settings"),
-        ("a\na", "line 2"),
-        ("../a", "'../a'"),
-        ("a 'b", "line 1"),
-        ("a\nb\n@compare a b", "line 3: @compare"),
-    ],
+    ("content", "named"), [("", "settings"), ("a\na", "line 2"), ("../a", "'../a'"), ("a 'b", "line 1")]
 )
 def test_an_invalid_file_is_refused(content: str, named: str, tmp_path: pathlib.Path):
     (tmp_path / "settings.txt").write_text(content)
     with pytest.raises(UserError, match=named):
         find_settings(str(tmp_path / "settings.txt"))
+
+
+def test_pairs_of_a_study_are_refused(tmp_path: pathlib.Path):
+    (tmp_path / "study.txt").write_text("a\nb\n@compare a b")
+    with pytest.raises(UserError, match="line 3: @compare"):
+        find_settings(str(tmp_path / "study.txt"))
 
 
 def test_an_unknown_name_is_refused():
