@@ -8,18 +8,19 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sagan_tf.text import make_printable
 from sagan_tf.visualization.colors import MARKER_COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
 Points = Sequence[tuple[float, float]]
+LineStyle = Literal["-", "--", ":"]
 
 _WIDTH_INCHES = 4.75
 _PLOT_INCHES = 2.6
@@ -32,7 +33,7 @@ _COLORS = tuple(f"#{bytes(MARKER_COLORS[index]).hex()}" for index in (5, 0, 3, 4
 """Marker colors that are visible on white, that is all except yellow."""
 _BAND_OPACITY = 0.15
 _MAX_VALUE = 1e300
-_LINE_STYLES = ("-", "--", ":")
+LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", ":")
 _STYLE = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -74,23 +75,40 @@ def draw_line_charts(
     Raises:
         ValueError: A chart has no value that can be drawn.
     """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
     bands = deviations or {}
     prepared = [_prepare_chart(title, series, bands.get(title, {})) for title, series in charts.items()]
     heights = [chart.compute_height() for chart in prepared]
-    title = "; ".join(map(make_printable, charts))
+
+    def draw(figure: Figure) -> None:
+        parts = figure.subfigures(len(prepared), 1, squeeze=False, height_ratios=heights)
+        for part, chart in zip(parts.flat, prepared, strict=True):
+            _draw_chart(part, chart)
+
+    return draw_svg("; ".join(map(make_printable, charts)), (_WIDTH_INCHES, sum(heights)), draw)
+
+
+def draw_svg(title: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+    """Draw a figure in the style of the charts.
+
+    Args:
+        title: Title in the metadata. The ids of figures with different titles differ.
+        size: Width and height in inches.
+        draw: Draws the content of the figure.
+
+    Returns:
+        An <svg> element.
+    """
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type")) | {"Title": title}
     file = io.StringIO()
     # A user's matplotlibrc does not change the charts, and the charts do not change the program's settings.
     with matplotlib.style.context({**_STYLE, "svg.hashsalt": title}, after_reset=True), warnings.catch_warnings():
         # The browser draws the text, with its own fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), layout="constrained")
-        parts = figure.subfigures(len(prepared), 1, squeeze=False, height_ratios=heights)
-        for part, chart in zip(parts.flat, prepared, strict=True):
-            _draw_chart(part, chart)
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
         figure.savefig(file, format="svg", metadata=metadata)
     svg = file.getvalue()
     # The ids of groups are the same in every figure, and nothing refers to them.
@@ -132,25 +150,30 @@ def can_draw(value: float) -> bool:
 
 def _draw_chart(figure: SubFigure, chart: _Chart) -> None:
     """Draw a chart, with its legend below the axes."""
-    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
     axes = figure.subplots()
-    axes.set_xlabel("step")
-    axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    styles = itertools.cycle(itertools.product(_LINE_STYLES, _COLORS))
+    format_steps(axes)
+    styles = itertools.cycle(itertools.product(LINE_STYLES, _COLORS))
     lines = []
     for points, band, style in zip(chart.curves, chart.bands, styles, strict=False):
-        _draw_band(axes, points, band, style[1])
-        lines.append(_draw_curve(axes, points, *style))
+        draw_band(axes, points, band, style[1])
+        lines.append(draw_curve(axes, points, *style))
     title = figure.suptitle(chart.title, x=0.01, horizontalalignment="left")
     legend = figure.legend(lines, chart.labels, loc="outside lower left")
     for text in (title, *legend.get_texts()):
         text.set_parse_math(False)  # matplotlib would read text between dollar signs as a formula.
 
 
-def _draw_curve(axes: Axes, points: Points, line_style: str, color: str) -> Line2D:
+def format_steps(axes: Axes, *, max_intervals: int = 5) -> None:
+    """Label the horizontal axis with steps, at the ends of at most `max_intervals` intervals."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    axes.set_xlabel("step")
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator(max_intervals, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def draw_curve(axes: Axes, points: Points, line_style: LineStyle, color: str) -> Line2D:
     """Draw a curve, with a marker at each point between two gaps, where there is no line."""
     values = [value if can_draw(value) else math.nan for _, value in points]
     known = [False, *map(math.isfinite, values), False]
@@ -161,7 +184,7 @@ def _draw_curve(axes: Axes, points: Points, line_style: str, color: str) -> Line
     return line
 
 
-def _draw_band(axes: Axes, points: Points, deviations: Mapping[float, float], color: str) -> None:
+def draw_band(axes: Axes, points: Points, deviations: Mapping[float, float], color: str) -> None:
     """Fill the area of one deviation above and below a curve, between steps that both have one."""
     if not deviations:
         return

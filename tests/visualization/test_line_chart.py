@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from xml.etree import ElementTree
 
 import matplotlib
@@ -16,6 +17,7 @@ import pytest
 
 from sagan_tf.visualization.charts import CHARTS
 from sagan_tf.visualization.line_chart import Points, draw_line_chart, draw_line_charts
+from sagan_tf.visualization.panel_chart import Panel, draw_panels
 from tests.browser import Page
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -121,12 +123,20 @@ def overlap(one: list[float], other: list[float]) -> bool:
     return min(shared) > MAX_OVERLAP_PX
 
 
-def test_nothing_is_cut_off_or_covered_in_a_browser(browser: Page, tmp_path: pathlib.Path) -> None:
-    curve = [(step, step * 1e3) for step in range(0, 1_000_001, 50_000)]
+def draw_as_panels(charts: Mapping[str, Mapping[str, Points]]) -> str:
+    panels = [Panel(title, "lower is better", charts[title], {}, index == 0) for index, title in enumerate(charts)]
+    return draw_panels([*panels, *panels, *panels], has_large_panel=True)
+
+
+@pytest.mark.parametrize("draw", [draw_line_charts, draw_as_panels])
+def test_nothing_is_cut_off_or_covered_in_a_browser(
+    draw: Callable[[Mapping[str, Mapping[str, Points]]], str], browser: Page, tmp_path: pathlib.Path
+) -> None:
+    curve = [(step, 1.0 + step * 1e3) for step in range(0, 1_000_001, 50_000)]
     longest = max((title for charts in CHARTS.values() for title in charts), key=len)
     names = [f"evaluation/precision_recall50k/precision_{index}" for index in range(8)]
     charts = {longest: dict.fromkeys(names, curve), "long title " * 9: {"long name " * 9: [(1, 0.0)]}}
-    (tmp_path / "chart.svg").write_text(draw_line_charts(charts))
+    (tmp_path / "chart.svg").write_text(draw(charts))
     browser.open(f"file://{tmp_path}/chart.svg")
     texts = browser.wait_for(f"{BOXES}('text')")
     lines = browser.evaluate(f"{BOXES}('[clip-path]')")

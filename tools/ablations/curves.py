@@ -2,43 +2,89 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
-from sagan_tf.visualization.line_chart import can_draw, draw_line_charts
+from sagan_tf.visualization.panel_chart import Panel, draw_panels
+from tools.ablations.metric_text import describe_direction, list_metrics_of
 from tools.ablations.outcomes import Outcome, group_by_setting
-from tools.ablations.tables import list_metrics
-from tools.comparisons.records import UNHEALTHY, read_run_records
-from tools.comparisons.results import Points, average_curve
+from tools.comparisons.records import read_run_records
+from tools.comparisons.results import Points, average_curve, get_heading
 
 ByStep = Mapping[float, float]
 _GAMMA = "gamma/"
-_GAMMA_TITLE = "attention gates (gamma); 0: attention is not used"
+_MAX_POINTS = 200
 
 
-def draw_metric_charts(outcomes: Sequence[Outcome]) -> str:
-    """Draw a chart of each metric with a curve of each setting; empty if no run was evaluated."""
-    charts: dict[str, dict[str, list[ByStep]]] = {}
-    for metric in list_metrics(outcomes):
-        charts[metric] = {
-            setting: [{step: values[metric] for step, values in cell.evaluations.items() if metric in values}
-                      for cell in cells if _has_curve(cell)]
-            for setting, cells in group_by_setting(outcomes).items()
-        }  # fmt: skip
-    return _draw(charts)
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A chart.
+
+    Attributes:
+        svg: The <svg> element; empty if there is nothing to draw.
+        caption: What it shows, and which settings or runs it lacks.
+    """
+
+    svg: str
+    caption: str
 
 
-def draw_gamma_chart(outcomes: Sequence[Outcome]) -> str:
-    """Draw the gamma of each attention layer of each setting; empty if no setting has attention."""
-    curves: dict[str, list[ByStep]] = {}
+def draw_metric_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
+    """Draw a large panel of the selecting metric, and small ones of the others, with a curve of each setting.
+
+    Args:
+        outcomes: The outcomes of all cells.
+        metric: The selecting metric.
+    """
+    groups = group_by_setting(outcomes)
+    metrics = [metric, *(name for name in list_metrics_of(outcomes) if name != metric)]
+    panels = []
+    for name in metrics:
+        curves = {
+            setting: [_get_curve(cell, name) for cell in cells if _has_curve(cell)] for setting, cells in groups.items()
+        }
+        is_first, direction = name == metric, describe_direction(name)
+        label = ", ".join(filter(None, (name, direction))) if is_first else direction
+        panels.append(_create_panel(get_heading(name), label, curves, is_logarithmic=is_first))
+    missing = [setting for setting, cells in groups.items() if any(c.has_died and not c.evaluations for c in cells)]
+    caption = "Mean over the seeds with a band of one standard deviation, up to the step at which the first run ends."
+    if missing:
+        caption += f" Without a curve, as a run died before its first evaluation: {', '.join(missing)}."
+    return Chart(draw_panels(panels, has_large_panel=True), caption)
+
+
+def draw_gamma_chart(outcomes: Sequence[Outcome]) -> Chart:
+    """Draw a panel for each network with the absolute gamma of each attention layer of each setting.
+
+    The sign of gamma has no meaning: a layer with -gamma and values of the opposite sign computes the same.
+    """
+    by_network: dict[str, dict[str, dict[str, list[ByStep]]]] = {}
+    missing = []
     for outcome in outcomes:
-        by_layer: dict[str, dict[float, float]] = {}
-        for line in read_run_records(outcome.cell.run_dir):
-            for name in line:
-                if name.startswith(_GAMMA):
-                    by_layer.setdefault(name.removeprefix(_GAMMA), {})[line["step"]] = line[name]
-        for layer, by_step in by_layer.items():
-            curves.setdefault(f"{outcome.cell.setting.name}: {layer}", []).append(by_step)
-    return _draw({_GAMMA_TITLE: curves})
+        lines = read_run_records(outcome.cell.run_dir)
+        if outcome.has_died and not any(line["kind"] == "train" for line in lines):
+            missing.append(outcome.cell.name)
+        for name in dict.fromkeys(name for line in lines for name in line if name.startswith(_GAMMA)):
+            network, _, layer = name.removeprefix(_GAMMA).partition("/")
+            by_layer = by_network.setdefault(network, {}).setdefault(outcome.cell.setting.name, {})
+            curve = {line["step"]: abs(line[name]) for line in lines if name in line}
+            by_layer.setdefault(layer, []).append(curve)
+    panels = []
+    for network, by_setting in by_network.items():
+        curves = {
+            setting if len(by_layer) == 1 else f"{setting}, {layer}": by_run
+            for setting, by_layer in by_setting.items()
+            for layer, by_run in by_layer.items()
+        }
+        panels.append(_create_panel(network, "|gamma|", curves))
+    caption = "Mean of |gamma| over the seeds with a band of one standard deviation. At 0, attention is not used."
+    if missing:
+        caption += f" Not in the means, as they died before the first line of their logs: {'; '.join(missing)}."
+    return Chart(draw_panels(panels, has_large_panel=False), caption)
+
+
+def _get_curve(outcome: Outcome, metric: str) -> ByStep:
+    return {step: values[metric] for step, values in outcome.evaluations.items() if metric in values}
 
 
 def _has_curve(outcome: Outcome) -> bool:
@@ -47,19 +93,20 @@ def _has_curve(outcome: Outcome) -> bool:
     A run that died before its first evaluation does, so that its setting has no curve. One that was not evaluated yet
     does not.
     """
-    return bool(outcome.evaluations) or outcome.status == UNHEALTHY
+    return bool(outcome.evaluations) or outcome.has_died
 
 
-def _draw(charts: Mapping[str, Mapping[str, Sequence[ByStep]]]) -> str:
-    means: dict[str, dict[str, Points]] = {}
-    deviations: dict[str, dict[str, Points]] = {}
-    for title, curves in charts.items():
-        averaged = {name: average_curve(by_run) for name, by_run in curves.items()}
-        means[title] = {name: mean for name, (mean, _) in averaged.items()}
-        deviations[title] = {name: deviation for name, (_, deviation) in averaged.items()}
-    drawn = {
-        title: curves
-        for title, curves in means.items()
-        if any(can_draw(value) for points in curves.values() for _, value in points)
-    }
-    return draw_line_charts(drawn, deviations) if drawn else ""
+def _create_panel(
+    title: str, y_label: str, curves: Mapping[str, Sequence[ByStep]], *, is_logarithmic: bool = False
+) -> Panel:
+    averaged = {name: average_curve(by_run) for name, by_run in curves.items()}
+    means = {name: _select_points(mean) for name, (mean, _) in averaged.items()}
+    deviations = {name: _select_points(deviation) for name, (_, deviation) in averaged.items()}
+    return Panel(title, y_label, means, deviations, is_logarithmic)
+
+
+def _select_points(points: Points) -> Points:
+    """Return at most `_MAX_POINTS` points at even distances, with the first and the last."""
+    if len(points) <= _MAX_POINTS:
+        return points
+    return [points[round(index * (len(points) - 1) / (_MAX_POINTS - 1))] for index in range(_MAX_POINTS)]

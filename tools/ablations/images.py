@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,8 +75,8 @@ def write_images(outcomes: Sequence[Outcome], directory: Path) -> StudyImages:
             samples.append(drawn)
         try:
             names += _draw_attention(setting, generator, directory)
-        except UserError as error:
-            notes[-1] += f"; no attention maps: {error}"
+        except UserError:  # The message of the error has paths, which a page that is published should not have.
+            notes[-1] += "; no attention maps, as the weights are not finite"
     if samples:
         _draw_samples(samples, directory / SAMPLES)
         names.insert(0, SAMPLES)
@@ -90,14 +91,12 @@ def _count_classes(outcomes: Sequence[Outcome]) -> int:
 
 def _load_first_generator(cells: Sequence[Outcome]) -> tuple[Generator | None, str]:
     """Return the generator of the first seed that has one, and its seed; or None and the reason."""
-    reason = "no run has ended"
-    for outcome in cells:
-        if outcome.status in (FINISHED, UNHEALTHY):
-            try:
-                return load_generator_from_run(str(outcome.cell.run_dir)), f"seed {outcome.cell.seed}"
-            except UserError as error:  # The run ended before its first checkpoint; the next seed may have one.
-                reason = str(error)
-    return None, f"left out: {reason}"
+    ended = [outcome for outcome in cells if outcome.status in (FINISHED, UNHEALTHY)]
+    for outcome in ended:
+        # A run that ended before its first checkpoint has none; the next seed may have one.
+        with contextlib.suppress(UserError):
+            return load_generator_from_run(str(outcome.cell.run_dir)), f"seed {outcome.cell.seed}"
+    return None, "left out: no run that has ended has a checkpoint" if ended else "left out: no run has ended"
 
 
 def _make_samples(setting: str, generator: Generator, num_classes: int) -> _Samples:

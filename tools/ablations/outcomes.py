@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tools.comparisons import results
 from tools.comparisons.cells import Cell
 from tools.comparisons.progress import read_current_record
-from tools.comparisons.records import FINISHED, UNHEALTHY, flatten_metrics, read_run_records
+from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY, flatten_metrics, read_run_records
 
 BEST, LAST = "best", "last"
 """The two moments of a run whose metrics are compared."""
+COLLAPSE_RATIO = 2.0
+"""A rule that does not depend on the results: training does not stop a run whose images become worse."""
+_SIGN = re.compile(r"on_unhealthy: ([\w ,-]+)|received (non-finite .+? between steps \d+ and \d+)")
+"""Sign and step in the message of a run that training stopped as unhealthy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Outcome:
         evaluations: Metrics by name at each step at which the EMA generator was evaluated.
         moments: `BEST`, the step with the lowest value of the selecting metric, and `LAST`, the last evaluation of a
             finished run. A run that training stopped as unhealthy has a best step, if it was evaluated before.
+        has_collapsed: Whether the selecting metric at the last step is more than `COLLAPSE_RATIO` times that at the
+            best step.
     """
 
     cell: Cell
@@ -46,6 +54,12 @@ class Outcome:
     record: Mapping[str, Any]
     evaluations: Mapping[int, Mapping[str, float]]
     moments: Mapping[str, Moment]
+    has_collapsed: bool = False
+
+    @property
+    def has_died(self) -> bool:
+        """Return whether training stopped the run as unhealthy."""
+        return self.status == UNHEALTHY
 
 
 def read_outcomes(cells: Sequence[Cell], metric: str) -> list[Outcome]:
@@ -75,7 +89,9 @@ def _read_outcome(cell: Cell, metric: str) -> Outcome:
     best_step = min(finite, key=lambda step: values[step]) if ended else None
     steps = {BEST: best_step, LAST: last_step}
     moments = {name: Moment(step, {} if step is None else evaluations[step]) for name, step in steps.items()}
-    return Outcome(cell, status, record, dict(sorted(evaluations.items())), moments)
+    best, last = (moments[name].metrics.get(metric, math.nan) for name in (BEST, LAST))
+    has_collapsed = last > COLLAPSE_RATIO * best
+    return Outcome(cell, status, record, dict(sorted(evaluations.items())), moments, has_collapsed)
 
 
 def _read_evaluations(cell: Cell) -> Iterator[tuple[int, dict[str, float]]]:
@@ -84,9 +100,20 @@ def _read_evaluations(cell: Cell) -> Iterator[tuple[int, dict[str, float]]]:
             yield line["step"], flatten_metrics(line)
 
 
-def group_by_setting(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+def group_by_setting(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """Return the outcomes of each setting."""
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.cell.setting.name, []).append(outcome)
-    return groups
+    return results.group_by_setting(outcomes, lambda outcome: outcome.cell.setting.name)
+
+
+def describe_ending(outcome: Outcome) -> str:
+    """Return a few words about how a cell has ended or where it is, without paths.
+
+    Args:
+        outcome: The outcome of a cell that has not finished.
+    """
+    message = str(outcome.record.get("message", ""))
+    match = _SIGN.search(message) if outcome.status == UNHEALTHY else None
+    text = next(filter(None, match.groups())).strip() if match else outcome.status
+    if re.search(r"steps? \d", text) or outcome.status == NOT_STARTED:
+        return text
+    return f"{text} at step {max((line['step'] for line in read_run_records(outcome.cell.run_dir)), default=0):,}"

@@ -99,3 +99,22 @@ def compute_t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
         middle = (low + high) / 2.0
         low, high = (low, middle) if compute_p_value(middle, degrees) < 1.0 - confidence else (middle, high)
     return high
+
+
+def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values for their number by the step-down method of Holm (Scandinavian Journal of Statistics, 1979).
+
+    If all tests of a table whose adjusted p is below 0.05 are called significant, the probability that any of these
+    calls is wrong is at most 0.05.
+
+    Args:
+        p_values: The p values of all tests of a table.
+
+    Returns:
+        The adjusted p values, in the order of the tests.
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

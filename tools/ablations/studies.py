@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sagan_tf.errors import UserError
@@ -12,8 +14,13 @@ from tools.comparisons.settings import Setting, read_settings
 from tools.repository import ROOT
 
 STUDIES = ROOT / "configs" / "ablations"
+COMPARE = "@compare"
+"""First word of a line that names two settings, at the end of the file."""
 EQUAL_RATE = "{equal_rate}"
 """Part of a flag that stands for the geometric mean of the two learning rates of the base."""
+
+Pair = tuple[str, str]
+"""Names of two settings that are compared: the difference is that of the second from the first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +31,41 @@ class Study:
         name: The name, also of the directory of the runs.
         description: The comment at the top of the file, without the signs of a comment.
         settings: The settings.
+        named_pairs: The pairs of settings in the lines `@compare` of the file.
     """
 
     name: str
     description: str
     settings: tuple[Setting, ...]
+    named_pairs: tuple[Pair, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Return the first line of the description without its full stop, or the name."""
+        return self.description.partition("\n")[0].rstrip(". ") or self.name
+
+    @property
+    def introduction(self) -> str:
+        """Return the other lines of the description as paragraphs.
+
+        A paragraph ends at an empty line, or at a line that ends with a full stop.
+        """
+        lines = self.description.splitlines()[1:]
+        text = "\n".join(f"{line}\n" if line.endswith(".") else line for line in lines)
+        paragraphs = (" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text))
+        return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Return the pairs that are compared.
+
+        These are the named pairs of which both settings are in `settings`. If the file names no pairs, every setting is
+        compared with the first.
+        """
+        names = [setting.name for setting in self.settings]
+        if not self.named_pairs:
+            return tuple((names[0], name) for name in names[1:])
+        return tuple(pair for pair in self.named_pairs if set(pair) <= set(names))
 
 
 def find_study(name_or_file: str) -> Study:
@@ -44,7 +81,9 @@ def find_study(name_or_file: str) -> Study:
     path = known.get(name_or_file, Path(name_or_file).expanduser())
     if not path.is_file():
         raise UserError(f"study: expected a file, or one of {', '.join(known)}, received {name_or_file!r}")
-    return Study(path.stem, _read_description(path), tuple(read_settings(path)))
+    settings = tuple(read_settings(path, is_study=True))
+    pairs = tuple(_read_pairs(path, [setting.name for setting in settings]))
+    return Study(path.stem, _read_description(path), settings, tuple(dict.fromkeys(pairs)))
 
 
 def select_settings(study: Study, names: tuple[str, ...]) -> tuple[Setting, ...]:
@@ -70,3 +109,28 @@ def _read_description(path: Path) -> str:
     lines = read_text(path).splitlines()
     comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
     return "\n".join(line.removeprefix("#").strip() for line in comment)
+
+
+def _read_pairs(path: Path, names: Sequence[str]) -> Iterator[Pair]:
+    """Yield the pairs of settings in the last lines of the file of a study.
+
+    Raises:
+        UserError: A line is wrong, names an unknown setting, or stands before a setting.
+    """
+    is_after_settings = False
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        place = f"study: {path}, line {number}"
+        word, *pair = line.split()
+        if not line.startswith("@"):
+            if is_after_settings:
+                raise UserError(f"{place}: expected all settings before the first {COMPARE}, received {word!r}")
+            continue
+        is_after_settings = True
+        if word != COMPARE or len(set(pair)) != 2 or len(pair) != 2:
+            raise UserError(f"{place}: expected {COMPARE} and the names of two settings, received {line.strip()!r}")
+        unknown = [name for name in pair if name not in names]
+        if unknown:
+            raise UserError(f"{place}: expected names of {', '.join(names)}, received {unknown[0]!r}")
+        yield pair[0], pair[1]

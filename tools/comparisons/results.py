@@ -9,7 +9,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sagan_tf.training.health.signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import draw_line_charts
@@ -27,6 +27,7 @@ from tools.comparisons.records import (
 
 Record = Mapping[str, Any]
 Points = list[tuple[float, float]]
+T = TypeVar("T")
 
 HEADINGS = {
     "label_agreement": "agreement",
@@ -49,13 +50,12 @@ def format_rows(records: Sequence[Record]) -> list[list[str]]:
 
     A row has the mean and the standard deviation of each figure over the finished cells.
     """
-    names = list(dict.fromkeys(name for record in records for name in record.get("values", {})))
-    names = [name for name in names if remove_sample_count(name) not in OMITTED_METRICS]
-    headings = [HEADINGS.get(remove_sample_count(name), remove_sample_count(name)) for name in names]
+    names = list_metrics(record.get("values", {}) for record in records)
+    headings = [get_heading(name) for name in names]
     readings = [name for name in READINGS if any(record.get(name) is not None for record in records)]
     headings += [READINGS[name].heading for name in readings]
     result = [["setting", *headings, "images seen", "seconds", "CPU seconds", "runs"]]
-    for setting, cells in _group_by_setting(records).items():
+    for setting, cells in group_by_setting(records, lambda record: record["setting"]).items():
         finished = [record for record in cells if record["status"] == FINISHED]
         row = [setting, *(format_mean([record["values"].get(name) for record in finished], ".3f") for name in names)]
         row += [format_mean([record.get(name) for record in finished], READINGS[name].format_spec) for name in readings]
@@ -147,11 +147,29 @@ def average_curve(by_run: Sequence[Mapping[float, float]]) -> tuple[Points, Poin
     return means, [(step, statistics.stdev(values[step])) for step in steps] if len(finite) > 1 else []
 
 
-def _group_by_setting(records: Sequence[Record]) -> dict[str, list[Record]]:
-    cells: dict[str, list[Record]] = {}
-    for record in records:
-        cells.setdefault(record["setting"], []).append(record)
-    return cells
+def group_by_setting(cells: Iterable[T], get_setting: Callable[[T], str]) -> dict[str, list[T]]:
+    """Return the cells of each setting, in the order of the first cell of each.
+
+    Args:
+        cells: Cells, or what describes them.
+        get_setting: Returns the name of the setting of a cell.
+    """
+    groups: dict[str, list[T]] = {}
+    for cell in cells:
+        groups.setdefault(get_setting(cell), []).append(cell)
+    return groups
+
+
+def list_metrics(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the metrics that a table shows, in the order of the evaluations."""
+    names = dict.fromkeys(name for values in evaluations for name in values)
+    return [name for name in names if remove_sample_count(name) not in OMITTED_METRICS]
+
+
+def get_heading(metric: str) -> str:
+    """Return the short name of a metric."""
+    family = remove_sample_count(metric)
+    return HEADINGS.get(family, family)
 
 
 def remove_sample_count(name: str) -> str:

@@ -132,10 +132,15 @@ def _check_config(config: Config) -> None:
     check_metrics_match_extractor(evaluation.extractor, find_metrics(evaluation.metrics))
 
 
-def read_settings(path: Path) -> list[Setting]:
+def read_settings(path: Path, *, is_study: bool = False) -> list[Setting]:
     """Read a settings file.
 
     A line `* FLAGS` gives flags to all settings after it, up to the next such line. They precede those of a setting.
+
+    Args:
+        path: The file.
+        is_study: Whether lines that begin with `@` are left out, which `studies.find_study` reads; otherwise they are
+            an error.
 
     Raises:
         UserError: The file cannot be read, has no settings, or a line is wrong; the message names the line.
@@ -143,8 +148,13 @@ def read_settings(path: Path) -> list[Setting]:
     settings: dict[str, Setting] = {}
     shared: list[str] = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+        if not line.strip() or line.startswith("#") or (is_study and line.startswith("@")):
             continue
+        if line.startswith("@"):
+            raise UserError(
+                f"settings: {path}, line {number}: {line.split()[0]} belongs to a study of tools/ablation.py; remove "
+                "the line"
+            )
         try:
             name, *flags = shlex.split(line)
         except ValueError as error:

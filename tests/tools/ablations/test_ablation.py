@@ -36,7 +36,8 @@ def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, f
     assert {(row["best_step"], row["best/fcd10k"], row["last_step"]) for row in rows} == {("200", "0.5", "300")}
     assert [row["last/fcd10k"] for row in rows] == ["1.0", "1.0", "2.0", "2.0"]
     page = (tmp_path / "runs" / "results.md").read_text()
-    assert "Two widths." in page and "| wide | 1.500 ± 0.707 |" in page and "curves.svg" in page
+    assert page.startswith("# Two widths\n") and "| wide | 2 of 2 | 0 | 1 | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
+    assert "![Metrics over training](curves.svg)" in page and str(tmp_path) not in page
     commands = (tmp_path / "runs" / "commands.txt").read_text().splitlines()
     assert [command.split()[2] for command in commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 4
     assert {"--base_channels=32", "--seed=0", "--num_steps=300"} <= set(commands[2].split())
@@ -53,7 +54,9 @@ def test_results_are_collected_without_the_directory_of_the_data(processes: Fake
     page = (tmp_path / "runs" / "results.md").read_text()
     (tmp_path / "runs" / "results.md").unlink()
     assert ablation.run([*flags, "--collect"]) == 0
-    assert (tmp_path / "runs" / "results.md").read_text() == page and f"--data_dir={tmp_path / 'data'}" in page
+    assert (tmp_path / "runs" / "results.md").read_text() == page and "--data_dir=DATA" in page
+    assert str(tmp_path) not in page
+    assert f"--data_dir={tmp_path / 'data'}" in (tmp_path / "runs" / "commands.txt").read_text()
     assert ablation.run([*flags, f"--data_dir={tmp_path / 'other'}"]) == 2  # training with other data
     error = capsys.readouterr().err
     assert "data_dir" in error and "remove" not in error
@@ -86,7 +89,7 @@ def test_the_page_is_written_if_images_fail(processes: FakeProcesses, flags, tmp
     monkeypatch.setattr(report, "write_images", fail)
     with contextlib.suppress(OSError):
         ablation.run(flags)
-    assert "| wide | 1.500" in (tmp_path / "runs" / "results.md").read_text()
+    assert "| wide | 2 of 2 | 0 | 1 | **1.50" in (tmp_path / "runs" / "results.md").read_text()
 
 
 def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
@@ -95,11 +98,9 @@ def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, 
     printed = capsys.readouterr().out
     assert "died: wide, seed 1" in printed and "1 unhealthy" in printed
     page = (tmp_path / "runs" / "results.md").read_text()
-    assert (
-        "1 of 2, 1 unhealthy" in page
-        and "| 1.000 (n=1) |" in page
-        and re.search("wide, seed 1: .*the discriminator is dead", page)
-    )
+    assert "| wide | 1 of 2, 1 unhealthy | 1 | 0 | 1.00 (n=1) |" in page and str(tmp_path) not in page
+    assert re.search("## Runs that died\n\n- wide, seed 1: .*the discriminator is dead", page)
+    assert "not compared: 1 of 2 runs of wide died" in page
     processes.commands.clear()
     assert ablation.run(flags) == 0 and processes.commands == []
 
@@ -135,7 +136,7 @@ def test_a_cell_of_another_process_is_shown_as_running(processes: FakeProcesses,
     assert "4 cells: 1 finished, 1 running, 2 not started" in printed.out and "wide, seed 0 (running)" in printed.err
     assert [row["status"] for row in read_rows(tmp_path)] == ["finished", "running", "not started", "not started"]
     page = (tmp_path / "runs" / "results.md").read_text()
-    assert "0 of 2, 1 running, 1 not started" in page and "- wide, seed 0: running: at step 0" in page
+    assert "0 of 2, 1 running, 1 not started" in page and "- wide, seed 0: running at step 0" in page
 
 
 def test_a_cell_of_another_process_is_skipped(processes: FakeProcesses, flags, tmp_path, capsys) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tools.ablations.paired_test import compare_pairs, compute_p_value, compute_t_quantile
+from tools.ablations.paired_test import adjust_by_holm, compare_pairs, compute_p_value, compute_t_quantile
 
 
 @pytest.mark.parametrize(("degrees", "expected"), [(1, 12.706), (2, 4.303), (4, 2.776), (5, 2.571), (30, 2.042)])
@@ -42,3 +42,12 @@ def test_equal_differences_have_no_t(shift: float):
     near = compare_pairs(first, [first[0] + 1e-9, *first[1:]])
     assert near is not None and near.student is not None and near.student.statistic == pytest.approx(1.0)
     assert compare_pairs([1.0], [2.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("p_values", "expected"),
+    [([0.01, 0.02, 0.03, 0.04], [0.04, 0.06, 0.06, 0.06]), ([0.5, 0.012, 0.6], [1.0, 0.036, 1.0]), ([], [])],
+)
+def test_adjusted_p_values(p_values: list[float], expected: list[float]):
+    """The first example is that of `p.adjust(c(0.01, 0.02, 0.03, 0.04), "holm")` of R."""
+    assert adjust_by_holm(p_values) == pytest.approx(expected)

@@ -1,123 +1,119 @@
-"""Tests of the tables and curves of a study, from records that are made by hand."""
+"""Tests of the tables of a study, from records that are made by hand."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
-import pathlib
-import re
 
 import pytest
 
-from sagan_tf.config import Config
-from tools.ablations.curves import draw_gamma_chart, draw_metric_charts
-from tools.ablations.outcomes import Outcome, read_outcomes
-from tools.ablations.tables import (
-    BEST,
-    LAST,
-    format_cells_csv,
-    format_differences_csv,
-    make_differences_table,
-    make_metrics_table,
-)
-from tools.comparisons.cells import Cell, Limit
-from tools.comparisons.settings import Setting
-
-FCD = {"plain": [[4.0, 2.0, 3.0], [5.0, 6.0, 7.0]], "wide": [[4.0, 1.0, 0.5], [3.0, 3.0, 3.5]]}
-"""The fcd10k of seed 0 and 1 at steps 10, 20 and 30."""
-
-
-def write_cell(
-    directory: pathlib.Path, name: str, seed: int, fcd: list[float], status: str = "finished", ends: int = 3
-) -> Cell:
-    """Write the record and the log of a cell, whose last value is that of the evaluation after training."""
-    cell = Cell(Setting(name, ()), seed, Limit(30, 0.0), (), directory, Config())
-    cell.run_dir.mkdir(parents=True)
-    lines = [
-        {"kind": "evaluation", "step": 10 * (index + 1), "num_samples": {"fcd10k": 1}, "fcd10k": value}
-        for index, value in enumerate(fcd[: min(ends, max(len(fcd) - 1, 0))])
-    ]
-    lines += [
-        {"kind": "evaluation", "step": 10, "generator_weights": "live", "num_samples": {"fcd10k": 1}, "fcd10k": -1}
-    ]
-    lines += [{"kind": "train", "step": step, "gamma/generator/attention": step + seed} for step in (10, 20)]
-    (cell.run_dir / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    record = cell._describe_identity() | {"status": status, "cpu_seconds": 1.0, "message": "the logits are 0"}
-    record |= {"training_seconds": 2.0, "images_seen": 3, "step": 30, "values": {"fcd10k": fcd[-1]} if fcd else {}}
-    cell.path_with_suffix(".json").write_text(json.dumps(record))
-    return cell
+from tests.tools.ablations.toy_outcomes import FCD, write_cell
+from tools.ablations.metric_text import format_heading
+from tools.ablations.outcomes import BEST, LAST, Outcome, describe_ending, read_outcomes
+from tools.ablations.tables import format_cells_csv, format_metric_mean, make_cost_table, make_metrics_table
 
 
 @pytest.fixture
-def outcomes(tmp_path: pathlib.Path) -> list[Outcome]:
+def outcomes(tmp_path) -> list[Outcome]:
     cells = [write_cell(tmp_path, name, seed, FCD[name][seed]) for seed in (0, 1) for name in FCD]
     return read_outcomes(cells, "fcd10k")
 
 
 def test_means_and_deviations_at_the_best_and_the_last_step(outcomes):
     """Best: plain 2 and 5 at steps 20 and 10, wide 0.5 and 3 at steps 30 and 10."""
-    heading, plain, wide = make_metrics_table(outcomes, BEST)
-    assert heading == ["setting", "fcd", "step", "runs"]
-    assert plain == ["plain", "3.500 ± 2.121", "15 ± 7", "2 of 2"]
-    assert wide == ["wide", "1.750 ± 1.768", "20 ± 14", "2 of 2"]
-    _, plain, wide = make_metrics_table(outcomes, LAST)
-    assert plain == ["plain", "5.000 ± 2.828", "30 ± 0", "2 of 2"] and wide[1] == "2.000 ± 2.121"
-
-
-def test_differences_are_paired_by_seed(outcomes):
-    """Last: -2.5 and -3.5, so t is -3 / 0.5 with one degree of freedom, and p is 1 - 2 / pi * atan(6)."""
-    heading, row = make_differences_table(outcomes, "fcd10k", LAST)
-    assert row == ["wide", "-3.000 ± 0.707", "-9.353 to +3.353", "-6.00", "12.71", "0.105", "2"] and len(
-        heading
-    ) == len(row)
-    lines = list(csv.DictReader(format_differences_csv(outcomes).splitlines()))
-    last = next(line for line in lines if line["moment"] == LAST)
-    assert (last["first"], last["second"], float(last["mean"])) == ("plain", "wide", -3.0)
+    heading, plain, wide = make_metrics_table(outcomes, "fcd10k", BEST)
+    assert heading == ["setting", "runs", "died", "collapsed", "fcd ↓", "step"]
+    assert plain == ["plain", "2 of 2", "0", "0", "3.50 ± 2.12", "15 ± 7"]
+    assert wide[4:] == ["**1.75 ± 1.77**", "20 ± 14"]
+    _, plain, wide = make_metrics_table(outcomes, "fcd10k", LAST)
+    assert plain[4:] == ["5.00 ± 2.83"] and wide[4:] == ["**2.00 ± 2.12**"]
 
 
 def test_a_run_that_died_has_a_best_step_and_no_last_step(tmp_path):
     cells = [write_cell(tmp_path, "plain", 0, FCD["plain"][0]), write_cell(tmp_path, "wide", 0, FCD["wide"][0])]
     cells.append(write_cell(tmp_path, "wide", 1, [0.25, 9.0, 9.0], "unhealthy", ends=1))
     outcomes = read_outcomes(cells, "fcd10k")
-    assert make_metrics_table(outcomes, BEST)[2][1:] == ["0.375 ± 0.177", "20 ± 14", "1 of 2, 1 unhealthy"]
-    assert make_metrics_table(outcomes, LAST)[2][1:3] == ["0.500 (n=1)", "30 (n=1)"]
-    assert make_differences_table(outcomes, "fcd10k", LAST)[1][1:] == ["-"] * 6
-    rows = list(csv.DictReader(format_cells_csv(outcomes).splitlines()))
+    died = ["wide", "1 of 2, 1 unhealthy", "1", "0"]
+    assert make_metrics_table(outcomes, "fcd10k", BEST)[2] == [*died, "**0.375 ± 0.177**", "20 ± 14"]
+    # A mean of only the runs that did not die is not the best one.
+    assert make_metrics_table(outcomes, "fcd10k", LAST)[2] == [*died, "0.500 (n=1)"]
+    text = format_cells_csv(outcomes)
+    rows = list(csv.DictReader(text.splitlines()))
     assert [row["status"] for row in rows] == ["finished", "finished", "unhealthy"]
     assert (rows[2]["best/fcd10k"], rows[2]["last/fcd10k"], rows[2]["last_step"]) == ("0.25", "", "")
+    assert rows[2]["message"] == "see plain" and str(tmp_path) not in text
 
 
-def test_values_that_are_not_finite_are_left_out_and_counted(tmp_path):
-    wide = [[1.0, 1.0, 2.0], [1.0, 1.0, math.nan], [1.0, 1.0, 4.0]]
-    cells = [write_cell(tmp_path, "plain", seed, [1.0, 1.0, 1.0]) for seed in range(3)]
-    cells += [write_cell(tmp_path, "wide", seed, values) for seed, values in enumerate(wide)]
+@pytest.mark.parametrize(("last", "has_collapsed"), [(4.0, False), (4.01, True), (math.nan, False)])
+def test_a_run_has_collapsed_if_its_last_value_is_more_than_twice_its_best(last: float, has_collapsed: bool, tmp_path):
+    cells = [write_cell(tmp_path, "plain", 0, [5.0, 2.0, last]), write_cell(tmp_path, "plain", 1, [4.0, 2.0, 3.0])]
+    cells.append(write_cell(tmp_path, "plain", 2, [1.0, 9.0, 9.0], "unhealthy", ends=2))
     outcomes = read_outcomes(cells, "fcd10k")
-    (_, row) = make_differences_table(outcomes, "fcd10k", LAST)
-    assert row[1] == "+2.000 ± 1.414" and row[-1] == "2" and row[4] == "12.71"  # the quantile of one degree of freedom
-    assert make_metrics_table(outcomes, LAST)[2][1] == "3.000 ± 1.414 (n=2)"
-    assert "wide: 1" in draw_metric_charts(outcomes)  # the last step at which all three values are finite
+    assert [outcome.has_collapsed for outcome in outcomes] == [has_collapsed, False, False]
+    assert make_metrics_table(outcomes, "fcd10k", LAST)[1][2:4] == ["1", str(int(has_collapsed))]
+    assert [row["collapsed"] for row in csv.DictReader(format_cells_csv(outcomes).splitlines())].count("yes") == int(
+        has_collapsed
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_settings_without_a_finite_value_are_shown(value: float, tmp_path):
     outcomes = read_outcomes([write_cell(tmp_path, "plain", seed, [value] * 3) for seed in (0, 1)], "fcd10k")
-    assert [make_metrics_table(outcomes, moment)[1][1] for moment in (BEST, LAST)] == ["-", "-"]
-    assert draw_metric_charts(outcomes) == "" and format_differences_csv(outcomes).count("\n") == 1
+    assert [make_metrics_table(outcomes, "fcd10k", moment)[1][4] for moment in (BEST, LAST)] == ["-", "-"]
 
 
-def test_a_curve_ends_with_the_first_run_that_died(tmp_path):
-    cells = [write_cell(tmp_path, "plain", seed, FCD["plain"][seed]) for seed in (0, 1)]
-    cells.append(write_cell(tmp_path, "plain", 2, [9.0, 0.0, 0.0], "unhealthy", ends=1))
-    assert "plain: 6" in draw_metric_charts(read_outcomes(cells, "fcd10k"))  # the mean of 4, 5 and 9 at step 10
-    cells[2] = write_cell(tmp_path, "plain", 3, [], "unhealthy", ends=0)
-    assert draw_metric_charts(read_outcomes(cells, "fcd10k")) == ""
+def test_the_table_has_six_metrics_and_the_csv_all(tmp_path):
+    parts = ["precision_recall10k/precision", "precision_recall10k/recall", "density_coverage10k/density"]
+    names = ["is10k", "label_agreement10k", "kid10k/standard_error", *parts, "density_coverage10k/coverage"]
+    cell = write_cell(tmp_path, "plain", 0, [3.0, 3.0, 3.0], others=dict.fromkeys(names, 0.5))
+    outcomes = read_outcomes([cell], "fcd10k")
+    heading = make_metrics_table(outcomes, "fcd10k", LAST)[0][4:]
+    assert heading == ["fcd ↓", "is ↑", "agreement ↑", "precision ↑", "recall ↑", "coverage ↑"]
+    assert {f"last/{name}" for name in ("fcd10k", *names)} <= set(format_cells_csv(outcomes).split("\n")[0].split(","))
+    assert format_heading("authenticity10k/authenticity") == "authenticity/authenticity"  # no direction is better
 
 
-def test_curves_are_means_over_seeds_with_bands(outcomes):
-    """The legend has the last mean of each curve; each of the two curves has a filled band."""
-    chart = draw_metric_charts(outcomes)
-    assert {"plain: 5", "wide: 2"} <= set(re.findall(r">([^<>]+)</text>", chart))
-    assert chart.count("fill-opacity: 0.15") == 2
-    assert "plain: generator/attention: 20.5" in draw_gamma_chart(outcomes)
-    assert draw_gamma_chart([]) == ""
+@pytest.mark.parametrize(
+    ("metric", "values", "text"),
+    [
+        ("fid50k", [18.65, 18.23], "18.44 ± 0.30"),
+        ("fid50k", [186.5], "186.5"),
+        ("fid50k", [1865.4], "1865"),
+        ("fcd10k", [4.698], "4.70"),
+        ("fcd10k", [0.0524], "0.052"),
+        ("kid50k/value", [0.002134, 0.002136], "0.00213 ± 0.00000"),
+        ("precision_recall10k/recall", [0.01, 0.02], "0.015 ± 0.007"),
+        ("precision_recall10k/recall", [0.0, 0.0], "0.000 ± 0.000"),
+        ("is50k", [None], "-"),
+    ],
+)
+def test_decimals_fit_the_metric(metric: str, values: list[float | None], text: str):
+    assert format_metric_mean(metric, values) == text
+
+
+def test_the_cost_includes_runs_that_died(tmp_path):
+    """Training took 2 s in the finished run, and the other logged 20 steps with 2 steps and 6 images a second."""
+    cells = [write_cell(tmp_path, "plain", 0, [1.0, 1.0, 1.0])]
+    cells.append(write_cell(tmp_path, "plain", 1, [1.0, 1.0, 1.0], "unhealthy"))
+    _, plain, total = make_cost_table(read_outcomes(cells, "fcd10k"))
+    assert plain[:2] == ["plain", "2"] and plain[3] == "1 ± 0"
+    assert total == ["total", "2", "12", "2", "63"]
+
+
+DEAD = "error: on_unhealthy: dead discriminator at step 250: range is 0; see /machine/path"
+NON_FINITE = (
+    "error: training: expected finite losses, received non-finite weights, loss scale between steps 5 and 9; /c"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (DEAD, "dead discriminator at step 250"),
+        (NON_FINITE, "non-finite weights, loss scale between steps 5 and 9"),
+        ("see /machine/path", "unhealthy at step 20"),
+    ],
+)
+def test_the_end_of_a_run_is_told_without_paths(message: str, text: str, tmp_path):
+    (outcome,) = read_outcomes([write_cell(tmp_path, "plain", 0, [1.0, 1.0, 1.0], "unhealthy")], "fcd10k")
+    assert describe_ending(Outcome(outcome.cell, outcome.status, {"message": message}, {}, {})) == text

@@ -50,6 +50,12 @@ def test_an_invalid_file_is_refused(content: str, named: str, tmp_path: pathlib.
         find_settings(str(tmp_path / "settings.txt"))
 
 
+def test_pairs_of_a_study_are_refused(tmp_path: pathlib.Path):
+    (tmp_path / "study.txt").write_text("a\nb\n@compare a b")
+    with pytest.raises(UserError, match="line 3: @compare"):
+        find_settings(str(tmp_path / "study.txt"))
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(UserError, match="'absent'"):
         find_settings("quickstart,absent")

@@ -1,0 +1,76 @@
+"""Tests of the charts of a study, from records that are made by hand."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from sagan_tf.visualization.panel_chart import Panel
+from tests.tools.ablations.toy_outcomes import FCD, write_cell
+from tools.ablations import curves
+from tools.ablations.outcomes import read_outcomes
+
+
+@pytest.fixture
+def panels(monkeypatch) -> list[Panel]:
+    """Return a list of the panels that are drawn."""
+    drawn: list[Panel] = []
+
+    def draw(panels: list[Panel], **_: bool) -> str:
+        drawn.extend(panels)
+        return ""
+
+    monkeypatch.setattr(curves, "draw_panels", draw)
+    return drawn
+
+
+def test_curves_are_means_over_seeds_with_bands(panels, tmp_path):
+    cells = [write_cell(tmp_path, name, seed, FCD[name][seed]) for seed in (0, 1) for name in FCD]
+    curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k")
+    assert panels[0].curves == {"plain": [(10, 4.5), (20, 4.0), (30, 5.0)], "wide": [(10, 3.5), (20, 2.0), (30, 2.0)]}
+    assert panels[0].deviations["wide"][0] == (10, pytest.approx(math.sqrt(0.5)))
+
+
+def test_a_curve_ends_with_the_first_run_that_died(panels, tmp_path):
+    cells = [write_cell(tmp_path, "plain", seed, FCD["plain"][seed]) for seed in (0, 1)]
+    cells.append(write_cell(tmp_path, "plain", 2, [9.0, 0.0, 0.0], "unhealthy", ends=1))
+    chart = curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k")
+    assert panels[0].curves == {"plain": [(10, 6.0)]} and "plain" not in chart.caption
+    cells[2] = write_cell(tmp_path, "plain", 3, [], "unhealthy", ends=0)
+    chart = curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k")
+    assert panels[1].curves == {"plain": []} and "plain" in chart.caption
+
+
+def test_gamma_and_minus_gamma_are_the_same(panels, tmp_path):
+    """Seed 1 has the opposite sign: the mean of 20 and -21 is not near 0."""
+    cells = [write_cell(tmp_path, "plain", seed, FCD["plain"][seed]) for seed in (0, 1)]
+    cells.append(write_cell(tmp_path, "plain", 2, [], "unhealthy", ends=0))
+    chart = curves.draw_gamma_chart(read_outcomes(cells, "fcd10k"))
+    assert [panel.title for panel in panels] == ["generator"] and panels[0].curves == {
+        "plain": [(10, 10.5), (20, 20.5)]
+    }
+    assert "plain, seed 2" in chart.caption and "seed 0" not in chart.caption
+    assert curves.draw_gamma_chart([]).svg == ""
+
+
+def test_layers_are_named_and_long_logs_are_thinned(panels, tmp_path, monkeypatch):
+    cell = write_cell(tmp_path, "plain", 0, FCD["plain"][0])
+    names = ("gamma/discriminator/attention_8", "gamma/discriminator/attention_16")
+    lines = [{"kind": "train", "step": step, names[0]: 0.5, names[1]: -step} for step in range(1000)]
+    monkeypatch.setattr(curves, "read_run_records", lambda _: lines)
+    curves.draw_gamma_chart(read_outcomes([cell], "fcd10k"))
+    points = panels[0].curves["plain, attention_16"]
+    assert set(panels[0].curves) == {"plain, attention_8", "plain, attention_16"}
+    assert len(points) == 200 and (points[0], points[-1]) == ((0, 0), (999, 999))
+    assert [step for step, _ in points] == sorted({step for step, _ in points})
+
+
+def test_the_selecting_metric_is_the_large_panel(tmp_path):
+    others = {"precision_recall10k/recall": 0.5, "kid10k/standard_error": 0.1}
+    cells = [write_cell(tmp_path, name, 0, FCD[name][0], others=others) for name in FCD]
+    svg = curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k").svg
+    texts = re.findall(r">([^<>]+)</text>", svg)
+    assert {"fcd", "recall", "fcd10k, lower is better", "higher is better"} <= set(texts)
+    assert texts.count("plain") == texts.count("wide") == 1

@@ -1,0 +1,142 @@
+"""The page of a study in Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from tools.ablations.comparisons import compare_settings, describe_critical_values, make_comparisons_table
+from tools.ablations.metric_text import MAX_HEADLINE_METRICS
+from tools.ablations.outcomes import BEST, COLLAPSE_RATIO, LAST, Outcome, describe_ending, group_by_setting
+from tools.ablations.plan import Plan
+from tools.ablations.portable import format_portable_command
+from tools.ablations.setup_table import find_unequal_devices, make_setup_table
+from tools.ablations.tables import format_markdown, make_cost_table, make_metrics_table
+from tools.comparisons.records import FINISHED
+from tools.comparisons.results import get_heading
+
+_MOMENTS = {LAST: "Last step", BEST: "Best step"}
+"""Headings of the moments. The last step is the first, because it is not chosen by its metrics."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A chart or an image of the page.
+
+    Attributes:
+        name: Name of the file, which is in the directory of the page.
+        heading: Heading, and alternative text.
+        caption: Text below it; may be empty.
+    """
+
+    name: str
+    heading: str
+    caption: str
+
+
+def format_page(plan: Plan, outcomes: Sequence[Outcome], figures: Sequence[Figure], image_notes: Sequence[str]) -> str:
+    """Format the page of a study.
+
+    It has no paths of the machine, so that it can be published.
+
+    Args:
+        plan: The plan of the study.
+        outcomes: The outcomes of all cells.
+        figures: Charts and images.
+        image_notes: A line for each setting that says which run the images show.
+    """
+    return "\n\n".join(_format_sections(plan, outcomes, figures, image_notes)) + "\n"
+
+
+def _format_sections(
+    plan: Plan, outcomes: Sequence[Outcome], figures: Sequence[Figure], image_notes: Sequence[str]
+) -> Iterator[str]:
+    yield f"# {plan.study.title}"
+    if plan.study.introduction:
+        yield plan.study.introduction
+    yield (
+        "Metrics of every run: [results.csv](results.csv). Differences of all pairs of settings and all metrics: "
+        "[differences.csv](differences.csv). Commands: [commands.txt](commands.txt)."
+    )
+    yield "## Setup"
+    yield format_markdown(make_setup_table(plan, outcomes))
+    notes = [*plan.notes, *find_unequal_devices(outcomes)]
+    if notes:
+        yield _format_list(notes)
+    yield from _format_metrics(plan.metric, outcomes)
+    yield from _format_endings(outcomes)
+    yield from _format_comparisons(plan, outcomes)
+    for figure in figures:
+        yield f"## {figure.heading}\n\n![{figure.heading}]({figure.name})"
+        if figure.caption:
+            yield figure.caption
+    if image_notes:
+        yield f"## Runs in the images\n\n{_format_list(image_notes)}"
+    yield from _format_cost(outcomes)
+    yield "## Commands\n\nTraining of each setting with its first seed; `DATA` is the directory of the data:"
+    commands = [format_portable_command(cells[0].cell) for cells in group_by_setting(outcomes).values()]
+    yield "```bash\n" + "\n".join(commands) + "\n```"
+
+
+def _format_list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _format_metrics(metric: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield "## Metrics"
+    for moment, heading in _MOMENTS.items():
+        yield f"### {heading}"
+        yield format_markdown(make_metrics_table(outcomes, metric, moment))
+    name = get_heading(metric)
+    yield (
+        "Mean ± standard deviation over the seeds; `n` is the number of runs in a mean that lacks some. Bold: the best "
+        f"mean of the settings that lack none. At most {MAX_HEADLINE_METRICS} metrics are shown. Died: training "
+        "stopped the run, which then has no last step. Collapsed: "
+        f"{name} at the last step is more than {COLLAPSE_RATIO:g} times that at the best step. The best step of a run "
+        f"has its lowest {name} and is chosen with the same reference images that give its metrics, so that these are "
+        "optimistic."
+    )
+
+
+def _format_endings(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Yield a list of the runs that died, and one of those that have not ended."""
+    died = [outcome for outcome in outcomes if outcome.has_died]
+    others = [outcome for outcome in outcomes if outcome.status != FINISHED and not outcome.has_died]
+    for heading, listed in (("Runs that died", died), ("Runs that are not finished", others)):
+        if listed:
+            yield f"## {heading}"
+            yield _format_list([f"{outcome.cell.name}: {describe_ending(outcome)}" for outcome in listed])
+
+
+def _format_comparisons(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    if len(plan.study.settings) < 2:
+        return
+    yield "## Comparisons"
+    if not plan.study.pairs:
+        yield "No pair that the study names has both of its settings here."
+        return
+    name = get_heading(plan.metric)
+    yield (
+        f"The difference is {name} of the second setting minus that of the first, seed by seed, with a paired t-test: "
+        "below 0, the second is better. Holm's method adjusts p for the number of tests in the table. The last step is "
+        "the primary comparison."
+    )
+    for moment, heading in _MOMENTS.items():
+        comparisons = compare_settings(outcomes, plan.study.pairs, plan.metric, moment)
+        yield f"### {heading}: {name}"
+        yield format_markdown(make_comparisons_table(comparisons, plan.metric))
+        critical = describe_critical_values(comparisons)
+        if critical:
+            yield critical
+
+
+def _format_cost(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield "## Cost"
+    yield format_markdown(make_cost_table(outcomes))
+    yield (
+        "Mean ± standard deviation over all cells that have been started, also those that died or are not finished; "
+        "the last row is the sum. Training: seconds of the training steps, without tracing, evaluation and saving. "
+        "CPU: processor seconds of the training processes, with all of these. Both are without the evaluation at the "
+        "end. Images seen: real images that the discriminator has seen. How many cells ran at the same time is not "
+        "recorded."
+    )
