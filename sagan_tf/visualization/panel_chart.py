@@ -79,7 +79,8 @@ def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool) -> str:
 
     Args:
         panels: The panels. Those without a value that can be drawn are left out.
-        has_large_panel: Whether the first panel is larger and stands above the others. If it is left out, no panel is.
+        has_large_panel: Whether the first panel is larger and stands above the others. If it has no values, no panel
+            is larger.
 
     Returns:
         An <svg> element; empty without any panel.
