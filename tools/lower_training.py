@@ -114,7 +114,7 @@ def write_updates(directory: Path, config: Config) -> str:
     from tools.lowering.updates import lower_updates
 
     check_config(config)
-    if config.model.conditioning != "none" and not config.model.num_classes:
+    if config.model.uses_classes and not config.model.num_classes:
         raise UserError("num_classes: expected the number of classes of the data set, received 0")
     modules = lower_updates(config, create_state(config))
     with replace_directories_atomically([directory], overwrite=False, option="DIR") as (new,):

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from sagan_tf.environment.cores import count_usable_cores
+from sagan_tf.exporting.model_card import read_git_revision
 
 
 def collect_machine_facts() -> dict[str, Any]:
@@ -30,6 +31,13 @@ def describe_machine(about: dict[str, Any]) -> str:
         f"{about['processor']}, {about['cores']} cores, {memory:.0f} GiB; Python {about['python']}, "
         f"TensorFlow {about['tensorflow']}, Keras {about['keras']}"
     )
+
+
+def describe_origin() -> dict[str, str]:
+    """Return the machine and, in a git checkout, the `git_revision` of the sources, for a record."""
+    revision = read_git_revision()
+    about = {"machine": describe_machine(collect_machine_facts())}
+    return about | {"git_revision": revision} if revision else about
 
 
 def _find_tensorflow_version() -> str:

@@ -91,7 +91,7 @@ def resolve_num_classes(config: Config) -> Config:
         UserError: The number of classes is not known before the data set is opened.
     """
     model, dataset = config.model, config.data.dataset
-    if model.num_classes or model.conditioning == "none":
+    if model.num_classes or not model.uses_classes:
         return config
     if dataset not in NUM_CLASSES:
         known = ", ".join(NUM_CLASSES)

@@ -83,7 +83,7 @@ def build_model_card(
         "data": {"dataset": dataset, "license": license_},
         "configuration": get_option_values(origin.config),
         "trained_with": origin.versions,
-        "git_revision": _read_git_revision(),
+        "git_revision": read_git_revision(),
         "exported": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -107,7 +107,7 @@ def _replace_non_finite(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def _read_git_revision() -> str | None:
+def read_git_revision() -> str | None:
     """Return the git revision of the sources, with + if they were changed.
 
     None: The sources are not in a git checkout.

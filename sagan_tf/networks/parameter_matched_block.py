@@ -10,7 +10,8 @@ import tensorflow as tf
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS
 from sagan_tf.networks.blocks import Block
 
-_KERNEL_SIZES = (3, 1)
+KERNEL_SIZES = (3, 1)
+"""Sizes of the kernels, in pixels."""
 
 
 @keras.saving.register_keras_serializable(package="sagan_tf")
@@ -46,7 +47,7 @@ class ParameterMatchedBlock(Block):
     def build(self, input_shape: Any) -> None:
         """Create the two convolutions."""
         inner = count_inner_channels(self.filters, self.form)
-        first_size, second_size = _KERNEL_SIZES
+        first_size, second_size = KERNEL_SIZES
         self.convolution_1 = self._create_convolution(inner, first_size, "convolution_1", use_bias=False)
         self.convolution_2 = self._create_convolution(self.filters, second_size, "convolution_2", use_bias=False)
         self.convolution_1.build(input_shape)
@@ -73,5 +74,5 @@ def count_inner_channels(channels: int, form: str) -> int:
         channels: Number of channels of the feature map.
         form: Form of the `SelfAttention2D` that the block replaces.
     """
-    per_inner_channel = channels * sum(size**2 for size in _KERNEL_SIZES)
+    per_inner_channel = channels * sum(size**2 for size in KERNEL_SIZES)
     return max(round(ATTENTION_FORMS[form].count_parameters(channels) / per_inner_channel), 1)

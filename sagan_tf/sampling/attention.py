@@ -31,6 +31,10 @@ _MAX_IMAGES_ON_PAGE = 100
 _POSITION = re.compile(r"(\d*\.?\d+):(\d*\.?\d+)")
 
 
+class NonFiniteWeightsError(UserError):
+    """An error of a checkpoint whose attention maps have numbers that are not finite."""
+
+
 def make_attention_sheet(generator: Generator, options: SampleOptions) -> Image.Image:
     """Make a sheet of attention maps with one row per image and layer.
 
@@ -42,6 +46,7 @@ def make_attention_sheet(generator: Generator, options: SampleOptions) -> Image.
         The sheet.
 
     Raises:
+        NonFiniteWeightsError: The weights of the network are not finite.
         UserError: The options do not fit the generator.
     """
     positions = parse_query_positions(options.queries)
@@ -64,6 +69,7 @@ def make_attention_html(generator: Generator, options: SampleOptions) -> str:
         HTML text.
 
     Raises:
+        NonFiniteWeightsError: The weights of the network are not finite.
         UserError: The options do not fit the generator.
     """
     if options.num_samples > _MAX_IMAGES_ON_PAGE:
@@ -77,7 +83,8 @@ def _compute_attention(generator: Generator, options: SampleOptions) -> list[Ima
     """Compute the attention maps of the images that the options select.
 
     Raises:
-        UserError: The network has no attention layers, or its weights are not finite.
+        NonFiniteWeightsError: The weights of the network are not finite.
+        UserError: The network has no attention layers.
     """
     network, images, inputs, names = _prepare_network(generator, options)
     attention = compute_image_attention(AttentionReader(network), inputs, images, names)
@@ -86,7 +93,7 @@ def _compute_attention(generator: Generator, options: SampleOptions) -> list[Ima
             f"mode: --mode=attention needs attention layers, and the {options.network} of this run has none"
         )
     if not all(np.isfinite(layer.maps).all() for image in attention for layer in image.layers):
-        raise UserError(
+        raise NonFiniteWeightsError(
             f"checkpoint: {generator.name} has weights that are not finite, so that there are no attention maps; "
             "choose another --checkpoint"
         )

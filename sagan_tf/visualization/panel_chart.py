@@ -79,7 +79,8 @@ def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool) -> str:
 
     Args:
         panels: The panels. Those without a value that can be drawn are left out.
-        has_large_panel: Whether the first panel is larger and stands above the others.
+        has_large_panel: Whether the first panel is larger and stands above the others. If it has no values, no panel
+            is larger.
 
     Returns:
         An <svg> element; empty without any panel.
@@ -89,7 +90,7 @@ def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool) -> str:
         return ""
     names = dict.fromkeys(name for panel in drawn for name in panel.find_values())
     styles = dict(zip(names, itertools.cycle(itertools.product(LINE_STYLES, LINE_COLORS)), strict=False))
-    large, small = (drawn[:1], drawn[1:]) if has_large_panel else ([], drawn)
+    large, small = (drawn[:1], drawn[1:]) if has_large_panel and drawn[0] is panels[0] else ([], drawn)
     num_columns = 2 if len(small) <= _MAX_LARGE_GRID else 3
     rows = [large] * bool(large) + [small[start : start + num_columns] for start in range(0, len(small), num_columns)]
     heights = [_LARGE_INCHES if row is large else _SMALL_INCHES for row in rows]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from sagan_tf.layers import SelfAttention2D, SpectralNormalization
 from sagan_tf.layers.attention_forms import ATTENTION_FORMS
-from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock
+from sagan_tf.networks.parameter_matched_block import ParameterMatchedBlock, count_inner_channels
 from tests.networks.small_networks import leaves, stir
 from tests.networks.test_residual_blocks import features
 
@@ -46,6 +46,14 @@ def test_one_3x3_and_one_1x1_convolution_match_attention(form: str, table: dict[
         kernels = [tuple(variable.shape) for variable in block.trainable_variables]
         assert kernels == [(3, 3, channels, inner), (1, 1, inner, channels)]
         assert ATTENTION_FORMS[form].count_parameters(channels) == attention
+
+
+def test_parameters_match_at_every_multiple_of_8() -> None:
+    """The form `paper` has at most a quarter more or less, from 16 channels on."""
+    for channels in range(8, 1025, 8):
+        for form, widths in ATTENTION_FORMS.items():
+            expected, block = widths.count_parameters(channels), 10 * channels * count_inner_channels(channels, form)
+            assert block == expected - 1 if form != "paper" else channels < 16 or abs(block / expected - 1) < 0.25
 
 
 @pytest.mark.parametrize("spectral_norm", [None, {}])

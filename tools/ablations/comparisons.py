@@ -105,23 +105,18 @@ def make_comparisons_table(comparisons: Sequence[Comparison], metric: str) -> li
 
 
 def _format_test(test: PairedTest, holm_p: float | None, decimals: int) -> Row:
-    difference = f"{test.mean:+.{decimals}f}"
-    if test.student is None or holm_p is None:
-        return [f"{difference} (equal for all seeds)", "-", "-"]
-    interval = f"{test.student.low:+.{decimals}f} to {test.student.high:+.{decimals}f}"
-    return [f"{difference} ({interval})", format_p_value(test.student.p_value), format_p_value(holm_p)]
+    student = test.student
+    if student is None or holm_p is None:
+        return [f"{test.mean:+.{decimals}f} (equal for all seeds)", "-", "-"]
+    # At least two significant digits of half the interval, so that its ends differ from each other.
+    decimals = max(decimals, 1 - math.floor(math.log10((student.high - student.low) / 2.0)))
+    difference = f"{test.mean:+.{decimals}f} ({student.low:+.{decimals}f} to {student.high:+.{decimals}f})"
+    return [difference, format_p_value(student.p_value), format_p_value(holm_p)]
 
 
 def format_p_value(value: float) -> str:
     """Format a p value with three significant digits, so that 0.0499 is not 0.050."""
     return f"{value:#.3g}" if value >= _MIN_SHOWN_P_VALUE else f"< {_MIN_SHOWN_P_VALUE}"
-
-
-def describe_critical_values(comparisons: Sequence[Comparison]) -> str:
-    """Describe how large t must be for the numbers of seeds of comparisons; empty without a test."""
-    counts = sorted({each.test.count for each in comparisons if each.test})
-    values = ", ".join(f"{compute_t_quantile(count - 1):.2f} with {count} seeds" for count in counts)
-    return f"p is below 0.05 if |t| is above {values}." if values else ""
 
 
 def format_comparisons_csv(outcomes: Sequence[Outcome], pairs: Sequence[Pair], metric: str) -> str:

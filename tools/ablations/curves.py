@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from sagan_tf.visualization.panel_chart import Panel, draw_panels
-from tools.ablations.metric_text import describe_direction, list_metrics_of
+from tools.ablations.metric_text import describe_direction, is_spread, list_metrics_of
 from tools.ablations.outcomes import Outcome, group_by_setting
 from tools.comparisons.records import read_run_records
 from tools.comparisons.results import Points, average_curve, get_heading
@@ -37,7 +37,7 @@ def draw_metric_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
         metric: The selecting metric.
     """
     groups = group_by_setting(outcomes)
-    metrics = [metric, *(name for name in list_metrics_of(outcomes) if name != metric)]
+    metrics = [metric, *(name for name in list_metrics_of(outcomes) if name != metric and not is_spread(name))]
     panels = []
     for name in metrics:
         curves = {
@@ -50,6 +50,9 @@ def draw_metric_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
     caption = "Mean over the seeds with a band of one standard deviation, up to the step at which the first run ends."
     if missing:
         caption += f" Without a curve, as a run died before its first evaluation: {', '.join(missing)}."
+    later = [outcome.cell.name for outcome in outcomes if not _has_curve(outcome)]
+    if later:
+        caption += f" Not in the means, as they are not evaluated yet: {'; '.join(later)}."
     return Chart(draw_panels(panels, has_large_panel=True), caption)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sagan_tf.generation.generators import Generator, load_generator_from_run
 from sagan_tf.generation.latents import select_evenly_spaced_classes
 from sagan_tf.networks.architectures import count_used_classes
 from sagan_tf.runs.run_directory import open_run
-from sagan_tf.sampling.attention import make_attention_sheet
+from sagan_tf.sampling.attention import NonFiniteWeightsError, make_attention_sheet
 from sagan_tf.sampling.options import SampleOptions
 from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 from tools.ablations.outcomes import Outcome, group_by_setting
@@ -75,7 +75,7 @@ def write_images(outcomes: Sequence[Outcome], directory: Path) -> StudyImages:
             samples.append(drawn)
         try:
             names += _draw_attention(setting, generator, directory)
-        except UserError:  # The message of the error has paths, which a page that is published should not have.
+        except NonFiniteWeightsError:
             notes[-1] += "; no attention maps, as the weights are not finite"
     if samples:
         _draw_samples(samples, directory / SAMPLES)
@@ -93,10 +93,14 @@ def _load_first_generator(cells: Sequence[Outcome]) -> tuple[Generator | None, s
     """Return the generator of the first seed that has one, and its seed; or None and the reason."""
     ended = [outcome for outcome in cells if outcome.status in (FINISHED, UNHEALTHY)]
     for outcome in ended:
-        # A run that ended before its first checkpoint has none; the next seed may have one.
-        with contextlib.suppress(UserError):
+        try:
             return load_generator_from_run(str(outcome.cell.run_dir)), f"seed {outcome.cell.seed}"
-    return None, "left out: no run that has ended has a checkpoint" if ended else "left out: no run has ended"
+        except UserError as error:
+            # A run that ended before its first checkpoint has none; the next seed may have one. The message may have
+            # paths, which a page that is published should not have.
+            print(f"{outcome.cell.name}: no images: {error}", file=sys.stderr, flush=True)
+    reason = "no checkpoint of a run that has ended can be read" if ended else "no run has ended"
+    return None, f"left out: {reason}"
 
 
 def _make_samples(setting: str, generator: Generator, num_classes: int) -> _Samples:
@@ -123,7 +127,7 @@ def _draw_attention(setting: str, generator: Generator, directory: Path) -> list
     """Draw the attention maps of a generator; return the name of the file, or nothing without attention layers.
 
     Raises:
-        UserError: The weights are not finite.
+        NonFiniteWeightsError: The weights are not finite.
     """
     if generator.network is None or not AttentionReader(generator.network).sizes:
         return []

@@ -12,7 +12,7 @@ from tools.comparisons.results import get_heading, list_metrics, remove_sample_c
 
 MAX_HEADLINE_METRICS = 6
 _LEFT_OUT_FIRST = ("density_coverage/density",)
-"""Metrics that a table leaves out if there are too many: coverage says nearly the same, and has a largest value."""
+"""Metrics that a table leaves out if there are too many: coverage says nearly the same, and is at most 1."""
 _SPREADS = ("standard_error",)
 """Parts of metrics for which neither lower nor higher values are better."""
 _DECIMALS = 3
@@ -20,25 +20,29 @@ _DECIMALS = 3
 
 
 def list_metrics_of(outcomes: Iterable[Outcome]) -> list[str]:
-    """Return the names of the metrics that tables and charts show, in the order of the evaluations."""
+    """Return the names of the metrics of outcomes, in the order of the evaluations."""
     return list_metrics(values for outcome in outcomes for values in outcome.evaluations.values())
 
 
 def select_headline_metrics(metrics: Sequence[str], selecting: str) -> list[str]:
     """Return at most `MAX_HEADLINE_METRICS` metrics, the one that selects the best step first."""
-    names = [selecting, *(n for n in metrics if n != selecting and n.partition("/")[2] not in _SPREADS)]
+    names = [selecting, *(name for name in metrics if name != selecting and not is_spread(name))]
     if len(names) > MAX_HEADLINE_METRICS:
         names = [name for name in names if remove_sample_count(name) not in _LEFT_OUT_FIRST]
     return names[:MAX_HEADLINE_METRICS]
+
+
+def is_spread(metric: str) -> bool:
+    """Return whether a metric is the spread of another one, such as its standard error."""
+    return metric.partition("/")[2] in _SPREADS
 
 
 def is_lower_better(metric: str) -> bool | None:
     """Return whether lower values of a metric are better; None if neither lower nor higher values are."""
     from sagan_tf.evaluation.metrics import METRICS
 
-    name, _, part = metric.partition("/")
-    family = METRICS.get(split_metric_name(name)[0])
-    return None if family is None or part in _SPREADS else family.lower_is_better
+    family = METRICS.get(split_metric_name(metric.partition("/")[0])[0])
+    return None if family is None or is_spread(metric) else family.lower_is_better
 
 
 def describe_direction(metric: str) -> str:

@@ -11,12 +11,21 @@ from typing import Any
 from tools.comparisons import results
 from tools.comparisons.cells import Cell
 from tools.comparisons.progress import read_current_record
-from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY, flatten_metrics, read_run_records
+from tools.comparisons.records import (
+    FINISHED,
+    NOT_STARTED,
+    UNFINISHED,
+    UNHEALTHY,
+    find_saved_step,
+    flatten_metrics,
+    read_run_records,
+)
 
 BEST, LAST = "best", "last"
 """The two moments of a run whose metrics are compared."""
 COLLAPSE_RATIO = 2.0
-"""A rule that does not depend on the results: training does not stop a run whose images become worse."""
+"""Ratio of the selecting metric at the last step to that at the best step above which a run has collapsed; fixed
+before any study."""
 _SIGN = re.compile(r"on_unhealthy: ([\w ,-]+)|received (non-finite .+? between steps \d+ and \d+)")
 """Sign and step in the message of a run that training stopped as unhealthy."""
 
@@ -46,7 +55,7 @@ class Outcome:
         moments: `BEST`, the step with the lowest value of the selecting metric, and `LAST`, the last evaluation of a
             finished run. A run that training stopped as unhealthy has a best step, if it was evaluated before.
         has_collapsed: Whether the selecting metric at the last step is more than `COLLAPSE_RATIO` times that at the
-            best step.
+            best step; None if the run has not finished, or has no value before its last step.
     """
 
     cell: Cell
@@ -54,7 +63,7 @@ class Outcome:
     record: Mapping[str, Any]
     evaluations: Mapping[int, Mapping[str, float]]
     moments: Mapping[str, Moment]
-    has_collapsed: bool = False
+    has_collapsed: bool | None = None
 
     @property
     def has_died(self) -> bool:
@@ -90,7 +99,9 @@ def _read_outcome(cell: Cell, metric: str) -> Outcome:
     steps = {BEST: best_step, LAST: last_step}
     moments = {name: Moment(step, {} if step is None else evaluations[step]) for name, step in steps.items()}
     best, last = (moments[name].metrics.get(metric, math.nan) for name in (BEST, LAST))
-    has_collapsed = last > COLLAPSE_RATIO * best
+    # Without a value before the last step, the best step is the last.
+    is_known = last_step is not None and any(step < last_step for step in finite)
+    has_collapsed = last > COLLAPSE_RATIO * best if is_known else None
     return Outcome(cell, status, record, dict(sorted(evaluations.items())), moments, has_collapsed)
 
 
@@ -111,6 +122,8 @@ def describe_ending(outcome: Outcome) -> str:
     Args:
         outcome: The outcome of a cell that has not finished.
     """
+    if outcome.status == UNFINISHED:
+        return f"{outcome.status}, continues from step {find_saved_step(outcome.cell.run_dir):,}"
     message = str(outcome.record.get("message", ""))
     match = _SIGN.search(message) if outcome.status == UNHEALTHY else None
     text = next(filter(None, match.groups())).strip() if match else outcome.status

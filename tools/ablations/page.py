@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from tools.ablations.comparisons import compare_settings, describe_critical_values, make_comparisons_table
+from tools.ablations.comparisons import compare_settings, make_comparisons_table
 from tools.ablations.metric_text import MAX_HEADLINE_METRICS
+from tools.ablations.networks_table import make_networks_table
 from tools.ablations.outcomes import BEST, COLLAPSE_RATIO, LAST, Outcome, describe_ending, group_by_setting
 from tools.ablations.plan import Plan
 from tools.ablations.portable import format_portable_command
-from tools.ablations.setup_table import find_unequal_devices, make_setup_table
+from tools.ablations.setup_table import find_unequal_replicas, make_setup_table
 from tools.ablations.tables import format_markdown, make_cost_table, make_metrics_table
 from tools.comparisons.records import FINISHED
 from tools.comparisons.results import get_heading
@@ -56,13 +57,15 @@ def _format_sections(
         yield plan.study.introduction
     yield (
         "Metrics of every run: [results.csv](results.csv). Differences of all pairs of settings and all metrics: "
-        "[differences.csv](differences.csv). Commands: [commands.txt](commands.txt)."
+        "[differences.csv](differences.csv). All commands, with the paths of the machine: `commands.txt` beside this "
+        "page."
     )
     yield "## Setup"
     yield format_markdown(make_setup_table(plan, outcomes))
-    notes = [*plan.notes, *find_unequal_devices(outcomes)]
+    notes = [*plan.notes, *find_unequal_replicas(outcomes)]
     if notes:
         yield _format_list(notes)
+    yield f"### Networks\n\n{format_markdown(make_networks_table(plan, outcomes))}"
     yield from _format_metrics(plan.metric, outcomes)
     yield from _format_endings(outcomes)
     yield from _format_comparisons(plan, outcomes)
@@ -89,12 +92,13 @@ def _format_metrics(metric: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
         yield format_markdown(make_metrics_table(outcomes, metric, moment))
     name = get_heading(metric)
     yield (
-        "Mean ± standard deviation over the seeds; `n` is the number of runs in a mean that lacks some. Bold: the best "
-        f"mean of the settings that lack none. At most {MAX_HEADLINE_METRICS} metrics are shown. Died: training "
-        "stopped the run, which then has no last step. Collapsed: "
-        f"{name} at the last step is more than {COLLAPSE_RATIO:g} times that at the best step. The best step of a run "
-        f"has its lowest {name} and is chosen with the same reference images that give its metrics, so that these are "
-        "optimistic."
+        "Mean ± standard deviation over the seeds; `n` marks a mean over fewer runs. Bold: the best mean among "
+        f"settings whose runs all have a value. At most {MAX_HEADLINE_METRICS} metrics are shown. Died: training "
+        f"stopped the run, which then has no last step. Collapsed: {name} at the last step is more than "
+        f"{COLLAPSE_RATIO:g} times that at the best step; `-` if no run has finished with an evaluation before its "
+        "end. A run that collapsed before its first evaluation, or whose images were never good, is not counted. The "
+        f"best step of a run has its lowest {name} and is chosen with the same reference images that give its metrics, "
+        "so that these are optimistic."
     )
 
 
@@ -118,16 +122,13 @@ def _format_comparisons(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str
     name = get_heading(plan.metric)
     yield (
         f"The difference is {name} of the second setting minus that of the first, seed by seed, with a paired t-test: "
-        "below 0, the second is better. Holm's method adjusts p for the number of tests in the table. The last step is "
-        "the primary comparison."
+        "below 0, the second is better. Holm's method adjusts p for the number of tests in the table. The intervals "
+        "are not adjusted. The last step is the primary comparison."
     )
     for moment, heading in _MOMENTS.items():
         comparisons = compare_settings(outcomes, plan.study.pairs, plan.metric, moment)
         yield f"### {heading}: {name}"
         yield format_markdown(make_comparisons_table(comparisons, plan.metric))
-        critical = describe_critical_values(comparisons)
-        if critical:
-            yield critical
 
 
 def _format_cost(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -136,7 +137,7 @@ def _format_cost(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield (
         "Mean ± standard deviation over all cells that have been started, also those that died or are not finished; "
         "the last row is the sum. Training: seconds of the training steps, without tracing, evaluation and saving. "
-        "CPU: processor seconds of the training processes, with all of these. Both are without the evaluation at the "
-        "end. Images seen: real images that the discriminator has seen. How many cells ran at the same time is not "
-        "recorded."
+        "CPU: processor seconds of the training processes, with all of these, but without processes that are running "
+        "or were killed. Both are without the evaluation at the end. Images seen: real images that the discriminator "
+        "has seen. How many cells ran at the same time is not recorded."
     )

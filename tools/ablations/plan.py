@@ -11,6 +11,7 @@ from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
 from tools.ablations.options import AblationOptions
+from tools.ablations.portable import format_study_command
 from tools.ablations.studies import Study, find_study, replace_equal_rate, select_settings
 from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.records import find_recorded_data_dir, format_option_values
@@ -39,6 +40,7 @@ class Plan:
         metric: Name of the metric that selects the best step; lower is better.
         directory: Directory of the runs and of the results.
         notes: A line for each setting that is left out or changed.
+        command: The command of the study, without paths of the machine.
     """
 
     study: Study
@@ -48,6 +50,7 @@ class Plan:
     metric: str
     directory: Path
     notes: tuple[str, ...]
+    command: str = ""
 
 
 def create_plan(options: AblationOptions) -> Plan:
@@ -78,7 +81,9 @@ def create_plan(options: AblationOptions) -> Plan:
         for setting, config in pairs
     )
     kept = dataclasses.replace(study, settings=tuple(setting for setting, _ in pairs))
-    return Plan(kept, base, common, cells, _find_selecting_metric(cells), directory, tuple(notes))
+    has_data_dir = any(flag.startswith("--data_dir=") for flag in common_flags)
+    command = format_study_command(options, base, has_data_dir=has_data_dir)
+    return Plan(kept, base, common, cells, _find_selecting_metric(cells), directory, tuple(notes), command)
 
 
 def _find_directory(options: AblationOptions, study: Study, base: str) -> Path:

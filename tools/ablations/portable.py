@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
 
+from tools.ablations.options import AblationOptions
 from tools.comparisons.cells import Cell
 
 _ABSOLUTE_PATH = re.compile(r"(?<![^:=,])[/~][^:,]*")
 """A path from the root or from a home directory, alone or in a list or after a prefix such as `folder:`."""
+_PATH_IN_MESSAGE = re.compile(r"""(?<=['"])[/~][^'"]+|(?<![\w.~/'"-])(?:/(?!/)|~[\w.-]*/)[^\s'",;:)]+""")
+"""A path in quotes, or one that ends before a space or a sign. The two slashes of an address begin no path."""
 _REMOTE = "://"
+_DATA = "--data_dir=DATA"
+_IN_STUDY_COMMAND = ("settings", "seeds", "steps", "metrics", "evaluate_every")
+"""Options that a command of a study has if they differ from their defaults."""
 
 
 def format_portable_command(cell: Cell) -> str:
@@ -22,13 +29,30 @@ def format_portable_command(cell: Cell) -> str:
     return shlex.join(["python", *(_make_portable(argument, cell.directory) for argument in arguments)])
 
 
+def format_study_command(options: AblationOptions, base: str, *, has_data_dir: bool) -> str:
+    """Format the command that trains a study, without paths of the machine.
+
+    Args:
+        options: The options of the study.
+        base: Path of the flagfile of all settings.
+        has_data_dir: Whether the base does not name the directory of the data.
+    """
+    flags = [f"--study={hide_directory(options.study)}", f"--base={hide_directory(base)}", *[_DATA] * has_data_dir]
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    for name in _IN_STUDY_COMMAND:
+        value = getattr(options, name)
+        if value != defaults[name]:
+            flags.append(f"--{name}={','.join(value) if isinstance(value, tuple) else value}")
+    return shlex.join(["python", "tools/ablation.py", *flags])
+
+
 def _make_portable(argument: str, directory: Path) -> str:
     flag, equals, value = argument.partition("=")
     name = flag.lstrip("-")
     if not equals:
         return argument
     if name == "data_dir":
-        return f"{flag}=DATA"
+        return _DATA
     if name == "run_dir":
         return f"{flag}={Path(value).relative_to(directory)}"
     if name == "flagfile":
@@ -43,4 +67,9 @@ def hide_directory(path: str) -> str:
 
 def hide_paths(text: str, name: str) -> str:
     """Replace absolute paths in the value of an option, which may be a list or have a prefix, by a name."""
-    return text if _REMOTE in text else _ABSOLUTE_PATH.sub(name, text)
+    return ",".join(part if _REMOTE in part else _ABSOLUTE_PATH.sub(name, part) for part in text.split(","))
+
+
+def hide_paths_in_message(text: str, directory: Path) -> str:
+    """Make paths in a directory relative to it, and replace other absolute paths in a sentence by `PATH`."""
+    return _PATH_IN_MESSAGE.sub("PATH", text.replace(f"{directory}/", ""))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sagan_tf.config import Config
 from sagan_tf.config.metric_names import split_metric_name
 from sagan_tf.runs.run_directory import RunDirectory
-from sagan_tf.text import read_text
-from tools.ablations.outcomes import Outcome, group_by_setting
+from tools.ablations.outcomes import Outcome
 from tools.ablations.plan import Plan
 from tools.ablations.portable import hide_directory, hide_paths
+from tools.ablations.startups import find_first_values, read_startup
 from tools.comparisons.records import FINISHED, UNHEALTHY
 
 _PACKAGES = ("sagan-tf", "tensorflow", "keras")
@@ -26,17 +23,21 @@ def make_setup_table(plan: Plan, outcomes: Sequence[Outcome]) -> list[list[str]]
     from sagan_tf.evaluation.settings import resolve_settings
 
     configs = {cell.setting.name: cell.config for cell in plan.cells}
-    startups = [startup for outcome in outcomes if (startup := _read_startup(outcome))]
     seeds = sorted({cell.seed for cell in plan.cells})
 
     def describe(format_value: Callable[[Config], str]) -> str:
         return _format_by_setting({name: format_value(config) for name, config in configs.items()})
 
+    sizes = {name: _describe_size(data) for name, data in find_first_values(outcomes, "data").items()}
     evaluations = {name: resolve_settings(config.evaluation) for name, config in configs.items()}
+    extractors = {name: hide_paths(each.extractor, "own extractor") for name, each in evaluations.items()}
     return [
         ["setup", "value"],
+        ["study", plan.study.name],
         ["base", f"`{hide_directory(plan.base)}`"],
-        ["data", describe(lambda config: _describe_data(config, startups))],
+        ["command", f"`{plan.command}`"],
+        ["data", describe(lambda config: f"{config.data.dataset}, {config.data.split}")],
+        ["size of the data", _format_by_setting(sizes) if sizes else _UNKNOWN],
         ["images", describe(lambda c: f"{c.model.resolution} px, {_count(c.model.image_channels, 'channel')}")],
         ["batch size", describe(lambda config: str(config.training.global_batch_size))],
         ["learning rates", describe(_describe_rates)],
@@ -44,31 +45,29 @@ def make_setup_table(plan: Plan, outcomes: Sequence[Outcome]) -> list[list[str]]
         ["seeds", f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])],
         ["metrics", _format_by_setting({name: _describe_metrics(e.metrics) for name, e in evaluations.items()})],
         ["best step", f"lowest {plan.metric}"],
-        ["extractor", _format_by_setting({name: hide_paths(e.extractor, "own") for name, e in evaluations.items()})],
+        ["extractor", _format_by_setting(extractors)],
         ["reference", describe(_describe_reference)],
         ["weights", describe(_describe_weights)],
         ["versions", _join(_describe_versions(outcome) for outcome in outcomes)],
+        ["commit", _join(str(outcome.record.get("git_revision", "")) for outcome in outcomes)],
         ["machine", _join(str(outcome.record.get("machine", "")) for outcome in outcomes)],
-        ["devices", _join(_describe_devices(startup) for startup in startups)],
+        ["devices", _join(_describe_devices(read_startup(outcome)) for outcome in outcomes)],
         ["cells ended", _describe_dates(outcomes)],
     ]
 
 
-def find_unequal_devices(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return a line for each setting whose cells were trained with different numbers of replicas or devices."""
-    notes = []
-    for setting, cells in group_by_setting(outcomes).items():
-        seeds: dict[str, list[str]] = {}
-        for outcome in cells:
-            startup = _read_startup(outcome)
-            if startup:
-                replicas, devices = startup.get("replicas", 1), len(startup.get("devices", ()))
-                text = f"{_count(replicas, 'replica')} on {_count(devices, 'device')}"
-                seeds.setdefault(text, []).append(str(outcome.cell.seed))
-        if len(seeds) > 1:
-            parts = "; ".join(f"{text}: seed {', '.join(of_text)}" for text, of_text in seeds.items())
-            notes.append(f"{setting}: not all cells have equal batch statistics ({parts})")
-    return notes
+def find_unequal_replicas(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a line if the cells of a study were trained on different numbers of replicas, and else nothing."""
+    cells: dict[int, list[str]] = {}
+    for outcome in outcomes:
+        replicas = outcome.record.get("replicas")
+        if replicas is not None:
+            cells.setdefault(replicas, []).append(outcome.cell.name)
+    most, *others = sorted(cells, key=lambda replicas: -len(cells[replicas])) or [0]
+    if not others:
+        return []
+    parts = [f"{_count(replicas, 'replica')}: {'; '.join(cells[replicas])}" for replicas in others]
+    return [f"not all cells have equal batch statistics: {'. '.join(parts)}. The others: {_count(most, 'replica')}"]
 
 
 def _format_by_setting(values: Mapping[str, str]) -> str:
@@ -80,14 +79,13 @@ def _format_by_setting(values: Mapping[str, str]) -> str:
     return "; ".join([first, *(f"{', '.join(settings[value])}: {value}" for value in others)])
 
 
-def _describe_data(config: Config, startups: Sequence[Mapping[str, Any]]) -> str:
-    data: Mapping[str, Any] = next((startup["data"] for startup in startups if "data" in startup), {})
+def _describe_size(data: Mapping[str, Any]) -> str:
     counts = [
         _count(data[name], noun)
         for name, noun in (("num_examples", "image"), ("num_classes", "class"))
         if data.get(name) is not None
     ]
-    return f"{config.data.dataset}, {config.data.split}" + (f": {', '.join(counts)}" if counts else "")
+    return ", ".join(counts) or _UNKNOWN
 
 
 def _count(number: int, noun: str) -> str:
@@ -136,22 +134,10 @@ def _describe_devices(startup: Mapping[str, Any]) -> str:
 
 
 def _describe_dates(outcomes: Iterable[Outcome]) -> str:
-    """Return the dates at which the first and the last record of a cell that has ended were written."""
-    paths = [outcome.cell.path_with_suffix(".json") for outcome in outcomes if outcome.status in (FINISHED, UNHEALTHY)]
-    dates = sorted(_read_date(path) for path in paths)
-    return " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "none"
-
-
-def _read_date(path: Path) -> str:
-    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc).date().isoformat()
-
-
-def _read_startup(outcome: Outcome) -> dict[str, Any]:
-    """Read `startup.json` of the run of a cell; empty if it is missing or damaged."""
-    try:
-        return dict(json.loads(read_text(RunDirectory(str(outcome.cell.run_dir)).startup)))
-    except (OSError, ValueError, TypeError):
-        return {}
+    """Return the dates, in UTC, at which the first and the last cell ended, of those that record it."""
+    ended = (outcome.record.get("ended") for outcome in outcomes if outcome.status in (FINISHED, UNHEALTHY))
+    dates = sorted(str(time).partition("T")[0] for time in ended if time)
+    return " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else _UNKNOWN
 
 
 def _join(texts: Iterable[str]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sagan_tf.errors import UserError
 from sagan_tf.text import read_text
-from tools.comparisons.settings import Setting, read_settings
+from tools.comparisons.settings import Setting, read_settings_file
 from tools.repository import ROOT
 
 STUDIES = ROOT / "configs" / "ablations"
@@ -81,9 +81,9 @@ def find_study(name_or_file: str) -> Study:
     path = known.get(name_or_file, Path(name_or_file).expanduser())
     if not path.is_file():
         raise UserError(f"study: expected a file, or one of {', '.join(known)}, received {name_or_file!r}")
-    settings = tuple(read_settings(path, is_study=True))
-    pairs = tuple(_read_pairs(path, [setting.name for setting in settings]))
-    return Study(path.stem, _read_description(path), settings, tuple(dict.fromkeys(pairs)))
+    settings, lines = read_settings_file(path)
+    pairs = _parse_pairs(path, lines, [setting.name for setting in settings])
+    return Study(path.stem, _read_description(path), tuple(settings), pairs)
 
 
 def select_settings(study: Study, names: tuple[str, ...]) -> tuple[Setting, ...]:
@@ -111,26 +111,23 @@ def _read_description(path: Path) -> str:
     return "\n".join(line.removeprefix("#").strip() for line in comment)
 
 
-def _read_pairs(path: Path, names: Sequence[str]) -> Iterator[Pair]:
-    """Yield the pairs of settings in the last lines of the file of a study.
+def _parse_pairs(path: Path, lines: Iterable[tuple[int, str]], names: Sequence[str]) -> tuple[Pair, ...]:
+    """Return the pairs of settings that numbered lines of the file of a study name.
 
     Raises:
-        UserError: A line is wrong, names an unknown setting, or stands before a setting.
+        UserError: A line is wrong, names an unknown setting, or reverses the pair of another line.
     """
-    is_after_settings = False
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
+    pairs: dict[Pair, None] = {}
+    for number, line in lines:
         place = f"study: {path}, line {number}"
         word, *pair = line.split()
-        if not line.startswith("@"):
-            if is_after_settings:
-                raise UserError(f"{place}: expected all settings before the first {COMPARE}, received {word!r}")
-            continue
-        is_after_settings = True
-        if word != COMPARE or len(set(pair)) != 2 or len(pair) != 2:
-            raise UserError(f"{place}: expected {COMPARE} and the names of two settings, received {line.strip()!r}")
+        if word != COMPARE or len(pair) != 2 or pair[0] == pair[1]:
+            raise UserError(f"{place}: expected {COMPARE} and the names of two settings, received {line!r}")
         unknown = [name for name in pair if name not in names]
         if unknown:
             raise UserError(f"{place}: expected names of {', '.join(names)}, received {unknown[0]!r}")
-        yield pair[0], pair[1]
+        first, second = pair
+        if (second, first) in pairs:
+            raise UserError(f"{place}: expected each pair in one order, received {line!r} after its reverse")
+        pairs[first, second] = None
+    return tuple(pairs)

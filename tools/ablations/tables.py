@@ -15,12 +15,14 @@ from tools.ablations.metric_text import (
     select_headline_metrics,
 )
 from tools.ablations.outcomes import BEST, LAST, Outcome, group_by_setting
-from tools.comparisons.records import NOT_STARTED, compute_training_seconds, read_run_records
+from tools.ablations.portable import hide_paths_in_message
+from tools.comparisons.records import FINISHED, NOT_STARTED, compute_training_seconds, read_run_records
 from tools.comparisons.results import format_counts, format_csv_rows, format_mean
 
 Row = list[str]
 
-_CELL_COLUMNS = ("images_seen", "training_seconds", "cpu_seconds", "machine")
+_CELL_COLUMNS = ("images_seen", "training_seconds", "cpu_seconds", "replicas", "machine")
+_COLLAPSED = {True: "yes", False: "no", None: ""}
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _COSTS = ("training_seconds", "cpu_seconds", "images_seen")
 
@@ -36,8 +38,8 @@ def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) ->
     groups = group_by_setting(outcomes)
     rows = [["setting", "runs", "died", "collapsed"]]
     for setting, cells in groups.items():
-        counts = [sum(cell.has_died for cell in cells), sum(cell.has_collapsed for cell in cells)]
-        rows.append([setting, format_counts([cell.status for cell in cells]), *map(str, counts)])
+        died = str(sum(cell.has_died for cell in cells))
+        rows.append([setting, format_counts([cell.status for cell in cells]), died, _count_collapsed(cells)])
     for name in select_headline_metrics(list_metrics_of(outcomes), metric):
         values = {
             setting: [cell.moments[moment].metrics.get(name) for cell in cells] for setting, cells in groups.items()
@@ -54,6 +56,11 @@ def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) ->
     return rows
 
 
+def _count_collapsed(cells: Sequence[Outcome]) -> str:
+    known = [cell.has_collapsed for cell in cells if cell.has_collapsed is not None]
+    return str(sum(known)) if known else "-"
+
+
 def format_metric_mean(metric: str, values: Sequence[float | None]) -> str:
     """Format the mean and the standard deviation of a metric, as `format_mean` does."""
     known = [value for value in values if value is not None and math.isfinite(value)]
@@ -68,19 +75,24 @@ def make_cost_table(outcomes: Sequence[Outcome]) -> list[Row]:
         for setting, cells in group_by_setting(outcomes).items()
     }
     for setting, of_cells in costs.items():
-        rows.append([setting, str(len(of_cells)), *(_format_costs(of_cells, name) for name in _COSTS)])
+        means = (format_mean([cost[name] for cost in of_cells], ",.0f") for name in _COSTS)
+        rows.append([setting, str(len(of_cells)), *means])
     every = [cost for of_cells in costs.values() for cost in of_cells]
-    rows.append(["total", str(len(every)), *(f"{sum(cost[name] for cost in every):,.0f}" for name in _COSTS)])
+    rows.append(["total", str(len(every)), *(_format_sum([cost[name] for cost in every]) for name in _COSTS)])
     return rows
 
 
-def _format_costs(costs: Sequence[dict[str, float]], name: str) -> str:
-    return format_mean([cost[name] for cost in costs], ",.0f")
+def _format_sum(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known):,.0f}" + ("" if len(known) == len(values) else f" (n={len(known)})")
 
 
-def _read_cost(outcome: Outcome) -> dict[str, float]:
-    """Read the cost of a cell; that of a cell that has not finished is up to the last line of its log."""
-    if all(name in outcome.record for name in _COSTS):
+def _read_cost(outcome: Outcome) -> dict[str, float | None]:
+    """Read the cost of a cell; that of a cell that has not finished is up to the last line of its log.
+
+    CPU seconds are None before the end of the first process.
+    """
+    if outcome.status == FINISHED:
         return {name: outcome.record[name] for name in _COSTS}
     cell = outcome.cell
     trained = [line for line in read_run_records(cell.run_dir) if line["kind"] == "train"]
@@ -88,7 +100,7 @@ def _read_cost(outcome: Outcome) -> dict[str, float]:
     seconds = compute_training_seconds(cell.run_dir, cell.path_with_suffix(".log"))
     return {
         "training_seconds": seconds,
-        "cpu_seconds": outcome.record.get("cpu_seconds", 0.0),
+        "cpu_seconds": outcome.record.get("cpu_seconds") or None,
         "images_seen": round(images),
     }
 
@@ -103,12 +115,14 @@ def format_cells_csv(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         cell = outcome.cell
         steps = [outcome.moments[moment].step for moment in (BEST, LAST)]
-        facts = [cell.setting.name, cell.seed, outcome.status, "yes" if outcome.has_collapsed else "no"]
+        facts = [cell.setting.name, cell.seed, outcome.status, _COLLAPSED[outcome.has_collapsed]]
         facts += ["" if step is None else step for step in steps]
         facts += [outcome.moments[moment].metrics.get(name, "") for moment, name in columns]
-        facts += [outcome.record.get(name, "") for name in _CELL_COLUMNS]
-        # The results may be published: paths of the runs are relative to them.
-        rows.append([*facts, str(outcome.record.get("message", "")).replace(f"{cell.directory}/", "")])
+        # CPU seconds are 0 before the end of the first process.
+        known = {name: value for name, value in outcome.record.items() if (name, value) != ("cpu_seconds", 0.0)}
+        facts += [known.get(name, "") for name in _CELL_COLUMNS]
+        # The results may be published.
+        rows.append([*facts, hide_paths_in_message(str(known.get("message", "")), cell.directory)])
     return format_csv_rows(rows)
 
 

@@ -12,6 +12,7 @@ wrong flag or a full disk, or that was interrupted, continues.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import shlex
 import sys
@@ -42,7 +43,7 @@ from tools.comparisons.records import (
     read_run_records,
 )
 from tools.comparisons.settings import Setting
-from tools.machine import collect_machine_facts, describe_machine
+from tools.machine import describe_origin
 
 _STEPS_WITHOUT_END = 10_000_000
 
@@ -165,13 +166,13 @@ class Cell:
         record = self.read_record()
         if record is None or record["status"] in (UNFINISHED, FAILED):
             seconds = record["cpu_seconds"] if record else 0.0
-            machine = describe_machine(collect_machine_facts())
-            record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds, "machine": machine}
+            record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds} | describe_origin()
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
             with open_locked_log(self.path_with_suffix(".log"), self.run_dir, self.name) as log:
                 self._write_record(record)
                 record |= self._train_and_evaluate(record, log)
-                record["replicas"] = read_num_replicas(self.run_dir)
+                ended = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+                record |= {"replicas": read_num_replicas(self.run_dir), "ended": ended}
                 self._write_record(record)  # Before the lock ends: without it, the cell would seem to be interrupted.
         return record
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from sagan_tf.cli.flags import parse_config
 from sagan_tf.cli.load_tensorflow import load_tensorflow
@@ -32,6 +33,18 @@ class Setting:
     flags: tuple[str, ...]
 
 
+class SettingsFile(NamedTuple):
+    """The content of a settings file.
+
+    Attributes:
+        settings: The settings.
+        study_lines: Number and text of each line that begins with `@`, which only the file of a study has.
+    """
+
+    settings: list[Setting]
+    study_lines: list[tuple[int, str]]
+
+
 def find_settings(names_or_file: str) -> list[Setting]:
     """Find the settings that `--settings` names.
 
@@ -40,14 +53,12 @@ def find_settings(names_or_file: str) -> list[Setting]:
             in that file.
 
     Raises:
-        UserError: The file or a name does not exist, or a line of the file is wrong.
+        UserError: The file or a name does not exist, or a line of the file is wrong or belongs to a study.
     """
-    if not names_or_file:
-        return read_settings(SETTINGS_FILE)
-    path = Path(names_or_file).expanduser()
+    path = Path(names_or_file or SETTINGS_FILE).expanduser()
     if path.is_file():
-        return read_settings(path)
-    known = {setting.name: setting for setting in read_settings(SETTINGS_FILE)}
+        return _read_without_study_lines(path)
+    known = {setting.name: setting for setting in _read_without_study_lines(SETTINGS_FILE)}
     names = list(dict.fromkeys(names_or_file.split(",")))
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -132,42 +143,52 @@ def _check_config(config: Config) -> None:
     check_metrics_match_extractor(evaluation.extractor, find_metrics(evaluation.metrics))
 
 
-def read_settings(path: Path, *, is_study: bool = False) -> list[Setting]:
+def _read_without_study_lines(path: Path) -> list[Setting]:
+    settings, study_lines = read_settings_file(path)
+    for number, line in study_lines:
+        raise UserError(
+            f"settings: {path}, line {number}: {line.split()[0]} belongs to a study of tools/ablation.py; remove the "
+            "line"
+        )
+    return settings
+
+
+def read_settings_file(path: Path) -> SettingsFile:
     """Read a settings file.
 
     A line `* FLAGS` gives flags to all settings after it, up to the next such line. They precede those of a setting.
+    Lines that begin with `@` follow all settings.
 
     Args:
         path: The file.
-        is_study: Whether lines that begin with `@` are left out, which `studies.find_study` reads; otherwise they are
-            an error.
 
     Raises:
         UserError: The file cannot be read, has no settings, or a line is wrong; the message names the line.
     """
     settings: dict[str, Setting] = {}
+    study_lines: list[tuple[int, str]] = []
     shared: list[str] = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip() or line.startswith("#") or (is_study and line.startswith("@")):
+        if not line.strip() or line.startswith("#"):
             continue
         if line.startswith("@"):
-            raise UserError(
-                f"settings: {path}, line {number}: {line.split()[0]} belongs to a study of tools/ablation.py; remove "
-                "the line"
-            )
+            study_lines.append((number, line.strip()))
+            continue
+        place = f"settings: {path}, line {number}"
         try:
             name, *flags = shlex.split(line)
         except ValueError as error:
-            raise UserError(f"settings: {path}, line {number}: {error}") from error
+            raise UserError(f"{place}: {error}") from error
+        if study_lines:
+            raise UserError(f"{place}: expected all settings before the first line with '@', received {name!r}")
         if name == _SHARED_FLAGS:
             shared = flags
             continue
         if not re.fullmatch(r"\w[\w.+-]*", name) or name in settings:
             raise UserError(
-                f"settings: {path}, line {number}: expected a new name of letters, digits, '_', '.', '+' and '-', "
-                f"received {name!r}"
+                f"{place}: expected a new name of letters, digits, '_', '.', '+' and '-', received {name!r}"
             )
         settings[name] = Setting(name, (*shared, *flags))
     if not settings:
         raise UserError(f"settings: {path} has no settings; write a name and flags on each line")
-    return list(settings.values())
+    return SettingsFile(list(settings.values()), study_lines)

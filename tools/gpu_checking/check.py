@@ -89,7 +89,7 @@ def _replace_training(config: Config, **options: Any) -> Config:
 def _set_num_classes(config: Config, decoding: Answer) -> Config:
     """Set the number of classes, also if the data cannot be opened."""
     model = config.model
-    if model.conditioning == "none" or model.num_classes:
+    if not model.uses_classes or model.num_classes:
         return config
     assumed = NUM_CLASSES.get(config.data.dataset, _DEFAULT_NUM_CLASSES)
     classes = decoding.get("num_classes") or assumed

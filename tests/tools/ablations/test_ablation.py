@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import pathlib
 import re
 
 import pytest
 
+from sagan_tf.exporting.model_card import read_git_revision
 from sagan_tf.runs.run_lock import lock_file
 from tests.tools.fake_processes import SIGKILLED, FakeProcesses
 from tools import ablation
@@ -35,7 +37,13 @@ def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, f
     assert [(row["setting"], row["seed"]) for row in rows] == [(n, s) for s in "01" for n in ("plain", "wide")]
     assert {(row["best_step"], row["best/fcd10k"], row["last_step"]) for row in rows} == {("200", "0.5", "300")}
     assert [row["last/fcd10k"] for row in rows] == ["1.0", "1.0", "2.0", "2.0"]
+    assert {row["replicas"] for row in rows} == {"2"}
     page = (tmp_path / "runs" / "results.md").read_text()
+    assert "--study=study.txt --base=configs/quickstart.cfg --seeds=2 --steps=300 --evaluate_every=100`" in page
+    record = json.loads((tmp_path / "runs" / "plain" / "seed_0.json").read_text())
+    revision = record.get("git_revision")
+    assert revision == read_git_revision() and f"| commit | {revision or 'not recorded'} |" in page
+    assert f"| cells ended | {record['ended'][:10]}" in page and "(commands.txt)" not in page
     assert page.startswith("# Two widths\n") and "| wide | 2 of 2 | 0 | 1 | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
     assert "![Metrics over training](curves.svg)" in page and str(tmp_path) not in page
     commands = (tmp_path / "runs" / "commands.txt").read_text().splitlines()

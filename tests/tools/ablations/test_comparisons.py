@@ -10,7 +10,6 @@ import pytest
 from tests.tools.ablations.toy_outcomes import FCD, write_cell
 from tools.ablations.comparisons import (
     compare_settings,
-    describe_critical_values,
     format_comparisons_csv,
     format_p_value,
     make_comparisons_table,
@@ -38,7 +37,6 @@ def test_differences_are_paired_by_seed(tmp_path):
     texts = [f"{p:.3f}", f"{2 * p:.3f}", "2"]
     assert row == ["plain", "wide", "5.00", "2.00", "-3.00 (-9.35 to +3.35)", *texts] and len(heading) == len(row)
     assert swapped == ["wide", "plain", "2.00", "5.00", "+3.00 (-3.35 to +9.35)", *texts]
-    assert "12.71 with 2 seeds" in describe_critical_values(comparisons)
     lines = list(csv.DictReader(format_comparisons_csv(outcomes, [("plain", "wide")], "fcd10k").splitlines()))
     last = next(line for line in lines if line["moment"] == LAST)
     assert [last[name] for name in ("first", "second", "difference", "first_mean")] == ["plain", "wide", "-3.0", "5.0"]
@@ -68,6 +66,13 @@ def test_p_values_are_adjusted_over_the_pairs_of_a_table(tmp_path):
     p_values = [each.test.student.p_value for each in (ab, ac) if each.test and each.test.student]
     assert p_values[0] < p_values[1] < 0.5
     assert (ab.holm_p, ac.holm_p) == (2 * p_values[0], p_values[1])
+
+
+def test_the_ends_of_a_narrow_interval_differ(tmp_path):
+    """The differences are -0.2, -0.21 and -0.22: the interval is 4.303 * 0.01 / sqrt(3) on each side of the mean."""
+    outcomes = read_settings(tmp_path, plain=[150.14, 150.14, 150.14], wide=[149.94, 149.93, 149.92])
+    compared = compare_settings(outcomes, [("plain", "wide")], "fcd10k", LAST)
+    assert make_comparisons_table(compared, "fcd10k")[1][2:5] == ["150.1", "149.9", "-0.210 (-0.235 to -0.185)"]
 
 
 def test_seeds_without_a_finite_value_are_left_out_and_counted(tmp_path):

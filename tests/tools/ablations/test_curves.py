@@ -43,6 +43,13 @@ def test_a_curve_ends_with_the_first_run_that_died(panels, tmp_path):
     assert panels[1].curves == {"plain": []} and "plain" in chart.caption
 
 
+def test_a_run_without_evaluations_is_named(panels, tmp_path):
+    cells = [write_cell(tmp_path, "plain", 0, FCD["plain"][0]), write_cell(tmp_path, "plain", 1, [], "unfinished")]
+    chart = curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k")
+    assert panels[0].curves["plain"][0] == (10, 4.0)
+    assert "plain, seed 1" in chart.caption and "seed 0" not in chart.caption
+
+
 def test_gamma_and_minus_gamma_are_the_same(panels, tmp_path):
     """Seed 1 has the opposite sign: the mean of 20 and -21 is not near 0."""
     cells = [write_cell(tmp_path, "plain", seed, FCD["plain"][seed]) for seed in (0, 1)]
@@ -73,4 +80,17 @@ def test_the_selecting_metric_is_the_large_panel(tmp_path):
     svg = curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k").svg
     texts = re.findall(r">([^<>]+)</text>", svg)
     assert {"fcd", "recall", "fcd10k, lower is better", "higher is better"} <= set(texts)
-    assert texts.count("plain") == texts.count("wide") == 1
+    assert texts.count("plain") == texts.count("wide") == 1 and "kid/standard_error" not in texts
+
+
+def test_no_other_metric_takes_the_place_of_the_large_panel(tmp_path):
+    def measure_height(last: float) -> float:
+        cell = write_cell(tmp_path / str(last), "plain", 0, [math.nan, math.nan, last], others={"is10k": 2.0})
+        return float(
+            re.findall(r'height="([\d.]+)pt"', curves.draw_metric_chart(read_outcomes([cell], "fcd10k"), "fcd10k").svg)[
+                0
+            ]
+        )
+
+    # With the large panel, the chart has two rows. Without it, it has one, which is smaller than a large panel.
+    assert measure_height(math.nan) < 0.5 * measure_height(1.0)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pathlib
 import zipfile
 
+import pytest
 from PIL import Image
 
 from sagan_tf.config import Config
+from sagan_tf.errors import UserError
+from sagan_tf.sampling.attention import NonFiniteWeightsError
+from tools.ablations import images as module
 from tools.ablations.images import SAMPLES, write_images
 from tools.ablations.outcomes import Outcome
 from tools.comparisons.cells import Cell, Limit
@@ -20,7 +24,7 @@ def make_outcome(directory: pathlib.Path, setting: str, seed: int, status: str) 
     return Outcome(Cell(Setting(setting, ()), seed, Limit(1, 0.0), (), directory, Config()), status, {}, {}, {})
 
 
-def test_the_first_seed_with_a_checkpoint_is_shown_and_others_are_left_out_with_a_reason(tmp_path: pathlib.Path):
+def test_the_first_seed_with_a_checkpoint_is_shown_and_others_are_left_out_with_a_reason(tmp_path, capsys):
     outcomes = [
         make_outcome(tmp_path, "plain", 0, UNHEALTHY),
         make_outcome(tmp_path, "plain", 1, FINISHED),
@@ -32,6 +36,9 @@ def test_the_first_seed_with_a_checkpoint_is_shown_and_others_are_left_out_with_
         with zipfile.ZipFile(ROOT / "tests" / "stored" / "run.zip") as stored:
             stored.extractall(outcomes[index].cell.run_dir)
     images = write_images(outcomes, tmp_path)
+    errors = capsys.readouterr().err.splitlines()
+    assert [error.partition(": ")[0] for error in errors] == ["plain, seed 0", "died, seed 0"]
+    assert all(str(tmp_path) in error for error in errors)
     assert images.notes[0] == "plain: seed 1" and images.notes[3] == "again: seed 0"
     assert images.notes[1].startswith("died: left out: ") and images.notes[2].startswith("later: left out: ")
     assert images.notes[1][4:] != images.notes[2][5:] and str(tmp_path) not in str(images.notes)
@@ -39,3 +46,19 @@ def test_the_first_seed_with_a_checkpoint_is_shown_and_others_are_left_out_with_
     for name in images.names:
         with Image.open(tmp_path / name) as image:
             assert min(image.size) > 32
+
+
+def test_only_weights_that_are_not_finite_are_called_so(tmp_path: pathlib.Path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise error
+
+    outcomes = [make_outcome(tmp_path, "plain", 0, FINISHED)]
+    with zipfile.ZipFile(ROOT / "tests" / "stored" / "run.zip") as stored:
+        stored.extractall(outcomes[0].cell.run_dir)
+    monkeypatch.setattr(module, "make_attention_sheet", fail)
+    error: UserError = NonFiniteWeightsError("the weights")
+    images = write_images(outcomes, tmp_path)
+    assert images.names == [SAMPLES] and "not finite" in images.notes[0]
+    error = UserError("the disk")
+    with pytest.raises(UserError, match="the disk"):
+        write_images(outcomes, tmp_path)

@@ -46,7 +46,12 @@ def test_equal_differences_have_no_t(shift: float):
 
 @pytest.mark.parametrize(
     ("p_values", "expected"),
-    [([0.01, 0.02, 0.03, 0.04], [0.04, 0.06, 0.06, 0.06]), ([0.5, 0.012, 0.6], [1.0, 0.036, 1.0]), ([], [])],
+    [
+        ([0.01, 0.02, 0.03, 0.04], [0.04, 0.06, 0.06, 0.06]),
+        ([0.5, 0.012, 0.6], [1.0, 0.036, 1.0]),
+        ([0.02, 0.5, 0.02], [0.06, 0.5, 0.06]),
+        ([], []),
+    ],
 )
 def test_adjusted_p_values(p_values: list[float], expected: list[float]):
     """The first example is that of `p.adjust(c(0.01, 0.02, 0.03, 0.04), "holm")` of R."""

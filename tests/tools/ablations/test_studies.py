@@ -8,7 +8,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from sagan_tf.config import Config, RegularizationConfig
+from sagan_tf.config import Config, ModelConfig, RegularizationConfig
 from sagan_tf.regularization.top_k import compute_top_fraction
 from tools.ablations.cost import describe_cost, predict_seconds
 from tools.ablations.options import AblationOptions
@@ -117,11 +117,15 @@ def test_settings_are_what_their_names_say_on_a_base_with_other_options(hostile_
         assert config.model.generator_attention == config.model.discriminator_attention == sizes
         assert (config.model.attention_block == "residual") == name.startswith("residual")
     baselines = configs_of(plan_study("baselines", hostile_base))
-    assert baselines.pop("sagan").training.augment == ("color",)
+    sagan = baselines.pop("sagan")
+    assert sagan.training.augment == ("color",) and sagan.model.generator_widths
     for name, config in baselines.items():
         assert config.regularization == RegularizationConfig() and config.training.augment == ()
         assert config.training.discriminator_steps_per_step == (5 if name.startswith("sngan") else 1)
         assert config.model.discriminator_spectral_norm == name.startswith("sngan")
+        of_base = sagan.model if name.startswith("sngan") else ModelConfig()
+        for option in ("generator_widths", "discriminator_widths", "discriminator_downsample"):
+            assert getattr(config.model, option) == getattr(of_base, option)
         assert not config.model.generator_spectral_norm and not config.model.discriminator_minibatch_statistics
 
 

@@ -44,6 +44,7 @@ def test_named_pairs_whose_settings_are_left_out_are_skipped(tmp_path: pathlib.P
         ("@compare plain wide deep", "line 4"),
         ("@contrast plain wide", "line 4: .*@contrast"),
         ("@compare plain wide\nlate", "line 5: .*'late'"),
+        ("@compare plain wide\n@compare wide plain", "line 5"),
     ],
 )
 def test_wrong_pairs_are_refused(lines: str, named: str, tmp_path: pathlib.Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 
 import pytest
@@ -49,11 +50,18 @@ def test_a_run_has_collapsed_if_its_last_value_is_more_than_twice_its_best(last:
     cells = [write_cell(tmp_path, "plain", 0, [5.0, 2.0, last]), write_cell(tmp_path, "plain", 1, [4.0, 2.0, 3.0])]
     cells.append(write_cell(tmp_path, "plain", 2, [1.0, 9.0, 9.0], "unhealthy", ends=2))
     outcomes = read_outcomes(cells, "fcd10k")
-    assert [outcome.has_collapsed for outcome in outcomes] == [has_collapsed, False, False]
+    assert [outcome.has_collapsed for outcome in outcomes] == [has_collapsed, False, None]
     assert make_metrics_table(outcomes, "fcd10k", LAST)[1][2:4] == ["1", str(int(has_collapsed))]
-    assert [row["collapsed"] for row in csv.DictReader(format_cells_csv(outcomes).splitlines())].count("yes") == int(
-        has_collapsed
-    )
+    rows = csv.DictReader(format_cells_csv(outcomes).splitlines())
+    assert [row["collapsed"] for row in rows] == ["yes" if has_collapsed else "no", "no", ""]
+
+
+def test_without_an_evaluation_before_the_end_no_collapse_is_known(tmp_path):
+    cells = [write_cell(tmp_path, "plain", 0, [1.0, 1.0, 9.0], ends=0)]
+    cells.append(write_cell(tmp_path, "plain", 1, [math.nan, math.nan, 9.0]))
+    outcomes = read_outcomes(cells, "fcd10k")
+    assert make_metrics_table(outcomes, "fcd10k", LAST)[1][3] == "-"
+    assert [row["collapsed"] for row in csv.DictReader(format_cells_csv(outcomes).splitlines())] == ["", ""]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -100,6 +108,17 @@ def test_the_cost_includes_runs_that_died(tmp_path):
     assert total == ["total", "2", "12", "2", "63"]
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(0.0, ""), (4.0, "4.0")])
+def test_a_cell_whose_first_process_has_not_ended_has_no_cpu_seconds(seconds: float, text: str, tmp_path):
+    cells = [write_cell(tmp_path, "plain", 0, FCD["plain"][0]), write_cell(tmp_path, "plain", 1, [], "unfinished")]
+    finished, unfinished = read_outcomes(cells, "fcd10k")
+    unfinished = dataclasses.replace(unfinished, record=dict(unfinished.record) | {"cpu_seconds": seconds})
+    _, plain, total = make_cost_table([finished, unfinished])
+    assert (plain[3], total[3]) == (("2 ± 2", "5") if seconds else ("1 (n=1)", "1 (n=1)"))
+    rows = csv.DictReader(format_cells_csv([finished, unfinished]).splitlines())
+    assert [row["cpu_seconds"] for row in rows] == ["1.0", text]
+
+
 DEAD = "error: on_unhealthy: dead discriminator at step 250: range is 0; see /machine/path"
 NON_FINITE = (
     "error: training: expected finite losses, received non-finite weights, loss scale between steps 5 and 9; /c"
@@ -114,6 +133,15 @@ NON_FINITE = (
         ("see /machine/path", "unhealthy at step 20"),
     ],
 )
-def test_the_end_of_a_run_is_told_without_paths(message: str, text: str, tmp_path):
+def test_the_end_of_a_run_is_described_without_paths(message: str, text: str, tmp_path):
     (outcome,) = read_outcomes([write_cell(tmp_path, "plain", 0, [1.0, 1.0, 1.0], "unhealthy")], "fcd10k")
     assert describe_ending(Outcome(outcome.cell, outcome.status, {"message": message}, {}, {})) == text
+
+
+def test_an_interrupted_cell_continues_from_its_last_checkpoint(tmp_path):
+    """The log reaches step 20."""
+    cell = write_cell(tmp_path, "plain", 0, [1.0, 1.0, 1.0], "unfinished")
+    (cell.run_dir / "checkpoints").mkdir()
+    (cell.run_dir / "checkpoints" / "step-10.index").touch()
+    (outcome,) = read_outcomes([cell], "fcd10k")
+    assert describe_ending(outcome) == "unfinished, continues from step 10"
