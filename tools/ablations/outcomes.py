@@ -24,8 +24,8 @@ from tools.comparisons.records import (
 BEST, LAST = "best", "last"
 """The two moments of a run whose metrics are compared."""
 COLLAPSE_RATIO = 2.0
-"""Ratio of the selecting metric at the last step to that at the best step above which a run has collapsed; fixed
-before any study."""
+"""A run has collapsed if its selecting metric at the last step is more than this many times that at its best step. The
+number was fixed before any study was run."""
 _SIGN = re.compile(r"on_unhealthy: ([\w ,-]+)|received (non-finite .+? between steps \d+ and \d+)")
 """Sign and step in the message of a run that training stopped as unhealthy."""
 

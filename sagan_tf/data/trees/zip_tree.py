@@ -35,7 +35,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
     """The files of a zip archive, stored or compressed."""
 
     _is_changed = False
-    """Whether the archive has changed since it was listed; True only if another process listed it before this one."""
+    """Whether the file has changed between its listing in the main process and its opening in this worker process."""
 
     def read(self, path: str) -> bytes:
         """See `FileTree.read`."""
