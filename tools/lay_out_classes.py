@@ -14,7 +14,6 @@ With `--held_out_fraction=0.1`, a tenth of each class is laid out in OUTPUT/held
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,13 +22,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sagan_tf.cli.command_line import run_command_line
-from sagan_tf.config.image_selection import count_fraction
 from sagan_tf.config.option import check_fraction_below_one, check_given, check_positive, option
 from sagan_tf.data.images.file_names import is_ignored, is_image
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.atomic_directories import check_is_new_or_empty, replace_directories_atomically
+from sagan_tf.exporting.atomic_directories import check_is_new_or_empty
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.text import make_printable
+from tools.preparation.class_layout import LinkedImage, split_classes, write_layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,74 +51,32 @@ class LayoutOptions:
         check_fraction_below_one(self, "held_out_fraction")
 
 
-def find_classes(source: Path) -> dict[str, list[Path]]:
+def find_classes(source: Path) -> dict[str, list[LinkedImage]]:
     """Find the images of each class.
 
     Returns:
-        Paths relative to `source`, sorted by name, by class.
+        The images, sorted by path, by class.
 
     Raises:
-        UserError: `source` cannot be read.
+        UserError: `source` cannot be read, or two images of a class would have the same link.
     """
     try:
         names = sorted(entry.name for entry in os.scandir(source) if _is_class(entry))
-        return {name: sorted(path.relative_to(source) for path in _find_images_below(source / name)) for name in names}
+        found = {name: sorted(_find_images_below(source / name)) for name in names}
     except OSError as error:
         raise UserError(f"source: cannot read {source}: {error}") from error
+    return {name: _name_links(source, paths) for name, paths in found.items()}
 
 
-def split_classes(classes: dict[str, list[Path]], held_out_fraction: float) -> dict[str, dict[str, list[Path]]]:
-    """Divide the images of each class between training and held-out images.
-
-    The held-out images are those whose paths have the lowest digests: the choice looks random and is the same on every
-    machine.
-
-    Args:
-        classes: Paths of images by class.
-        held_out_fraction: Share of the images of each class that is held out, rounded up; 0 to below 1.
-
-    Returns:
-        The classes of each part, by the directory of the part: "train" and "held_out", or "" for all images.
-
-    Raises:
-        UserError: All images of a class would be held out.
-    """
-    if not held_out_fraction:
-        return {"": classes}
-    parts: dict[str, dict[str, list[Path]]] = {"train": {}, "held_out": {}}
-    for name, paths in classes.items():
-        by_digest = sorted(paths, key=lambda path: hashlib.sha256(os.fsencode(path)).digest())
-        count = count_fraction(len(paths), held_out_fraction)
-        if count == len(paths):
-            raise UserError(
-                f"held_out_fraction: {held_out_fraction} leaves no training images of {name} ({count} in all); choose "
-                "a lower share or a higher --min_images"
-            )
-        parts["held_out"][name], parts["train"][name] = sorted(by_digest[:count]), sorted(by_digest[count:])
-    return parts
-
-
-def link_images(source: Path, parts: dict[str, dict[str, list[Path]]], output: Path) -> None:
-    """Create a directory of links for each class of each part.
-
-    `output` appears as a whole or not at all.
-
-    Raises:
-        UserError: `output` exists or cannot be written, or two images of a class would have the same name.
-    """
-    with replace_directories_atomically([output], overwrite=False) as (new,):
-        for part, classes in parts.items():
-            for name, paths in classes.items():
-                _link_class(source, paths, new / part / name)
-
-
-def _link_class(source: Path, paths: Sequence[Path], directory: Path) -> None:
-    directory.mkdir(parents=True)
+def _name_links(source: Path, paths: Sequence[Path]) -> list[LinkedImage]:
+    images: dict[str, LinkedImage] = {}
     for path in paths:
-        link = directory / "__".join(path.parts[1:])
-        if link.is_symlink():
-            raise UserError(f"source: {path} and another image would both be linked as {link.name}; rename one of them")
-        link.symlink_to((source / path).resolve())
+        relative = path.relative_to(source)
+        link = "__".join(relative.parts[1:])
+        if link in images:
+            raise UserError(f"source: {relative} and another image would both be linked as {link}; rename one of them")
+        images[link] = LinkedImage(link, path.resolve(), group=os.fspath(relative))
+    return list(images.values())
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:
@@ -149,20 +106,15 @@ def main(options: LayoutOptions) -> None:
     found = find_classes(source)
     if unknown := [name for name in options.classes if name not in found]:
         raise UserError(f"classes: {source} has no directory {unknown[0]!r}")
-    found = {name: paths for name, paths in found.items() if name in options.classes or not options.classes}
-    classes = {name: paths for name, paths in found.items() if len(paths) >= options.min_images}
+    found = {name: images for name, images in found.items() if name in options.classes or not options.classes}
+    classes = {name: images for name, images in found.items() if len(images) >= options.min_images}
     if len(classes) < 2:
         raise UserError(
             f"source: expected at least 2 directories with {options.min_images} images or more in {source}, received "
             f"{len(classes)} of {len(found)}"
         )
-    parts = split_classes(classes, options.held_out_fraction)
-    link_images(source, parts, output)
-    for name, paths in classes.items():
-        print(make_printable(f"{name}: {len(paths)}"))
-    for part, of_part in parts.items():
-        print(f"{output / part}: {sum(map(len, of_part.values()))} images of {len(of_part)} classes")
-    left_out = ", ".join(f"{name} ({len(paths)})" for name, paths in found.items() if name not in classes)
+    write_layout(split_classes(classes, options.held_out_fraction), output)
+    left_out = ", ".join(f"{name} ({len(images)})" for name, images in found.items() if name not in classes)
     if left_out:
         print(make_printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))
 

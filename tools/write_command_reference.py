@@ -28,6 +28,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 COMMANDS = ("sagan_tf.train", "sagan_tf.evaluate", "sagan_tf.sample", "sagan_tf.export", "sagan_tf.serving.client")
 TOOLS = (
     "tools/lay_out_classes.py",
+    "tools/lay_out_emoji.py",
     "tools/prepare_imagenet.py",
     "tools/prepare_fashion_mnist.py",
     "tools/report.py",

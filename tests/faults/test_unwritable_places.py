@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, list[str]]] = {
     "benchmark": ("tools.benchmark", ["image_files", "--run_dir=nowhere", "--json=PLACE"]),
     "ablation": ("tools.ablation", ["--study=stabilization", "--data_dir=nowhere", "--run_dir=PLACE"]),
     "lay_out_classes": ("tools.lay_out_classes", ["--source=nowhere", "--output=PLACE"]),
+    "lay_out_emoji": ("tools.lay_out_emoji", ["--source=nowhere", "--output=PLACE"]),
     "prepare_imagenet": ("tools.prepare_imagenet", ["--dataset=nowhere", "--output=PLACE"]),
     "import": ("tools.import_tfgan_checkpoint", ["--checkpoint=nowhere", "--run_dir=PLACE"]),
     "load_generator": ("tools.serving.load_generator", ["--server=localhost:1", "--json=PLACE"]),

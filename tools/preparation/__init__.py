@@ -1,1 +1,1 @@
-"""Parts of three tools that prepare data sets: record files by several processes, and the images of Fashion-MNIST."""
+"""Parts of the tools that prepare data sets: directories of links, record files by several processes, Fashion-MNIST."""
