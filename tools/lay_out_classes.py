@@ -28,7 +28,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.exporting.atomic_directories import check_is_new_or_empty
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.text import make_printable
-from tools.preparation.class_layout import LinkedImage, split_classes, write_layout
+from tools.preparation.class_layout import LinkedImage, link_images, print_layout, split_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,25 +58,18 @@ def find_classes(source: Path) -> dict[str, list[LinkedImage]]:
         The images, sorted by path, by class.
 
     Raises:
-        UserError: `source` cannot be read, or two images of a class would have the same link.
+        UserError: `source` cannot be read.
     """
     try:
         names = sorted(entry.name for entry in os.scandir(source) if _is_class(entry))
-        found = {name: sorted(_find_images_below(source / name)) for name in names}
+        return {name: [_describe(source, path) for path in sorted(_find_images_below(source / name))] for name in names}
     except OSError as error:
         raise UserError(f"source: cannot read {source}: {error}") from error
-    return {name: _name_links(source, paths) for name, paths in found.items()}
 
 
-def _name_links(source: Path, paths: Sequence[Path]) -> list[LinkedImage]:
-    images: dict[str, LinkedImage] = {}
-    for path in paths:
-        relative = path.relative_to(source)
-        link = "__".join(relative.parts[1:])
-        if link in images:
-            raise UserError(f"source: {relative} and another image would both be linked as {link}; rename one of them")
-        images[link] = LinkedImage(link, path.resolve(), group=os.fspath(relative))
-    return list(images.values())
+def _describe(source: Path, path: Path) -> LinkedImage:
+    relative = path.relative_to(source)
+    return LinkedImage("__".join(relative.parts[1:]), path.resolve(), subject=os.fspath(relative))
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:
@@ -113,7 +106,9 @@ def main(options: LayoutOptions) -> None:
             f"source: expected at least 2 directories with {options.min_images} images or more in {source}, received "
             f"{len(classes)} of {len(found)}"
         )
-    write_layout(split_classes(classes, options.held_out_fraction), output)
+    parts = split_classes(classes, options.held_out_fraction)
+    link_images(parts, output)
+    print_layout(parts, classes, output)
     left_out = ", ".join(f"{name} ({len(images)})" for name, images in found.items() if name not in classes)
     if left_out:
         print(make_printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))

@@ -8,28 +8,39 @@ from typing import Any
 
 import pytest
 
-from tools.lay_out_emoji import run
+from tools.lay_out_emoji import find_subject, run
 
-EMOJI: list[dict[str, Any]] = [
-    {"unified": f"{name}{number}", "image": f"{name}{number}.png", "category": category, "has_img_google": True}
-    for name, category in (("face", "Smileys"), ("flag", "Flags"))
-    for number in range(4)
-] + [{"unified": "tone", "image": "tone.png", "category": "Component", "has_img_google": True}]
-EMOJI[0]["skin_variations"] = {
-    "dark": {"image": "face0-dark.png", "has_img_google": True},
-    "light": {"image": "face0-light.png", "has_img_google": False},
-}
+
+def make_emoji(code: str, category: str, **skin_tones: bool) -> dict[str, Any]:
+    """Return an emoji as in the package, with skin tones by name: whether the set has an image of it."""
+    variations = {name: {"image": f"{code}-{name}.png", "has_img_SET": shown} for name, shown in skin_tones.items()}
+    emoji = {"unified": code.upper(), "image": f"{code}.png", "category": category, "has_img_SET": True}
+    return emoji | ({"skin_variations": variations} if variations else {})
+
+
+FLAGS = [make_emoji(f"f{number}", "Flags") for number in range(5)]
+EMOJI = [
+    make_emoji("1f9d1", "People", dark=True, light=False),
+    *(make_emoji(f"a{number}", "People") for number in range(3)),
+    *FLAGS,
+    make_emoji("1f469", "People", dark=True),
+    make_emoji("tone", "Component"),
+]
+SAME_CONTENT = ("f3.png", "f1.png")
 
 
 def write_package(node_modules: Path, emoji: object, image_set: str = "google") -> None:
-    """Write a package as npm installs it, with empty files for images."""
+    """Write a package as npm installs it, with files of different content except SAME_CONTENT."""
     package = node_modules / f"emoji-datasource-{image_set}"
     images = package / "img" / image_set / "64"
     images.mkdir(parents=True)
-    text = json.dumps(emoji).replace("has_img_google", f"has_img_{image_set}")
-    (package / "emoji.json").write_text(text)
-    for name in [entry["image"] for entry in EMOJI] + ["face0-dark.png", "face0-light.png"]:
-        (images / name).touch()
+    text = emoji if isinstance(emoji, str) else json.dumps(emoji)
+    (package / "emoji.json").write_text(text.replace("SET", image_set))
+    for entry in EMOJI:
+        for image in (entry, *entry.get("skin_variations", {}).values()):
+            name = image["image"]
+            content = SAME_CONTENT[1] if name in SAME_CONTENT else name
+            (images / name).write_text(f"{content} {image_set}")
 
 
 def read_links(output: Path) -> dict[str, set[str]]:
@@ -44,48 +55,67 @@ def read_links(output: Path) -> dict[str, set[str]]:
 def test_classes_are_groups_of_unicode(tmp_path: Path, capsys) -> None:
     write_package(tmp_path, EMOJI)
     assert run([f"--source={tmp_path}", "--sets=google", f"--output={tmp_path / 'out'}"]) == 0
-    assert "Flags: 4\nSmileys: 5\n" in (printed := capsys.readouterr().out)
-    assert f"{tmp_path / 'out'}: 9 images of 2 classes" in printed
+    assert "Flags: 4\nPeople: 7\n" in (printed := capsys.readouterr().out)
+    assert f"{tmp_path / 'out'}: 11 images of 2 classes" in printed
+    people = ("1f9d1", "1f9d1-dark", "1f469", "1f469-dark", "a0", "a1", "a2")
     assert read_links(tmp_path / "out") == {
-        "Flags": {f"google__flag{number}.png" for number in range(4)},
-        "Smileys": {f"google__face{number}.png" for number in range(4)} | {"google__face0-dark.png"},
+        "Flags": {f"google__f{number}.png" for number in (0, 1, 2, 4)},
+        "People": {f"google__{name}.png" for name in people},
     }
 
 
-def test_an_emoji_is_held_out_with_its_skin_tones_and_in_all_sets(tmp_path: Path) -> None:
-    write_package(tmp_path, EMOJI)
-    write_package(tmp_path, EMOJI, "twitter")
-    for fraction in (0.5, 0.75):
-        output = tmp_path / f"{fraction}"
-        assert run([f"--source={tmp_path}", f"--held_out_fraction={fraction}", f"--output={output}"]) == 0
-        links = read_links(output)
-        emoji = {
-            directory: {name.split("__")[1].split(".")[0].split("-")[0] for name in names}
-            for directory, names in links.items()
-        }
-        assert len(emoji["held_out/Flags"]) == len(emoji["held_out/Smileys"]) == 4 * fraction
-        assert not emoji["train/Smileys"] & emoji["held_out/Smileys"]
-        assert sum(map(len, links.values())) == 18
-        for names in links.values():
-            assert {name.replace("google", "twitter") for name in names if "google" in name} == {
-                name for name in names if "twitter" in name
-            }
+def test_a_subject_is_held_out_with_all_its_images(tmp_path: Path) -> None:
+    def lay_out(name: str, *options: str) -> dict[str, set[str]]:
+        assert run([f"--source={tmp_path}", f"--output={tmp_path / name}", *options]) == 0
+        return read_links(tmp_path / name)
+
+    for image_set in ("google", "twitter"):
+        write_package(tmp_path, EMOJI, image_set)
+    both = lay_out("both", "--held_out_fraction=0.75")
+    # Of the subjects of each class, "1F9D1" and "F1" have the highest digests.
+    person = ("1f9d1", "1f9d1-dark", "1f469", "1f469-dark")
+    assert both["train/People"] == {f"{name}__{image}.png" for name in ("google", "twitter") for image in person}
+    assert both["train/Flags"] == {"google__f1.png", "twitter__f1.png"}
+    assert sum(map(len, both.values())) == 22
+    google = lay_out("google", "--held_out_fraction=0.75", "--sets=google")
+    assert google == {part: {link for link in links if "google" in link} for part, links in both.items()}
+
+
+@pytest.mark.parametrize(
+    ("codes", "subject"),
+    [
+        ("1F3C3-200D-2640-FE0F-200D-27A1-FE0F", "1F3C3"),
+        ("1F469-200D-1F692", "1F9D1-1F692"),
+        ("1F468-200D-2764-FE0F-200D-1F468", "1F9D1-2764-1F9D1"),
+        ("1F474", "1F9D1"),
+        ("1F1E8-1F1E6", "1F1E8-1F1E6"),
+    ],
+)
+def test_subjects_have_no_gender_age_group_and_direction(codes: str, subject: str) -> None:
+    assert find_subject(codes) == subject
 
 
 @pytest.mark.parametrize(
     ("emoji", "options", "named"),
     [
-        (EMOJI, ["--sets=google,apple"], "npm install emoji-datasource-apple"),
-        (EMOJI, ["--sets="], "sets: missing"),
-        (EMOJI, ["--held_out_fraction=1"], "held_out_fraction: expected at least 0 and below 1, received 1"),
-        (EMOJI, ["--held_out_fraction=0.9"], "held_out_fraction: 0.9 leaves no training images of Flags (4 in all)"),
-        ([*EMOJI[:1], EMOJI[1] | {"image": "absent.png"}], [], "absent.png does not exist"),
-        ([*EMOJI[:1], EMOJI[1] | {"image": "../face1.png"}], [], "'../face1.png' is not the name of a file"),
-        ([EMOJI[0] | {"category": ".."}], [], "'..' is not the name of a file"),
-        ([{"image": "face0.png"}], [], "is not a list of emoji as in version 16 of emoji-datasource-google"),
-        ({"face": 1}, [], "is not a list of emoji"),
-        ([1], [], "is not a list of emoji"),
-        ([], [], "has no emoji"),
+        (EMOJI, ["--sets=google,twitter"], "emoji-datasource-twitter"),
+        (EMOJI, ["--sets=Google"], "'Google'"),
+        (EMOJI, ["--sets=google,google"], "google,google"),
+        (EMOJI, ["--sets="], "--sets"),
+        (EMOJI, ["--held_out_fraction=1"], "held_out_fraction"),
+        (EMOJI, ["--held_out_fraction=0.9"], "Flags"),
+        ([FLAGS[0] | {"image": "absent.png"}], [], "absent.png"),
+        ([FLAGS[0] | {"image": "../f0.png"}], [], "'../f0.png'"),
+        ([FLAGS[0] | {"image": ""}], [], "''"),
+        ([FLAGS[0] | {"category": ".."}], [], "'..'"),
+        ([FLAGS[0] | {"category": "\ud800"}], [], "ud800"),
+        ([FLAGS[0] | {"unified": None}], [], "emoji.json"),
+        ([{"image": "f0.png"}], [], "emoji.json"),
+        ({"face": 1}, [], "emoji.json"),
+        ([1], [], "emoji.json"),
+        (1, [], "emoji.json"),
+        ("[" * 100_000, [], "emoji.json"),
+        ([], [], "source"),
     ],
 )
 def test_errors_leave_nothing_behind(emoji: object, options: list[str], named: str, tmp_path: Path, capsys) -> None:
