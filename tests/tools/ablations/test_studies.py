@@ -77,7 +77,7 @@ def test_every_study_fits_every_base(study: str, base: pathlib.Path):
 
 @pytest.mark.parametrize(
     ("base", "kept"),
-    [("fashion_mnist_32", [8, 16]), ("drawings_64", [8, 16, 32]), ("imagenet_128", [8, 16, 32, 64])],
+    [("fashion_mnist_32", [8, 16]), ("emoji_64", [8, 16, 32]), ("imagenet_128", [8, 16, 32, 64])],
 )
 def test_attention_that_the_networks_cannot_have_is_left_out(base: str, kept: list[int]):
     plan = plan_study("attention", base)
