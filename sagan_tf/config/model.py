@@ -134,7 +134,7 @@ class ModelConfig:
 
     @property
     def uses_classes(self) -> bool:
-        """Whether the networks are conditioned on classes: False for `--conditioning=none`."""
+        """Whether the networks use classes: False for `--conditioning=none`."""
         return self.conditioning != "none"
 
     @property

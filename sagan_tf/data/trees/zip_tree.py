@@ -35,7 +35,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
     """The files of a zip archive, stored or compressed."""
 
     _is_changed = False
-    """Whether the file has changed between its listing in the main process and its opening in this worker process."""
+    """Whether the file is not the one whose images the main process has listed."""
 
     def read(self, path: str) -> bytes:
         """See `FileTree.read`."""
