@@ -131,7 +131,7 @@ def test_a_list_that_is_not_utf_8_has_one_diagnosis(tmp_path: Path, capsys) -> N
         (EMOJI, ["--sets=google,google"], "google,google"),
         (EMOJI, ["--sets="], "--sets"),
         (EMOJI, ["--held_out_fraction=1"], "held_out_fraction"),
-        (EMOJI, ["--held_out_fraction=0.9"], "Flags (images: 4, subjects: 4)"),
+        (EMOJI[:4], ["--held_out_fraction=0.9"], "People (images: 5, subjects: 4)"),
         ([FLAGS[0] | {"image": "../f0.png"}], [], "'../f0.png'"),
         ([FLAGS[0] | {"image": ""}], [], "''"),
         ([FLAGS[0] | {"category": ".."}], [], "'..'"),
