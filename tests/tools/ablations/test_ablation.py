@@ -43,8 +43,11 @@ def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, f
     record = json.loads((tmp_path / "runs" / "plain" / "seed_0.json").read_text())
     revision = record.get("git_revision")
     assert revision == read_git_revision() and f"| commit | {revision or 'not recorded'} |" in page
-    assert f"| cells ended | {record['ended'][:10]}" in page and "(commands.txt)" not in page
-    assert page.startswith("# Two widths\n") and "| wide | 2 of 2 | 0 | 1 | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
+    assert f"| cells ended | {record['ended'][:10]}" in page and "commands.txt" not in page
+    assert (
+        page.startswith("# Two widths (quickstart, 32 px)\n")
+        and "| wide | 2 of 2 | 0 | 1 | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
+    )
     assert "![Metrics over training](curves.svg)" in page and str(tmp_path) not in page
     commands = (tmp_path / "runs" / "commands.txt").read_text().splitlines()
     assert [command.split()[2] for command in commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 4
