@@ -40,7 +40,7 @@ _MAX_LARGE_GRID = 4
 """Small panels up to which two, and not three, stand in a row."""
 _FONT_SIZE = 9.0
 _PAD_INCHES = 0.08
-_RUN_LINE_WIDTH, _RUN_OPACITY = 0.6, 0.55
+_RUN_LINE_WIDTH, _RUN_OPACITY = 0.8, 0.65
 """Width and opacity of the thin lines."""
 _END_SIZE = 6.0
 _AXIS_MARGIN = 1.1
