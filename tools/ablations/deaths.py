@@ -36,8 +36,12 @@ class Deaths(NamedTuple):
 
 def count_deaths(first: Sequence[Outcome], second: Sequence[Outcome]) -> Deaths:
     """Count the runs of two settings that died. A run that has not ended may still die, and is not counted."""
-    counts = [sum(run.has_died for run in first), sum(run.has_ended for run in first)]
-    return Deaths(*counts, sum(run.has_died for run in second), sum(run.has_ended for run in second))
+    return Deaths(
+        sum(run.has_died for run in first),
+        sum(run.has_ended for run in first),
+        sum(run.has_died for run in second),
+        sum(run.has_ended for run in second),
+    )
 
 
 def compute_fisher_p_value(first_died: int, first_ended: int, second_died: int, second_ended: int) -> float:

@@ -72,10 +72,10 @@ def compare_ratios(first: Sequence[float], second: Sequence[float]) -> PairedTes
         first: Values of one setting by seed, above 0.
         second: Values of the other setting for the same seeds, above 0.
     """
-    logarithms = [[math.log(value) for value in values] for values in (first, second)]
+    first, second = ([math.log(value) for value in values] for values in (first, second))
     # A relative error of a value is an absolute error of its logarithm.
-    largest = max((abs(value) for values in logarithms for value in values), default=0.0)
-    return _test_differences(*logarithms, _ROUNDING * max(1.0, largest))
+    largest = max(map(abs, (*first, *second)), default=0.0)
+    return _test_differences(first, second, _ROUNDING * max(1.0, largest))
 
 
 def _test_differences(first: Sequence[float], second: Sequence[float], rounding: float) -> PairedTest | None:
