@@ -106,9 +106,9 @@ def main(options: LayoutOptions) -> None:
             f"source: expected at least 2 directories with {options.min_images} images or more in {source}, received "
             f"{len(classes)} of {len(found)}"
         )
-    parts = split_classes(classes, options.held_out_fraction)
+    parts = split_classes(classes, options.held_out_fraction, advice="choose a lower share or a higher --min_images")
     link_images(parts, output)
-    print_layout(parts, classes, output)
+    print_layout(parts, output)
     left_out = ", ".join(f"{name} ({len(images)})" for name, images in found.items() if name not in classes)
     if left_out:
         print(make_printable(f"left out, with fewer than --min_images={options.min_images}: {left_out}"))

@@ -1,16 +1,20 @@
 """Layout of emoji as one directory of links per class, for `--dataset=folder`.
 
-    npm install --no-save --prefix=PACKAGES emoji-datasource-google@16 emoji-datasource-twitter@16
+    npm install --no-save --prefix=PACKAGES emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0
     python tools/lay_out_emoji.py --source=PACKAGES/node_modules --held_out_fraction=0.1 --output=EMOJI
 
-The images are those of 64 x 64 px of two npm packages, under the licenses that these name: Noto Emoji by Google (Apache
-License 2.0) in `emoji-datasource-google` and Twemoji (CC BY 4.0) in `emoji-datasource-twitter`. The classes are the
-groups of Unicode, such as "Flags", without "Component", which has parts of emoji only. All skin tones of an emoji are
-used. Of files with equal content, such as the flags of Norway and of Svalbard, only the first is used.
+The images are those of 64 x 64 px of two npm packages, a download of 136 MB, under the licenses that the README of each
+package names: Noto Emoji by Google (Apache License 2.0) in `emoji-datasource-google` and Twemoji (CC BY 4.0) in
+`emoji-datasource-twitter`. The classes are the groups of Unicode, such as "Flags", without "Component", which has parts
+of emoji only. All skin tones of an emoji are used. Of files with equal content, such as the flags of Norway and of
+Svalbard, only the first is used.
 
 With `--held_out_fraction=0.1`, the images of a tenth of the subjects of each class are laid out in OUTPUT/held_out and
-the rest in OUTPUT/train. Emoji that differ only in skin tone, gender, age group or direction show one subject, in all
-sets. No image is copied.
+the rest in OUTPUT/train. Emoji of one group that differ only in skin tone, gender, age group or direction show one
+subject, in all sets. So do emoji whose images are equal in any set, and a few whose images are nearly equal.
+
+No image is copied: OUTPUT has links to the images in PACKAGES, which must stay until `tools/prepare_imagenet.py` has
+made record files.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +38,12 @@ from sagan_tf.exporting.atomic_directories import check_is_new_or_empty
 from sagan_tf.files import check_can_write_directory
 from sagan_tf.text import read_text
 from tools.preparation.class_layout import LinkedImage, link_images, print_layout, split_classes
+from tools.preparation.emoji_subjects import find_subject, join_subjects
 
 _SETS = ("google", "twitter")
 _UNUSED_CLASS = "Component"
-_PERSON = "1F9D1"
-_CODES_OF_ONE_PERSON = ("1F468", "1F469", "1F466", "1F467", "1F9D2", "1F474", "1F475", "1F9D3")
-"""Man, woman, boy, girl, child, old man, old woman and older person."""
-_CODES_WITHOUT_SUBJECT = ("200D", "FE0F", "2640", "2642", "27A1")
-"""Zero-width joiner, variation selector, female sign, male sign, and the arrow of the direction to the right."""
+_VERSION = "16.0.0"
+"""Version of the packages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class LayoutOptions:
     held_out_fraction: float = option(
         0.0,
         "Share of the subjects of each class, rounded up, for `output`/held_out; the others are in `output`/train. The "
-        "choice is the same on every machine. 0: all images are directly in `output`.",
+        "choice depends on the packages and `sets` only. 0: all images are directly in `output`.",
     )
 
     def __post_init__(self) -> None:
@@ -66,29 +68,53 @@ class LayoutOptions:
             raise UserError(f"sets: expected each set once, received {','.join(self.sets)}")
 
 
-def find_classes(source: Path, sets: Sequence[str]) -> dict[str, list[LinkedImage]]:
-    """Find the images of each class.
+@dataclasses.dataclass(frozen=True)
+class EmojiImage:
+    """An image of a package.
 
-    Returns:
-        The images with different contents by class, with the classes in the order of their names.
+    Attributes:
+        class_name: The group of the emoji.
+        digest: Digest of the content of the file.
+        image: The image, with the subject of the emoji.
+    """
+
+    class_name: str
+    digest: bytes
+    image: LinkedImage
+
+
+def find_images(source: Path, sets: Sequence[str]) -> list[EmojiImage]:
+    """Find the images of all classes.
 
     Raises:
         UserError: A package is missing, its list of emoji cannot be read, or an image is missing.
     """
-    classes: dict[str, list[LinkedImage]] = {}
-    seen: set[bytes] = set()
-    for image_set in sets:
-        for name, image in _read_package(source / f"emoji-datasource-{image_set}", image_set):
-            digest = hashlib.sha256(image.path.read_bytes()).digest()
-            if digest not in seen:
-                seen.add(digest)
-                classes.setdefault(name, []).append(image)
-    if not classes:
+    images = [
+        image for image_set in sets for image in _read_package(source / f"emoji-datasource-{image_set}", image_set)
+    ]
+    if not images:
         raise UserError(f"source: the packages in {source} have no emoji")
+    return images
+
+
+def find_classes(images: Iterable[EmojiImage]) -> dict[str, list[LinkedImage]]:
+    """Join the subjects with equal images, and keep the first of equal images.
+
+    Returns:
+        The images with different contents by class, with the classes in the order of their names.
+    """
+    first_images: dict[bytes, EmojiImage] = {}
+    for image in images:
+        first_images.setdefault(image.digest, image)
+    subjects = join_subjects((image.image.subject, image.digest) for image in images)
+    classes: dict[str, list[LinkedImage]] = {}
+    for image in first_images.values():
+        joined = dataclasses.replace(image.image, subject=subjects[image.image.subject])
+        classes.setdefault(image.class_name, []).append(joined)
     return dict(sorted(classes.items()))
 
 
-def _read_package(package: Path, image_set: str) -> list[tuple[str, LinkedImage]]:
+def _read_package(package: Path, image_set: str) -> list[EmojiImage]:
     try:
         emoji = json.loads(read_text(package / "emoji.json"))
         return [
@@ -96,30 +122,28 @@ def _read_package(package: Path, image_set: str) -> list[tuple[str, LinkedImage]
         ]
     except FileNotFoundError as error:
         raise UserError(
-            f"source: {error.filename} does not exist; run `npm install {package.name}@16`, and pass the directory "
-            "node_modules as --source"
+            f"source: {error.filename} does not exist; run `npm install {package.name}@{_VERSION}`, and pass the "
+            "directory node_modules as --source"
         ) from error
     except OSError as error:
         raise UserError(f"source: cannot read {package}: {error}") from error
+    except UserError as error:  # not text in UTF-8
+        raise UserError(f"source: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"source: {package / 'emoji.json'} is not a list of emoji as in version 16 of {package.name}: "
+            f"source: {package / 'emoji.json'} is not a list of emoji as in {package.name} {_VERSION}: "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
-def _find_images(emoji: dict[str, Any], directory: Path, image_set: str) -> Iterator[tuple[str, LinkedImage]]:
+def _find_images(emoji: dict[str, Any], directory: Path, image_set: str) -> Iterator[EmojiImage]:
     name, subject = _check_file_name(emoji["category"]), find_subject(_check_file_name(emoji["unified"]))
     for entry in (emoji, *emoji.get("skin_variations", {}).values()):
         if entry[f"has_img_{image_set}"] and name != _UNUSED_CLASS:
-            path = (directory / _check_file_name(entry["image"])).resolve(strict=True)
-            yield name, LinkedImage(f"{image_set}__{entry['image']}", path, subject)
-
-
-def find_subject(codes: str) -> str:
-    """Return the code points of an emoji, such as "1F9D1-1F692", without gender, age group and direction."""
-    kept = (code for code in codes.split("-") if code not in _CODES_WITHOUT_SUBJECT)
-    return "-".join(_PERSON if code in _CODES_OF_ONE_PERSON else code for code in kept)
+            path = directory / _check_file_name(entry["image"])
+            # Reading comes before `resolve`, which reports a loop of links as a RuntimeError in Python 3.11.
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            yield EmojiImage(name, digest, LinkedImage(f"{image_set}__{path.name}", path.resolve(), subject))
 
 
 def _check_file_name(name: str) -> str:
@@ -137,10 +161,12 @@ def main(options: LayoutOptions) -> None:
     source, output = Path(os.path.expanduser(options.source)), Path(os.path.expanduser(options.output))
     check_can_write_directory(output, "output")
     check_is_new_or_empty(output, "output")
-    classes = find_classes(source, options.sets)
+    images = find_images(source, options.sets)
+    classes = find_classes(images)
     parts = split_classes(classes, options.held_out_fraction)
     link_images(parts, output)
-    print_layout(parts, classes, output)
+    print_layout(parts, output)
+    print(f"left out, equal to an earlier file: {len(images) - sum(map(len, classes.values()))}")
 
 
 def run(argv: Sequence[str] | None = None) -> int:

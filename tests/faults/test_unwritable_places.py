@@ -46,6 +46,7 @@ INPUTS: dict[str, tuple[str, list[str]]] = {
     "benchmark settings": ("tools.benchmark", ["quality", "--steps=1", "--run_dir=new", "--settings=PLACE"]),
     "ablation": ("tools.ablation", ["--run_dir=new", "--study=PLACE"]),
     "classes": ("tools.lay_out_classes", ["--output=new", "--source=PLACE"]),
+    "emoji": ("tools.lay_out_emoji", ["--output=new", "--source=PLACE"]),
     "imagenet": ("tools.prepare_imagenet", ["--dataset=folder", "--output=new", "--data_dir=PLACE"]),
     "fashion_mnist": ("tools.prepare_fashion_mnist", ["--output=new", "--source=PLACE"]),
     "fashion_mnist_10k": ("tools.make_fashion_mnist_10k", ["--output=new", "--source=PLACE"]),

@@ -91,7 +91,10 @@ def test_names_of_unused_classes_do_not_matter(nested: Path, tmp_path: Path) -> 
         (["--classes=cat"], "source: "),
         (["--classes=cat,,dog"], "--classes"),
         (["--held_out_fraction=1"], "held_out_fraction: expected at least 0 and below 1, received 1"),
-        (["--held_out_fraction=0.9"], "held_out_fraction: 0.9 leaves no training images of cat"),
+        (
+            ["--held_out_fraction=0.9"],
+            "held_out_fraction: 0.9 leaves no training images of cat (images: 6, subjects: 6)",
+        ),
         (["--output=/proc/absent"], "output"),
         (["--output={nested}", "--source=/absent"], "/nested already exists"),
         ([], "tabby__000.png"),

@@ -1,11 +1,11 @@
-"""A directory of links to images: one directory per class, or training and held-out directories of them."""
+"""Links to the images of each class, in one directory per class, with or without held-out images."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sagan_tf.config.image_selection import count_fraction
@@ -16,12 +16,12 @@ from sagan_tf.text import make_printable
 
 @dataclasses.dataclass(frozen=True)
 class LinkedImage:
-    """An image of a class.
+    """An image and the name of the link to it.
 
     Attributes:
         link: Name of the link.
         path: Absolute path of the image.
-        subject: What the image shows. Images of one subject are all training images or all held out.
+        subject: What the image shows. Images of one class and subject are all training images or all held out.
     """
 
     link: str
@@ -33,15 +33,18 @@ Classes = Mapping[str, Sequence[LinkedImage]]
 """The images of each class, by its name."""
 
 
-def split_classes(classes: Classes, held_out_fraction: float) -> dict[str, Classes]:
+def split_classes(
+    classes: Classes, held_out_fraction: float, advice: str = "choose a lower share"
+) -> dict[str, Classes]:
     """Divide the images of each class between training and held-out images.
 
-    The held-out subjects are those whose names have the lowest digests: the choice looks random and is the same on
-    every machine.
+    The held-out subjects are those whose names have the lowest digests: the choice looks random and depends on the
+    names only.
 
     Args:
         classes: The images of each class.
         held_out_fraction: Share of the subjects of each class that is held out, rounded up; 0 to below 1.
+        advice: What the user can do if all images of a class would be held out, for the error message.
 
     Returns:
         The classes of each part, by the directory of the part: "train" and "held_out", or "" for all images.
@@ -57,9 +60,10 @@ def split_classes(classes: Classes, held_out_fraction: float) -> dict[str, Class
         parts["train"][name] = [image for image in images if image.subject not in held_out]
         parts["held_out"][name] = [image for image in images if image.subject in held_out]
         if not parts["train"][name]:
+            subjects = len({image.subject for image in images})
             raise UserError(
-                f"held_out_fraction: {held_out_fraction} leaves no training images of {name}; choose a lower share or "
-                "a class with more images"
+                f"held_out_fraction: {held_out_fraction} leaves no training images of {name} (images: {len(images)}, "
+                f"subjects: {subjects}); {advice}"
             )
     return dict(parts)
 
@@ -91,9 +95,10 @@ def link_images(parts: Mapping[str, Classes], output: Path) -> None:
                     link.symlink_to(image.path)
 
 
-def print_layout(parts: Mapping[str, Classes], class_names: Collection[str], output: Path) -> None:
+def print_layout(parts: Mapping[str, Classes], output: Path) -> None:
     """Print the number of images of each class, and of each part."""
-    for name in class_names:
+    for name in next(iter(parts.values())):  # all parts have all classes
         print(make_printable(f"{name}: {sum(len(classes[name]) for classes in parts.values())}"))
     for part, classes in parts.items():
-        print(f"{output / part}: {sum(map(len, classes.values()))} images of {len(classes)} classes")
+        count = sum(map(len, classes.values()))
+        print(make_printable(f"{output / part}: {count} images of {len(classes)} classes"))

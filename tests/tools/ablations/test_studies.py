@@ -152,7 +152,7 @@ def test_a_setting_without_classes_has_no_metrics_of_classes():
     plan = plan_study("baselines")
     metrics = {name: config.evaluation.metrics for name, config in configs_of(plan).items()}
     assert "label_agreement10k" in metrics["sagan"]
-    assert metrics["dcgan"] == ("fcd10k", "precision_recall10k", "density_coverage10k")
+    assert metrics["dcgan"] == ("fcd10k", "classifier_score10k", "precision_recall10k", "density_coverage10k")
     assert any(flag == f"--metrics={','.join(metrics['dcgan'])}" for flag in plan.cells[0].create_train_command())
 
 
