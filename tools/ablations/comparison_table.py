@@ -32,9 +32,11 @@ def make_comparisons_table(comparisons: Sequence[Comparison], metric: str) -> li
         decimals = choose_decimals(metric, each.means)
         means = [f"{mean:.{decimals}f}" for mean in each.means] or ["-", "-"]
         done, total = each.seeds
-        ratio, student = _format_ratio(each.test) if each.test else "", each.test and each.test.student
+        ratio, student = (_format_ratio(each.test), each.test.student) if each.test else ("", None)
         texts = "; ".join(filter(None, (ratio, each.reason, each.deaths.describe())))
-        p_values = ["-" if p is None else format_p_value(p) for p in (student and student.p_value, each.holm_p)]
+        p_values = [
+            "-" if p is None else format_p_value(p) for p in (student.p_value if student else None, each.holm_p)
+        ]
         rows.append([*each.pair, *means, texts, *p_values, str(done) if done == total else f"{done} of {total}"])
     return rows
 

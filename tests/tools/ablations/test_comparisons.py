@@ -132,7 +132,8 @@ def test_seeds_of_runs_that_have_not_ended_are_left_out_and_counted(tmp_path):
     outcomes += read_outcomes([write_cell(tmp_path, "wide", 2, [1.0, 1.0, 1.0], "unfinished")], "fcd10k")
     pairs = [("plain", "wide"), ("plain", "short")]
     compared, single = compare_settings(outcomes, pairs, "fcd10k", LAST, RATIO)
-    assert compared.test and math.exp(compared.test.mean) == pytest.approx(math.sqrt(8)) and compared.means == (1, 3)
+    assert compared.test is not None and compared.means == (1.0, 3.0)
+    assert math.exp(compared.test.mean) == pytest.approx(math.sqrt(8))
     assert make_comparisons_table([compared], "fcd10k")[1][-1] == "2 of 3"
     assert single.test is None and "two seeds" in single.reason
 
