@@ -14,11 +14,9 @@ MARKER_COLORS = (
     (230, 159, 0),
 )
 """Seven colors that color-blind people can distinguish (Okabe and Ito, Color Universal Design, 2008)."""
-LINE_COLORS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
-"""Ten colors of lines on white that color-blind people can distinguish (Petroff, Accessible Color Sequences for Data
-Visualization, 2021; `petroff10` of matplotlib 3.10)."""
+LINE_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#332288", "#882255")
+"""Six colors of lines that color-blind people can distinguish, with a contrast of at least 3 to white: those of
+`MARKER_COLORS` with this contrast, and indigo and wine of the scheme "muted" (Tol, Colour Schemes, 2021)."""
 
 # The scale viridis (van der Walt and Smith, 2015; CC0) at 17 even steps. Its brightness increases evenly, also for
 # color-blind people.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -41,6 +40,9 @@ _MAX_LARGE_GRID = 4
 """Small panels up to which two, and not three, stand in a row."""
 _FONT_SIZE = 9.0
 _PAD_INCHES = 0.08
+_RUN_LINE_WIDTH, _RUN_OPACITY = 0.8, 0.65
+"""Width and opacity of the thin lines."""
+_END_SIZE = 6.0
 _AXIS_MARGIN = 1.1
 """Ratio of an end of a logarithmic axis to the last value before it."""
 
@@ -58,6 +60,8 @@ class Panel:
         curves: Points (step, value) of each curve by its name, in order of steps, as in `draw_line_charts`.
         deviations: Half the width of a band around a curve, as points (step, deviation) by the name of the curve.
         is_logarithmic: Whether the vertical axis is logarithmic. It is linear if a value is 0 or less.
+        runs: Points of the thin lines that belong to a curve, by its name, which need not have a curve.
+        ends: Points of a thin line that are marked by a cross, by the name of the curve.
     """
 
     title: str
@@ -65,22 +69,30 @@ class Panel:
     curves: Mapping[str, Points]
     deviations: Mapping[str, Points] = dataclasses.field(default_factory=dict)
     is_logarithmic: bool = False
+    runs: Mapping[str, Sequence[Points]] = dataclasses.field(default_factory=dict)
+    ends: Mapping[str, Points] = dataclasses.field(default_factory=dict)
 
     def find_values(self) -> dict[str, list[float]]:
-        """Find the values that can be drawn of each curve that has some."""
-        values = {name: [value for _, value in points if can_draw(value)] for name, points in self.curves.items()}
-        return {name: drawn for name, drawn in values.items() if drawn}
+        """Find the values that can be drawn of each curve that has some, with those of its thin lines."""
+        values = {
+            name: [value for points in (self.curves.get(name, ()), *self.runs.get(name, ())) for _, value in points]
+            for name in {**self.curves, **self.runs}
+        }
+        drawn = {name: [value for value in of_name if can_draw(value)] for name, of_name in values.items()}
+        return {name: of_name for name, of_name in drawn.items() if of_name}
 
 
-def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool) -> str:
+def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool, styles: Mapping[str, Style] | None = None) -> str:
     """Draw panels in rows of two or three, with the names of all curves in one legend below them.
 
-    A name has the same color and line style in all panels. With more names than colors, the line style differs too.
+    A name has the same color and line style in all panels.
 
     Args:
         panels: The panels. Those without a value that can be drawn are left out.
         has_large_panel: Whether the first panel is larger and stands above the others. If it has no values, no panel
             is larger.
+        styles: Line style and color of each name. By default, the colors differ, and with more names than colors the
+            line style differs too.
 
     Returns:
         An <svg> element; empty without any panel.
@@ -88,14 +100,14 @@ def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool) -> str:
     drawn = [panel for panel in panels if panel.find_values()]
     if not drawn:
         return ""
-    names = dict.fromkeys(name for panel in drawn for name in panel.find_values())
-    styles = dict(zip(names, itertools.cycle(itertools.product(LINE_STYLES, LINE_COLORS)), strict=False))
+    names = list(dict.fromkeys(name for panel in drawn for name in panel.find_values()))
+    styles = assign_styles(names) if styles is None else {name: styles[name] for name in names}
     large, small = (drawn[:1], drawn[1:]) if has_large_panel and drawn[0] is panels[0] else ([], drawn)
     num_columns = 2 if len(small) <= _MAX_LARGE_GRID else 3
     rows = [large] * bool(large) + [small[start : start + num_columns] for start in range(0, len(small), num_columns)]
     heights = [_LARGE_INCHES if row is large else _SMALL_INCHES for row in rows]
     columns = [1 if row is large else num_columns for row in rows]
-    legend_columns, labels = _lay_out_legend(list(names))
+    legend_columns, labels = _lay_out_legend(names)
     lines_of_legend = sum(
         max(label.count("\n") + 1 for label in labels[start : start + legend_columns])
         for start in range(0, len(labels), legend_columns)
@@ -117,6 +129,11 @@ def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool) -> str:
     return draw_svg(title, (_WIDTH_INCHES, sum(heights) + _LEGEND_LINE_INCHES * lines_of_legend), draw)
 
 
+def assign_styles(names: Sequence[str]) -> dict[str, Style]:
+    """Assign a color to each name; with more names than colors, the line style differs too."""
+    return dict(zip(names, itertools.cycle(itertools.product(LINE_STYLES, LINE_COLORS)), strict=False))
+
+
 def _lay_out_legend(names: Sequence[str]) -> tuple[int, list[str]]:
     """Return the number of columns of the legend, and the names in lines that fit into them."""
     labels = [textwrap.fill(make_printable(name), _MAX_NAME_LENGTH) for name in names]
@@ -136,8 +153,14 @@ def _draw_legend(figure: Figure, labels: Sequence[str], styles: Sequence[Style],
 def _draw_panel(axes: Axes, panel: Panel, styles: Mapping[str, Style]) -> None:
     for name in panel.find_values():
         line_style, color = styles[name]
-        draw_band(axes, panel.curves[name], dict(panel.deviations.get(name, ())), color)
-        draw_curve(axes, panel.curves[name], line_style, color)
+        for points in panel.runs.get(name, ()):
+            draw_curve(axes, points, line_style, color).set(linewidth=_RUN_LINE_WIDTH, alpha=_RUN_OPACITY)
+        if curve := panel.curves.get(name):
+            draw_band(axes, curve, dict(panel.deviations.get(name, ())), color)
+            draw_curve(axes, curve, line_style, color)
+        for step, value in panel.ends.get(name, ()):
+            if can_draw(value):
+                axes.plot(step, value, marker="x", color=color, markersize=_END_SIZE)
     axes.set_ylabel(panel.y_label)
     axes.set_title(textwrap.fill(make_printable(panel.title), _MAX_TITLE_LENGTH), parse_math=False)
     if panel.is_logarithmic and all(value > 0 for values in panel.find_values().values() for value in values):
@@ -151,13 +174,14 @@ def _make_logarithmic(axes: Axes, panel: Panel) -> None:
     """
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-    low, high = math.inf, 0.0
+    values = []
     for name in panel.find_values():
         halves = dict(panel.deviations.get(name, ()))
-        for step, value in panel.curves[name]:
-            if can_draw(value):
-                half = halves.get(step, 0.0)
-                low, high = min(low, max(value - half, value / 2.0)), max(high, value + half)
+        values += [(value, halves.get(step, 0.0)) for step, value in panel.curves.get(name, ())]
+        values += [(value, 0.0) for points in panel.runs.get(name, ()) for _, value in points]
+    drawn = [(value, half) for value, half in values if can_draw(value)]
+    low = min(max(value - half, value / 2.0) for value, half in drawn)
+    high = max(value + half for value, half in drawn)
     axes.set_yscale("log")
     axes.set_ylim(low / _AXIS_MARGIN, high * _AXIS_MARGIN)
     if high < 10.0 * low:

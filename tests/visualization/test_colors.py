@@ -1,4 +1,4 @@
-"""Tests of heat colors and marker colors."""
+"""Tests of colors of heat maps, markers and lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from sagan_tf.visualization.colors import MARKER_COLORS, map_to_heat_colors
+from sagan_tf.visualization.colors import LINE_COLORS, MARKER_COLORS, map_to_heat_colors
 
 
 def luminance(colors: np.ndarray) -> np.ndarray:
@@ -34,3 +34,9 @@ def test_marker_colors_differ() -> None:
     for first, second in itertools.combinations(MARKER_COLORS, 2):
         assert np.linalg.norm(np.subtract(first, second)) > 40
     assert len(MARKER_COLORS) == 7
+
+
+def test_lines_are_visible_on_white() -> None:
+    """The contrast is at least 3 (Web Content Accessibility Guidelines 2.1, 1.4.11)."""
+    colors = np.array([list(bytes.fromhex(color[1:])) for color in LINE_COLORS])
+    assert np.all(1.05 / (luminance(colors) + 0.05) >= 3.0)

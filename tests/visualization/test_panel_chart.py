@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from sagan_tf.visualization.colors import LINE_COLORS
 from sagan_tf.visualization.panel_chart import Panel, draw_panels
 from tests.visualization.test_line_chart import read_texts
 
@@ -24,7 +25,7 @@ def test_a_name_has_one_style_and_one_place_in_the_legend() -> None:
         [Panel("a", "", curves), Panel("$b$", "", {names[12]: curves[names[12]]})], has_large_panel=True
     )
     styles = find_styles(chart)
-    assert len(set(styles)) == 13 and len({color for color, _ in styles}) == 10
+    assert len(set(styles)) == 13 and len({color for color, _ in styles}) == len(LINE_COLORS)
     assert styles.count(styles[12]) == 3  # in both panels and in the legend
     assert all(chart.count(f">{name}</text>") == 1 for name in names) and ">$b$</text>" in chart
 
@@ -44,3 +45,16 @@ def test_panels_without_values_are_left_out() -> None:
     texts = read_texts(draw_panels(panels, has_large_panel=True))
     assert "full" in texts and not {"empty", "gone"} & texts.keys()
     assert draw_panels(panels[:1], has_large_panel=True) == draw_panels([], has_large_panel=False) == ""
+
+
+def test_a_name_without_a_mean_is_shown_by_its_runs_and_their_ends() -> None:
+    panel = Panel("t", "", {"a": []}, runs={"a": [[(0, 1.0), (4, 2.0)], [(0, 3.0)]]}, ends={"a": [(0, 3.0)]})
+    chart = draw_panels([panel], has_large_panel=False, styles={"a": ("--", "#123456")})
+    assert ">a</text>" in chart and {color for color, _ in find_styles(chart)} == {"#123456"}
+    without = draw_panels([Panel("t", "", {"a": []}, runs=panel.runs)], has_large_panel=False)
+    assert chart.count("<use ") == without.count("<use ") + 1
+
+
+def test_a_logarithmic_axis_shows_all_runs() -> None:
+    panel = Panel("t", "", {"a": [(0, 10.0)]}, runs={"a": [[(0, 1.0)], [(0, 100.0)]]}, is_logarithmic=True)
+    assert {"1", "10", "100"} <= read_texts(draw_panels([panel], has_large_panel=False)).keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +16,25 @@ from sagan_tf.generation.attention_maps import AttentionReader
 from sagan_tf.generation.generators import Generator, load_generator_from_run
 from sagan_tf.generation.latents import select_evenly_spaced_classes
 from sagan_tf.networks.architectures import count_used_classes
+from sagan_tf.runs.checkpoints import BEST_DIRECTORY
+from sagan_tf.runs.load_networks import find_checkpoint
 from sagan_tf.runs.run_directory import open_run
 from sagan_tf.sampling.attention import NonFiniteWeightsError, make_attention_sheet
 from sagan_tf.sampling.options import SampleOptions
 from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
-from tools.ablations.outcomes import Outcome, group_by_setting
+from tools.ablations.metric_text import choose_decimals
+from tools.ablations.outcomes import Outcome, describe_ending, group_by_setting
 from tools.comparisons.records import FINISHED, UNHEALTHY
+from tools.comparisons.results import get_heading
 
 SAMPLES = "samples.png"
 _MAX_COLUMNS = 10
-_ROWS = 2
+MAX_SEEDS = 3
+"""Runs of each setting whose samples are shown."""
 _NUM_ATTENTION_IMAGES = 3
+_NUMBERS = re.compile(r"\d+")
+_CHECKPOINTS = ("latest", BEST_DIRECTORY)
+"""Checkpoints in the order in which they are tried. A run that died early may only have the best one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,54 +42,58 @@ class StudyImages:
     """The images of a study.
 
     Attributes:
-        names: Names of the files.
-        notes: A line for each setting: the seed of the run that is shown, or why there are no images.
+        names: Names of the files, with the run that each shows; empty for all runs.
+        notes: A line for each run or setting that lacks images, with the reason.
     """
 
-    names: list[str]
+    names: dict[str, str]
     notes: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Samples:
-    setting: str
+    row_name: str
     images: np.ndarray
     class_names: list[str]
 
 
-def write_images(outcomes: Sequence[Outcome], directory: Path) -> StudyImages:
-    """Write the images of a study, from the last checkpoint of one run of each setting.
+def write_images(outcomes: Sequence[Outcome], metric: str, directory: Path) -> StudyImages:
+    """Write the images of a study, from the last checkpoint of runs that have ended.
 
-    The run is that of the first seed that has ended and has a checkpoint. One generator is loaded at a time, on the
-    CPU, so that a run on a GPU is not disturbed.
+    Samples are of the first seeds of each setting, attention maps of the first of these. One generator is loaded at a
+    time, on the CPU, so that a run on a GPU is not disturbed.
 
     Args:
         outcomes: The outcomes of all cells.
+        metric: The metric that names the samples of each run.
         directory: Directory of the results.
     """
     use_no_gpu()
-    names: list[str] = []
-    notes: list[str] = []
+    result = StudyImages({}, [])
     samples: list[_Samples] = []
     num_classes = _count_classes(outcomes)
     for setting, cells in group_by_setting(outcomes).items():
-        generator, note = _load_first_generator(cells)
-        notes.append(f"{setting}: {note}")
-        if generator is None:
-            continue
-        drawn = _make_samples(setting, generator, num_classes)
-        if samples and drawn.images.shape != samples[0].images.shape:
-            notes[-1] += "; no samples, as the images have another shape"
-        else:
-            samples.append(drawn)
-        try:
-            names += _draw_attention(setting, generator, directory)
-        except NonFiniteWeightsError:
-            notes[-1] += "; no attention maps, as the weights are not finite"
+        ended = [outcome for outcome in cells if outcome.status in (FINISHED, UNHEALTHY)][:MAX_SEEDS]
+        if not ended:
+            result.notes.append(f"{setting}: no run has ended")
+        is_first = True
+        for outcome in ended:
+            generator, step = _load_generator(outcome)
+            if generator is None:
+                result.notes.append(f"{outcome.cell.name}: no checkpoint can be read")
+                continue
+            drawn = _make_samples(_describe_run(outcome, metric, step), generator, num_classes)
+            if samples and drawn.images.shape != samples[0].images.shape:
+                result.notes.append(f"{outcome.cell.name}: no samples, as the images have another shape")
+            else:
+                samples.append(drawn)
+            if is_first:
+                _add_attention(result, outcome, generator, directory)
+            is_first = False
     if samples:
         _draw_samples(samples, directory / SAMPLES)
-        names.insert(0, SAMPLES)
-    return StudyImages(names, notes)
+        result = StudyImages({SAMPLES: "", **result.names}, result.notes)
+    return result
 
 
 def _count_classes(outcomes: Sequence[Outcome]) -> int:
@@ -89,38 +102,57 @@ def _count_classes(outcomes: Sequence[Outcome]) -> int:
     return max((count_used_classes(open_run(run)[1].model) for run in runs if (run / "flags.cfg").is_file()), default=0)
 
 
-def _load_first_generator(cells: Sequence[Outcome]) -> tuple[Generator | None, str]:
-    """Return the generator of the first seed that has one, and its seed; or None and the reason."""
-    ended = [outcome for outcome in cells if outcome.status in (FINISHED, UNHEALTHY)]
-    for outcome in ended:
+def _load_generator(outcome: Outcome) -> tuple[Generator | None, int]:
+    """Return the generator of the newest checkpoint of a run and its step; None and 0 if there is none."""
+    run_dir, errors = outcome.cell.run_dir, []
+    for checkpoint in _CHECKPOINTS:
         try:
-            return load_generator_from_run(str(outcome.cell.run_dir)), f"seed {outcome.cell.seed}"
+            generator = load_generator_from_run(str(run_dir), checkpoint)
+            prefix = find_checkpoint(run_dir / "checkpoints", checkpoint)
+            return generator, int(prefix.rpartition("-")[2])
         except UserError as error:
-            # A run that ended before its first checkpoint has none; the next seed may have one. The message may have
-            # paths, which a page that is published should not have.
-            print(f"{outcome.cell.name}: no images: {error}", file=sys.stderr, flush=True)
-    reason = "no checkpoint of a run that has ended can be read" if ended else "no run has ended"
-    return None, f"left out: {reason}"
+            errors.append(str(error))
+    # The messages may have paths, which a page that is published should not have.
+    print(f"{outcome.cell.name}: no images: {'; '.join(dict.fromkeys(errors))}", file=sys.stderr, flush=True)
+    return None, 0
 
 
-def _make_samples(setting: str, generator: Generator, num_classes: int) -> _Samples:
-    """Make rows of images from the same seeds and classes for all settings; a setting may ignore the classes."""
-    classes = select_evenly_spaced_classes(num_classes, _MAX_COLUMNS) if num_classes else [0] * _MAX_COLUMNS
-    seeds, labels = np.arange(_ROWS * len(classes)), np.tile(np.array(classes, np.int32), _ROWS)
+def _describe_run(outcome: Outcome, metric: str, step: int) -> str:
+    """Return the name of a row of samples: the run, and the metric if it was evaluated at the step of the samples."""
+    parts = [outcome.cell.setting.name, f"seed {outcome.cell.seed}"]
+    if outcome.has_died:
+        parts.append(f"died at step {int(_NUMBERS.findall(describe_ending(outcome).replace(',', ''))[-1]):,}")
+    value = outcome.evaluations.get(step, {}).get(metric)
+    if value is not None:
+        parts.append(f"{get_heading(metric)} {value:.{choose_decimals(metric, [value])}f}")
+    return ", ".join(parts)
+
+
+def _make_samples(row_name: str, generator: Generator, num_classes: int) -> _Samples:
+    """Make a row of images from the same seeds and classes for all runs; a setting may ignore the classes."""
+    classes = select_evenly_spaced_classes(num_classes, _MAX_COLUMNS) if num_classes else [0]
+    classes *= _MAX_COLUMNS // len(classes)
+    seeds, labels = np.arange(len(classes)), np.array(classes, np.int32)
     images = generator.images_from_seeds(seeds, labels if generator.num_classes else 0 * labels)
-    return _Samples(setting, images, [generator.get_class_name(c) for c in classes] if generator.num_classes else [])
+    if not generator.num_classes:
+        return _Samples(f"{row_name} (no classes)" if num_classes else row_name, images, [])
+    return _Samples(row_name, images, [generator.get_class_name(c) for c in classes])
 
 
 def _draw_samples(samples: Sequence[_Samples], path: Path) -> None:
     columns = next((each.class_names for each in samples if each.class_names), [])
-    rows = [
-        name
-        for each in samples
-        for name in (each.setting, "" if each.class_names == columns else "(no classes)", *[""] * (_ROWS - 2))
-    ]
     images = np.concatenate([each.images for each in samples])
-    sheet = draw_image_sheet(images, len(samples[0].images) // _ROWS, row_names=rows, column_names=columns)
-    save_png(sheet, path, shared=True)
+    rows = [each.row_name for each in samples]
+    save_png(draw_image_sheet(images, len(samples[0].images), row_names=rows, column_names=columns), path, shared=True)
+
+
+def _add_attention(result: StudyImages, outcome: Outcome, generator: Generator, directory: Path) -> None:
+    """Draw the attention maps of a run, and add them or the reason for their lack to the images."""
+    try:
+        for name in _draw_attention(outcome.cell.setting.name, generator, directory):
+            result.names[name] = outcome.cell.name
+    except NonFiniteWeightsError:
+        result.notes.append(f"{outcome.cell.name}: no attention maps, as the weights are not finite")
 
 
 def _draw_attention(setting: str, generator: Generator, directory: Path) -> list[str]:

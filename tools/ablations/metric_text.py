@@ -17,6 +17,7 @@ _SPREADS = ("standard_error",)
 """Parts of metrics for which neither lower nor higher values are better."""
 _DECIMALS = 3
 """Decimals of shares, and of other values below 1."""
+_MIN_SHOWN_P_VALUE = 0.001
 
 
 def list_metrics_of(outcomes: Iterable[Outcome]) -> list[str]:
@@ -71,10 +72,16 @@ def choose_decimals(metric: str, values: Iterable[float]) -> int:
     return _DECIMALS
 
 
+def format_p_value(value: float) -> str:
+    """Format a p value with three significant digits, so that 0.0499 is not 0.050."""
+    return f"{value:#.3g}" if value >= _MIN_SHOWN_P_VALUE else f"< {_MIN_SHOWN_P_VALUE}"
+
+
 def find_best(metric: str, values: Mapping[str, Sequence[float | None]]) -> list[str]:
     """Find the settings with the best mean, among those whose runs all have a value.
 
-    The mean of only the runs that did not die would be too good.
+    The mean of only the runs that have a value would be too good if the others died. At the best step, a run that died
+    after an evaluation has a value.
 
     Args:
         metric: The metric.

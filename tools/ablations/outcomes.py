@@ -8,10 +8,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sagan_tf.training.health.signs import DISTANCE_RATIO, MIN_DISTANCE_RATIO
+from tools.ablations.portable import hide_paths_in_message
 from tools.comparisons import results
 from tools.comparisons.cells import Cell
 from tools.comparisons.progress import read_current_record
 from tools.comparisons.records import (
+    FAILED,
     FINISHED,
     NOT_STARTED,
     UNFINISHED,
@@ -55,7 +58,9 @@ class Outcome:
         moments: `BEST`, the step with the lowest value of the selecting metric, and `LAST`, the last evaluation of a
             finished run. A run that training stopped as unhealthy has a best step, if it was evaluated before.
         has_collapsed: Whether the selecting metric at the last step is more than `COLLAPSE_RATIO` times that at the
-            best step; None if the run has not finished, or has no value before its last step.
+            best step; None if the run has not finished, has no finite value before its last step, or NaN at that step.
+        sample_distance_ratio: Distance of two samples of a class divided by that of two real images, in the last health
+            check of a run that has finished or died; None if the run has not ended or does not have it.
     """
 
     cell: Cell
@@ -64,11 +69,26 @@ class Outcome:
     evaluations: Mapping[int, Mapping[str, float]]
     moments: Mapping[str, Moment]
     has_collapsed: bool | None = None
+    sample_distance_ratio: float | None = None
 
     @property
     def has_died(self) -> bool:
         """Return whether training stopped the run as unhealthy."""
         return self.status == UNHEALTHY
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the run has finished or died."""
+        return self.status in (FINISHED, UNHEALTHY)
+
+    @property
+    def has_similar_samples(self) -> bool | None:
+        """Return whether the samples of a class are nearly the same image at the end; None if this is not known.
+
+        The limit is that of the health check and was fixed before any study was run.
+        """
+        ratio = self.sample_distance_ratio
+        return None if ratio is None else ratio < MIN_DISTANCE_RATIO
 
 
 def read_outcomes(cells: Sequence[Cell], metric: str) -> list[Outcome]:
@@ -99,10 +119,11 @@ def _read_outcome(cell: Cell, metric: str) -> Outcome:
     steps = {BEST: best_step, LAST: last_step}
     moments = {name: Moment(step, {} if step is None else evaluations[step]) for name, step in steps.items()}
     best, last = (moments[name].metrics.get(metric, math.nan) for name in (BEST, LAST))
-    # Without a value before the last step, the best step is the last.
-    is_known = last_step is not None and any(step < last_step for step in finite)
+    # Without a value before the last step, the best step is the last. NaN cannot be compared with the best value.
+    is_known = last_step is not None and any(step < last_step for step in finite) and not math.isnan(last)
     has_collapsed = last > COLLAPSE_RATIO * best if is_known else None
-    return Outcome(cell, status, record, dict(sorted(evaluations.items())), moments, has_collapsed)
+    ratio = _read_distance_ratio(cell) if status in (FINISHED, UNHEALTHY) else None
+    return Outcome(cell, status, record, dict(sorted(evaluations.items())), moments, has_collapsed, ratio)
 
 
 def _read_evaluations(cell: Cell) -> Iterator[tuple[int, dict[str, float]]]:
@@ -111,13 +132,20 @@ def _read_evaluations(cell: Cell) -> Iterator[tuple[int, dict[str, float]]]:
             yield line["step"], flatten_metrics(line)
 
 
+def _read_distance_ratio(cell: Cell) -> float | None:
+    """Return the distance ratio of the samples in the last health check of a run; None if it has no finite number."""
+    checks = [line for line in read_run_records(cell.run_dir) if line["kind"] == "health"]
+    ratio = checks[-1].get(DISTANCE_RATIO) if checks else None
+    return ratio if ratio is not None and math.isfinite(ratio) else None
+
+
 def group_by_setting(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """Return the outcomes of each setting."""
     return results.group_by_setting(outcomes, lambda outcome: outcome.cell.setting.name)
 
 
 def describe_ending(outcome: Outcome) -> str:
-    """Return a few words about how a cell has ended or where it is, without paths.
+    """Return a few words about how a cell has ended or where it is, and why it failed, without paths.
 
     Args:
         outcome: The outcome of a cell that has not finished.
@@ -129,4 +157,6 @@ def describe_ending(outcome: Outcome) -> str:
     text = next(filter(None, match.groups())).strip() if match else outcome.status
     if re.search(r"steps? \d", text) or outcome.status == NOT_STARTED:
         return text
-    return f"{text} at step {max((line['step'] for line in read_run_records(outcome.cell.run_dir)), default=0):,}"
+    step = max((line["step"] for line in read_run_records(outcome.cell.run_dir)), default=0)
+    reason = f": {hide_paths_in_message(message, outcome.cell.directory)}" if outcome.status == FAILED else ""
+    return f"{text} at step {step:,}{reason}"

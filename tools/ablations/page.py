@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from tools.ablations.comparisons import compare_settings, make_comparisons_table
+from sagan_tf.training.health.signs import DISTANCE_RATIO, MIN_DISTANCE_RATIO
+from tools.ablations.archive import ARCHIVE
+from tools.ablations.base_record import read_experiment_record
+from tools.ablations.comparison_table import describe_power, make_comparisons_table
+from tools.ablations.comparisons import RATIO, compare_settings
 from tools.ablations.metric_text import MAX_HEADLINE_METRICS
 from tools.ablations.networks_table import make_networks_table
 from tools.ablations.outcomes import BEST, COLLAPSE_RATIO, LAST, Outcome, describe_ending, group_by_setting
 from tools.ablations.plan import Plan
-from tools.ablations.portable import format_portable_command
-from tools.ablations.setup_table import find_unequal_replicas, make_setup_table
+from tools.ablations.portable import format_portable_commands, hide_paths_in_message
+from tools.ablations.setup_table import find_unequal_replicas, make_options_table, make_setup_table
+from tools.ablations.studies import Study
 from tools.ablations.tables import format_markdown, make_cost_table, make_metrics_table
 from tools.comparisons.records import FINISHED
 from tools.comparisons.results import get_heading
+from tools.repository import ROOT
 
 _MOMENTS = {LAST: "Last step", BEST: "Best step"}
 """Headings of the moments. The last step is the first, because it is not chosen by its metrics."""
+_SHOWN_OF_RECORD = ("Differs", "Data")
+"""Parts of the experiment record of the base that the page shows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +53,7 @@ def format_page(plan: Plan, outcomes: Sequence[Outcome], figures: Sequence[Figur
         plan: The plan of the study.
         outcomes: The outcomes of all cells.
         figures: Charts and images.
-        image_notes: A line for each setting that says which run the images show.
+        image_notes: A line for each run or setting that lacks images, with the reason.
     """
     return "\n\n".join(_format_sections(plan, outcomes, figures, image_notes)) + "\n"
 
@@ -52,20 +61,16 @@ def format_page(plan: Plan, outcomes: Sequence[Outcome], figures: Sequence[Figur
 def _format_sections(
     plan: Plan, outcomes: Sequence[Outcome], figures: Sequence[Figure], image_notes: Sequence[str]
 ) -> Iterator[str]:
-    yield f"# {plan.study.title}"
+    yield f"# {_format_title(plan)}"
     if plan.study.introduction:
         yield plan.study.introduction
     yield (
         "Metrics of every run: [results.csv](results.csv). Differences of all pairs of settings and all metrics: "
-        "[differences.csv](differences.csv). All commands, with the paths of the machine: `commands.txt` beside this "
-        "page."
+        f"[differences.csv](differences.csv). Records of all runs: [{ARCHIVE}]({ARCHIVE})."
     )
-    yield "## Setup"
-    yield format_markdown(make_setup_table(plan, outcomes))
     notes = [*plan.notes, *find_unequal_replicas(outcomes)]
     if notes:
         yield _format_list(notes)
-    yield f"### Networks\n\n{format_markdown(make_networks_table(plan, outcomes))}"
     yield from _format_metrics(plan.metric, outcomes)
     yield from _format_endings(outcomes)
     yield from _format_comparisons(plan, outcomes)
@@ -74,11 +79,34 @@ def _format_sections(
         if figure.caption:
             yield figure.caption
     if image_notes:
-        yield f"## Runs in the images\n\n{_format_list(image_notes)}"
+        yield f"## Images that are left out\n\n{_format_list(image_notes)}"
+    yield from _format_setup(plan, outcomes)
     yield from _format_cost(outcomes)
-    yield "## Commands\n\nTraining of each setting with its first seed; `DATA` is the directory of the data:"
-    commands = [format_portable_command(cells[0].cell) for cells in group_by_setting(outcomes).values()]
-    yield "```bash\n" + "\n".join(commands) + "\n```"
+    yield (
+        "## Commands\n\nTraining and evaluation of each setting with its first seed; `DATA` is the directory of the "
+        "data. They were run in the directory of the sources, with other places for the results:"
+    )
+    cells = [outcomes_of_setting[0].cell for outcomes_of_setting in group_by_setting(outcomes).values()]
+    yield "```bash\n" + "\n".join(line for cell in cells for line in format_portable_commands(cell)) + "\n```"
+
+
+def _format_title(plan: Plan) -> str:
+    """Return the title of the study with the base, which says what the data is, and the size of its images."""
+    sizes = sorted({cell.config.model.resolution for cell in plan.cells})
+    return f"{plan.study.title} ({Path(plan.base).stem}, {' and '.join(map(str, sizes))} px)"
+
+
+def _format_setup(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield f"## Setup\n\n{format_markdown(make_setup_table(plan, outcomes))}"
+    record = read_experiment_record(ROOT / plan.base)
+    for heading in _SHOWN_OF_RECORD:
+        if heading in record:
+            text = hide_paths_in_message(record[heading], plan.directory)
+            yield f"{heading}, from the comment of the base, whose options a setting may replace: {text}"
+    options = make_options_table(plan)
+    if len(options) > 1:
+        yield f"### Options in which settings differ\n\n{format_markdown(options)}"
+    yield f"### Networks\n\n{format_markdown(make_networks_table(plan, outcomes))}"
 
 
 def _format_list(lines: Sequence[str]) -> str:
@@ -96,9 +124,10 @@ def _format_metrics(metric: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
         f"settings whose runs all have a value. At most {MAX_HEADLINE_METRICS} metrics are shown. Died: training "
         f"stopped the run, which then has no last step. Collapsed: {name} at the last step is more than "
         f"{COLLAPSE_RATIO:g} times that at the best step; `-` if no run has finished with an evaluation before its "
-        "end. A run that collapsed before its first evaluation, or whose images were never good, is not counted. The "
-        f"best step of a run has its lowest {name} and is chosen with the same reference images that give its metrics, "
-        "so that these are optimistic."
+        "end. A run whose images were never good has not collapsed by this rule. Similar samples: in the last health "
+        f"check of the run, also of one that died, `{DISTANCE_RATIO}` is below {MIN_DISTANCE_RATIO:g}; `-` if no run "
+        f"that has ended has this value. The best step of a run has its lowest {name} and is chosen with the same "
+        "reference images that give its metrics, so that these are optimistic."
     )
 
 
@@ -121,14 +150,26 @@ def _format_comparisons(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str
         return
     name = get_heading(plan.metric)
     yield (
-        f"The difference is {name} of the second setting minus that of the first, seed by seed, with a paired t-test: "
-        "below 0, the second is better. Holm's method adjusts p for the number of tests in the table. The intervals "
-        "are not adjusted. The last step is the primary comparison."
+        f"The ratio is {name} of the second setting divided by that of the first, as geometric means over the seeds, "
+        "with a paired t-test of the logarithms: below 1, the second is better. Holm's method adjusts p for "
+        f"{_describe_family(plan.study)}, including those that have no p. The intervals are not adjusted. The last "
+        "step is the primary comparison. A run that died counts at the best step, with its best evaluation. If it has "
+        "no value, the row shows, in place of the ratio, how many of the runs that have ended died, first against "
+        "second setting, with p of Fisher's exact test (two-sided, not adjusted)."
     )
     for moment, heading in _MOMENTS.items():
-        comparisons = compare_settings(outcomes, plan.study.pairs, plan.metric, moment)
+        comparisons = compare_settings(outcomes, plan.study.pairs, plan.metric, moment, RATIO)
         yield f"### {heading}: {name}"
         yield format_markdown(make_comparisons_table(comparisons, plan.metric))
+        yield describe_power(comparisons)
+
+
+def _describe_family(study: Study) -> str:
+    """Return the number of pairs that are compared, and that of all pairs that the study names if it is larger."""
+    count, named = len(study.pairs), len(study.named_pairs)
+    if named > count:
+        return f"{count} of the {named} pairs of the study, those with both settings here"
+    return f"{count} {'pair' if count == 1 else 'pairs'}"
 
 
 def _format_cost(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from sagan_tf.cli.flags import parse_config
 from sagan_tf.cli.load_tensorflow import load_tensorflow
 from sagan_tf.config import Config
 from sagan_tf.errors import UserError
+from sagan_tf.text import make_printable
 from tools.ablations.options import AblationOptions
 from tools.ablations.portable import format_study_command
 from tools.ablations.studies import Study, find_study, replace_equal_rate, select_settings
@@ -39,7 +40,7 @@ class Plan:
         cells: The cells, seed by seed, so that a slow hour of the machine affects all settings alike.
         metric: Name of the metric that selects the best step; lower is better.
         directory: Directory of the runs and of the results.
-        notes: A line for each setting that is left out or changed.
+        notes: A line for each setting that is left out or changed, and one for stored records of other cells.
         command: The command of the study, without paths of the machine.
     """
 
@@ -80,6 +81,7 @@ def create_plan(options: AblationOptions) -> Plan:
         for seed in range(options.seeds)
         for setting, config in pairs
     )
+    _note_other_records(cells, directory, notes)
     kept = dataclasses.replace(study, settings=tuple(setting for setting, _ in pairs))
     has_data_dir = any(flag.startswith("--data_dir=") for flag in common_flags)
     command = format_study_command(options, base, has_data_dir=has_data_dir)
@@ -116,6 +118,19 @@ def _note_missing_evaluations(pairs: Sequence[tuple[Setting, Config]], steps: in
             f"{', '.join(names)}: no evaluation before step {steps} (--evaluate_every), so that the best step is the "
             "last"
         )
+
+
+def _note_other_records(cells: Sequence[Cell], directory: Path, notes: list[str]) -> None:
+    """Add a note if a directory has records of cells that are not those of the plan, such as other seeds."""
+    planned = {cell.path_with_suffix(".json") for cell in cells}
+    seeds: dict[str, list[int]] = {}
+    for path in sorted(directory.glob("*/seed_*.json")):
+        number = path.stem.removeprefix("seed_")
+        if number.isdecimal() and path not in planned:
+            seeds.setdefault(make_printable(path.parent.name), []).append(int(number))
+    if seeds:
+        names = [f"{name}, seed {', '.join(map(str, sorted(numbers)))}" for name, numbers in seeds.items()]
+        notes.append(f"stored but not in these results: {'; '.join(names)}")
 
 
 def _leave_out_impossible(

@@ -20,13 +20,13 @@ _IN_STUDY_COMMAND = ("settings", "seeds", "steps", "metrics", "evaluate_every")
 """Options that a command of a study has if they differ from their defaults."""
 
 
-def format_portable_command(cell: Cell) -> str:
-    """Format the command that trains a cell, with its run directory relative to that of the study.
-
-    Directories of the data are `DATA`, other absolute paths of flags are the flag's name in capital letters.
-    """
-    _, *arguments = cell.create_train_command()
-    return shlex.join(["python", *(_make_portable(argument, cell.directory) for argument in arguments)])
+def format_portable_commands(cell: Cell) -> list[str]:
+    """Format the commands that train and evaluate a cell, with its run directory relative to that of the study."""
+    commands = cell.create_train_command(), cell.create_evaluate_command()
+    return [
+        shlex.join(["python", *(make_flag_portable(argument, cell.directory) for argument in arguments)])
+        for _, *arguments in commands
+    ]
 
 
 def format_study_command(options: AblationOptions, base: str, *, has_data_dir: bool) -> str:
@@ -46,14 +46,23 @@ def format_study_command(options: AblationOptions, base: str, *, has_data_dir: b
     return shlex.join(["python", "tools/ablation.py", *flags])
 
 
-def _make_portable(argument: str, directory: Path) -> str:
+def make_flag_portable(argument: str, directory: Path) -> str:
+    """Replace absolute paths in an argument of a command.
+
+    The directory of the data is `DATA`, paths in the directory of the study are relative to it, and others are the name
+    of the flag in capital letters.
+
+    Args:
+        argument: A flag with its value, or another argument, which is returned as it is.
+        directory: The directory of the study.
+    """
     flag, equals, value = argument.partition("=")
     name = flag.lstrip("-")
     if not equals:
         return argument
     if name == "data_dir":
         return _DATA
-    if name == "run_dir":
+    if Path(value).is_relative_to(directory):
         return f"{flag}={Path(value).relative_to(directory)}"
     if name == "flagfile":
         return f"{flag}={hide_directory(value)}"

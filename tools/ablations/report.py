@@ -1,13 +1,18 @@
-"""Results of a study: a page in Markdown, CSV files, charts and images, from the stored runs."""
+"""Results of a study: a page in Markdown, CSV files, charts, images and an archive, from the stored runs."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from sagan_tf.files import replace_atomically
+from sagan_tf.text import read_text
+from tools.ablations.archive import IMAGES, write_archive
 from tools.ablations.comparisons import format_comparisons_csv
 from tools.ablations.curves import draw_gamma_chart, draw_metric_chart
-from tools.ablations.images import SAMPLES, write_images
+from tools.ablations.images import MAX_SEEDS, SAMPLES, StudyImages, write_images
 from tools.ablations.outcomes import Outcome, read_outcomes
 from tools.ablations.page import Figure, format_page
 from tools.ablations.plan import Plan
@@ -32,11 +37,24 @@ def write_results(plan: Plan) -> list[Outcome]:
     figures = _write_charts(plan, outcomes)
     # The page is complete but for the images if these cannot be made.
     _write(plan.directory / RESULTS, format_page(plan, outcomes, figures, []))
-    images = write_images(outcomes, plan.directory)
+    images = _write_or_keep_images(plan, outcomes)
     _write(
         plan.directory / RESULTS, format_page(plan, outcomes, figures + _describe_images(images.names), images.notes)
     )
+    write_archive(plan.directory, outcomes)
     return outcomes
+
+
+def _write_or_keep_images(plan: Plan, outcomes: list[Outcome]) -> StudyImages:
+    """Write the images and their description; without any checkpoint, keep those that the description names."""
+    path = plan.directory / IMAGES
+    stored = StudyImages(**json.loads(read_text(path))) if path.is_file() else StudyImages({}, [])
+    if stored.names and not any(any(cell.run_dir.glob("checkpoints/**/*.index")) for cell in plan.cells):
+        kept = {name: run for name, run in stored.names.items() if (plan.directory / name).is_file()}
+        return StudyImages(kept, stored.notes)
+    images = write_images(outcomes, plan.metric, plan.directory)
+    _write(path, json.dumps(dataclasses.asdict(images), indent=1) + "\n")
+    return images
 
 
 def _write_charts(plan: Plan, outcomes: list[Outcome]) -> list[Figure]:
@@ -52,15 +70,19 @@ def _write_charts(plan: Plan, outcomes: list[Outcome]) -> list[Figure]:
     return figures
 
 
-def _describe_images(names: list[str]) -> list[Figure]:
+def _describe_images(names: Mapping[str, str]) -> list[Figure]:
     figures = []
-    for name in names:
+    for name, run in names.items():
         if name == SAMPLES:
-            caption = "From the last checkpoint of a run of each setting, with the same latents and classes."
+            caption = (
+                f"From the last checkpoint of the first {MAX_SEEDS} runs of each setting, with the same latents and "
+                "classes in all rows. The metric is that at the step of the checkpoint. The last checkpoint of a run "
+                "that died is older than its end."
+            )
             figures.append(Figure(name, "Samples", caption))
         else:
             setting = Path(name).stem.removeprefix("attention_")
-            figures.append(Figure(name, f"Attention maps: {setting}", ""))
+            figures.append(Figure(name, f"Attention maps: {setting}", f"From the last checkpoint of {run}."))
     return figures
 
 

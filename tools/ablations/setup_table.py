@@ -2,58 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sagan_tf.config import Config
-from sagan_tf.config.metric_names import split_metric_name
 from sagan_tf.runs.run_directory import RunDirectory
+from tools.ablations.configuration_text import DESCRIPTIONS, count
 from tools.ablations.outcomes import Outcome
 from tools.ablations.plan import Plan
 from tools.ablations.portable import hide_directory, hide_paths
 from tools.ablations.startups import find_first_values, read_startup
-from tools.comparisons.records import FINISHED, UNHEALTHY
+from tools.comparisons.records import FINISHED, UNHEALTHY, format_option_values
 
 _PACKAGES = ("sagan-tf", "tensorflow", "keras")
 _UNKNOWN = "not recorded"
+_MAX_SETTING_COLUMNS = 4
 
 
 def make_setup_table(plan: Plan, outcomes: Sequence[Outcome]) -> list[list[str]]:
-    """Make a table of what all cells have in common; where settings differ, it names them."""
-    from sagan_tf.evaluation.settings import resolve_settings
-
-    configs = {cell.setting.name: cell.config for cell in plan.cells}
+    """Make a table of the study, of what all settings have in common, and of when and where the cells were trained."""
     seeds = sorted({cell.seed for cell in plan.cells})
-
-    def describe(format_value: Callable[[Config], str]) -> str:
-        return _format_by_setting({name: format_value(config) for name, config in configs.items()})
-
     sizes = {name: _describe_size(data) for name, data in find_first_values(outcomes, "data").items()}
-    evaluations = {name: resolve_settings(config.evaluation) for name, config in configs.items()}
-    extractors = {name: hide_paths(each.extractor, "own extractor") for name, each in evaluations.items()}
     return [
         ["setup", "value"],
         ["study", plan.study.name],
         ["base", f"`{hide_directory(plan.base)}`"],
         ["command", f"`{plan.command}`"],
-        ["data", describe(lambda config: f"{config.data.dataset}, {config.data.split}")],
         ["size of the data", _format_by_setting(sizes) if sizes else _UNKNOWN],
-        ["images", describe(lambda c: f"{c.model.resolution} px, {_count(c.model.image_channels, 'channel')}")],
-        ["batch size", describe(lambda config: str(config.training.global_batch_size))],
-        ["learning rates", describe(_describe_rates)],
+        *_list_common_options(plan),
         ["steps", f"{plan.cells[0].num_steps:,}"],
         ["seeds", f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])],
-        ["metrics", _format_by_setting({name: _describe_metrics(e.metrics) for name, e in evaluations.items()})],
         ["best step", f"lowest {plan.metric}"],
-        ["extractor", _format_by_setting(extractors)],
-        ["reference", describe(_describe_reference)],
-        ["weights", describe(_describe_weights)],
         ["versions", _join(_describe_versions(outcome) for outcome in outcomes)],
         ["commit", _join(str(outcome.record.get("git_revision", "")) for outcome in outcomes)],
         ["machine", _join(str(outcome.record.get("machine", "")) for outcome in outcomes)],
         ["devices", _join(_describe_devices(read_startup(outcome)) for outcome in outcomes)],
         ["cells ended", _describe_dates(outcomes)],
     ]
+
+
+def _list_common_options(plan: Plan) -> list[list[str]]:
+    """Return a row for each part of the configuration that is the same in all settings."""
+    configs = {cell.setting.name: cell.config for cell in plan.cells}.values()
+    rows = []
+    for name, describe in DESCRIPTIONS.items():
+        values = {describe(config) for config in configs}
+        rows += [[name, *values]] if len(values) == 1 else []
+    return rows
+
+
+def make_options_table(plan: Plan) -> list[list[str]]:
+    """Make a table with a row for each option in which settings differ; the row of few settings has a column of each.
+
+    Without such an option, it has only the heading.
+    """
+    by_setting = {cell.setting.name: format_option_values(cell.config) for cell in plan.cells}
+    has_columns = len(by_setting) <= _MAX_SETTING_COLUMNS
+    rows = [["option", *by_setting] if has_columns else ["option", "values"]]
+    for name in next(iter(by_setting.values())):
+        values = {setting: hide_paths(options[name], name.upper()) for setting, options in by_setting.items()}
+        if len(set(values.values())) > 1:
+            shown = {setting: f"`{value}`" if value else "(empty)" for setting, value in values.items()}
+            rows.append([f"`{name}`", *(shown.values() if has_columns else [_group_by_value(shown)])])
+    return rows
+
+
+def _group_by_value(values: Mapping[str, str]) -> str:
+    """Format each value with the settings that have it, the most frequent one as that of the others."""
+    settings = _find_settings_by_value(values)
+    first, *others = sorted(settings, key=lambda value: -len(settings[value]))
+    return "; ".join([*(f"{value}: {', '.join(settings[value])}" for value in others), f"{first}: the others"])
 
 
 def find_unequal_replicas(outcomes: Sequence[Outcome]) -> list[str]:
@@ -66,62 +83,31 @@ def find_unequal_replicas(outcomes: Sequence[Outcome]) -> list[str]:
     most, *others = sorted(cells, key=lambda replicas: -len(cells[replicas])) or [0]
     if not others:
         return []
-    parts = [f"{_count(replicas, 'replica')}: {'; '.join(cells[replicas])}" for replicas in others]
-    return [f"not all cells have equal batch statistics: {'. '.join(parts)}. The others: {_count(most, 'replica')}"]
+    parts = [f"{count(replicas, 'replica')}: {'; '.join(cells[replicas])}" for replicas in others]
+    return [f"not all cells have equal batch statistics: {'. '.join(parts)}. The others: {count(most, 'replica')}"]
 
 
 def _format_by_setting(values: Mapping[str, str]) -> str:
     """Format the most frequent value, and the settings that have another one."""
-    settings: dict[str, list[str]] = {}
-    for name, value in values.items():
-        settings.setdefault(value, []).append(name)
+    settings = _find_settings_by_value(values)
     first, *others = sorted(settings, key=lambda value: -len(settings[value]))
     return "; ".join([first, *(f"{', '.join(settings[value])}: {value}" for value in others)])
 
 
+def _find_settings_by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
+    settings: dict[str, list[str]] = {}
+    for name, value in values.items():
+        settings.setdefault(value, []).append(name)
+    return settings
+
+
 def _describe_size(data: Mapping[str, Any]) -> str:
     counts = [
-        _count(data[name], noun)
+        count(data[name], noun)
         for name, noun in (("num_examples", "image"), ("num_classes", "class"))
         if data.get(name) is not None
     ]
     return ", ".join(counts) or _UNKNOWN
-
-
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
-def _describe_rates(config: Config) -> str:
-    training = config.training
-    rates = f"generator {training.generator_learning_rate:g}, discriminator {training.discriminator_learning_rate:g}"
-    return rates if training.learning_rate_end is None else f"{rates}, 0 from step {training.learning_rate_end:,}"
-
-
-def _describe_metrics(names: Iterable[str]) -> str:
-    by_size: dict[int | None, list[str]] = {}
-    for name in names:
-        family, size = split_metric_name(name)
-        by_size.setdefault(size, []).append(family)
-    return "; ".join(
-        f"{', '.join(families)} of {f'{size:,} images' if size else 'all generated images'}"
-        for size, families in by_size.items()
-    )
-
-
-def _describe_reference(config: Config) -> str:
-    reference = hide_paths(config.evaluation.reference, "own images")
-    return reference or f"training images ({config.data.dataset}, {config.data.split})"
-
-
-def _describe_weights(config: Config) -> str:
-    training = config.training
-    if training.ema_half_life_images:
-        return f"EMA, half-life of {training.ema_half_life_images:,} images"
-    if not training.ema_decay:
-        return "live (no EMA)"
-    return f"EMA, decay {training.ema_decay:g} from step {training.ema_start_step:,}"
 
 
 def _describe_versions(outcome: Outcome) -> str:

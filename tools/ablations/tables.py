@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tools.ablations.metric_text import (
@@ -16,13 +16,13 @@ from tools.ablations.metric_text import (
 )
 from tools.ablations.outcomes import BEST, LAST, Outcome, group_by_setting
 from tools.ablations.portable import hide_paths_in_message
-from tools.comparisons.records import FINISHED, NOT_STARTED, compute_training_seconds, read_run_records
+from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY, compute_training_seconds, read_run_records
 from tools.comparisons.results import format_counts, format_csv_rows, format_mean
 
 Row = list[str]
 
 _CELL_COLUMNS = ("images_seen", "training_seconds", "cpu_seconds", "replicas", "machine")
-_COLLAPSED = {True: "yes", False: "no", None: ""}
+_ANSWERS = {True: "yes", False: "no", None: ""}
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _COSTS = ("training_seconds", "cpu_seconds", "images_seen")
 
@@ -36,10 +36,10 @@ def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) ->
         moment: `BEST`, with a column of the step, or `LAST`.
     """
     groups = group_by_setting(outcomes)
-    rows = [["setting", "runs", "died", "collapsed"]]
+    rows = [["setting", "runs", "died", "collapsed", "similar samples"]]
     for setting, cells in groups.items():
-        died = str(sum(cell.has_died for cell in cells))
-        rows.append([setting, format_counts([cell.status for cell in cells]), died, _count_collapsed(cells)])
+        died, collapsed = str(sum(cell.has_died for cell in cells)), _count(cell.has_collapsed for cell in cells)
+        rows.append([setting, _format_runs(cells), died, collapsed, _count(c.has_similar_samples for c in cells)])
     for name in select_headline_metrics(list_metrics_of(outcomes), metric):
         values = {
             setting: [cell.moments[moment].metrics.get(name) for cell in cells] for setting, cells in groups.items()
@@ -56,8 +56,15 @@ def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) ->
     return rows
 
 
-def _count_collapsed(cells: Sequence[Outcome]) -> str:
-    known = [cell.has_collapsed for cell in cells if cell.has_collapsed is not None]
+def _format_runs(cells: Sequence[Outcome]) -> str:
+    """Format how many runs have each status, without those that died, which have their own column."""
+    parts = format_counts([cell.status for cell in cells]).split(", ")
+    return ", ".join(part for part in parts if not part.endswith(f" {UNHEALTHY}"))
+
+
+def _count(answers: Iterable[bool | None]) -> str:
+    """Count the runs to which something applies; `-` if it is not known for any."""
+    known = [answer for answer in answers if answer is not None]
     return str(sum(known)) if known else "-"
 
 
@@ -110,13 +117,15 @@ def format_cells_csv(outcomes: Sequence[Outcome]) -> str:
     compared = [moment.metrics for outcome in outcomes for moment in outcome.moments.values()]
     names = list(dict.fromkeys(name for metrics in compared for name in metrics))
     columns = [(moment, name) for moment in (BEST, LAST) for name in names]
-    heading = ["setting", "seed", "status", "collapsed", "best_step", "last_step", *(f"{m}/{n}" for m, n in columns)]
+    heading = ["setting", "seed", "status", "collapsed", "similar_samples", "sample_distance_ratio", "best_step"]
+    heading += ["last_step", *(f"{moment}/{name}" for moment, name in columns)]
     rows: list[Sequence[Any]] = [[*heading, *_CELL_COLUMNS, "message"]]
     for outcome in outcomes:
         cell = outcome.cell
         steps = [outcome.moments[moment].step for moment in (BEST, LAST)]
-        facts = [cell.setting.name, cell.seed, outcome.status, _COLLAPSED[outcome.has_collapsed]]
-        facts += ["" if step is None else step for step in steps]
+        facts = [cell.setting.name, cell.seed, outcome.status, _ANSWERS[outcome.has_collapsed]]
+        facts.append(_ANSWERS[outcome.has_similar_samples])
+        facts += ["" if value is None else value for value in (outcome.sample_distance_ratio, *steps)]
         facts += [outcome.moments[moment].metrics.get(name, "") for moment, name in columns]
         # CPU seconds are 0 before the end of the first process.
         known = {name: value for name, value in outcome.record.items() if (name, value) != ("cpu_seconds", 0.0)}

@@ -43,8 +43,11 @@ def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, f
     record = json.loads((tmp_path / "runs" / "plain" / "seed_0.json").read_text())
     revision = record.get("git_revision")
     assert revision == read_git_revision() and f"| commit | {revision or 'not recorded'} |" in page
-    assert f"| cells ended | {record['ended'][:10]}" in page and "(commands.txt)" not in page
-    assert page.startswith("# Two widths\n") and "| wide | 2 of 2 | 0 | 1 | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
+    assert f"| cells ended | {record['ended'][:10]}" in page and "commands.txt" not in page
+    assert (
+        page.startswith("# Two widths (quickstart, 32 px)\n")
+        and "| wide | 2 of 2 | 0 | 1 | - | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
+    )
     assert "![Metrics over training](curves.svg)" in page and str(tmp_path) not in page
     commands = (tmp_path / "runs" / "commands.txt").read_text().splitlines()
     assert [command.split()[2] for command in commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 4
@@ -68,6 +71,22 @@ def test_results_are_collected_without_the_directory_of_the_data(processes: Fake
     assert ablation.run([*flags, f"--data_dir={tmp_path / 'other'}"]) == 2  # training with other data
     error = capsys.readouterr().err
     assert "data_dir" in error and "remove" not in error
+
+
+def test_stored_cells_outside_of_the_results_are_named(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
+    def collect(*more: str) -> tuple[str, str]:
+        assert ablation.run([*flags, *more]) == 0
+        return capsys.readouterr().out, (tmp_path / "runs" / "results.md").read_text()
+
+    settings = "plain\nwide --base_channels=32\nnarrow --base_channels=8\n"
+    (tmp_path / "study.txt").write_text(f"{settings}@compare plain wide\n@compare plain narrow\n")
+    printed, page = collect("--seeds=11", "--settings=plain,wide")
+    assert "stored but" not in printed + page and "1 of the 2 pairs" in page
+    text = "stored but not in these results: plain, seed 2, 3, 4, 5, 6, 7, 8, 9, 10; wide, seed 0, 1, 2,"
+    printed, page = collect("--collect", "--seeds=2", "--settings=plain")
+    assert text in printed and f"- {text}" in page and "seed_" not in page.partition("## Commands")[0]
+    printed, page = collect("--collect", "--seeds=11", "--settings=plain,wide")
+    assert "stored but" not in printed + page
 
 
 def test_all_records_are_read_before_the_first_run(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
@@ -97,7 +116,7 @@ def test_the_page_is_written_if_images_fail(processes: FakeProcesses, flags, tmp
     monkeypatch.setattr(report, "write_images", fail)
     with contextlib.suppress(OSError):
         ablation.run(flags)
-    assert "| wide | 2 of 2 | 0 | 1 | **1.50" in (tmp_path / "runs" / "results.md").read_text()
+    assert "| wide | 2 of 2 | 0 | 1 | - | **1.50" in (tmp_path / "runs" / "results.md").read_text()
 
 
 def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
@@ -106,9 +125,10 @@ def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, 
     printed = capsys.readouterr().out
     assert "died: wide, seed 1" in printed and "1 unhealthy" in printed
     page = (tmp_path / "runs" / "results.md").read_text()
-    assert "| wide | 1 of 2, 1 unhealthy | 1 | 0 | 1.00 (n=1) |" in page and str(tmp_path) not in page
+    assert "| wide | 1 of 2 | 1 | 0 | - | 1.00 (n=1) |" in page and str(tmp_path) not in page
     assert re.search("## Runs that died\n\n- wide, seed 1: .*the discriminator is dead", page)
-    assert "not compared: 1 of 2 runs of wide died" in page
+    assert page.count("| died: 0 of 2 against 1 of 2 (Fisher's p 1.00) |") == 2
+    assert page.count("|t| is above 12.71") == 2  # two seeds and one pair
     processes.commands.clear()
     assert ablation.run(flags) == 0 and processes.commands == []
 

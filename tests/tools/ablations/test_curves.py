@@ -10,6 +10,7 @@ import pytest
 from sagan_tf.visualization.panel_chart import Panel
 from tests.tools.ablations.toy_outcomes import FCD, write_cell
 from tools.ablations import curves
+from tools.ablations.curve_styles import choose_styles
 from tools.ablations.outcomes import read_outcomes
 
 
@@ -38,9 +39,11 @@ def test_a_curve_ends_with_the_first_run_that_died(panels, tmp_path):
     cells.append(write_cell(tmp_path, "plain", 2, [9.0, 0.0, 0.0], "unhealthy", ends=1))
     chart = curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k")
     assert panels[0].curves == {"plain": [(10, 6.0)]} and "plain" not in chart.caption
+    assert panels[0].runs["plain"][0] == [(10, 4.0), (20, 2.0), (30, 3.0)] and panels[0].ends == {"plain": [(10, 9.0)]}
     cells[2] = write_cell(tmp_path, "plain", 3, [], "unhealthy", ends=0)
     chart = curves.draw_metric_chart(read_outcomes(cells, "fcd10k"), "fcd10k")
-    assert panels[1].curves == {"plain": []} and "plain" in chart.caption
+    assert panels[1].curves == {"plain": []} and "plain, seed 3 (unhealthy at step 0)" in chart.caption
+    assert len(panels[1].runs["plain"]) == 3 and panels[1].ends == {"plain": []}
 
 
 def test_a_run_without_evaluations_is_named(panels, tmp_path):
@@ -59,7 +62,35 @@ def test_gamma_and_minus_gamma_are_the_same(panels, tmp_path):
         "plain": [(10, 10.5), (20, 20.5)]
     }
     assert "plain, seed 2" in chart.caption and "seed 0" not in chart.caption
+    assert panels[0].runs == {"plain": [[(10, 10), (20, 20)], [(10, 11), (20, 21)]]}
     assert curves.draw_gamma_chart([]).svg == ""
+
+
+def test_gamma_of_a_run_that_died_ends_with_a_cross(panels, tmp_path):
+    cells = [write_cell(tmp_path, "plain", 1, FCD["plain"][1], "unhealthy")]
+    curves.draw_gamma_chart(read_outcomes(cells, "fcd10k"))
+    assert panels[0].ends == {"plain": [(20, 21)]}
+
+
+@pytest.mark.parametrize(("count", "has_bands"), [(7, True), (8, False)])
+def test_many_settings_have_no_bands(count: int, has_bands: bool, panels, tmp_path):
+    cells = [write_cell(tmp_path, f"s{n}", seed, FCD["plain"][seed]) for n in range(count) for seed in (0, 1)]
+    outcomes = read_outcomes(cells, "fcd10k")
+    captions = [curves.draw_metric_chart(outcomes, "fcd10k").caption, curves.draw_gamma_chart(outcomes).caption]
+    assert [bool(panel.deviations) for panel in panels] == [has_bands] * 2
+    assert ["band" in caption for caption in captions] == [has_bands] * 2
+
+
+def test_equal_numbers_have_one_color_and_equal_kinds_one_line_style():
+    styles = choose_styles(["no_attention", "attention_8", "attention_16", "residual_8", "residual_16"])
+    assert styles["attention_8"][1] == styles["residual_8"][1] != styles["attention_16"][1] == styles["residual_16"][1]
+    assert styles["attention_8"][0] == styles["attention_16"][0] != styles["residual_8"][0] == styles["residual_16"][0]
+    assert len(set(styles.values())) == 5
+
+
+@pytest.mark.parametrize("names", [[f"s_{n}" for n in range(13)], [f"{kind}_1" for kind in "abcd"]])
+def test_more_numbers_or_kinds_than_styles_are_still_distinct(names: list[str]):
+    assert len(set(choose_styles(names).values())) == len(names)
 
 
 def test_layers_are_named_and_long_logs_are_thinned(panels, tmp_path, monkeypatch):

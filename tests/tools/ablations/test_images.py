@@ -20,29 +20,44 @@ from tools.comparisons.settings import Setting
 from tools.repository import ROOT
 
 
-def make_outcome(directory: pathlib.Path, setting: str, seed: int, status: str) -> Outcome:
-    return Outcome(Cell(Setting(setting, ()), seed, Limit(1, 0.0), (), directory, Config()), status, {}, {}, {})
+def make_outcome(
+    directory: pathlib.Path, setting: str, seed: int, status: str, record: dict[str, str] | None = None
+) -> Outcome:
+    """Return the outcome of a cell with an evaluation at the step of the stored checkpoint."""
+    cell = Cell(Setting(setting, ()), seed, Limit(1, 0.0), (), directory, Config())
+    return Outcome(cell, status, record or {}, {150: {"fcd10k": 1.24}}, {})
 
 
-def test_the_first_seed_with_a_checkpoint_is_shown_and_others_are_left_out_with_a_reason(tmp_path, capsys):
+def test_runs_with_a_checkpoint_are_shown_and_others_are_left_out_with_a_reason(tmp_path, capsys, monkeypatch):
     outcomes = [
         make_outcome(tmp_path, "plain", 0, UNHEALTHY),
         make_outcome(tmp_path, "plain", 1, FINISHED),
         make_outcome(tmp_path, "died", 0, UNHEALTHY),
         make_outcome(tmp_path, "later", 0, NOT_STARTED),
-        make_outcome(tmp_path, "again", 0, FINISHED),
+        make_outcome(tmp_path, "again", 0, UNHEALTHY, {"message": "on_unhealthy: dead at step 1250: x"}),
     ]
     for index in (1, 4):
         with zipfile.ZipFile(ROOT / "tests" / "stored" / "run.zip") as stored:
             stored.extractall(outcomes[index].cell.run_dir)
-    images = write_images(outcomes, tmp_path)
+    checkpoints = outcomes[4].cell.run_dir / "checkpoints"
+    checkpoints.rename(checkpoints.with_name("best"))
+    checkpoints.mkdir()
+    checkpoints.with_name("best").rename(checkpoints / "best")
+    rows: list[str] = []
+    draw = module.draw_image_sheet
+    monkeypatch.setattr(
+        module, "draw_image_sheet", lambda *args, row_names, **others: rows.extend(row_names) or draw(*args, **others)
+    )
+    images = write_images(outcomes, "fcd10k", tmp_path)
+    assert rows == ["plain, seed 1, fcd 1.24", "again, seed 0, died at step 1,250, fcd 1.24"]
     errors = capsys.readouterr().err.splitlines()
     assert [error.partition(": ")[0] for error in errors] == ["plain, seed 0", "died, seed 0"]
     assert all(str(tmp_path) in error for error in errors)
-    assert images.notes[0] == "plain: seed 1" and images.notes[3] == "again: seed 0"
-    assert images.notes[1].startswith("died: left out: ") and images.notes[2].startswith("later: left out: ")
-    assert images.notes[1][4:] != images.notes[2][5:] and str(tmp_path) not in str(images.notes)
-    assert images.names == [SAMPLES, "attention_plain.png", "attention_again.png"]
+    assert [note.partition(": ")[0] for note in images.notes] == ["plain, seed 0", "died, seed 0", "later"]
+    assert images.notes[1][14:] != images.notes[2][7:] and str(tmp_path) not in str(images.notes)
+    assert images.names == {
+        SAMPLES: "", "attention_plain.png": "plain, seed 1", "attention_again.png": "again, seed 0",
+    }  # fmt: skip
     for name in images.names:
         with Image.open(tmp_path / name) as image:
             assert min(image.size) > 32
@@ -57,8 +72,8 @@ def test_only_weights_that_are_not_finite_are_called_so(tmp_path: pathlib.Path, 
         stored.extractall(outcomes[0].cell.run_dir)
     monkeypatch.setattr(module, "make_attention_sheet", fail)
     error: UserError = NonFiniteWeightsError("the weights")
-    images = write_images(outcomes, tmp_path)
-    assert images.names == [SAMPLES] and "not finite" in images.notes[0]
+    images = write_images(outcomes, "fcd10k", tmp_path)
+    assert images.names == {SAMPLES: ""} and "not finite" in images.notes[0]
     error = UserError("the disk")
     with pytest.raises(UserError, match="the disk"):
-        write_images(outcomes, tmp_path)
+        write_images(outcomes, "fcd10k", tmp_path)

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from tools.ablations.paired_test import adjust_by_holm, compare_pairs, compute_p_value, compute_t_quantile
+from tools.ablations.paired_test import (
+    adjust_by_holm,
+    compare_pairs,
+    compare_ratios,
+    compute_p_value,
+    compute_smallest_t,
+    compute_t_quantile,
+)
 
 
 @pytest.mark.parametrize(("degrees", "expected"), [(1, 12.706), (2, 4.303), (4, 2.776), (5, 2.571), (30, 2.042)])
@@ -44,15 +51,59 @@ def test_equal_differences_have_no_t(shift: float):
     assert compare_pairs([1.0], [2.0]) is None
 
 
+def test_the_test_of_ratios_is_that_of_logarithms():
+    """The ratios are 1/2, 1/4 and 1/8, whose logarithms have the mean -2 log 2 and the deviation log 2."""
+    test = compare_ratios([8.0, 4.0, 80.0], [4.0, 1.0, 10.0])
+    assert test is not None and test.student is not None and math.exp(test.mean) == pytest.approx(0.25)
+    assert test.deviation == pytest.approx(math.log(2)) and test.student.statistic == pytest.approx(-2 * math.sqrt(3))
+    logarithms = compare_pairs(np.log([8.0, 4.0, 80.0]).tolist(), np.log([4.0, 1.0, 10.0]).tolist())
+    assert logarithms is not None and logarithms.student is not None
+    assert (test.student.p_value, test.student.low, test.student.high) == pytest.approx(
+        (logarithms.student.p_value, logarithms.student.low, logarithms.student.high)
+    )
+    # The level of a seed does not matter, and the reverse has the reciprocal ratio.
+    scaled = compare_ratios([0.8, 4.0, 8000.0], [0.4, 1.0, 1000.0])
+    assert scaled is not None and scaled.student is not None
+    assert scaled.student.statistic == pytest.approx(test.student.statistic)
+    reverse = compare_ratios([4.0, 1.0, 10.0], [8.0, 4.0, 80.0])
+    assert reverse is not None and reverse.student is not None
+    assert (reverse.mean, reverse.student.low) == pytest.approx((-test.mean, -test.student.high))
+
+
+def test_equal_ratios_have_no_t():
+    """The values are near 1, so that the logarithms are small, and their differences differ by rounding."""
+    first = [1.0 + 1e-7, 1.0 + 3e-7, 1.0 - 2e-7]
+    test = compare_ratios(first, [value * (1.0 + 1e-7) for value in first])
+    assert test is not None and test.student is None and test.mean == pytest.approx(1e-7)
+    assert compare_ratios([], []) is None and compare_pairs([], []) is None
+
+
 @pytest.mark.parametrize(
-    ("p_values", "expected"),
+    ("num_pairs", "three", "five"), [(2, 6.205, 3.495), (4, 8.860, 4.315), (6, 10.886, 4.851), (12, 15.444, 5.885)]
+)
+def test_the_smallest_t_of_a_number_of_pairs(num_pairs: int, three: float, five: float):
+    """With two degrees of freedom, t is sqrt(2) q / sqrt(1 - q^2) for q = 1 - 0.05 / pairs."""
+    share = 1.0 - 0.05 / num_pairs
+    assert three == pytest.approx(math.sqrt(2.0) * share / math.sqrt(1.0 - share**2), abs=6e-4)
+    assert compute_smallest_t(3, num_pairs) == pytest.approx(three, abs=6e-4)
+    assert compute_smallest_t(5, num_pairs) == pytest.approx(five, abs=6e-4)
+    p_value = compute_p_value(compute_smallest_t(5, num_pairs), 4)
+    assert adjust_by_holm([p_value], num_pairs) == pytest.approx([0.05])
+
+
+@pytest.mark.parametrize(
+    ("p_values", "num_pairs", "expected"),
     [
-        ([0.01, 0.02, 0.03, 0.04], [0.04, 0.06, 0.06, 0.06]),
-        ([0.5, 0.012, 0.6], [1.0, 0.036, 1.0]),
-        ([0.02, 0.5, 0.02], [0.06, 0.5, 0.06]),
-        ([], []),
+        ([0.01, 0.02, 0.03, 0.04], 4, [0.04, 0.06, 0.06, 0.06]),
+        ([0.5, 0.012, 0.6], 3, [1.0, 0.036, 1.0]),
+        ([0.02, 0.5, 0.02], 3, [0.06, 0.5, 0.06]),
+        ([0.02, 0.01], 4, [0.06, 0.04]),
+        ([], 2, []),
     ],
 )
-def test_adjusted_p_values(p_values: list[float], expected: list[float]):
+def test_adjusted_p_values(p_values: list[float], num_pairs: int, expected: list[float]):
     """The first example is that of `p.adjust(c(0.01, 0.02, 0.03, 0.04), "holm")` of R."""
-    assert adjust_by_holm(p_values) == pytest.approx(expected)
+    assert adjust_by_holm(p_values, num_pairs) == pytest.approx(expected)
+    # Tests without a p value count as those with 1.
+    ones = [1.0] * (num_pairs - len(p_values))
+    assert adjust_by_holm([*p_values, *ones], num_pairs) == pytest.approx([*expected, *ones])

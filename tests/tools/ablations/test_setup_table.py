@@ -10,17 +10,18 @@ import pytest
 
 from sagan_tf.config import Config, EvaluationConfig, ModelConfig, TrainingConfig
 from tests.tools.ablations.toy_outcomes import FCD, write_cell
+from tools.ablations.base_record import read_experiment_record
 from tools.ablations.networks_table import make_networks_table
 from tools.ablations.options import AblationOptions
 from tools.ablations.outcomes import Outcome, read_outcomes
 from tools.ablations.plan import Plan
 from tools.ablations.portable import (
-    format_portable_command,
+    format_portable_commands,
     format_study_command,
     hide_paths,
     hide_paths_in_message,
 )
-from tools.ablations.setup_table import find_unequal_replicas, make_setup_table
+from tools.ablations.setup_table import find_unequal_replicas, make_options_table, make_setup_table
 from tools.ablations.studies import Study
 from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.settings import Setting
@@ -50,7 +51,7 @@ def make_plan(directory: pathlib.Path, outcomes: list[Outcome], config: Config) 
     return Plan(Study("s", "", ()), f"{directory}/base.cfg", Config(), cells, "fcd10k", directory, (), "python x.py")
 
 
-def test_the_setup_names_the_settings_that_differ(outcomes, tmp_path):
+def test_the_setup_has_what_is_common_and_the_options_what_differs(outcomes, tmp_path):
     training = TrainingConfig(generator_learning_rate=1e-3, ema_decay=0.0)
     evaluation = EvaluationConfig(extractor="/home/me/network")
     plan = make_plan(tmp_path, outcomes, Config(training=training, evaluation=evaluation))
@@ -59,11 +60,32 @@ def test_the_setup_names_the_settings_that_differ(outcomes, tmp_path):
     assert table["base"] == "`base.cfg`" and table["steps"] == "30" and table["seeds"] == "0 to 1"
     assert table["data"] == "imagenet2012, train" and table["images"] == "128 px, 3 channels"
     assert table["size of the data"] == "6,000 images, 1 class"
-    assert table["learning rates"].endswith("; other: generator 0.001, discriminator 0.0004")
-    assert "EMA" in table["weights"] and table["weights"].endswith("; other: live (no EMA)")
-    assert table["extractor"] == "inception; other: own extractor"
+    assert table["attention"] == "self_attention, pooled, at 64 px in the generator and at 64 px in the discriminator"
+    # The architecture of 128 px begins with 16 times the base channels (Zhang et al. 2019).
+    assert table["widths"].startswith("generator 1024, 1024, ") and table["Adam's decays"] == "0, 0.999"
+    assert not {"learning rates", "weights that are evaluated", "extractor"} & table.keys()
     assert table["versions"] == "sagan-tf 0.1.0, keras 3.15.1" and table["devices"] == "GPU:0 / GPU:0, GPU:1"
     assert table["cells ended"] == "2026-01-01 to 2026-01-02"
+    heading, *options = make_options_table(plan)
+    assert heading == ["option", "plain", "other"] and len(options) == 3
+    assert ["`generator_learning_rate`", "`0.0001`", "`0.001`"] in options
+    assert ["`extractor`", "(empty)", "`EXTRACTOR`"] in options
+
+
+def test_options_of_many_settings_are_grouped_by_value(outcomes, tmp_path):
+    plan = make_plan(tmp_path, outcomes, Config(training=TrainingConfig(loss="wasserstein")))
+    first, other = plan.cells[0], plan.cells[-1]
+    more = tuple(dataclasses.replace(first, setting=Setting(name, ())) for name in "abc")
+    plan = dataclasses.replace(plan, cells=(first, *more, other))
+    assert make_options_table(plan) == [["option", "values"], ["`loss`", "`wasserstein`: other; `hinge`: the others"]]
+    assert "loss" not in dict(make_setup_table(plan, outcomes))
+
+
+def test_parts_of_an_experiment_record_are_read(tmp_path):
+    (tmp_path / "base.cfg").write_text("# A base.\n#\n# Differs:    one,\n#             two.\n# Data:  x\n--seed=1\n")
+    assert read_experiment_record(tmp_path / "base.cfg") == {"Differs": "one, two.", "Data": "x"}
+    (tmp_path / "base.cfg").write_text("--seed=1\n")
+    assert read_experiment_record(tmp_path / "base.cfg") == {}
 
 
 def test_the_size_of_the_data_is_that_of_each_setting(outcomes, tmp_path):
@@ -103,12 +125,15 @@ def test_cells_on_different_numbers_of_replicas_are_named_over_all_settings(outc
 def test_a_portable_command_has_no_paths_of_the_machine(tmp_path):
     flags = (f"--flagfile={tmp_path}/b.cfg", "--data_dir=gs://bucket", f"--held_out=folder:{tmp_path}", "--augment=a,b")
     cell = Cell(Setting("plain", ("--reference=~/mine",)), 1, Limit(30, 0.0), flags, tmp_path, Config())
-    command = format_portable_command(cell).split()
+    train, evaluate = format_portable_commands(cell)
+    command = train.split()
     assert command[:5] == ["python", "-m", "sagan_tf.train", "--flagfile=b.cfg", "--data_dir=DATA"]
     assert command[5:] == [
         "--held_out=folder:HELD_OUT", "--augment=a,b", "--reference=REFERENCE", "--seed=1", "--run_dir=plain/seed_1",
         "--num_steps=30",
     ]  # fmt: skip
+    output = "--output=plain/seed_1.evaluation.json"
+    assert evaluate == f"python -m sagan_tf.evaluate --run_dir=plain/seed_1 --seed=1 {output}"
     assert hide_paths("tfrecord:test", "own") == "tfrecord:test" and hide_paths("/a/b,c/d", "own") == "own,c/d"
     assert hide_paths("gs://a/b,~/c,folder:/d", "own") == "gs://a/b,own,folder:own"
 

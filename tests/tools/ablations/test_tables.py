@@ -8,6 +8,7 @@ import math
 
 import pytest
 
+from sagan_tf.training.health.signs import MIN_DISTANCE_RATIO
 from tests.tools.ablations.toy_outcomes import FCD, write_cell
 from tools.ablations.metric_text import format_heading
 from tools.ablations.outcomes import BEST, LAST, Outcome, describe_ending, read_outcomes
@@ -23,18 +24,18 @@ def outcomes(tmp_path) -> list[Outcome]:
 def test_means_and_deviations_at_the_best_and_the_last_step(outcomes):
     """Best: plain 2 and 5 at steps 20 and 10, wide 0.5 and 3 at steps 30 and 10."""
     heading, plain, wide = make_metrics_table(outcomes, "fcd10k", BEST)
-    assert heading == ["setting", "runs", "died", "collapsed", "fcd ↓", "step"]
-    assert plain == ["plain", "2 of 2", "0", "0", "3.50 ± 2.12", "15 ± 7"]
-    assert wide[4:] == ["**1.75 ± 1.77**", "20 ± 14"]
+    assert heading == ["setting", "runs", "died", "collapsed", "similar samples", "fcd ↓", "step"]
+    assert plain == ["plain", "2 of 2", "0", "0", "-", "3.50 ± 2.12", "15 ± 7"]
+    assert wide[5:] == ["**1.75 ± 1.77**", "20 ± 14"]
     _, plain, wide = make_metrics_table(outcomes, "fcd10k", LAST)
-    assert plain[4:] == ["5.00 ± 2.83"] and wide[4:] == ["**2.00 ± 2.12**"]
+    assert plain[5:] == ["5.00 ± 2.83"] and wide[5:] == ["**2.00 ± 2.12**"]
 
 
 def test_a_run_that_died_has_a_best_step_and_no_last_step(tmp_path):
     cells = [write_cell(tmp_path, "plain", 0, FCD["plain"][0]), write_cell(tmp_path, "wide", 0, FCD["wide"][0])]
     cells.append(write_cell(tmp_path, "wide", 1, [0.25, 9.0, 9.0], "unhealthy", ends=1))
     outcomes = read_outcomes(cells, "fcd10k")
-    died = ["wide", "1 of 2, 1 unhealthy", "1", "0"]
+    died = ["wide", "1 of 2", "1", "0", "-"]
     assert make_metrics_table(outcomes, "fcd10k", BEST)[2] == [*died, "**0.375 ± 0.177**", "20 ± 14"]
     # A mean of only the runs that did not die is not the best one.
     assert make_metrics_table(outcomes, "fcd10k", LAST)[2] == [*died, "0.500 (n=1)"]
@@ -45,29 +46,45 @@ def test_a_run_that_died_has_a_best_step_and_no_last_step(tmp_path):
     assert rows[2]["message"] == "see plain" and str(tmp_path) not in text
 
 
-@pytest.mark.parametrize(("last", "has_collapsed"), [(4.0, False), (4.01, True), (math.nan, False)])
-def test_a_run_has_collapsed_if_its_last_value_is_more_than_twice_its_best(last: float, has_collapsed: bool, tmp_path):
+@pytest.mark.parametrize(
+    ("last", "has_collapsed", "text"), [(4.0, False, "no"), (4.01, True, "yes"), (math.inf, True, "yes")]
+)
+def test_a_run_has_collapsed_if_its_last_value_is_more_than_twice_its_best(last, has_collapsed, text, tmp_path):
     cells = [write_cell(tmp_path, "plain", 0, [5.0, 2.0, last]), write_cell(tmp_path, "plain", 1, [4.0, 2.0, 3.0])]
     cells.append(write_cell(tmp_path, "plain", 2, [1.0, 9.0, 9.0], "unhealthy", ends=2))
     outcomes = read_outcomes(cells, "fcd10k")
     assert [outcome.has_collapsed for outcome in outcomes] == [has_collapsed, False, None]
     assert make_metrics_table(outcomes, "fcd10k", LAST)[1][2:4] == ["1", str(int(has_collapsed))]
     rows = csv.DictReader(format_cells_csv(outcomes).splitlines())
-    assert [row["collapsed"] for row in rows] == ["yes" if has_collapsed else "no", "no", ""]
+    assert [row["collapsed"] for row in rows] == [text, "no", ""]
 
 
 def test_without_an_evaluation_before_the_end_no_collapse_is_known(tmp_path):
     cells = [write_cell(tmp_path, "plain", 0, [1.0, 1.0, 9.0], ends=0)]
     cells.append(write_cell(tmp_path, "plain", 1, [math.nan, math.nan, 9.0]))
+    cells.append(write_cell(tmp_path, "plain", 2, [1.0, 1.0, math.nan]))  # NaN is neither near 1 nor far from it.
     outcomes = read_outcomes(cells, "fcd10k")
     assert make_metrics_table(outcomes, "fcd10k", LAST)[1][3] == "-"
-    assert [row["collapsed"] for row in csv.DictReader(format_cells_csv(outcomes).splitlines())] == ["", ""]
+    assert [row["collapsed"] for row in csv.DictReader(format_cells_csv(outcomes).splitlines())] == [""] * 3
+
+
+def test_the_last_health_check_shows_similar_samples(tmp_path):
+    limit = MIN_DISTANCE_RATIO
+    ratios: list[list[float | None]] = [[1.0, limit - 0.01], [limit - 0.01, limit], [1.0], [], [limit - 0.01, None]]
+    cells = [write_cell(tmp_path, "plain", seed, [1.0] * 3, ratios=each) for seed, each in enumerate(ratios)]
+    cells.append(write_cell(tmp_path, "plain", 5, [1.0] * 3, "unhealthy", ratios=[0.1]))
+    cells.append(write_cell(tmp_path, "plain", 6, [1.0] * 3, "unfinished", ratios=[0.1]))
+    outcomes = read_outcomes(cells, "fcd10k")
+    assert make_metrics_table(outcomes, "fcd10k", LAST)[1][1:5] == ["5 of 7, 1 unfinished", "1", "0", "2"]
+    rows = list(csv.DictReader(format_cells_csv(outcomes).splitlines()))
+    assert [row["similar_samples"] for row in rows] == ["yes", "no", "no", "", "", "yes", ""]
+    assert [row["sample_distance_ratio"] for row in rows[:4]] == [f"{limit - 0.01}", f"{limit}", "1.0", ""]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_settings_without_a_finite_value_are_shown(value: float, tmp_path):
     outcomes = read_outcomes([write_cell(tmp_path, "plain", seed, [value] * 3) for seed in (0, 1)], "fcd10k")
-    assert [make_metrics_table(outcomes, "fcd10k", moment)[1][4] for moment in (BEST, LAST)] == ["-", "-"]
+    assert [make_metrics_table(outcomes, "fcd10k", moment)[1][5] for moment in (BEST, LAST)] == ["-", "-"]
 
 
 def test_the_table_has_six_metrics_and_the_csv_all(tmp_path):
@@ -75,7 +92,7 @@ def test_the_table_has_six_metrics_and_the_csv_all(tmp_path):
     names = ["is10k", "label_agreement10k", "kid10k/standard_error", *parts, "density_coverage10k/coverage"]
     cell = write_cell(tmp_path, "plain", 0, [3.0, 3.0, 3.0], others=dict.fromkeys(names, 0.5))
     outcomes = read_outcomes([cell], "fcd10k")
-    heading = make_metrics_table(outcomes, "fcd10k", LAST)[0][4:]
+    heading = make_metrics_table(outcomes, "fcd10k", LAST)[0][5:]
     assert heading == ["fcd ↓", "is ↑", "agreement ↑", "precision ↑", "recall ↑", "coverage ↑"]
     assert {f"last/{name}" for name in ("fcd10k", *names)} <= set(format_cells_csv(outcomes).split("\n")[0].split(","))
     assert format_heading("authenticity10k/authenticity") == "authenticity/authenticity"  # no direction is better
@@ -145,3 +162,12 @@ def test_an_interrupted_cell_continues_from_its_last_checkpoint(tmp_path):
     (cell.run_dir / "checkpoints" / "step-10.index").touch()
     (outcome,) = read_outcomes([cell], "fcd10k")
     assert describe_ending(outcome) == "unfinished, continues from step 10"
+
+
+def test_the_reason_of_a_failure_is_given_without_paths(tmp_path):
+    """The message of the record names a directory within that of the study."""
+    (outcome,) = read_outcomes([write_cell(tmp_path, "plain", 0, [1.0, 1.0, 1.0], "failed")], "fcd10k")
+    assert describe_ending(outcome) == "failed at step 20: see plain"
+    message = "exit status 1: No space left on device: '/machine/path'"
+    text = describe_ending(dataclasses.replace(outcome, record={"message": message}))
+    assert text == "failed at step 20: exit status 1: No space left on device: 'PATH'"

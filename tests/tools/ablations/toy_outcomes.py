@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from sagan_tf.config import Config
+from sagan_tf.training.health.signs import DISTANCE_RATIO
 from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.settings import Setting
 
@@ -23,6 +24,7 @@ def write_cell(
     status: str = "finished",
     ends: int = 3,
     others: Mapping[str, float] | None = None,
+    ratios: Sequence[float | None] = (),
 ) -> Cell:
     """Write the record and the log of a cell, whose last value is that of the evaluation after training.
 
@@ -36,6 +38,7 @@ def write_cell(
         status: The status of the record.
         ends: Number of evaluations that are made.
         others: Further metrics after training.
+        ratios: Distance ratios of the samples in health checks; None for a check without it.
     """
     cell = Cell(Setting(name, ()), seed, Limit(30, 0.0), (), directory, Config())
     cell.run_dir.mkdir(parents=True)
@@ -46,6 +49,8 @@ def write_cell(
     live = {"kind": "evaluation", "step": 10, "generator_weights": "live", "num_samples": {"fcd10k": 1}, "fcd10k": -1}
     speed = {"kind": "train", "steps_per_second": 2.0, "images_per_second": 6.0}
     lines += [live, *(speed | {"step": step, GAMMA: (step + seed) * (-1) ** seed} for step in (10, 20))] if fcd else []
+    checks = ({"kind": "health", "step": 10 * (index + 1), DISTANCE_RATIO: each} for index, each in enumerate(ratios))
+    lines += [{name: value for name, value in check.items() if value is not None} for check in checks]
     (cell.run_dir / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     record = cell._describe_identity() | {"status": status, "cpu_seconds": 1.0, "message": f"see {directory}/plain"}
     if status == "finished":

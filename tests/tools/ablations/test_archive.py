@@ -1,0 +1,95 @@
+"""Results from the archive of the records of a study, on a machine without its runs."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import zipfile
+
+import pytest
+
+from tests.tools.fake_processes import FakeProcesses
+from tools import ablation
+from tools.ablations import report
+from tools.ablations.images import StudyImages
+
+RESULTS = ("results.md", "results.csv", "differences.csv", "curves.svg", "gamma.svg", "records.zip")
+
+
+@pytest.fixture
+def flags(tmp_path: pathlib.Path) -> list[str]:
+    """Return the flags of a study of two settings with two seeds, on data in a directory of this machine."""
+    (tmp_path / "study.txt").write_text("# Two widths.\nplain\nwide --base_channels=32\n")
+    flags = [f"--study={tmp_path / 'study.txt'}", "--seeds=2", "--steps=300", "--evaluate_every=100"]
+    return [*flags, "--base=configs/ablations/fashion_mnist_32.cfg"]
+
+
+@pytest.fixture
+def study(tmp_path: pathlib.Path, processes: FakeProcesses, flags, monkeypatch) -> pathlib.Path:
+    """Return the directory of a study with an image, of which a run died after it had been resumed."""
+    directory = tmp_path / "runs"
+    processes.statuses["wide/seed_1"] = [2]
+    processes.error = f"on_unhealthy: dead discriminator at step 300: see {tmp_path}/x and {directory}/wide"
+    monkeypatch.setattr(report, "write_images", lambda *_: StudyImages({"samples.png": ""}, ["wide: a reason"]))
+    command = [*flags, f"--run_dir={directory}"]
+    assert ablation.run([*command, f"--data_dir={tmp_path / 'data'}"]) == 0
+    died, alive = directory / "wide" / "seed_1", directory / "plain" / "seed_1"
+    died.mkdir()
+    lines = [json.loads(line) for line in (alive / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line |= {"gamma/generator/a": 0.25, "sigma/a": 1.0} if line["kind"] == "train" else {}
+        line |= {"reference": {"images": f"{tmp_path}/y", "fingerprint": "f"}} if line["kind"] == "evaluation" else {}
+    (died / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with died.with_suffix(".log").open("a") as log:
+        log.write("resumed at step 200\n")
+    startup = {"data": {"name": f"{tmp_path}/data", "num_examples": 60000, "num_classes": 10}, "devices": ["/a:CPU:0"]}
+    startup |= {"replicas": 2, "parameters": {"generator": 12}, "configuration": {"data_dir": f"{tmp_path}/data"}}
+    (alive / "startup.json").write_text(json.dumps(startup))
+    (alive / "versions.json").write_text('{"keras": "3.15.1"}')
+    (directory / "samples.png").write_bytes(b"image")
+    assert ablation.run([*command, "--collect"]) == 0
+    return directory
+
+
+def unpack(study: pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
+    with zipfile.ZipFile(study / "records.zip") as archive:
+        archive.extractall(directory)
+    return directory
+
+
+def test_results_from_the_archive_are_those_of_the_runs(study: pathlib.Path, flags, tmp_path, monkeypatch, capsys):
+    other = unpack(study, tmp_path / "other")
+    (other / "samples.png").write_bytes(b"image")
+    monkeypatch.setattr(report, "write_images", lambda *_: pytest.fail("there are no checkpoints"))
+    capsys.readouterr()
+    assert ablation.run([*flags, f"--run_dir={other}", "--collect"]) == 0
+    assert capsys.readouterr().err == ""
+    for name in RESULTS:
+        assert (other / name).read_bytes() == (study / name).read_bytes(), name
+    page = (other / "results.md").read_text()
+    assert "samples.png" in page and "- wide: a reason" in page and "60,000 images, 10 classes" in page
+    assert (other / "samples.png").read_bytes() == b"image"
+    (other / "samples.png").unlink()
+    assert ablation.run([*flags, f"--run_dir={other}", "--collect"]) == 0
+    page = (other / "results.md").read_text()
+    assert "samples.png" not in page and "- wide: a reason" in page
+
+
+def test_the_archive_has_no_paths_of_the_machine_and_only_what_results_are_made_of(study: pathlib.Path, tmp_path):
+    other = unpack(study, tmp_path / "other")
+    files = {path.relative_to(other).as_posix(): path.read_text() for path in other.rglob("*") if path.is_file()}
+    cells = [f"{setting}/seed_{seed}" for setting in ("plain", "wide") for seed in (0, 1)]
+    expected = {"images.json", "plain/seed_1/versions.json", "wide/seed_1.log"}
+    expected |= {f"{cell}{end}" for cell in cells for end in (".json", "/metrics.jsonl", "/startup.json")}
+    assert set(files) == expected - {"wide/seed_1/startup.json"}
+    text = "".join(files.values())
+    assert str(tmp_path) not in text and "sigma/" not in text and '"fingerprint": "f"' in text
+    assert "see PATH and wide" in files["wide/seed_1.json"] and files["wide/seed_1.log"] == "resumed at step 200\n"
+
+
+def test_equal_records_give_equal_archives(study: pathlib.Path, flags):
+    before = (study / "records.zip").read_bytes()
+    for path in study.rglob("seed_*.json"):
+        path.touch()
+    assert ablation.run([*flags, f"--run_dir={study}", "--collect"]) == 0
+    assert (study / "records.zip").read_bytes() == before
