@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import zipfile
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,10 @@ def study(tmp_path: pathlib.Path, processes: FakeProcesses, flags, monkeypatch) 
     (died / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     with died.with_suffix(".log").open("a") as log:
         log.write("resumed at step 200\n")
-    startup = {"data": {"name": f"{tmp_path}/data", "num_examples": 60000, "num_classes": 10}, "devices": ["/a:CPU:0"]}
+    startup: dict[str, Any] = {
+        "data": {"name": f"{tmp_path}/data", "num_examples": 60000, "num_classes": 10},
+        "devices": ["/a:CPU:0"],
+    }
     startup |= {"replicas": 2, "parameters": {"generator": 12}, "configuration": {"data_dir": f"{tmp_path}/data"}}
     (alive / "startup.json").write_text(json.dumps(startup))
     (alive / "versions.json").write_text('{"keras": "3.15.1"}')

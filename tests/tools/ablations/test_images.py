@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pathlib
 import zipfile
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -45,9 +47,12 @@ def test_runs_with_a_checkpoint_are_shown_and_others_are_left_out_with_a_reason(
     checkpoints.with_name("best").rename(checkpoints / "best")
     rows: list[str] = []
     draw = module.draw_image_sheet
-    monkeypatch.setattr(
-        module, "draw_image_sheet", lambda *args, row_names, **others: rows.extend(row_names) or draw(*args, **others)
-    )
+
+    def draw_and_keep_names(*args: Any, row_names: Sequence[str], **others: Any) -> Any:
+        rows.extend(row_names)
+        return draw(*args, **others)
+
+    monkeypatch.setattr(module, "draw_image_sheet", draw_and_keep_names)
     images = write_images(outcomes, "fcd10k", tmp_path)
     assert rows == ["plain, seed 1, fcd 1.24", "again, seed 0, died at step 1,250, fcd 1.24"]
     errors = capsys.readouterr().err.splitlines()
