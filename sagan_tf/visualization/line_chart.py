@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import math
 import re
 import textwrap
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -31,6 +33,7 @@ _MAX_LINE_LENGTH = 60
 """Characters of a line of the title or of the legend that fit into the width of a chart."""
 _COLORS = tuple(f"#{bytes(MARKER_COLORS[index]).hex()}" for index in (5, 0, 3, 4, 6, 1))
 """Marker colors that are visible on white, that is all except yellow."""
+_DIGEST_LENGTH = 8
 _BAND_OPACITY = 0.15
 _MAX_VALUE = 1e300
 LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", ":")
@@ -112,7 +115,18 @@ def draw_svg(title: str, size: tuple[float, float], draw: Callable[[Figure], Non
         figure.savefig(file, format="svg", metadata=metadata)
     svg = file.getvalue()
     # The ids of groups are the same in every figure, and nothing refers to them.
-    return re.sub(r'<g id="[\w.]+">', "<g>", svg[svg.index("<svg") :])
+    return _number_ids(re.sub(r'<g id="[\w.]+">', "<g>", svg[svg.index("<svg") :]), title)
+
+
+def _number_ids(svg: str, title: str) -> str:
+    """Replace ids by a digest of the title and a number, in the order in which the file refers to or defines them.
+
+    matplotlib computes ids from places that the solver of the layout gives with other rounding errors in each run.
+    """
+    prefix = f"i{hashlib.sha256(title.encode()).hexdigest()[:_DIGEST_LENGTH]}"
+    numbers = itertools.count()
+    names: defaultdict[str, str] = defaultdict(lambda: f"{prefix}-{next(numbers)}")
+    return re.sub(r'(?<= id=")[\w.]+(?=")|(?<=[("]#)[\w.]+(?=[)"])', lambda match: names[match.group()], svg)
 
 
 class _Chart(NamedTuple):

@@ -102,6 +102,13 @@ def test_ids_of_charts_on_one_page_differ() -> None:
     assert first and second and not first & second
 
 
+def test_ids_are_numbered_and_each_reference_has_its_definition() -> None:
+    chart = draw_line_chart("t", {"a": [(0, 1.0), (9, 2.0)]})
+    ids = re.findall(r'\bid="(.*?)"', chart)
+    assert len(set(ids)) == len(ids) and set(re.findall(r'#(i[\w-]+)[)"]', chart)) == set(ids)
+    assert sorted(int(each.partition("-")[2]) for each in ids) == list(range(len(ids)))
+
+
 def test_matplotlib_is_loaded_by_a_chart_only_and_pyplot_never() -> None:
     program = "import sys; from sagan_tf.visualization.line_chart import draw_line_chart as draw\n"
     program += "assert 'matplotlib' not in sys.modules; draw('t', {'a': [(0, 1)]})\n"
