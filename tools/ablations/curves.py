@@ -15,7 +15,8 @@ from tools.ablations.outcomes import Outcome, describe_ending, group_by_setting
 from tools.comparisons.records import read_run_records
 from tools.comparisons.results import Points, average_curve, get_heading
 
-_GAMMA = "gamma/"
+GAMMA = "gamma/"
+"""Beginning of the names of gamma in a log, before the network and the layer."""
 _MAX_POINTS = 200
 _MAX_BANDS = 7
 """Settings up to which bands are drawn; more of them would hide each other."""
@@ -93,8 +94,8 @@ def draw_gamma_chart(outcomes: Sequence[Outcome]) -> Chart:
         lines = read_run_records(outcome.cell.run_dir)
         if outcome.has_died and not any(line["kind"] == "train" for line in lines):
             missing.append(outcome.cell.name)
-        for name in dict.fromkeys(name for line in lines for name in line if name.startswith(_GAMMA)):
-            network, _, layer = name.removeprefix(_GAMMA).partition("/")
+        for name in dict.fromkeys(name for line in lines for name in line if name.startswith(GAMMA)):
+            network, _, layer = name.removeprefix(GAMMA).partition("/")
             by_layer = by_network.setdefault(network, {}).setdefault(outcome.cell.setting.name, {})
             curve = {line["step"]: abs(line[name]) for line in lines if name in line}
             by_layer.setdefault(layer, []).append(_Curve(curve, has_died=outcome.has_died))
