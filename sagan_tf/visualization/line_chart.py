@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import math
@@ -112,7 +113,17 @@ def draw_svg(title: str, size: tuple[float, float], draw: Callable[[Figure], Non
         figure.savefig(file, format="svg", metadata=metadata)
     svg = file.getvalue()
     # The ids of groups are the same in every figure, and nothing refers to them.
-    return re.sub(r'<g id="[\w.]+">', "<g>", svg[svg.index("<svg") :])
+    return _number_clip_paths(re.sub(r'<g id="[\w.]+">', "<g>", svg[svg.index("<svg") :]), title)
+
+
+def _number_clip_paths(svg: str, title: str) -> str:
+    """Replace the ids of clip paths by digests of the title and a number.
+
+    Those of matplotlib are digests of the layout, whose last digits differ from one drawing to the next.
+    """
+    names = re.findall(r'<clipPath id="(\w+)"', svg)
+    numbers = {name: hashlib.sha256(f"{title} {index}".encode()).hexdigest()[:10] for index, name in enumerate(names)}
+    return re.sub(r'(id="|url\(#)(p\w{10})\b', lambda match: f"{match[1]}p{numbers.get(match[2], match[2][1:])}", svg)
 
 
 class _Chart(NamedTuple):

@@ -17,12 +17,11 @@ from tools.ablations.curves import GAMMA
 from tools.ablations.outcomes import Outcome
 from tools.ablations.portable import hide_paths, hide_paths_in_message
 from tools.ablations.startups import read_startup
+from tools.ablations.study_images import IMAGES
 from tools.comparisons.cells import Cell
 from tools.comparisons.records import read_run_records
 
 ARCHIVE = "records.zip"
-IMAGES = "images.json"
-"""Description of the images, which cannot be made without checkpoints."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of all files in the archive, the first that a zip file can have."""
 _UNIX = 3

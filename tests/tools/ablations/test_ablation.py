@@ -116,7 +116,9 @@ def test_the_page_is_written_if_images_fail(processes: FakeProcesses, flags, tmp
     monkeypatch.setattr(report, "write_images", fail)
     with contextlib.suppress(OSError):
         ablation.run(flags)
-    assert "| wide | 2 of 2 | 0 | 1 | - | **1.50" in (tmp_path / "runs" / "results.md").read_text()
+    page = (tmp_path / "runs" / "results.md").read_text()
+    assert "| wide | 2 of 2 | 0 | 1 | - | **1.50" in page
+    assert all((tmp_path / "runs" / name).is_file() for name in re.findall(r"\]\(([\w.]+)\)", page))
 
 
 def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, tmp_path, capsys) -> None:

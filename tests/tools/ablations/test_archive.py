@@ -14,7 +14,7 @@ from sagan_tf.training.health.signs import DISTANCE_RATIO
 from tests.tools.fake_processes import FakeProcesses
 from tools import ablation
 from tools.ablations import report
-from tools.ablations.images import StudyImages
+from tools.ablations.study_images import StudyImages
 from tools.repository import ROOT
 
 RESULTS = ("results.md", "results.csv", "differences.csv", "curves.svg", "gamma.svg", "records.zip")
@@ -89,6 +89,30 @@ def test_results_from_the_archive_are_those_of_the_runs(study: pathlib.Path, fla
     assert ablation.run([*flags, f"--run_dir={other}", "--collect"]) == 0
     page = (other / "results.md").read_text()
     assert "samples.png" not in page and "- wide: a reason" in page
+
+
+def test_a_damaged_list_of_images_is_an_error_before_anything_is_written(study, flags, tmp_path, capsys):
+    other = unpack(study, tmp_path / "other")
+    names = '{"names": {"%s": ""}, "notes": []}'
+    for content in ("[]", "{", '{"old": 1}', names % "../x.png", names % ".", '{"names": {}, "notes": [1]}'):
+        (other / "images.json").write_text(content)
+        assert ablation.run([*flags, f"--run_dir={other}", "--collect"]) == 2
+        error = capsys.readouterr().err
+        assert "images.json" in error and "Traceback" not in error and not (other / "results.csv").exists(), content
+
+
+def test_the_archive_of_a_study_without_any_image_keeps_the_reasons(study, flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "write_images", lambda *_: StudyImages({}, ["plain: a reason"]))
+    assert ablation.run([*flags, f"--run_dir={study}", "--collect"]) == 0
+    other = unpack(study, tmp_path / "other")
+    monkeypatch.setattr(report, "write_images", lambda *_: pytest.fail("there are no checkpoints"))
+    assert ablation.run([*flags, f"--run_dir={other}", "--collect"]) == 0
+    assert "- plain: a reason" in (other / "results.md").read_text()
+    # With runs in place of records, the reasons may have changed.
+    (other / "plain" / "seed_0" / "flags.cfg").touch()
+    monkeypatch.setattr(report, "write_images", lambda *_: StudyImages({}, ["plain: another reason"]))
+    assert ablation.run([*flags, f"--run_dir={other}", "--collect"]) == 0
+    assert "- plain: another reason" in (other / "results.md").read_text()
 
 
 def test_the_archive_has_no_paths_of_the_machine_and_only_what_results_are_made_of(study: pathlib.Path, tmp_path):
