@@ -86,9 +86,9 @@ def _describe_images(names: Mapping[str, str]) -> list[Figure]:
     for name, run in names.items():
         if name == SAMPLES:
             caption = (
-                f"From the last checkpoint of the first {MAX_SEEDS} runs of each setting, with the same latents and "
-                "classes in all rows. The metric is that at the step of the checkpoint. The last checkpoint of a run "
-                "that died is older than its end."
+                f"From the last checkpoint of the first {MAX_SEEDS} runs of each setting that have ended, with the "
+                "same latents and classes in all rows. The metric is that at the step of the checkpoint. The step is "
+                "named if the run went on after it."
             )
             figures.append(Figure(name, "Samples", caption))
         else:

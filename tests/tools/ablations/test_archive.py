@@ -45,6 +45,8 @@ def study(tmp_path: pathlib.Path, processes: FakeProcesses, flags, monkeypatch) 
         line |= {"gamma/generator/a": 0.25, "sigma/a": 1.0} if line["kind"] == "train" else {}
         line |= {"extractor": f"{tmp_path}/John Smith/net"} if line["kind"] == "evaluation" else {}
         line |= {DISTANCE_RATIO: 0.25} if line["kind"] == "health" else {}
+    live = {"kind": "evaluation", "step": 100, "generator_weights": "live", "num_samples": {"fcd10k": 1}, "fcd10k": 0.1}
+    lines.append(live)
     (died / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     with died.with_suffix(".log").open("a") as log:
         log.write("resumed at step 200\n")
