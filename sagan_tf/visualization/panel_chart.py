@@ -40,8 +40,9 @@ _MAX_LARGE_GRID = 4
 """Small panels up to which two, and not three, stand in a row."""
 _FONT_SIZE = 9.0
 _PAD_INCHES = 0.08
-_RUN_LINE_WIDTH, _RUN_OPACITY = 0.8, 0.65
-"""Width and opacity of the thin lines."""
+_RUN_LINE_WIDTH, _MEAN_LINE_WIDTH = 0.7, 1.6
+"""Widths in points. The thin lines are opaque, because their colors have little more than the contrast that is needed
+on white."""
 _END_SIZE = 6.0
 _AXIS_MARGIN = 1.1
 """Ratio of an end of a logarithmic axis to the last value before it."""
@@ -144,7 +145,9 @@ def _lay_out_legend(names: Sequence[str]) -> tuple[int, list[str]]:
 def _draw_legend(figure: Figure, labels: Sequence[str], styles: Sequence[Style], num_columns: int) -> None:
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], linestyle=line_style, color=color) for line_style, color in styles]
+    lines = [
+        Line2D([], [], linestyle=line_style, color=color, linewidth=_MEAN_LINE_WIDTH) for line_style, color in styles
+    ]
     legend = figure.legend(lines, labels, loc="outside lower center", ncols=num_columns, fontsize=_FONT_SIZE)
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -154,10 +157,10 @@ def _draw_panel(axes: Axes, panel: Panel, styles: Mapping[str, Style]) -> None:
     for name in panel.find_values():
         line_style, color = styles[name]
         for points in panel.runs.get(name, ()):
-            draw_curve(axes, points, line_style, color).set(linewidth=_RUN_LINE_WIDTH, alpha=_RUN_OPACITY)
+            draw_curve(axes, points, line_style, color).set(linewidth=_RUN_LINE_WIDTH)
         if curve := panel.curves.get(name):
             draw_band(axes, curve, dict(panel.deviations.get(name, ())), color)
-            draw_curve(axes, curve, line_style, color)
+            draw_curve(axes, curve, line_style, color).set(linewidth=_MEAN_LINE_WIDTH)
         for step, value in panel.ends.get(name, ()):
             if can_draw(value):
                 axes.plot(step, value, marker="x", color=color, markersize=_END_SIZE)

@@ -109,6 +109,15 @@ def test_ids_are_numbered_and_each_reference_has_its_definition() -> None:
     assert sorted(int(each.partition("-")[2]) for each in ids) == list(range(len(ids)))
 
 
+def test_ids_of_clip_paths_do_not_depend_on_the_layout() -> None:
+    ids = []
+    for scale in (1.0, 1e6):
+        chart = draw_line_charts({title: {"a": [(0, scale), (1, 2.0 * scale)]} for title in "ab"})
+        ids.append(re.findall(r'<clipPath id="(.*?)"', chart))
+        assert set(re.findall(r"url\(#(.*?)\)", chart)) == set(ids[-1]) and len(set(ids[-1])) == 2
+    assert ids[0] == ids[1]
+
+
 def test_matplotlib_is_loaded_by_a_chart_only_and_pyplot_never() -> None:
     program = "import sys; from sagan_tf.visualization.line_chart import draw_line_chart as draw\n"
     program += "assert 'matplotlib' not in sys.modules; draw('t', {'a': [(0, 1)]})\n"

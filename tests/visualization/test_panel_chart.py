@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 
 from sagan_tf.visualization.colors import LINE_COLORS
 from sagan_tf.visualization.panel_chart import Panel, draw_panels
+from tests.visualization.test_colors import luminance
 from tests.visualization.test_line_chart import read_texts
 
 
@@ -53,6 +55,18 @@ def test_a_name_without_a_mean_is_shown_by_its_runs_and_their_ends() -> None:
     assert ">a</text>" in chart and {color for color, _ in find_styles(chart)} == {"#123456"}
     without = draw_panels([Panel("t", "", {"a": []}, runs=panel.runs)], has_large_panel=False)
     assert chart.count("<use ") == without.count("<use ") + 1
+
+
+def test_thin_lines_are_visible_on_white() -> None:
+    """As in `test_colors`, the contrast is at least 3, after the opacity."""
+    runs = {name: [[(0, 1.0), (4, 2.0)]] for name in "abcdef"}
+    chart = draw_panels([Panel("t", "", {"a": runs["a"][0]}, runs=runs)], has_large_panel=False)
+    styles = [style for style in re.findall(r'style="([^"]*)"', chart) if any(c in style for c in LINE_COLORS)]
+    assert len(styles) == 6 + 1 + 6  # runs, a mean and the legend
+    for style in styles:
+        color = np.array(list(bytes.fromhex(re.findall(r"stroke: #(\w+)", style)[0])))
+        opacity = math.prod(map(float, re.findall(r"opacity: ([\d.]+)", style)))
+        assert 1.05 / (luminance(255.0 + opacity * (color - 255.0)) + 0.05) >= 3.0
 
 
 def test_a_logarithmic_axis_shows_all_runs() -> None:

@@ -5,37 +5,44 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sagan_tf.files import replace_atomically
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.text import read_text
+from sagan_tf.training.health.signs import DISTANCE_RATIO
+from tools.ablations.curves import GAMMA
 from tools.ablations.outcomes import Outcome
-from tools.ablations.portable import hide_paths, hide_paths_in_message, make_flag_portable
+from tools.ablations.portable import hide_paths, hide_paths_in_message
 from tools.ablations.startups import read_startup
+from tools.ablations.study_images import IMAGES
 from tools.comparisons.cells import Cell
 from tools.comparisons.records import read_run_records
 
 ARCHIVE = "records.zip"
-IMAGES = "images.json"
-"""Description of the images, which cannot be made without checkpoints."""
 _DATE = (1980, 1, 1, 0, 0, 0)
-"""Date of all files in the archive, the first that a zip file can have, so that equal records give equal archives."""
-_NOT_READ = ("sigma/", "formulas")
-"""Beginnings of the names of values that no result shows: they are most of a log."""
-_IMAGES_OF_METRICS = ("reference", "held_out")
-_DIGEST = ("fingerprint", "num_samples")
-"""Values about the images with which a metric compares. The others may be paths."""
+"""Date of all files in the archive, the first that a zip file can have."""
+_UNIX = 3
+"""System that the archive names as that of its files, on every system."""
+_RECORD = (
+    "setting", "seed", "steps", "minutes", "status", "step", "values", "images_seen", "training_seconds", "cpu_seconds",
+    "replicas", "machine", "git_revision", "ended",
+)  # fmt: skip
+"""Values of a record that the results read as they are."""
+_LINE = ("step", "kind", "generator_weights", "num_samples", "steps_per_second", "images_per_second", DISTANCE_RATIO)
+"""Values of a line of a log that the results read, beside its metrics and gamma. Other values may be paths."""
 _STARTUP = ("parameters", "devices", "replicas")
 _PLACE_OF_DATA = "/DATA"
-_DATA = ("num_examples", "num_classes")
+_SIZE_OF_DATA = ("num_examples", "num_classes")
 _RESUMED = re.compile(r"resumed at step \d+")
 
 
 def write_archive(directory: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the records of cells, without paths of the machine, checkpoints and what no result shows.
+    """Write the records of cells, with only the values that the results read, and without paths of the machine.
+
+    Equal records give equal archives with the same versions of Python and zlib.
 
     Args:
         directory: The directory of the study.
@@ -50,6 +57,7 @@ def write_archive(directory: Path, outcomes: Sequence[Outcome]) -> None:
     ):
         for path, text in files.items():
             entry = zipfile.ZipInfo(path.relative_to(directory).as_posix(), _DATE)
+            entry.create_system = _UNIX
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, text, zipfile.ZIP_DEFLATED)
 
@@ -60,49 +68,44 @@ def _list_files(outcome: Outcome) -> Iterator[tuple[Path, str]]:
     path = cell.path_with_suffix(".json")
     if not path.is_file():
         return
-    yield path, _format_json(_hide_paths_in_record(json.loads(read_text(path)), cell))
+    yield path, _format_json(_select_of_record(json.loads(read_text(path)), cell))
     log = cell.path_with_suffix(".log")
     if resumed := _RESUMED.findall(read_text(log, errors="replace")) if log.is_file() else []:
         yield log, "".join(f"{line}\n" for line in resumed)
     run = RunDirectory(cell.run_dir)
     if lines := read_run_records(cell.run_dir):
-        yield run.metrics, "".join(f"{json.dumps(_select_values(line, cell))}\n" for line in lines)
+        yield run.metrics, "".join(f"{json.dumps(_select_of_line(line))}\n" for line in lines)
     if startup := read_startup(outcome):
-        kept = {name: startup[name] for name in _STARTUP if name in startup}
-        data = {name: value for name, value in startup.get("data", {}).items() if name in _DATA}
-        yield run.startup, _format_json(kept | ({"data": data} if data else {}))
+        data = _select(startup.get("data", {}), _SIZE_OF_DATA)
+        yield run.startup, _format_json(_select(startup, _STARTUP) | ({"data": data} if data else {}))
     if versions := run.read_versions():
         yield run.versions, _format_json(versions)
 
 
-def _hide_paths_in_record(record: dict[str, Any], cell: Cell) -> dict[str, Any]:
-    """Replace paths in a record.
+def _select_of_record(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    """Select the values of a record that the results read, and replace paths.
 
     Those of options, which `--collect` compares, become absolute ones that are the same on every machine: relative ones
     would be resolved.
     """
     options = {name: hide_paths(value, f"/{name.upper()}") for name, value in record["configuration"].items()}
-    if options["data_dir"]:
+    # The data of all cells, unless the base or the setting names it.
+    if f"--data_dir={record['configuration']['data_dir']}" in cell.flags:
         options["data_dir"] = _PLACE_OF_DATA
-    hidden: dict[str, Any] = {"configuration": options}
-    hidden["flags"] = [make_flag_portable(flag, cell.directory) for flag in record["flags"]]
-    return _hide_in_texts(record, cell) | hidden
+    selected = _select(record, _RECORD) | {"configuration": options}
+    if "message" in record:
+        selected["message"] = hide_paths_in_message(record["message"], cell.directory)
+    return selected
 
 
-def _select_values(line: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
-    """Select the values in a line of a log that may be published; those of the images of a metric are a digest."""
-    selected = {name: value for name, value in line.items() if not name.startswith(_NOT_READ)}
-    for name in _IMAGES_OF_METRICS:
-        if isinstance(selected.get(name), dict):
-            selected[name] = {part: value for part, value in selected[name].items() if part in _DIGEST}
-    return _hide_in_texts(selected, cell)
+def _select_of_line(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the values of a line of a log that the results read."""
+    gamma = (name for name in line if name.startswith(GAMMA))
+    return _select(line, [*_LINE, *line.get("num_samples", ()), *gamma])
 
 
-def _hide_in_texts(values: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
-    return {
-        name: hide_paths_in_message(value, cell.directory) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+def _select(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _format_json(value: Any) -> str:

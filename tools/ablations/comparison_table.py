@@ -48,8 +48,8 @@ def describe_power(comparisons: Sequence[Comparison]) -> str:
         return "A single seed cannot be tested."
     return (
         f"With {seeds} seeds and {pairs} {'pair' if pairs == 1 else 'pairs'}, the smallest p (Holm) is below "
-        f"{SIGNIFICANCE} only if its |t| is above {compute_smallest_t(seeds, pairs):.2f}. A p of {SIGNIFICANCE} or "
-        "more does not show that settings are equal."
+        f"{SIGNIFICANCE} only if the |t| of that pair is above {compute_smallest_t(seeds, pairs):.2f}. A p of "
+        f"{SIGNIFICANCE} or more does not show that settings are equal."
     )
 
 

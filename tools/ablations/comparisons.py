@@ -12,12 +12,11 @@ from typing import Any
 from tools.ablations.deaths import Deaths, compute_fisher_p_value, count_deaths
 from tools.ablations.metric_text import list_metrics_of
 from tools.ablations.outcomes import BEST, LAST, Outcome, group_by_setting
-from tools.ablations.paired_test import PairedTest, adjust_by_holm, compare_pairs, compare_ratios, compute_t_quantile
+from tools.ablations.paired_test import PairedTest, adjust_by_holm, compute_t_quantile
+from tools.ablations.scales import DIFFERENCE, RATIO, Scale
 from tools.ablations.studies import Pair
 from tools.comparisons.results import format_csv_rows
 
-RATIO, DIFFERENCE = "ratio", "difference"
-"""Scales of a comparison: ratio of the geometric means, and difference of the means."""
 _CSV_COLUMNS = (
     "metric", "moment", "scale", "first", "second", "first_mean", "second_mean", "seeds", "estimate", "deviation", "t",
     "critical_t", "p", "holm_p", "low", "high", "first_died", "second_died", "fisher_p", "note",
@@ -30,7 +29,7 @@ class Comparison:
 
     Attributes:
         pair: Names of the settings.
-        scale: `RATIO` or `DIFFERENCE`.
+        scale: The scale, `RATIO` or `DIFFERENCE`.
         means: Means of both over the seeds for which both have a value; empty without such seeds, or if a run that has
             ended has no value.
         seeds: Number of these seeds, and number of all.
@@ -42,7 +41,7 @@ class Comparison:
     """
 
     pair: Pair
-    scale: str
+    scale: Scale
     means: tuple[float, ...]
     seeds: tuple[int, int]
     deaths: Deaths
@@ -52,7 +51,7 @@ class Comparison:
 
 
 def compare_settings(
-    outcomes: Sequence[Outcome], pairs: Iterable[Pair], metric: str, moment: str, scale: str
+    outcomes: Sequence[Outcome], pairs: Iterable[Pair], metric: str, moment: str, scale: Scale
 ) -> list[Comparison]:
     """Compare a metric of pairs of settings, and adjust the p values for the number of pairs.
 
@@ -72,7 +71,7 @@ def compare_settings(
     return compared
 
 
-def _compare(groups: Mapping[str, Sequence[Outcome]], pair: Pair, metric: str, moment: str, scale: str) -> Comparison:
+def _compare(groups: Mapping[str, Sequence[Outcome]], pair: Pair, metric: str, moment: str, scale: Scale) -> Comparison:
     runs = [[run for run in groups[name] if run.has_ended] for name in pair]
     deaths = count_deaths(*runs)
     by_seed = [{run.cell.seed: _get_value(run, metric, moment) for run in of_setting} for of_setting in runs]
@@ -82,13 +81,13 @@ def _compare(groups: Mapping[str, Sequence[Outcome]], pair: Pair, metric: str, m
     if any(run.has_died and not math.isfinite(_get_value(run, metric, moment)) for run in itertools.chain(*runs)):
         return Comparison(pair, scale, (), counts, deaths, None, "")
     problem = _find_runs(pair, by_seed, "no finite value", lambda value: not math.isfinite(value))
-    if not problem and scale == RATIO:
+    if not problem and scale.needs_positive_values:
         problem = _find_runs(pair, by_seed, "a value that is not above 0", lambda value: value <= 0.0)
     if problem:
         return Comparison(pair, scale, (), counts, deaths, None, f"not compared: {problem}")
     first, second = ([values[seed] for seed in seeds] for values in by_seed)
     means = (statistics.fmean(first), statistics.fmean(second)) if seeds else ()
-    test = (compare_ratios if scale == RATIO else compare_pairs)(first, second)
+    test = scale.compare(first, second)
     reason = "" if test else "not compared: fewer than two seeds have a value of both"
     return Comparison(pair, scale, means, counts, deaths, test, reason)
 
@@ -133,7 +132,7 @@ def _collect_values(comparison: Comparison) -> dict[str, Any]:
     test, deaths, scale = comparison.test, comparison.deaths, comparison.scale
     described = deaths.describe()
     first, second = comparison.pair
-    values: dict[str, Any] = {"scale": scale, "first": first, "second": second, "seeds": comparison.seeds[0]}
+    values: dict[str, Any] = {"scale": scale.name, "first": first, "second": second, "seeds": comparison.seeds[0]}
     values |= dict(zip(("first_mean", "second_mean"), comparison.means, strict=False))
     values |= {"first_died": deaths.first_died, "second_died": deaths.second_died}
     values |= {"fisher_p": compute_fisher_p_value(*deaths)} if described else {}
@@ -141,20 +140,10 @@ def _collect_values(comparison: Comparison) -> dict[str, Any]:
     values["note"] = "; ".join(filter(None, (reason, described)))
     if test is None:
         return values
-    values |= {"estimate": _to_scale(test.mean, scale), "deviation": test.deviation}
+    values |= {"estimate": scale.convert(test.mean), "deviation": test.deviation}
     values["critical_t"] = compute_t_quantile(test.count - 1)
     student = test.student
     if student is None:
         return values
-    values |= {"low": _to_scale(student.low, scale), "high": _to_scale(student.high, scale)}
+    values |= {"low": scale.convert(student.low), "high": scale.convert(student.high)}
     return values | {"t": student.statistic, "p": student.p_value}
-
-
-def _to_scale(value: float, scale: str) -> float:
-    """Return the ratio of a difference of logarithms, infinite if it is too large, or any other difference as it is."""
-    if scale == DIFFERENCE:
-        return value
-    try:
-        return math.exp(value)
-    except OverflowError:
-        return math.inf

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sagan_tf.visualization.line_chart import LINE_STYLES
-from sagan_tf.visualization.panel_chart import Panel, draw_panels
+from sagan_tf.visualization.panel_chart import Panel, assign_styles, draw_panels
 from tools.ablations.curve_styles import choose_styles
 from tools.ablations.metric_text import describe_direction, is_spread, list_metrics_of
 from tools.ablations.outcomes import Outcome, describe_ending, group_by_setting
 from tools.comparisons.records import read_run_records
 from tools.comparisons.results import Points, average_curve, get_heading
 
-_GAMMA = "gamma/"
+GAMMA = "gamma/"
+"""Beginning of the names of gamma in a log, before the network and the layer."""
 _MAX_POINTS = 200
 _MAX_BANDS = 7
 """Settings up to which bands are drawn; more of them would hide each other."""
@@ -45,8 +46,8 @@ class _Curve:
     """
 
     points: Mapping[float, float]
-    has_died: bool = False
-    limits_mean: bool = True
+    has_died: bool
+    limits_mean: bool
 
     def find_end(self) -> tuple[float, float]:
         """Find the last point with a finite value, or else the last point."""
@@ -72,13 +73,8 @@ def draw_metric_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
         panel = _create_panel(get_heading(name), label, curves, has_bands=has_bands)
         panels.append(dataclasses.replace(panel, is_logarithmic=is_first))
     caption = f"{_describe_lines(has_bands=has_bands)} A cross: the last evaluation of a run that died."
-    died = [outcome for outcome in outcomes if outcome.has_died and not outcome.evaluations]
-    if died:
-        texts = "; ".join(f"{outcome.cell.name} ({describe_ending(outcome)})" for outcome in died)
-        caption += f" Died before the first evaluation, so that the setting has no mean: {texts}."
-    later = [outcome.cell.name for outcome in outcomes if not outcome.has_died and not outcome.evaluations]
-    if later:
-        caption += f" Not in the means, as they are not evaluated yet: {'; '.join(later)}."
+    missing = [outcome for outcome in outcomes if not outcome.evaluations]
+    caption += _describe_missing(missing, "the first evaluation")
     return Chart(draw_panels(panels, has_large_panel=True, styles=choose_styles(list(groups))), caption)
 
 
@@ -87,34 +83,53 @@ def draw_gamma_chart(outcomes: Sequence[Outcome]) -> Chart:
 
     The sign of gamma has no meaning: a layer with -gamma and values of the opposite sign computes the same.
     """
-    by_network: dict[str, dict[str, dict[str, list[_Curve]]]] = {}
-    missing = []
-    for outcome in outcomes:
-        lines = read_run_records(outcome.cell.run_dir)
-        if outcome.has_died and not any(line["kind"] == "train" for line in lines):
-            missing.append(outcome.cell.name)
-        for name in dict.fromkeys(name for line in lines for name in line if name.startswith(_GAMMA)):
-            network, _, layer = name.removeprefix(_GAMMA).partition("/")
-            by_layer = by_network.setdefault(network, {}).setdefault(outcome.cell.setting.name, {})
-            curve = {line["step"]: abs(line[name]) for line in lines if name in line}
-            by_layer.setdefault(layer, []).append(_Curve(curve, has_died=outcome.has_died))
-    settings = list(group_by_setting(outcomes))
-    has_bands = len(settings) <= _MAX_BANDS
-    styles = choose_styles(settings)
-    panels = []
-    for network, by_setting in by_network.items():
-        curves = {}
-        for setting, by_layer in by_setting.items():
-            for (layer, by_run), line_style in zip(by_layer.items(), itertools.cycle(LINE_STYLES), strict=False):
-                name = setting if len(by_layer) == 1 else f"{setting}, {layer}"
-                styles.setdefault(name, (line_style, styles[setting][1]))
-                curves[name] = by_run
-        panels.append(_create_panel(network, "|gamma|", curves, has_bands=has_bands))
+    groups = group_by_setting(outcomes)
+    logs = {outcome.cell.run_dir: read_run_records(outcome.cell.run_dir) for outcome in outcomes}
+    by_network: dict[str, dict[str, list[_Curve]]] = {}
+    for cells in groups.values():
+        for network, curves in _collect_gamma(cells, [logs[outcome.cell.run_dir] for outcome in cells]).items():
+            by_network.setdefault(network, {}).update(curves)
+    has_bands = len(groups) <= _MAX_BANDS
+    panels = [_create_panel(network, "|gamma|", curves, has_bands=has_bands) for network, curves in by_network.items()]
+    names = list(dict.fromkeys(name for curves in by_network.values() for name in curves))
+    styles = choose_styles(list(groups)) if set(names) <= set(groups) else assign_styles(names)
     caption = f"{_describe_lines(has_bands=has_bands)} A cross: the last step in the log of a run that died. "
     caption += "At 0, attention is not used."
-    if missing:
-        caption += f" Not in the means, as they died before the first line of their logs: {'; '.join(missing)}."
+    missing = [
+        outcome for outcome in outcomes if not any(line["kind"] == "train" for line in logs[outcome.cell.run_dir])
+    ]
+    caption += _describe_missing(missing, "the first line of the log")
     return Chart(draw_panels(panels, has_large_panel=False, styles=styles), caption)
+
+
+def _collect_gamma(
+    outcomes: Sequence[Outcome], logs: Sequence[Sequence[Mapping[str, Any]]]
+) -> dict[str, dict[str, list[_Curve]]]:
+    """Return the absolute gamma of the runs of a setting by network, and by the setting and the layer if it has more.
+
+    Args:
+        outcomes: The outcomes of the cells of the setting.
+        logs: The lines of the log of each of them.
+    """
+    scalars = dict.fromkeys(name for lines in logs for line in lines for name in line if name.startswith(GAMMA))
+    places = {name: name.removeprefix(GAMMA).partition("/")[::2] for name in scalars}
+    num_layers = Counter(network for network, _ in places.values())
+    result: dict[str, dict[str, list[_Curve]]] = {}
+    for scalar, (network, layer) in places.items():
+        setting = outcomes[0].cell.setting.name
+        curves = result.setdefault(network, {})[setting if num_layers[network] == 1 else f"{setting}, {layer}"] = []
+        for outcome, lines in zip(outcomes, logs, strict=True):
+            points = {line["step"]: abs(line[scalar]) for line in lines if scalar in line}
+            curves.append(_create_curve(outcome, points, has_begun=bool(points)))
+    return result
+
+
+def _describe_missing(outcomes: Sequence[Outcome], first: str) -> str:
+    """Return sentences about runs without values: those that died, and those that do not have the first value yet."""
+    died = "; ".join(f"{outcome.cell.name} ({describe_ending(outcome)})" for outcome in outcomes if outcome.has_died)
+    later = "; ".join(outcome.cell.name for outcome in outcomes if not outcome.has_died)
+    text = f" Died before {first}, so that the setting has no mean: {died}." if died else ""
+    return f"{text} Not in the means yet, before {first}: {later}." if later else text
 
 
 def _describe_lines(*, has_bands: bool) -> str:
@@ -126,8 +141,12 @@ def _get_curve(outcome: Outcome, metric: str) -> _Curve:
     points: dict[float, float] = {
         step: values[metric] for step, values in outcome.evaluations.items() if metric in values
     }
-    # A run that was not evaluated yet does not end the mean.
-    return _Curve(points, has_died=outcome.has_died, limits_mean=bool(outcome.evaluations) or outcome.has_died)
+    return _create_curve(outcome, points, has_begun=bool(outcome.evaluations))
+
+
+def _create_curve(outcome: Outcome, points: Mapping[float, float], *, has_begun: bool) -> _Curve:
+    # A run that does not have its first value yet does not end the mean.
+    return _Curve(points, has_died=outcome.has_died, limits_mean=has_begun or outcome.has_died)
 
 
 def _create_panel(title: str, y_label: str, curves: Mapping[str, Sequence[_Curve]], *, has_bands: bool) -> Panel:

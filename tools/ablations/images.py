@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,8 @@ from sagan_tf.sampling.attention import NonFiniteWeightsError, make_attention_sh
 from sagan_tf.sampling.options import SampleOptions
 from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 from tools.ablations.metric_text import choose_decimals
-from tools.ablations.outcomes import Outcome, describe_ending, group_by_setting
-from tools.comparisons.records import FINISHED, UNHEALTHY
+from tools.ablations.outcomes import Outcome, find_death_step, group_by_setting
+from tools.ablations.study_images import StudyImages
 from tools.comparisons.results import get_heading
 
 SAMPLES = "samples.png"
@@ -32,22 +31,8 @@ _MAX_COLUMNS = 10
 MAX_SEEDS = 3
 """Runs of each setting whose samples are shown."""
 _NUM_ATTENTION_IMAGES = 3
-_NUMBERS = re.compile(r"\d+")
 _CHECKPOINTS = ("latest", BEST_DIRECTORY)
 """Checkpoints in the order in which they are tried. A run that died early may only have the best one."""
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyImages:
-    """The images of a study.
-
-    Attributes:
-        names: Names of the files, with the run that each shows; empty for all runs.
-        notes: A line for each run or setting that lacks images, with the reason.
-    """
-
-    names: dict[str, str]
-    notes: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +58,7 @@ def write_images(outcomes: Sequence[Outcome], metric: str, directory: Path) -> S
     samples: list[_Samples] = []
     num_classes = _count_classes(outcomes)
     for setting, cells in group_by_setting(outcomes).items():
-        ended = [outcome for outcome in cells if outcome.status in (FINISHED, UNHEALTHY)][:MAX_SEEDS]
+        ended = [outcome for outcome in cells if outcome.has_ended][:MAX_SEEDS]
         if not ended:
             result.notes.append(f"{setting}: no run has ended")
         is_first = True
@@ -98,7 +83,7 @@ def write_images(outcomes: Sequence[Outcome], metric: str, directory: Path) -> S
 
 def _count_classes(outcomes: Sequence[Outcome]) -> int:
     """Return the largest number of classes that a run uses; 0 if all ignore the classes."""
-    runs = [outcome.cell.run_dir for outcome in outcomes if outcome.status in (FINISHED, UNHEALTHY)]
+    runs = [outcome.cell.run_dir for outcome in outcomes if outcome.has_ended]
     return max((count_used_classes(open_run(run)[1].model) for run in runs if (run / "flags.cfg").is_file()), default=0)
 
 
@@ -118,10 +103,18 @@ def _load_generator(outcome: Outcome) -> tuple[Generator | None, int]:
 
 
 def _describe_run(outcome: Outcome, metric: str, step: int) -> str:
-    """Return the name of a row of samples: the run, and the metric if it was evaluated at the step of the samples."""
+    """Return the name of a row of samples: the run, the step if it is not the end of the run, and the metric.
+
+    Args:
+        outcome: The outcome of a run that has ended.
+        metric: The metric, which is named if the run was evaluated at the step.
+        step: The step of the samples.
+    """
     parts = [outcome.cell.setting.name, f"seed {outcome.cell.seed}"]
     if outcome.has_died:
-        parts.append(f"died at step {int(_NUMBERS.findall(describe_ending(outcome).replace(',', ''))[-1]):,}")
+        parts.append(f"step {step:,} (died at step {find_death_step(outcome):,})")
+    elif step != outcome.record["step"]:
+        parts.append(f"step {step:,}")
     value = outcome.evaluations.get(step, {}).get(metric)
     if value is not None:
         parts.append(f"{get_heading(metric)} {value:.{choose_decimals(metric, [value])}f}")

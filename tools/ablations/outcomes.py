@@ -31,6 +31,7 @@ COLLAPSE_RATIO = 2.0
 number was fixed before any study was run."""
 _SIGN = re.compile(r"on_unhealthy: ([\w ,-]+)|received (non-finite .+? between steps \d+ and \d+)")
 """Sign and step in the message of a run that training stopped as unhealthy."""
+_STEP_OF_SIGN = re.compile(r"(?: at step| between steps \d+ and) (\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Outcome:
     @property
     def has_ended(self) -> bool:
         """Return whether the run has finished or died."""
-        return self.status in (FINISHED, UNHEALTHY)
+        return _is_end(self.status)
 
     @property
     def has_similar_samples(self) -> bool | None:
@@ -107,34 +108,38 @@ def read_outcomes(cells: Sequence[Cell], metric: str) -> list[Outcome]:
 def _read_outcome(cell: Cell, metric: str) -> Outcome:
     record = read_current_record(cell)
     status = record["status"]
-    evaluations = dict(_read_evaluations(cell))
+    lines = read_run_records(cell.run_dir)
+    evaluations = dict(_list_evaluations(lines))
     last_step = None
     if status == FINISHED:
         last_step = record["step"]
         evaluations[last_step] = record["values"]
     values = {step: metrics.get(metric, math.nan) for step, metrics in evaluations.items()}
     finite = [step for step, value in values.items() if math.isfinite(value)]
-    ended = status in (FINISHED, UNHEALTHY) and finite
-    best_step = min(finite, key=lambda step: values[step]) if ended else None
+    best_step = min(finite, key=lambda step: values[step]) if _is_end(status) and finite else None
     steps = {BEST: best_step, LAST: last_step}
     moments = {name: Moment(step, {} if step is None else evaluations[step]) for name, step in steps.items()}
     best, last = (moments[name].metrics.get(metric, math.nan) for name in (BEST, LAST))
     # Without a value before the last step, the best step is the last. NaN cannot be compared with the best value.
     is_known = last_step is not None and any(step < last_step for step in finite) and not math.isnan(last)
     has_collapsed = last > COLLAPSE_RATIO * best if is_known else None
-    ratio = _read_distance_ratio(cell) if status in (FINISHED, UNHEALTHY) else None
+    ratio = _find_distance_ratio(lines) if _is_end(status) else None
     return Outcome(cell, status, record, dict(sorted(evaluations.items())), moments, has_collapsed, ratio)
 
 
-def _read_evaluations(cell: Cell) -> Iterator[tuple[int, dict[str, float]]]:
-    for line in read_run_records(cell.run_dir):
+def _is_end(status: str) -> bool:
+    return status in (FINISHED, UNHEALTHY)
+
+
+def _list_evaluations(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, float]]]:
+    for line in lines:
         if line["kind"] == "evaluation" and line.get("generator_weights", "ema") == "ema":
             yield line["step"], flatten_metrics(line)
 
 
-def _read_distance_ratio(cell: Cell) -> float | None:
+def _find_distance_ratio(lines: Iterable[Mapping[str, Any]]) -> float | None:
     """Return the distance ratio of the samples in the last health check of a run; None if it has no finite number."""
-    checks = [line for line in read_run_records(cell.run_dir) if line["kind"] == "health"]
+    checks = [line for line in lines if line["kind"] == "health"]
     ratio = checks[-1].get(DISTANCE_RATIO) if checks else None
     return ratio if ratio is not None and math.isfinite(ratio) else None
 
@@ -152,11 +157,31 @@ def describe_ending(outcome: Outcome) -> str:
     """
     if outcome.status == UNFINISHED:
         return f"{outcome.status}, continues from step {find_saved_step(outcome.cell.run_dir):,}"
+    if outcome.has_died:
+        sign = _find_sign(outcome)
+        return sign if _STEP_OF_SIGN.search(sign) else f"{sign} at step {find_death_step(outcome):,}"
+    if outcome.status == NOT_STARTED:
+        return outcome.status
     message = str(outcome.record.get("message", ""))
-    match = _SIGN.search(message) if outcome.status == UNHEALTHY else None
-    text = next(filter(None, match.groups())).strip() if match else outcome.status
-    if re.search(r"steps? \d", text) or outcome.status == NOT_STARTED:
-        return text
-    step = max((line["step"] for line in read_run_records(outcome.cell.run_dir)), default=0)
     reason = f": {hide_paths_in_message(message, outcome.cell.directory)}" if outcome.status == FAILED else ""
-    return f"{text} at step {step:,}{reason}"
+    return f"{outcome.status} at step {_find_logged_step(outcome):,}{reason}"
+
+
+def find_death_step(outcome: Outcome) -> int:
+    """Return the step at which training stopped a run as unhealthy; without it in the message, the last of its log.
+
+    Args:
+        outcome: The outcome of a cell that died.
+    """
+    match = _STEP_OF_SIGN.search(_find_sign(outcome))
+    return int(match[1]) if match else _find_logged_step(outcome)
+
+
+def _find_sign(outcome: Outcome) -> str:
+    """Return sign and step in the message of a run that died, or its status."""
+    match = _SIGN.search(str(outcome.record.get("message", "")))
+    return next(filter(None, match.groups())).strip() if match else outcome.status
+
+
+def _find_logged_step(outcome: Outcome) -> int:
+    return max((line["step"] for line in read_run_records(outcome.cell.run_dir)), default=0)

@@ -10,12 +10,13 @@ from sagan_tf.training.health.signs import DISTANCE_RATIO, MIN_DISTANCE_RATIO
 from tools.ablations.archive import ARCHIVE
 from tools.ablations.base_record import read_experiment_record
 from tools.ablations.comparison_table import describe_power, make_comparisons_table
-from tools.ablations.comparisons import RATIO, compare_settings
+from tools.ablations.comparisons import compare_settings
 from tools.ablations.metric_text import MAX_HEADLINE_METRICS
 from tools.ablations.networks_table import make_networks_table
 from tools.ablations.outcomes import BEST, COLLAPSE_RATIO, LAST, Outcome, describe_ending, group_by_setting
 from tools.ablations.plan import Plan
 from tools.ablations.portable import format_portable_commands, hide_paths_in_message
+from tools.ablations.scales import RATIO
 from tools.ablations.setup_table import find_unequal_replicas, make_options_table, make_setup_table
 from tools.ablations.studies import Study
 from tools.ablations.tables import format_markdown, make_cost_table, make_metrics_table
@@ -102,7 +103,7 @@ def _format_setup(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str]:
     for heading in _SHOWN_OF_RECORD:
         if heading in record:
             text = hide_paths_in_message(record[heading], plan.directory)
-            yield f"{heading}, from the comment of the base, whose options a setting may replace: {text}"
+            yield f"**{heading}** (comment of the base; a setting may replace its options): {text}"
     options = make_options_table(plan)
     if len(options) > 1:
         yield f"### Options in which settings differ\n\n{format_markdown(options)}"
@@ -151,7 +152,8 @@ def _format_comparisons(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str
     name = get_heading(plan.metric)
     yield (
         f"The ratio is {name} of the second setting divided by that of the first, as geometric means over the seeds, "
-        "with a paired t-test of the logarithms: below 1, the second is better. Holm's method adjusts p for "
+        "with a paired t-test of the logarithms: below 1, the second is better. The means in the table are arithmetic, "
+        "so that their quotient differs from the ratio. Holm's method adjusts p for "
         f"{_describe_family(plan.study)}, including those that have no p. The intervals are not adjusted. The last "
         "step is the primary comparison. A run that died counts at the best step, with its best evaluation. If it has "
         "no value, the row shows, in place of the ratio, how many of the runs that have ended died, first against "

@@ -66,7 +66,7 @@ def compare_ratios(first: Sequence[float], second: Sequence[float]) -> PairedTes
     """Test whether the geometric mean of `second / first` is 1; None for fewer than two pairs.
 
     This is the test of `compare_pairs` for the logarithms, so that exp(mean) is the ratio of the geometric means. It
-    suits a metric whose deviation over the seeds grows with its level, such as a Fréchet distance.
+    suits a metric that settings are expected to change by a factor, such as a Fréchet distance.
 
     Args:
         first: Values of one setting by seed, above 0.

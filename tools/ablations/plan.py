@@ -129,7 +129,10 @@ def _note_other_records(cells: Sequence[Cell], directory: Path, notes: list[str]
         if number.isdecimal() and path not in planned:
             seeds.setdefault(make_printable(path.parent.name), []).append(int(number))
     if seeds:
-        names = [f"{name}, seed {', '.join(map(str, sorted(numbers)))}" for name, numbers in seeds.items()]
+        names = [
+            f"{name}, {'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, sorted(numbers)))}"
+            for name, numbers in seeds.items()
+        ]
         notes.append(f"stored but not in these results: {'; '.join(names)}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools.ablations.options import AblationOptions
@@ -12,8 +13,11 @@ from tools.comparisons.cells import Cell
 
 _ABSOLUTE_PATH = re.compile(r"(?<![^:=,])[/~][^:,]*")
 """A path from the root or from a home directory, alone or in a list or after a prefix such as `folder:`."""
-_PATH_IN_MESSAGE = re.compile(r"""(?<=['"])[/~][^'"]+|(?<![\w.~/'"-])(?:/(?!/)|~[\w.-]*/)[^\s'",;:)]+""")
-"""A path in quotes, or one that ends before a space or a sign. The two slashes of an address begin no path."""
+_PATH_IN_MESSAGE = re.compile(
+    r"""(?<=['"])[/~][^'"]+|(?<![\w.~/'"-])(?:/(?!/)|~[\w.-]*/)[^\s'",;:)]+(?: [^\s'",;:()/]+/[^\s'",;:)]*)*"""
+)
+"""A path in quotes, or one that ends before a sign, or before a space and a word without a slash. The two slashes of an
+address begin no path."""
 _REMOTE = "://"
 _DATA = "--data_dir=DATA"
 _IN_STUDY_COMMAND = ("settings", "seeds", "steps", "metrics", "evaluate_every")
@@ -24,8 +28,8 @@ def format_portable_commands(cell: Cell) -> list[str]:
     """Format the commands that train and evaluate a cell, with its run directory relative to that of the study."""
     commands = cell.create_train_command(), cell.create_evaluate_command()
     return [
-        shlex.join(["python", *(make_flag_portable(argument, cell.directory) for argument in arguments)])
-        for _, *arguments in commands
+        shlex.join(["python", option, module, *(_make_flag_portable(flag, cell.directory) for flag in _join(flags))])
+        for _, option, module, *flags in commands
     ]
 
 
@@ -46,14 +50,25 @@ def format_study_command(options: AblationOptions, base: str, *, has_data_dir: b
     return shlex.join(["python", "tools/ablation.py", *flags])
 
 
-def make_flag_portable(argument: str, directory: Path) -> str:
-    """Replace absolute paths in an argument of a command.
+def _join(arguments: Iterable[str]) -> list[str]:
+    """Return the flags in the arguments of a command, with `--name=value` for `--name value`."""
+    flags: list[str] = []
+    for argument in arguments:
+        if flags and "=" not in flags[-1] and not argument.startswith("-"):
+            flags[-1] += f"={argument}"
+        else:
+            flags.append(argument)
+    return flags
+
+
+def _make_flag_portable(argument: str, directory: Path) -> str:
+    """Replace absolute paths in a flag of a command.
 
     The directory of the data is `DATA`, paths in the directory of the study are relative to it, and others are the name
     of the flag in capital letters.
 
     Args:
-        argument: A flag with its value, or another argument, which is returned as it is.
+        argument: A flag, with `=` before its value if it has one.
         directory: The directory of the study.
     """
     flag, equals, value = argument.partition("=")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from sagan_tf.files import replace_atomically
-from sagan_tf.text import read_text
-from tools.ablations.archive import IMAGES, write_archive
+from sagan_tf.runs.run_directory import RunDirectory
+from tools.ablations.archive import write_archive
 from tools.ablations.comparisons import format_comparisons_csv
 from tools.ablations.curves import draw_gamma_chart, draw_metric_chart
-from tools.ablations.images import MAX_SEEDS, SAMPLES, StudyImages, write_images
+from tools.ablations.images import MAX_SEEDS, SAMPLES, write_images
 from tools.ablations.outcomes import Outcome, read_outcomes
 from tools.ablations.page import Figure, format_page
 from tools.ablations.plan import Plan
+from tools.ablations.study_images import IMAGES, StudyImages, read_study_images, write_study_images
 from tools.ablations.tables import format_cells_csv
 
 RESULTS = "results.md"
@@ -27,17 +26,22 @@ def write_results(plan: Plan) -> list[Outcome]:
     Several processes may write the results of one directory at the same time.
 
     Raises:
-        UserError: A record is damaged, or has another configuration or other steps.
+        UserError: A record is damaged, or has another configuration or other steps, or the description of the images is
+            damaged.
     """
     outcomes = read_outcomes(plan.cells, plan.metric)
+    stored = _read_images_to_keep(plan)
     _write(plan.directory / "results.csv", format_cells_csv(outcomes))
     _write(plan.directory / "differences.csv", format_comparisons_csv(outcomes, plan.study.pairs, plan.metric))
     commands = "".join(f"{line}\n" for cell in plan.cells for line in cell.format_commands())
     _write(plan.directory / "commands.txt", commands)
     figures = _write_charts(plan, outcomes)
-    # The page is complete but for the images if these cannot be made.
+    # Page and archive are complete but for the images if these cannot be made.
+    write_archive(plan.directory, outcomes)
     _write(plan.directory / RESULTS, format_page(plan, outcomes, figures, []))
-    images = _write_or_keep_images(plan, outcomes)
+    images = stored or write_images(outcomes, plan.metric, plan.directory)
+    if not stored:
+        write_study_images(plan.directory / IMAGES, images)
     _write(
         plan.directory / RESULTS, format_page(plan, outcomes, figures + _describe_images(images.names), images.notes)
     )
@@ -45,16 +49,23 @@ def write_results(plan: Plan) -> list[Outcome]:
     return outcomes
 
 
-def _write_or_keep_images(plan: Plan, outcomes: list[Outcome]) -> StudyImages:
-    """Write the images and their description; without any checkpoint, keep those that the description names."""
-    path = plan.directory / IMAGES
-    stored = StudyImages(**json.loads(read_text(path))) if path.is_file() else StudyImages({}, [])
-    if stored.names and not any(any(cell.run_dir.glob("checkpoints/**/*.index")) for cell in plan.cells):
-        kept = {name: run for name, run in stored.names.items() if (plan.directory / name).is_file()}
-        return StudyImages(kept, stored.notes)
-    images = write_images(outcomes, plan.metric, plan.directory)
-    _write(path, json.dumps(dataclasses.asdict(images), indent=1) + "\n")
-    return images
+def _read_images_to_keep(plan: Plan) -> StudyImages | None:
+    """Return the stored images, without those whose files are missing; None if images can be made.
+
+    They can be made from checkpoints. Runs that have left none, unlike records from an archive, have their flags: the
+    reasons why their images are left out may have changed.
+
+    Raises:
+        UserError: The description of the images is damaged.
+    """
+    path, runs = plan.directory / IMAGES, [RunDirectory(cell.run_dir) for cell in plan.cells]
+    if not path.is_file() or any(any(run.checkpoints.glob("**/*.index")) for run in runs):
+        return None
+    stored = read_study_images(path)
+    if not stored.names and any(run.flags.is_file() for run in runs):
+        return None
+    kept = {name: run for name, run in stored.names.items() if (plan.directory / name).is_file()}
+    return StudyImages(kept, stored.notes)
 
 
 def _write_charts(plan: Plan, outcomes: list[Outcome]) -> list[Figure]:
@@ -75,9 +86,9 @@ def _describe_images(names: Mapping[str, str]) -> list[Figure]:
     for name, run in names.items():
         if name == SAMPLES:
             caption = (
-                f"From the last checkpoint of the first {MAX_SEEDS} runs of each setting, with the same latents and "
-                "classes in all rows. The metric is that at the step of the checkpoint. The last checkpoint of a run "
-                "that died is older than its end."
+                f"From the last checkpoint of the first {MAX_SEEDS} runs of each setting that have ended, with the "
+                "same latents and classes in all rows. The metric is that at the step of the checkpoint. The step is "
+                "named if the run went on after it."
             )
             figures.append(Figure(name, "Samples", caption))
         else:

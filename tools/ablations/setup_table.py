@@ -11,7 +11,7 @@ from tools.ablations.outcomes import Outcome
 from tools.ablations.plan import Plan
 from tools.ablations.portable import hide_directory, hide_paths
 from tools.ablations.startups import find_first_values, read_startup
-from tools.comparisons.records import FINISHED, UNHEALTHY, format_option_values
+from tools.comparisons.records import format_option_values
 
 _PACKAGES = ("sagan-tf", "tensorflow", "keras")
 _UNKNOWN = "not recorded"
@@ -121,7 +121,7 @@ def _describe_devices(startup: Mapping[str, Any]) -> str:
 
 def _describe_dates(outcomes: Iterable[Outcome]) -> str:
     """Return the dates, in UTC, at which the first and the last cell ended, of those that record it."""
-    ended = (outcome.record.get("ended") for outcome in outcomes if outcome.status in (FINISHED, UNHEALTHY))
+    ended = (outcome.record.get("ended") for outcome in outcomes if outcome.has_ended)
     dates = sorted(str(time).partition("T")[0] for time in ended if time)
     return " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else _UNKNOWN
 

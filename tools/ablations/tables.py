@@ -39,7 +39,8 @@ def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) ->
     rows = [["setting", "runs", "died", "collapsed", "similar samples"]]
     for setting, cells in groups.items():
         died, collapsed = str(sum(cell.has_died for cell in cells)), _count(cell.has_collapsed for cell in cells)
-        rows.append([setting, _format_runs(cells), died, collapsed, _count(c.has_similar_samples for c in cells)])
+        counts = format_counts([cell.status for cell in cells], omitted=(UNHEALTHY,))  # They have their own column.
+        rows.append([setting, counts, died, collapsed, _count(cell.has_similar_samples for cell in cells)])
     for name in select_headline_metrics(list_metrics_of(outcomes), metric):
         values = {
             setting: [cell.moments[moment].metrics.get(name) for cell in cells] for setting, cells in groups.items()
@@ -54,12 +55,6 @@ def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) ->
         for row, cells in zip(rows[1:], groups.values(), strict=True):
             row.append(format_mean([cell.moments[moment].step for cell in cells], ",.0f"))
     return rows
-
-
-def _format_runs(cells: Sequence[Outcome]) -> str:
-    """Format how many runs have each status, without those that died, which have their own column."""
-    parts = format_counts([cell.status for cell in cells]).split(", ")
-    return ", ".join(part for part in parts if not part.endswith(f" {UNHEALTHY}"))
 
 
 def _count(answers: Iterable[bool | None]) -> str:

@@ -7,7 +7,7 @@ import io
 import math
 import re
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -191,9 +191,9 @@ def format_mean(values: Sequence[float | None], spec: str) -> str:
     return mean if len(known) == len(values) else f"{mean} (n={len(known)})"
 
 
-def format_counts(statuses: Sequence[str]) -> str:
-    """Format how many cells have finished, and how many have each other status."""
+def format_counts(statuses: Sequence[str], omitted: Collection[str] = ()) -> str:
+    """Format how many cells have finished, and how many have each other status that is not omitted."""
     parts = [f"{statuses.count(FINISHED)} of {len(statuses)}"]
     for status in (UNHEALTHY, FAILED, RUNNING, UNFINISHED, NOT_STARTED):
-        parts += [f"{statuses.count(status)} {status}"] if status in statuses else []
+        parts += [f"{statuses.count(status)} {status}"] if status in statuses and status not in omitted else []
     return ", ".join(parts)

@@ -82,7 +82,7 @@ def test_stored_cells_outside_of_the_results_are_named(processes: FakeProcesses,
     (tmp_path / "study.txt").write_text(f"{settings}@compare plain wide\n@compare plain narrow\n")
     printed, page = collect("--seeds=11", "--settings=plain,wide")
     assert "stored but" not in printed + page and "1 of the 2 pairs" in page
-    text = "stored but not in these results: plain, seed 2, 3, 4, 5, 6, 7, 8, 9, 10; wide, seed 0, 1, 2,"
+    text = "stored but not in these results: plain, seeds 2, 3, 4, 5, 6, 7, 8, 9, 10; wide, seeds 0, 1, 2,"
     printed, page = collect("--collect", "--seeds=2", "--settings=plain")
     assert text in printed and f"- {text}" in page and "seed_" not in page.partition("## Commands")[0]
     printed, page = collect("--collect", "--seeds=11", "--settings=plain,wide")
@@ -116,7 +116,9 @@ def test_the_page_is_written_if_images_fail(processes: FakeProcesses, flags, tmp
     monkeypatch.setattr(report, "write_images", fail)
     with contextlib.suppress(OSError):
         ablation.run(flags)
-    assert "| wide | 2 of 2 | 0 | 1 | - | **1.50" in (tmp_path / "runs" / "results.md").read_text()
+    page = (tmp_path / "runs" / "results.md").read_text()
+    assert "| wide | 2 of 2 | 0 | 1 | - | **1.50" in page
+    assert all((tmp_path / "runs" / name).is_file() for name in re.findall(r"\]\(([\w.]+)\)", page))
 
 
 def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
@@ -128,7 +130,7 @@ def test_a_cell_that_died_is_named_and_counted(processes: FakeProcesses, flags, 
     assert "| wide | 1 of 2 | 1 | 0 | - | 1.00 (n=1) |" in page and str(tmp_path) not in page
     assert re.search("## Runs that died\n\n- wide, seed 1: .*the discriminator is dead", page)
     assert page.count("| died: 0 of 2 against 1 of 2 (Fisher's p 1.00) |") == 2
-    assert page.count("|t| is above 12.71") == 2  # two seeds and one pair
+    assert page.count("|t| of that pair is above 12.71") == 2  # two seeds and one pair
     processes.commands.clear()
     assert ablation.run(flags) == 0 and processes.commands == []
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests.tools.ablations.toy_outcomes import write_cell
 from tools.ablations.comparison_table import describe_power, make_comparisons_table
-from tools.ablations.comparisons import DIFFERENCE, RATIO, compare_settings, format_comparisons_csv
+from tools.ablations.comparisons import compare_settings, format_comparisons_csv
 from tools.ablations.metric_text import format_p_value
 from tools.ablations.outcomes import BEST, LAST, Outcome, read_outcomes
+from tools.ablations.scales import DIFFERENCE, RATIO
 
 RECALL = "precision_recall10k/recall"
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from sagan_tf.visualization.panel_chart import Panel
+from sagan_tf.visualization.panel_chart import Panel, Style
 from tests.tools.ablations.toy_outcomes import FCD, write_cell
 from tools.ablations import curves
 from tools.ablations.curve_styles import choose_styles
@@ -56,14 +56,20 @@ def test_a_run_without_evaluations_is_named(panels, tmp_path):
 def test_gamma_and_minus_gamma_are_the_same(panels, tmp_path):
     """Seed 1 has the opposite sign: the mean of 20 and -21 is not near 0."""
     cells = [write_cell(tmp_path, "plain", seed, FCD["plain"][seed]) for seed in (0, 1)]
-    cells.append(write_cell(tmp_path, "plain", 2, [], "unhealthy", ends=0))
+    cells.append(write_cell(tmp_path, "plain", 2, [], "unfinished"))
     chart = curves.draw_gamma_chart(read_outcomes(cells, "fcd10k"))
-    assert [panel.title for panel in panels] == ["generator"] and panels[0].curves == {
-        "plain": [(10, 10.5), (20, 20.5)]
-    }
+    assert [panel.title for panel in panels] == ["generator"]
+    assert panels[0].curves == {"plain": [(10, 10.5), (20, 20.5)]}
     assert "plain, seed 2" in chart.caption and "seed 0" not in chart.caption
-    assert panels[0].runs == {"plain": [[(10, 10), (20, 20)], [(10, 11), (20, 21)]]}
+    assert panels[0].runs == {"plain": [[(10, 10), (20, 20)], [(10, 11), (20, 21)], []]}
     assert curves.draw_gamma_chart([]).svg == ""
+
+
+def test_without_gamma_of_a_run_that_died_there_is_no_mean(panels, tmp_path):
+    cells = [write_cell(tmp_path, "plain", 0, FCD["plain"][0]), write_cell(tmp_path, "plain", 1, [], "unhealthy")]
+    chart = curves.draw_gamma_chart(read_outcomes(cells, "fcd10k"))
+    assert panels[0].curves == {"plain": []} and panels[0].runs == {"plain": [[(10, 10), (20, 20)], []]}
+    assert "plain, seed 1 (unhealthy at step 0)" in chart.caption and panels[0].ends == {"plain": []}
 
 
 def test_gamma_of_a_run_that_died_ends_with_a_cross(panels, tmp_path):
@@ -91,6 +97,17 @@ def test_equal_numbers_have_one_color_and_equal_kinds_one_line_style():
 @pytest.mark.parametrize("names", [[f"s_{n}" for n in range(13)], [f"{kind}_1" for kind in "abcd"]])
 def test_more_numbers_or_kinds_than_styles_are_still_distinct(names: list[str]):
     assert len(set(choose_styles(names).values())) == len(names)
+
+
+def test_several_layers_of_settings_of_one_color_are_distinct(tmp_path, monkeypatch):
+    """The settings `pooled_8` and `full_8` have one color, and differ in the line style."""
+    drawn: dict[str, Style] = {}
+    cells = [write_cell(tmp_path, name, 0, FCD["plain"][0]) for name in ("pooled_8", "full_8")]
+    names = ("gamma/generator/a", "gamma/discriminator/a", "gamma/discriminator/b")
+    monkeypatch.setattr(curves, "read_run_records", lambda _: [{"kind": "train", "step": 1, **dict.fromkeys(names, 1)}])
+    monkeypatch.setattr(curves, "draw_panels", lambda *_, styles, **__: drawn.update(styles) or "")
+    curves.draw_gamma_chart(read_outcomes(cells, "fcd10k"))
+    assert len(drawn) == len(set(drawn.values())) == 6 and {"pooled_8", "full_8, b"} <= drawn.keys()
 
 
 def test_layers_are_named_and_long_logs_are_thinned(panels, tmp_path, monkeypatch):

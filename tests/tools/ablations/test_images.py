@@ -22,12 +22,10 @@ from tools.comparisons.settings import Setting
 from tools.repository import ROOT
 
 
-def make_outcome(
-    directory: pathlib.Path, setting: str, seed: int, status: str, record: dict[str, str] | None = None
-) -> Outcome:
-    """Return the outcome of a cell with an evaluation at the step of the stored checkpoint."""
+def make_outcome(directory: pathlib.Path, setting: str, seed: int, status: str, **record: Any) -> Outcome:
+    """Return the outcome of a cell with an evaluation at the step of the stored checkpoint, which is its last step."""
     cell = Cell(Setting(setting, ()), seed, Limit(1, 0.0), (), directory, Config())
-    return Outcome(cell, status, record or {}, {150: {"fcd10k": 1.24}}, {})
+    return Outcome(cell, status, {"step": 150} | record, {150: {"fcd10k": 1.24}}, {})
 
 
 def test_runs_with_a_checkpoint_are_shown_and_others_are_left_out_with_a_reason(tmp_path, capsys, monkeypatch):
@@ -36,9 +34,10 @@ def test_runs_with_a_checkpoint_are_shown_and_others_are_left_out_with_a_reason(
         make_outcome(tmp_path, "plain", 1, FINISHED),
         make_outcome(tmp_path, "died", 0, UNHEALTHY),
         make_outcome(tmp_path, "later", 0, NOT_STARTED),
-        make_outcome(tmp_path, "again", 0, UNHEALTHY, {"message": "on_unhealthy: dead at step 1250: x"}),
+        make_outcome(tmp_path, "again", 0, UNHEALTHY, message="on_unhealthy: dead at step 1250: x"),
+        make_outcome(tmp_path, "again", 1, FINISHED, step=300),
     ]
-    for index in (1, 4):
+    for index in (1, 4, 5):
         with zipfile.ZipFile(ROOT / "tests" / "stored" / "run.zip") as stored:
             stored.extractall(outcomes[index].cell.run_dir)
     checkpoints = outcomes[4].cell.run_dir / "checkpoints"
@@ -54,7 +53,11 @@ def test_runs_with_a_checkpoint_are_shown_and_others_are_left_out_with_a_reason(
 
     monkeypatch.setattr(module, "draw_image_sheet", draw_and_keep_names)
     images = write_images(outcomes, "fcd10k", tmp_path)
-    assert rows == ["plain, seed 1, fcd 1.24", "again, seed 0, died at step 1,250, fcd 1.24"]
+    assert rows == [
+        "plain, seed 1, fcd 1.24",
+        "again, seed 0, step 150 (died at step 1,250), fcd 1.24",
+        "again, seed 1, step 150, fcd 1.24",
+    ]
     errors = capsys.readouterr().err.splitlines()
     assert [error.partition(": ")[0] for error in errors] == ["plain, seed 0", "died, seed 0"]
     assert all(str(tmp_path) in error for error in errors)

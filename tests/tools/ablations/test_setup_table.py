@@ -124,13 +124,14 @@ def test_cells_on_different_numbers_of_replicas_are_named_over_all_settings(outc
 
 def test_a_portable_command_has_no_paths_of_the_machine(tmp_path):
     flags = (f"--flagfile={tmp_path}/b.cfg", "--data_dir=gs://bucket", f"--held_out=folder:{tmp_path}", "--augment=a,b")
-    cell = Cell(Setting("plain", ("--reference=~/mine",)), 1, Limit(30, 0.0), flags, tmp_path, Config())
+    setting = Setting("plain", ("--tf32", "--reference", "~/my mine", "-deterministic", "--extractor=/a"))
+    cell = Cell(setting, 1, Limit(30, 0.0), flags, tmp_path, Config())
     train, evaluate = format_portable_commands(cell)
     command = train.split()
     assert command[:5] == ["python", "-m", "sagan_tf.train", "--flagfile=b.cfg", "--data_dir=DATA"]
     assert command[5:] == [
-        "--held_out=folder:HELD_OUT", "--augment=a,b", "--reference=REFERENCE", "--seed=1", "--run_dir=plain/seed_1",
-        "--num_steps=30",
+        "--held_out=folder:HELD_OUT", "--augment=a,b", "--tf32", "--reference=REFERENCE", "-deterministic",
+        "--extractor=EXTRACTOR", "--seed=1", "--run_dir=plain/seed_1", "--num_steps=30",
     ]  # fmt: skip
     output = "--output=plain/seed_1.evaluation.json"
     assert evaluate == f"python -m sagan_tf.evaluate --run_dir=plain/seed_1 --seed=1 {output}"
@@ -149,6 +150,7 @@ def test_a_portable_command_has_no_paths_of_the_machine(tmp_path):
             "/a/b.cfg, line 3: --base=~/c and folder:/d; see ~me/e",
             "PATH, line 3: --base=PATH and folder:PATH; see PATH",
         ),
+        ("/home/J Smith/net/abc is a file in /x", "PATH is a file in PATH"),
         ("gs://a/b is 1/2 of configs/c.cfg / ~5 s", "gs://a/b is 1/2 of configs/c.cfg / ~5 s"),
     ],
 )

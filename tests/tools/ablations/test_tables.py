@@ -11,7 +11,7 @@ import pytest
 from sagan_tf.training.health.signs import MIN_DISTANCE_RATIO
 from tests.tools.ablations.toy_outcomes import FCD, write_cell
 from tools.ablations.metric_text import format_heading
-from tools.ablations.outcomes import BEST, LAST, Outcome, describe_ending, read_outcomes
+from tools.ablations.outcomes import BEST, LAST, Outcome, describe_ending, find_death_step, read_outcomes
 from tools.ablations.tables import format_cells_csv, format_metric_mean, make_cost_table, make_metrics_table
 
 
@@ -143,16 +143,17 @@ NON_FINITE = (
 
 
 @pytest.mark.parametrize(
-    ("message", "text"),
+    ("message", "text", "step"),
     [
-        (DEAD, "dead discriminator at step 250"),
-        (NON_FINITE, "non-finite weights, loss scale between steps 5 and 9"),
-        ("see /machine/path", "unhealthy at step 20"),
+        (DEAD, "dead discriminator at step 250", 250),
+        (NON_FINITE, "non-finite weights, loss scale between steps 5 and 9", 9),
+        ("see /machine/path at step 7", "unhealthy at step 20", 20),
     ],
 )
-def test_the_end_of_a_run_is_described_without_paths(message: str, text: str, tmp_path):
+def test_the_end_of_a_run_is_described_without_paths(message: str, text: str, step: int, tmp_path):
     (outcome,) = read_outcomes([write_cell(tmp_path, "plain", 0, [1.0, 1.0, 1.0], "unhealthy")], "fcd10k")
-    assert describe_ending(Outcome(outcome.cell, outcome.status, {"message": message}, {}, {})) == text
+    outcome = dataclasses.replace(outcome, record={"message": message})
+    assert describe_ending(outcome) == text and find_death_step(outcome) == step
 
 
 def test_an_interrupted_cell_continues_from_its_last_checkpoint(tmp_path):
