@@ -10,7 +10,7 @@ of emoji only. All skin tones of an emoji are used. Of files with equal content,
 Svalbard, only the first is used.
 
 With `--held_out_fraction=0.1`, the images of a tenth of the subjects of each class are laid out in OUTPUT/held_out and
-the rest in OUTPUT/train. Emoji of one group that differ only in skin tone, gender, age group or direction show one
+the rest in OUTPUT/train. Emoji of one class that differ only in skin tone, gender, age group or direction show one
 subject, in all sets. So do emoji whose images are equal in any set, and a few whose images are nearly equal.
 
 No image is copied: OUTPUT has links to the images in PACKAGES, which must stay until `tools/prepare_imagenet.py` has

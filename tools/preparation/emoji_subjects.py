@@ -50,7 +50,8 @@ _EQUIVALENT_CODES = (
     "1F58B 2712",  # pen
     "1F6A5 1F6A6",  # traffic light
     "1F6EB 1F6EC",  # airplane above a runway
-    # Nearly equal images: the root mean square difference of two of a line is below 10 of 255 in one set.
+    # Nearly equal images: in at least one set, two emoji of each line have a root mean square difference below 10 of
+    # 255. The white square, circle and heart of Twemoji are as near, but are different subjects.
     "1F64D 1F64E",  # person who frowns or pouts
     "1F508 1F509 1F50A",  # loudspeaker
     "1F512 1F513",  # closed and open lock
@@ -65,7 +66,8 @@ def find_subject(codes: str) -> str:
     """Return the subject of an emoji.
 
     Args:
-        codes: The code points of the emoji in hexadecimal digits, joined by "-", such as "1F9D1-200D-1F692".
+        codes: The code points of the emoji without skin tone, in hexadecimal digits, joined by "-", such as
+            "1F9D1-200D-1F692".
 
     Returns:
         The code points that all emoji of the subject share or, for emoji of `_EQUIVALENT_CODES`, those of the first.

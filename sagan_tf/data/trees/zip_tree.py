@@ -35,7 +35,7 @@ class ZipTree(ArchiveTree[zipfile.ZipInfo]):
     """The files of a zip archive, stored or compressed."""
 
     _is_changed = False
-    """Whether the file is not the one whose images the main process has listed."""
+    """Whether the archive has changed since the main process listed its images."""
 
     def read(self, path: str) -> bytes:
         """See `FileTree.read`."""
