@@ -27,7 +27,9 @@ from tools.ablations.study_images import StudyImages
 from tools.comparisons.results import get_heading
 
 SAMPLES = "samples.png"
-_MAX_COLUMNS = 10
+_NUM_COLUMNS = 20
+_MAX_CLASSES = 5
+"""Classes of which samples are shown: several images of each, because a collapse makes those of one class similar."""
 MAX_SEEDS = 3
 """Runs of each setting whose samples are shown."""
 _NUM_ATTENTION_IMAGES = 3
@@ -123,8 +125,8 @@ def _describe_run(outcome: Outcome, metric: str, step: int) -> str:
 
 def _make_samples(row_name: str, generator: Generator, num_classes: int) -> _Samples:
     """Make a row of images from the same seeds and classes for all runs; a setting may ignore the classes."""
-    classes = select_evenly_spaced_classes(num_classes, _MAX_COLUMNS) if num_classes else [0]
-    classes *= _MAX_COLUMNS // len(classes)
+    shown = select_evenly_spaced_classes(num_classes, _MAX_CLASSES) if num_classes else [0]
+    classes = [index for index in shown for _ in range(_NUM_COLUMNS // len(shown))]
     seeds, labels = np.arange(len(classes)), np.array(classes, np.int32)
     images = generator.images_from_seeds(seeds, labels if generator.num_classes else 0 * labels)
     if not generator.num_classes:

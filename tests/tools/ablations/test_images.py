@@ -45,14 +45,18 @@ def test_runs_with_a_checkpoint_are_shown_and_others_are_left_out_with_a_reason(
     checkpoints.mkdir()
     checkpoints.with_name("best").rename(checkpoints / "best")
     rows: list[str] = []
+    columns: list[str] = []
     draw = module.draw_image_sheet
 
-    def draw_and_keep_names(*args: Any, row_names: Sequence[str], **others: Any) -> Any:
+    def draw_and_keep_names(*args: Any, row_names: Sequence[str], column_names: Sequence[str]) -> Any:
         rows.extend(row_names)
-        return draw(*args, **others)
+        columns.extend(column_names)
+        return draw(*args, row_names=row_names, column_names=column_names)
 
     monkeypatch.setattr(module, "draw_image_sheet", draw_and_keep_names)
     images = write_images(outcomes, "fcd10k", tmp_path)
+    # Several images of each class show whether they are similar.
+    assert len(columns) == 20 and all(columns.count(name) >= 4 for name in columns) and len(set(columns)) > 1
     assert rows == [
         "plain, seed 1, fcd 1.24",
         "again, seed 0, step 150 (died at step 1,250), fcd 1.24",
