@@ -58,7 +58,7 @@ def test_a_name_without_a_mean_is_shown_by_its_runs_and_their_ends() -> None:
 
 
 def test_thin_lines_are_visible_on_white() -> None:
-    """As in `test_colors`, the contrast is at least 3, after the opacity."""
+    """The contrast of each drawn color with white, including its opacity, is at least 3."""
     runs = {name: [[(0, 1.0), (4, 2.0)]] for name in "abcdef"}
     chart = draw_panels([Panel("t", "", {"a": runs["a"][0]}, runs=runs)], has_large_panel=False)
     styles = [style for style in re.findall(r'style="([^"]*)"', chart) if any(c in style for c in LINE_COLORS)]

@@ -49,6 +49,15 @@ def compute_fisher_p_value(first_died: int, first_ended: int, second_died: int, 
 
     For a fixed number of deaths of both together, it is the probability of all divisions among the settings that are at
     most as probable as this one (hypergeometric distribution; Fisher, The Design of Experiments, 1935).
+
+    Args:
+        first_died: Runs of the first setting that died, from 0 to `first_ended`.
+        first_ended: Runs of the first setting that have ended.
+        second_died: Runs of the second setting that died, from 0 to `second_ended`.
+        second_ended: Runs of the second setting that have ended.
+
+    Returns:
+        The p value, above 0 and at most 1.
     """
     died = first_died + second_died
     weights = [math.comb(first_ended, count) * math.comb(second_ended, died - count) for count in range(died + 1)]
