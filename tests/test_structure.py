@@ -57,7 +57,11 @@ RESTRICTED_IMPORTS = {
     "requests": ("sagan_tf/serving/http_requests.py",),
     "urllib3": ("sagan_tf/serving/http_requests.py", "sagan_tf/distribution/cluster_kubernetes.py"),
     "tensorflow_hub": ("sagan_tf/features/tf_gan.py",),
-    "matplotlib": ("sagan_tf/visualization/line_chart.py", "sagan_tf/visualization/panel_chart.py"),
+    "matplotlib": (
+        "sagan_tf/visualization/dot_chart.py",
+        "sagan_tf/visualization/line_chart.py",
+        "sagan_tf/visualization/panel_chart.py",
+    ),
     "jinja2": ("sagan_tf/visualization/html_page.py",),
 }
 

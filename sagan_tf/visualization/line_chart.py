@@ -18,6 +18,7 @@ from sagan_tf.visualization.colors import MARKER_COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
@@ -185,6 +186,24 @@ def format_steps(axes: Axes, *, max_intervals: int = 5) -> None:
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(max_intervals, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def set_logarithmic_ticks(axis: Axis, low: float, high: float) -> None:
+    """Choose the ticks of a logarithmic axis, with numbers and not with powers as labels.
+
+    Args:
+        axis: The axis, whose scale is logarithmic.
+        low: Its smallest value, above 0.
+        high: Its largest value.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+    if high < 10.0 * low:
+        axis.set_major_locator(MaxNLocator(6))  # There may be no power of 10 between the ends.
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000.0 * low else (1.0,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def draw_curve(axes: Axes, points: Points, line_style: LineStyle, color: str) -> Line2D:

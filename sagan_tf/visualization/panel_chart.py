@@ -19,6 +19,7 @@ from sagan_tf.visualization.line_chart import (
     draw_curve,
     draw_svg,
     format_steps,
+    set_logarithmic_ticks,
 )
 
 if TYPE_CHECKING:
@@ -175,8 +176,6 @@ def _make_logarithmic(axes: Axes, panel: Panel) -> None:
 
     It shows at most the half of a mean that is below it, because a band may reach to 0.
     """
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
-
     values = []
     for name in panel.find_values():
         halves = dict(panel.deviations.get(name, ()))
@@ -187,9 +186,4 @@ def _make_logarithmic(axes: Axes, panel: Panel) -> None:
     high = max(value + half for value, half in drawn)
     axes.set_yscale("log")
     axes.set_ylim(low / _AXIS_MARGIN, high * _AXIS_MARGIN)
-    if high < 10.0 * low:
-        axes.yaxis.set_major_locator(MaxNLocator(6))  # There may be no power of 10 between the ends.
-    else:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000.0 * low else (1.0,)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    set_logarithmic_ticks(axes.yaxis, low, high)

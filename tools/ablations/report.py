@@ -11,6 +11,7 @@ from tools.ablations.archive import write_archive
 from tools.ablations.comparisons import format_comparisons_csv
 from tools.ablations.curves import draw_gamma_chart, draw_metric_chart
 from tools.ablations.images import MAX_SEEDS, SAMPLES, write_images
+from tools.ablations.last_step_chart import draw_last_step_chart
 from tools.ablations.outcomes import Outcome, read_outcomes
 from tools.ablations.page import Figure, format_page
 from tools.ablations.plan import Plan
@@ -70,6 +71,7 @@ def _read_images_to_keep(plan: Plan) -> StudyImages | None:
 
 def _write_charts(plan: Plan, outcomes: list[Outcome]) -> list[Figure]:
     charts = {
+        "last_step.svg": ("All runs at the last step", draw_last_step_chart(outcomes, plan.metric)),
         "curves.svg": ("Metrics over training", draw_metric_chart(outcomes, plan.metric)),
         "gamma.svg": ("Gamma of the attention layers", draw_gamma_chart(outcomes)),
     }

@@ -48,6 +48,7 @@ def test_a_study_is_trained_once_and_collected_again(processes: FakeProcesses, f
         page.startswith("# Two widths (quickstart, 32 px)\n")
         and "| wide | 2 of 2 | 0 | 1 | - | **1.50 ±\N{NO-BREAK SPACE}0.71** |" in page
     )
+    assert "![All runs at the last step](last_step.svg)" in page
     assert "![Metrics over training](curves.svg)" in page and str(tmp_path) not in page
     commands = (tmp_path / "runs" / "commands.txt").read_text().splitlines()
     assert [command.split()[2] for command in commands] == ["sagan_tf.train", "sagan_tf.evaluate"] * 4

@@ -87,6 +87,6 @@ def test_a_killed_study_continues(study: str, tmp_path: pathlib.Path):
     rows = list(csv.DictReader((run_dir / "results.csv").read_text().splitlines()))
     assert [row["status"] for row in rows] == ["finished"] * 4 and {row["last_step"] for row in rows} == {"8"}
     names = {path.name for path in run_dir.iterdir()}
-    assert {"results.md", "differences.csv", "commands.txt", "curves.svg", "samples.png"} <= names
+    assert {"results.md", "differences.csv", "commands.txt", "last_step.svg", "curves.svg", "samples.png"} <= names
     assert ("gamma.svg" in names) == (study != "stabilization")
     assert len(list(run_dir.glob("attention_*.png"))) == ATTENTION_SHEETS[study]

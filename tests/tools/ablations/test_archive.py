@@ -17,7 +17,7 @@ from tools.ablations import report
 from tools.ablations.study_images import StudyImages
 from tools.repository import ROOT
 
-RESULTS = ("results.md", "results.csv", "differences.csv", "curves.svg", "gamma.svg", "records.zip")
+RESULTS = ("results.md", "results.csv", "differences.csv", "last_step.svg", "curves.svg", "gamma.svg", "records.zip")
 
 
 @pytest.fixture
