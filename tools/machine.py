@@ -26,10 +26,10 @@ def collect_machine_facts() -> dict[str, Any]:
 
 def describe_machine(about: dict[str, Any]) -> str:
     """Return one line about the machine that `collect_machine_facts` describes."""
-    memory = about["memory_bytes"] / 2**30
+    cores, memory = about["cores"], about["memory_bytes"] / 2**30
     return (
-        f"{about['processor']}, {about['cores']} cores, {memory:.0f} GiB; Python {about['python']}, "
-        f"TensorFlow {about['tensorflow']}, Keras {about['keras']}"
+        f"{about['processor']}, {cores} {'core' if cores == 1 else 'cores'}, {memory:.0f} GiB; "
+        f"Python {about['python']}, TensorFlow {about['tensorflow']}, Keras {about['keras']}"
     )
 
 
