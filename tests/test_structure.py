@@ -61,6 +61,7 @@ RESTRICTED_IMPORTS = {
         "sagan_tf/visualization/dot_chart.py",
         "sagan_tf/visualization/line_chart.py",
         "sagan_tf/visualization/panel_chart.py",
+        "sagan_tf/visualization/svg_figure.py",
     ),
     "jinja2": ("sagan_tf/visualization/html_page.py",),
 }

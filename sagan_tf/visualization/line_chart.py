@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import itertools
 import math
-import re
 import textwrap
-import warnings
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sagan_tf.text import make_printable
 from sagan_tf.visualization.colors import MARKER_COLORS
+from sagan_tf.visualization.svg_figure import can_draw, draw_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
@@ -34,24 +29,8 @@ _MAX_LINE_LENGTH = 60
 """Characters of a line of the title or of the legend that fit into the width of a chart."""
 _COLORS = tuple(f"#{bytes(MARKER_COLORS[index]).hex()}" for index in (5, 0, 3, 4, 6, 1))
 """Marker colors that are visible on white, that is all except yellow."""
-_DIGEST_LENGTH = 8
 _BAND_OPACITY = 0.15
-_MAX_VALUE = 1e300
 LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", ":")
-_STYLE = {
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.titlesize": 10,
-    "font.size": 8.5,
-    "grid.color": "#dddddd",
-    "legend.borderaxespad": 0.2,
-    "legend.frameon": False,
-    "legend.labelspacing": 0.3,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4,
-    "svg.fonttype": "none",  # Text stays text, so that a browser can find and select it.
-}
 
 
 def draw_line_chart(title: str, series: Mapping[str, Points]) -> str:
@@ -91,45 +70,6 @@ def draw_line_charts(
     return draw_svg("; ".join(map(make_printable, charts)), (_WIDTH_INCHES, sum(heights)), draw)
 
 
-def draw_svg(title: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """Draw a figure in the style of the charts.
-
-    Args:
-        title: Title in the metadata. The ids of figures with different titles differ.
-        size: Width and height in inches.
-        draw: Draws the content of the figure.
-
-    Returns:
-        An <svg> element.
-    """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type")) | {"Title": title}
-    file = io.StringIO()
-    # A user's matplotlibrc does not change the charts, and the charts do not change the program's settings.
-    with matplotlib.style.context({**_STYLE, "svg.hashsalt": title}, after_reset=True), warnings.catch_warnings():
-        # The browser draws the text, with its own fonts.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        figure.savefig(file, format="svg", metadata=metadata)
-    svg = file.getvalue()
-    # The ids of groups are the same in every figure, and nothing refers to them.
-    return _number_ids(re.sub(r'<g id="[\w.]+">', "<g>", svg[svg.index("<svg") :]), title)
-
-
-def _number_ids(svg: str, title: str) -> str:
-    """Replace ids by a digest of the title and a number, in the order in which the file refers to or defines them.
-
-    matplotlib computes ids from places that the solver of the layout gives with other rounding errors in each run.
-    """
-    prefix = f"i{hashlib.sha256(title.encode()).hexdigest()[:_DIGEST_LENGTH]}"
-    numbers = itertools.count()
-    names: defaultdict[str, str] = defaultdict(lambda: f"{prefix}-{next(numbers)}")
-    return re.sub(r'(?<= id=")[\w.]+(?=")|(?<=[("]#)[\w.]+(?=[)"])', lambda match: names[match.group()], svg)
-
-
 class _Chart(NamedTuple):
     """The texts of a chart, in lines that fit into its width, its curves and the deviation of each by step."""
 
@@ -158,11 +98,6 @@ def _prepare_chart(title: str, series: Mapping[str, Points], deviations: Mapping
     return _Chart(textwrap.fill(make_printable(title), _MAX_LINE_LENGTH), labels, curves, bands)
 
 
-def can_draw(value: float) -> bool:
-    """Return whether a value is finite and not so large that sums and ticks of the axis overflow."""
-    return abs(value) <= _MAX_VALUE  # NaN is not.
-
-
 def _draw_chart(figure: SubFigure, chart: _Chart) -> None:
     """Draw a chart, with its legend below the axes."""
     axes = figure.subplots()
@@ -186,24 +121,6 @@ def format_steps(axes: Axes, *, max_intervals: int = 5) -> None:
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator(max_intervals, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-
-
-def set_logarithmic_ticks(axis: Axis, low: float, high: float) -> None:
-    """Choose the ticks of a logarithmic axis, with numbers and not with powers as labels.
-
-    Args:
-        axis: The axis, whose scale is logarithmic.
-        low: Its smallest value, above 0.
-        high: Its largest value.
-    """
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
-
-    if high < 10.0 * low:
-        axis.set_major_locator(MaxNLocator(6))  # There may be no power of 10 between the ends.
-    else:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000.0 * low else (1.0,)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def draw_curve(axes: Axes, points: Points, line_style: LineStyle, color: str) -> Line2D:

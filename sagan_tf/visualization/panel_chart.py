@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING
 
 from sagan_tf.text import make_printable
 from sagan_tf.visualization.colors import LINE_COLORS
-from sagan_tf.visualization.line_chart import (
-    LINE_STYLES,
-    LineStyle,
-    Points,
-    can_draw,
-    draw_band,
-    draw_curve,
-    draw_svg,
-    format_steps,
-    set_logarithmic_ticks,
-)
+from sagan_tf.visualization.line_chart import LINE_STYLES, LineStyle, Points, draw_band, draw_curve, format_steps
+from sagan_tf.visualization.svg_figure import can_draw, draw_svg, set_logarithmic_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,6 +16,7 @@ import matplotlib
 import pytest
 
 from sagan_tf.visualization.charts import CHARTS
+from sagan_tf.visualization.dot_chart import Dot, DotPanel, draw_dot_panels
 from sagan_tf.visualization.line_chart import Points, draw_line_chart, draw_line_charts
 from sagan_tf.visualization.panel_chart import Panel, draw_panels
 from tests.browser import Page
@@ -144,7 +145,16 @@ def draw_as_panels(charts: Mapping[str, Mapping[str, Points]]) -> str:
     return draw_panels([*panels, *panels, *panels], has_large_panel=True)
 
 
-@pytest.mark.parametrize("draw", [draw_line_charts, draw_as_panels])
+def draw_as_dots(charts: Mapping[str, Mapping[str, Points]]) -> str:
+    """Draw panels with values over three powers of 10, on a linear axis, and over one power of 10."""
+    names = {name: name for series in charts.values() for name in series}
+    dots = {name: [Dot(value) for value in (0.012, 0.3, 9.0)] for name in names}
+    panels = [DotPanel(title, "lower is better", dots, is_logarithmic=index == 0) for index, title in enumerate(charts)]
+    panels.append(DotPanel("FID", "", {name: [Dot(101.0), Dot(901.0)] for name in names}, is_logarithmic=True))
+    return draw_dot_panels("t", panels, names, dict.fromkeys(names, BLUE))
+
+
+@pytest.mark.parametrize("draw", [draw_line_charts, draw_as_panels, draw_as_dots])
 def test_nothing_is_cut_off_or_covered_in_a_browser(
     draw: Callable[[Mapping[str, Mapping[str, Points]]], str], browser: Page, tmp_path: pathlib.Path
 ) -> None:

@@ -31,8 +31,12 @@ _RECORD = (
     "replicas", "machine", "git_revision", "ended",
 )  # fmt: skip
 """Values of a record that the results read as they are."""
-_LINE = ("step", "kind", "generator_weights", "num_samples", "steps_per_second", "images_per_second", DISTANCE_RATIO)
-"""Values of a line of a log that the results read, beside its metrics and gamma. Other values may be paths."""
+_LINE = (
+    "step", "kind", "generator_weights", "num_samples", "steps_per_second", "images_per_second", DISTANCE_RATIO,
+    "discriminator_loss", "generator_loss", "real_logits", "fake_logits",
+)  # fmt: skip
+"""Values of a line of a log that are kept, beside its metrics and gamma. The results do not read losses and mean
+logits, but these show how a run ended. Other values may be paths."""
 _STARTUP = ("parameters", "devices", "replicas")
 _PLACE_OF_DATA = "/DATA"
 _SIZE_OF_DATA = ("num_examples", "num_classes")
@@ -40,7 +44,7 @@ _RESUMED = re.compile(r"resumed at step \d+")
 
 
 def write_archive(directory: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the records of cells, with only the values that the results read, and without paths of the machine.
+    """Write the records of cells, with selected values and without paths of the machine.
 
     Equal records give equal archives with the same versions of Python and zlib.
 
@@ -99,7 +103,7 @@ def _select_of_record(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
 
 
 def _select_of_line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Select the values of a line of a log that the results read."""
+    """Select the values of a line of a log that are kept."""
     gamma = (name for name in line if name.startswith(GAMMA))
     return _select(line, [*_LINE, *line.get("num_samples", ()), *gamma])
 

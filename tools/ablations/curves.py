@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagan_tf.visualization.panel_chart import Panel, assign_styles, draw_panels
+from tools.ablations.chart import Chart
 from tools.ablations.curve_styles import choose_styles
 from tools.ablations.metric_text import describe_direction, is_spread, list_metrics_of
 from tools.ablations.outcomes import Outcome, describe_ending, group_by_setting
@@ -20,19 +21,6 @@ GAMMA = "gamma/"
 _MAX_POINTS = 200
 _MAX_BANDS = 7
 """Settings up to which bands are drawn; more of them would hide each other."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Chart:
-    """A chart.
-
-    Attributes:
-        svg: The <svg> element; empty if there is nothing to draw.
-        caption: What it shows, and which settings or runs it lacks.
-    """
-
-    svg: str
-    caption: str
 
 
 @dataclasses.dataclass(frozen=True)

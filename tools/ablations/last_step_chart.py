@@ -1,24 +1,28 @@
-"""Chart of the metrics of all runs at the last step: a row for each setting, a dot for each run."""
+"""Chart of a few metrics of all runs at the last step: a row for each setting, a dot for each run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from sagan_tf.visualization.dot_chart import DotPanel, draw_dot_panels
+from sagan_tf.visualization.dot_chart import Dot, DotPanel, draw_dot_panels
+from tools.ablations.chart import Chart
 from tools.ablations.curve_styles import choose_styles
-from tools.ablations.curves import Chart
-from tools.ablations.metric_text import describe_direction, list_metrics_of, select_headline_metrics
+from tools.ablations.metric_text import describe_direction, is_spread, list_metrics_of
 from tools.ablations.outcomes import LAST, Outcome, group_by_setting
-from tools.comparisons.results import get_heading
+from tools.comparisons.results import get_heading, remove_sample_count
 
 _MAX_PANELS = 3
-_SHOWN_FIRST = ("recall", "worst class")
-"""Headings of the metrics beside the selecting one: those that a generator with few modes or a bad class has low."""
+_SHOWN_FIRST = ("precision_recall/recall", "class_agreement/worst")
+"""Metrics that are shown beside the selecting one: recall is low if a generator has few modes, the worst class if the
+images of one class are bad."""
 
 
 def draw_last_step_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
-    """Draw the selecting metric and at most two others at the last step of each run that has finished.
+    """Draw a few metrics of all runs at the last step.
+
+    These are the selecting metric, then recall and the worst class, then others in the order of the evaluations, three
+    in all.
 
     Args:
         outcomes: The outcomes of all cells.
@@ -29,39 +33,32 @@ def draw_last_step_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
         DotPanel(
             get_heading(name),
             describe_direction(name),
-            {
-                setting: [cell.moments[LAST].metrics.get(name, math.nan) for cell in cells]
-                for setting, cells in groups.items()
-            },
-            {
-                setting: [index for index, cell in enumerate(cells) if cell.has_collapsed]
-                for setting, cells in groups.items()
-            },
+            {setting: [_make_dot(outcome, name) for outcome in group] for setting, group in groups.items()},
             is_logarithmic=name == metric,
         )
         for name in _select_metrics(outcomes, metric)
     ]
-    styles = choose_styles(list(groups))
-    svg = draw_dot_panels(
-        panels,
-        {setting: _describe_setting(setting, cells) for setting, cells in groups.items()},
-        {setting: color for setting, (_, color) in styles.items()},
-    )
-    caption = "A dot: a run. Hollow: the run has collapsed. Black: the mean over the seeds."
-    if any(outcome.has_died for outcome in outcomes):
-        caption += " A run that died has no last step."
-    return Chart(svg, caption)
+    title = f"All runs at the last step: {', '.join(panel.title for panel in panels)}"
+    labels = {setting: _make_label(setting, group) for setting, group in groups.items()}
+    colors = {setting: color for setting, (_, color) in choose_styles(list(groups)).items()}
+    caption = "Each dot is a run; a hollow dot is a run that collapsed. The black bar is the mean of a setting."
+    if not all(math.isfinite(_make_dot(outcome, metric).value) for outcome in outcomes):
+        caption += " A run without a finite value at the last step has no dot, and its setting has no bar."
+    return Chart(draw_dot_panels(title, panels, labels, colors), caption)
 
 
 def _select_metrics(outcomes: Sequence[Outcome], metric: str) -> list[str]:
-    """Select the selecting metric, then those of `_SHOWN_FIRST`, then others of the table."""
-    first, *others = select_headline_metrics(list_metrics_of(outcomes), metric)
-    order = {heading: place for place, heading in enumerate(_SHOWN_FIRST)}
-    others.sort(key=lambda name: order.get(get_heading(name), len(order)))
-    return [first, *others][:_MAX_PANELS]
+    others = [name for name in list_metrics_of(outcomes) if name != metric and not is_spread(name)]
+    places = {name: place for place, name in enumerate(_SHOWN_FIRST)}
+    others.sort(key=lambda name: places.get(remove_sample_count(name), len(places)))
+    return [metric, *others][:_MAX_PANELS]
 
 
-def _describe_setting(setting: str, outcomes: Sequence[Outcome]) -> str:
+def _make_dot(outcome: Outcome, metric: str) -> Dot:
+    return Dot(outcome.moments[LAST].metrics.get(metric, math.nan), bool(outcome.has_collapsed))
+
+
+def _make_label(setting: str, outcomes: Sequence[Outcome]) -> str:
     """Return the name of a setting, with the number of its runs that died if there are any."""
     num_died = sum(outcome.has_died for outcome in outcomes)
     return f"{setting} ({num_died} of {len(outcomes)} died)" if num_died else setting

@@ -103,7 +103,7 @@ def _format_setup(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str]:
     for heading in _SHOWN_OF_RECORD:
         if heading in record:
             text = hide_paths_in_message(record[heading], plan.directory)
-            yield f"**{heading}** (comment of the base; a setting may replace its options): {text}"
+            yield f"**{heading}** (of the base as it is; the study replaces some of its options): {text}"
     options = make_options_table(plan)
     if len(options) > 1:
         yield f"### Options in which settings differ\n\n{format_markdown(options)}"

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagan_tf.visualization.charts import CHARTS
-from sagan_tf.visualization.line_chart import Points, can_draw, draw_line_chart
+from sagan_tf.visualization.line_chart import Points, draw_line_chart
+from sagan_tf.visualization.svg_figure import can_draw
 
 Lines = Sequence[Mapping[str, Any]]
 

@@ -42,7 +42,7 @@ def study(tmp_path: pathlib.Path, processes: FakeProcesses, flags, monkeypatch) 
     died.mkdir()
     lines = [json.loads(line) for line in (alive / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
-        line |= {"gamma/generator/a": 0.25, "sigma/a": 1.0} if line["kind"] == "train" else {}
+        line |= {"gamma/generator/a": 0.25, "sigma/a": 1.0, "real_logits": 0.125} if line["kind"] == "train" else {}
         line |= {"extractor": f"{tmp_path}/John Smith/net"} if line["kind"] == "evaluation" else {}
         line |= {DISTANCE_RATIO: 0.25} if line["kind"] == "health" else {}
     live = {"kind": "evaluation", "step": 100, "generator_weights": "live", "num_samples": {"fcd10k": 1}, "fcd10k": 0.1}
@@ -117,7 +117,7 @@ def test_the_archive_of_a_study_without_any_image_keeps_the_reasons(study, flags
     assert "- plain: another reason" in (other / "results.md").read_text()
 
 
-def test_the_archive_has_no_paths_of_the_machine_and_only_what_results_are_made_of(study: pathlib.Path, tmp_path):
+def test_the_archive_has_no_paths_of_the_machine_and_only_selected_values(study: pathlib.Path, tmp_path):
     other = unpack(study, tmp_path / "other")
     files = {path.relative_to(other).as_posix(): path.read_text() for path in other.rglob("*") if path.is_file()}
     cells = [f"{setting}/seed_{seed}" for setting in ("plain", "wide") for seed in (0, 1)]
@@ -126,6 +126,7 @@ def test_the_archive_has_no_paths_of_the_machine_and_only_what_results_are_made_
     assert set(files) == expected - {"wide/seed_1/startup.json"}
     text = "".join(files.values())
     assert not any(hidden in text for hidden in (str(tmp_path), "John", "Smith", "sigma/", "extractor/"))
+    assert text.count('"real_logits": 0.125') == text.count('"gamma/generator/a"') > 0
     assert "see PATH and wide" in files["wide/seed_1.json"] and files["wide/seed_1.log"] == "resumed at step 200\n"
 
 
