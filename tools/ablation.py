@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory
+from tools.ablations.configuration_text import count
 from tools.ablations.cost import describe_cost
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
@@ -27,6 +28,7 @@ from tools.comparisons.devices import check_devices_exist
 from tools.comparisons.execution import run_cells, run_on_devices
 from tools.comparisons.progress import read_current_record
 from tools.comparisons.records import FINISHED, UNHEALTHY
+from tools.comparisons.reuse import EndedRun, copy_equal_runs, find_equal_run, read_ended_runs
 
 _PROGRAM = "tools/ablation.py"
 
@@ -40,8 +42,9 @@ def main(options: AblationOptions) -> None:
     """
     plan = create_plan(options)
     selected = _select_cells(options, plan)
+    reusable = read_ended_runs(options.reuse)
     if options.dry_run:
-        _print_commands(options, plan)
+        _print_commands(options, plan, reusable)
         return
     check_devices_exist(options.devices)
     for note in () if options.cell else plan.notes:
@@ -50,6 +53,7 @@ def main(options: AblationOptions) -> None:
         cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     check_can_write_directory(plan.directory, "run_dir")
     if not options.collect:
+        copy_equal_runs(selected, reusable)
         if len(options.devices) > 1:
             own = run_on_devices(selected, options.devices, _PROGRAM)
         else:
@@ -68,15 +72,19 @@ def _select_cells(options: AblationOptions, plan: Plan) -> list[Cell]:
     return [plan.cells[index] for index in options.cell] or list(plan.cells)
 
 
-def _print_commands(options: AblationOptions, plan: Plan) -> None:
+def _print_commands(options: AblationOptions, plan: Plan, reusable: Sequence[EndedRun]) -> None:
     """Print the commands of all cells as a shell script, with notes and the number of each cell in comments."""
+    trained = []
     for note in plan.notes:
         print(f"# {note}")
     for index, cell in enumerate(plan.cells):
-        print(f"# cell {index}: {cell.name}")
-        print("\n".join(cell.format_commands()))
+        run = find_equal_run(cell, reusable)
+        print(f"# cell {index}: {cell.name}{f': reuses {run.name}' if run else ''}")
+        if run is None:
+            print("\n".join(cell.format_commands()))
+            trained.append(cell)
     if options.seconds_per_step:
-        print(f"# {describe_cost(plan.cells, options.seconds_per_step)}")
+        print(f"# {describe_cost(trained, options.seconds_per_step)}")
 
 
 def _write_results(plan: Plan) -> None:
@@ -96,7 +104,7 @@ def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
         by_status.setdefault(read_current_record(cell)["status"], []).append(cell.name)
     if prints_counts:
         counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
-        print(f"{len(cells)} cells: {counts}", flush=True)
+        print(f"{count(len(cells), 'cell')}: {counts}", flush=True)
         for name in by_status.get(UNHEALTHY, ()):
             print(f"died: {name}", flush=True)
     remaining = [

@@ -20,6 +20,7 @@ from tools.ablations.startups import read_startup
 from tools.ablations.study_images import IMAGES
 from tools.comparisons.cells import Cell
 from tools.comparisons.records import read_run_records
+from tools.comparisons.reuse import REUSED_FROM
 
 ARCHIVE = "records.zip"
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -28,7 +29,7 @@ _UNIX = 3
 """System that the archive names as that of its files, on every system."""
 _RECORD = (
     "setting", "seed", "steps", "minutes", "status", "step", "values", "images_seen", "training_seconds", "cpu_seconds",
-    "replicas", "machine", "git_revision", "ended",
+    "replicas", "machine", "git_revision", "ended", REUSED_FROM,
 )  # fmt: skip
 """Values of a record that the results read as they are."""
 _LINE = (

@@ -33,6 +33,11 @@ class AblationOptions:
         "", "Directory of all runs and of the results; empty: runs/ablations/STUDY/BASE, of the names without endings."
     )
     devices: tuple[str, ...] = devices_option()
+    reuse: tuple[str, ...] = option(
+        (),
+        "Comma list of directories of other studies. A cell that has not been started and has the options, the seed "
+        "and the number of steps of one of their runs that has ended gets a copy of that run, and is not trained.",
+    )
     cell: tuple[int, ...] = option(
         (),
         "Comma list of numbers of cells, as --dry_run prints them: only these are trained, and no results are written, "
@@ -62,6 +67,8 @@ class AblationOptions:
             if getattr(self, name) and (self.collect or self.dry_run):
                 other = "collect" if self.collect else "dry_run"
                 raise UserError(f"{name}: has no effect with --{other}, which trains nothing")
+        if self.reuse and self.collect:
+            raise UserError("reuse: has no effect with --collect, which trains nothing")
         if self.seconds_per_step is not None:
             check_positive(self, "seconds_per_step")
             if not self.dry_run:

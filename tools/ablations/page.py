@@ -16,6 +16,7 @@ from tools.ablations.networks_table import make_networks_table
 from tools.ablations.outcomes import BEST, COLLAPSE_RATIO, LAST, Outcome, describe_ending, group_by_setting
 from tools.ablations.plan import Plan
 from tools.ablations.portable import format_portable_commands, hide_paths_in_message
+from tools.ablations.reused_runs import describe_reused_runs
 from tools.ablations.scales import RATIO
 from tools.ablations.setup_table import find_unequal_replicas, make_options_table, make_setup_table
 from tools.ablations.studies import Study
@@ -69,7 +70,7 @@ def _format_sections(
         "Metrics of every run: [results.csv](results.csv). Differences of all pairs of settings and all metrics: "
         f"[differences.csv](differences.csv). Records of all runs: [{ARCHIVE}]({ARCHIVE})."
     )
-    notes = [*plan.notes, *find_unequal_replicas(outcomes)]
+    notes = [*plan.notes, *describe_reused_runs(outcomes), *find_unequal_replicas(outcomes)]
     if notes:
         yield _format_list(notes)
     yield from _format_metrics(plan.metric, outcomes)
@@ -182,5 +183,6 @@ def _format_cost(outcomes: Sequence[Outcome]) -> Iterator[str]:
         "the last row is the sum. Training: seconds of the training steps, without tracing, evaluation and saving. "
         "CPU: processor seconds of the training processes, with all of these, but without processes that are running "
         "or were killed. Both are without the evaluation at the end. Images seen: real images that the discriminator "
-        "has seen. How many cells ran at the same time is not recorded."
+        "has seen. Runs of other studies count as if they had been trained here. How many cells ran at the same time "
+        "is not recorded."
     )

@@ -15,7 +15,7 @@ from tools.ablations.options import AblationOptions
 from tools.ablations.portable import format_study_command
 from tools.ablations.studies import Study, find_study, replace_equal_rate, select_settings
 from tools.comparisons.cells import Cell, Limit
-from tools.comparisons.records import find_recorded_data_dir, format_option_values
+from tools.comparisons.records import find_recorded_data_dir, format_option_values, list_record_paths
 from tools.comparisons.settings import (
     Setting,
     check_schedules,
@@ -124,10 +124,9 @@ def _note_other_records(cells: Sequence[Cell], directory: Path, notes: list[str]
     """Add a note if a directory has records of cells that are not those of the plan, such as other seeds."""
     planned = {cell.path_with_suffix(".json") for cell in cells}
     seeds: dict[str, list[int]] = {}
-    for path in sorted(directory.glob("*/seed_*.json")):
-        number = path.stem.removeprefix("seed_")
-        if number.isdecimal() and path not in planned:
-            seeds.setdefault(make_printable(path.parent.name), []).append(int(number))
+    for path in list_record_paths(directory):
+        if path not in planned:
+            seeds.setdefault(make_printable(path.parent.name), []).append(int(path.stem.removeprefix("seed_")))
     if seeds:
         names = [
             f"{name}, {'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, sorted(numbers)))}"

@@ -152,7 +152,7 @@ class Cell:
         Raises:
             UserError: The record is damaged, or has another configuration or another limit.
         """
-        return read_record(self.path_with_suffix(".json"), self.run_dir, self._describe_identity())
+        return read_record(self.path_with_suffix(".json"), self.run_dir, self.describe_identity())
 
     def run(self) -> dict[str, Any]:
         """Train and evaluate, unless the record shows that this has been done.
@@ -166,14 +166,14 @@ class Cell:
         record = self.read_record()
         if record is None or record["status"] in (UNFINISHED, FAILED):
             seconds = record["cpu_seconds"] if record else 0.0
-            record = self._describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds} | describe_origin()
+            record = self.describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds} | describe_origin()
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
             with open_locked_log(self.path_with_suffix(".log"), self.run_dir, self.name) as log:
-                self._write_record(record)
+                self.write_record(record)
                 record |= self._train_and_evaluate(record, log)
                 ended = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
                 record |= {"replicas": read_num_replicas(self.run_dir), "ended": ended}
-                self._write_record(record)  # Before the lock ends: without it, the cell would seem to be interrupted.
+                self.write_record(record)  # Before the lock ends: without it, the cell would seem to be interrupted.
         return record
 
     def _train_and_evaluate(self, record: dict[str, Any], log: IO[bytes]) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class Cell:
             command = self.create_train_command()
             status, cpu_seconds, output = self._run_command(command, log, self._create_stop_condition())
             record["cpu_seconds"] += cpu_seconds
-            self._write_record(record)
+            self.write_record(record)
             if status not in (0, STOPPED):
                 return describe_failure(status, output)
         status, _, output = self._run_command(self.create_evaluate_command(), log)
@@ -240,9 +240,11 @@ class Cell:
     def _compute_training_seconds(self) -> float:
         return compute_training_seconds(self.run_dir, self.path_with_suffix(".log"))
 
-    def _describe_identity(self) -> dict[str, Any]:
+    def describe_identity(self) -> dict[str, Any]:
+        """Return the values with which the record of the cell begins."""
         identity = {"setting": self.setting.name, "seed": self.seed, "flags": [*self.flags, *self.setting.flags]}
         return identity | dataclasses.asdict(self.limit) | {"configuration": format_option_values(self.config)}
 
-    def _write_record(self, record: dict[str, Any]) -> None:
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write the record of the cell."""
         write_atomically(self.path_with_suffix(".json"), json.dumps(record, indent=1) + "\n")

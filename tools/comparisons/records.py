@@ -98,11 +98,26 @@ def find_recorded_data_dir(directory: Path) -> str:
     Args:
         directory: The directory of the comparison.
     """
-    for path in sorted(directory.glob("*/seed_*.json")):
-        if path.stem.removeprefix("seed_").isdecimal():
-            with contextlib.suppress(ValueError, TypeError, KeyError):  # `read_record` reports a damaged record.
-                return str(json.loads(read_text(path))["configuration"]["data_dir"])
+    for path in list_record_paths(directory):
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # `read_record` reports a damaged record.
+            return str(json.loads(read_text(path))["configuration"]["data_dir"])
     return ""
+
+
+def list_record_paths(directory: Path) -> list[Path]:
+    """List the paths of the records of all cells of a comparison."""
+    paths = sorted(directory.glob("*/seed_*.json"))
+    return [path for path in paths if path.stem.removeprefix("seed_").isdecimal()]
+
+
+def describes_run_of(record: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
+    """Return whether a record describes a run with the options, the seed and the limit of a cell.
+
+    Args:
+        record: The record, of a cell with any name of its setting.
+        identity: The values with which a record of the cell begins.
+    """
+    return not any(_find_differences({**record, "setting": identity["setting"]}, identity))
 
 
 def _find_differences(record: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

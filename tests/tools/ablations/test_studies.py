@@ -14,6 +14,7 @@ from tools.ablations.cost import describe_cost, predict_seconds
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
 from tools.ablations.studies import STUDIES
+from tools.comparisons.records import format_option_values
 from tools.repository import ROOT
 
 BASES = sorted(STUDIES.glob("*.cfg"))
@@ -168,6 +169,16 @@ def test_the_page_has_the_predicted_numbers():
     page = (ROOT / "docs" / "ablations.md").read_text()
     (shown,) = re.findall(r"^# predicted.*$", page, re.MULTILINE)
     assert re.findall(r"[\d.,]*\d", shown) == re.findall(r"[\d.,]*\d", cost)
+
+
+@pytest.mark.parametrize(("base", "size", "form"), [("fashion_mnist_32", 16, "pooled"), ("imagenet_128", 32, "paper")])
+def test_studies_share_the_setting_of_the_base(base: str, size: int, form: str):
+    """A study can use these runs of another one (`--reuse`)."""
+    names = {"attention": f"attention_{size}", "attention_form": form, "baselines": "sagan"}
+    plans = {study: plan_study(study, base, data_dir="DIR") for study in names}
+    cells = [next(cell for cell in plan.cells if cell.setting.name == names[study]) for study, plan in plans.items()]
+    first, *others = (format_option_values(cell.config) for cell in cells)
+    assert all(other == first for other in others)
 
 
 def test_runs_on_different_bases_have_different_directories():

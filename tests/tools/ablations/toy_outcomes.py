@@ -52,7 +52,7 @@ def write_cell(
     checks = ({"kind": "health", "step": 10 * (index + 1), DISTANCE_RATIO: each} for index, each in enumerate(ratios))
     lines += [{name: value for name, value in check.items() if value is not None} for check in checks]
     (cell.run_dir / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    record = cell._describe_identity() | {"status": status, "cpu_seconds": 1.0, "message": f"see {directory}/plain"}
+    record = cell.describe_identity() | {"status": status, "cpu_seconds": 1.0, "message": f"see {directory}/plain"}
     if status == "finished":
         values = {"fcd10k": fcd[-1], **(others or {})}
         record |= {"training_seconds": 2.0, "images_seen": 3, "step": 30, "values": values}

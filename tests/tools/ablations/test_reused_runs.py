@@ -1,0 +1,66 @@
+"""Studies that use runs of another study: what is trained, and what the page, the archive and --dry_run say."""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+
+import pytest
+
+from tests.tools.fake_processes import FakeProcesses
+from tools import ablation
+from tools.ablations import report
+from tools.ablations.study_images import StudyImages
+
+NOTE = "- runs of other studies with the same options: wide, seed 0: plain, seed 0, of first/base"
+
+
+@pytest.fixture
+def flags(tmp_path: pathlib.Path, processes: FakeProcesses, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the flags of a study of which one cell is equal to one of a first study, which has been run."""
+    monkeypatch.setattr(report, "write_images", lambda *_: StudyImages({}, []))
+    (tmp_path / "first.txt").write_text("# First.\nplain --base_channels=32\n")
+    (tmp_path / "second.txt").write_text("# Second.\nplain\nwide --base_channels=32\n")
+    common = ["--base=configs/quickstart.cfg", "--seeds=1", "--steps=300", "--evaluate_every=100"]
+    assert ablation.run([f"--study={tmp_path / 'first.txt'}", f"--run_dir={tmp_path / 'first' / 'base'}", *common]) == 0
+    processes.commands.clear()
+    return [f"--study={tmp_path / 'second.txt'}", f"--run_dir={tmp_path / 'second' / 'base'}", *common]
+
+
+def test_only_other_cells_are_trained_and_the_page_names_the_copies(
+    processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path
+) -> None:
+    assert ablation.run([*flags, f"--reuse={tmp_path / 'first' / 'base'}"]) == 0
+    assert [command[2] for command in processes.commands] == ["sagan_tf.train", "sagan_tf.evaluate"]
+    assert any(argument.endswith("plain/seed_0") for argument in processes.commands[0])
+    page = (tmp_path / "second" / "base" / "results.md").read_text()
+    assert NOTE in page and str(tmp_path) not in page and "| wide | 1 of 1 |" in page
+    with zipfile.ZipFile(tmp_path / "second" / "base" / "records.zip") as archive:
+        archive.extractall(tmp_path / "other")
+    assert ablation.run([*flags, f"--run_dir={tmp_path / 'other'}", "--collect"]) == 0
+    assert NOTE in (tmp_path / "other" / "results.md").read_text()
+
+
+def test_a_dry_run_shows_what_would_be_reused_and_the_cost_of_the_rest(
+    flags: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reuse = [f"--reuse={tmp_path / 'first' / 'base'}", "--dry_run", "--seconds_per_step=1"]
+    assert ablation.run([*flags, *reuse]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "# cell 1: wide, seed 0: reuses plain, seed 0, of first/base" in lines
+    assert not any("wide/seed_0" in line for line in lines) and any("1 cell, 300 steps" in line for line in lines)
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_page_without_copies_does_not_mention_them(flags: list[str], tmp_path: pathlib.Path) -> None:
+    assert ablation.run(flags) == 0
+    assert "runs of other studies with" not in (tmp_path / "second" / "base" / "results.md").read_text()
+
+
+@pytest.mark.parametrize("wrong", [["--reuse={}/nowhere"], ["--reuse={}/first/base", "--collect"]])
+def test_a_wrong_reuse_is_one_line(
+    wrong: list[str], flags: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablation.run([*flags, *(flag.format(tmp_path) for flag in wrong)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("tools/ablation.py: error: reuse: ") and not (tmp_path / "second").exists()
