@@ -21,14 +21,15 @@ from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory
 from tools.ablations.configuration_text import count
 from tools.ablations.cost import describe_cost
+from tools.ablations.ended_runs import EndedRun, describe_unused, find_equal_run, find_origin, read_ended_runs
 from tools.ablations.options import AblationOptions
 from tools.ablations.plan import Plan, create_plan
+from tools.ablations.run_copies import copy_equal_runs, discard_incomplete_copies
 from tools.comparisons.cells import Cell
 from tools.comparisons.devices import check_devices_exist
 from tools.comparisons.execution import run_cells, run_on_devices
 from tools.comparisons.progress import read_current_record
 from tools.comparisons.records import FINISHED, UNHEALTHY
-from tools.comparisons.reuse import EndedRun, copy_equal_runs, find_equal_run, read_ended_runs
 
 _PROGRAM = "tools/ablation.py"
 
@@ -53,6 +54,9 @@ def main(options: AblationOptions) -> None:
         cell.read_record()  # A record of other options is an error before the first run, and not between two runs.
     check_can_write_directory(plan.directory, "run_dir")
     if not options.collect:
+        discard_incomplete_copies(selected)
+        for line in describe_unused(plan.cells, reusable):
+            print(f"reuse: {line}", flush=True)
         copy_equal_runs(selected, reusable)
         if len(options.devices) > 1:
             own = run_on_devices(selected, options.devices, _PROGRAM)
@@ -75,12 +79,13 @@ def _select_cells(options: AblationOptions, plan: Plan) -> list[Cell]:
 def _print_commands(options: AblationOptions, plan: Plan, reusable: Sequence[EndedRun]) -> None:
     """Print the commands of all cells as a shell script, with notes and the number of each cell in comments."""
     trained = []
-    for note in plan.notes:
+    for note in (*plan.notes, *(f"reuse: {line}" for line in describe_unused(plan.cells, reusable))):
         print(f"# {note}")
     for index, cell in enumerate(plan.cells):
         run = find_equal_run(cell, reusable)
-        print(f"# cell {index}: {cell.name}{f': reuses {run.name}' if run else ''}")
-        if run is None:
+        origin = run.origin if run else find_origin(cell)
+        print(f"# cell {index}: {cell.name}{f': reused from {origin}' if origin else ''}")
+        if origin is None:
             print("\n".join(cell.format_commands()))
             trained.append(cell)
     if options.seconds_per_step:

@@ -14,13 +14,13 @@ from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.text import read_text
 from sagan_tf.training.health.signs import DISTANCE_RATIO
 from tools.ablations.curves import GAMMA
+from tools.ablations.ended_runs import REUSED_FROM
 from tools.ablations.outcomes import Outcome
 from tools.ablations.portable import hide_paths, hide_paths_in_message
 from tools.ablations.startups import read_startup
 from tools.ablations.study_images import IMAGES
 from tools.comparisons.cells import Cell
 from tools.comparisons.records import read_run_records
-from tools.comparisons.reuse import REUSED_FROM
 
 ARCHIVE = "records.zip"
 _DATE = (1980, 1, 1, 0, 0, 0)

@@ -35,8 +35,8 @@ class AblationOptions:
     devices: tuple[str, ...] = devices_option()
     reuse: tuple[str, ...] = option(
         (),
-        "Comma list of directories of other studies. A cell that has not been started and has the options, the seed "
-        "and the number of steps of one of their runs that has ended gets a copy of that run, and is not trained.",
+        "Comma list of directories of other studies. A cell that has not begun gets a copy of a run of theirs that has "
+        "ended and has the same options, seed and number of steps, and is not trained.",
     )
     cell: tuple[int, ...] = option(
         (),
@@ -63,12 +63,10 @@ class AblationOptions:
     def _check_combinations(self) -> None:
         if self.collect and self.dry_run:
             raise UserError("collect: has no effect with --dry_run; give one of the two")
-        for name in ("cell", "devices"):
-            if getattr(self, name) and (self.collect or self.dry_run):
+        for name in ("cell", "devices", "reuse"):
+            if getattr(self, name) and (self.collect or (self.dry_run and name != "reuse")):
                 other = "collect" if self.collect else "dry_run"
                 raise UserError(f"{name}: has no effect with --{other}, which trains nothing")
-        if self.reuse and self.collect:
-            raise UserError("reuse: has no effect with --collect, which trains nothing")
         if self.seconds_per_step is not None:
             check_positive(self, "seconds_per_step")
             if not self.dry_run:

@@ -68,6 +68,11 @@ class Study:
         return tuple(pair for pair in self.named_pairs if set(pair) <= set(names))
 
 
+def list_packaged_studies() -> dict[str, Path]:
+    """List the study files of the project by the name of the study."""
+    return {path.stem: path for path in sorted(STUDIES.glob("*.txt"))}
+
+
 def find_study(name_or_file: str) -> Study:
     """Find a study.
 
@@ -77,7 +82,7 @@ def find_study(name_or_file: str) -> Study:
     Raises:
         UserError: There is no such study, or a line of its file is wrong.
     """
-    known = {path.stem: path for path in sorted(STUDIES.glob("*.txt"))}
+    known = list_packaged_studies()
     path = known.get(name_or_file, Path(name_or_file).expanduser())
     if not path.is_file():
         raise UserError(f"study: expected a file, or one of {', '.join(known)}, received {name_or_file!r}")

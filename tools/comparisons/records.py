@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,8 @@ NOT_STARTED = "not started"
 """Status of a cell that has no record."""
 _UNHEALTHY = re.compile(r"error: (on_unhealthy: |training: expected finite )")
 """Beginning of the error of a run that is `UNHEALTHY`."""
+_IDENTITY = ("setting", "seed", "steps", "minutes")
+"""Values of a record that are those of its cell, beside the options."""
 _SET_BY_CELL = ("run_dir", "seed", "num_steps")
 """Options of a run that the cell sets, and not the flags of its setting."""
 
@@ -77,8 +79,7 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
         return None
     try:
         record = dict(json.loads(read_text(path)))
-        is_begun = record["status"] not in (FAILED, UNFINISHED) or run_dir.exists()
-        differences = list(_find_differences(record, identity)) if is_begun else []
+        differences = list(find_differences(record, identity)) if has_begun(record, run_dir) else []
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"run_dir: {path} is not a valid record of a comparison; remove it, or give another --run_dir"
@@ -110,19 +111,22 @@ def list_record_paths(directory: Path) -> list[Path]:
     return [path for path in paths if path.stem.removeprefix("seed_").isdecimal()]
 
 
-def describes_run_of(record: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
-    """Return whether a record describes a run with the options, the seed and the limit of a cell.
+def has_begun(record: Mapping[str, Any] | None, run_dir: Path) -> bool:
+    """Return whether a cell has more than the record of a start that ended before the run had a directory."""
+    return run_dir.exists() or (record is not None and record["status"] not in (FAILED, UNFINISHED))
+
+
+def find_differences(
+    record: Mapping[str, Any], identity: Mapping[str, Any], names: Sequence[str] = _IDENTITY
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name, the expected and the recorded value of each difference of a record from a cell.
 
     Args:
-        record: The record, of a cell with any name of its setting.
+        record: The record.
         identity: The values with which a record of the cell begins.
+        names: The values that are compared beside all options.
     """
-    return not any(_find_differences({**record, "setting": identity["setting"]}, identity))
-
-
-def _find_differences(record: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the name, the expected and the recorded value of each difference."""
-    for name in ("setting", "seed", "steps", "minutes"):
+    for name in names:
         if record.get(name) != identity[name]:
             yield name, identity[name], record.get(name)
     if "configuration" not in record:
