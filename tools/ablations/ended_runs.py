@@ -77,7 +77,7 @@ def find_equal_run(cell: Cell, runs: Sequence[EndedRun]) -> EndedRun | None:
     """Find a run with the options, the seed and the number of steps or minutes of a cell.
 
     Returns:
-        The run; None if there is none, or if the cell has begun.
+        The run, or None if no run is equal or if training of the cell has already begun.
     """
     if has_begun(cell.read_record(), cell.run_dir):
         return None
@@ -106,5 +106,5 @@ def describe_unused(cells: Sequence[Cell], runs: Sequence[EndedRun]) -> Iterator
         ]
         differences, run, cell = min(candidates, key=lambda candidate: len(candidate[0]))
         texts = [f"{name} is {there} there and {here} here" for name, here, there in differences]
-        reason = "; ".join(texts) if texts else "the cell has begun"
+        reason = "; ".join(texts) if texts else "training of the cell has already begun"
         yield f"no cell can use a run of {directory}; the nearest are {run.origin}, and {cell.name}: {reason}"

@@ -35,8 +35,8 @@ class AblationOptions:
     devices: tuple[str, ...] = devices_option()
     reuse: tuple[str, ...] = option(
         (),
-        "Comma list of directories of other studies. A cell that has not begun gets a copy of a run of theirs that has "
-        "ended and has the same options, seed and number of steps, and is not trained.",
+        "Comma list of directories of other studies. A cell whose training has not begun gets a copy of one of their "
+        "runs that has ended and has the same options, seed and number of steps; it is not trained.",
     )
     cell: tuple[int, ...] = option(
         (),

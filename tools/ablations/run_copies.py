@@ -58,7 +58,7 @@ def _try_to_copy(cell: Cell, run: EndedRun) -> str:
 
 
 def _copy_run(cell: Cell, run: EndedRun) -> None:
-    """Copy a run and the files beside it into a directory for this, and then move them to their places."""
+    """Copy a run and the files beside it into a temporary directory, and then move them to their places."""
     source, copy = run.path.with_suffix(""), cell.path_with_suffix(_COPY)
     shutil.copytree(source, copy / source.name, copy_function=_link_or_copy)
     for suffix in _SUFFIXES:
@@ -80,7 +80,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def discard_incomplete_copies(cells: Iterable[Cell]) -> None:
-    """Remove what a copy has left that was killed, unless another process is making it."""
+    """Remove what is left of copies whose process was killed. Those that another process is making stay."""
     for cell in cells:
         if cell.path_with_suffix(_COPY).exists():
             with contextlib.suppress(InUseError), lock_file(cell.path_with_suffix(".lock"), cell.name):
@@ -88,7 +88,7 @@ def discard_incomplete_copies(cells: Iterable[Cell]) -> None:
 
 
 def _discard(cell: Cell) -> None:
-    """Remove an incomplete copy: its record is written last but for the removal of the directory of the copy."""
+    """Remove an incomplete copy. If the cell has the record of a copy, only the temporary directory is left of it."""
     if not cell.path_with_suffix(_COPY).exists():
         return
     if find_origin(cell) is None:

@@ -112,7 +112,14 @@ def list_record_paths(directory: Path) -> list[Path]:
 
 
 def has_begun(record: Mapping[str, Any] | None, run_dir: Path) -> bool:
-    """Return whether a cell has more than the record of a start that ended before the run had a directory."""
+    """Return whether training of a cell has begun.
+
+    A start that failed or was interrupted before the run had a directory does not count.
+
+    Args:
+        record: The record of the cell, or None.
+        run_dir: The directory of its run, which may not exist.
+    """
     return run_dir.exists() or (record is not None and record["status"] not in (FAILED, UNFINISHED))
 
 
