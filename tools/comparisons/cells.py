@@ -154,6 +154,15 @@ class Cell:
         """
         return read_record(self.path_with_suffix(".json"), self.run_dir, self.describe_identity())
 
+    def describe_identity(self) -> dict[str, Any]:
+        """Return the values with which the record of the cell begins."""
+        identity = {"setting": self.setting.name, "seed": self.seed, "flags": [*self.flags, *self.setting.flags]}
+        return identity | dataclasses.asdict(self.limit) | {"configuration": format_option_values(self.config)}
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Write the record of the cell."""
+        write_atomically(self.path_with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+
     def run(self) -> dict[str, Any]:
         """Train and evaluate, unless the record shows that this has been done.
 
@@ -239,12 +248,3 @@ class Cell:
 
     def _compute_training_seconds(self) -> float:
         return compute_training_seconds(self.run_dir, self.path_with_suffix(".log"))
-
-    def describe_identity(self) -> dict[str, Any]:
-        """Return the values with which the record of the cell begins."""
-        identity = {"setting": self.setting.name, "seed": self.seed, "flags": [*self.flags, *self.setting.flags]}
-        return identity | dataclasses.asdict(self.limit) | {"configuration": format_option_values(self.config)}
-
-    def write_record(self, record: dict[str, Any]) -> None:
-        """Write the record of the cell."""
-        write_atomically(self.path_with_suffix(".json"), json.dumps(record, indent=1) + "\n")
