@@ -62,12 +62,16 @@ class Architecture:
         attention: Whether attention and spectral normalization of the generator are allowed. A name always denotes the
             same published system, and `sngan` has neither of them.
         can_keep_size: Whether a discriminator block can leave the size of the feature map unchanged.
+        widens_in_second_convolution: Whether the second of the two 3x3 convolutions of a residual discriminator block
+            changes the number of channels, as in the code of SNGAN-projection. In the authors' code of SAGAN, and in
+            the first block of both, the first does.
     """
 
     blocks: str
     stages: Mapping[int, Stages]
     attention: bool = True
     can_keep_size: bool = True
+    widens_in_second_convolution: bool = False
 
 
 _RESIDUAL_STAGES = {
@@ -111,7 +115,7 @@ class MissingFeatureMapError(UserError):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "sagan": Architecture("residual", _RESIDUAL_STAGES),
-    "sngan": Architecture("residual", _RESIDUAL_STAGES, attention=False),
+    "sngan": Architecture("residual", _RESIDUAL_STAGES, attention=False, widens_in_second_convolution=True),
     "dcgan": Architecture("convolutional", _CONVOLUTIONAL_STAGES, can_keep_size=False),
 }
 

@@ -61,9 +61,11 @@ class Block(keras.layers.Layer):
         options |= {"padding": "same", "data_format": "channels_last"}
         return self._create_normalized(layer, filters, size, name=name, **options)
 
-    def _create_resampling_convolution(self, size: int, name: str, resampling: str = "none") -> keras.layers.Layer:
+    def _create_resampling_convolution(
+        self, size: int, name: str, resampling: str = "none", filters: int = 0
+    ) -> keras.layers.Layer:
         form = {"resampling": resampling, "form": self.convolution_form}
-        return self._create_normalized(ResamplingConvolution, self.filters, size, name=name, **form)
+        return self._create_normalized(ResamplingConvolution, filters or self.filters, size, name=name, **form)
 
     def _create_normalized(self, layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:
         convolution = layer(*args, kernel_initializer=self.kernel_initializer, dtype=self.dtype_policy, **options)

@@ -33,16 +33,25 @@ POOLINGS: dict[str, Callable[..., Any]] = {
 """Pooling functions by value of `--discriminator_pooling`."""
 
 
-def _create_residual_block(index: int, downsample: bool, **options: Any) -> keras.layers.Layer:
-    return DiscriminatorBlock(downsample=downsample, preactivation=index > 1, **options)
+def _create_residual_block(config: ModelConfig, stages: Stages, index: int, **options: Any) -> keras.layers.Layer:
+    widens_second = ARCHITECTURES[config.architecture].widens_in_second_convolution and index > 1
+    return DiscriminatorBlock(
+        downsample=stages.downsample[index - 1],
+        preactivation=index > 1,
+        hidden_filters=_count_channels(config, stages, index - 1) if widens_second else 0,
+        **options,
+    )
 
 
-def _create_convolutional_block(index: int, downsample: bool, **options: Any) -> keras.layers.Layer:
+def _create_convolutional_block(config: ModelConfig, stages: Stages, index: int, **options: Any) -> keras.layers.Layer:
     return ConvolutionalDiscriminatorBlock(**options)
 
 
 _BLOCKS = {"residual": _create_residual_block, "convolutional": _create_convolutional_block}
 """Functions that create block `index` (1, 2, ...), by `Architecture.blocks`."""
+
+_LAST_ACTIVATIONS = {"residual": "relu", "convolutional": "linear"}
+"""Activation after the last block, by `Architecture.blocks`. Convolutional blocks end with their own."""
 
 
 def build_discriminator(config: ModelConfig, dtype_policy: str = "float32") -> keras.Model:
@@ -129,9 +138,10 @@ def compute_class_scores(discriminator: keras.Model, features: Any) -> Any:
 def _create_block(config: ModelConfig, stages: Stages, index: int, spectral_norm: Any) -> keras.layers.Layer:
     create = _BLOCKS[ARCHITECTURES[config.architecture].blocks]
     return create(
+        config,
+        stages,
         index,
-        stages.downsample[index - 1],
-        filters=stages.discriminator[index - 1] * config.discriminator_channels,
+        filters=_count_channels(config, stages, index),
         spectral_norm=spectral_norm,
         kernel_initializer=config.kernel_initializer,
         convolution_form=config.resampling,
@@ -139,12 +149,17 @@ def _create_block(config: ModelConfig, stages: Stages, index: int, spectral_norm
     )
 
 
+def _count_channels(config: ModelConfig, stages: Stages, index: int) -> int:
+    return stages.discriminator[index - 1] * config.discriminator_channels
+
+
 def _create_outputs(x: Any, labels: Any, config: ModelConfig, spectral_norm: Any) -> Any:
     """Create the output layers, in float32 in every precision.
 
     They add up many features.
     """
-    x = keras.layers.Activation("relu", dtype="float32", name="activation")(x)
+    activation = _LAST_ACTIVATIONS[ARCHITECTURES[config.architecture].blocks]
+    x = keras.layers.Activation(activation, dtype="float32", name="activation")(x)
     features = POOLINGS[config.discriminator_pooling](x, axis=(1, 2))
 
     def create_normalized(layer: type[keras.layers.Layer], *args: Any, **options: Any) -> keras.layers.Layer:

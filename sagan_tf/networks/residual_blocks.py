@@ -1,7 +1,8 @@
 """Residual blocks of SNGAN and SAGAN.
 
-References: Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, appendix; Zhang et
-al., Self-Attention Generative Adversarial Networks, ICML 2019, section 4.
+References: Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, appendix; Miyato &
+Koyama, cGANs with Projection Discriminator, ICLR 2018, and its code, pfnet-research/sngan_projection; Zhang et al.,
+Self-Attention Generative Adversarial Networks, ICML 2019, section 4.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class DiscriminatorBlock(Block):
         downsample: Whether to halve the height and width of the feature map. If false and the number of channels does
             not change, there is no pooling and the shortcut is the identity.
         preactivation: Whether to begin with a ReLU. The first block does not, because its input is an image.
+        hidden_filters: Number of channels between the two 3x3 convolutions; 0 means `filters`.
 
     Call arguments:
         inputs: Float [batch, height, width, channels].
@@ -66,16 +68,24 @@ class DiscriminatorBlock(Block):
         [batch, height / 2, width / 2, filters], or [batch, height, width, filters] without downsampling.
     """
 
-    def __init__(self, filters: int, downsample: bool = True, preactivation: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        filters: int,
+        downsample: bool = True,
+        preactivation: bool = True,
+        hidden_filters: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filters, **kwargs)
         self.downsample = downsample
         self.preactivation = preactivation
+        self.hidden_filters = hidden_filters or filters
 
     def build(self, input_shape: Any) -> None:
         """Create the layers of the block."""
-        inside = (*input_shape[:3], self.filters)
+        inside = (*input_shape[:3], self.hidden_filters)
         resampling = "down" if self.downsample else "none"
-        self.convolution_1 = self._create_resampling_convolution(3, "convolution_1")
+        self.convolution_1 = self._create_resampling_convolution(3, "convolution_1", filters=self.hidden_filters)
         self.convolution_1.build(input_shape)
         self.convolution_2 = self._create_resampling_convolution(3, "convolution_2", resampling)
         self.convolution_2.build(inside)
@@ -99,4 +109,9 @@ class DiscriminatorBlock(Block):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        return {**super().get_config(), "downsample": self.downsample, "preactivation": self.preactivation}
+        return {
+            **super().get_config(),
+            "downsample": self.downsample,
+            "preactivation": self.preactivation,
+            "hidden_filters": self.hidden_filters,
+        }

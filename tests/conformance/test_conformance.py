@@ -194,7 +194,7 @@ ARGUMENTS: dict[Any, dict[str, Any]] = {
     | {"num_classes": 5, "spectral_norm": {"epsilon": 1e-4}, "kernel_initializer": "orthogonal"},
     layers.MinibatchStatistics: {"group_size": 3},
     GeneratorBlock: CONDITIONED,
-    DiscriminatorBlock: BLOCK | {"downsample": False, "preactivation": False},
+    DiscriminatorBlock: BLOCK | {"downsample": False, "preactivation": False, "hidden_filters": 5},
     ConvolutionalGeneratorBlock: CONDITIONED,
     ConvolutionalDiscriminatorBlock: BLOCK,
     ParameterMatchedBlock: BLOCK | {"form": "full"},

@@ -15,15 +15,18 @@ from tests.networks.small_networks import images, labels, latents, leaves, names
 from tests.networks.test_architectures import DISCRIMINATORS, GENERATORS
 
 CIFAR = {"resolution": 32, "num_classes": 10, "attention_resolutions": (16,)}
+SNGAN = {"architecture": "sngan", "generator_spectral_norm": False, "attention_resolutions": ()}
 TINY_IMAGENET = {"resolution": 64, "num_classes": 200, "attention_resolutions": (32,)}
 # Numbers of trainable parameters of the official code and of TF-GAN's example; at 32 px, the discriminator has twice
-# the base width.
+# the base width. Those of sngan are the sums over the layers of gen_models/resnet.py and dis_models/snresnet.py in
+# pfnet-research/sngan_projection.
 GOLDEN_COUNTS = [
     ({"num_classes": 1000, "attention_resolutions": ()}, 41_996_931, 39_443_137),
     ({"num_classes": 1000, "attention_resolutions": (32,)}, 42_078_852, 39_463_618),
     ({"num_classes": 1000, "attention_resolutions": (64,)}, 42_017_412, 39_448_258),
     (TINY_IMAGENET, 13_387_396, 19_752_642),
     (CIFAR, 4_386_308, 1_075_586),
+    ({"num_classes": 1000, **SNGAN}, 41_996_931, 30_041_857),
 ]
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.networks import build_discriminator
+from sagan_tf.networks.residual_blocks import DiscriminatorBlock
 from tests.networks.small_networks import images, labels, leaves, small_config, stir
 from tests.networks.test_both_networks import count_trainable
 
@@ -20,13 +21,26 @@ def test_first_block_has_no_preactivation() -> None:
     assert [block.downsample for block in blocks] == [True, True, False, False]
 
 
+def test_widths_between_the_convolutions_of_a_block() -> None:
+    """In SNGAN-projection's code, the second convolution changes the width, except in the first block."""
+    options = {"discriminator_widths": (1, 2, 4, 8), "discriminator_minibatch_statistics": 2}
+    for architecture, expected in (("sagan", [4, 8, 16, 32]), ("sngan", [4, 4, 8, 16])):
+        network = build_discriminator(small_config(architecture=architecture, **options))
+        blocks = [layer for layer in network.layers if layer.name.startswith("block_")]
+        assert [block.hidden_filters for block in blocks] == expected
+        assert [block.filters for block in blocks] == [4, 8, 16, 32]
+
+
 def compute_features(network: keras.Model, image_batch: np.ndarray) -> np.ndarray:
-    """Compute phi(x), the sum of the last ReLU features over all locations."""
+    """Compute phi(x), the sum of the last activations over all locations.
+
+    Only a residual block needs a ReLU after it.
+    """
     last = [layer for layer in network.layers if layer.name.startswith("block_")][-1]
     maps = keras.Model(network.inputs, last.output)([image_batch, np.zeros(len(image_batch), np.int32)]).numpy()
     features = np.zeros((len(image_batch), maps.shape[-1]))
     for row, column in np.ndindex(*maps.shape[1:3]):
-        features += np.maximum(maps[:, row, column], 0.0)
+        features += np.maximum(maps[:, row, column], 0.0 if isinstance(last, DiscriminatorBlock) else -np.inf)
     return features
 
 

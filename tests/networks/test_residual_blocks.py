@@ -72,19 +72,24 @@ def test_generator_block_updates_every_statistic_in_training() -> None:
 
 @pytest.mark.parametrize("downsampling", [False, True])
 @pytest.mark.parametrize("preactivation", [False, True])
-@pytest.mark.parametrize("filters", [3, 5])
+@pytest.mark.parametrize(("filters", "hidden_filters"), [(3, 0), (5, 0), (5, 2)])
 @pytest.mark.parametrize("spectral_norm", [None, {}])
 def test_discriminator_block(
-    downsampling: bool, preactivation: bool, filters: int, spectral_norm: dict[str, Any] | None
+    downsampling: bool, preactivation: bool, filters: int, hidden_filters: int, spectral_norm: dict[str, Any] | None
 ) -> None:
     """The 1x1 convolution of the shortcut before pooling equals the order of the block, which pools first."""
     x = tf.constant(features())
     block = DiscriminatorBlock(
-        filters, downsample=downsampling, preactivation=preactivation, spectral_norm=spectral_norm
+        filters,
+        downsample=downsampling,
+        preactivation=preactivation,
+        hidden_filters=hidden_filters,
+        spectral_norm=spectral_norm,
     )
     block.build(x.shape)
     stir(block)
     y = convolve(tf.nn.relu(x) if preactivation else x, block.convolution_1)
+    assert y.shape[-1] == (hidden_filters or filters)
     y = convolve(tf.nn.relu(y), block.convolution_2)
     shortcut = x
     if downsampling or filters != 3:

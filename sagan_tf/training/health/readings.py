@@ -159,9 +159,10 @@ class HealthReader:
             for images in (real_images, fake_images)
         ]
         (real_units, real_logits), (fake_units, fake_logits) = outputs
-        largest = np.maximum(*(units.max(axis=(0, 1, 2)) for units in (real_units, fake_units)))
+        # Units of a convolutional discriminator can be below 0 and still have a gradient.
+        largest = np.maximum(*(np.abs(units).max(axis=(0, 1, 2)) for units in (real_units, fake_units)))
         return {
-            signs.DEAD_UNITS: float(np.mean(largest <= 0.0)),
+            signs.DEAD_UNITS: float(np.mean(largest == 0.0)),
             signs.LOGIT_DEVIATION: float(np.std(np.concatenate([real_logits, fake_logits]))),
             # The probability that the logit of a real image is above that of a fake image; 1/2 for equal logits.
             signs.SEPARATION: float(np.mean(np.sign(real_logits - fake_logits.T)) / 2 + 0.5),
