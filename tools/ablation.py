@@ -66,7 +66,8 @@ def main(options: AblationOptions) -> None:
         selected = own if options.cell else selected
     if not options.cell:
         _write_results(plan)
-    _check_ended(selected, prints_counts=not options.cell)
+    advice = "run the command without --collect" if options.collect else "run the same command"
+    _check_ended(selected, advice, prints_counts=not options.cell)
 
 
 def _select_cells(options: AblationOptions, plan: Plan) -> list[Cell]:
@@ -102,7 +103,7 @@ def _write_results(plan: Plan) -> None:
     print(f"results in {plan.directory / RESULTS}", flush=True)
 
 
-def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
+def _check_ended(cells: Sequence[Cell], advice: str, *, prints_counts: bool) -> None:
     """Raise CommandEndedError if some cells have not finished, and print how many have each status if wanted."""
     by_status: dict[str, list[str]] = {}
     for cell in cells:
@@ -119,7 +120,7 @@ def _check_ended(cells: Sequence[Cell], *, prints_counts: bool) -> None:
         if status not in (FINISHED, UNHEALTHY)
     ]
     if remaining:
-        raise CommandEndedError(f"not finished: {'; '.join(remaining)}; run the same command to continue", 1)
+        raise CommandEndedError(f"not finished: {'; '.join(remaining)}; {advice} to continue", 1)
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -7,14 +7,14 @@ import pathlib
 import pytest
 
 from tests.tools.fake_processes import FakeProcesses, flags_of_two_settings
-from tools.comparisons import cells
+from tools.comparisons import cell_runs
 
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> FakeProcesses:
     """Return the replacement of the processes that train and evaluate."""
     fake = FakeProcesses()
-    monkeypatch.setattr(cells, "run_process", fake)
+    monkeypatch.setattr(cell_runs, "run_process", fake)
     return fake
 
 

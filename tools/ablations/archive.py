@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.files import replace_atomically
+from sagan_tf.runs.evaluation_protocol import select_training_evaluations
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.text import read_text
 from sagan_tf.training.health.signs import DISTANCE_RATIO
@@ -78,7 +79,7 @@ def _list_files(outcome: Outcome) -> Iterator[tuple[Path, str]]:
     if resumed := _RESUMED.findall(read_text(log, errors="replace")) if log.is_file() else []:
         yield log, "".join(f"{line}\n" for line in resumed)
     run = RunDirectory(cell.run_dir)
-    if lines := read_run_records(cell.run_dir):
+    if lines := _select_lines(read_run_records(cell.run_dir)):
         yield run.metrics, "".join(f"{json.dumps(_select_of_line(line))}\n" for line in lines)
     if startup := read_startup(outcome):
         data = _select(startup.get("data", {}), _SIZE_OF_DATA)
@@ -101,6 +102,12 @@ def _select_of_record(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
     if "message" in record:
         selected["message"] = hide_paths_in_message(record["message"], cell.directory)
     return selected
+
+
+def _select_lines(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Select the lines of a log that the results read."""
+    evaluations = select_training_evaluations(lines)
+    return [line for line in lines if line["kind"] != "evaluation" or line in evaluations]
 
 
 def _select_of_line(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def choose_styles(settings: Sequence[str]) -> dict[str, Style]:
     suffice.
     """
     parts = {name: _NUMBERED.fullmatch(name) for name in settings}
-    color_keys = {name: match[2] if match else name for name, match in parts.items()}
+    # A number and a name that is a number, such as `32`, are different keys.
+    color_keys = {name: ("number", match[2]) if match else ("name", name) for name, match in parts.items()}
     kinds = list(dict.fromkeys(match[1] for match in parts.values() if match))
     colors = list(dict.fromkeys(color_keys.values()))
     if len(colors) > len(LINE_COLORS) or len(kinds) > len(LINE_STYLES):

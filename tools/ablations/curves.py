@@ -11,7 +11,7 @@ from typing import Any
 from sagan_tf.visualization.panel_chart import Panel, assign_styles, draw_panels
 from tools.ablations.chart import Chart
 from tools.ablations.curve_styles import choose_styles
-from tools.ablations.metric_text import describe_direction, is_spread, list_metrics_of
+from tools.ablations.metric_text import describe_direction, list_metrics_of
 from tools.ablations.outcomes import Outcome, describe_ending, group_by_setting
 from tools.comparisons.records import read_run_records
 from tools.comparisons.results import Points, average_curve, get_heading
@@ -51,7 +51,7 @@ def draw_metric_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
         metric: The selecting metric.
     """
     groups = group_by_setting(outcomes)
-    metrics = [metric, *(name for name in list_metrics_of(outcomes) if name != metric and not is_spread(name))]
+    metrics = [metric, *(name for name in list_metrics_of(outcomes) if name != metric)]
     has_bands = len(groups) <= _MAX_BANDS
     panels = []
     for name in metrics:

@@ -53,13 +53,13 @@ def read_ended_runs(directories: Iterable[str]) -> list[EndedRun]:
             try:
                 record = dict(json.loads(read_text(path)))
                 record["configuration"] = dict(record["configuration"])
-                run = EndedRun(path, record, _name_origin(path, record))
+                run, status = EndedRun(path, record, _name_origin(path, record)), record["status"]
             except (ValueError, TypeError, KeyError) as error:
                 raise UserError(
                     f"reuse: {path} is not a valid record of a run; repair it, or leave out its directory"
                 ) from error
             # Records from an archive have no run.
-            if record["status"] in (FINISHED, UNHEALTHY) and RunDirectory(path.with_suffix("")).flags.is_file():
+            if status in (FINISHED, UNHEALTHY) and RunDirectory(path.with_suffix("")).flags.is_file():
                 runs.append(run)
     return runs
 
@@ -78,6 +78,9 @@ def find_equal_run(cell: Cell, runs: Sequence[EndedRun]) -> EndedRun | None:
 
     Returns:
         The run, or None if no run is equal or if training of the cell has already begun.
+
+    Raises:
+        UserError: The record of the cell is damaged, or has another configuration or other steps.
     """
     if has_begun(cell.read_record(), cell.run_dir):
         return None
@@ -86,13 +89,21 @@ def find_equal_run(cell: Cell, runs: Sequence[EndedRun]) -> EndedRun | None:
 
 
 def find_origin(cell: Cell) -> str | None:
-    """Return where the copied run of a cell was trained; None for a cell without a copy."""
+    """Return where the copied run of a cell was trained; None for a cell without a copy.
+
+    Raises:
+        UserError: The record of the cell is damaged, or has another configuration or other steps.
+    """
     record = cell.read_record()
     return record.get(REUSED_FROM) if record else None
 
 
 def describe_unused(cells: Sequence[Cell], runs: Sequence[EndedRun]) -> Iterator[str]:
-    """Yield a line for each other study of which no cell uses a run, with the nearest run and what differs."""
+    """Yield a line for each other study of which no cell uses a run, with the nearest run and what differs.
+
+    Raises:
+        UserError: The record of a cell is damaged, or has another configuration or other steps.
+    """
     used = {run.path.parents[1] for cell in cells if (run := find_equal_run(cell, runs))}
     origins = {find_origin(cell) for cell in cells}
     for directory in dict.fromkeys(run.path.parents[1] for run in runs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -84,9 +85,16 @@ def write_images(outcomes: Sequence[Outcome], metric: str, directory: Path) -> S
 
 
 def _count_classes(outcomes: Sequence[Outcome]) -> int:
-    """Return the largest number of classes that a run uses; 0 if all ignore the classes."""
-    runs = [outcome.cell.run_dir for outcome in outcomes if outcome.has_ended]
-    return max((count_used_classes(open_run(run)[1].model) for run in runs if (run / "flags.cfg").is_file()), default=0)
+    """Return the largest number of classes that a run uses; 0 if all ignore the classes.
+
+    A run that cannot be read is left out: `_load_generator` reports it.
+    """
+    counts = [0]
+    for outcome in outcomes:
+        if outcome.has_ended:
+            with contextlib.suppress(UserError):
+                counts.append(count_used_classes(open_run(outcome.cell.run_dir)[1].model))
+    return max(counts)
 
 
 def _load_generator(outcome: Outcome) -> tuple[Generator | None, int]:

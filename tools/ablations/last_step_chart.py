@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sagan_tf.visualization.dot_chart import Dot, DotPanel, draw_dot_panels
 from tools.ablations.chart import Chart
 from tools.ablations.curve_styles import choose_styles
-from tools.ablations.metric_text import describe_direction, is_spread, list_metrics_of
+from tools.ablations.metric_text import describe_direction, list_metrics_of
 from tools.ablations.outcomes import LAST, Outcome, group_by_setting
 from tools.comparisons.results import get_heading, remove_sample_count
 
@@ -48,7 +48,7 @@ def draw_last_step_chart(outcomes: Sequence[Outcome], metric: str) -> Chart:
 
 
 def _select_metrics(outcomes: Sequence[Outcome], metric: str) -> list[str]:
-    others = [name for name in list_metrics_of(outcomes) if name != metric and not is_spread(name)]
+    others = [name for name in list_metrics_of(outcomes) if name != metric]
     places = {name: place for place, name in enumerate(_SHOWN_FIRST)}
     others.sort(key=lambda name: places.get(remove_sample_count(name), len(places)))
     return [metric, *others][:_MAX_PANELS]

@@ -13,8 +13,6 @@ from tools.comparisons.results import get_heading, list_metrics, remove_sample_c
 MAX_HEADLINE_METRICS = 6
 _LEFT_OUT_FIRST = ("density_coverage/density",)
 """Metrics that a table leaves out if there are too many: coverage says nearly the same, and is at most 1."""
-_SPREADS = ("standard_error",)
-"""Parts of metrics for which neither lower nor higher values are better."""
 _DECIMALS = 3
 """Decimals of shares, and of other values below 1."""
 _MIN_SHOWN_P_VALUE = 0.001
@@ -27,15 +25,10 @@ def list_metrics_of(outcomes: Iterable[Outcome]) -> list[str]:
 
 def select_headline_metrics(metrics: Sequence[str], selecting: str) -> list[str]:
     """Return at most `MAX_HEADLINE_METRICS` metrics, the one that selects the best step first."""
-    names = [selecting, *(name for name in metrics if name != selecting and not is_spread(name))]
+    names = [selecting, *(name for name in metrics if name != selecting)]
     if len(names) > MAX_HEADLINE_METRICS:
         names = [name for name in names if remove_sample_count(name) not in _LEFT_OUT_FIRST]
     return names[:MAX_HEADLINE_METRICS]
-
-
-def is_spread(metric: str) -> bool:
-    """Return whether a metric is the spread of another one, such as its standard error."""
-    return metric.partition("/")[2] in _SPREADS
 
 
 def is_lower_better(metric: str) -> bool | None:
@@ -43,7 +36,7 @@ def is_lower_better(metric: str) -> bool | None:
     from sagan_tf.evaluation.metrics import METRICS
 
     family = METRICS.get(split_metric_name(metric.partition("/")[0])[0])
-    return None if family is None or is_spread(metric) else family.lower_is_better
+    return None if family is None else family.lower_is_better
 
 
 def describe_direction(metric: str) -> str:

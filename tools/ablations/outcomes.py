@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sagan_tf.runs.evaluation_protocol import select_training_evaluations
 from sagan_tf.training.health.signs import DISTANCE_RATIO, MIN_DISTANCE_RATIO
 from tools.ablations.portable import hide_paths_in_message
 from tools.comparisons import results
@@ -109,7 +110,7 @@ def _read_outcome(cell: Cell, metric: str) -> Outcome:
     record = read_current_record(cell)
     status = record["status"]
     lines = read_run_records(cell.run_dir)
-    evaluations = dict(_list_evaluations(lines))
+    evaluations = {line["step"]: flatten_metrics(line) for line in select_training_evaluations(lines)}
     last_step = None
     if status == FINISHED:
         last_step = record["step"]
@@ -129,12 +130,6 @@ def _read_outcome(cell: Cell, metric: str) -> Outcome:
 
 def _is_end(status: str) -> bool:
     return status in (FINISHED, UNHEALTHY)
-
-
-def _list_evaluations(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, dict[str, float]]]:
-    for line in lines:
-        if line["kind"] == "evaluation" and line.get("generator_weights", "ema") == "ema":
-            yield line["step"], flatten_metrics(line)
 
 
 def _find_distance_ratio(lines: Iterable[Mapping[str, Any]]) -> float | None:

@@ -63,9 +63,8 @@ def create_plan(options: AblationOptions) -> Plan:
     study, base = find_study(options.study), find_base(options.base)
     load_tensorflow()
     directory = _find_directory(options, study, base)
-    common_flags = collect_common_flags(
-        options.metrics, _find_data_dir(options, directory, ROOT / base), options.evaluate_every
-    )
+    data_dir = options.data_dir or (_find_recorded_data_dir(study, directory, ROOT / base) if options.collect else "")
+    common_flags = collect_common_flags(options.metrics, data_dir, options.evaluate_every)
     common = parse_config([f"--flagfile={ROOT / base}", *common_flags])
     rates = common.training.generator_learning_rate, common.training.discriminator_learning_rate
     settings = [replace_equal_rate(setting, *rates) for setting in select_settings(study, options.settings)]
@@ -92,12 +91,14 @@ def _find_directory(options: AblationOptions, study: Study, base: str) -> Path:
     return Path(options.run_dir or f"runs/ablations/{study.name}/{Path(base).stem}").expanduser().absolute()
 
 
-def _find_data_dir(options: AblationOptions, directory: Path, base: Path) -> str:
-    """Return the directory of the data, with `--collect` that of the recorded runs; empty for that of the base."""
-    recorded = find_recorded_data_dir(directory) if options.collect else ""
-    if recorded and recorded == parse_config([f"--flagfile={base}"]).data.data_dir:
-        return ""
-    return recorded or options.data_dir
+def _find_recorded_data_dir(study: Study, directory: Path, base: Path) -> str:
+    """Return the directory of the data of the recorded runs; empty if it is that of the base, or if none is recorded.
+
+    Settings that name their own data are left out.
+    """
+    settings = [s.name for s in study.settings if not any(flag.startswith("--data_dir=") for flag in s.flags)]
+    recorded = find_recorded_data_dir(directory, settings)
+    return "" if recorded == parse_config([f"--flagfile={base}"]).data.data_dir else recorded
 
 
 def _leave_out_equal(pairs: Sequence[tuple[Setting, Config]], notes: list[str]) -> list[tuple[Setting, Config]]:

@@ -21,8 +21,8 @@ from tools.ablations.tables import format_cells_csv
 RESULTS = "results.md"
 
 
-def write_results(plan: Plan) -> list[Outcome]:
-    """Write `results.md` and the files that it shows, and return the outcomes of all cells.
+def write_results(plan: Plan) -> None:
+    """Write `results.md` and the files that it shows.
 
     Several processes may write the results of one directory at the same time.
 
@@ -47,7 +47,6 @@ def write_results(plan: Plan) -> list[Outcome]:
         plan.directory / RESULTS, format_page(plan, outcomes, figures + _describe_images(images.names), images.notes)
     )
     write_archive(plan.directory, outcomes)
-    return outcomes
 
 
 def _read_images_to_keep(plan: Plan) -> StudyImages | None:

@@ -9,11 +9,13 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sagan_tf.errors import UserError
 from sagan_tf.runs.run_lock import InUseError, lock_file
 from sagan_tf.text import read_text
-from tools.ablations.ended_runs import REUSED_FROM, EndedRun, find_equal_run, find_origin
+from tools.ablations.ended_runs import REUSED_FROM, EndedRun, find_equal_run
 from tools.comparisons.cells import Cell
 from tools.comparisons.processes import exit_on_sigterm
+from tools.comparisons.records import FINISHED, UNHEALTHY
 
 _SUFFIXES = (".log", ".evaluation.json")
 """Ends of the names of the files that are copied beside the directory of a run."""
@@ -25,6 +27,10 @@ def copy_equal_runs(cells: Iterable[Cell], runs: Sequence[EndedRun]) -> None:
     """Copy runs of other studies to the places of cells, and print a line for each.
 
     Files of weights are hard links where the file system can link them. A run that cannot be copied is not used.
+
+    Raises:
+        UserError: The record of a cell is damaged, or has another configuration or other steps; or what is left of a
+            copy cannot be removed.
     """
     with exit_on_sigterm():
         for cell in cells:
@@ -44,16 +50,13 @@ def _try_to_copy(cell: Cell, run: EndedRun) -> str:
         _copy_run(cell, run)
         if json.loads(read_text(run.path)) == run.record:
             cell.write_record({**run.record, "setting": cell.setting.name, REUSED_FROM: run.origin})
-            cell.path_with_suffix(_COPY).rmdir()
             return f"reused: {run.origin}, which has the same options"
         reason = "it has changed"
-    except OSError as error:
+    except (OSError, UserError) as error:
         first = error.args[0][0][2] if isinstance(error, shutil.Error) else error
         reason = f"it cannot be copied: {first}"
-    except BaseException:
+    finally:
         _discard(cell)
-        raise
-    _discard(cell)
     return f"trained, and not reused from {run.path.with_suffix('')}: {reason}"
 
 
@@ -80,7 +83,12 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def discard_incomplete_copies(cells: Iterable[Cell]) -> None:
-    """Remove what is left of copies whose process was killed. Those that another process is making stay."""
+    """Remove what is left of copies whose process was killed. Those that another process is making stay.
+
+    Raises:
+        UserError: The record of a cell is damaged, or has another configuration or other steps; or what is left of a
+            copy cannot be removed.
+    """
     for cell in cells:
         if cell.path_with_suffix(_COPY).exists():
             with contextlib.suppress(InUseError), lock_file(cell.path_with_suffix(".lock"), cell.name):
@@ -88,11 +96,22 @@ def discard_incomplete_copies(cells: Iterable[Cell]) -> None:
 
 
 def _discard(cell: Cell) -> None:
-    """Remove an incomplete copy. If the cell has the record of a copy, only the temporary directory is left of it."""
-    if not cell.path_with_suffix(_COPY).exists():
+    """Remove an incomplete copy. If the cell has the record of a run that has ended, the copy is complete.
+
+    The temporary directory is removed last. Training must not begin beside it: the run would be taken for a copy.
+    """
+    copy = cell.path_with_suffix(_COPY)
+    if not copy.exists():
         return
-    if find_origin(cell) is None:
-        shutil.rmtree(cell.run_dir, ignore_errors=True)
-        for suffix in _SUFFIXES:
-            cell.path_with_suffix(suffix).unlink(missing_ok=True)
-    shutil.rmtree(cell.path_with_suffix(_COPY), ignore_errors=True)
+    record = cell.read_record()
+    try:
+        if record is None or record["status"] not in (FINISHED, UNHEALTHY):
+            if cell.run_dir.exists():
+                shutil.rmtree(cell.run_dir)
+            for suffix in _SUFFIXES:
+                cell.path_with_suffix(suffix).unlink(missing_ok=True)
+        shutil.rmtree(copy)
+    except OSError as error:
+        raise UserError(
+            f"reuse: {copy}, which is left of a copy of a run, cannot be removed: {error}; remove it and {cell.run_dir}"
+        ) from error

@@ -12,6 +12,7 @@ from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from sagan_tf.runs.run_lock import lock_run_directory
 from tools.comparisons import results
+from tools.comparisons.cell_runs import run_cell
 from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.devices import check_device_names, check_devices_exist, devices_option, use_device
 from tools.comparisons.execution import run_on_devices
@@ -125,7 +126,7 @@ def _run_cells(directory: Path, cells: Sequence[Cell], device: str) -> list[dict
     records = []
     with use_device(device):
         for cell in cells:
-            records.append(cell.run())
+            records.append(run_cell(cell))
             print(cell.describe(records[-1]), flush=True)
             _write_results(directory, cells, records)
     return records

@@ -5,45 +5,28 @@ RUN_DIR/SETTING/seed_0.log               the output of `sagan_tf.train` and `sag
 RUN_DIR/SETTING/seed_0.evaluation.json   the result of `sagan_tf.evaluate`
 RUN_DIR/SETTING/seed_0.json              the record of the cell
 
-A cell that has finished, or that training stopped as unhealthy, is not run again. A cell that failed, because of a
-wrong flag or a full disk, or that was interrupted, continues.
+`cell_runs.run_cell` trains and evaluates a cell.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically
-from sagan_tf.text import read_text
-from tools.comparisons.log_lock import open_locked_log
-from tools.comparisons.processes import STOPPED, run_process
 from tools.comparisons.records import (
     FAILED,
     FINISHED,
-    READINGS,
-    RUNNING,
-    UNFINISHED,
     UNHEALTHY,
-    compute_training_seconds,
-    describe_failure,
-    find_last_reading,
-    find_saved_step,
-    flatten_metrics,
     format_option_values,
-    read_num_replicas,
     read_record,
-    read_run_records,
 )
 from tools.comparisons.settings import Setting
-from tools.machine import describe_origin
 
 _STEPS_WITHOUT_END = 10_000_000
 
@@ -140,8 +123,6 @@ class Cell:
         if record["status"] == UNHEALTHY:
             path = self.path_with_suffix(".json")
             return f"{self.name}: stopped: unhealthy: {record['message']} (remove {path} to try again)"
-        if record["status"] == RUNNING:
-            return f"{self.name}: running: {record['message']}"
         if record["status"] == FAILED:
             return f"{self.name}: failed: {record['message']}; run the same command to try again"
         return f"{self.name}: unfinished: {record['message']}; run the same command to continue"
@@ -162,89 +143,3 @@ class Cell:
     def write_record(self, record: dict[str, Any]) -> None:
         """Write the record of the cell."""
         write_atomically(self.path_with_suffix(".json"), json.dumps(record, indent=1) + "\n")
-
-    def run(self) -> dict[str, Any]:
-        """Train and evaluate, unless the record shows that this has been done.
-
-        Returns:
-            The record of the cell.
-
-        Raises:
-            UserError: The record is damaged, or has another configuration or another limit.
-        """
-        record = self.read_record()
-        if record is None or record["status"] in (UNFINISHED, FAILED):
-            seconds = record["cpu_seconds"] if record else 0.0
-            record = self.describe_identity() | {"status": UNFINISHED, "cpu_seconds": seconds} | describe_origin()
-            self.run_dir.parent.mkdir(parents=True, exist_ok=True)
-            with open_locked_log(self.path_with_suffix(".log"), self.run_dir, self.name) as log:
-                self.write_record(record)
-                record |= self._train_and_evaluate(record, log)
-                ended = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-                record |= {"replicas": read_num_replicas(self.run_dir), "ended": ended}
-                self.write_record(record)  # Before the lock ends: without it, the cell would seem to be interrupted.
-        return record
-
-    def _train_and_evaluate(self, record: dict[str, Any], log: IO[bytes]) -> dict[str, Any]:
-        if not self._is_trained():
-            command = self.create_train_command()
-            status, cpu_seconds, output = self._run_command(command, log, self._create_stop_condition())
-            record["cpu_seconds"] += cpu_seconds
-            self.write_record(record)
-            if status not in (0, STOPPED):
-                return describe_failure(status, output)
-        status, _, output = self._run_command(self.create_evaluate_command(), log)
-        if status:
-            return describe_failure(status, output)
-        return {"status": FINISHED} | self._collect_results(
-            json.loads(read_text(self.path_with_suffix(".evaluation.json")))
-        )
-
-    def _run_command(
-        self, command: list[str], log: IO[bytes], is_over: Callable[[], bool] | None = None
-    ) -> tuple[int, float, str]:
-        """Run a command; return its exit status, CPU seconds and output."""
-        path = self.path_with_suffix(".log")
-        written_before = path.stat().st_size
-        status, cpu_seconds = run_process(command, log, is_over)
-        return status, cpu_seconds, path.read_bytes()[written_before:].decode(errors="replace")
-
-    def _collect_results(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        records = read_run_records(self.run_dir)
-        trained = [record for record in records if record["kind"] == "train"]
-        images_per_step = round(trained[-1]["images_per_second"] / trained[-1]["steps_per_second"])
-        return {
-            "step": evaluation["step"],
-            "images_seen": evaluation["step"] * images_per_step,
-            "training_seconds": self._compute_training_seconds(),
-            **{name: find_last_reading(records, reading.scalar) for name, reading in READINGS.items()},
-            "values": flatten_metrics(evaluation),
-            "worst_class": next(iter(evaluation.get("worst_class", {}).values()), None),
-        }
-
-    def _create_stop_condition(self) -> Callable[[], bool]:
-        """Create a function that returns whether training should be stopped.
-
-        It returns False until the process has written records: older ones may belong to steps that were lost.
-        """
-        path = self.run_dir / "metrics.jsonl"
-
-        def modified() -> int:
-            return path.stat().st_mtime_ns if path.exists() else 0
-
-        before = modified()
-        return lambda: modified() != before and self._is_over()
-
-    def _is_over(self) -> bool:
-        return bool(self.limit.minutes) and self._compute_training_seconds() >= 60.0 * self.limit.minutes
-
-    def _is_trained(self) -> bool:
-        """Return whether training has reached its minutes and has been saved.
-
-        This is so if the comparison was interrupted during the evaluation.
-        """
-        records = read_run_records(self.run_dir)
-        return self._is_over() and find_saved_step(self.run_dir) >= records[-1]["step"]
-
-    def _compute_training_seconds(self) -> float:
-        return compute_training_seconds(self.run_dir, self.path_with_suffix(".log"))

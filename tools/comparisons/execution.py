@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import CommandEndedError
 from sagan_tf.runs.run_lock import InUseError, lock_file
+from tools.comparisons.cell_runs import run_cell
 from tools.comparisons.cells import Cell
 from tools.comparisons.devices import use_device
 from tools.comparisons.processes import exit_on_sigterm
@@ -58,7 +59,7 @@ def run_cells(cells: Iterable[Cell], device: str) -> list[Cell]:
 def _run_cell(cell: Cell) -> None:
     record = cell.read_record()
     if record is None or record["status"] not in (FINISHED, UNHEALTHY):
-        print(cell.describe(cell.run()), flush=True)
+        print(cell.describe(run_cell(cell)), flush=True)
 
 
 def run_on_devices(cells: Sequence[Cell], devices: Sequence[str], program: str) -> list[Cell]:

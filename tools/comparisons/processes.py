@@ -57,7 +57,8 @@ def run_process(command: list[str], log: IO[bytes], is_over: Callable[[], bool] 
                     stopped = True
                     process.terminate()
         except BaseException:
-            process.terminate()  # The run saves; the comparison can continue it later.
+            if not stopped:  # A second signal would end the run while it saves.
+                process.terminate()  # The run saves; the comparison can continue it later.
             raise
     status = process.returncode
     if status == STOPPED and not stopped:

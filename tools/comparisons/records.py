@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +79,8 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
         return None
     try:
         record = dict(json.loads(read_text(path)))
+        if not isinstance(record["status"], str) or not isinstance(record.get("configuration", {}), dict):
+            raise TypeError
         differences = list(find_differences(record, identity)) if has_begun(record, run_dir) else []
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
@@ -93,13 +95,16 @@ def read_record(path: Path, run_dir: Path, identity: Mapping[str, Any]) -> dict[
     return record
 
 
-def find_recorded_data_dir(directory: Path) -> str:
-    """Return the `data_dir` in the first record of a comparison; empty without a record that can be read.
+def find_recorded_data_dir(directory: Path, settings: Collection[str]) -> str:
+    """Return the `data_dir` in the first record of some settings; empty without a record that can be read.
 
     Args:
         directory: The directory of the comparison.
+        settings: The names of the settings.
     """
     for path in list_record_paths(directory):
+        if path.parent.name not in settings:
+            continue
         with contextlib.suppress(ValueError, TypeError, KeyError):  # `read_record` reports a damaged record.
             return str(json.loads(read_text(path))["configuration"]["data_dir"])
     return ""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sagan_tf.runs.evaluation_protocol import select_training_evaluations
 from sagan_tf.training.health.signs import LATENT_RANK, OVERFITTING
 from sagan_tf.visualization.line_chart import draw_line_charts
 from tools.comparisons.records import (
@@ -93,8 +94,9 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
         is known.
     """
     recorded = [(setting, read_run_records(run_dir)) for setting, run_dir in runs]
+    evaluated = [(setting, select_training_evaluations(lines)) for setting, lines in recorded]
     charts = {
-        "recall": _average_curves(recorded, _find_recall),
+        "recall": _average_curves(evaluated, _find_recall),
         _RANK_TITLE: _average_curves(recorded, lambda line: line.get(LATENT_RANK)),
         "overfitting of the discriminator": _average_curves(recorded, lambda line: line.get(OVERFITTING)),
     }
@@ -105,18 +107,17 @@ def draw_charts(runs: Iterable[tuple[str, Path]]) -> str:
 
 
 def _find_recall(line: Mapping[str, Any]) -> float | None:
-    """Return the recall in a line of `metrics.jsonl`, or None."""
-    values = flatten_metrics(line) if line["kind"] == "evaluation" else {}
-    return next((value for name, value in values.items() if name.endswith("/recall")), None)
+    """Return the recall in an evaluation of `metrics.jsonl`, or None."""
+    return next((value for name, value in flatten_metrics(line).items() if name.endswith("/recall")), None)
 
 
 def _average_curves(
-    recorded: Iterable[tuple[str, list[dict[str, Any]]]], read: Callable[[Mapping[str, Any]], float | None]
+    recorded: Iterable[tuple[str, Sequence[Mapping[str, Any]]]], read: Callable[[Mapping[str, Any]], float | None]
 ) -> dict[str, Points]:
     """Average a quantity over the runs of each setting, at the steps that all have.
 
     Args:
-        recorded: The setting and the lines of `metrics.jsonl` of each run.
+        recorded: The setting and lines of `metrics.jsonl` of each run.
         read: Returns the quantity in a line, or None.
 
     Returns:

@@ -72,7 +72,10 @@ def find_base(flagfile: str) -> str:
     Args:
         flagfile: A path relative to the repository or to the current directory, or an absolute path.
     """
-    return flagfile if (ROOT / flagfile).is_file() else str(Path(flagfile).expanduser().absolute())
+    path = ROOT / Path(flagfile).expanduser()
+    if not path.is_file():
+        path = Path(flagfile).expanduser().absolute()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
 def has_metrics(base: Path) -> bool:

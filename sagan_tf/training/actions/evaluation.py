@@ -15,18 +15,13 @@ from sagan_tf.errors import UserError
 from sagan_tf.files import append_line, write_atomically
 from sagan_tf.keras_backend import keras
 from sagan_tf.runs.checkpoints import Checkpoints
+from sagan_tf.runs.evaluation_protocol import DEFAULTS, get_protocol
 from sagan_tf.text import read_text
 from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.actions.tensorboard import write_scalars
 
 _logger = logging.getLogger("sagan_tf")
 
-# Keys of an evaluation record. Values are compared only if all of these are equal.
-_PROTOCOL = (
-    *("num_samples", "extractor", "preprocessing", "reference", "held_out", "seed", "evaluation_labels", "precision"),
-)
-# The value in records without this key: records of earlier versions, or of a generator without labels.
-_DEFAULT_LABELS = {"evaluation_labels": "uniform"}
 # Types of the values in `best.json`. Optional keys are absent until a value is finite, and in earlier versions.
 _REQUIRED_TYPES = {"metric": str, "protocol": dict, "worse_in_a_row": int, "last": int | float}
 _OPTIONAL_TYPES = {"value": int | float, "step": int, "last_step": int}
@@ -95,7 +90,7 @@ class Evaluate:
         append_line(self._metrics_path, json.dumps(record))
         write_scalars(self._writer, report.step, {f"evaluation/{name}": value for name, value in scalars.items()})
         name, value = next(iter(scalars.items()))
-        protocol = _DEFAULT_LABELS | {key: record[key] for key in _PROTOCOL if key in record}
+        protocol = get_protocol(record)
         if (self._best_record.get("metric"), self._best_record.get("protocol")) != (name, protocol):
             if self._best_record:
                 _logger.info("the metric or its protocol has changed: earlier evaluations are not compared")
@@ -147,7 +142,7 @@ def read_best(path: pathlib.Path, precision: str) -> dict[str, Any]:
     types = _REQUIRED_TYPES | _OPTIONAL_TYPES
     if not all(isinstance(record[key], value_type) for key, value_type in types.items() if key in record):
         return {}
-    defaults = _DEFAULT_LABELS | {"precision": keras.DTypePolicy(precision).compute_dtype}
+    defaults = DEFAULTS | {"precision": keras.DTypePolicy(precision).compute_dtype}
     return record | {"protocol": defaults | record["protocol"]}
 
 

@@ -1,6 +1,8 @@
 """Signals that stop a run.
 
-After the first signal the run finishes its current steps, saves and stops. A second signal stops it at once.
+After the first signal the run finishes its current steps, saves and stops. A second signal stops it at once, except
+one of the same kind within a second: a scheduler that signals all processes of a job also signals the parent of a run,
+which passes the signal on.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from types import TracebackType
 
 from sagan_tf.errors import StoppedBySignalError
@@ -19,6 +22,7 @@ from sagan_tf.training.actions.schedule import StepReport
 _logger = logging.getLogger("sagan_tf")
 # Slurm sends SIGUSR1 before the time limit of a job, if it is requested.
 _SIGNAL_NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")
+_SAME_REQUEST_SECONDS = 1.0
 
 
 class StopSignals:
@@ -34,6 +38,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._received_at = 0.0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
@@ -73,8 +78,11 @@ class StopSignals:
         if number not in self._before:
             return
         if self.received is not None:
+            is_repeated = time.monotonic() - self._received_at < _SAME_REQUEST_SECONDS
+            if number == self.received and is_repeated:
+                return
             os._exit(128 + number)
-        self.received = number
+        self.received, self._received_at = number, time.monotonic()
         name = signal.Signals(number).name
         _logger.info("%s: the run saves and stops after its current steps; a second signal stops it at once", name)
 

@@ -74,6 +74,14 @@ def test_results_are_collected_without_the_directory_of_the_data(processes: Fake
     assert "data_dir" in error and "remove" not in error
 
 
+def test_settings_with_data_of_their_own_are_collected(processes: FakeProcesses, flags, tmp_path) -> None:
+    (tmp_path / "study.txt").write_text(f"# Data.\nplain --data_dir={tmp_path}/own\nwide\n")
+    flags = [*flags, f"--study={tmp_path / 'study.txt'}", "--base=configs/ablations/fashion_mnist_32.cfg"]
+    assert ablation.run([*flags, f"--data_dir={tmp_path / 'data'}"]) == 0
+    assert ablation.run([*flags, "--collect"]) == 0
+    assert ablation.run([*flags, "--collect", f"--data_dir={tmp_path / 'data'}"]) == 0
+
+
 def test_stored_cells_outside_of_the_results_are_named(processes: FakeProcesses, flags, tmp_path, capsys) -> None:
     def collect(*more: str) -> tuple[str, str]:
         assert ablation.run([*flags, *more]) == 0
@@ -153,7 +161,8 @@ def test_single_cells_write_no_results(processes: FakeProcesses, flags, tmp_path
     assert re.findall(r"--run_dir=\S+?(\w+/seed_\d)", str(trained)) == ["wide/seed_1", "plain/seed_0"]
     assert not (tmp_path / "runs" / "results.md").exists() and "cells:" not in capsys.readouterr().out
     assert ablation.run([*flags, "--collect"]) == 1  # two cells have not been started
-    assert "2 not started" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "2 not started" in printed.out and "run the command without --collect to continue" in printed.err
     assert [row["status"] for row in read_rows(tmp_path)] == ["finished", "not started", "not started", "finished"]
 
 

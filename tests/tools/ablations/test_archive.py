@@ -93,6 +93,20 @@ def test_results_from_the_archive_are_those_of_the_runs(study: pathlib.Path, fla
     assert "samples.png" not in page and "- wide: a reason" in page
 
 
+def test_a_later_evaluation_changes_no_result(study: pathlib.Path, flags):
+    """`sagan_tf.evaluate` appends to the log of the run, for example precision of the best checkpoint."""
+    before = {name: (study / name).read_bytes() for name in RESULTS}
+    for changes in ({"seed": 7}, {"num_samples": {"is10k": 10_000}, "is10k": 3.0}):
+        log = study / "plain" / "seed_0" / "metrics.jsonl"
+        evaluation = next(
+            line for line in map(json.loads, log.read_text().splitlines()) if line["kind"] == "evaluation"
+        )
+        with log.open("a") as file:
+            file.write(json.dumps(evaluation | {"fcd10k": 0.01, **changes}) + "\n")
+    assert ablation.run([*flags, f"--run_dir={study}", "--collect"]) == 0
+    assert {name: (study / name).read_bytes() for name in RESULTS} == before
+
+
 def test_a_damaged_list_of_images_is_an_error_before_anything_is_written(study, flags, tmp_path, capsys):
     other = unpack(study, tmp_path / "other")
     names = '{"names": {"%s": ""}, "notes": []}'

@@ -101,7 +101,17 @@ def test_the_origin_names_no_other_directory_and_stays_that_of_a_copy(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "changes", [None, {"setting": 0, "seed": "x"}, {"configuration": 5}, {"configuration": None}, "{", "[]", "{}"]
+    "changes",
+    [
+        None,
+        {"setting": 0, "seed": "x"},
+        {"configuration": 5},
+        {"configuration": None},
+        "{",
+        "[]",
+        "{}",
+        '{"setting": "a", "seed": 0, "configuration": {}}',
+    ],
 )
 def test_a_directory_without_valid_records_is_an_error(changes: Any, tmp_path: pathlib.Path) -> None:
     if isinstance(changes, dict):

@@ -75,6 +75,16 @@ def test_runs_with_a_checkpoint_are_shown_and_others_are_left_out_with_a_reason(
             assert min(image.size) > 32
 
 
+def test_a_run_with_damaged_flags_is_left_out_with_a_reason(tmp_path: pathlib.Path):
+    outcomes = [make_outcome(tmp_path, "plain", seed, FINISHED) for seed in (0, 1)]
+    for outcome in outcomes:
+        with zipfile.ZipFile(ROOT / "tests" / "stored" / "run.zip") as stored:
+            stored.extractall(outcome.cell.run_dir)
+    (outcomes[0].cell.run_dir / "flags.cfg").write_text("--resolution=")
+    images = write_images(outcomes, "fcd10k", tmp_path)
+    assert images.notes == ["plain, seed 0: no checkpoint can be read"] and SAMPLES in images.names
+
+
 def test_only_weights_that_are_not_finite_are_called_so(tmp_path: pathlib.Path, monkeypatch):
     def fail(*_: object) -> None:
         raise error

@@ -18,7 +18,6 @@ from tools.comparisons.cells import Cell
 
 OTHERS = {
     "classifier_score10k": 4.0,
-    "classifier_score10k/standard_error": 0.1,
     "kcd10k": 1.0,
     "cmmd10k": 1.0,
     "label_agreement10k": 0.5,

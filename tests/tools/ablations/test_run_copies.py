@@ -9,8 +9,10 @@ import shutil
 
 import pytest
 
+from sagan_tf.errors import UserError
 from sagan_tf.runs.run_lock import lock_file
 from tests.tools.ablations.test_ended_runs import make_cell, read_runs, write_run
+from tests.tools.ablations.toy_outcomes import write_cell
 from tools.ablations.run_copies import copy_equal_runs, discard_incomplete_copies
 from tools.comparisons.cells import Cell
 from tools.comparisons.execution import run_cells
@@ -116,6 +118,27 @@ def test_a_copy_that_was_killed_at_its_very_end_is_kept(source: Cell, cell: Cell
     cell.path_with_suffix(".copy").mkdir()
     discard_incomplete_copies([cell])
     assert read_files(cell) == read_files(source) and not cell.path_with_suffix(".copy").exists()
+
+
+def test_a_run_that_the_cell_trained_itself_is_kept(cell: Cell) -> None:
+    """It is beside the directory of a copy whose process was killed before it wrote the record."""
+    write_cell(cell.directory, "pooled", 0, [4.0, 2.0, 3.0])
+    before = read_files(cell)
+    cell.path_with_suffix(".copy").mkdir()
+    discard_incomplete_copies([cell])
+    assert read_files(cell) == before and not cell.path_with_suffix(".copy").exists()
+
+
+def test_nothing_is_trained_beside_a_copy_that_cannot_be_removed(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start of the command would take the run for the copy, and remove it."""
+
+    def refuse(path: pathlib.Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    cell.path_with_suffix(".copy").mkdir(parents=True)
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(UserError, match=r"reuse: .*seed_0\.copy, .*cannot be removed: .*Permission denied"):
+        discard_incomplete_copies([cell])
 
 
 def test_a_run_that_cannot_be_copied_or_that_changes_is_not_used(

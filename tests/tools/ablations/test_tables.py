@@ -89,7 +89,7 @@ def test_settings_without_a_finite_value_are_shown(value: float, tmp_path):
 
 def test_the_table_has_six_metrics_and_the_csv_all(tmp_path):
     parts = ["precision_recall10k/precision", "precision_recall10k/recall", "density_coverage10k/density"]
-    names = ["is10k", "label_agreement10k", "kid10k/standard_error", *parts, "density_coverage10k/coverage"]
+    names = ["is10k", "label_agreement10k", *parts, "density_coverage10k/coverage"]
     cell = write_cell(tmp_path, "plain", 0, [3.0, 3.0, 3.0], others=dict.fromkeys(names, 0.5))
     outcomes = read_outcomes([cell], "fcd10k")
     heading = make_metrics_table(outcomes, "fcd10k", LAST)[0][5:]

@@ -1,12 +1,15 @@
+import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
 
+from tests.waiting import wait_until
 from tools.comparisons.processes import STOPPED, exit_on_sigterm, run_process
 
 SAVES = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(143))); "
@@ -53,6 +56,33 @@ def test_sigterm_ends_this_process_after_the_child_has_saved(tmp_path: pathlib.P
         run_with_log(python(SAVES + WAITS), log, end_this_process)
     assert ended.value.code == STOPPED
     assert log.read_text().split() == ["began", "saved"]
+
+
+def test_a_process_that_saves_gets_no_second_signal(tmp_path: pathlib.Path):
+    """It would end the process before it has saved."""
+    log = tmp_path / "log"
+    saves = (
+        "import signal, sys, time\n"
+        "def save(*_):\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
+        "    print('saves', flush=True)\n"
+        "    time.sleep(1.0)\n"
+        "    print('saved', flush=True)\n"
+        "    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+    )
+
+    def interrupt() -> None:
+        wait_until(lambda: "saves" in log.read_text(), seconds=20)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    log.touch()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(SystemExit), exit_on_sigterm():
+        run_with_log(python(saves + WAITS), log, lambda: "began" in log.read_text())
+    thread.join()
+    assert log.read_text().split() == ["began", "saves", "saved"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has ended")

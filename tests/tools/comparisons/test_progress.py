@@ -12,8 +12,9 @@ import pytest
 from sagan_tf.files import write_atomically
 from tests.tools.comparisons.toy_cells import make_cells, read_events, start_cells, wait_for_step
 from tests.waiting import wait_until
+from tools.comparisons import cell_runs, log_lock, progress
 from tools.comparisons import cells as cells_module
-from tools.comparisons import log_lock, progress
+from tools.comparisons.cell_runs import run_cell
 from tools.comparisons.log_lock import is_log_locked
 from tools.comparisons.progress import read_current_record
 
@@ -53,7 +54,7 @@ def test_a_cell_that_ends_while_its_status_is_read_has_finished(tmp_path: pathli
         write_atomically(path, text)
 
     def end_before(log: pathlib.Path) -> Any:
-        cell.run()
+        run_cell(cell)
         return is_log_locked(log)
 
     monkeypatch.setattr(cells_module, "write_atomically", write)
@@ -75,10 +76,10 @@ def test_without_locks_a_cell_is_unfinished_and_not_interrupted(has_module, tmp_
     seen: list[dict[str, Any]] = []
     without_locks = types.SimpleNamespace(LOCK_SH=1, LOCK_EX=2, LOCK_NB=4, flock=refuse) if has_module else None
     monkeypatch.setattr(log_lock, "fcntl", without_locks)
-    monkeypatch.setattr(cells_module, "run_process", read_while_running)
+    monkeypatch.setattr(cell_runs, "run_process", read_while_running)
     assert read_current_record(cell)["status"] == "not started"
     cell.run_dir.mkdir(parents=True)
     (cell.run_dir / "metrics.jsonl").write_text('{"kind": "train", "step": 3}\n')
-    cell.run()
+    run_cell(cell)
     assert seen[0]["status"] == "unfinished" and seen[0]["message"].startswith("at step 3 ")
     assert read_current_record(cell)["status"] == "failed"

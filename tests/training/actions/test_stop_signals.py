@@ -1,6 +1,7 @@
 """Tests of signals that stop a run."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from sagan_tf.errors import StoppedBySignalError
+from sagan_tf.training.actions import stop_signals
 from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.actions.stop_signals import StopOnSignal, StopSignals
 from tests import waiting
@@ -39,6 +41,22 @@ def test_a_signal_stops_the_run_after_its_steps(number):
             stop(StepReport(4, 2, {}, 1.0, last=False))
     assert checkpoints.saved == 1 and caught.value.status == 128 + number
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_repeated_at_once_is_the_same_request(monkeypatch):
+    """A scheduler signals all processes of a job, and the parent of a run passes its own signal on."""
+    exits: list[int] = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    with StopSignals() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        waiting.wait_until(lambda: signals.received == signal.SIGTERM)
+        monkeypatch.setattr(stop_signals, "_SAME_REQUEST_SECONDS", 3600.0)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        waiting.wait_until(lambda: exits == [130])  # Only the signal of another kind ends the run at once.
+        monkeypatch.setattr(stop_signals, "_SAME_REQUEST_SECONDS", 0.0)
+        signal.raise_signal(signal.SIGTERM)
+        waiting.wait_until(lambda: exits == [130, 143])
 
 
 def test_signals_are_not_handled_in_a_thread():
@@ -81,7 +99,7 @@ def test_a_second_signal_stops_the_run_at_once(tmp_path):
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         wait_until(lambda: "SIGINT: " in read_output(run_dir), process)
-        time.sleep(0.5)
+        time.sleep(1.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 130
