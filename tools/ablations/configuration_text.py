@@ -32,7 +32,14 @@ def _describe_attention(model: ModelConfig) -> str:
     if not places:
         return "none"
     texts = [f"at {', '.join(map(str, sizes))} px in the {network}" for network, sizes in places.items()]
-    return f"{model.attention_block}, {model.attention_form}, {' and '.join(texts)}"
+    return f"{model.attention_block} {' and '.join(texts)}"
+
+
+def _describe_attention_form(model: ModelConfig) -> str:
+    has_form = model.attention_block == "self_attention" and (
+        model.generator_attention or model.discriminator_attention
+    )
+    return model.attention_form if has_form else ""
 
 
 def _describe_normalization(model: ModelConfig) -> str:
@@ -95,6 +102,7 @@ DESCRIPTIONS: dict[str, Callable[[Config], str]] = {
     "architecture": lambda config: config.model.architecture,
     "widths": lambda config: _describe_widths(config.model),
     "attention": lambda config: _describe_attention(config.model),
+    "form of attention": lambda config: _describe_attention_form(config.model),
     "spectral normalization": lambda config: _describe_normalization(config.model),
     "conditioning": lambda config: config.model.conditioning,
     "pooling of the discriminator": lambda config: config.model.discriminator_pooling,
@@ -110,4 +118,5 @@ DESCRIPTIONS: dict[str, Callable[[Config], str]] = {
     "extractor": _describe_extractor,
     "reference": _describe_reference,
 }
-"""Rows of the table of the setup, with functions that describe a configuration."""
+"""Rows of the table of the setup, with functions that describe a configuration. An empty text is no description: other
+settings alone decide."""

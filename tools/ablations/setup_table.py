@@ -41,11 +41,11 @@ def make_setup_table(plan: Plan, outcomes: Sequence[Outcome]) -> list[list[str]]
 
 
 def _list_common_options(plan: Plan) -> list[list[str]]:
-    """Return a row for each part of the configuration that is the same in all settings."""
+    """Return a row for each part of the configuration that is the same in all settings that have it."""
     configs = {cell.setting.name: cell.config for cell in plan.cells}.values()
     rows = []
     for name, describe in DESCRIPTIONS.items():
-        values = {describe(config) for config in configs}
+        values = {describe(config) for config in configs} - {""}
         rows += [[name, *values]] if len(values) == 1 else []
     return rows
 

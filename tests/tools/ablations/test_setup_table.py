@@ -60,7 +60,7 @@ def test_the_setup_has_what_is_common_and_the_options_what_differs(outcomes, tmp
     assert table["base"] == "`base.cfg`" and table["steps"] == "30" and table["seeds"] == "0 to 1"
     assert table["data"] == "imagenet2012, train" and table["images"] == "128 px, 3 channels"
     assert table["size of the data"] == "6,000 images, 1 class"
-    assert table["attention"] == "self_attention, pooled, at 64 px in the generator and at 64 px in the discriminator"
+    assert table["attention"] == "self_attention at 64 px in the generator and at 64 px in the discriminator"
     # The architecture of 128 px begins with 16 times the base channels (Zhang et al. 2019).
     assert table["widths"].startswith("generator 1024, 1024, ") and table["Adam's decays"] == "0, 0.999"
     assert not {"learning rates", "weights that are evaluated", "extractor"} & table.keys()
@@ -70,6 +70,23 @@ def test_the_setup_has_what_is_common_and_the_options_what_differs(outcomes, tmp
     assert heading == ["option", "plain", "other"] and len(options) == 3
     assert ["`generator_learning_rate`", "`0.0001`", "`0.001`"] in options
     assert ["`extractor`", "(empty)", "`EXTRACTOR`"] in options
+
+
+@pytest.mark.parametrize(("form", "shown"), [("pooled", "pooled"), ("paper", None)])
+def test_the_form_of_attention_is_that_of_the_settings_that_have_attention(form: str, shown: str | None, tmp_path):
+    models = [
+        ModelConfig(attention_form="pooled", attention_resolutions=(64,)),
+        ModelConfig(attention_form=form, attention_resolutions=(32,)),
+        ModelConfig(attention_form="full", attention_resolutions=()),
+        ModelConfig(attention_form="full", attention_block="residual", attention_resolutions=(32,)),
+    ]
+    cells = tuple(
+        Cell(Setting(str(index), ()), 0, Limit(30, 0.0), (), tmp_path, Config(model=model))
+        for index, model in enumerate(models)
+    )
+    plan = Plan(Study("s", "", ()), "base.cfg", Config(), cells, "fcd10k", tmp_path, (), "")
+    table = dict(make_setup_table(plan, []))
+    assert table.get("form of attention") == shown and "attention" not in table
 
 
 def test_options_of_many_settings_are_grouped_by_value(outcomes, tmp_path):
