@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sagan_tf.cli.command_line import run_command_line
 from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory
-from tools.ablations.configuration_text import count
 from tools.ablations.cost import describe_cost
 from tools.ablations.ended_runs import EndedRun, describe_unused, find_equal_run, find_origin, read_ended_runs
 from tools.ablations.options import AblationOptions
@@ -30,6 +29,7 @@ from tools.comparisons.devices import check_devices_exist
 from tools.comparisons.execution import run_cells, run_on_devices
 from tools.comparisons.progress import read_current_record
 from tools.comparisons.records import FINISHED, UNHEALTHY
+from tools.comparisons.summaries import format_count
 
 _PROGRAM = "tools/ablation.py"
 
@@ -110,7 +110,7 @@ def _check_ended(cells: Sequence[Cell], advice: str, *, prints_counts: bool) -> 
         by_status.setdefault(read_current_record(cell)["status"], []).append(cell.name)
     if prints_counts:
         counts = ", ".join(f"{len(names)} {status}" for status, names in by_status.items())
-        print(f"{count(len(cells), 'cell')}: {counts}", flush=True)
+        print(f"{format_count(len(cells), 'cell')}: {counts}", flush=True)
         for name in by_status.get(UNHEALTHY, ()):
             print(f"died: {name}", flush=True)
     remaining = [

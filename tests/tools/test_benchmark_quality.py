@@ -14,7 +14,7 @@ from tests.tools.comparisons.toy_cells import make_cells
 from tests.tools.fake_processes import FakeProcesses, rows_of
 from tools import benchmark
 from tools.benchmarks import quality
-from tools.comparisons import results
+from tools.benchmarks import quality_results as results
 
 
 def test_table_csv_and_plot(processes: FakeProcesses, flags: list[str], tmp_path: pathlib.Path, capsys) -> None:

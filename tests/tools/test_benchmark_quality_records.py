@@ -17,7 +17,7 @@ from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.health.signs import LOGIT_RANGE
 from tests.tools.fake_processes import SIGKILLED, FakeProcesses, rows_of
 from tools import benchmark
-from tools.comparisons.records import compute_training_seconds, read_run_records
+from tools.comparisons.run_files import compute_training_seconds, read_run_records
 from tools.repository import ROOT
 
 

@@ -18,10 +18,9 @@ from tools.ablations.curves import GAMMA
 from tools.ablations.ended_runs import REUSED_FROM
 from tools.ablations.outcomes import Outcome
 from tools.ablations.portable import hide_paths, hide_paths_in_message
-from tools.ablations.startups import read_startup
 from tools.ablations.study_images import IMAGES
 from tools.comparisons.cells import Cell
-from tools.comparisons.records import read_run_records
+from tools.comparisons.run_files import read_run_records, read_startup
 
 ARCHIVE = "records.zip"
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -81,7 +80,7 @@ def _list_files(outcome: Outcome) -> Iterator[tuple[Path, str]]:
     run = RunDirectory(cell.run_dir)
     if lines := _select_lines(read_run_records(cell.run_dir)):
         yield run.metrics, "".join(f"{json.dumps(_select_of_line(line))}\n" for line in lines)
-    if startup := read_startup(outcome):
+    if startup := read_startup(cell.run_dir):
         data = _select(startup.get("data", {}), _SIZE_OF_DATA)
         yield run.startup, _format_json(_select(startup, _STARTUP) | ({"data": data} if data else {}))
     if versions := run.read_versions():

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from tools.ablations.comparisons import Comparison
 from tools.ablations.metric_text import choose_decimals, format_p_value
 from tools.ablations.paired_test import SIGNIFICANCE, PairedTest, compute_smallest_t
-
-Row = list[str]
+from tools.comparisons.summaries import format_count
 
 _HEADINGS = (
     "first",
@@ -25,7 +24,7 @@ _MIN_DECIMALS = 2
 _MAX_SHOWN_RATIO = 1000
 
 
-def make_comparisons_table(comparisons: Sequence[Comparison], metric: str) -> list[Row]:
+def make_comparisons_table(comparisons: Sequence[Comparison], metric: str) -> list[list[str]]:
     """Make a table with a row for each pair of settings, which are compared by the scale `RATIO`."""
     rows = [list(_HEADINGS)]
     for each in comparisons:
@@ -47,7 +46,7 @@ def describe_power(comparisons: Sequence[Comparison]) -> str:
     if seeds < 2:
         return "A single seed cannot be tested."
     return (
-        f"With {seeds} seeds and {pairs} {'pair' if pairs == 1 else 'pairs'}, the smallest p (Holm) is below "
+        f"With {seeds} seeds and {format_count(pairs, 'pair')}, the smallest p (Holm) is below "
         f"{SIGNIFICANCE} only if the |t| of that pair is above {compute_smallest_t(seeds, pairs):.2f}. A p of "
         f"{SIGNIFICANCE} or more does not show that settings are equal."
     )

@@ -15,7 +15,7 @@ from tools.ablations.outcomes import BEST, LAST, Outcome, group_by_setting
 from tools.ablations.paired_test import PairedTest, adjust_by_holm, compute_t_quantile
 from tools.ablations.scales import DIFFERENCE, RATIO, Scale
 from tools.ablations.studies import Pair
-from tools.comparisons.results import format_csv_rows
+from tools.comparisons.summaries import format_csv_rows
 
 _CSV_COLUMNS = (
     "metric", "moment", "scale", "first", "second", "first_mean", "second_mean", "seeds", "estimate", "deviation", "t",

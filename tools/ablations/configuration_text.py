@@ -7,12 +7,7 @@ from collections.abc import Callable, Iterable
 from sagan_tf.config import Config, ModelConfig
 from sagan_tf.config.metric_names import split_metric_name
 from tools.ablations.portable import hide_paths
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with a noun, in the plural unless the number is 1."""
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
+from tools.comparisons.summaries import format_count
 
 
 def _describe_widths(model: ModelConfig) -> str:
@@ -98,7 +93,7 @@ def _describe_reference(config: Config) -> str:
 
 DESCRIPTIONS: dict[str, Callable[[Config], str]] = {
     "data": lambda config: f"{config.data.dataset}, {config.data.split}",
-    "images": lambda config: f"{config.model.resolution} px, {count(config.model.image_channels, 'channel')}",
+    "images": lambda config: f"{config.model.resolution} px, {format_count(config.model.image_channels, 'channel')}",
     "architecture": lambda config: config.model.architecture,
     "widths": lambda config: _describe_widths(config.model),
     "attention": lambda config: _describe_attention(config.model),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tools.ablations.configuration_text import count
 from tools.comparisons.cells import Cell
+from tools.comparisons.summaries import format_count
 
 _SECONDS_PER_DAY = 86400.0
 
@@ -27,7 +27,7 @@ def describe_cost(cells: Sequence[Cell], seconds_per_step: float) -> str:
     seconds = sum(predict_seconds(cell, seconds_per_step) for cell in cells)
     days = seconds / _SECONDS_PER_DAY
     duration = f"{days:.1f} days" if days >= 1 else f"{seconds / 3600.0:.1f} h"
-    cells_and_steps = f"{count(len(cells), 'cell')}, {sum(cell.num_steps for cell in cells):,} steps"
+    cells_and_steps = f"{format_count(len(cells), 'cell')}, {sum(cell.num_steps for cell in cells):,} steps"
     return (
         f"predicted, not measured: {cells_and_steps}, {duration} at {seconds_per_step:g} s a step with one "
         "discriminator update, on the machine of that step time, without evaluations"

@@ -13,8 +13,9 @@ from tools.ablations.chart import Chart
 from tools.ablations.curve_styles import choose_styles
 from tools.ablations.metric_text import describe_direction, list_metrics_of
 from tools.ablations.outcomes import Outcome, describe_ending, group_by_setting
-from tools.comparisons.records import read_run_records
-from tools.comparisons.results import Points, average_curve, get_heading
+from tools.comparisons.metric_headings import get_heading
+from tools.comparisons.run_files import read_run_records
+from tools.comparisons.summaries import Points, average_curve
 
 GAMMA = "gamma/"
 """Beginning of the names of gamma in a log, before the network and the layer."""

@@ -25,7 +25,7 @@ from sagan_tf.visualization.image_grid import draw_image_sheet, save_png
 from tools.ablations.metric_text import choose_decimals
 from tools.ablations.outcomes import Outcome, find_death_step, group_by_setting
 from tools.ablations.study_images import StudyImages
-from tools.comparisons.results import get_heading
+from tools.comparisons.metric_headings import get_heading
 
 SAMPLES = "samples.png"
 _NUM_COLUMNS = 20

@@ -10,7 +10,7 @@ from tools.ablations.chart import Chart
 from tools.ablations.curve_styles import choose_styles
 from tools.ablations.metric_text import describe_direction, list_metrics_of
 from tools.ablations.outcomes import LAST, Outcome, group_by_setting
-from tools.comparisons.results import get_heading, remove_sample_count
+from tools.comparisons.metric_headings import get_heading, remove_sample_count
 
 _MAX_PANELS = 3
 _SHOWN_FIRST = ("precision_recall/recall", "class_agreement/worst")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sagan_tf.config.metric_names import split_metric_name
 from tools.ablations.outcomes import Outcome
-from tools.comparisons.results import get_heading, list_metrics, remove_sample_count
+from tools.comparisons.metric_headings import get_heading, list_metrics, remove_sample_count
 
 MAX_HEADLINE_METRICS = 6
 _LEFT_OUT_FIRST = ("density_coverage/density",)

@@ -11,19 +11,11 @@ from typing import Any
 from sagan_tf.runs.evaluation_protocol import select_training_evaluations
 from sagan_tf.training.health.signs import DISTANCE_RATIO, MIN_DISTANCE_RATIO
 from tools.ablations.portable import hide_paths_in_message
-from tools.comparisons import results
+from tools.comparisons import summaries
 from tools.comparisons.cells import Cell
 from tools.comparisons.progress import read_current_record
-from tools.comparisons.records import (
-    FAILED,
-    FINISHED,
-    NOT_STARTED,
-    UNFINISHED,
-    UNHEALTHY,
-    find_saved_step,
-    flatten_metrics,
-    read_run_records,
-)
+from tools.comparisons.records import FAILED, FINISHED, NOT_STARTED, UNFINISHED, UNHEALTHY, flatten_metrics
+from tools.comparisons.run_files import find_saved_step, read_run_records
 
 BEST, LAST = "best", "last"
 """The two moments of a run whose metrics are compared."""
@@ -141,7 +133,7 @@ def _find_distance_ratio(lines: Iterable[Mapping[str, Any]]) -> float | None:
 
 def group_by_setting(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """Return the outcomes of each setting."""
-    return results.group_by_setting(outcomes, lambda outcome: outcome.cell.setting.name)
+    return summaries.group_by_setting(outcomes, lambda outcome: outcome.cell.setting.name)
 
 
 def describe_ending(outcome: Outcome) -> str:

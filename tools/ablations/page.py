@@ -21,8 +21,9 @@ from tools.ablations.scales import RATIO
 from tools.ablations.setup_table import find_unequal_replicas, make_options_table, make_setup_table
 from tools.ablations.studies import Study
 from tools.ablations.tables import format_markdown, make_cost_table, make_metrics_table
+from tools.comparisons.metric_headings import get_heading
 from tools.comparisons.records import FINISHED
-from tools.comparisons.results import get_heading
+from tools.comparisons.summaries import format_count
 from tools.repository import ROOT
 
 _MOMENTS = {LAST: "Last step", BEST: "Best step"}
@@ -169,10 +170,10 @@ def _format_comparisons(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str
 
 def _describe_family(study: Study) -> str:
     """Return the number of pairs that are compared, and that of all pairs that the study names if it is larger."""
-    count, named = len(study.pairs), len(study.named_pairs)
-    if named > count:
-        return f"{count} of the {named} pairs of the study, those with both settings here"
-    return f"{count} {'pair' if count == 1 else 'pairs'}"
+    compared, named = len(study.pairs), len(study.named_pairs)
+    if named > compared:
+        return f"{compared} of the {named} pairs of the study, those with both settings here"
+    return format_count(compared, "pair")
 
 
 def _format_cost(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -177,7 +177,7 @@ def _remove_class_metrics(setting: Setting, config: Config, notes: list[str]) ->
 
 def _find_selecting_metric(cells: Sequence[Cell]) -> str:
     from sagan_tf.evaluation.settings import resolve_settings
-    from tools.comparisons.results import remove_sample_count
+    from tools.comparisons.metric_headings import remove_sample_count
 
     found = {}
     for cell in cells:

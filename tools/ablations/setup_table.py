@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sagan_tf.runs.run_directory import RunDirectory
-from tools.ablations.configuration_text import DESCRIPTIONS, count
+from tools.ablations.configuration_text import DESCRIPTIONS
 from tools.ablations.outcomes import Outcome
 from tools.ablations.plan import Plan
 from tools.ablations.portable import hide_directory, hide_paths
-from tools.ablations.startups import find_first_values, read_startup
+from tools.ablations.startups import find_first_values
 from tools.comparisons.records import format_option_values
+from tools.comparisons.run_files import read_startup
+from tools.comparisons.summaries import format_count
 
 _PACKAGES = ("sagan-tf", "tensorflow", "keras")
 _UNKNOWN = "not recorded"
@@ -35,7 +37,7 @@ def make_setup_table(plan: Plan, outcomes: Sequence[Outcome]) -> list[list[str]]
         ["versions", _join(_describe_versions(outcome) for outcome in outcomes)],
         ["commit", _join(str(outcome.record.get("git_revision", "")) for outcome in outcomes)],
         ["machine", _join(str(outcome.record.get("machine", "")) for outcome in outcomes)],
-        ["devices", _join(_describe_devices(read_startup(outcome)) for outcome in outcomes)],
+        ["devices", _join(_describe_devices(read_startup(outcome.cell.run_dir)) for outcome in outcomes)],
         ["cells ended", _describe_dates(outcomes)],
     ]
 
@@ -68,9 +70,8 @@ def make_options_table(plan: Plan) -> list[list[str]]:
 
 def _group_by_value(values: Mapping[str, str]) -> str:
     """Format each value with the settings that have it, the most frequent one as that of the others."""
-    settings = _find_settings_by_value(values)
-    first, *others = sorted(settings, key=lambda value: -len(settings[value]))
-    return "; ".join([*(f"{value}: {', '.join(settings[value])}" for value in others), f"{first}: the others"])
+    (first, _), *others = _find_settings_by_value(values)
+    return "; ".join([*(f"{value}: {', '.join(settings)}" for value, settings in others), f"{first}: the others"])
 
 
 def find_unequal_replicas(outcomes: Sequence[Outcome]) -> list[str]:
@@ -83,27 +84,29 @@ def find_unequal_replicas(outcomes: Sequence[Outcome]) -> list[str]:
     most, *others = sorted(cells, key=lambda replicas: -len(cells[replicas])) or [0]
     if not others:
         return []
-    parts = [f"{count(replicas, 'replica')}: {'; '.join(cells[replicas])}" for replicas in others]
-    return [f"not all cells have equal batch statistics: {'. '.join(parts)}. The others: {count(most, 'replica')}"]
+    parts = [f"{format_count(replicas, 'replica')}: {'; '.join(cells[replicas])}" for replicas in others]
+    return [
+        f"not all cells have equal batch statistics: {'. '.join(parts)}. The others: {format_count(most, 'replica')}"
+    ]
 
 
 def _format_by_setting(values: Mapping[str, str]) -> str:
     """Format the most frequent value, and the settings that have another one."""
-    settings = _find_settings_by_value(values)
-    first, *others = sorted(settings, key=lambda value: -len(settings[value]))
-    return "; ".join([first, *(f"{', '.join(settings[value])}: {value}" for value in others)])
+    (first, _), *others = _find_settings_by_value(values)
+    return "; ".join([first, *(f"{', '.join(settings)}: {value}" for value, settings in others)])
 
 
-def _find_settings_by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
+def _find_settings_by_value(values: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Return each value with the settings that have it, the most frequent value first."""
     settings: dict[str, list[str]] = {}
     for name, value in values.items():
         settings.setdefault(value, []).append(name)
-    return settings
+    return sorted(settings.items(), key=lambda item: -len(item[1]))
 
 
 def _describe_size(data: Mapping[str, Any]) -> str:
     counts = [
-        count(data[name], noun)
+        format_count(data[name], noun)
         for name, noun in (("num_examples", "image"), ("num_classes", "class"))
         if data.get(name) is not None
     ]

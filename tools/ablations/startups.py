@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from sagan_tf.runs.run_directory import RunDirectory
-from sagan_tf.text import read_text
-from tools.ablations.outcomes import Outcome, group_by_setting
-
-
-def read_startup(outcome: Outcome) -> dict[str, Any]:
-    """Read `startup.json` of the run of a cell; empty if it is missing or damaged."""
-    try:
-        return dict(json.loads(read_text(RunDirectory(str(outcome.cell.run_dir)).startup)))
-    except (OSError, ValueError, TypeError):
-        return {}
+from tools.ablations.outcomes import Outcome
+from tools.comparisons.run_files import read_startup
 
 
 def find_first_values(outcomes: Iterable[Outcome], key: str) -> dict[str, dict[str, Any]]:
@@ -29,8 +19,9 @@ def find_first_values(outcomes: Iterable[Outcome], key: str) -> dict[str, dict[s
     Returns:
         The value by the name of the setting, without the settings whose runs do not have it.
     """
-    values = {
-        setting: next((startup[key] for cell in cells if key in (startup := read_startup(cell))), None)
-        for setting, cells in group_by_setting(outcomes).items()
-    }
-    return {setting: value for setting, value in values.items() if value is not None}
+    values: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        startup = read_startup(outcome.cell.run_dir)
+        if startup.get(key) is not None:
+            values.setdefault(outcome.cell.setting.name, startup[key])
+    return values

@@ -16,10 +16,9 @@ from tools.ablations.metric_text import (
 )
 from tools.ablations.outcomes import BEST, LAST, Outcome, group_by_setting
 from tools.ablations.portable import hide_paths_in_message
-from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY, compute_training_seconds, read_run_records
-from tools.comparisons.results import format_counts, format_csv_rows, format_mean
-
-Row = list[str]
+from tools.comparisons.records import FINISHED, NOT_STARTED, UNHEALTHY
+from tools.comparisons.run_files import compute_training_seconds, read_run_records
+from tools.comparisons.summaries import format_counts, format_csv_rows, format_mean
 
 _CELL_COLUMNS = ("images_seen", "training_seconds", "cpu_seconds", "replicas", "machine")
 _ANSWERS = {True: "yes", False: "no", None: ""}
@@ -27,7 +26,7 @@ _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _COSTS = ("training_seconds", "cpu_seconds", "images_seen")
 
 
-def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) -> list[Row]:
+def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) -> list[list[str]]:
     """Make a table of means and standard deviations over the seeds, with a row for each setting.
 
     Args:
@@ -69,7 +68,7 @@ def format_metric_mean(metric: str, values: Sequence[float | None]) -> str:
     return format_mean(values, f".{choose_decimals(metric, [statistics.fmean(known)] if known else [])}f")
 
 
-def make_cost_table(outcomes: Sequence[Outcome]) -> list[Row]:
+def make_cost_table(outcomes: Sequence[Outcome]) -> list[list[str]]:
     """Make a table of the time of each setting, over its cells that have been started, and their total."""
     rows = [["setting", "cells", "training, s", "CPU, s", "images seen"]]
     costs = {
@@ -130,7 +129,7 @@ def format_cells_csv(outcomes: Sequence[Outcome]) -> str:
     return format_csv_rows(rows)
 
 
-def format_markdown(rows: Sequence[Row]) -> str:
+def format_markdown(rows: Sequence[Sequence[str]]) -> str:
     """Format rows, of which the first is the heading, as a table in Markdown.
 
     A narrow column has a line break before a deviation, and not within it.

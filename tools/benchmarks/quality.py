@@ -11,7 +11,7 @@ from sagan_tf.config.option import check_at_least_zero, check_positive, option
 from sagan_tf.errors import CommandEndedError, UserError
 from sagan_tf.files import check_can_write_directory, write_atomically
 from sagan_tf.runs.run_lock import lock_run_directory
-from tools.comparisons import results
+from tools.benchmarks import quality_results as results
 from tools.comparisons.cell_runs import run_cell
 from tools.comparisons.cells import Cell, Limit
 from tools.comparisons.devices import check_device_names, check_devices_exist, devices_option, use_device

@@ -20,14 +20,11 @@ from tools.comparisons.records import (
     FINISHED,
     READINGS,
     UNFINISHED,
-    compute_training_seconds,
     describe_failure,
     find_last_reading,
-    find_saved_step,
     flatten_metrics,
-    read_num_replicas,
-    read_run_records,
 )
+from tools.comparisons.run_files import compute_training_seconds, find_saved_step, read_num_replicas, read_run_records
 from tools.machine import describe_origin
 
 

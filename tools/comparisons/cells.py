@@ -19,13 +19,7 @@ from typing import Any
 
 from sagan_tf.config import Config
 from sagan_tf.files import write_atomically
-from tools.comparisons.records import (
-    FAILED,
-    FINISHED,
-    UNHEALTHY,
-    format_option_values,
-    read_record,
-)
+from tools.comparisons.records import FAILED, FINISHED, UNHEALTHY, format_option_values, read_record
 from tools.comparisons.settings import Setting
 
 _STEPS_WITHOUT_END = 10_000_000

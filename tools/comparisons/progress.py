@@ -6,15 +6,8 @@ from typing import Any
 
 from tools.comparisons.cells import Cell
 from tools.comparisons.log_lock import is_log_locked
-from tools.comparisons.records import (
-    FINISHED,
-    NOT_STARTED,
-    RUNNING,
-    UNFINISHED,
-    UNHEALTHY,
-    find_saved_step,
-    read_run_records,
-)
+from tools.comparisons.records import FINISHED, NOT_STARTED, RUNNING, UNFINISHED, UNHEALTHY
+from tools.comparisons.run_files import find_saved_step, read_run_records
 
 
 def read_current_record(cell: Cell) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import pytest
 
 from sagan_tf.environment.cores import list_usable_cores
 from tests.training.tiny import RUN_FLAGS
-from tools.comparisons.records import flatten_metrics, read_run_records
+from tools.comparisons.records import flatten_metrics
+from tools.comparisons.run_files import read_run_records
 from tools.repository import ROOT
 
 BASE = (
