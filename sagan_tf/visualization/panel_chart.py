@@ -71,8 +71,8 @@ class Panel:
             name: [value for points in (self.curves.get(name, ()), *self.runs.get(name, ())) for _, value in points]
             for name in {**self.curves, **self.runs}
         }
-        drawn = {name: [value for value in of_name if can_draw(value)] for name, of_name in values.items()}
-        return {name: of_name for name, of_name in drawn.items() if of_name}
+        drawn = {name: [value for value in found if can_draw(value)] for name, found in values.items()}
+        return {name: kept for name, kept in drawn.items() if kept}
 
 
 def draw_panels(panels: Sequence[Panel], *, has_large_panel: bool, styles: Mapping[str, Style] | None = None) -> str:

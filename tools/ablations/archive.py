@@ -73,13 +73,13 @@ def _list_files(outcome: Outcome) -> Iterator[tuple[Path, str]]:
     path = cell.path_with_suffix(".json")
     if not path.is_file():
         return
-    yield path, _format_json(_select_of_record(json.loads(read_text(path)), cell))
+    yield path, _format_json(_select_record_values(json.loads(read_text(path)), cell))
     log = cell.path_with_suffix(".log")
     if resumed := _RESUMED.findall(read_text(log, errors="replace")) if log.is_file() else []:
         yield log, "".join(f"{line}\n" for line in resumed)
     run = RunDirectory(cell.run_dir)
     if lines := _select_lines(read_run_records(cell.run_dir)):
-        yield run.metrics, "".join(f"{json.dumps(_select_of_line(line))}\n" for line in lines)
+        yield run.metrics, "".join(f"{json.dumps(_select_line_values(line))}\n" for line in lines)
     if startup := read_startup(cell.run_dir):
         data = _select(startup.get("data", {}), _SIZE_OF_DATA)
         yield run.startup, _format_json(_select(startup, _STARTUP) | ({"data": data} if data else {}))
@@ -87,7 +87,7 @@ def _list_files(outcome: Outcome) -> Iterator[tuple[Path, str]]:
         yield run.versions, _format_json(versions)
 
 
-def _select_of_record(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+def _select_record_values(record: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
     """Select the values of a record that the results read, and replace paths.
 
     Those of options, which `--collect` compares, become absolute ones that are the same on every machine: relative ones
@@ -109,7 +109,7 @@ def _select_lines(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return [line for line in lines if line["kind"] != "evaluation" or line in evaluations]
 
 
-def _select_of_line(line: Mapping[str, Any]) -> dict[str, Any]:
+def _select_line_values(line: Mapping[str, Any]) -> dict[str, Any]:
     """Select the values of a line of a log that are kept."""
     gamma = (name for name in line if name.startswith(GAMMA))
     return _select(line, [*_LINE, *line.get("num_samples", ()), *gamma])

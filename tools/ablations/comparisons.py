@@ -74,7 +74,7 @@ def compare_settings(
 def _compare(groups: Mapping[str, Sequence[Outcome]], pair: Pair, metric: str, moment: str, scale: Scale) -> Comparison:
     runs = [[run for run in groups[name] if run.has_ended] for name in pair]
     deaths = count_deaths(*runs)
-    by_seed = [{run.cell.seed: _get_value(run, metric, moment) for run in of_setting} for of_setting in runs]
+    by_seed = [{run.cell.seed: _get_value(run, metric, moment) for run in group} for group in runs]
     seeds = [seed for seed in by_seed[0] if all(math.isfinite(values.get(seed, math.nan)) for values in by_seed)]
     counts = len(seeds), max(len(groups[name]) for name in pair)
     # Runs that have ended without a value went wrong: means of only the others would be too good.

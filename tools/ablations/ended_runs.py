@@ -107,12 +107,12 @@ def describe_unused(cells: Sequence[Cell], runs: Sequence[EndedRun]) -> Iterator
     used = {run.path.parents[1] for cell in cells if (run := find_equal_run(cell, runs))}
     origins = {find_origin(cell) for cell in cells}
     for directory in dict.fromkeys(run.path.parents[1] for run in runs):
-        of_study = [run for run in runs if run.path.parents[1] == directory]
-        if directory in used or any(run.origin in origins for run in of_study):
+        study_runs = [run for run in runs if run.path.parents[1] == directory]
+        if directory in used or any(run.origin in origins for run in study_runs):
             continue
         candidates = [
             (list(find_differences(run.record, cell.describe_identity(), _COMPARED)), run, cell)
-            for run in of_study
+            for run in study_runs
             for cell in cells
         ]
         differences, run, cell = min(candidates, key=lambda candidate: len(candidate[0]))

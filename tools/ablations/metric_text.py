@@ -86,8 +86,8 @@ def find_best(metric: str, values: Mapping[str, Sequence[float | None]]) -> list
     is_lower = is_lower_better(metric)
     means = {
         name: statistics.fmean(known)
-        for name, of_runs in values.items()
-        if len(known := [value for value in of_runs if value is not None and math.isfinite(value)]) == len(of_runs)
+        for name, by_run in values.items()
+        if len(known := [value for value in by_run if value is not None and math.isfinite(value)]) == len(by_run)
     }
     if is_lower is None or len(means) < 2:
         return []

@@ -28,7 +28,7 @@ from tools.repository import ROOT
 
 _MOMENTS = {LAST: "Last step", BEST: "Best step"}
 """Headings of the moments. The last step is the first, because it is not chosen by its metrics."""
-_SHOWN_OF_RECORD = ("Differs", "Data")
+_SHOWN_HEADINGS = ("Differs", "Data")
 """Parts of the experiment record of the base that the page shows."""
 
 
@@ -89,7 +89,7 @@ def _format_sections(
         "## Commands\n\nTraining and evaluation of each setting with its first seed; `DATA` is the directory of the "
         "data. They were run in the directory of the sources, with other places for the results:"
     )
-    cells = [outcomes_of_setting[0].cell for outcomes_of_setting in group_by_setting(outcomes).values()]
+    cells = [group[0].cell for group in group_by_setting(outcomes).values()]
     yield "```bash\n" + "\n".join(line for cell in cells for line in format_portable_commands(cell)) + "\n```"
 
 
@@ -102,7 +102,7 @@ def _format_title(plan: Plan) -> str:
 def _format_setup(plan: Plan, outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield f"## Setup\n\n{format_markdown(make_setup_table(plan, outcomes))}"
     record = read_experiment_record(ROOT / plan.base)
-    for heading in _SHOWN_OF_RECORD:
+    for heading in _SHOWN_HEADINGS:
         if heading in record:
             text = hide_paths_in_message(record[heading], plan.directory)
             yield f"**{heading}** (of the base as it is; the study replaces some of its options): {text}"

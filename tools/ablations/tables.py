@@ -46,8 +46,8 @@ def make_metrics_table(outcomes: Sequence[Outcome], metric: str, moment: str) ->
         }
         best = find_best(name, values)
         rows[0].append(format_heading(name))
-        for row, (setting, of_runs) in zip(rows[1:], values.items(), strict=True):
-            text = format_metric_mean(name, of_runs)
+        for row, (setting, by_run) in zip(rows[1:], values.items(), strict=True):
+            text = format_metric_mean(name, by_run)
             row.append(f"**{text}**" if setting in best else text)
     if moment == BEST:
         rows[0].append("step")
@@ -75,10 +75,10 @@ def make_cost_table(outcomes: Sequence[Outcome]) -> list[list[str]]:
         setting: [_read_cost(cell) for cell in cells if cell.status != NOT_STARTED]
         for setting, cells in group_by_setting(outcomes).items()
     }
-    for setting, of_cells in costs.items():
-        means = (format_mean([cost[name] for cost in of_cells], ",.0f") for name in _COSTS)
-        rows.append([setting, str(len(of_cells)), *means])
-    every = [cost for of_cells in costs.values() for cost in of_cells]
+    for setting, group in costs.items():
+        means = (format_mean([cost[name] for cost in group], ",.0f") for name in _COSTS)
+        rows.append([setting, str(len(group)), *means])
+    every = [cost for group in costs.values() for cost in group]
     rows.append(["total", str(len(every)), *(_format_sum([cost[name] for cost in every]) for name in _COSTS)])
     return rows
 

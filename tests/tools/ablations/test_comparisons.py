@@ -21,8 +21,8 @@ def read_settings(directory, **values: list[float]) -> list[Outcome]:
     """Return the outcomes of runs with these values at the last step, by setting and seed. Recall is half of them."""
     cells = [
         write_cell(directory, name, seed, [9.0, 9.0, value], others={RECALL: value / 2.0})
-        for name, of_seeds in values.items()
-        for seed, value in enumerate(of_seeds)
+        for name, by_seed in values.items()
+        for seed, value in enumerate(by_seed)
     ]
     return read_outcomes(cells, "fcd10k")
 

@@ -33,9 +33,9 @@ def test_runs_that_have_not_ended_are_not_counted(tmp_path):
     statuses = {"plain": ["unhealthy", "finished", "unfinished"], "wide": ["finished", "failed", "unhealthy"]}
     plain, wide = (
         read_outcomes(
-            [write_cell(tmp_path, name, seed, [1.0, 2.0, 3.0], each) for seed, each in enumerate(of_seeds)], "fcd10k"
+            [write_cell(tmp_path, name, seed, [1.0, 2.0, 3.0], each) for seed, each in enumerate(by_seed)], "fcd10k"
         )
-        for name, of_seeds in statuses.items()
+        for name, by_seed in statuses.items()
     )
     assert count_deaths(plain, wide) == (1, 2, 1, 2)
     assert Deaths(0, 3, 0, 3).describe() == ""

@@ -124,9 +124,9 @@ def test_settings_are_what_their_names_say_on_a_base_with_other_options(hostile_
         assert config.regularization == RegularizationConfig() and config.training.augment == ()
         assert config.training.discriminator_steps_per_step == (5 if name.startswith("sngan") else 1)
         assert config.model.discriminator_spectral_norm == name.startswith("sngan")
-        of_base = sagan.model if name.startswith("sngan") else ModelConfig()
+        expected = sagan.model if name.startswith("sngan") else ModelConfig()
         for option in ("generator_widths", "discriminator_widths", "discriminator_downsample"):
-            assert getattr(config.model, option) == getattr(of_base, option)
+            assert getattr(config.model, option) == getattr(expected, option)
         assert not config.model.generator_spectral_norm and not config.model.discriminator_minibatch_statistics
 
 

@@ -89,7 +89,7 @@ def run_check(
     return dict(check.run_check(options, config or Config(), lambda line: None))
 
 
-def of_batch(size: int, **training: Any) -> Config:
+def make_config(size: int, **training: Any) -> Config:
     return Config(training=TrainingConfig(global_batch_size=size, **training))
 
 
@@ -103,11 +103,11 @@ def test_the_number_of_parts_doubles_until_they_fit(monkeypatch: pytest.MonkeyPa
 
 def test_the_parts_divide_the_images_of_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(num_gpus=2, fitting=10)
-    found = run_check(monkeypatch, machine, config=of_batch(96))
+    found = run_check(monkeypatch, machine, config=make_config(96))
     assert machine.parts()[:4] == [1, 2, 4, 8]  # 48 images in parts of 6
     assert found["forms"]["float32"]["replicas"] == 2
     machine = Machine(num_gpus=2, fitting=1)
-    run_check(monkeypatch, machine, config=of_batch(36))
+    run_check(monkeypatch, machine, config=make_config(36))
     assert machine.parts()[:4] == [1, 2, 6, 18]
 
 
@@ -134,7 +134,7 @@ def test_a_form_that_never_fits_does_not_change_the_parts_of_the_next(monkeypatc
 @pytest.mark.parametrize("strategy", ["auto", "mirrored", "one_device"])
 def test_the_replicas_are_those_of_the_strategy(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     machine, options = Machine(num_gpus=8), GpuCheckOptions(forms=("float32", "xla"))
-    found = run_check(monkeypatch, machine, options, of_batch(256, strategy=strategy))
+    found = run_check(monkeypatch, machine, options, make_config(256, strategy=strategy))
     replicas = 1 if strategy == "one_device" else 8
     assert found["forms"]["float32"]["replicas"] == replicas
     assert ("skipped" in found["forms"]["xla"]) == (replicas > 1)
@@ -146,16 +146,16 @@ def test_an_indivisible_batch_ends_the_check(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(UserError, match=r"global_batch_size.*\b6 replicas.*\b256$"):
         run_check(monkeypatch, Machine(num_gpus=6))
     with pytest.raises(UserError, match="global_batch_size.* 3 accumulation steps.* 256$"):
-        run_check(monkeypatch, Machine(), config=of_batch(256, gradient_accumulation_steps=3))
+        run_check(monkeypatch, Machine(), config=make_config(256, gradient_accumulation_steps=3))
 
 
 def test_strategies_for_several_machines_and_tpus_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {("auto", 0): "one_device", ("tpu", 1): "one_device", ("multi_worker", 2): "mirrored"}
     for (strategy, num_gpus), local in expected.items():
         machine = Machine(num_gpus=num_gpus)
-        run_check(monkeypatch, machine, config=of_batch(256, strategy=strategy))
+        run_check(monkeypatch, machine, config=make_config(256, strategy=strategy))
         assert machine.configs[0].training.strategy == local
-    assert check.restrict_to_local_devices(of_batch(256, logical_cpus=2), 0).training.strategy == "mirrored"
+    assert check.restrict_to_local_devices(make_config(256, logical_cpus=2), 0).training.strategy == "mirrored"
 
 
 def test_the_first_step_is_compared_with_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_no_steps_are_timed_if_all_reduce_failed(monkeypatch: pytest.MonkeyPatch
     machine = Machine(num_gpus=2, failing="gpu_all_reduce")
     found = run_check(monkeypatch, machine)
     assert "skipped" in found["forms"]["float32"] and found["comparison"]["agrees"]
-    found = run_check(monkeypatch, machine, config=of_batch(256, strategy="one_device"))
+    found = run_check(monkeypatch, machine, config=make_config(256, strategy="one_device"))
     assert "images_per_second" in found["forms"]["float32"]
 
 
