@@ -30,7 +30,8 @@ class RegularizationConfig:
 
     r1_weight: float = _weight_option(
         "Gamma of R1, which adds gamma / 2 times the mean squared norm of the logit's gradient at real images "
-        "(Mescheder et al. 2018; R3GAN, Huang et al. 2024: 0.05 for CIFAR-10)"
+        "(Mescheder et al. 2018; R3GAN, Huang et al. 2024: 0.05 for CIFAR-10, 1 for ImageNet at 64 px, 150 for FFHQ at "
+        "256 px)"
     )
     r2_weight: float = _weight_option("Gamma of R2, the same penalty as R1 at fake images")
     gradient_penalty_final_fraction: float = _added_option(
@@ -43,7 +44,7 @@ class RegularizationConfig:
     )
     lecam_weight: float = _weight_option(
         "Weight of LeCam, which pulls real logits toward the average of fake logits and fake logits toward the average "
-        "of real ones (Tseng et al. 2021: 0.3 with DiffAugment); see lecam_clip"
+        "of real ones (Tseng et al. 2021: 0.3 for BigGAN on CIFAR, 3e-7 to 1e-6 for StyleGAN2); see lecam_clip"
     )
     lecam_clip: bool = _added_option(
         False,
@@ -75,7 +76,7 @@ class RegularizationConfig:
     )
     latent_consistency_weight: float = _weight_option(
         "Weight of zCR in the discriminator: fake images made from nearby latent vectors should get the same logit "
-        "(Zhao et al. 2021: 5)"
+        "(Zhao et al. 2021: 5; StudioGAN's BigGAN: 20)"
     )
     latent_diversity_weight: float = _weight_option(
         "Weight of zCR in the generator: images made from nearby latent vectors should differ (Zhao et al. 2021: 0.5)"

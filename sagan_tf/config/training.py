@@ -96,7 +96,7 @@ class TrainingConfig:
     ema_half_life_images: int = option(
         0,
         "Replaces ema_decay: number of generated images after which a weight counts half in the EMA generator (Karras "
-        "et al., StyleGAN2, 2020: 10000 to 20000); 0: ema_decay.",
+        "et al. 2020: StyleGAN2 10000 at batch 32, StyleGAN2-ADA 500000 for CIFAR-10); 0: ema_decay.",
         added_later=True,
     )
     ema_ramp_up: float = option(

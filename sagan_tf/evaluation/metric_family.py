@@ -29,7 +29,7 @@ class MetricFamily:
             None for a name without a fixed extractor.
         min_images: Smallest number of images that the metric is defined for.
         is_per_class: Whether images are compared with the reference within each class.
-        has_equal_sizes: Whether as many reference images are used as there are images.
+        has_equal_sizes: Whether equally many images and reference images are used, as many as the smaller set has.
         is_kernel_distance: Whether it is TF-GAN's kernel distance, which works in blocks.
         has_held_out: Whether the metric also requires these statistics of real images that were not trained on.
         min_class_images: Smallest number of images of each class, on each side, for a metric within classes.

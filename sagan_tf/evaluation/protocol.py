@@ -29,7 +29,7 @@ def describe_protocol(
         held_out: Real images that were not trained on; None if no metric needs them.
     """
     protocol = {
-        "num_samples": {metric.name: num_images for metric, num_images in metrics},
+        "num_samples": {metric.name: _count_images(metric, num_images, reference) for metric, num_images in metrics},
         "extractor": extractor.identifier,
         "preprocessing": extractor.preprocessing,
         "formulas": {metric.name: metric.family.protocol for metric, _ in metrics},
@@ -43,6 +43,13 @@ def describe_protocol(
             "unreadable": list(held_out.unreadable),
         }
     return protocol
+
+
+def _count_images(metric: Metric, num_images: int, reference: Reference | None) -> int:
+    """Return the number of images that a metric uses: as many as the reference has if sizes must be equal."""
+    if reference is None or not metric.family.has_equal_sizes:
+        return num_images
+    return count_reference_images(metric, num_images, reference.statistics)
 
 
 def _describe_reference(metrics: Sequence[tuple[Metric, int]], reference: Reference) -> dict[str, Any]:

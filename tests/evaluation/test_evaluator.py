@@ -95,6 +95,15 @@ def test_values_are_those_of_the_formulas_on_the_images(tmp_path):
     assert set(record["formulas"]) == set(names)
 
 
+def test_metrics_of_equal_sizes_record_the_images_that_they_use(tmp_path):
+    """The reference has fewer images than the 36 that are compared with it."""
+    source = open_square_images(write_images(tmp_path / "images", 12))
+    names = ("fid", "precision_recall", "density_coverage")
+    record = evaluator(*names, real=reference(11, 12)).evaluate_images(source).to_record()
+    assert record["num_samples"] == {"fid": 36, "precision_recall": 20, "density_coverage": 20}
+    assert record["reference"]["num_samples_used"] == {"fid": 23, "precision_recall": 20, "density_coverage": 20}
+
+
 def test_metrics_of_a_generator_use_the_number_of_images_in_their_names():
     generator = build_generator(CONFIG)
     evaluate = evaluator("fcd", "classifier_score1k", real=reference()).evaluate_generator
