@@ -37,7 +37,8 @@ class SpectralNormalization(keras.layers.Wrapper):
     `keras.StatelessScope()` `u` does not change; one network is called in this way for the update of the other.
 
     W is reshaped to a matrix [all other axes, output channels] (an embedding table is transposed first), and `u` has as
-    many elements as the matrix has rows. sigma is always computed in float32.
+    many elements as the matrix has rows, as in TF-GAN. (In Miyato et al. and in the authors' code it has one for each
+    output channel.) sigma is always computed in float32.
 
     Args:
         layer: A Conv2D, Conv2DTranspose, Dense or Embedding layer; its first weight is normalized.

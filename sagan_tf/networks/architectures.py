@@ -1,8 +1,9 @@
 """Stage tables of the networks: the width of each stage and the size of its feature map.
 
 Add an architecture as one entry of `ARCHITECTURES`. The tables of the residual networks are those of SNGAN-projection,
-the official SAGAN code (128 px) and BigGAN-PyTorch and PyTorch-StudioGAN (other sizes). This module does not import
-TensorFlow, so that a configuration can be validated quickly.
+the official SAGAN code (128 px) and PyTorch-StudioGAN (other sizes; 256 px also BigGAN-PyTorch). At 64 px, `sngan` is
+the network of SNGAN-projection's code. This module does not import TensorFlow, so that a configuration can be validated
+quickly.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ _RESIDUAL_STAGES = {
     128: Stages(16, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), (True,) * 5 + (False,)),
     256: Stages(16, (16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), (True,) * 6 + (False,)),
 }
+_SNGAN_STAGES = _RESIDUAL_STAGES | {64: Stages(16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 5)}
 _CONVOLUTIONAL_STAGES = {
     32: Stages(8, (4, 2, 1), (1, 2, 4), (True,) * 3),
     64: Stages(16, (8, 4, 2, 1), (1, 2, 4, 8), (True,) * 4),
@@ -115,7 +117,7 @@ class MissingFeatureMapError(UserError):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "sagan": Architecture("residual", _RESIDUAL_STAGES),
-    "sngan": Architecture("residual", _RESIDUAL_STAGES, attention=False, widens_in_second_convolution=True),
+    "sngan": Architecture("residual", _SNGAN_STAGES, attention=False, widens_in_second_convolution=True),
     "dcgan": Architecture("convolutional", _CONVOLUTIONAL_STAGES, can_keep_size=False),
 }
 

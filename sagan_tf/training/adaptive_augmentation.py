@@ -22,7 +22,7 @@ class AdaptiveProbability(tf.Module, Regularizer):
     It falls while the discriminator does not overfit. Overfitting is measured by r_t = E[sign(D(real))] over the real
     images of four steps on all replicas: 0 without overfitting, 1 if the logits of all training images are positive.
     After every four steps the probability changes by a fixed amount, up if r_t is above the target and down if r_t is
-    below.
+    below. (It is also limited to 1, as in PyTorch-StudioGAN; the code of Karras et al. has no upper limit.)
 
     It is one of the regularizers of the discriminator's update in order to read the logits; it adds 0 to the loss.
 

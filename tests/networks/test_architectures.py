@@ -9,7 +9,8 @@ from sagan_tf.config import ModelConfig
 from sagan_tf.errors import UserError
 from sagan_tf.networks.architectures import ARCHITECTURES, Stages, find_stages
 
-# (type of blocks, image size) -> for each block: size of the feature map after it, channels / base_channels.
+# (type of blocks or architecture, image size) -> for each block: size of the feature map after it, and its channels
+# divided by base_channels.
 GENERATORS = {
     ("residual", 32): [(8, 4), (16, 4), (32, 4)],
     ("residual", 64): [(8, 8), (16, 4), (32, 2), (64, 1)],
@@ -23,6 +24,7 @@ GENERATORS = {
 DISCRIMINATORS = {
     ("residual", 32): [(16, 2), (8, 2), (8, 2), (8, 2)],
     ("residual", 64): [(32, 1), (16, 2), (8, 4), (4, 8), (4, 16)],
+    ("sngan", 64): [(32, 1), (16, 2), (8, 4), (4, 8), (2, 16)],
     ("residual", 128): [(64, 1), (32, 2), (16, 4), (8, 8), (4, 16), (4, 16)],
     ("residual", 256): [(128, 1), (64, 2), (32, 4), (16, 8), (8, 8), (4, 16), (4, 16)],
     ("convolutional", 32): [(16, 1), (8, 2), (4, 4)],
@@ -53,7 +55,8 @@ def test_stages(architecture: str, resolution: int) -> None:
     assert stages.initial == INITIAL.get(key, 16)
     assert list(zip(stages.compute_generator_resolutions(), stages.generator, strict=True)) == GENERATORS[key]
     sizes = stages.compute_discriminator_resolutions(resolution)
-    assert list(zip(sizes, stages.discriminator, strict=True)) == DISCRIMINATORS[key]
+    expected = DISCRIMINATORS.get((architecture, resolution), DISCRIMINATORS[key])
+    assert list(zip(sizes, stages.discriminator, strict=True)) == expected
 
 
 def test_sizes_follow_downsampling() -> None:
