@@ -10,7 +10,23 @@ def make_line(step: int, **changes: Any) -> dict[str, Any]:
     return line | {"reference": {"images": "train"}} | changes
 
 
-def test_only_evaluations_with_the_protocol_of_the_first_are_those_of_training():
+def test_evaluations_of_training_are_marked():
+    """`sagan_tf.evaluate` of another checkpoint has the same protocol."""
+    first, second = (make_line(step, during_training=True) for step in (100, 200))
+    assert select_training_evaluations([first, make_line(150), make_line(100, seed=7), second]) == [first, second]
+
+
+def test_a_run_of_an_earlier_version_continues_with_marked_evaluations():
+    lines = [
+        make_line(100),
+        make_line(200),
+        make_line(200, seed=7),
+        make_line(300, during_training=True, precision="x"),
+    ]
+    assert select_training_evaluations(lines) == [*lines[:2], lines[3]]
+
+
+def test_without_marks_evaluations_with_the_protocol_of_the_first_are_those_of_training():
     first, second = make_line(100), make_line(200, fid10k=0.5, evaluation_labels="uniform")
     others = [
         make_line(100, seed=7),

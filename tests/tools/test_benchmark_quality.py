@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -50,6 +51,18 @@ def test_a_plot_without_evaluations(scalar: str, is_drawn: bool, tmp_path: pathl
     lines = [json.dumps({"kind": "health", "step": step, scalar: 0.5}) for step in (10, 20)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     assert bool(results.draw_charts([("plain", tmp_path)])) == is_drawn
+
+
+def test_the_plot_has_no_evaluations_after_training(tmp_path: pathlib.Path, monkeypatch) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(results, "draw_line_charts", lambda charts: drawn.update(charts) or "")
+    line = {"kind": "evaluation", "num_samples": {"pr": 9}, "pr": {"recall": 0.5}, "during_training": True}
+    later = line | {"pr": {"recall": 0.9}}
+    del later["during_training"]
+    lines = [line | {"step": 10}, line | {"step": 20}, later | {"step": 10}]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in lines))
+    results.draw_charts([("plain", tmp_path)])
+    assert drawn["recall"] == {"plain": [(10, 0.5), (20, 0.5)]}
 
 
 def test_minutes_limit_training_without_tracing(processes: FakeProcesses, flags: list[str], tmp_path) -> None:

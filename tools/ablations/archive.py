@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan_tf.files import replace_atomically
-from sagan_tf.runs.evaluation_protocol import select_training_evaluations
+from sagan_tf.runs.evaluation_protocol import DURING_TRAINING, select_training_evaluations
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.text import read_text
 from sagan_tf.training.health.signs import DISTANCE_RATIO
@@ -34,7 +34,7 @@ _RECORD = (
 """Values of a record that the results read as they are."""
 _LINE = (
     "step", "kind", "generator_weights", "num_samples", "steps_per_second", "images_per_second", DISTANCE_RATIO,
-    "discriminator_loss", "generator_loss", "real_logits", "fake_logits",
+    "discriminator_loss", "generator_loss", "real_logits", "fake_logits", DURING_TRAINING,
 )  # fmt: skip
 """Values of a line of a log that are kept, beside its metrics and gamma. The results do not read losses and mean
 logits, but these show how a run ended. Other values may be paths."""

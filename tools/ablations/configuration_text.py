@@ -113,5 +113,5 @@ DESCRIPTIONS: dict[str, Callable[[Config], str]] = {
     "extractor": _describe_extractor,
     "reference": _describe_reference,
 }
-"""Rows of the table of the setup, with functions that describe a configuration. An empty text is no description: other
-settings alone decide."""
+"""Rows of the table of the setup, with functions that describe a configuration. A setting with an empty text does not
+have this part: the row is shown if all others have the same text."""

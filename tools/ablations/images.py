@@ -68,7 +68,7 @@ def write_images(outcomes: Sequence[Outcome], metric: str, directory: Path) -> S
         for outcome in ended:
             generator, step = _load_generator(outcome)
             if generator is None:
-                result.notes.append(f"{outcome.cell.name}: no checkpoint can be read")
+                result.notes.append(f"{outcome.cell.name}: the run cannot be loaded")
                 continue
             drawn = _make_samples(_describe_run(outcome, metric, step), generator, num_classes)
             if samples and drawn.images.shape != samples[0].images.shape:

@@ -63,7 +63,7 @@ def create_plan(options: AblationOptions) -> Plan:
     study, base = find_study(options.study), find_base(options.base)
     load_tensorflow()
     directory = _find_directory(options, study, base)
-    data_dir = options.data_dir or (_find_recorded_data_dir(study, directory, ROOT / base) if options.collect else "")
+    data_dir = _find_data_dir(options, study, directory, ROOT / base)
     common_flags = collect_common_flags(options.metrics, data_dir, options.evaluate_every)
     common = parse_config([f"--flagfile={ROOT / base}", *common_flags])
     rates = common.training.generator_learning_rate, common.training.discriminator_learning_rate
@@ -91,14 +91,18 @@ def _find_directory(options: AblationOptions, study: Study, base: str) -> Path:
     return Path(options.run_dir or f"runs/ablations/{study.name}/{Path(base).stem}").expanduser().absolute()
 
 
-def _find_recorded_data_dir(study: Study, directory: Path, base: Path) -> str:
-    """Return the directory of the data of the recorded runs; empty if it is that of the base, or if none is recorded.
+def _find_data_dir(options: AblationOptions, study: Study, directory: Path, base: Path) -> str:
+    """Return the directory of the data, with `--collect` that of the recorded runs; empty for that of the base.
 
-    Settings that name their own data are left out.
+    The runs of settings that name their own data do not count.
     """
+    if not options.collect:
+        return options.data_dir
     settings = [s.name for s in study.settings if not any(flag.startswith("--data_dir=") for flag in s.flags)]
     recorded = find_recorded_data_dir(directory, settings)
-    return "" if recorded == parse_config([f"--flagfile={base}"]).data.data_dir else recorded
+    if recorded and recorded == parse_config([f"--flagfile={base}"]).data.data_dir:
+        return ""
+    return recorded or options.data_dir
 
 
 def _leave_out_equal(pairs: Sequence[tuple[Setting, Config]], notes: list[str]) -> list[tuple[Setting, Config]]:

@@ -15,7 +15,6 @@ from sagan_tf.text import read_text
 from tools.ablations.ended_runs import REUSED_FROM, EndedRun, find_equal_run
 from tools.comparisons.cells import Cell
 from tools.comparisons.processes import exit_on_sigterm
-from tools.comparisons.records import FINISHED, UNHEALTHY
 
 _SUFFIXES = (".log", ".evaluation.json")
 """Ends of the names of the files that are copied beside the directory of a run."""
@@ -61,8 +60,13 @@ def _try_to_copy(cell: Cell, run: EndedRun) -> str:
 
 
 def _copy_run(cell: Cell, run: EndedRun) -> None:
-    """Copy a run and the files beside it into a temporary directory, and then move them to their places."""
+    """Copy a run and the files beside it into a temporary directory, and then move them to their places.
+
+    The record of a start that failed before training began is removed first: a cell with a record has no incomplete
+    copy.
+    """
     source, copy = run.path.with_suffix(""), cell.path_with_suffix(_COPY)
+    cell.path_with_suffix(".json").unlink(missing_ok=True)
     shutil.copytree(source, copy / source.name, copy_function=_link_or_copy)
     for suffix in _SUFFIXES:
         if source.with_name(source.name + suffix).is_file():
@@ -86,8 +90,7 @@ def discard_incomplete_copies(cells: Iterable[Cell]) -> None:
     """Remove what is left of copies whose process was killed. Those that another process is making stay.
 
     Raises:
-        UserError: The record of a cell is damaged, or has another configuration or other steps; or what is left of a
-            copy cannot be removed.
+        UserError: What is left of a copy cannot be removed.
     """
     for cell in cells:
         if cell.path_with_suffix(_COPY).exists():
@@ -96,16 +99,15 @@ def discard_incomplete_copies(cells: Iterable[Cell]) -> None:
 
 
 def _discard(cell: Cell) -> None:
-    """Remove an incomplete copy. If the cell has the record of a run that has ended, the copy is complete.
+    """Remove an incomplete copy. If the cell has a record, only the temporary directory is left of the copy.
 
     The temporary directory is removed last. Training must not begin beside it: the run would be taken for a copy.
     """
     copy = cell.path_with_suffix(_COPY)
     if not copy.exists():
         return
-    record = cell.read_record()
     try:
-        if record is None or record["status"] not in (FINISHED, UNHEALTHY):
+        if not cell.path_with_suffix(".json").exists():
             if cell.run_dir.exists():
                 shutil.rmtree(cell.run_dir)
             for suffix in _SUFFIXES:

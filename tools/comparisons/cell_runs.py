@@ -27,6 +27,9 @@ from tools.comparisons.records import (
 from tools.comparisons.run_files import compute_training_seconds, find_saved_step, read_num_replicas, read_run_records
 from tools.machine import describe_origin
 
+_THEN = ", then "
+_UNKNOWN = "not recorded"
+
 
 def run_cell(cell: Cell) -> dict[str, Any]:
     """Train and evaluate a cell, unless its record shows that this has been done.
@@ -53,13 +56,16 @@ def run_cell(cell: Cell) -> dict[str, Any]:
 
 
 def _describe_origin(cell: Cell, before: Mapping[str, Any]) -> dict[str, str]:
-    """Describe the machine and the sources, after those that have trained the run until now."""
+    """Describe the machine and the commit, after those of earlier starts if the run continues from a checkpoint."""
     origin = describe_origin()
-    if find_saved_step(cell.run_dir):
-        for name in origin.keys() & before.keys():
-            is_same = before[name].endswith(origin[name])
-            origin[name] = before[name] if is_same else f"{before[name]}, then {origin[name]}"
-    return origin
+    if not find_saved_step(cell.run_dir):
+        return origin
+    names = [name for name in ("machine", "git_revision") if name in origin or name in before]
+    return {name: _join(before.get(name, _UNKNOWN), origin.get(name, _UNKNOWN)) for name in names}
+
+
+def _join(before: str, now: str) -> str:
+    return before if before.split(_THEN)[-1] == now else f"{before}{_THEN}{now}"
 
 
 def _train_and_evaluate(cell: Cell, record: dict[str, Any], log: IO[bytes]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.files import append_line, write_atomically
 from sagan_tf.keras_backend import keras
 from sagan_tf.runs.checkpoints import Checkpoints
-from sagan_tf.runs.evaluation_protocol import DEFAULTS, get_protocol
+from sagan_tf.runs.evaluation_protocol import DEFAULT_PROTOCOL, DURING_TRAINING, get_protocol
 from sagan_tf.text import read_text
 from sagan_tf.training.actions.schedule import StepReport
 from sagan_tf.training.actions.tensorboard import write_scalars
@@ -84,7 +84,8 @@ class Evaluate:
         """Evaluate, record the values and keep the checkpoint if it is the best so far."""
         result = self._evaluation(self._generator)
         scalars = result.to_scalars()
-        record = {"step": report.step, "kind": "evaluation", "generator_weights": "ema"} | result.to_record()
+        record = {"step": report.step, "kind": "evaluation", "generator_weights": "ema", DURING_TRAINING: True}
+        record |= result.to_record()
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scalars.items())
         _logger.info("evaluation at step %d: %s", report.step, shown)  # before writing, in case the disk is full
         append_line(self._metrics_path, json.dumps(record))
@@ -142,7 +143,7 @@ def read_best(path: pathlib.Path, precision: str) -> dict[str, Any]:
     types = _REQUIRED_TYPES | _OPTIONAL_TYPES
     if not all(isinstance(record[key], value_type) for key, value_type in types.items() if key in record):
         return {}
-    defaults = DEFAULTS | {"precision": keras.DTypePolicy(precision).compute_dtype}
+    defaults = DEFAULT_PROTOCOL | {"precision": keras.DTypePolicy(precision).compute_dtype}
     return record | {"protocol": defaults | record["protocol"]}
 
 

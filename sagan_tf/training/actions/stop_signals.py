@@ -1,8 +1,8 @@
 """Signals that stop a run.
 
 After the first signal the run finishes its current steps, saves and stops. A second signal stops it at once, except
-one of the same kind within a second: a scheduler that signals all processes of a job also signals the parent of a run,
-which passes the signal on.
+within a second of the first: a scheduler that signals all processes of a job also signals the parent of a run, which
+then sends SIGTERM.
 """
 
 from __future__ import annotations
@@ -78,8 +78,7 @@ class StopSignals:
         if number not in self._before:
             return
         if self.received is not None:
-            is_repeated = time.monotonic() - self._received_at < _SAME_REQUEST_SECONDS
-            if number == self.received and is_repeated:
+            if time.monotonic() - self._received_at < _SAME_REQUEST_SECONDS:
                 return
             os._exit(128 + number)
         self.received, self._received_at = number, time.monotonic()

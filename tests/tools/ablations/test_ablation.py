@@ -79,7 +79,7 @@ def test_settings_with_data_of_their_own_are_collected(processes: FakeProcesses,
     flags = [*flags, f"--study={tmp_path / 'study.txt'}", "--base=configs/ablations/fashion_mnist_32.cfg"]
     assert ablation.run([*flags, f"--data_dir={tmp_path / 'data'}"]) == 0
     assert ablation.run([*flags, "--collect"]) == 0
-    assert ablation.run([*flags, "--collect", f"--data_dir={tmp_path / 'data'}"]) == 0
+    assert ablation.run([*flags, "--collect", f"--data_dir={tmp_path / 'moved'}"]) == 0
 
 
 def test_stored_cells_outside_of_the_results_are_named(processes: FakeProcesses, flags, tmp_path, capsys) -> None:

@@ -120,13 +120,30 @@ def test_a_copy_that_was_killed_at_its_very_end_is_kept(source: Cell, cell: Cell
     assert read_files(cell) == read_files(source) and not cell.path_with_suffix(".copy").exists()
 
 
-def test_a_run_that_the_cell_trained_itself_is_kept(cell: Cell) -> None:
+@pytest.mark.parametrize("status", ["finished", "unfinished"])
+def test_a_run_that_the_cell_trained_itself_is_kept(status: str, cell: Cell) -> None:
     """It is beside the directory of a copy whose process was killed before it wrote the record."""
-    write_cell(cell.directory, "pooled", 0, [4.0, 2.0, 3.0])
+    write_cell(cell.directory, "pooled", 0, [4.0, 2.0, 3.0], status)
     before = read_files(cell)
     cell.path_with_suffix(".copy").mkdir()
     discard_incomplete_copies([cell])
     assert read_files(cell) == before and not cell.path_with_suffix(".copy").exists()
+
+
+def test_a_copy_replaces_the_record_of_a_start_that_failed(
+    source: Cell, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, a copy whose process is killed would seem to be a run with the flags of that start."""
+    cell.run_dir.parent.mkdir(parents=True)
+    cell.write_record(cell.describe_identity() | {"status": "failed", "flags": ["--other"], "message": "error: x"})
+    with monkeypatch.context() as patch:
+        patch.setattr("tools.ablations.run_copies._discard", lambda _: None)
+        patch.setattr(f"{Cell.__module__}.Cell.write_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            copy_equal_runs([cell], read_runs(source))
+    assert cell.run_dir.exists()
+    discard_incomplete_copies([cell])
+    assert not cell.run_dir.exists() and cell.read_record() is None
 
 
 def test_nothing_is_trained_beside_a_copy_that_cannot_be_removed(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from sagan_tf.errors import UserError
-from tools.comparisons.settings import SETTINGS_FILE, Setting, find_settings, parse_settings
+from tools.comparisons.settings import SETTINGS_FILE, Setting, find_base, find_settings, parse_settings
 from tools.repository import ROOT
 
 
@@ -18,6 +18,14 @@ def test_shared_flags_precede_those_of_the_settings_after_them(tmp_path: pathlib
     path.write_text("a\n* --x=1 --y=2\nb --x=3\nc\n* --z=4\nd\n*\ne --x=5\n")
     flags = {setting.name: " ".join(setting.flags) for setting in find_settings(str(path))}
     assert flags == {"a": "", "b": "--x=1 --y=2 --x=3", "c": "--x=1 --y=2", "d": "--z=4", "e": "--x=5"}
+
+
+def test_a_base_in_the_repository_has_a_relative_path(tmp_path: pathlib.Path, monkeypatch):
+    name = "configs/quickstart.cfg"
+    assert find_base(name) == find_base(str(ROOT / name)) == name
+    (tmp_path / "own.cfg").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_base("own.cfg") == str(tmp_path / "own.cfg")
 
 
 QUICKSTART = f"--flagfile={ROOT / 'configs' / 'quickstart.cfg'}"

@@ -78,7 +78,8 @@ def test_each_evaluation_writes_a_line_and_scalars(tmp_path):
     run.evaluate(3.0, 2.0)
     assert run.evaluated == [run.generator] * 2
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    expected = {"kind": "evaluation", "generator_weights": "ema", "extractor": "fake/1", "precision": "float32"}
+    expected = {"kind": "evaluation", "generator_weights": "ema", "during_training": True}
+    expected |= {"extractor": "fake/1", "precision": "float32"}
     assert lines == [{"step": 10, "fid": 3.0} | expected, {"step": 20, "fid": 2.0} | expected]
     found = {tag: list(values) for tag, values in read_summaries(tmp_path / "tensorboard").items()}
     assert found == {f"evaluation/{tag}": [10, 20] for tag in ("fid", "precision_recall/recall")}

@@ -124,6 +124,16 @@ def state_with_logits(real: float, fake: float) -> tuple[TrainState, FixedBatch]
     return state, batch._replace(real_images=tf.fill(batch.real_images.shape, 0.5))
 
 
+def test_a_channel_below_zero_is_not_dead():
+    """A leaky ReLU passes values below 0, with a gradient."""
+    state, batch = state_with_logits(1.0, -1.0)  # its units are the images, of which the generated ones are negative
+    negative = batch._replace(real_images=-batch.real_images)
+    assert make_reader(state, negative)()[signs.DEAD_UNITS] == 0.0
+    state.generator.get_layer("image").bias.assign([0.0])
+    black = batch._replace(real_images=tf.zeros_like(batch.real_images))
+    assert make_reader(state, black)()[signs.DEAD_UNITS] == 1.0
+
+
 def test_the_discriminator_is_read_with_augmented_images():
     """Its augmentation is that of a seed; the distances are those of images without augmentation."""
     state, batch = tiny_state(conditioning="none"), make_fixed_batch()
