@@ -49,7 +49,7 @@ def train(config: Config) -> pathlib.Path:
 
     with show_log():
         train_run(config, create_training_evaluation if config.evaluation.evaluate_every else None)
-    return pathlib.Path(config.training.run_dir).expanduser()
+    return pathlib.Path(os.path.expanduser(config.training.run_dir))
 
 
 def open_data(config: Config) -> Source:
@@ -156,7 +156,7 @@ def evaluate(path: _Path, metrics: Sequence[str] = (), **options: Any) -> dict[s
     from sagan_tf.evaluation.evaluate import evaluate as evaluate_options
     from sagan_tf.evaluation.options import EvaluateOptions
 
-    source = "run_dir" if (pathlib.Path(path).expanduser() / "flags.cfg").is_file() else "images"
+    source = "run_dir" if (pathlib.Path(os.path.expanduser(path)) / "flags.cfg").is_file() else "images"
     names = {field.name for field in dataclasses.fields(EvaluationConfig)}
     protocol = {name: value for name, value in options.items() if name in names}
     others = {name: value for name, value in options.items() if name not in names}
@@ -185,7 +185,7 @@ def sample(path: _Path, output: _Path, *, mode: str = "grid", **options: Any) ->
     from sagan_tf.sampling.options import SampleOptions
     from sagan_tf.sampling.sample import make_samples
 
-    source = "saved_model" if (pathlib.Path(path).expanduser() / "saved_model.pb").is_file() else "run_dir"
+    source = "saved_model" if (pathlib.Path(os.path.expanduser(path)) / "saved_model.pb").is_file() else "run_dir"
     given = {source: os.fspath(path), "output": os.fspath(output), "mode": mode}
     with show_log():
         return make_samples(_create_options(SampleOptions, options, **given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ def describe(config: Config, output: str) -> None:
     log_to_console()
     from sagan_tf.training.dry_run import describe_without_training
 
-    describe_without_training(config, pathlib.Path(output).expanduser())
+    describe_without_training(config, pathlib.Path(os.path.expanduser(output)))
 
 
 def _check_and_train(config: Config, dry_run: DryRunOptions, flagfiles: Mapping[str, pathlib.Path | None]) -> None:

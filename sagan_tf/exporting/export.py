@@ -16,7 +16,7 @@ from sagan_tf.errors import UserError
 from sagan_tf.exporting.atomic_directories import replace_directories_atomically
 from sagan_tf.exporting.model_card import Origin, build_model_card
 from sagan_tf.exporting.options import ExportOptions
-from sagan_tf.exporting.parity import measure_saved_model_error
+from sagan_tf.exporting.parity import measure_discriminator_error, measure_saved_model_error
 from sagan_tf.exporting.saved_model import write_saved_model
 from sagan_tf.exporting.signatures import (
     export_discriminator,
@@ -212,3 +212,5 @@ def _export_discriminator(network: keras.Model, origin: Origin, directory: pathl
     signatures = AUXILIARY_CLASSIFIER_SIGNATURES if has_classifier else DISCRIMINATOR_SIGNATURES
     card = build_model_card(origin, num_classes, get_discriminator_sizes(network), signatures, DISCRIMINATOR)
     write_saved_model(exported, card, directory)
+    error = measure_discriminator_error(directory, network, num_classes)
+    _logger.info("discriminator: the largest difference from a logit of the run is %.2g", error)

@@ -1,4 +1,4 @@
-"""Comparison of the images of an exported generator with those of its network."""
+"""Comparison of the outputs of exported networks with those of the networks."""
 
 from __future__ import annotations
 
@@ -85,6 +85,41 @@ def measure_saved_model_error(directory: pathlib.Path, network: keras.Model, num
     if not error <= MAX_ERROR:
         raise UserError(
             f"saved_model: expected images within {MAX_ERROR:g} of the run's, received images that differ by "
+            f"{error:.2g}; the device may round float32 products: export with CUDA_VISIBLE_DEVICES=-1, on the CPU"
+        )
+    return error
+
+
+def measure_discriminator_error(directory: pathlib.Path, network: keras.Model, num_classes: int) -> float:
+    """Measure how much an exported discriminator differs from its network, for four images of noise.
+
+    Args:
+        directory: The directory of the SavedModel.
+        network: The network that was exported.
+        num_classes: The number of classes; 0 for a discriminator without classes.
+
+    Returns:
+        The largest absolute difference of logits, divided by the largest absolute logit if that is above 1.
+
+    Raises:
+        UserError: If the difference is larger than rounding in float32 could be.
+    """
+    shape = [NUM_COMPARED, *network.inputs[0].shape[1:]]
+    images = tf.random.stateless_uniform(shape, (0, 0), -1.0, 1.0)
+    labels = tf.range(NUM_COMPARED) % max(num_classes, 1)
+    with literal_path(directory) as path:
+        model = tf.saved_model.load(path)
+    found = model.signatures[SERVING_DEFAULT](images=images, labels=labels)
+    outputs = tf.nest.flatten(network([images, labels], training=False))
+    names = ("logits", "class_logits")[: len(outputs)]
+    errors = [
+        np.abs(found[name].numpy() - logits.numpy()).max() / max(1.0, np.abs(logits.numpy()).max())
+        for name, logits in zip(names, outputs, strict=True)
+    ]
+    error = float(np.max(errors))
+    if not error <= MAX_ERROR:
+        raise UserError(
+            f"discriminator: expected logits within {MAX_ERROR:g} of the run's, received logits that differ by "
             f"{error:.2g}; the device may round float32 products: export with CUDA_VISIBLE_DEVICES=-1, on the CPU"
         )
     return error

@@ -60,7 +60,8 @@ class Generator:
         """Make one image of each label.
 
         Args:
-            labels: Classes by number or by name; empty: every class.
+            labels: Classes by number (an integer) or by name (text, see `class_labels.find_labels`); empty: every
+                class.
             seed: The seed of the latents, the same for all images, or one seed for each image.
             truncation: The latents are those of a normal distribution that is cut off at +-truncation; None: all.
 
@@ -70,9 +71,19 @@ class Generator:
         Raises:
             UserError: A label is unknown.
         """
-        numbers = np.array(find_labels([str(label) for label in labels], self.num_classes, self.class_names), np.int32)
+        numbers = np.array(self._find_labels(labels), np.int32)
         seeds = np.broadcast_to(np.asarray(seed, np.int64), numbers.shape)
         return self.images_from_seeds(seeds, numbers, math.inf if truncation is None else truncation)
+
+    def _find_labels(self, labels: Sequence[int | str]) -> list[int]:
+        if not len(labels):
+            return find_labels([], self.num_classes, self.class_names)
+        return [
+            find_labels([label], self.num_classes, self.class_names)[0]
+            if isinstance(label, str)
+            else find_labels([str(label)], self.num_classes, ())[0]  # a number, also if a class has it as its name
+            for label in labels
+        ]
 
     def images_from_seeds(
         self, seeds: np.ndarray, labels: np.ndarray, truncation: np.ndarray | float = math.inf, batch_size: int = 64

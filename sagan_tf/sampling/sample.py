@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -53,7 +54,7 @@ def make_samples(options: SampleOptions) -> pathlib.Path:
     if options.mode == "images":
         check_images_output(options)
         write_shard(_open_generator(options), options)
-        return pathlib.Path(options.output).expanduser()
+        return pathlib.Path(os.path.expanduser(options.output))
     suffixes = (".png", ".html") if options.mode == "attention" else (".png",)
     path = resolve_output_file(options.output, suffixes, options.overwrite)
     generator = _open_generator(options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,9 @@ from sagan_tf.visualization.image_grid import draw_image_sheet, is_sheet_size_al
 from sagan_tf.visualization.output import write_image
 
 __all__ = ["Client", "main", "run"]
+
+_IMAGE_FILE = re.compile(r"\d{8,}\.png")
+"""Name of the file of an image, its seed."""
 
 
 def main(options: ClientOptions) -> None:
@@ -70,6 +74,13 @@ def _request_sheet(client: Client, labels: Sequence[int], names: Sequence[str], 
     return draw_image_sheet(np.stack([_decode_png(file) for file in files]), columns, row_names=names)
 
 
+def _remove_image_files(directory: pathlib.Path) -> None:
+    """Remove the images of earlier calls, so that a directory has images of one model only."""
+    for path in directory.glob("*.png"):
+        if _IMAGE_FILE.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
 def _write_image_files(
     client: Client, labels: Sequence[int], seeds: range, directory: pathlib.Path, truncation: float | None
 ) -> None:
@@ -81,6 +92,8 @@ def _write_image_files(
         batch = seeds[start : start + MAX_BATCH_SIZE]
         files = client.generate(batch, [labels[seed % len(labels)] for seed in batch], truncation)
         try:
+            if not start:  # The server has answered.
+                _remove_image_files(directory)
             for seed, file in zip(batch, files, strict=True):
                 write_atomically(directory / f"{seed:08d}.png", file)
         except OSError as error:

@@ -5,8 +5,13 @@ import pytest
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
-from sagan_tf.exporting.parity import compare_images, measure_saved_model_error, pool_pixels
-from tests.exporting.small_export import make_generator
+from sagan_tf.exporting.parity import (
+    compare_images,
+    measure_discriminator_error,
+    measure_saved_model_error,
+    pool_pixels,
+)
+from tests.exporting.small_export import make_generator, save_discriminator
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.uniform(-0.8, 0.8, (9, 8, 8, 1)).astype(np.float32)
@@ -57,3 +62,15 @@ def test_an_export_of_another_generator_is_an_error(exported, monkeypatch):
     kernel.assign(kernel + tf.ones_like(kernel))
     with pytest.raises(UserError, match="saved_model: "):
         measure_saved_model_error(exported.path, changed, 3)
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "auxiliary_classifier"])
+def test_an_export_of_another_discriminator_is_an_error(conditioning, tmp_path, monkeypatch):
+    exported = save_discriminator(tmp_path, conditioning=conditioning)
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: exported.model)
+    assert measure_discriminator_error(exported.path, exported.network, 3) < 1e-4
+    name = "class_logits" if conditioning == "auxiliary_classifier" else "logits"
+    bias = exported.network.get_layer(name).trainable_variables[-1]
+    bias.assign(bias + 1.0)
+    with pytest.raises(UserError, match="discriminator: "):
+        measure_discriminator_error(exported.path, exported.network, 3)

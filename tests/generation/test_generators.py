@@ -52,6 +52,16 @@ def load_run(path: pathlib.Path, **options: Any) -> Generator:
     return load_generator_from_run(str(path), **options)
 
 
+def test_integers_are_numbers_of_classes_also_if_names_are_numbers(generator: Generator) -> None:
+    numbered = dataclasses.replace(generator, class_names=("2", "0", "10"))
+    for label, expected in ((2, 2), (np.int64(0), 0), ("2", 0), ("10", 2)):
+        np.testing.assert_array_equal(
+            numbered([label]), numbered.images_from_seeds(np.array([0]), np.array([expected]))
+        )
+    with pytest.raises(UserError, match="labels: .*3"):
+        numbered([3])
+
+
 def test_images_are_those_of_the_network(generator: Generator) -> None:
     found = generator.images_from_seeds(SEEDS, LABELS, batch_size=2)
     assert found.shape == (5, *generator.shape) == (5, 32, 32, 1) and found.dtype == np.uint8

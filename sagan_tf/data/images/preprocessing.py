@@ -146,8 +146,13 @@ def _convert_to_resizable_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):
         # Rounded in place, because an image may be large. No value is so close to the middle between two integers that
         # 32 bits would round it to the wrong one.
-        values = np.multiply(np.asarray(image), 255 / _MAX_16_BIT_VALUE, dtype=np.float32)
-        return Image.fromarray(np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8))
+        stored, transparent = np.asarray(image), image.info.get("transparency")
+        values = np.multiply(stored, 255 / _MAX_16_BIT_VALUE, dtype=np.float32)
+        gray = Image.fromarray(np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8))
+        if not isinstance(transparent, int):
+            return gray
+        image = gray.convert("LA")
+        image.putalpha(Image.fromarray(np.where(stored == transparent, np.uint8(0), np.uint8(255))))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if mode == "RGBA":

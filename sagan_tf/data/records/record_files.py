@@ -128,12 +128,25 @@ def find_ends(files: tuple[RecordFile, ...]) -> dict[str, int]:
     return ends
 
 
+def format_access_error(path: str, error: tf.errors.OpError) -> str:
+    """Return the message for data that TensorFlow cannot read."""
+    reason = make_printable(error.message.splitlines()[0]) if error.message else type(error).__name__
+    return f"data_dir: cannot read {path}: {reason}; check its permissions, and that its file system is mounted"
+
+
+def _list_directory(directory: str) -> list[str]:
+    try:
+        return list(tf.io.gfile.listdir(directory))
+    except tf.errors.OpError as error:
+        raise UserError(format_access_error(directory, error)) from error
+
+
 def check_files_exist(files: tuple[RecordFile, ...]) -> None:
     """Raise UserError if one of `files` does not exist."""
     # One listing for each directory: asking for a thousand files by name takes a minute on remote storage.
     directories = {os.path.dirname(file.path) for file in files}
     existing = filter(tf.io.gfile.isdir, directories)
-    present = {os.path.join(directory, name) for directory in existing for name in tf.io.gfile.listdir(directory)}
+    present = {os.path.join(directory, name) for directory in existing for name in _list_directory(directory)}
     missing = [file.path for file in files if file.path not in present]
     if missing:
         raise UserError(

@@ -80,7 +80,10 @@ def read_layout(
 
 
 def _apply_table(tree: FileTree, listing: Listing, table: Table) -> DirectoryLayout:
-    """Return the layout of the images that a table lists, with its classes."""
+    """Return the layout of the images that a table lists, with its classes, or of all images without labels."""
+    if not table.labels:
+        _logger.info("%s: images without labels, according to %s", tree.root, table.name)
+        return DirectoryLayout(tuple(listing.images), np.zeros(len(listing.images), np.int32), (), has_table=True)
     class_names = sort_classes(table.labels.values())
     groups: dict[str, list[str]] = {name: [] for name in class_names}
     for path in listing.images:

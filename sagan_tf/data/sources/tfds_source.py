@@ -52,8 +52,7 @@ def open_tfds(data_config: DataConfig, *, resolution: int, image_channels: int) 
     class_names = tuple(features["label"].names) if "label" in features else ()
     # The form in which TFDS serializes tfds.features.Image, ClassLabel and Text. Its parser takes one record at a time.
     parse = RecordParser(len(class_names), *(key if key in features else "" for key in ("label", "file_name")))
-    num_bytes = builder.info.splits[data_config.split].num_bytes
-    counts, sample_size = _count_labels(files, parse, num_bytes)
+    counts, sample_size = _count_labels(files, parse, _compute_bytes_per_record(builder))
     return SequentialSource(
         files,
         parse=parse,
@@ -194,7 +193,15 @@ def _list_record_files(builder: Any, data_config: DataConfig) -> tuple[RecordFil
     return files
 
 
-def _count_labels(files: tuple[RecordFile, ...], parse: RecordParser, num_bytes: int) -> tuple[np.ndarray, int]:
+def _compute_bytes_per_record(builder: Any) -> float:
+    """Return the mean size of a record. TFDS does not know the size of a part of a split."""
+    splits = builder.info.splits.values()
+    return sum(split.num_bytes for split in splits) / max(1, sum(split.num_examples for split in splits))
+
+
+def _count_labels(
+    files: tuple[RecordFile, ...], parse: RecordParser, bytes_per_record: float
+) -> tuple[np.ndarray, int]:
     """Count the labels of a sample of the records.
 
     The sample has as many records as can be read quickly, evenly from all files.
@@ -202,7 +209,7 @@ def _count_labels(files: tuple[RecordFile, ...], parse: RecordParser, num_bytes:
     Args:
         files: The record files of the split.
         parse: The parser of the records.
-        num_bytes: Size of the split.
+        bytes_per_record: Mean size of a record.
 
     Returns:
         The label histogram, int64 [classes], and the number of records that it counts.
@@ -211,7 +218,7 @@ def _count_labels(files: tuple[RecordFile, ...], parse: RecordParser, num_bytes:
     num_examples = sum(file.num_examples for file in files)
     if not num_classes:
         return np.zeros(0, np.int64), num_examples
-    affordable = int(_MAX_LABEL_SAMPLE_BYTES / max(1.0, num_bytes / max(1, num_examples)))
+    affordable = int(_MAX_LABEL_SAMPLE_BYTES / max(1.0, bytes_per_record))
     fraction = min(1.0, max(_MIN_LABEL_SAMPLE, affordable) / max(1, num_examples))
     if not files:
         return np.zeros(num_classes, np.int64), 0
@@ -219,9 +226,11 @@ def _count_labels(files: tuple[RecordFile, ...], parse: RecordParser, num_bytes:
     skipped = SkippedRecords(tuple(file.path for file in files), num_examples)
     with skipped.raise_user_errors():
         batches = read_records_in_order(sample, skipped.check_file).batch(_LABEL_BATCH_SIZE).as_numpy_iterator()
-        parsed = [parse(record, "") for _, _, records in batches for record in records]
-    if any(record.label < 0 for record in parsed):
+        # Only labels are kept, because the images of a sample may not fit into memory.
+        parsed = (parse(record, "") for _, _, records in batches for record in records)
+        found = [(record.label, bool(record.problem)) for record in parsed]
+    if any(label < 0 for label, _ in found):
         raise UserError(f"split: expected labeled images, received images without labels in {files[0].path}")
     # Records with a problem are reported as unreadable images when they are drawn.
-    labels = [record.label for record in parsed if not record.problem]
+    labels = [label for label, has_problem in found if not has_problem]
     return np.bincount(np.array(labels, np.int64), minlength=num_classes), len(labels)

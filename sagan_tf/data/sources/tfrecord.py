@@ -12,7 +12,12 @@ import tensorflow as tf
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.records.image_records import RecordParser
-from sagan_tf.data.records.record_files import RecordFile, check_files_exist, format_repair_advice
+from sagan_tf.data.records.record_files import (
+    RecordFile,
+    check_files_exist,
+    format_access_error,
+    format_repair_advice,
+)
 from sagan_tf.data.sources.sequential import SequentialSource
 from sagan_tf.errors import UserError
 from sagan_tf.text import decode_text
@@ -87,8 +92,12 @@ class TFRecordMetadata:
                 f"data_dir: {path} does not exist, which tools/prepare_imagenet.py writes beside the record files; "
                 "prepare the data with that tool, or pass the same --split and, as --data_dir, the tool's --output"
             )
-        with tf.io.gfile.GFile(path, "rb") as file:
-            text = decode_text(file.read(), f"data_dir: {path}")
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                content = file.read()
+        except tf.errors.OpError as error:
+            raise UserError(format_access_error(path, error)) from error
+        text = decode_text(content, f"data_dir: {path}")
         try:
             content = json.loads(text)
             received = content.get("format") if isinstance(content, dict) else content

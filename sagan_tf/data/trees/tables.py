@@ -32,11 +32,17 @@ class Table:
 
     Attributes:
         name: The name of the file.
-        labels: The class of each image, by the path of the image in the tree.
+        labels: The class of each image, by the path of the image in the tree; empty if the images have no labels.
     """
 
     name: str
     labels: dict[str, str]
+
+
+_PART = re.compile(r"\d{5}/")
+"""Beginning of the path of an image that StyleGAN's dataset tool wrote."""
+_WITHOUT_LABELS: list[tuple[Any, Any]] = []
+"""Rows of a table that says that the images have no labels."""
 
 
 class _FormatError(ValueError):
@@ -71,7 +77,9 @@ def _read_file(tree: FileTree, name: str, listing: Listing) -> Table | None:
     path = tree.format_name(name)
     try:
         rows = TABLES[name](decode_text(tree.read(name), f"data_dir: {path}"))
-        if rows is None:
+        if rows is _WITHOUT_LABELS and all(map(_PART.match, listing.images)):
+            return Table(name, {})
+        if rows is None or rows is _WITHOUT_LABELS:
             _logger.info("%s has no labels of files, and is not used", path)
             return None
         return Table(name, _find_images(rows, listing))
@@ -119,7 +127,16 @@ def _parse_csv(text: str) -> list[tuple[Any, Any]] | None:
     """Return the rows of a CSV file with the columns `file` (or `file_name`) and `label`; None without them."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     column = _find_file_column(reader.fieldnames or ())
-    return [(row[column], row[_LABEL_COLUMN]) for row in reader] if column else None
+    if not column:
+        return None
+    rows = list(reader)
+    for number, row in enumerate(rows, 1):
+        if None in row:  # the key of cells without a column
+            raise _FormatError(
+                f"expected {len(reader.fieldnames or ())} cells in row {number}, received more; write a label that has "
+                "a comma in quotation marks"
+            )
+    return [(row[column], row[_LABEL_COLUMN]) for row in rows]
 
 
 def _parse_labels_csv(text: str) -> list[tuple[Any, Any]]:
@@ -145,9 +162,16 @@ def _parse_json_lines(text: str) -> list[tuple[Any, Any]] | None:
 
 
 def _parse_dataset_json(text: str) -> list[tuple[Any, Any]] | None:
-    """Return the rows of the list `labels` in the file of StyleGAN's dataset tool; None without it."""
+    """Return the rows of the list `labels` in the file of StyleGAN's dataset tool; None without it.
+
+    If it is null, the images have no labels. The tool's directories are then not classes, but parts of 1,000 images.
+    """
     content = json.loads(text)
-    rows = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    rows = content.get("labels", [])
+    if rows is None:  # so the tool describes images without labels
+        return _WITHOUT_LABELS
     if not rows:
         return None
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 2 for row in rows):

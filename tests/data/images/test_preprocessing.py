@@ -114,6 +114,16 @@ def test_every_16_bit_value() -> None:
     np.testing.assert_array_equal(decoded[..., 0], np.rint(values / 257.0))
 
 
+@pytest.mark.parametrize(("image_channels", "expected"), [(1, [255]), (3, [255] * 3), (4, [0] * 4)])
+def test_16_bit_gray_with_a_transparent_value(image_channels: int, expected: list[int]) -> None:
+    """The left half has the transparent value 300, the right half is opaque."""
+    values: np.ndarray = np.full((24, 24), 300, np.uint16)
+    values[:, 12:] = 65535
+    decoded = decode(encode(Image.fromarray(values), "PNG", transparency=300), image_channels)
+    assert decoded[0, 23].tolist() == [255] * image_channels
+    assert decoded[0, 0, -1] == expected[-1] and (image_channels == 4 or decoded[0, 0].tolist() == expected)
+
+
 def test_one_bit_image() -> None:
     values: np.ndarray = np.zeros((24, 24), bool)
     values[:, 12:] = True

@@ -55,6 +55,12 @@ def test_other_metadata(tmp_path: Path, text: str) -> None:
     assert ("remove" in message) == (text == "not JSON")  # any other file may belong to another program
 
 
+def test_metadata_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "train" / "dataset.json").mkdir(parents=True)
+    message = read_error(tmp_path)
+    assert message.startswith("data_dir: cannot read") and "check its permissions" in message
+
+
 def test_metadata_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     build_record_files(tmp_path)
     path = tmp_path / "train" / "dataset.json"

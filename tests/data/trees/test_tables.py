@@ -100,6 +100,8 @@ def test_other_files_of_these_names_are_not_tables(tmp_path: Path, name: str, co
         ("labels.csv", "file,label\na.png,x\n./a.png,y\n", "./a.png"),
         ("labels.csv", "file,label\na.png,x\nd.png,\n", "row 2"),
         ("labels.csv", "file,label\na.png\n", "row 1"),
+        ("labels.csv", "file,label\na.png,x\nd.png,crane, bird\n", "row 2"),
+        ("metadata.csv", "file_name,label\na.png,crane, bird\n", "quotation marks"),
         ("labels.csv", 'file,label\n"a.png,x\n', "labels.csv"),
         ("labels.csv", "file,label\n", "labels.csv"),
         ("dataset.json", '{"labels": [["a.png", [0, 1]]]}', "[0, 1]"),
@@ -123,6 +125,16 @@ def test_damaged_tables(tmp_path: Path, name: str, content: str, received: str) 
         read_directory_layout(str(tmp_path))
     message = str(caught.value)
     assert message.startswith("data_dir: ") and name in message and received in message and "\n" not in message
+
+
+def test_images_that_have_no_labels(tmp_path: Path) -> None:
+    """StyleGAN's tool writes null, and directories of 1,000 images, which are not classes."""
+    paths = ["00000/img00000000.png", "00001/img00001000.png"]
+    for path in paths:
+        write_image(tmp_path / path, (0, 0, 0))
+    (tmp_path / "dataset.json").write_text('{"labels": null}')
+    layout = read_directory_layout(str(tmp_path))
+    assert sorted(layout.paths) == paths and layout.class_names == () and not layout.labels.any()
 
 
 def test_digest_is_of_the_labels_too(tmp_path: Path) -> None:
