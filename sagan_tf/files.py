@@ -183,13 +183,14 @@ def replace_atomically(path: pathlib.Path, *, shared: bool = False) -> Iterator[
             temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
-    """Write a file so that it is never partly written, even after a crash.
+def write_atomically(path: pathlib.Path, content: str | bytes, *, durable: bool = False) -> None:
+    """Write a file so that it is never partly written, even after a crash of the program.
 
     Args:
         path: The file.
         content: Text is written as UTF-8. Bytes of file names that are not UTF-8 (`surrogateescape`) are written
             unchanged.
+        durable: Whether the file is complete also after a power failure. This takes longer.
 
     Raises:
         OSError: The file cannot be written.
@@ -198,6 +199,27 @@ def write_atomically(path: pathlib.Path, content: str | bytes) -> None:
         content = content.encode("utf-8", "surrogateescape")
     with replace_atomically(path) as temporary, _name_file(path):
         temporary.write_bytes(content)
+        if durable:
+            sync_to_disk(temporary)
+    if durable:
+        sync_to_disk(path.parent)
+
+
+def sync_to_disk(*paths: pathlib.Path) -> None:
+    """Wait until files, or the entries of directories, are on the disk.
+
+    File systems that cannot wait for a directory are left alone.
+
+    Raises:
+        OSError: A file cannot be written to the disk.
+    """
+    for path in paths:
+        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def append_line(path: pathlib.Path, line: str) -> None:

@@ -52,7 +52,7 @@ def write_checkpoint_list(directory: pathlib.Path, saved: dict[str, float]) -> N
     state = tf.compat.v1.train.generate_checkpoint_state_proto(
         str(directory.absolute()), newest, list(saved), list(saved.values())
     )
-    write_atomically(directory / LIST_FILE, str(state))
+    write_atomically(directory / LIST_FILE, str(state), durable=True)
 
 
 def _parse_name(path: str) -> str:

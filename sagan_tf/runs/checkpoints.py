@@ -14,6 +14,7 @@ from typing import Protocol
 import tensorflow as tf
 
 from sagan_tf.errors import UserError
+from sagan_tf.files import sync_to_disk
 from sagan_tf.runs.checkpoint_list import LIST_FILE, read_checkpoint_list, write_checkpoint_list
 from sagan_tf.tensorflow_paths import literal_path
 
@@ -74,6 +75,8 @@ class Checkpoints:
         try:
             self._checkpoint.save_counter.assign_add(1)  # as tf.train.CheckpointManager does
             self._checkpoint.write(prefix)
+            # Older checkpoints are removed only when a power failure cannot damage this one.
+            sync_to_disk(*(path for path in directory.iterdir() if path.name.startswith(f"{name}.")), directory)
             self._saved.pop(name, None)
             self._saved[name] = time.time()
             write_checkpoint_list(directory, self._saved)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sagan_tf.files import write_atomically
+from sagan_tf.runs.evaluation_protocol import DURING_TRAINING
 from sagan_tf.text import read_text
 
 
@@ -25,9 +26,9 @@ def drop_lines_after(path: pathlib.Path, step: int) -> None:
     _keep_lines(path, lambda line: line["step"] <= step)
 
 
-def drop_evaluations_at(path: pathlib.Path, step: int) -> None:
-    """Remove the evaluations of one step from a `metrics.jsonl`."""
-    _keep_lines(path, lambda line: line["step"] != step or line.get("kind") != "evaluation")
+def drop_training_evaluations_at(path: pathlib.Path, step: int) -> None:
+    """Remove the evaluations that training made at one step from a `metrics.jsonl`; others stay."""
+    _keep_lines(path, lambda line: line["step"] != step or DURING_TRAINING not in line)
 
 
 def _keep_lines(path: pathlib.Path, is_wanted: Callable[[dict[str, Any]], bool]) -> None:

@@ -190,7 +190,7 @@ class RunDirectory:
 
     def write_records(self, flagfile: str) -> None:
         """Write `flags.cfg`, which `--flagfile` replays, and `versions.json`."""
-        write_atomically(self.flags, flagfile)
+        write_atomically(self.flags, flagfile, durable=True)
         versions = {"python": platform.python_version(), "machine": platform.machine()}
         for package in _PACKAGES:
             try:

@@ -12,7 +12,7 @@ from sagan_tf.config import Config
 from sagan_tf.data.sources.source import Source
 from sagan_tf.distribution.worker_agreement import create_worker_maximum
 from sagan_tf.runs.checkpoints import BEST_DIRECTORY, BEST_RECORD, Checkpoints
-from sagan_tf.runs.metrics_log import drop_evaluations_at
+from sagan_tf.runs.metrics_log import drop_training_evaluations_at
 from sagan_tf.runs.run_directory import RunDirectory
 from sagan_tf.training.actions.checkpoint import SaveCheckpoint
 from sagan_tf.training.actions.evaluation import Evaluate, Evaluation, read_best
@@ -66,12 +66,12 @@ def run_training(
         records = create_record_actions(config, source, trainer.state, run_directory, writer)
         health = create_health_actions(config, source, trainer, run_directory, writer, checkpoints, overfitting)
         save = Every(training.checkpoint_every, SaveCheckpoint(checkpoints))
-        after_saving: list[Action] = []  # an evaluation may take long: if it is interrupted, no steps are lost
+        after_saving: list[Action] = []  # An evaluation may take long, and be interrupted.
         if evaluation is not None:
             evaluate = _create_evaluate_action(config, evaluation, trainer.state, run_directory, writer)
             after_saving.append(Every(config.evaluation.evaluate_every, evaluate))
             if is_evaluation_missing(config, trainer.step):
-                drop_evaluations_at(run_directory.metrics, trainer.step)
+                drop_training_evaluations_at(run_directory.metrics, trainer.step)
                 evaluate(StepReport(trainer.step, 0, {}, 0.0, trainer.step == training.num_steps))
         if training.profile_steps:
             profile = _create_profile(config, run_directory, trainer.step)

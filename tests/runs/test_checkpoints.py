@@ -1,5 +1,6 @@
 """Tests of saving, finding and restoring checkpoints."""
 
+import os
 import pathlib
 
 import pytest
@@ -35,6 +36,23 @@ def test_restored_state_is_bit_identical(tmp_path, precision):
     assert find_differences(read_all_values(restored), saved) == set()
     if precision == "mixed_float16":
         assert restored.read_loss_scales() == trainer.state.read_loss_scales()
+
+
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_is_removed(tmp_path, monkeypatch):
+    """A power failure then leaves at least one complete checkpoint."""
+    state, synced = make_state(tiny_config(**PLAINEST_NETWORKS), one_device()), []
+    older = tmp_path / "step-0.index"
+
+    def sync(descriptor: int) -> None:
+        synced.append((pathlib.Path(f"/proc/self/fd/{descriptor}").readlink().name, older.exists()))
+
+    Checkpoints(tmp_path, state, keep=1).save()
+    monkeypatch.setattr(os, "fsync", sync)
+    state.step.assign(2)
+    Checkpoints(tmp_path, state, keep=1).save()
+    names = [name for name, is_older_there in synced if is_older_there]
+    assert {"step-2.index", "step-2.data-00000-of-00001", "checkpoint.part", tmp_path.name} <= set(names)
+    assert not older.exists()
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path):

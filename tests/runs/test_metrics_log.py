@@ -2,7 +2,7 @@
 
 import json
 
-from sagan_tf.runs.metrics_log import drop_lines_after, find_evaluation, read_metrics
+from sagan_tf.runs.metrics_log import drop_lines_after, drop_training_evaluations_at, find_evaluation, read_metrics
 
 
 def test_lines_after_the_resumed_step_are_dropped(tmp_path):
@@ -13,6 +13,16 @@ def test_lines_after_the_resumed_step_are_dropped(tmp_path):
     drop_lines_after(path, 4)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [2, 4]
     drop_lines_after(tmp_path / "missing.jsonl", 4)
+
+
+def test_only_evaluations_of_training_are_dropped(tmp_path):
+    """Those of `sagan_tf.evaluate` may have taken hours."""
+    path = tmp_path / "metrics.jsonl"
+    trained = {"step": 4, "kind": "evaluation", "during_training": True}
+    others = [{"step": 4, "kind": "evaluation"}, {"step": 4, "kind": "train"}, trained | {"step": 2}]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in [*others, trained]))
+    drop_training_evaluations_at(path, 4)
+    assert read_metrics(path) == others
 
 
 def test_find_the_last_evaluation_of_step_and_weights(tmp_path):

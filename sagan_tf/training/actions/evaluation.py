@@ -112,7 +112,7 @@ class Evaluate:
             self._best.save()
             self._best_record |= {"step": step, "value": value}
             _logger.info("best so far, kept in %s", self._best_path.parent)
-        write_atomically(self._best_path, json.dumps(self._best_record) + "\n")
+        write_atomically(self._best_path, json.dumps(self._best_record) + "\n", durable=True)
         if self._best_record["worse_in_a_row"] >= self._patience:
             _logger.warning(
                 "%s has become worse in %d consecutive evaluations: the run may be collapsing; the best checkpoint is "
