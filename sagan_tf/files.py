@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 
+from sagan_tf.disk_sync import sync_to_disk
 from sagan_tf.errors import UserError
 
 _PROBE_BYTES = 4096
@@ -203,23 +204,6 @@ def write_atomically(path: pathlib.Path, content: str | bytes, *, durable: bool 
             sync_to_disk(temporary)
     if durable:
         sync_to_disk(path.parent)
-
-
-def sync_to_disk(*paths: pathlib.Path) -> None:
-    """Wait until files, or the entries of directories, are on the disk.
-
-    File systems that cannot wait for a directory are left alone.
-
-    Raises:
-        OSError: A file cannot be written to the disk.
-    """
-    for path in paths:
-        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 def append_line(path: pathlib.Path, line: str) -> None:

@@ -18,7 +18,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # A package or module imports only from itself and from earlier layers of this list.
 LAYERS = (
     ("errors",),
-    ("environment", "text"),
+    ("disk_sync", "environment", "text"),
     ("files", "keras_backend", "log", "progress", "random_numbers", "tensorflow_paths"),
     ("class_labels", "saved_models"),
     ("config",),
@@ -34,10 +34,21 @@ LAYERS = (
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # The command line imports only from these packages and modules, and only commands import it.
 COMMAND_LINE = "cli"
-COMMAND_LINE_IMPORTS = ("errors", "environment", "text", "files", "log", "progress", "config")
+COMMAND_LINE_IMPORTS = ("errors", "disk_sync", "environment", "text", "files", "log", "progress", "config")
 COMMANDS = ("train.py", "evaluate.py", "sample.py", "export.py", "serving/client.py")
 # These packages and modules do not import TensorFlow, neither directly nor through other modules.
-WITHOUT_TENSORFLOW = ("errors", "text", "files", "log", "progress", "class_labels", "config", "cli", "serving")
+WITHOUT_TENSORFLOW = (
+    "errors",
+    "disk_sync",
+    "text",
+    "files",
+    "log",
+    "progress",
+    "class_labels",
+    "config",
+    "cli",
+    "serving",
+)
 
 # Third-party modules that only the given files or directories may import.
 RESTRICTED_IMPORTS = {

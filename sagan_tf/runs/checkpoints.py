@@ -13,8 +13,8 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from sagan_tf.disk_sync import sync_to_disk
 from sagan_tf.errors import UserError
-from sagan_tf.files import sync_to_disk
 from sagan_tf.runs.checkpoint_list import LIST_FILE, read_checkpoint_list, write_checkpoint_list
 from sagan_tf.tensorflow_paths import literal_path
 

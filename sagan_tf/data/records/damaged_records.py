@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from sagan_tf.data.images.limits import MAX_FILE_BYTES
 from sagan_tf.data.images.skipped import SkippedImages
-from sagan_tf.data.records.record_files import format_repair_advice
+from sagan_tf.data.records.file_errors import format_repair_advice
 from sagan_tf.errors import UserError
 from sagan_tf.text import make_printable
 

@@ -13,13 +13,9 @@ import numpy as np
 
 from sagan_tf.config import DataConfig
 from sagan_tf.data.records.damaged_records import SkippedRecords
+from sagan_tf.data.records.file_errors import check_files_exist, format_repair_advice
 from sagan_tf.data.records.image_records import RecordParser
-from sagan_tf.data.records.record_files import (
-    RecordFile,
-    check_files_exist,
-    format_repair_advice,
-    read_records_in_order,
-)
+from sagan_tf.data.records.record_files import RecordFile, read_records_in_order
 from sagan_tf.data.sources.sequential import SequentialSource
 from sagan_tf.errors import UserError
 from sagan_tf.text import format_python_command, make_printable

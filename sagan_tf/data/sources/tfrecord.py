@@ -11,13 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from sagan_tf.config import DataConfig
+from sagan_tf.data.records.file_errors import check_files_exist, format_access_error, format_repair_advice
 from sagan_tf.data.records.image_records import RecordParser
-from sagan_tf.data.records.record_files import (
-    RecordFile,
-    check_files_exist,
-    format_access_error,
-    format_repair_advice,
-)
+from sagan_tf.data.records.record_files import RecordFile
 from sagan_tf.data.sources.sequential import SequentialSource
 from sagan_tf.errors import UserError
 from sagan_tf.text import decode_text

@@ -13,7 +13,8 @@ from hypothesis import strategies
 
 from sagan_tf.data.records import record_files
 from sagan_tf.data.records.damaged_records import SkippedRecords
-from sagan_tf.data.records.record_files import RecordFile, check_files_exist, read_records_in_order
+from sagan_tf.data.records.file_errors import check_files_exist
+from sagan_tf.data.records.record_files import RecordFile, read_records_in_order
 from sagan_tf.errors import UserError
 
 Files = tuple[RecordFile, ...]
